@@ -1,0 +1,34 @@
+#pragma once
+
+/// One step of one rank: which tokens of which sequences go through the model
+/// together.
+
+#include "kernels/ops.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+/// A run of tokens of one sequence.
+struct batch_rows {
+  std::vector<int32_t> tokens;
+  uint32_t first_position = 0; ///< Of tokens[0] in its sequence.
+  std::shared_ptr<const kernels::block_table> blocks;
+  bool want_logits = false;     ///< Of the last token.
+  bool want_all_logits = false; ///< Of every token (verify).
+};
+
+struct batch {
+  std::vector<batch_rows> sequences;
+
+  uint32_t num_rows() const {
+    uint32_t n = 0;
+    for (auto& s : sequences)
+      n += static_cast<uint32_t>(s.tokens.size());
+    return n;
+  }
+};
+
+} // namespace troupe

@@ -1,0 +1,52 @@
+#pragma once
+
+/// The latent KV cache of one rank: blocks of 64 tokens, all layers of a block
+/// side by side, so that a block is one transfer. Counts references; a block
+/// is free again when nobody refers to it.
+
+#include "kernels/device.hpp"
+#include "runtime/error.hpp"
+#include "runtime/model/config.hpp"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace troupe {
+
+class kv_pool {
+public:
+  /// Claims the memory of `num_blocks` blocks. Error: out_of_memory.
+  static result<std::unique_ptr<kv_pool>>
+  make(kernels::device& dev, const model_config& config, precision activations,
+       uint32_t num_blocks);
+
+  ~kv_pool();
+
+  /// Takes a free block with one reference; nothing if all are taken.
+  std::optional<uint32_t> take();
+  void add_reference(uint32_t block);
+  /// Gives one reference back.
+  void release(uint32_t block);
+
+  uint32_t num_blocks() const;
+  uint32_t num_free() const;
+
+  /// Bytes of one block, all layers.
+  uint64_t block_bytes() const;
+
+  /// Returns the cache of one layer as operations want it.
+  kernels::latent_cache layer(uint32_t layer) const;
+
+private:
+  kv_pool() = default;
+
+  kernels::device* dev_ = nullptr;
+  kernels::buffer mem_;
+  kernels::latent_cache first_layer_;
+  uint64_t layer_bytes_ = 0;
+  std::vector<uint32_t> references_; ///< [blocks]
+  std::vector<uint32_t> free_;       ///< Lowest id last, so that it goes first.
+};
+
+} // namespace troupe

@@ -1,0 +1,67 @@
+#pragma once
+
+/// The plain path: one synchronous forward pass on one device, over the same
+/// operations as the actors. `generate` on one device, `model verify`, and the
+/// oracle of every distributed test.
+
+#include "kernels/device.hpp"
+#include "runtime/model/forward.hpp"
+#include "runtime/service.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+struct plain_options {
+  precision activations = precision::fp8;
+  uint32_t max_model_len = 4096;
+  uint32_t chunk = 512; ///< Prompt tokens per pass.
+};
+
+class plain_forward {
+public:
+  /// Loads all weights of `source` onto `dev`, which outlives this.
+  static result<std::unique_ptr<plain_forward>>
+  make(kernels::device& dev, const checkpoint& source,
+       const plain_options& options, const load_progress& progress = {});
+
+  ~plain_forward();
+
+  const model_config& config() const;
+
+  /// Everything that a golden file holds, for one prompt.
+  struct trace {
+    std::vector<float> logits;    ///< [T, vocab]
+    std::vector<float> hidden;    ///< [layers + 2, T, hidden]
+    std::vector<int32_t> experts; ///< [moe layers, T, top_k]
+    std::vector<float> weights;   ///< [moe layers, T, top_k]
+  };
+
+  /// Runs `tokens` from position 0 in one pass and keeps everything.
+  result<trace> run(const std::vector<int32_t>& tokens);
+
+  /// Output of each layer when it is given `hidden[layer]` of a golden file:
+  /// [layers, T, hidden].
+  result<std::vector<float>> run_layers(const std::vector<int32_t>& tokens,
+                                        const std::vector<float>& hidden);
+
+  struct generation {
+    std::vector<int32_t> tokens;
+    std::vector<float> logits; ///< [tokens, vocab] if asked for.
+    finish_reason finish = finish_reason::length;
+  };
+
+  /// Continues a prompt as the service would, token by token; `on_token` may
+  /// be empty. Errors: invalid_input, context_too_long, step_failed.
+  result<generation> generate(const generation_request& request,
+                              const std::function<void(int32_t)>& on_token
+                              = {});
+
+private:
+  struct impl;
+  explicit plain_forward(std::unique_ptr<impl> impl);
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe

@@ -1,0 +1,111 @@
+#pragma once
+
+/// What a front end (HTTP, command line, an embedding program) may ask of a
+/// company of actors, and what it hears back. No CAF, no UCX, no HTTP: the
+/// actors implement it, `runtime/http` and `deploy` use it.
+
+#include "runtime/error.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct sampling_params {
+  float temperature = 1; ///< 0: greedy.
+  float top_p = 1;       ///< (0, 1]
+  uint32_t top_k = 0;    ///< 0: all.
+  uint64_t seed = 0;
+};
+
+/// One prompt to continue. Ids are checked by whoever accepts it.
+struct generation_request {
+  std::vector<int32_t> prompt; ///< At least one token.
+  sampling_params sampling;
+  uint32_t max_tokens = 0;        ///< 0: as many as the context has room for.
+  bool ignore_eos = false;        ///< Go on past the end token.
+  bool want_logits = false;       ///< Tests: logits with every token.
+  std::optional<uint32_t> rank;   ///< Tests and tools: run it there.
+};
+
+enum class finish_reason : uint8_t {
+  none,   ///< Not yet.
+  stop,   ///< The model's end token, which is not part of the tokens.
+  length, ///< max_tokens, or the context is full.
+  failed, ///< See generation_event::cause.
+};
+
+/// Something that happened to a request. Tokens come once, in order.
+struct generation_event {
+  std::vector<int32_t> tokens;
+  uint32_t first_position = 0; ///< Of tokens[0]; 0 is the first after the prompt.
+  std::vector<float> logits;   ///< [tokens, vocab] if asked for.
+  finish_reason finish = finish_reason::none; ///< Once, in the last event.
+  std::optional<failure> cause; ///< What was lost and who was the cause.
+};
+
+using request_id = uint64_t;
+
+/// Called on a thread of the service, one call at a time for a request: short,
+/// without blocking, without throwing.
+using event_handler = std::function<void(const generation_event&)>;
+
+struct service_info {
+  uint32_t max_model_len = 0; ///< Prompt and answer together.
+  uint32_t num_ranks = 0;
+  uint32_t num_workers = 0;
+  uint32_t num_nodes = 0;
+};
+
+/// Counters since the start; bytes are payload, both directions of this process
+/// and every node that reports to it.
+struct service_stats {
+  uint64_t requests_accepted = 0;
+  uint64_t requests_finished = 0;
+  uint64_t requests_failed = 0;
+  uint64_t requests_cancelled = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t requests_running = 0;
+  uint64_t requests_waiting = 0;
+  uint64_t kv_blocks_total = 0;
+  uint64_t kv_blocks_free = 0;
+  uint64_t dispatch_bytes = 0;     ///< Rows to workers.
+  uint64_t combine_bytes = 0;      ///< Rows back.
+  uint64_t network_bytes_sent = 0; ///< Of them and all else, what crossed UCX.
+  uint64_t frames_refused = 0;     ///< Stale, foreign or damaged.
+  uint64_t ranks_used = 0;         ///< That have run a step.
+  uint64_t workers_used = 0;       ///< That have run a row.
+};
+
+class service {
+public:
+  virtual ~service() = default;
+
+  virtual service_info info() const = 0;
+
+  /// Not blocking: the last known figures.
+  virtual service_stats stats() const = 0;
+
+  /// Empty: every part of the cluster is there. Otherwise what is missing.
+  virtual std::optional<std::string> trouble() const = 0;
+
+  /// Accepts `request` or says why not (invalid_input, context_too_long,
+  /// overloaded, peer_lost). After acceptance `on_event` hears of it until an
+  /// event with a finish reason, which always comes.
+  virtual result<request_id> submit(generation_request request,
+                                    event_handler on_event)
+    = 0;
+
+  /// Frees what the request holds within one step. Its last event, with
+  /// errc::cancelled, may come before or after this returns. Unknown ids are
+  /// ignored.
+  virtual void cancel(request_id id) = 0;
+};
+
+} // namespace troupe

@@ -1,0 +1,117 @@
+#pragma once
+
+/// What travels between nodes: one 64-byte header, then a body of known
+/// length. The layout is documented in schemas/wire.capnp, field by field.
+
+#include "runtime/error.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace troupe {
+
+/// Index of a node in its topology. The controller's node is 0.
+using node_id = uint16_t;
+
+enum class frame_class : uint8_t {
+  hello = 1, ///< Joining and handshake, owned by the transport.
+  heartbeat, ///< Owned by the transport.
+  control,   ///< A Cap'n Proto message (schemas/wire.capnp, Control).
+  dispatch,  ///< A slab of rows for the workers of one node.
+  combine,   ///< A slab of rows from one worker back to one rank.
+};
+
+/// Which step of which rank a slab of rows belongs to, as the header's id.
+struct rows_id {
+  uint16_t rank = 0;
+  uint16_t worker = 0; ///< all_workers in dispatch.
+  uint8_t micro_batch = 0;
+  uint32_t serial = 0; ///< 24 bits; counts the dispatches of a rank.
+
+  static constexpr uint16_t all_workers = 0xffff;
+
+  uint64_t pack() const {
+    return uint64_t{rank} << 48 | uint64_t{worker} << 32
+           | uint64_t{micro_batch} << 24 | (serial & 0xffffff);
+  }
+
+  static rows_id unpack(uint64_t x) {
+    return {uint16_t(x >> 48), uint16_t(x >> 32), uint8_t(x >> 24),
+            uint32_t(x & 0xffffff)};
+  }
+
+  friend bool operator==(const rows_id&, const rows_id&) = default;
+};
+
+struct frame_header {
+  static constexpr uint32_t magic_value = 0x31505254; // "TRP1"
+  static constexpr uint8_t version_value = 1;
+  static constexpr size_t size = 64;
+
+  uint8_t version = version_value;
+  frame_class kind = frame_class::control;
+  uint16_t layer = 0;
+  uint32_t cluster = 0; ///< Hash of the cluster's name.
+  uint32_t view = 0;    ///< Membership that the sender knows.
+  uint32_t epoch = 0;   ///< Placement that the sender used.
+  uint32_t step = 0;    ///< Of the sending rank; 0 outside of steps.
+  uint64_t source = 0;  ///< Incarnation of the sending process.
+  uint64_t destination = 0; ///< Incarnation that it is meant for.
+  uint64_t id = 0;       ///< A request, or rows_id.
+  uint64_t deadline = 0; ///< Microseconds the sender gives it from sending; 0: none.
+  uint32_t length = 0;   ///< Bytes of the body.
+};
+
+/// Immutable bytes that several may hold. 64-byte aligned.
+class body {
+public:
+  body() = default;
+
+  /// `owner` keeps `bytes` alive.
+  body(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
+    : owner_(std::move(owner)), bytes_(bytes) {
+  }
+
+  std::span<const std::byte> bytes() const {
+    return bytes_;
+  }
+
+  const std::shared_ptr<const void>& owner() const {
+    return owner_;
+  }
+
+private:
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> bytes_;
+};
+
+struct frame {
+  frame_header header;
+  body payload;
+};
+
+/// Why a frame was not let in; counted by kind.
+enum class refusal : uint8_t {
+  damaged,     ///< Magic, version, length or checksum.
+  foreign,     ///< Another cluster.
+  stale,       ///< An incarnation, view or epoch that is over.
+  unknown_peer,
+  num_refusals,
+};
+
+/// Writes the 64 bytes, checksum included. `with_body`: the checksum covers the
+/// body too.
+std::array<std::byte, frame_header::size>
+encode_header(const frame_header& header, std::span<const std::byte> payload,
+              bool with_body);
+
+/// Checks magic, version, checksum and length, and reads. Error: invalid_input.
+result<frame_header> decode_header(std::span<const std::byte> bytes,
+                                   std::span<const std::byte> payload,
+                                   bool with_body);
+
+} // namespace troupe

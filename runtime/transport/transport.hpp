@@ -1,0 +1,68 @@
+#pragma once
+
+/// The one way between nodes. A transport belongs to one process ("node"),
+/// knows its peers by node_id and carries frames between them, in order for
+/// each pair. A dead peer is an event, never a crash.
+///
+/// Two implementations: in_process (loopback.hpp: nodes of one process, no
+/// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
+/// at once by either, so that local and remote take the same path.
+
+#include "runtime/transport/frame.hpp"
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct endpoint_address {
+  std::string host; ///< Numeric.
+  uint16_t port = 0;
+};
+
+/// What a process says of itself when it meets another.
+struct node_identity {
+  std::string name;         ///< As in the topology.
+  uint64_t incarnation = 0; ///< Random, one per process start.
+  uint64_t fingerprint = 0; ///< Numerics; another one is refused. 0: not known yet.
+  endpoint_address listen;  ///< Where others reach it.
+};
+
+struct transport_stats {
+  uint64_t frames_sent = 0;
+  uint64_t frames_received = 0;
+  uint64_t bytes_sent = 0; ///< Headers and bodies that left the process.
+  uint64_t bytes_received = 0;
+  uint64_t frames_refused[size_t(refusal::num_refusals)] = {};
+};
+
+/// What a transport tells its owner, on the transport's own thread (or the
+/// sender's, for the own node): short, without blocking.
+struct transport_handler {
+  std::function<void(node_id from, frame&&)> on_frame;
+  /// The peer is gone: no frame of that incarnation comes any more, sends to
+  /// it vanish. Called once for each incarnation. `why` is one sentence.
+  std::function<void(node_id peer, const std::string& why)> on_peer_lost;
+};
+
+class transport {
+public:
+  virtual ~transport() = default;
+
+  /// Sends `payload` after `header`; fills in version, cluster, source,
+  /// destination, view and length. Never blocks: beyond the configured limit
+  /// of unsent bytes the peer counts as lost. Unknown or lost peers: dropped.
+  virtual void send(node_id to, frame_header header, body payload) = 0;
+
+  /// The view and epoch that outgoing frames carry and incoming ones must have.
+  virtual void set_view(uint32_t view, uint32_t epoch) = 0;
+
+  /// Gives a peer up: closes its endpoint, drops what was queued. No event.
+  virtual void disconnect(node_id peer) = 0;
+
+  virtual transport_stats stats() const = 0;
+};
+
+} // namespace troupe
