@@ -36,7 +36,10 @@ struct stream_status {
 /// A point in a stream that others can wait for. Copyable; empty by default.
 class event {
 public:
-  struct state;
+  /// What a kind of device keeps behind its events.
+  struct state {
+    virtual ~state() = default;
+  };
 
   event() = default;
   explicit event(std::shared_ptr<state> impl) : impl_(std::move(impl)) {
