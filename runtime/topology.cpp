@@ -1,0 +1,217 @@
+#include "runtime/topology.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <string>
+
+namespace troupe {
+
+namespace {
+
+failure invalid(const std::string& message) {
+  return {errc::invalid_input, message};
+}
+
+bool is_numeric_host(const std::string& host) {
+  unsigned char bytes[sizeof(in6_addr)];
+  return inet_pton(AF_INET, host.c_str(), bytes) == 1
+         || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
+}
+
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= 63
+         && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-")
+              == std::string_view::npos;
+}
+
+/// Every number from 0 to the count of them, each once.
+result<void> validate_parts(const topology& x, const char* key,
+                            std::vector<uint32_t> topology_node::*parts) {
+  std::set<uint32_t> seen;
+  for (auto& node : x.nodes)
+    for (auto id : node.*parts)
+      if (!seen.insert(id).second)
+        return invalid(std::string{key} + ": number " + std::to_string(id)
+                       + " stands on two nodes");
+  if (seen.empty())
+    return invalid(std::string{key} + ": no node has any");
+  if (*seen.rbegin() + 1 != seen.size())
+    return invalid(std::string{key} + ": the numbers must run from 0 to "
+                   + std::to_string(seen.size() - 1) + " without a gap");
+  return {};
+}
+
+result<void> validate_node(const topology& x, size_t index,
+                           std::set<std::string>& names) {
+  auto& node = x.nodes[index];
+  auto where = "nodes[" + std::to_string(index) + "]: ";
+  if (!is_name(node.name))
+    return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (!names.insert(node.name).second)
+    return invalid(where + "name " + node.name + " is taken");
+  if (!is_numeric_host(node.host))
+    return invalid(where + "host must be a numeric address");
+  if (node.controller != (index == 0))
+    return invalid(where + "controller must be true on the first node only");
+  return {};
+}
+
+result<void> validate_limits(const topology& x) {
+  auto& l = x.limits;
+  if (l.max_num_seqs == 0 || l.max_num_seqs > 4096)
+    return invalid("limits: max_num_seqs must be from 1 to 4096");
+  if (l.max_num_batched_tokens < l.max_num_seqs
+      || l.max_num_batched_tokens > 65536)
+    return invalid("limits: max_num_batched_tokens must be from max_num_seqs "
+                   "to 65536");
+  if (x.max_model_len == 0)
+    return invalid("max_model_len must be at least 1");
+  if (uint64_t{l.num_kv_blocks} * 64 < x.max_model_len)
+    return invalid("limits: num_kv_blocks of 64 tokens must hold "
+                   "max_model_len tokens");
+  return {};
+}
+
+std::vector<uint32_t> numbers(uint32_t first, uint32_t count) {
+  std::vector<uint32_t> out(count);
+  for (uint32_t i = 0; i < count; ++i)
+    out[i] = first + i;
+  return out;
+}
+
+/// Spreads `count` parts over `num_nodes` new nodes, the earlier ones taking
+/// what is left over.
+void add_nodes(topology& x, const std::string& name, uint32_t num_nodes,
+               uint32_t count, std::vector<uint32_t> topology_node::*parts) {
+  uint32_t next = 0;
+  for (uint32_t i = 0; i < num_nodes; ++i) {
+    auto share = count / num_nodes + (i < count % num_nodes ? 1 : 0);
+    topology_node node;
+    node.name = name + "-" + std::to_string(i);
+    node.*parts = numbers(next, share);
+    next += share;
+    x.nodes.push_back(std::move(node));
+  }
+}
+
+} // namespace
+
+uint32_t topology::num_ranks() const {
+  size_t n = 0;
+  for (auto& node : nodes)
+    n += node.ranks.size();
+  return static_cast<uint32_t>(n);
+}
+
+uint32_t topology::num_workers() const {
+  size_t n = 0;
+  for (auto& node : nodes)
+    n += node.workers.size();
+  return static_cast<uint32_t>(n);
+}
+
+std::optional<node_id> topology::find(std::string_view name) const {
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (nodes[i].name == name)
+      return static_cast<node_id>(i);
+  return std::nullopt;
+}
+
+static node_id home_of(const topology& x, uint32_t id,
+                       std::vector<uint32_t> topology_node::*parts) {
+  size_t i = 0;
+  while (
+    i < x.nodes.size()
+    && std::count((x.nodes[i].*parts).begin(), (x.nodes[i].*parts).end(), id)
+         == 0)
+    ++i;
+  CHECK(i < x.nodes.size());
+  return static_cast<node_id>(i);
+}
+
+node_id topology::node_of_rank(uint32_t rank) const {
+  return home_of(*this, rank, &topology_node::ranks);
+}
+
+node_id topology::node_of_worker(uint32_t worker) const {
+  return home_of(*this, worker, &topology_node::workers);
+}
+
+topology single_process(uint32_t dp, uint32_t ep) {
+  topology out;
+  topology_node node;
+  node.name = "solo";
+  node.gateway = true;
+  node.controller = true;
+  node.ranks = numbers(0, dp);
+  node.workers = numbers(0, ep);
+  out.nodes.push_back(std::move(node));
+  return out;
+}
+
+topology local(uint32_t num_nodes, uint32_t dp, uint32_t ep) {
+  CHECK(num_nodes >= 1 && dp >= 1 && ep >= 1);
+  auto out = single_process(dp, ep);
+  if (num_nodes == 1)
+    return out;
+  auto& front = out.nodes[0];
+  front.name = "front";
+  front.ranks.clear();
+  front.workers.clear();
+  if (num_nodes == 2) {
+    add_nodes(out, "company", 1, dp, &topology_node::ranks);
+    out.nodes[1].workers = numbers(0, ep);
+    return out;
+  }
+  auto rank_nodes = std::min(dp, std::max(1u, (num_nodes - 1) / 3));
+  auto worker_nodes = std::min(ep, num_nodes - 1 - rank_nodes);
+  add_nodes(out, "attention", rank_nodes, dp, &topology_node::ranks);
+  add_nodes(out, "experts", worker_nodes, ep, &topology_node::workers);
+  return out;
+}
+
+result<void> validate(const topology& x) {
+  if (!is_name(x.cluster))
+    return invalid("cluster must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (x.nodes.empty())
+    return invalid("nodes: there are none");
+  std::set<std::string> names;
+  for (size_t i = 0; i < x.nodes.size(); ++i)
+    if (auto ok = validate_node(x, i, names); !ok)
+      return ok;
+  if (std::count_if(x.nodes.begin(), x.nodes.end(),
+                    [](auto& node) { return node.gateway; })
+      != 1)
+    return invalid("nodes: exactly one node must have gateway = true");
+  if (auto ok = validate_parts(x, "ranks", &topology_node::ranks); !ok)
+    return ok;
+  if (auto ok = validate_parts(x, "workers", &topology_node::workers); !ok)
+    return ok;
+  return validate_limits(x);
+}
+
+result<endpoint_address> parse_endpoint(std::string_view text) {
+  auto wrong = invalid(std::string{text} + " is not a numeric HOST:PORT");
+  auto colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return wrong;
+  auto host = std::string{text.substr(0, colon)};
+  auto port = text.substr(colon + 1);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string::npos)
+    return wrong;
+  if (host == "localhost")
+    host = "127.0.0.1";
+  endpoint_address out{host, 0};
+  auto end = port.data() + port.size();
+  auto [last, error] = std::from_chars(port.data(), end, out.port);
+  if (!is_numeric_host(host) || error != std::errc{} || last != end)
+    return wrong;
+  return out;
+}
+
+} // namespace troupe

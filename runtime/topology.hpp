@@ -1,0 +1,94 @@
+#pragma once
+
+/// A plain description of a cluster: which nodes there are, who is gateway and
+/// controller, and which ranks and workers live where. Read from TOML, or made
+/// for one machine. Ranks and workers are numbered through the whole cluster,
+/// in the order of the nodes.
+
+#include "runtime/error.hpp"
+#include "runtime/model/config.hpp"
+#include "runtime/transport/transport.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+/// One process.
+struct topology_node {
+  std::string name;               ///< [a-z0-9_-], unique.
+  std::string host = "127.0.0.1"; ///< Numeric; where others reach it.
+  bool gateway = false;           ///< Accepts requests.
+  bool controller = false;        ///< Holds the view; the first node only.
+  std::vector<uint32_t> ranks;    ///< Attention ranks with their schedulers.
+  std::vector<uint32_t> workers;  ///< Expert workers.
+
+  friend bool operator==(const topology_node&, const topology_node&) = default;
+};
+
+/// What is claimed at start and never exceeded, for each rank.
+struct topology_limits {
+  uint32_t max_num_seqs = 64;            ///< Sequences in a step.
+  uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
+  uint32_t max_num_waiting = 1024;       ///< Requests accepted, not yet run.
+  uint32_t num_kv_blocks = 1024;         ///< Of 64 tokens, all layers.
+
+  friend bool operator==(const topology_limits&, const topology_limits&)
+    = default;
+};
+
+struct topology {
+  std::string cluster = "troupe"; ///< Frames of another name are refused.
+  std::string model; ///< Directory of the checkpoint; empty: from outside.
+  std::string secret_file;                     ///< Empty: none, loopback only.
+  endpoint_address controller{"127.0.0.1", 0}; ///< port 0: any free one.
+  precision activations = precision::fp8;
+  uint32_t max_model_len = 4096; ///< Prompt and answer together.
+  topology_limits limits;
+  std::vector<topology_node> nodes; ///< Index is the node_id.
+
+  uint32_t num_ranks() const;
+  uint32_t num_workers() const;
+
+  /// Returns the node with this name.
+  std::optional<node_id> find(std::string_view name) const;
+  /// Returns where a rank lives. rank < num_ranks().
+  node_id node_of_rank(uint32_t rank) const;
+  /// Returns where a worker lives. worker < num_workers().
+  node_id node_of_worker(uint32_t worker) const;
+};
+
+/// Reads TOML. `source_name` stands in front of every complaint. Unknown keys
+/// are refused. Error: invalid_input with one sentence that names the key.
+result<topology> parse_topology(std::string_view text,
+                                std::string_view source_name);
+
+/// Reads a file; relative paths in it are meant from its folder. Errors: io,
+/// invalid_input.
+result<topology> read_topology(const std::filesystem::path& path);
+
+/// Everything in one process. dp, ep >= 1.
+topology single_process(uint32_t dp, uint32_t ep);
+
+/// Processes on one machine: node 0 is gateway and controller, then come the
+/// nodes with ranks, then those with workers. With two nodes one holds all
+/// ranks and workers; with three, one the ranks and one the workers; with
+/// more, a rank node for every two worker nodes. num_nodes >= 1; nodes that
+/// would have nothing to do are left out.
+topology local(uint32_t num_nodes, uint32_t dp, uint32_t ep);
+
+/// What every topology must fulfil, one clear sentence otherwise.
+result<void> validate(const topology& x);
+
+/// Writes TOML that parse_topology reads back to the same.
+std::string render(const topology& x);
+
+/// Reads "HOST:PORT", "[V6]:PORT"; the host must be numeric or "localhost".
+/// Error: invalid_input.
+result<endpoint_address> parse_endpoint(std::string_view text);
+
+} // namespace troupe

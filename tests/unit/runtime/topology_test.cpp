@@ -1,0 +1,224 @@
+#include "runtime/topology.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+namespace {
+
+using namespace troupe;
+
+std::vector<uint32_t> ids(std::initializer_list<uint32_t> xs) {
+  return xs;
+}
+
+const char* front = R"([[nodes]]
+name = "front"
+gateway = true
+controller = true
+)";
+
+std::string complaint_about(const std::string& text) {
+  auto x = parse_topology(text, "t.toml");
+  return x ? "" : x.why().message;
+}
+
+} // namespace
+
+TEST(Topology, NumbersRanksAndWorkersInTheOrderOfTheNodes) {
+  auto x = parse_topology(std::string{front} + R"(
+[[nodes]]
+name = "a"
+ranks = 2
+[[nodes]]
+name = "b"
+ranks = 1
+workers = 3
+[[nodes]]
+name = "c"
+workers = [3, 4]
+)",
+                          "t.toml");
+  ASSERT_TRUE(x) << x.why().message;
+  EXPECT_EQ(x->nodes[1].ranks, ids({0, 1}));
+  EXPECT_EQ(x->nodes[2].ranks, ids({2}));
+  EXPECT_EQ(x->nodes[2].workers, ids({0, 1, 2}));
+  EXPECT_EQ(x->nodes[3].workers, ids({3, 4}));
+  EXPECT_EQ(x->num_ranks(), 3u);
+  EXPECT_EQ(x->num_workers(), 5u);
+  EXPECT_EQ(x->node_of_rank(2), 2);
+  EXPECT_EQ(x->node_of_worker(4), 3);
+  EXPECT_EQ(x->find("c"), node_id{3});
+  EXPECT_FALSE(x->find("d"));
+}
+
+TEST(Topology, ReadsEveryKey) {
+  auto x = parse_topology(R"(cluster = "demo"
+model = "m"
+secret_file = "s"
+controller = "[::1]:7700"
+activations = "bf16"
+max_model_len = 256
+[limits]
+max_num_seqs = 8
+max_num_batched_tokens = 64
+max_num_waiting = 9
+num_kv_blocks = 10
+[[nodes]]
+name = "solo"
+host = "10.0.0.1"
+gateway = true
+controller = true
+ranks = 1
+workers = 1
+)",
+                          "t.toml");
+  ASSERT_TRUE(x) << x.why().message;
+  EXPECT_EQ(x->cluster, "demo");
+  EXPECT_EQ(x->model, "m");
+  EXPECT_EQ(x->secret_file, "s");
+  EXPECT_EQ(x->controller.host, "::1");
+  EXPECT_EQ(x->controller.port, 7700);
+  EXPECT_EQ(x->activations, precision::bf16);
+  EXPECT_EQ(x->max_model_len, 256u);
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10}));
+  EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
+}
+
+TEST(Topology, WrittenAndReadAgainIsTheSame) {
+  for (auto x : {single_process(2, 4), local(4, 2, 8), local(9, 3, 5)}) {
+    x.cluster = "c-1";
+    x.secret_file = "a \"quoted\" \\ name";
+    x.controller = {"::1", 7};
+    x.activations = precision::fp32;
+    x.limits.num_kv_blocks = 77;
+    auto text = render(x);
+    auto y = parse_topology(text, "rendered");
+    ASSERT_TRUE(y) << y.why().message << "\n" << text;
+    EXPECT_EQ(render(*y), text);
+    EXPECT_EQ(y->nodes, x.nodes);
+    EXPECT_EQ(y->secret_file, x.secret_file);
+    EXPECT_EQ(y->limits, x.limits);
+  }
+}
+
+TEST(Topology, NamesTheKeyThatIsWrong) {
+  auto with = [](const std::string& line) {
+    return complaint_about(line + "\n" + front + "ranks = 1\nworkers = 1\n");
+  };
+  EXPECT_EQ(with(""), "");
+  for (auto& [line, key] : std::vector<std::pair<std::string, std::string>>{
+         {"speed = 1", "speed is not a key"},
+         {"cluster = 1", "cluster must be a string"},
+         {"cluster = \"A b\"", "cluster must be"},
+         {"controller = \"example.org:1\"", "controller must be"},
+         {"activations = \"int4\"", "activations must be"},
+         {"max_model_len = -1", "max_model_len must be"},
+         {"max_model_len = 1.5", "max_model_len must be"},
+         {"max_model_len = 0", "max_model_len must be"},
+         {"limits = 1", "limits must be a table"},
+         {"limits = {max_num_seqs = 0}", "max_num_seqs must be"},
+         {"limits = {kv = 1}", "limits: kv is not a key"},
+         {"limits = {num_kv_blocks = 1}", "num_kv_blocks"},
+         {"cluster = ", "t.toml:1"},
+       }) {
+    auto why = with(line);
+    EXPECT_NE(why.find(key), std::string::npos) << line << " gives " << why;
+    EXPECT_TRUE(why.starts_with("t.toml")) << why;
+  }
+}
+
+TEST(Topology, NamesTheNodeThatIsWrong) {
+  auto with = [](const std::string& text) {
+    return complaint_about(front + text);
+  };
+  for (auto& [text, key] : std::vector<std::pair<std::string, std::string>>{
+         {"ranks = 1", "workers: no node has any"},
+         {"workers = 1", "ranks: no node has any"},
+         {"ranks = -1", "nodes[0]: ranks must be"},
+         {"ranks = 5000", "nodes[0]: ranks must be"},
+         {"ranks = [0, 2]\nworkers = 1", "from 0 to 1 without a gap"},
+         {"ranks = [0, 0]\nworkers = 1", "number 0 stands on two nodes"},
+         {"ranks = 1\nworkers = 1\ngpu = 1", "nodes[0]: gpu is not a key"},
+         {"host = \"example.org\"", "nodes[0]: host must be"},
+         {"[[nodes]]\nname = \"front\"", "nodes[1]: name front is taken"},
+         {"[[nodes]]\nname = \"b\"\ncontroller = true",
+          "nodes[1]: controller must be"},
+         {"[[nodes]]\nname = \"b\"\ngateway = true", "exactly one node"},
+       }) {
+    auto why = with(text);
+    EXPECT_NE(why.find(key), std::string::npos) << text << " gives " << why;
+  }
+  EXPECT_NE(complaint_about("nodes = 3").find("nodes must be a list"),
+            std::string::npos);
+  EXPECT_NE(complaint_about("").find("nodes must be a list"),
+            std::string::npos);
+}
+
+TEST(Topology, FourLocalNodesSplitFrontRanksAndWorkers) {
+  auto x = local(4, 2, 8);
+  ASSERT_TRUE(validate(x));
+  ASSERT_EQ(x.nodes.size(), 4u);
+  EXPECT_TRUE(x.nodes[0].gateway && x.nodes[0].controller);
+  EXPECT_TRUE(x.nodes[0].ranks.empty() && x.nodes[0].workers.empty());
+  EXPECT_EQ(x.nodes[1].ranks, ids({0, 1}));
+  EXPECT_EQ(x.nodes[2].workers, ids({0, 1, 2, 3}));
+  EXPECT_EQ(x.nodes[3].workers, ids({4, 5, 6, 7}));
+}
+
+TEST(Topology, LocalIsValidForEverySmallShape) {
+  for (uint32_t n = 1; n <= 12; ++n)
+    for (uint32_t dp = 1; dp <= 5; ++dp)
+      for (uint32_t ep = 1; ep <= 9; ++ep) {
+        auto x = local(n, dp, ep);
+        auto ok = validate(x);
+        ASSERT_TRUE(ok) << n << " " << dp << " " << ep << ok.why().message;
+        EXPECT_EQ(x.num_ranks(), dp);
+        EXPECT_EQ(x.num_workers(), ep);
+        EXPECT_LE(x.nodes.size(), n);
+        for (size_t i = 1; i < x.nodes.size(); ++i)
+          EXPECT_FALSE(x.nodes[i].ranks.empty() && x.nodes[i].workers.empty());
+      }
+}
+
+TEST(Topology, EveryExampleIsValid) {
+  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  int num_read = 0;
+  for (auto& file :
+       std::filesystem::directory_iterator{root / "examples/topologies"}) {
+    auto x = read_topology(file.path());
+    EXPECT_TRUE(x) << x.why().message;
+    ++num_read;
+  }
+  EXPECT_GE(num_read, 2);
+}
+
+TEST(Topology, PathsInAFileAreMeantFromItsFolder) {
+  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  auto x = read_topology(root / "examples/topologies/four_nodes.toml");
+  ASSERT_TRUE(x) << x.why().message;
+  EXPECT_EQ(x->model, (root / "examples/nano").string());
+  auto missing = read_topology(root / "examples/topologies/none.toml");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.why().code, errc::io);
+}
+
+TEST(Topology, AnEndpointIsANumericHostAndAPort) {
+  auto v4 = parse_endpoint("127.0.0.1:80");
+  ASSERT_TRUE(v4);
+  EXPECT_EQ(v4->host, "127.0.0.1");
+  EXPECT_EQ(v4->port, 80);
+  auto v6 = parse_endpoint("[fe80::1]:65535");
+  ASSERT_TRUE(v6);
+  EXPECT_EQ(v6->host, "fe80::1");
+  EXPECT_EQ(v6->port, 65535);
+  auto name = parse_endpoint("localhost:1");
+  ASSERT_TRUE(name);
+  EXPECT_EQ(name->host, "127.0.0.1");
+  for (auto text : {"", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                    "127.0.0.1:8x", "::1:80", "example.org:80", "[::1]80"})
+    EXPECT_FALSE(parse_endpoint(text)) << text;
+}
