@@ -1,0 +1,143 @@
+#include "runtime/http/exchange.hpp"
+
+namespace troupe::http {
+
+exchange::exchange(size_t max_buffered, std::function<void()> wake)
+  : max_buffered_(max_buffered), wake_(std::move(wake)) {
+}
+
+void exchange::answer(reply what) {
+  std::lock_guard guard{mutex_};
+  if (gone_ || stage_ != stage::waiting)
+    return;
+  stage_ = stage::ended;
+  next_.head = std::move(what);
+  next_.whole = next_.ended = true;
+  wake_();
+}
+
+void exchange::begin(reply head) {
+  std::lock_guard guard{mutex_};
+  if (gone_ || stage_ != stage::waiting)
+    return;
+  stage_ = stage::streaming;
+  next_.head = std::move(head);
+  wake_();
+}
+
+bool exchange::write(std::string_view piece) {
+  std::lock_guard guard{mutex_};
+  if (gone_ || stage_ != stage::streaming)
+    return false;
+  if (next_.bytes.size() + piece.size() > max_buffered_) {
+    stage_ = stage::ended;
+    next_.overrun = true;
+    wake_();
+    return false;
+  }
+  next_.bytes += piece;
+  wake_();
+  return true;
+}
+
+void exchange::end() {
+  std::lock_guard guard{mutex_};
+  if (gone_ || stage_ != stage::streaming)
+    return;
+  stage_ = stage::ended;
+  next_.ended = true;
+  wake_();
+}
+
+void exchange::on_closed(std::function<void()> fn) {
+  {
+    std::lock_guard guard{mutex_};
+    if (finished_)
+      return;
+    if (!gone_) {
+      on_closed_.swap(fn);
+      return;
+    }
+  }
+  fn();
+}
+
+void exchange::abandon(reply sorry) {
+  answer(std::move(sorry));
+  end();
+}
+
+progress exchange::take() {
+  std::lock_guard guard{mutex_};
+  progress rest;
+  rest.overrun = next_.overrun;
+  return std::exchange(next_, std::move(rest));
+}
+
+void exchange::finish() {
+  std::function<void()> unused; // destroyed outside of the lock
+  std::lock_guard guard{mutex_};
+  finished_ = gone_ = true;
+  wake_ = nullptr;
+  unused.swap(on_closed_);
+}
+
+void exchange::close() {
+  std::function<void()> fn;
+  {
+    std::lock_guard guard{mutex_};
+    if (gone_)
+      return;
+    gone_ = true;
+    wake_ = nullptr;
+    fn.swap(on_closed_);
+  }
+  if (fn)
+    fn();
+}
+
+namespace {
+
+class handle : public responder {
+public:
+  handle(std::shared_ptr<exchange> way, reply sorry)
+    : way_(std::move(way)), sorry_(std::move(sorry)) {
+  }
+
+  ~handle() override {
+    way_->abandon(std::move(sorry_));
+  }
+
+  void answer(reply what) override {
+    way_->answer(std::move(what));
+  }
+
+  void begin(reply head) override {
+    way_->begin(std::move(head));
+  }
+
+  bool write(std::string_view piece) override {
+    return way_->write(piece);
+  }
+
+  void end() override {
+    way_->end();
+  }
+
+  void on_closed(std::function<void()> fn) override {
+    way_->on_closed(std::move(fn));
+  }
+
+private:
+  std::shared_ptr<exchange> way_;
+  reply sorry_;
+};
+
+} // namespace
+
+std::shared_ptr<responder> make_responder(std::shared_ptr<exchange> way,
+                                          reply sorry) {
+  return std::make_shared<handle>(std::move(way), std::move(sorry));
+}
+
+} // namespace troupe::http

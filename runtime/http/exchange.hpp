@@ -1,0 +1,69 @@
+#pragma once
+
+/// One answer between the handler, which writes it on any thread, and the
+/// connection, which takes it on its own. The buffer between them is bounded:
+/// a client that does not read costs at most its limit, then its connection.
+
+#include "runtime/http/message.hpp"
+
+#include <cstddef>
+#include <mutex>
+#include <optional>
+
+namespace troupe::http {
+
+/// What a connection finds when it looks.
+struct progress {
+  std::optional<reply> head; ///< Once; its body belongs in front of `bytes`.
+  std::string bytes;         ///< Of a stream, in order.
+  bool whole = false;        ///< `head` is the complete answer.
+  bool ended = false;        ///< Nothing will follow.
+  bool overrun = false;      ///< The client is too slow: close.
+};
+
+class exchange {
+public:
+  /// `wake` is called, with the lock held, whenever there is something new; it
+  /// must not call back. It is never called after `close` or `finish`.
+  exchange(size_t max_buffered, std::function<void()> wake);
+
+  // -- the handler's side ----------------------------------------------------
+
+  void answer(reply what);
+  void begin(reply head);
+  bool write(std::string_view piece);
+  void end();
+  void on_closed(std::function<void()> fn);
+
+  /// The handler has let go: says 500, or ends what was begun.
+  void abandon(reply sorry);
+
+  // -- the connection's side -------------------------------------------------
+
+  /// Moves out what there is.
+  progress take();
+
+  /// The last byte is on its way: on_closed will not be called any more.
+  void finish();
+
+  /// The client is gone.
+  void close();
+
+private:
+  enum class stage { waiting, streaming, ended };
+
+  std::mutex mutex_;
+  const size_t max_buffered_;
+  std::function<void()> wake_;
+  std::function<void()> on_closed_;
+  stage stage_ = stage::waiting;
+  bool gone_ = false;
+  bool finished_ = false;
+  progress next_;
+};
+
+/// A handle to `way` that abandons it in its destructor.
+std::shared_ptr<responder> make_responder(std::shared_ptr<exchange> way,
+                                          reply sorry);
+
+} // namespace troupe::http

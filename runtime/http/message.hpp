@@ -1,0 +1,73 @@
+#pragma once
+
+/// What the server and the API say to each other. The server knows bytes and
+/// limits, the handler knows what they mean; neither sees Beast or JSON types.
+///
+///     server  -- request, responder -->  handler
+///     server  <-- answer | begin, write..., end --  responder, any thread
+///     server  -- on_closed -->  handler, when the client goes away
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace troupe::http {
+
+/// A whole request, within the limits of the server.
+struct request {
+  std::string method; ///< As sent, e.g. "POST".
+  std::string path;   ///< Without the query.
+  std::string authorization;
+  std::string body;
+};
+
+using header_list = std::vector<std::pair<std::string, std::string>>;
+
+struct reply {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  header_list headers; ///< Beside content type, length and connection.
+};
+
+/// The way back to one client. Every member may be called from any thread and
+/// never blocks; what comes after the end, or after the client has gone, is
+/// ignored. A responder that is dropped before it has answered says 500.
+class responder {
+public:
+  virtual ~responder() = default;
+
+  /// Answers whole.
+  virtual void answer(reply what) = 0;
+
+  /// Starts an answer whose body comes in pieces; `head.body` is the first.
+  virtual void begin(reply head) = 0;
+
+  /// Appends `piece`. False: the client is gone, or so slow that the buffer is
+  /// full, in which case the connection is closed.
+  virtual bool write(std::string_view piece) = 0;
+
+  /// Ends what `begin` began.
+  virtual void end() = 0;
+
+  /// Calls `fn` once if the client goes away before the answer's last byte was
+  /// handed to its socket: at once if it has gone already. `fn` must be short.
+  virtual void on_closed(std::function<void()> fn) = 0;
+};
+
+class handler {
+public:
+  virtual ~handler() = default;
+
+  /// Called on an I/O thread: short, without blocking.
+  virtual void handle(request what, std::shared_ptr<responder> to) = 0;
+
+  /// Words for what the server refuses itself, e.g. (413, "the body ...").
+  virtual reply refusal(unsigned status, std::string_view why) = 0;
+};
+
+} // namespace troupe::http

@@ -1,0 +1,171 @@
+#include "runtime/http/server.hpp"
+
+#include "runtime/http/connection.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+namespace troupe::http {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// -- who is connected ---------------------------------------------------------
+
+house::house(server_options o, handler& h, logger l)
+  : options(std::move(o)), use(h), log(std::move(l)) {
+}
+
+uint64_t house::enter(const std::string& address, std::function<void()> kill) {
+  std::lock_guard guard{mutex_};
+  const auto& limits = options.limits;
+  auto known = per_address_.find(address);
+  auto count = known == per_address_.end() ? 0 : known->second;
+  if (open_.size() >= limits.max_connections
+      || count >= limits.max_connections_per_address) {
+    ++stats_.turned_away;
+    return 0;
+  }
+  ++per_address_[address];
+  auto key = ++stats_.accepted;
+  open_.emplace(key, std::move(kill));
+  return key;
+}
+
+void house::leave(uint64_t key, const std::string& address) {
+  std::lock_guard guard{mutex_};
+  open_.erase(key);
+  auto i = per_address_.find(address);
+  if (--i->second == 0)
+    per_address_.erase(i);
+}
+
+void house::refused() {
+  std::lock_guard guard{mutex_};
+  ++stats_.refused;
+}
+
+void house::kill_all() {
+  std::lock_guard guard{mutex_};
+  for (auto& [key, kill] : open_)
+    kill();
+}
+
+server_stats house::stats() const {
+  std::lock_guard guard{mutex_};
+  auto x = stats_;
+  x.open = open_.size();
+  return x;
+}
+
+namespace {
+
+// -- the server ---------------------------------------------------------------
+
+class beast_server : public server {
+public:
+  beast_server(server_options options, handler& use, logger log)
+    : house_(std::move(options), use, std::move(log)),
+      acceptor_(asio::make_strand(io_)), pause_(acceptor_.get_executor()) {
+  }
+
+  ~beast_server() override {
+    asio::post(acceptor_.get_executor(), [this] {
+      error_code ignored;
+      acceptor_.close(ignored);
+      pause_.cancel();
+      house_.kill_all();
+    });
+    for (auto& x : threads_)
+      x.join();
+  }
+
+  result<void> listen() {
+    const auto& options = house_.options;
+    error_code ec;
+    auto address = asio::ip::make_address(options.address, ec);
+    if (ec)
+      return failure{errc::invalid_input, "the address to listen on, '"
+                                            + options.address
+                                            + "', is not an IP address"};
+    tcp::endpoint end{address, options.port};
+    acceptor_.open(end.protocol(), ec);
+    if (!ec)
+      acceptor_.set_option(tcp::acceptor::reuse_address{true}, ec);
+    if (!ec)
+      acceptor_.bind(end, ec);
+    if (!ec)
+      acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+    if (ec)
+      return failure{errc::io, "cannot listen on " + options.address + " port "
+                                 + std::to_string(options.port) + ": "
+                                 + ec.message()};
+    port_ = acceptor_.local_endpoint().port();
+    return {};
+  }
+
+  void run() {
+    asio::post(acceptor_.get_executor(), [this] { accept(); });
+    for (uint32_t i = 0; i < std::max(house_.options.num_threads, 1u); ++i)
+      threads_.emplace_back([this] { io_.run(); });
+  }
+
+  uint16_t port() const override {
+    return port_;
+  }
+
+  server_stats stats() const override {
+    return house_.stats();
+  }
+
+private:
+  void accept() {
+    if (!acceptor_.is_open())
+      return;
+    acceptor_.async_accept(asio::any_io_executor{asio::make_strand(io_)},
+                           [this](error_code ec, tcp::socket socket) {
+                             if (!acceptor_.is_open())
+                               return;
+                             if (ec)
+                               return accept_later(ec);
+                             auto peer = socket.remote_endpoint(ec);
+                             if (!ec)
+                               serve(house_, std::move(socket),
+                                     peer.address().to_string());
+                             accept();
+                           });
+  }
+
+  /// Out of descriptors, most likely: trying again at once would spin.
+  void accept_later(error_code why) {
+    house_.log.warning("http: cannot accept: " + why.message());
+    pause_.expires_after(std::chrono::milliseconds{100});
+    pause_.async_wait([this](error_code) { accept(); });
+  }
+
+  asio::io_context io_;
+  house house_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  std::vector<std::thread> threads_;
+  uint16_t port_ = 0;
+};
+
+} // namespace
+
+result<std::unique_ptr<server>> server::start(server_options options,
+                                              handler& use, logger log) {
+  auto x = std::make_unique<beast_server>(std::move(options), use,
+                                          std::move(log));
+  if (auto ok = x->listen(); !ok)
+    return ok.why();
+  x->run();
+  return std::unique_ptr<server>{std::move(x)};
+}
+
+} // namespace troupe::http

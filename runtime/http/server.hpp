@@ -1,0 +1,62 @@
+#pragma once
+
+/// An HTTP/1.1 server: connections, limits and deadlines, no meaning. One
+/// thread, which is enough for tens of thousands of pieces a second, unless
+/// told otherwise. One request at a time on a connection; the next one may be
+/// sent early and waits.
+
+#include "runtime/error.hpp"
+#include "runtime/http/header_rules.hpp"
+#include "runtime/http/message.hpp"
+#include "runtime/log.hpp"
+
+#include <chrono>
+
+namespace troupe::http {
+
+struct server_limits {
+  head_limits head;
+  size_t max_body = 8 << 20;
+  size_t max_connections = 4096;
+  size_t max_connections_per_address = 64;
+  size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
+  std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
+  std::chrono::milliseconds body_deadline{60'000}; ///< From the head's end.
+  std::chrono::milliseconds idle{30'000};          ///< Between requests.
+  std::chrono::milliseconds stall{30'000};         ///< Of one write.
+  std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
+  std::chrono::milliseconds linger{2'000};         ///< After a refusal.
+};
+
+struct server_options {
+  std::string address = "127.0.0.1";
+  uint16_t port = 0; ///< 0: any that is free.
+  uint32_t num_threads = 1;
+  server_limits limits;
+};
+
+/// Since the start, but for `open`.
+struct server_stats {
+  uint64_t open = 0;
+  uint64_t accepted = 0;
+  uint64_t turned_away = 0; ///< For want of a free connection.
+  uint64_t refused = 0;     ///< Requests that the server answered itself.
+};
+
+class server {
+public:
+  /// Listens and starts its threads, or says why not (errc::io). `use` must
+  /// outlive the server.
+  static result<std::unique_ptr<server>> start(server_options options,
+                                               handler& use, logger log);
+
+  /// Closes every connection, which tells its responder, and waits for the
+  /// threads.
+  virtual ~server() = default;
+
+  virtual uint16_t port() const = 0;
+
+  virtual server_stats stats() const = 0;
+};
+
+} // namespace troupe::http

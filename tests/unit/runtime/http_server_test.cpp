@@ -1,0 +1,355 @@
+#include "runtime/http/server.hpp"
+
+#include "tests/unit/runtime/http_client.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+namespace troupe::http {
+
+namespace {
+
+// -- the handler of these tests -----------------------------------------------
+
+/// Answers by path: /echo gives the body back, /stream counts, /wait does not
+/// answer, /drop lets the responder go, /flood writes until it may not.
+class test_handler : public handler {
+public:
+  ~test_handler() override {
+    if (writer_.joinable())
+      writer_.join();
+  }
+
+  void handle(request what, std::shared_ptr<responder> to) override {
+    ++handled;
+    if (what.path == "/echo")
+      return to->answer({200, "text/plain", what.body, {{"X-Was", "echo"}}});
+    if (what.path == "/stream")
+      return stream(*to);
+    if (what.path == "/wait")
+      return wait(std::move(to));
+    if (what.path == "/flood")
+      return flood(std::move(to));
+  }
+
+  reply refusal(unsigned status, std::string_view why) override {
+    return {status, "text/plain", std::string{why}, {}};
+  }
+
+  std::atomic<int> handled = 0;
+  std::promise<void> closed;
+  std::promise<size_t> flooded;
+
+private:
+  void stream(responder& to) {
+    to.begin({200, "text/event-stream", "0,", {}});
+    for (int i = 1; i < 100; ++i)
+      EXPECT_TRUE(to.write(std::to_string(i) + ","));
+    to.end();
+  }
+
+  void wait(std::shared_ptr<responder> to) {
+    kept_ = to;
+    to->on_closed([this] { closed.set_value(); });
+  }
+
+  void flood(std::shared_ptr<responder> to) {
+    writer_ = std::thread{[this, to = std::move(to)] {
+      to->begin({200, "text/plain", "", {}});
+      std::string piece(4096, 'x');
+      size_t sum = 0;
+      while (to->write(piece))
+        sum += piece.size();
+      flooded.set_value(sum);
+    }};
+  }
+
+  std::shared_ptr<responder> kept_;
+  std::thread writer_;
+};
+
+class HttpServer : public testing::Test {
+protected:
+  void start(server_limits limits = {}) {
+    server_options options;
+    options.limits = limits;
+    auto x = server::start(options, handler_, logger{"test", log_level::error});
+    ASSERT_TRUE(x) << x.why().message;
+    server_ = std::move(*x);
+  }
+
+  /// Sends `text` on a connection of its own and returns the answer's status.
+  int status_of(const std::string& text) {
+    test::http_client client{server_->port()};
+    client.send(text);
+    return client.receive().status;
+  }
+
+  test_handler handler_;
+  std::unique_ptr<server> server_;
+};
+
+const std::string get_echo = "GET /echo HTTP/1.1\r\nHost: x\r\n";
+
+std::string post(const std::string& path, const std::string& body) {
+  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: "
+         + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+// -- answers ------------------------------------------------------------------
+
+TEST_F(HttpServer, ServesAThousandRequestsOnOneConnection) {
+  start();
+  test::http_client client{server_->port()};
+  for (int i = 0; i < 1000; ++i) {
+    client.send(post("/echo", "number " + std::to_string(i)));
+    auto got = client.receive();
+    ASSERT_EQ(got.status, 200);
+    ASSERT_EQ(got.body, "number " + std::to_string(i));
+    ASSERT_EQ(got.headers.at("x-was"), "echo");
+  }
+  EXPECT_EQ(server_->stats().accepted, 1u);
+}
+
+TEST_F(HttpServer, StreamsPiecesInOrderAndGoesOnWithTheConnection) {
+  start();
+  test::http_client client{server_->port()};
+  std::string expected;
+  for (int i = 0; i < 100; ++i)
+    expected += std::to_string(i) + ",";
+  for (int round = 0; round < 3; ++round) {
+    client.send(post("/stream", ""));
+    auto got = client.receive();
+    EXPECT_EQ(got.headers.at("transfer-encoding"), "chunked");
+    EXPECT_EQ(got.body, expected);
+  }
+}
+
+TEST_F(HttpServer, AnswersARequestThatWasSentEarlyAfterTheOneBefore) {
+  start();
+  test::http_client client{server_->port()};
+  client.send(post("/echo", "one") + post("/echo", "two"));
+  EXPECT_EQ(client.receive().body, "one");
+  EXPECT_EQ(client.receive().body, "two");
+}
+
+TEST_F(HttpServer, TakesChunkedBodiesAndExpectContinue) {
+  start();
+  test::http_client client{server_->port()};
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+              "\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  EXPECT_EQ(client.receive().body, "abcde");
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+              "Expect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.receive().status, 100);
+  client.send("ok");
+  EXPECT_EQ(client.receive().body, "ok");
+}
+
+TEST_F(HttpServer, ClosesAfterTheAnswerIfTheClientAsksForIt) {
+  start();
+  test::http_client client{server_->port()};
+  client.send(get_echo + "Connection: close\r\n\r\n");
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_TRUE(client.at_end());
+  client = test::http_client{server_->port()};
+  client.send("GET /stream HTTP/1.0\r\n\r\n");
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.headers.count("transfer-encoding"), 0u);
+  EXPECT_TRUE(got.body.starts_with("0,1,2,"));
+}
+
+TEST_F(HttpServer, Says500IfTheHandlerLetsARequestFall) {
+  start();
+  EXPECT_EQ(status_of(post("/drop", "")), 500);
+}
+
+// -- clients that go away -----------------------------------------------------
+
+TEST_F(HttpServer, TellsTheHandlerWhenAClientLeavesWhileItWaits) {
+  start();
+  {
+    test::http_client client{server_->port()};
+    client.send(post("/wait", ""));
+    while (handler_.handled == 0)
+      std::this_thread::yield();
+  }
+  handler_.closed.get_future().wait();
+}
+
+TEST_F(HttpServer, TellsTheHandlerWhenItIsStopped) {
+  start();
+  test::http_client client{server_->port()};
+  client.send(post("/wait", ""));
+  while (handler_.handled == 0)
+    std::this_thread::yield();
+  server_.reset();
+  handler_.closed.get_future().wait();
+}
+
+TEST_F(HttpServer, StopsAWriterWhoseClientDoesNotRead) {
+  server_limits limits;
+  limits.max_buffered = 64 << 10;
+  limits.stall = std::chrono::milliseconds{50};
+  start(limits);
+  test::http_client client{server_->port()};
+  client.send(post("/flood", ""));
+  handler_.flooded.get_future().wait();
+}
+
+// -- limits -------------------------------------------------------------------
+
+TEST_F(HttpServer, TakesABodyOfTheLimitAndRefusesOneByteMore) {
+  server_limits limits;
+  limits.max_body = 100'000;
+  start(limits);
+  EXPECT_EQ(status_of(post("/echo", std::string(100'000, 'x'))), 200);
+  EXPECT_EQ(status_of(post("/echo", std::string(100'001, 'x'))), 413);
+  auto chunked = [](size_t size) {
+    char digits[20];
+    std::snprintf(digits, sizeof digits, "%zx", size);
+    return "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+           "chunked\r\n\r\n"
+           + std::string{digits} + "\r\n" + std::string(size, 'x')
+           + "\r\n0\r\n\r\n";
+  };
+  EXPECT_EQ(status_of(chunked(100'000)), 200);
+  EXPECT_EQ(status_of(chunked(100'001)), 413);
+  EXPECT_EQ(status_of("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                      "999999999999999999\r\n\r\n"),
+            413);
+  EXPECT_EQ(handler_.handled, 2);
+}
+
+TEST_F(HttpServer, TakesAsManyHeaderLinesAsTheLimitAndNoMore) {
+  start();
+  std::string lines;
+  for (int i = 0; i < 63; ++i)
+    lines += "A: b\r\n";
+  EXPECT_EQ(status_of(get_echo + lines + "\r\n"), 200);
+  EXPECT_EQ(status_of(get_echo + lines + "A: b\r\n\r\n"), 431);
+}
+
+TEST_F(HttpServer, TakesAHeadOfTheLimitAndRefusesOneByteMore) {
+  start();
+  auto head = [](size_t size) {
+    auto text = get_echo + "A: ";
+    return text + std::string(size - text.size() - 4, 'x') + "\r\n\r\n";
+  };
+  EXPECT_EQ(status_of(head(16 << 10)), 200);
+  EXPECT_EQ(status_of(head((16 << 10) + 1)), 431);
+  EXPECT_EQ(status_of(get_echo + "A: " + std::string(1 << 20, 'x')), 431);
+}
+
+TEST_F(HttpServer, TurnsAwayTheConnectionBeyondTheLimitOfAnAddress) {
+  server_limits limits;
+  limits.max_connections_per_address = 2;
+  start(limits);
+  test::http_client a{server_->port()};
+  test::http_client b{server_->port()};
+  for (auto* x : {&a, &b}) {
+    x->send(post("/echo", "in"));
+    EXPECT_EQ(x->receive().body, "in");
+  }
+  test::http_client c{server_->port()};
+  EXPECT_TRUE(c.at_end());
+  EXPECT_EQ(server_->stats().turned_away, 1u);
+  EXPECT_EQ(server_->stats().open, 2u);
+}
+
+TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirHead) {
+  server_limits limits;
+  limits.head_deadline = std::chrono::milliseconds{20};
+  start(limits);
+  test::http_client client{server_->port()};
+  client.send("GET /echo HT");
+  EXPECT_TRUE(client.at_end());
+  EXPECT_EQ(handler_.handled, 0);
+}
+
+TEST_F(HttpServer, ClosesIdleConnectionsAndStarvedBodies) {
+  server_limits limits;
+  limits.idle = limits.body_deadline = std::chrono::milliseconds{20};
+  start(limits);
+  test::http_client client{server_->port()};
+  client.send(post("/echo", "x"));
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_TRUE(client.at_end());
+  client = test::http_client{server_->port()};
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
+  EXPECT_TRUE(client.at_end());
+}
+
+// -- smuggling ----------------------------------------------------------------
+
+TEST_F(HttpServer, RefusesEveryHeadThatCanBeReadInTwoWays) {
+  start();
+  const std::string start_line = "POST /echo HTTP/1.1\r\n";
+  const std::string host = "Host: x\r\n";
+  const std::vector<std::string> heads = {
+    start_line + host + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+    start_line + host + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+    start_line + host + "Content-Length: 3\r\nContent-Length: 3\r\n",
+    start_line + host + "Content-Length: 3\r\nContent-Length: 4\r\n",
+    start_line + host + "Content-Length: -3\r\n",
+    start_line + host + "Content-Length: +3\r\n",
+    start_line + host + "Content-Length: 0x3\r\n",
+    start_line + host + "Content-Length: 3, 3\r\n",
+    start_line + host + "Content-Length: 18446744073709551619\r\n",
+    start_line + host + "Content-Length:\r\n",
+    start_line + host + "Content-Length : 3\r\n",
+    start_line + host + "Transfer-Encoding: gzip, chunked\r\n",
+    start_line + host + "Transfer-Encoding: xchunked\r\n",
+    start_line + host + "Transfer-Encoding: chunked\r\n"
+      + "Transfer-Encoding: chunked\r\n",
+    start_line + host + "A: b\r\n c\r\n",
+    start_line + host + "A: b\nContent-Length: 3\r\n",
+    start_line + host + "A: b\rContent-Length: 3\r\n",
+    start_line + host + std::string{"A: b\0c\r\n", 8},
+    start_line + host + "no colon\r\n",
+    start_line + host + ": no name\r\n",
+    start_line + host + host,
+    start_line + "A: b\r\n",
+    "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
+    "POST /echo HTTP/2.0\r\n" + host,
+    "POST  /echo HTTP/1.1\r\n" + host,
+    "no request at all\r\n" + host,
+    "\x16\x03\x01\r\n" + host,
+  };
+  for (const auto& head : heads)
+    EXPECT_EQ(status_of(head + "\r\nabc"), 400) << head;
+  EXPECT_EQ(handler_.handled, 0);
+  EXPECT_EQ(server_->stats().refused, heads.size());
+}
+
+TEST_F(HttpServer, RefusesChunksThatMakeNoSense) {
+  start();
+  const std::string head = "POST /echo HTTP/1.1\r\nHost: x\r\n"
+                           "Transfer-Encoding: chunked\r\n\r\n";
+  for (const auto* body : {"-1\r\nabc\r\n0\r\n\r\n", "xyz\r\nabc\r\n0\r\n\r\n",
+                           "ffffffffffffffffff\r\nabc", "3\nabc\r\n0\r\n\r\n",
+                           "3\r\nabcdef\r\n0\r\n\r\n"})
+    EXPECT_EQ(status_of(head + body), 400) << body;
+  EXPECT_EQ(handler_.handled, 0);
+}
+
+TEST_F(HttpServer, SaysWhyItCannotListen) {
+  start();
+  server_options options;
+  options.port = server_->port();
+  logger log{"test", log_level::error};
+  auto x = server::start(options, handler_, log);
+  ASSERT_FALSE(x);
+  EXPECT_EQ(x.why().code, errc::io);
+  options.address = "not an address";
+  EXPECT_EQ(server::start(options, handler_, log).why().code,
+            errc::invalid_input);
+}
+
+} // namespace
+
+} // namespace troupe::http
