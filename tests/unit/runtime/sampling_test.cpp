@@ -1,0 +1,181 @@
+#include "runtime/sampling.hpp"
+
+#include "runtime/philox.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <set>
+
+using namespace troupe;
+
+namespace {
+
+using words = std::array<uint32_t, 4>;
+
+std::vector<float> random_logits(size_t size, uint32_t seed) {
+  std::mt19937 random{seed};
+  std::normal_distribution<float> normal{0, 3};
+  std::vector<float> logits(size);
+  std::generate(logits.begin(), logits.end(), [&] { return normal(random); });
+  return logits;
+}
+
+int32_t sampled(const std::vector<float>& logits, const sampling_params& params,
+                uint32_t position = 0) {
+  return sample(logits, static_cast<uint32_t>(logits.size()), params, position);
+}
+
+std::set<int32_t> all_sampled(const std::vector<float>& logits,
+                              const sampling_params& params) {
+  std::set<int32_t> ids;
+  for (uint32_t position = 0; position < 4000; ++position)
+    ids.insert(sampled(logits, params, position));
+  return ids;
+}
+
+/// The definition, by sorting everything: the tokens that may be chosen.
+std::set<int32_t> allowed(const std::vector<float>& logits,
+                          const sampling_params& params) {
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+    return logits[size_t(a)] > logits[size_t(b)];
+  });
+  if (params.top_k > 0 && params.top_k < ids.size())
+    ids.resize(params.top_k);
+  auto weight = [&](int32_t id) {
+    return std::exp(double(logits[size_t(id)]) / params.temperature);
+  };
+  double total = 0;
+  for (auto id : ids)
+    total += weight(id);
+  double sum = 0;
+  size_t keep = 0;
+  while (keep < ids.size() && (keep == 0 || sum < params.top_p * total))
+    sum += weight(ids[keep++]);
+  return {ids.begin(), ids.begin() + ptrdiff_t(keep)};
+}
+
+} // namespace
+
+TEST(Philox, GivesTheKnownAnswersOfRandom123) {
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+            (words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                       {0xa4093822, 0x299f31d0}),
+            (words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(Uniform, IsTheUpper53BitsOfTheFirstTwoWords) {
+  EXPECT_EQ(uniform(0, 0),
+            double(0xe169c58d6627e8d5 >> 11) / 9007199254740992.0);
+}
+
+TEST(Uniform, UsesAllOfSeedAndPosition) {
+  std::set<double> values;
+  for (uint64_t seed : {0ull, 1ull, 1ull << 32})
+    for (uint64_t position : {0ull, 1ull, 1ull << 32})
+      values.insert(uniform(seed, position));
+  EXPECT_EQ(values.size(), 9u);
+  EXPECT_GE(*values.begin(), 0);
+  EXPECT_LT(*values.rbegin(), 1);
+}
+
+TEST(Sampling, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
+  EXPECT_EQ(sampled({1, 5, 5, 2}, {.temperature = 0}), 1);
+  EXPECT_EQ(sampled({-3, -2, -9}, {.temperature = 0}), 1);
+}
+
+TEST(Sampling, NeverGoesBeyondTheVocabulary) {
+  std::vector<float> logits{1, 2, 3, 100};
+  EXPECT_EQ(sample(logits, 3, {.temperature = 0}, 0), 2);
+  for (uint32_t position = 0; position < 200; ++position)
+    EXPECT_LT(sample(logits, 3, {}, position), 3);
+}
+
+TEST(Sampling, InvertsTheDistributionInOrderOfId) {
+  auto logits = random_logits(50, 1);
+  for (float temperature : {0.1f, 1.0f, 3.0f})
+    for (uint32_t position = 0; position < 300; ++position) {
+      sampling_params params{.temperature = temperature, .seed = 7};
+      double total = 0;
+      for (auto x : logits)
+        total += std::exp(double(x) / temperature);
+      double sum = 0;
+      int32_t id = 0;
+      for (;; ++id)
+        if ((sum += std::exp(double(logits[size_t(id)]) / temperature) / total)
+            > uniform(7, position))
+          break;
+      ASSERT_EQ(sampled(logits, params, position), id) << position;
+    }
+}
+
+TEST(Sampling, FrequenciesAreTheProbabilities) {
+  std::vector<float> logits{0, std::log(2.0f), std::log(5.0f)};
+  std::array<int, 3> counts{};
+  for (uint32_t position = 0; position < 8000; ++position)
+    ++counts[size_t(sampled(logits, {.seed = 3}, position))];
+  EXPECT_NEAR(counts[0], 1000, 150);
+  EXPECT_NEAR(counts[1], 2000, 200);
+  EXPECT_NEAR(counts[2], 5000, 250);
+}
+
+TEST(Sampling, TopKAndTopPKeepWhatTheDefinitionKeeps) {
+  for (uint32_t seed = 0; seed < 6; ++seed)
+    for (uint32_t top_k : {0u, 1u, 2u, 7u, 40u, 5000u})
+      for (float top_p : {0.05f, 0.5f, 0.9f, 1.0f}) {
+        auto logits = random_logits(40, seed);
+        sampling_params params{
+          .temperature = 2, .top_p = top_p, .top_k = top_k};
+        auto may = allowed(logits, params);
+        auto seen = all_sampled(logits, params);
+        EXPECT_TRUE(
+          std::includes(may.begin(), may.end(), seen.begin(), seen.end()))
+          << "seed " << seed << " top_k " << top_k << " top_p " << top_p;
+        if (may.size() <= 8) {
+          EXPECT_EQ(seen, may)
+            << "seed " << seed << " top_k " << top_k << " top_p " << top_p;
+        }
+      }
+}
+
+TEST(Sampling, TiesAtTheEdgeGoToLowerIds) {
+  std::vector<float> logits(300, 1.0f);
+  EXPECT_EQ(all_sampled(logits, {.top_k = 3}), (std::set<int32_t>{0, 1, 2}));
+  EXPECT_EQ(all_sampled(logits, {.top_p = 0.01f}),
+            (std::set<int32_t>{0, 1, 2}));
+}
+
+TEST(Sampling, AFlatDistributionKeepsItsNucleusThroughManyRounds) {
+  std::vector<float> logits(20000, 0.0f);
+  for (uint32_t position = 0; position < 300; ++position)
+    EXPECT_LT(sampled(logits, {.top_p = 0.5f}, position), 10000);
+}
+
+TEST(Sampling, TheSmallestTopPKeepsOne) {
+  EXPECT_EQ(all_sampled({1, 2, 3}, {.top_p = 1e-9f}), (std::set<int32_t>{2}));
+}
+
+TEST(Sampling, SurvivesLogitsThatAreNotFinite) {
+  float inf = std::numeric_limits<float>::infinity();
+  float nan = std::numeric_limits<float>::quiet_NaN();
+  for (auto params : {sampling_params{.temperature = 0}, sampling_params{},
+                      sampling_params{.top_p = 0.5f, .top_k = 2}}) {
+    EXPECT_EQ(sampled({nan, 1, -inf}, params), 1);
+    EXPECT_EQ(sampled({0, inf, nan}, params), 1);
+    EXPECT_EQ(sampled({nan, nan}, params), 0);
+  }
+}
+
+TEST(Sampling, ATinyTemperatureIsGreedy) {
+  EXPECT_EQ(all_sampled({1, 3, 2}, {.temperature = 1e-40f}),
+            (std::set<int32_t>{1}));
+}
