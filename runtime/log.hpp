@@ -18,7 +18,8 @@ std::optional<log_level> parse_log_level(std::string_view text);
 class logger {
 public:
   /// `who` stands in every line: the node's name.
-  logger(std::string who, log_level level) : who_(std::move(who)), level_(level) {
+  logger(std::string who, log_level level)
+    : who_(std::move(who)), level_(level) {
   }
 
   void error(std::string_view line) const {

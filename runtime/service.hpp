@@ -42,7 +42,7 @@ enum class finish_reason : uint8_t {
 /// Something that happened to a request. Tokens come once, in order.
 struct generation_event {
   std::vector<int32_t> tokens;
-  uint32_t first_position = 0; ///< Of tokens[0]; 0 is the first after the prompt.
+  uint32_t first_position = 0; ///< Of tokens[0]; 0: first after the prompt.
   std::vector<float> logits;   ///< [tokens, vocab] if asked for.
   finish_reason finish = finish_reason::none; ///< Once, in the last event.
   std::optional<failure> cause; ///< What was lost and who was the cause.

@@ -34,3 +34,34 @@ function(troupe_tests label folder)
     LABELS ${label} TIMEOUT 300
     ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
 endfunction()
+
+# troupe_python_test(LABEL SCRIPT): a test that drives built programs from
+# outside, in the environment that deploy/test makes.
+function(troupe_python_test label script)
+  get_filename_component(name ${script} NAME_WE)
+  add_test(NAME ${name} COMMAND
+    ${PROJECT_SOURCE_DIR}/build/venv/bin/python -B
+    ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300
+    ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
+endfunction()
+
+# troupe_header_checks(): one translation unit for every header of runtime and
+# kernels that has no source of its own name to prove that it stands alone.
+function(troupe_header_checks)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+    ${PROJECT_SOURCE_DIR}/kernels/*.hpp ${PROJECT_SOURCE_DIR}/runtime/*.hpp)
+  set(units "")
+  foreach(header ${headers})
+    string(REGEX REPLACE "\\.hpp$" ".cpp" source ${header})
+    if(NOT EXISTS ${PROJECT_SOURCE_DIR}/${source}
+       AND NOT header MATCHES "^kernels/cpu/")
+      string(MAKE_C_IDENTIFIER ${header} name)
+      set(unit ${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp)
+      file(CONFIGURE OUTPUT ${unit} CONTENT "#include \"@header@\"\n" @ONLY)
+      list(APPEND units ${unit})
+    endif()
+  endforeach()
+  add_library(header_checks OBJECT ${units})
+  target_link_libraries(header_checks PRIVATE runtime)
+endfunction()

@@ -19,16 +19,16 @@ namespace troupe {
 using load_progress = std::function<void(uint64_t done, uint64_t total)>;
 
 struct attention_layer {
-  kernels::tensor input_norm;  ///< [1, hidden] f32
-  kernels::weight q_a;         ///< empty without q_lora_rank
-  kernels::tensor q_a_norm;    ///< [1, q_lora_rank] f32
-  kernels::weight q_b;         ///< [heads * (nope + rope), q_lora_rank | hidden]
-  kernels::weight kv_a;        ///< [kv_lora_rank + rope, hidden]
-  kernels::tensor kv_a_norm;   ///< [1, kv_lora_rank] f32
-  kernels::weight k_b;         ///< heads x [kv_lora_rank, nope]: transposed
-  kernels::weight v_b;         ///< heads x [v_head_dim, kv_lora_rank]
-  kernels::weight o;           ///< [hidden, heads * v_head_dim]
-  kernels::tensor post_norm;   ///< [1, hidden] f32
+  kernels::tensor input_norm; ///< [1, hidden] f32
+  kernels::weight q_a;        ///< empty without q_lora_rank
+  kernels::tensor q_a_norm;   ///< [1, q_lora_rank] f32
+  kernels::weight q_b;       ///< [heads * (nope + rope), q_lora_rank or hidden]
+  kernels::weight kv_a;      ///< [kv_lora_rank + rope, hidden]
+  kernels::tensor kv_a_norm; ///< [1, kv_lora_rank] f32
+  kernels::weight k_b;       ///< heads x [kv_lora_rank, nope]: transposed
+  kernels::weight v_b;       ///< heads x [v_head_dim, kv_lora_rank]
+  kernels::weight o;         ///< [hidden, heads * v_head_dim]
+  kernels::tensor post_norm; ///< [1, hidden] f32
   kernels::expert_weights mlp; ///< dense MLP, or the shared expert; or empty
   kernels::weight gate;        ///< [experts, hidden]; MoE layers
   kernels::tensor gate_bias;   ///< [1, experts] f32; or empty

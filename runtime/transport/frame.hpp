@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace troupe {
@@ -55,15 +56,15 @@ struct frame_header {
   uint8_t version = version_value;
   frame_class kind = frame_class::control;
   uint16_t layer = 0;
-  uint32_t cluster = 0; ///< Hash of the cluster's name.
-  uint32_t view = 0;    ///< Membership that the sender knows.
-  uint32_t epoch = 0;   ///< Placement that the sender used.
-  uint32_t step = 0;    ///< Of the sending rank; 0 outside of steps.
-  uint64_t source = 0;  ///< Incarnation of the sending process.
+  uint32_t cluster = 0;     ///< Hash of the cluster's name.
+  uint32_t view = 0;        ///< Membership that the sender knows.
+  uint32_t epoch = 0;       ///< Placement that the sender used.
+  uint32_t step = 0;        ///< Of the sending rank; 0 outside of steps.
+  uint64_t source = 0;      ///< Incarnation of the sending process.
   uint64_t destination = 0; ///< Incarnation that it is meant for.
-  uint64_t id = 0;       ///< A request, or rows_id.
-  uint64_t deadline = 0; ///< Microseconds the sender gives it from sending; 0: none.
-  uint32_t length = 0;   ///< Bytes of the body.
+  uint64_t id = 0;          ///< A request, or rows_id.
+  uint64_t deadline = 0;    ///< Microseconds from sending on; 0: none.
+  uint32_t length = 0;      ///< Bytes of the body.
 };
 
 /// Immutable bytes that several may hold. 64-byte aligned.
@@ -96,15 +97,15 @@ struct frame {
 
 /// Why a frame was not let in; counted by kind.
 enum class refusal : uint8_t {
-  damaged,     ///< Magic, version, length or checksum.
-  foreign,     ///< Another cluster.
-  stale,       ///< An incarnation, view or epoch that is over.
+  damaged, ///< Magic, version, length or checksum.
+  foreign, ///< Another cluster.
+  stale,   ///< An incarnation, view or epoch that is over.
   unknown_peer,
   num_refusals,
 };
 
 /// Writes the 64 bytes, checksum included. `with_body`: the checksum covers the
-/// body too.
+/// body too. `header.length` is the size of `payload`.
 std::array<std::byte, frame_header::size>
 encode_header(const frame_header& header, std::span<const std::byte> payload,
               bool with_body);
@@ -113,5 +114,8 @@ encode_header(const frame_header& header, std::span<const std::byte> payload,
 result<frame_header> decode_header(std::span<const std::byte> bytes,
                                    std::span<const std::byte> payload,
                                    bool with_body);
+
+/// What frame_header::cluster holds.
+uint32_t cluster_hash(std::string_view name);
 
 } // namespace troupe

@@ -26,8 +26,9 @@ struct endpoint_address {
 struct node_identity {
   std::string name;         ///< As in the topology.
   uint64_t incarnation = 0; ///< Random, one per process start.
-  uint64_t fingerprint = 0; ///< Numerics; another one is refused. 0: not known yet.
-  endpoint_address listen;  ///< Where others reach it.
+  /// Of the numerics; another one is refused. 0: not known yet.
+  uint64_t fingerprint = 0;
+  endpoint_address listen; ///< Where others reach it.
 };
 
 struct transport_stats {
@@ -39,12 +40,18 @@ struct transport_stats {
 };
 
 /// What a transport tells its owner, on the transport's own thread (or the
-/// sender's, for the own node): short, without blocking.
+/// sender's, for the own node): short, without blocking. Calls for other nodes
+/// come one at a time; they may send. Any of them may be left empty.
 struct transport_handler {
-  std::function<void(node_id from, frame&&)> on_frame;
+  std::function<void(node_id from, frame&&)> on_frame = {};
   /// The peer is gone: no frame of that incarnation comes any more, sends to
   /// it vanish. Called once for each incarnation. `why` is one sentence.
-  std::function<void(node_id peer, const std::string& why)> on_peer_lost;
+  std::function<void(node_id peer, const std::string& why)> on_peer_lost = {};
+  /// Before the first frame of that incarnation. Frames may be sent from now
+  /// on.
+  std::function<void(node_id peer, const node_identity&)> on_peer_joined = {};
+  /// What was to become `peer` could not be reached or refused us.
+  std::function<void(node_id peer, const failure&)> on_connect_failed = {};
 };
 
 class transport {
@@ -56,7 +63,9 @@ public:
   /// of unsent bytes the peer counts as lost. Unknown or lost peers: dropped.
   virtual void send(node_id to, frame_header header, body payload) = 0;
 
-  /// The view and epoch that outgoing frames carry and incoming ones must have.
+  /// The view and epoch that outgoing frames carry. Incoming dispatch and
+  /// combine of an older one are refused as stale; of a newer one they are let
+  /// in, for their receiver to judge: it has not heard of the change yet.
   virtual void set_view(uint32_t view, uint32_t epoch) = 0;
 
   /// Gives a peer up: closes its endpoint, drops what was queued. No event.

@@ -1,0 +1,107 @@
+#include "runtime/transport/frame_gate.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+frame_gate::frame_gate(uint32_t cluster, uint64_t incarnation)
+  : cluster_(cluster), incarnation_(incarnation) {
+  CHECK(incarnation != 0);
+}
+
+void frame_gate::set_view(uint32_t view, uint32_t epoch) {
+  view_and_epoch_ = uint64_t{view} << 32 | epoch;
+}
+
+result<void> frame_gate::add_peer(node_id peer, uint64_t incarnation) {
+  std::lock_guard guard{mutex_};
+  if (incarnation == 0 || is_over_locked(incarnation))
+    return failure{errc::refused, "this incarnation of the node is over; only "
+                                  "a new process can join"};
+  if (peers_.contains(incarnation) || incarnations_.contains(peer))
+    return failure{errc::refused, "the node is connected already"};
+  incarnations_[peer] = incarnation;
+  peers_[incarnation] = peer;
+  return {};
+}
+
+bool frame_gate::remove_peer(node_id peer) {
+  std::lock_guard guard{mutex_};
+  auto i = incarnations_.find(peer);
+  if (i == incarnations_.end())
+    return false;
+  peers_.erase(i->second);
+  over_.push_back(i->second);
+  if (over_.size() > max_over)
+    over_.pop_front();
+  incarnations_.erase(i);
+  return true;
+}
+
+uint64_t frame_gate::incarnation_of(node_id peer) const {
+  std::lock_guard guard{mutex_};
+  auto i = incarnations_.find(peer);
+  return i == incarnations_.end() ? 0 : i->second;
+}
+
+std::optional<node_id> frame_gate::find(uint64_t incarnation) const {
+  std::lock_guard guard{mutex_};
+  auto i = peers_.find(incarnation);
+  return i == peers_.end() ? std::nullopt : std::optional{i->second};
+}
+
+bool frame_gate::is_over(uint64_t incarnation) const {
+  std::lock_guard guard{mutex_};
+  return is_over_locked(incarnation);
+}
+
+bool frame_gate::is_over_locked(uint64_t incarnation) const {
+  return std::ranges::find(over_, incarnation) != over_.end();
+}
+
+std::variant<node_id, refusal> frame_gate::judge(const frame_header& header) {
+  auto verdict = decide(header);
+  if (auto why = std::get_if<refusal>(&verdict))
+    count(*why);
+  return verdict;
+}
+
+std::variant<node_id, refusal>
+frame_gate::decide(const frame_header& header) const {
+  if (header.cluster != cluster_)
+    return refusal::foreign;
+  if (header.destination != incarnation_)
+    return refusal::stale;
+  auto peer = find(header.source);
+  if (!peer)
+    return is_over(header.source) ? refusal::stale : refusal::unknown_peer;
+  auto is_rows = header.kind == frame_class::dispatch
+                 || header.kind == frame_class::combine;
+  auto now = view_and_epoch_.load();
+  if (is_rows
+      && (header.view < uint32_t(now >> 32) || header.epoch < uint32_t(now)))
+    return refusal::stale;
+  return *peer;
+}
+
+void frame_gate::count(refusal why) {
+  ++refused_[size_t(why)];
+}
+
+uint64_t frame_gate::refused(refusal why) const {
+  return refused_[size_t(why)];
+}
+
+void frame_gate::stamp(frame_header& header, uint64_t destination,
+                       size_t length) const {
+  auto now = view_and_epoch_.load();
+  header.version = frame_header::version_value;
+  header.cluster = cluster_;
+  header.source = incarnation_;
+  header.destination = destination;
+  header.view = uint32_t(now >> 32);
+  header.epoch = uint32_t(now);
+  header.length = uint32_t(length);
+}
+
+} // namespace troupe

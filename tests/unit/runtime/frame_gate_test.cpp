@@ -1,0 +1,127 @@
+#include "runtime/transport/frame_gate.hpp"
+
+#include <gtest/gtest.h>
+
+namespace troupe {
+
+namespace {
+
+constexpr uint64_t own = 100, peer = 200;
+
+struct FrameGate : testing::Test {
+  frame_gate gate{7, own};
+
+  FrameGate() {
+    EXPECT_TRUE(gate.add_peer(3, peer));
+    gate.set_view(10, 20);
+  }
+
+  static frame_header from_peer(frame_class kind = frame_class::dispatch) {
+    frame_header x;
+    x.kind = kind;
+    x.cluster = 7;
+    x.source = peer;
+    x.destination = own;
+    x.view = 10;
+    x.epoch = 20;
+    return x;
+  }
+
+  void expect_refused(const frame_header& x, refusal why) {
+    auto before = gate.refused(why);
+    auto verdict = gate.judge(x);
+    ASSERT_TRUE(std::holds_alternative<refusal>(verdict));
+    EXPECT_EQ(std::get<refusal>(verdict), why);
+    EXPECT_EQ(gate.refused(why), before + 1);
+  }
+
+  void expect_let_in(const frame_header& x, node_id from = 3) {
+    auto verdict = gate.judge(x);
+    ASSERT_TRUE(std::holds_alternative<node_id>(verdict));
+    EXPECT_EQ(std::get<node_id>(verdict), from);
+  }
+};
+
+} // namespace
+
+TEST_F(FrameGate, LetsInWhatAPeerSends) {
+  for (auto kind : {frame_class::control, frame_class::dispatch,
+                    frame_class::combine, frame_class::heartbeat})
+    expect_let_in(from_peer(kind));
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    EXPECT_EQ(gate.refused(refusal(i)), 0u);
+}
+
+TEST_F(FrameGate, RefusesAnotherCluster) {
+  auto x = from_peer();
+  x.cluster = 8;
+  expect_refused(x, refusal::foreign);
+}
+
+TEST_F(FrameGate, RefusesWhatWasMeantForAnEarlierIncarnation) {
+  auto x = from_peer();
+  x.destination = own - 1;
+  expect_refused(x, refusal::stale);
+}
+
+TEST_F(FrameGate, RefusesWhoItNeverMet) {
+  auto x = from_peer();
+  x.source = peer + 1;
+  expect_refused(x, refusal::unknown_peer);
+}
+
+TEST_F(FrameGate, RefusesRowsOfAnOlderViewOrEpochOnly) {
+  for (auto kind : {frame_class::dispatch, frame_class::combine}) {
+    auto x = from_peer(kind);
+    x.view = 9;
+    expect_refused(x, refusal::stale);
+    x = from_peer(kind);
+    x.epoch = 19;
+    expect_refused(x, refusal::stale);
+    x.view = 11;
+    x.epoch = 21;
+    expect_let_in(x);
+  }
+  auto x = from_peer(frame_class::control);
+  x.view = x.epoch = 0;
+  expect_let_in(x);
+}
+
+TEST_F(FrameGate, RefusesALostPeerAsStaleForever) {
+  EXPECT_TRUE(gate.remove_peer(3));
+  EXPECT_FALSE(gate.remove_peer(3));
+  expect_refused(from_peer(), refusal::stale);
+  auto again = gate.add_peer(3, peer);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.why().code, errc::refused);
+  EXPECT_TRUE(gate.add_peer(3, peer + 1));
+  expect_refused(from_peer(), refusal::stale);
+  auto x = from_peer();
+  x.source = peer + 1;
+  expect_let_in(x);
+}
+
+TEST_F(FrameGate, HasOneIncarnationForEachPeer) {
+  EXPECT_FALSE(gate.add_peer(3, 300));
+  EXPECT_FALSE(gate.add_peer(4, peer));
+  EXPECT_FALSE(gate.add_peer(4, 0));
+  EXPECT_EQ(gate.incarnation_of(3), peer);
+  EXPECT_EQ(gate.find(peer), node_id{3});
+  EXPECT_EQ(gate.incarnation_of(4), 0u);
+}
+
+TEST_F(FrameGate, StampsWhatTheOtherSidesGateLetsIn) {
+  frame_gate other{7, peer};
+  ASSERT_TRUE(other.add_peer(9, own));
+  frame_header x;
+  x.kind = frame_class::combine;
+  gate.stamp(x, peer, 5);
+  EXPECT_EQ(x.view, 10u);
+  EXPECT_EQ(x.epoch, 20u);
+  EXPECT_EQ(x.length, 5u);
+  auto verdict = other.judge(x);
+  ASSERT_TRUE(std::holds_alternative<node_id>(verdict));
+  EXPECT_EQ(std::get<node_id>(verdict), 9);
+}
+
+} // namespace troupe
