@@ -1,0 +1,82 @@
+#pragma once
+
+/// How to spawn each actor: what it is given, once, for good. Pointers outlive
+/// the actor system.
+
+#include "actors/directory.hpp"
+#include "actors/protocol.hpp"
+#include "runtime/log.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+namespace troupe {
+
+/// What every actor of a node is given.
+struct node_context {
+  node_id node = 0;
+  transport* net = nullptr;
+  node_counters* counters = nullptr;
+  const logger* log = nullptr;
+  std::shared_ptr<directory> here; ///< Who is on this node.
+  std::chrono::milliseconds step_timeout{30000};
+};
+
+local_scheduler
+spawn_scheduler(caf::actor_system& system, const node_context& context,
+                std::shared_ptr<node_parts> parts, rank_parts& rank,
+                batcher_options options, gateway_inbox answers_to);
+
+attention spawn_attention(caf::actor_system& system,
+                          const node_context& context,
+                          std::shared_ptr<node_parts> parts, rank_parts& rank,
+                          local_scheduler answers_to);
+
+expert_worker
+spawn_expert_worker(caf::actor_system& system, const node_context& context,
+                    std::shared_ptr<node_parts> parts, worker_parts& worker);
+
+/// What the gateway tells the front end without a message.
+struct gateway_status {
+  std::atomic<uint64_t> open{0}; ///< Counted by the front end, ended here.
+  std::atomic<uint64_t> accepted{0};
+  std::atomic<uint64_t> finished{0};
+  std::atomic<uint64_t> failed{0};
+  std::atomic<uint64_t> cancelled{0};
+  std::atomic<uint64_t> prompt_tokens{0};
+
+  mutable std::mutex mutex;
+  std::string trouble = "the cluster is starting"; ///< Guarded.
+  std::vector<node_report> reports;                ///< Guarded; by node.
+};
+
+gateway spawn_gateway(caf::actor_system& system, const node_context& context,
+                      topology cluster, std::shared_ptr<gateway_status> status);
+
+controller spawn_controller(caf::actor_system& system,
+                            const node_context& context, topology cluster,
+                            std::string model_dir,
+                            std::function<void(node_id)> monitor);
+
+/// What a supervisor may do to the world outside of the actors.
+struct supervisor_hooks {
+  /// Dials a node; peer_joined or peer_gone follows.
+  std::function<void(node_id, const endpoint_address&)> connect;
+  /// Watches the heartbeats of a node.
+  std::function<void(node_id)> monitor;
+  /// The cluster serves.
+  std::function<void()> on_started;
+  /// This node is of no use any more; `cause` is empty after shut_down.
+  std::function<void(const std::optional<failure>& cause)> on_end;
+  node_progress progress;
+};
+
+supervisor spawn_supervisor(caf::actor_system& system,
+                            const node_context& context, node_options options,
+                            supervisor_hooks hooks);
+
+peer spawn_peer(caf::actor_system& system, const node_context& context,
+                node_id remote);
+
+} // namespace troupe

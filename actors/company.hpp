@@ -1,0 +1,102 @@
+#pragma once
+
+/// A company of actors as a service: the header for those who embed Troupe. No
+/// type of CAF or UCX is seen here.
+///
+///   auto company = troupe::company::start(options);
+///   auto ready = (*company)->wait_until_ready(std::chrono::minutes{5});
+///   (*company)->submit(request, [](auto& event) { ... });
+
+#include "runtime/cluster/node_options.hpp"
+#include "runtime/log.hpp"
+#include "runtime/service.hpp"
+#include "runtime/topology.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace troupe {
+
+struct company_options {
+  topology cluster;
+  std::string model_dir;
+  std::string secret;    ///< Of the cluster; may be empty on loopback.
+  bool insecure = false; ///< Listen beyond loopback without a secret.
+  node_options node;
+  uint32_t num_actor_threads = 2;
+  log_level level = log_level::warning;
+  node_progress progress;
+  std::chrono::milliseconds step_timeout{30000};
+};
+
+/// The first node of a topology, gateway and controller, and with a topology of
+/// one node all there is.
+class company : public service {
+public:
+  /// Starts the first node. Other nodes may join from now on; weights load in
+  /// the background. Errors: io, invalid_input.
+  static result<std::unique_ptr<company>> start(company_options options);
+
+  /// Tells all nodes to leave and ends.
+  ~company() override;
+
+  /// Where nodes join; port 0 in a company of one node.
+  endpoint_address address() const;
+
+  /// Waits until every node is there. Errors: what went wrong, or
+  /// deadline_passed.
+  result<void> wait_until_ready(std::chrono::milliseconds deadline);
+
+  service_info info() const override;
+  service_stats stats() const override;
+  std::optional<std::string> trouble() const override;
+  result<request_id> submit(generation_request request,
+                            event_handler on_event) override;
+  void cancel(request_id id) override;
+
+  /// Not empty once this node is of no use any more.
+  std::optional<failure> over() const;
+
+private:
+  struct impl;
+  explicit company(std::unique_ptr<impl> impl);
+  std::unique_ptr<impl> impl_;
+};
+
+struct member_options {
+  std::string name; ///< As in the topology.
+  endpoint_address controller;
+  endpoint_address listen{"127.0.0.1", 0};
+  std::string cluster = "troupe";
+  std::string model_dir; ///< Empty: what the controller says.
+  std::string secret;
+  bool insecure = false;
+  node_options node;
+  uint32_t num_actor_threads = 2;
+  log_level level = log_level::warning;
+  node_progress progress;
+  std::chrono::milliseconds step_timeout{30000};
+};
+
+/// Any other node of a topology.
+class member_node {
+public:
+  /// Starts and dials the controller.
+  static result<std::unique_ptr<member_node>> start(member_options options);
+  ~member_node();
+
+  /// Returns when the cluster has ended (empty), the controller is gone or
+  /// this node cannot go on.
+  std::optional<failure> wait_until_over();
+
+  /// From a signal's thread: ends wait_until_over.
+  void request_end();
+
+private:
+  struct impl;
+  explicit member_node(std::unique_ptr<impl> impl);
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace troupe

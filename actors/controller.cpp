@@ -1,0 +1,101 @@
+// The one writer of view and epoch. All decisions are membership's.
+
+#include "actors/cast.hpp"
+
+namespace troupe {
+
+namespace {
+
+struct controller_state {
+  static constexpr const char* name = "controller";
+
+  node_context context;
+  topology cluster;
+  std::string model_dir;
+  std::function<void(node_id)> monitor;
+  std::unique_ptr<membership> decide;
+
+  /// Says `message` to a node, near or far.
+  template <class Message>
+  void say(node_id node, const Message& message) {
+    auto list = context.here->read();
+    if (node == context.node)
+      tell(list->head, message);
+    else if (auto i = list->peers.find(node); i != list->peers.end())
+      tell(i->second, message);
+  }
+
+  template <class Message>
+  void say_to_all(const Message& message) {
+    for (size_t n = 0; n < decide->num_nodes(); ++n)
+      if (decide->state_of(node_id(n)) != membership::state::lost)
+        say(node_id(n), message);
+  }
+
+  void join(const node_joined& msg) {
+    context.log->info("node " + msg.who.name + " has joined");
+    decide->joined(msg.node, msg.who);
+    if (msg.node != context.node)
+      monitor(msg.node);
+    say(msg.node, welcome{msg.node, render(cluster), model_dir});
+  }
+
+  void load(const node_loaded& msg) {
+    if (auto ok = decide->loaded(msg.node, msg.fingerprint); !ok) {
+      context.log->error(ok.why().message);
+      return announce(msg.node, ok.why().message);
+    }
+    if (auto view = decide->take_view())
+      say_to_all(
+        view_published{std::make_shared<const troupe::view>(std::move(*view))});
+  }
+
+  void connect(node_id node) {
+    decide->connected(node);
+    if (decide->take_start())
+      say_to_all(cluster_started{});
+  }
+
+  void suspect(const node_suspected& msg) {
+    if (decide->lost(msg.node))
+      announce(msg.node, msg.why);
+  }
+
+  void announce(node_id node, const std::string& why) {
+    context.log->warning("node " + decide->name_of(node) + " is lost: " + why);
+    say_to_all(node_lost{node, decide->name_of(node), why});
+  }
+};
+
+controller::behavior_type
+behavior(controller::stateful_pointer<controller_state> self,
+         const node_context& context, const topology& cluster,
+         const std::string& model_dir, std::function<void(node_id)> monitor) {
+  auto& state = self->state;
+  state.context = context;
+  state.cluster = cluster;
+  state.model_dir = model_dir;
+  state.monitor = std::move(monitor);
+  std::vector<std::string> names;
+  for (auto& node : cluster.nodes)
+    names.push_back(node.name);
+  state.decide = std::make_unique<membership>(std::move(names));
+  return {
+    [=](const node_joined& msg) { self->state.join(msg); },
+    [=](const node_loaded& msg) { self->state.load(msg); },
+    [=](const node_connected& msg) { self->state.connect(msg.node); },
+    [=](const node_suspected& msg) { self->state.suspect(msg); },
+  };
+}
+
+} // namespace
+
+controller spawn_controller(caf::actor_system& system,
+                            const node_context& context, topology cluster,
+                            std::string model_dir,
+                            std::function<void(node_id)> monitor) {
+  return system.spawn(behavior, context, std::move(cluster),
+                      std::move(model_dir), std::move(monitor));
+}
+
+} // namespace troupe

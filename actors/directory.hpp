@@ -1,0 +1,63 @@
+#pragma once
+
+/// Who is on this node, and by which handle a node is reached. Written by the
+/// one who spawns, read by transports and actors: every change is a new
+/// snapshot.
+
+#include "actors/protocol.hpp"
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+
+namespace troupe {
+
+struct cast_list {
+  caf::actor_system* system = nullptr;
+  supervisor head;
+  controller chief; ///< Only on its node.
+  gateway front;    ///< Only on its node.
+  std::map<rank_id, local_scheduler> schedulers;
+  std::map<rank_id, attention> ranks;
+  std::map<worker_id, expert_worker> workers;
+  std::map<node_id, peer> peers;
+  std::shared_ptr<const node_parts> parts; ///< Once they are loaded.
+};
+
+class directory {
+public:
+  std::shared_ptr<const cast_list> read() const {
+    return list_.load();
+  }
+
+  /// Changes a copy with `fn(cast_list&)` and publishes it. Not for hot paths.
+  template <class Fn>
+  void update(Fn fn) {
+    std::lock_guard lock{mutex_};
+    auto copy = std::make_shared<cast_list>(*list_.load());
+    fn(*copy);
+    list_.store(std::move(copy));
+  }
+
+private:
+  std::mutex mutex_; ///< Orders writers.
+  std::atomic<std::shared_ptr<const cast_list>> list_{
+    std::make_shared<const cast_list>()};
+};
+
+/// Tells every actor of the list that may have deadlines or may wait for a
+/// node.
+template <class Message>
+void tell_all(const cast_list& list, const Message& message) {
+  for (auto& [id, x] : list.ranks)
+    tell(x, message);
+  if constexpr (std::is_same_v<Message, node_lost>) {
+    for (auto& [id, x] : list.workers)
+      tell(x, message);
+    tell(list.front, message);
+  }
+}
+
+} // namespace troupe

@@ -1,0 +1,195 @@
+// The commit point of every request: who owns it, what its client has got.
+//
+//   accepted --rank chosen--> running --last event committed--> gone
+//       \                        \--client_gone--> cancelled --> gone
+//        \------------------------\--node_lost---> failed, names the node
+
+#include "actors/cast.hpp"
+#include "runtime/cluster/request_table.hpp"
+
+#include <set>
+
+namespace troupe {
+
+namespace {
+
+struct gateway_state {
+  static constexpr const char* name = "gateway";
+
+  node_context context;
+  topology cluster;
+  std::shared_ptr<gateway_status> status;
+  std::unique_ptr<request_table> table;
+  std::map<request_id, std::shared_ptr<const event_handler>> listeners;
+  std::map<node_id, node_lost> lost;
+  bool started = false;
+
+  // -- what is there ----------------------------------------------------------
+
+  /// Without all workers no rank can finish a step: experts have one replica.
+  const node_lost* missing_worker() const {
+    for (auto& [node, x] : lost)
+      if (!cluster.nodes[node].workers.empty())
+        return &x;
+    return nullptr;
+  }
+
+  std::vector<rank_id> usable_ranks() const {
+    std::vector<rank_id> out;
+    for (uint32_t r = 0; r < cluster.num_ranks(); ++r)
+      if (!lost.contains(cluster.node_of_rank(r)))
+        out.push_back(rank_id(r));
+    return out;
+  }
+
+  static std::string sentence(const node_lost& x) {
+    return "node " + x.name + " was lost: " + x.why;
+  }
+
+  void publish_trouble() {
+    std::string text;
+    if (!started)
+      text = "the cluster is starting";
+    for (auto& [node, x] : lost)
+      text += (text.empty() ? "" : "; ") + sentence(x);
+    std::lock_guard lock{status->mutex};
+    status->trouble = text;
+  }
+
+  // -- requests ---------------------------------------------------------------
+
+  void accept(const accept_request& msg) {
+    listeners[msg.request] = msg.on_event;
+    ++status->accepted;
+    status->prompt_tokens += msg.what->prompt.size();
+    auto usable = usable_ranks();
+    if (auto* x = missing_worker(); x || usable.empty())
+      return end_early(msg.request, {errc::peer_lost,
+                                     sentence(x ? *x : lost.begin()->second)});
+    if (msg.what->rank)
+      usable = {rank_id(*msg.what->rank)};
+    auto owner = table->accept(msg.request, usable);
+    tell_rank(owner.rank,
+              run_request{msg.request, owner.term, owner.rank, msg.what});
+  }
+
+  template <class Message>
+  void tell_rank(rank_id rank, Message message) {
+    auto list = context.here->read();
+    if (auto i = list->schedulers.find(rank); i != list->schedulers.end())
+      return tell(scheduler{i->second}, std::move(message));
+    auto node = cluster.node_of_rank(rank);
+    if (auto i = list->peers.find(node); i != list->peers.end())
+      tell(scheduler{i->second}, std::move(message));
+  }
+
+  /// Ends a request for its client now and frees what its rank holds.
+  void end_early(request_id id, failure cause) {
+    generation_event last;
+    last.first_position = table->position_of(id);
+    last.finish = finish_reason::failed;
+    last.cause = std::move(cause);
+    if (auto owner = table->remove(id))
+      tell_rank(owner->rank, cancel_request{id, owner->rank});
+    deliver(id, last);
+  }
+
+  void commit(const tokens_ready& msg) {
+    auto verdict = table->commit(msg.request, msg.term, *msg.event);
+    if (verdict == request_table::verdict::committed)
+      deliver(msg.request, *msg.event);
+    else if (verdict == request_table::verdict::refused)
+      context.log->warning("request " + std::to_string(msg.request)
+                           + ": refused a token of another term or position");
+  }
+
+  void deliver(request_id id, const generation_event& event) {
+    auto i = listeners.find(id);
+    if (i == listeners.end())
+      return;
+    auto listener = i->second;
+    if (event.finish != finish_reason::none) {
+      listeners.erase(i);
+      count_end(event);
+    }
+    (*listener)(event);
+  }
+
+  void count_end(const generation_event& event) {
+    --status->open;
+    if (event.finish != finish_reason::failed)
+      ++status->finished;
+    else if (event.cause && event.cause->code == errc::cancelled)
+      ++status->cancelled;
+    else
+      ++status->failed;
+  }
+
+  void cancel(request_id id) {
+    end_early(id, {errc::cancelled, "the request was cancelled"});
+  }
+
+  // -- the cluster ------------------------------------------------------------
+
+  void lose(const node_lost& msg) {
+    if (!lost.emplace(msg.node, msg).second)
+      return;
+    publish_trouble();
+    std::set<request_id> dead;
+    if (missing_worker())
+      for (auto id : table->all())
+        dead.insert(id);
+    for (auto rank : cluster.nodes[msg.node].ranks)
+      for (auto id : table->requests_of(rank_id(rank)))
+        dead.insert(id);
+    if (!dead.empty())
+      context.log->warning(sentence(msg) + "; " + std::to_string(dead.size())
+                           + " requests end with it");
+    for (auto id : dead)
+      end_early(id, {errc::peer_lost, sentence(msg)});
+  }
+
+  void report(const node_report& msg) {
+    std::lock_guard lock{status->mutex};
+    if (msg.node < status->reports.size())
+      status->reports[msg.node] = msg;
+  }
+
+  void start() {
+    started = true;
+    publish_trouble();
+  }
+};
+
+gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
+                                const node_context& context,
+                                const topology& cluster,
+                                std::shared_ptr<gateway_status> status) {
+  auto& state = self->state;
+  state.context = context;
+  state.cluster = cluster;
+  state.status = std::move(status);
+  state.table = std::make_unique<request_table>(cluster.num_ranks());
+  return {
+    [=](const tokens_ready& msg) { self->state.commit(msg); },
+    [=](const accept_request& msg) { self->state.accept(msg); },
+    [=](const client_gone& msg) { self->state.cancel(msg.request); },
+    [=](const node_report& msg) { self->state.report(msg); },
+    [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](cluster_started) { self->state.start(); },
+  };
+}
+
+} // namespace
+
+gateway spawn_gateway(caf::actor_system& system, const node_context& context,
+                      topology cluster,
+                      std::shared_ptr<gateway_status> status) {
+  {
+    std::lock_guard lock{status->mutex};
+    status->reports.resize(cluster.nodes.size());
+  }
+  return system.spawn(behavior, context, std::move(cluster), std::move(status));
+}
+
+} // namespace troupe

@@ -1,0 +1,31 @@
+#pragma once
+
+/// The networks that a node may live in.
+
+#include "actors/node.hpp"
+
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct network_options {
+  std::string cluster;
+  std::string name;
+  uint64_t incarnation = 0;
+  endpoint_address listen;
+  std::string secret;
+  bool insecure = false;
+  const logger* log = nullptr;
+  /// Of the topology by node id. Empty on a node that has not been welcomed: it
+  /// takes whoever the controller has let in.
+  std::vector<std::string> names = {};
+};
+
+/// A cluster of one process: frames to itself, no sockets.
+network_factory one_node_network(network_options options);
+
+/// Processes that meet over UCX.
+network_factory ucx_network(network_options options);
+
+} // namespace troupe

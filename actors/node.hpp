@@ -1,0 +1,119 @@
+#pragma once
+
+/// One node: its network, its actor system and its cast, put together. This is
+/// where the real world is composed; tests compose it with a loopback network.
+
+#include "actors/cast.hpp"
+#include "actors/frame_router.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace troupe {
+
+/// A transport and what only its maker can do with it.
+struct network {
+  std::unique_ptr<transport> net;
+  endpoint_address address; ///< Where others reach us.
+  /// Both may be empty where nobody is to be dialled or watched.
+  std::function<void(node_id, const endpoint_address&)> connect;
+  std::function<void(node_id)> monitor;
+};
+
+using network_factory = std::function<result<network>(transport_handler)>;
+
+struct node_setup {
+  std::string name; ///< As in the topology.
+  uint64_t incarnation = 0;
+  node_options options;
+  uint32_t num_actor_threads = 2;
+  const logger* log = nullptr; ///< Outlives the node.
+  network_factory make_network;
+  node_progress progress;
+  std::chrono::milliseconds step_timeout{30000};
+
+  // Only on the first node of a topology:
+  std::optional<topology> cluster;
+  std::string model_dir;
+  std::shared_ptr<gateway_status> status;
+};
+
+class node {
+public:
+  static result<std::unique_ptr<node>> start(node_setup setup);
+
+  /// Ends all actors, then the network.
+  ~node();
+
+  const endpoint_address& address() const {
+    return network_.address;
+  }
+
+  /// Dials the controller: the way in for all but the first node.
+  void join(const endpoint_address& controller);
+
+  /// Waits until the cluster serves. Errors: what went wrong, or
+  /// deadline_passed with the names of those who are missing.
+  result<void> wait_until_started(std::chrono::milliseconds deadline);
+
+  /// Waits until the node is over; empty after an orderly shut-down.
+  std::optional<failure> wait_until_over();
+
+  /// Ends wait_until_over.
+  void request_end();
+
+  /// Empty while the node lives and after an orderly end.
+  std::optional<failure> over();
+
+  /// Tells every node that the cluster ends and waits until they have left, or
+  /// until `deadline`.
+  void shut_down_cluster(std::chrono::milliseconds deadline);
+
+  const std::shared_ptr<directory>& here() const {
+    return here_;
+  }
+
+  node_counters& counters() {
+    return counters_;
+  }
+
+  transport& net() {
+    return *network_.net;
+  }
+
+private:
+  explicit node(node_setup setup);
+
+  transport_handler make_handler();
+  void post(std::function<void()> event);
+  void on_joined(node_id peer, const node_identity& identity);
+  void on_gone(node_id peer, const std::string& why);
+  void spawn_cast();
+  void end(const std::optional<failure>& cause);
+  void count_peer(int change);
+
+  node_setup setup_;
+  node_counters counters_;
+  std::shared_ptr<directory> here_ = std::make_shared<directory>();
+  frame_router router_;
+  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  network network_;
+
+  std::mutex early_mutex_;
+  std::vector<std::function<void()>> early_; ///< Events before the cast was.
+  std::atomic<bool> cast_ready_{false};
+
+  std::mutex mutex_; ///< For what follows.
+  std::condition_variable changed_;
+  size_t num_peers_ = 0; ///< Connected.
+  bool started_ = false;
+  bool over_ = false;
+  std::optional<failure> cause_;
+};
+
+} // namespace troupe

@@ -1,0 +1,97 @@
+// Another node, seen from here: what is said to it leaves as control frames,
+// what it says goes to whom it concerns. The only place where a message
+// becomes bytes, so a handle to a remote actor looks like any other.
+
+#include "actors/cast.hpp"
+#include "actors/wire.hpp"
+
+namespace troupe {
+
+namespace {
+
+struct peer_state {
+  static constexpr const char* name = "peer";
+
+  node_context context;
+  node_id remote = 0;
+
+  void say(const control_message& message) {
+    frame_header header;
+    header.kind = frame_class::control;
+    context.net->send(remote, header, encode(message));
+  }
+
+  void hear(const control_arrived& msg) {
+    auto message = decode(remote, msg.message.bytes());
+    if (!message)
+      return context.log->warning("node " + std::to_string(remote) + ": "
+                                  + message.why().message);
+    auto list = context.here->read();
+    std::visit([&](auto& x) { pass_on(*list, x); }, *message);
+  }
+
+  // -- who is concerned -------------------------------------------------------
+
+  template <class Message>
+  void pass_on(const cast_list& list, const Message& msg) {
+    if constexpr (for_controller<Message>)
+      tell(list.chief, msg);
+    else if constexpr (for_gateway<Message>)
+      tell(list.front, msg);
+    else if (remote == 0) // only the controller commands
+      tell(list.head, msg);
+  }
+
+  void pass_on(const cast_list& list, const run_request& msg) {
+    if (auto i = list.schedulers.find(msg.rank); i != list.schedulers.end())
+      return tell(i->second, msg);
+    context.log->warning("node " + std::to_string(remote)
+                         + ": a request for rank " + std::to_string(msg.rank)
+                         + ", which is not here");
+  }
+
+  void pass_on(const cast_list& list, const cancel_request& msg) {
+    for (auto& [rank, x] : list.schedulers)
+      tell(x, msg);
+  }
+
+  template <class T>
+  static constexpr bool for_controller
+    = std::is_same_v<
+        T,
+        node_loaded> || std::is_same_v<T, node_connected> || std::is_same_v<T, node_suspected>;
+
+  template <class T>
+  static constexpr bool for_gateway
+    = std::is_same_v<T, tokens_ready> || std::is_same_v<T, node_report>;
+};
+
+peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
+                             const node_context& context, node_id remote) {
+  self->state.context = context;
+  self->state.remote = remote;
+  return {
+    [=](const tokens_ready& msg) { self->state.say(msg); },
+    [=](const control_arrived& msg) { self->state.hear(msg); },
+    [=](const run_request& msg) { self->state.say(msg); },
+    [=](const cancel_request& msg) { self->state.say(msg); },
+    [=](const node_report& msg) { self->state.say(msg); },
+    [=](const node_loaded& msg) { self->state.say(msg); },
+    [=](const node_connected& msg) { self->state.say(msg); },
+    [=](const node_suspected& msg) { self->state.say(msg); },
+    [=](const welcome& msg) { self->state.say(msg); },
+    [=](const view_published& msg) { self->state.say(msg); },
+    [=](const node_lost& msg) { self->state.say(msg); },
+    [=](cluster_started msg) { self->state.say(msg); },
+    [=](shut_down msg) { self->state.say(msg); },
+  };
+}
+
+} // namespace
+
+peer spawn_peer(caf::actor_system& system, const node_context& context,
+                node_id remote) {
+  return system.spawn(behavior, context, remote);
+}
+
+} // namespace troupe

@@ -1,0 +1,250 @@
+#pragma once
+
+/// Every message that actors exchange and the interface of every actor.
+/// Reading this file from top to bottom is listening to the conversation.
+///
+/// Messages are imperatives (run_step) or past facts (rows_returned). They
+/// carry intent; rows of tokens travel as frames and are only named here.
+
+#include "actors/caf.hpp"
+#include "runtime/batching/batcher.hpp"
+#include "runtime/cluster/counters.hpp"
+#include "runtime/cluster/membership.hpp"
+#include "runtime/cluster/node_parts.hpp"
+#include "runtime/dispatch/placement.hpp"
+#include "runtime/dispatch/slab.hpp"
+#include "runtime/service.hpp"
+#include "runtime/transport/transport.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+// -- every actor --------------------------------------------------------------
+
+/// The controller's verdict: the node is gone and does not come back.
+struct node_lost {
+  node_id node = 0;
+  std::string name;
+  std::string why;
+};
+
+/// Look after your deadlines. Sent by the supervisor a few times a second.
+struct tick {};
+
+// -- scheduler: decides what runs next on its rank ----------------------------
+
+/// Queue this request. `rank` tells a peer whom it is for.
+struct run_request {
+  request_id request = 0;
+  uint32_t term = 0; ///< Comes back with every token.
+  rank_id rank = 0;
+  std::shared_ptr<const generation_request> what;
+};
+
+/// Forget this request and free its blocks within one step.
+struct cancel_request {
+  request_id request = 0;
+  rank_id rank = 0;
+};
+
+/// The step that you sent has ended.
+struct step_ended {
+  std::shared_ptr<const std::vector<float>> logits; ///< [wanted, vocab]
+  std::optional<failure> cause; ///< Then there are no logits.
+};
+
+using scheduler = reacts_to<run_request, cancel_request>;
+/// What its own rank may tell it, too.
+using local_scheduler = scheduler::extend<caf::reacts_to<step_ended>>;
+
+// -- attention: runs the stages of one data-parallel rank ---------------------
+
+/// Run this step; answer with step_ended. One at a time.
+struct run_step {
+  std::shared_ptr<const batch> rows;
+};
+
+/// The stream has come to the end of what was enqueued for this serial.
+struct stage_ended {
+  uint32_t serial = 0;
+  std::string failure; ///< Empty: well.
+};
+
+/// A combine frame: rows of one worker have come back.
+struct rows_returned {
+  rows_id id;
+  uint16_t layer = 0;
+  body rows;
+};
+
+using attention
+  = reacts_to<stage_ended, rows_returned, run_step, node_lost, tick>;
+
+// -- expert worker: holds the physical experts of one device ------------------
+
+/// A section of a dispatch slab. Answer its rank with a combine frame.
+struct rows_arrived {
+  rows_id id;
+  node_id from = 0;
+  uint16_t layer = 0;
+  body slab;
+  std::shared_ptr<const slab_view> view; ///< Into `slab`.
+  uint32_t section = 0;                  ///< Index into view->sections.
+};
+
+/// The grouped run that you enqueued has ended and its rows are on their way.
+struct run_ended {
+  std::string failure;
+};
+
+using expert_worker = reacts_to<rows_arrived, run_ended, node_lost>;
+
+// -- gateway: the commit point of every request -------------------------------
+
+/// A request that the front end has checked and counted.
+struct accept_request {
+  request_id request = 0;
+  std::shared_ptr<const generation_request> what;
+  std::shared_ptr<const event_handler> on_event;
+};
+
+/// The client has gone.
+struct client_gone {
+  request_id request = 0;
+};
+
+/// Tokens of a request, and perhaps its end.
+struct tokens_ready {
+  request_id request = 0;
+  uint32_t term = 0;
+  std::shared_ptr<const generation_event> event;
+};
+
+/// The counters of a node.
+struct node_report {
+  node_id node = 0;
+  counts values{};
+  transport_stats network;
+};
+
+/// Every node is connected: serve.
+struct cluster_started {};
+
+using gateway = reacts_to<tokens_ready, accept_request, client_gone,
+                          node_report, node_lost, cluster_started>;
+/// What schedulers and supervisors need of it, near or far.
+using gateway_inbox = reacts_to<tokens_ready, node_report>;
+
+// -- controller: the one writer of view and epoch -----------------------------
+
+/// A node has met us and proved that it knows the secret.
+struct node_joined {
+  node_id node = 0;
+  member who;
+};
+
+/// Its weights are in place.
+struct node_loaded {
+  node_id node = 0;
+  uint64_t fingerprint = 0;
+};
+
+/// It holds a connection to everyone whom it has to talk to.
+struct node_connected {
+  node_id node = 0;
+};
+
+/// Evidence that a node is gone, from its connection or from another node.
+struct node_suspected {
+  node_id node = 0;
+  std::string why;
+};
+
+using controller
+  = reacts_to<node_joined, node_loaded, node_connected, node_suspected>;
+
+// -- supervisor: one per node; spawns its children, gives up without them -----
+
+/// Who you are. Load your parts, then answer with node_loaded.
+struct welcome {
+  node_id node = 0;
+  std::string topology; ///< TOML
+  std::string model_dir;
+};
+
+/// From the loading thread.
+struct parts_loaded {
+  std::shared_ptr<node_parts> parts;
+  std::optional<failure> cause;
+};
+
+/// The members. Connect to those that you have to talk to, then answer with
+/// node_connected.
+struct view_published {
+  std::shared_ptr<const view> members;
+};
+
+/// A connection that we asked for, or that somebody asked of us, stands.
+struct peer_joined {
+  node_id node = 0;
+  member who;
+};
+
+/// A connection is gone.
+struct peer_gone {
+  node_id node = 0;
+  std::string why;
+};
+
+/// The cluster ends.
+struct shut_down {};
+
+using supervisor
+  = reacts_to<welcome, parts_loaded, view_published, peer_joined, peer_gone,
+              node_lost, cluster_started, shut_down, tick>;
+
+// -- peer: one per remote node; turns messages into frames and back -----------
+
+/// A control frame from that node.
+struct control_arrived {
+  node_id from = 0;
+  body message;
+};
+
+/// Everything that may be said to another node.
+using peer
+  = reacts_to<tokens_ready, control_arrived, run_request, cancel_request,
+              node_report, node_loaded, node_connected, node_suspected, welcome,
+              view_published, node_lost, cluster_started, shut_down>;
+
+} // namespace troupe
+
+TROUPE_MESSAGE(troupe::node_lost)
+TROUPE_MESSAGE(troupe::tick)
+TROUPE_MESSAGE(troupe::run_request)
+TROUPE_MESSAGE(troupe::cancel_request)
+TROUPE_MESSAGE(troupe::step_ended)
+TROUPE_MESSAGE(troupe::run_step)
+TROUPE_MESSAGE(troupe::stage_ended)
+TROUPE_MESSAGE(troupe::rows_returned)
+TROUPE_MESSAGE(troupe::rows_arrived)
+TROUPE_MESSAGE(troupe::run_ended)
+TROUPE_MESSAGE(troupe::accept_request)
+TROUPE_MESSAGE(troupe::client_gone)
+TROUPE_MESSAGE(troupe::tokens_ready)
+TROUPE_MESSAGE(troupe::node_report)
+TROUPE_MESSAGE(troupe::cluster_started)
+TROUPE_MESSAGE(troupe::node_joined)
+TROUPE_MESSAGE(troupe::node_loaded)
+TROUPE_MESSAGE(troupe::node_connected)
+TROUPE_MESSAGE(troupe::node_suspected)
+TROUPE_MESSAGE(troupe::welcome)
+TROUPE_MESSAGE(troupe::parts_loaded)
+TROUPE_MESSAGE(troupe::view_published)
+TROUPE_MESSAGE(troupe::peer_joined)
+TROUPE_MESSAGE(troupe::peer_gone)
+TROUPE_MESSAGE(troupe::shut_down)
+TROUPE_MESSAGE(troupe::control_arrived)

@@ -1,0 +1,104 @@
+// Decides what its rank runs next. All decisions are the batcher's; this actor
+// carries them.
+//
+//            work, no step out            step_ended
+//     idle --------------------> stepping -----------> idle | stepping
+
+#include "actors/cast.hpp"
+
+namespace troupe {
+
+namespace {
+
+struct scheduler_state {
+  static constexpr const char* name = "scheduler";
+
+  node_context context;
+  std::shared_ptr<node_parts> node;
+  rank_parts* rank = nullptr;
+  std::unique_ptr<batcher> decide;
+  gateway_inbox front;
+  gauge running;
+  gauge waiting;
+  gauge total_blocks;
+  gauge free_blocks;
+
+  void run(const run_request& msg) {
+    decide->add(msg.request, msg.term, *msg.what);
+    step();
+  }
+
+  void cancel(request_id id) {
+    if (auto last = decide->cancel(id))
+      publish(std::move(*last));
+    step();
+  }
+
+  void end(const step_ended& msg) {
+    auto outputs = msg.cause ? decide->fail_step(*msg.cause)
+                             : decide->end_step(*msg.logits);
+    for (auto& x : outputs)
+      publish(std::move(x));
+    step();
+  }
+
+  void step() {
+    if (!decide->step_is_out()) {
+      auto next = decide->next_step();
+      if (decide->step_is_out()) {
+        auto list = context.here->read();
+        auto i = list->ranks.find(rank->id);
+        CHECK(i != list->ranks.end());
+        tell(i->second,
+             run_step{std::make_shared<const batch>(std::move(next))});
+      }
+    }
+    running.set(decide->num_running());
+    waiting.set(decide->num_waiting());
+    free_blocks.set(rank->pool->num_free());
+  }
+
+  void publish(batch_output output) {
+    context.counters->add(counter::generated_tokens,
+                          output.event.tokens.size());
+    tell(front, tokens_ready{output.request, output.term,
+                             std::make_shared<const generation_event>(
+                               std::move(output.event))});
+  }
+};
+
+local_scheduler::behavior_type
+behavior(local_scheduler::stateful_pointer<scheduler_state> self,
+         const node_context& context, std::shared_ptr<node_parts> parts,
+         rank_parts* rank, const batcher_options& options,
+         gateway_inbox answers_to) {
+  auto& state = self->state;
+  state.context = context;
+  state.node = std::move(parts);
+  state.rank = rank;
+  state.decide = std::make_unique<batcher>(options, *rank->pool);
+  state.front = std::move(answers_to);
+  state.running = {context.counters, counter::running};
+  state.waiting = {context.counters, counter::waiting};
+  state.total_blocks = {context.counters, counter::kv_blocks_total};
+  state.free_blocks = {context.counters, counter::kv_blocks_free};
+  state.total_blocks.set(rank->pool->num_blocks());
+  state.free_blocks.set(rank->pool->num_free());
+  return {
+    [=](const run_request& msg) { self->state.run(msg); },
+    [=](const cancel_request& msg) { self->state.cancel(msg.request); },
+    [=](const step_ended& msg) { self->state.end(msg); },
+  };
+}
+
+} // namespace
+
+local_scheduler
+spawn_scheduler(caf::actor_system& system, const node_context& context,
+                std::shared_ptr<node_parts> parts, rank_parts& rank,
+                batcher_options options, gateway_inbox answers_to) {
+  return system.spawn(behavior, context, std::move(parts), &rank,
+                      std::move(options), std::move(answers_to));
+}
+
+} // namespace troupe

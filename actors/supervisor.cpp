@@ -1,0 +1,262 @@
+// One per node: loads its parts, spawns its children, and ends the node when
+// it is of no use any more.
+//
+//   waiting --welcome--> loading --parts_loaded--> ready --view_published-->
+//   connecting --all peers joined--> connected --cluster_started--> serving
+//
+//   shut_down, a dead child or a lost controller: over.
+
+#include "actors/cast.hpp"
+
+#include <set>
+
+namespace troupe {
+
+namespace {
+
+constexpr auto tick_period = std::chrono::milliseconds{250};
+
+struct supervisor_state {
+  static constexpr const char* name = "supervisor";
+
+  supervisor::pointer self = nullptr;
+  node_context context;
+  node_options options;
+  supervisor_hooks hooks;
+  std::shared_ptr<node_parts> parts;
+  std::set<node_id> connected;
+  std::set<node_id> awaited; ///< Of the view, not connected yet.
+  bool viewed = false;
+  bool started = false;
+  bool over = false;
+  std::vector<caf::actor_addr> children;
+
+  // -- who we are -------------------------------------------------------------
+
+  void load(const welcome& msg) {
+    context.node = msg.node;
+    // A blocking load has a thread of its own.
+    self->home_system().spawn<caf::detached>([msg, to = supervisor{self},
+                                              options = options,
+                                              progress = hooks.progress](
+                                               caf::event_based_actor*) {
+      auto cluster = parse_topology(msg.topology, "the controller's topology");
+      if (!cluster)
+        return tell(to, parts_loaded{nullptr, cluster.why()});
+      auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
+      auto loaded = load_node_parts(*cluster, msg.node, dir, options, progress);
+      if (loaded)
+        tell(to, parts_loaded{*loaded, std::nullopt});
+      else
+        tell(to, parts_loaded{nullptr, loaded.why()});
+    });
+  }
+
+  void take(const parts_loaded& msg) {
+    if (msg.cause)
+      return end(*msg.cause);
+    parts = msg.parts;
+    spawn_children();
+    node_loaded done{context.node, parts->fingerprint};
+    auto list = context.here->read();
+    if (list->chief)
+      tell(list->chief, done);
+    else
+      tell(list->peers.at(0), done);
+  }
+
+  // -- children ---------------------------------------------------------------
+
+  gateway_inbox front() {
+    auto list = context.here->read();
+    if (list->front)
+      return list->front;
+    return list->peers.at(gateway_node());
+  }
+
+  node_id gateway_node() const {
+    return 0; // the controller's own; see check_fits
+  }
+
+  template <class Handle>
+  Handle adopt(Handle child) {
+    self->monitor(child);
+    children.push_back(child.address());
+    return child;
+  }
+
+  void spawn_children() {
+    auto& system = self->home_system();
+    auto front_end = front();
+    std::map<rank_id, local_scheduler> schedulers;
+    std::map<rank_id, attention> ranks;
+    std::map<worker_id, expert_worker> workers;
+    for (auto& r : parts->ranks) {
+      auto& master = schedulers[r->id] = adopt(
+        spawn_scheduler(system, context, parts, *r, batching(), front_end));
+      ranks[r->id] = adopt(spawn_attention(system, context, parts, *r, master));
+    }
+    for (auto& w : parts->workers)
+      workers[w->id] = adopt(spawn_expert_worker(system, context, parts, *w));
+    context.here->update([&](cast_list& list) {
+      list.schedulers = schedulers;
+      list.ranks = ranks;
+      list.workers = workers;
+      list.parts = parts;
+    });
+  }
+
+  batcher_options batching() const {
+    auto& limits = parts->cluster.limits;
+    batcher_options out;
+    out.max_num_seqs = limits.max_num_seqs;
+    out.max_num_batched_tokens = limits.max_num_batched_tokens;
+    out.max_model_len = parts->cluster.max_model_len;
+    out.vocab_size = parts->config.vocab_size;
+    out.num_choices = parts->num_choices;
+    out.eos_token_ids = parts->config.eos_token_ids;
+    return out;
+  }
+
+  void mourn(const caf::down_msg& msg) {
+    if (over || std::ranges::find(children, msg.source) == children.end())
+      return;
+    end(failure{errc::step_failed, "an actor of this node has died: "
+                                     + caf::to_string(msg.reason)});
+  }
+
+  // -- the others -------------------------------------------------------------
+
+  void join(const peer_joined& msg) {
+    connected.insert(msg.node);
+    if (auto list = context.here->read(); list->chief && !viewed)
+      tell(list->chief, node_joined{msg.node, msg.who});
+    awaited.erase(msg.node);
+    check_connected();
+  }
+
+  /// Nodes with a smaller id dial those with a larger one. Everybody watches
+  /// the next node; the controller watches all.
+  void connect(const view_published& msg) {
+    viewed = true;
+    auto& members = msg.members->members;
+    context.net->set_view(msg.members->number, msg.members->epoch);
+    for (size_t n = 0; n < members.size(); ++n) {
+      if (n == context.node || connected.contains(node_id(n)))
+        continue;
+      awaited.insert(node_id(n));
+      if (context.node < n)
+        hooks.connect(node_id(n), members[n].address);
+    }
+    check_connected();
+  }
+
+  void check_connected() {
+    if (!viewed || !awaited.empty())
+      return;
+    auto list = context.here->read();
+    auto next = node_id((context.node + 1u) % parts->cluster.nodes.size());
+    if (next != context.node)
+      hooks.monitor(next);
+    if (list->chief)
+      tell(list->chief, node_connected{context.node});
+    else
+      tell(list->peers.at(0), node_connected{context.node});
+  }
+
+  /// A broken connection is evidence for the controller; without the
+  /// controller a node is of no use.
+  void lose_peer(const peer_gone& msg) {
+    connected.erase(msg.node);
+    if (over)
+      return;
+    auto list = context.here->read();
+    node_suspected evidence{msg.node, msg.why};
+    if (list->chief)
+      tell(list->chief, evidence);
+    else if (msg.node == 0)
+      end(failure{errc::peer_lost, "the controller is gone: " + msg.why});
+    else
+      tell(list->peers.at(0), evidence);
+  }
+
+  void lose(const node_lost& msg) {
+    if (msg.node == context.node)
+      return end(failure{errc::refused, msg.why});
+    context.net->disconnect(msg.node);
+    if (!started)
+      return end(failure{errc::peer_lost, "node " + msg.name
+                                            + " was lost while the cluster "
+                                              "was starting: "
+                                            + msg.why});
+    tell_all(*context.here->read(), msg);
+  }
+
+  // -- time -------------------------------------------------------------------
+
+  void start() {
+    started = true;
+    tell(context.here->read()->front, cluster_started{});
+    if (hooks.on_started)
+      hooks.on_started();
+  }
+
+  void beat() {
+    if (over)
+      return;
+    tell_later(self, supervisor{self}, tick_period, tick{});
+    if (!parts)
+      return;
+    auto list = context.here->read();
+    tell_all(*list, tick{});
+    tell(front(), node_report{context.node, context.counters->read(),
+                              context.net->stats()});
+  }
+
+  void end(const std::optional<failure>& cause) {
+    if (std::exchange(over, true))
+      return;
+    if (cause)
+      context.log->error(cause->message);
+    hooks.on_end(cause);
+  }
+
+  void shut_down() {
+    end(std::nullopt);
+  }
+};
+
+supervisor::behavior_type
+behavior(supervisor::stateful_pointer<supervisor_state> self,
+         const node_context& context, const node_options& options,
+         const supervisor_hooks& hooks) {
+  auto& state = self->state;
+  state.self = self;
+  state.context = context;
+  state.options = options;
+  state.hooks = hooks;
+  self->set_down_handler(
+    [=](const caf::down_msg& msg) { self->state.mourn(msg); });
+  state.beat();
+  return {
+    [=](const welcome& msg) { self->state.load(msg); },
+    [=](const parts_loaded& msg) { self->state.take(msg); },
+    [=](const view_published& msg) { self->state.connect(msg); },
+    [=](const peer_joined& msg) { self->state.join(msg); },
+    [=](const peer_gone& msg) { self->state.lose_peer(msg); },
+    [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](cluster_started) { self->state.start(); },
+    [=](shut_down) { self->state.shut_down(); },
+    [=](tick) { self->state.beat(); },
+  };
+}
+
+} // namespace
+
+supervisor spawn_supervisor(caf::actor_system& system,
+                            const node_context& context, node_options options,
+                            supervisor_hooks hooks) {
+  return system.spawn(behavior, context, std::move(options), std::move(hooks));
+}
+
+} // namespace troupe

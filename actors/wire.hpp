@@ -1,0 +1,24 @@
+#pragma once
+
+/// Messages between nodes as Cap'n Proto bytes and back (schemas/wire.capnp,
+/// Control). Only peer.cpp and frame_router.cpp use this.
+
+#include "actors/protocol.hpp"
+
+#include <variant>
+
+namespace troupe {
+
+/// Every message that may cross to another node.
+using control_message
+  = std::variant<welcome, node_loaded, view_published, node_connected,
+                 cluster_started, node_suspected, node_lost, shut_down,
+                 run_request, cancel_request, tokens_ready, node_report>;
+
+/// Returns the body of a control frame.
+body encode(const control_message& message);
+
+/// Reads what `from` has sent. Error: invalid_input.
+result<control_message> decode(node_id from, std::span<const std::byte> bytes);
+
+} // namespace troupe

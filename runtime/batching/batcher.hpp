@@ -1,0 +1,123 @@
+#pragma once
+
+/// Continuous batching of one rank: which tokens of which requests run in the
+/// next step. Requests join and leave between steps. A plain class: no clock,
+/// no mailbox.
+///
+/// A request is a list of known tokens (prompt, then answer) of which a prefix
+/// is computed; a step computes some more of it and, at the end of the list,
+/// samples the next. So prefill, decode and recomputation are one thing.
+///
+///              next_step            token sampled
+///   waiting ------------> running ---------------> running | finished
+///      ^                     |
+///      +---------------------+  no free block: the youngest gives its blocks
+///                               back and starts again, with the same tokens
+///
+/// Invariant: one step is out at a time.
+
+#include "runtime/error.hpp"
+#include "runtime/model/batch.hpp"
+#include "runtime/model/kv_pool.hpp"
+#include "runtime/service.hpp"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace troupe {
+
+struct batcher_options {
+  uint32_t max_num_seqs = 64;            ///< Running at once.
+  uint32_t max_num_batched_tokens = 512; ///< Rows of a step.
+  uint32_t max_model_len = 4096;
+  uint32_t vocab_size = 0;  ///< Logits of a row.
+  uint32_t num_choices = 0; ///< Ids that may be sampled; 0: vocab_size.
+  std::vector<int32_t> eos_token_ids;
+};
+
+/// What a request hears after a step.
+struct batch_output {
+  request_id request = 0;
+  uint32_t term = 0;
+  generation_event event;
+};
+
+class batcher {
+public:
+  /// `pool` outlives this.
+  batcher(batcher_options options, kv_pool& pool);
+
+  /// Releases the blocks of all requests.
+  ~batcher();
+
+  /// Queues a request. It fits: prompt and max_tokens (at least 1) into
+  /// max_model_len, and max_model_len into the pool.
+  void add(request_id id, uint32_t term, generation_request request);
+
+  /// Frees what the request holds: at once, or when the step that it is part
+  /// of has ended. Returns its last event if it was here.
+  std::optional<batch_output> cancel(request_id id);
+
+  /// Returns the rows of the next step; empty if there is nothing to do.
+  batch next_step();
+
+  /// Ends the step: `logits` has a row for every sequence of the batch that
+  /// wanted them, in order.
+  std::vector<batch_output> end_step(std::span<const float> logits);
+
+  /// Ends the step without a result: its requests end with `cause`.
+  std::vector<batch_output> fail_step(const failure& cause);
+
+  bool step_is_out() const {
+    return !in_step_.empty();
+  }
+
+  uint32_t num_running() const {
+    return static_cast<uint32_t>(running_.size());
+  }
+
+  uint32_t num_waiting() const {
+    return static_cast<uint32_t>(waiting_.size());
+  }
+
+private:
+  struct sequence {
+    request_id id = 0;
+    uint32_t term = 0;
+    generation_request request;
+    std::vector<int32_t> tokens; ///< Prompt and answer.
+    uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
+    uint32_t num_scheduled = 0;  ///< Rows in the step that is out.
+    std::shared_ptr<kernels::block_table> blocks;
+    bool cancelled = false;
+
+    uint32_t num_answered() const {
+      return static_cast<uint32_t>(tokens.size() - request.prompt.size());
+    }
+  };
+
+  using sequence_ptr = std::shared_ptr<sequence>;
+
+  template <class Predicate>
+  void schedule_running(batch& out, Predicate wanted);
+  void schedule(sequence_ptr x, uint32_t max_rows, batch& out);
+  bool claim_blocks(sequence& x, uint32_t num_tokens);
+  bool make_room(sequence& x, uint32_t num_tokens);
+  void release_blocks(sequence& x);
+  void admit_waiting(batch& out);
+  std::optional<batch_output> commit(sequence& x,
+                                     std::span<const float> logits);
+  finish_reason finish_of(const sequence& x, int32_t token) const;
+  void drop(const sequence_ptr& x);
+
+  batcher_options options_;
+  kv_pool& pool_;
+  std::deque<sequence_ptr> waiting_;
+  std::vector<sequence_ptr> running_; ///< Oldest first.
+  std::vector<sequence_ptr> in_step_; ///< In the order of the batch.
+};
+
+} // namespace troupe

@@ -1,0 +1,79 @@
+#pragma once
+
+/// What a node counts. Shared by its actors, read by whoever reports: plain
+/// relaxed atomics, no order between them.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+namespace troupe {
+
+enum class counter : uint8_t {
+  steps,
+  prompt_tokens,
+  generated_tokens,
+  running,         ///< A gauge.
+  waiting,         ///< A gauge.
+  kv_blocks_total, ///< A gauge.
+  kv_blocks_free,  ///< A gauge.
+  dispatch_bytes,
+  combine_bytes,
+  ranks_used,
+  workers_used,
+  grouped_runs, ///< Grouped GEMMs of the workers.
+  grouped_rows, ///< (row, expert) pairs in them.
+  num_counters,
+};
+
+constexpr size_t num_counters = size_t(counter::num_counters);
+
+/// Returns the name as written above.
+std::string_view name_of(counter x);
+
+/// A snapshot.
+using counts = std::array<uint64_t, num_counters>;
+
+class node_counters {
+public:
+  void add(counter x, uint64_t n = 1) {
+    values_[size_t(x)].fetch_add(n, std::memory_order_relaxed);
+  }
+
+  void subtract(counter x, uint64_t n = 1) {
+    values_[size_t(x)].fetch_sub(n, std::memory_order_relaxed);
+  }
+
+  counts read() const {
+    counts out;
+    for (size_t i = 0; i < num_counters; ++i)
+      out[i] = values_[i].load(std::memory_order_relaxed);
+    return out;
+  }
+
+private:
+  std::array<std::atomic<uint64_t>, num_counters> values_{};
+};
+
+/// Keeps one actor's share of a gauge up to date.
+class gauge {
+public:
+  gauge() = default;
+
+  gauge(node_counters* counters, counter which)
+    : counters_(counters), which_(which) {
+  }
+
+  void set(uint64_t value) {
+    counters_->add(which_, value - value_);
+    value_ = value;
+  }
+
+private:
+  node_counters* counters_ = nullptr;
+  counter which_ = counter::running;
+  uint64_t value_ = 0;
+};
+
+} // namespace troupe

@@ -1,0 +1,22 @@
+#pragma once
+
+/// What the one who starts a node may choose for it.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace troupe {
+
+/// Called while loading: what is being loaded, bytes done, bytes in all.
+using node_progress
+  = std::function<void(const std::string& what, uint64_t done, uint64_t total)>;
+
+struct node_options {
+  uint32_t num_threads = 2;    ///< Of the device's pool.
+  std::string target = "best"; ///< See kernels::cpu_options.
+  uint64_t max_slab_bytes = uint64_t{1} << 30;
+  std::string model_dir; ///< Wins over what the controller says.
+};
+
+} // namespace troupe

@@ -1,0 +1,253 @@
+#include "runtime/cluster/node_parts.hpp"
+
+#include "runtime/text/tokenizer.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace troupe {
+
+namespace {
+
+/// Version of the operations' arithmetic: raise it with any change of bits.
+constexpr uint64_t operations_version = 1;
+
+/// FNV-1a, 64 bits.
+class hash {
+public:
+  void add(std::span<const std::byte> bytes) {
+    for (auto b : bytes)
+      value_ = (value_ ^ uint8_t(b)) * 0x100000001b3;
+  }
+
+  void add(std::string_view text) {
+    add(std::as_bytes(std::span{text}));
+    add(uint64_t{text.size()});
+  }
+
+  void add(uint64_t x) {
+    add(std::as_bytes(std::span{&x, 1}));
+  }
+
+  uint64_t value() const {
+    return value_;
+  }
+
+private:
+  uint64_t value_ = 0xcbf29ce484222325;
+};
+
+failure misfit(std::string message) {
+  return {errc::invalid_input, std::move(message)};
+}
+
+/// Passes one source's progress on under a name.
+load_progress named(const node_progress& progress, std::string what) {
+  if (!progress)
+    return {};
+  return [=](uint64_t done, uint64_t total) { progress(what, done, total); };
+}
+
+result<std::unique_ptr<rank_parts>> make_rank(node_parts& node, uint32_t id) {
+  auto out = std::make_unique<rank_parts>();
+  out->id = static_cast<rank_id>(id);
+  auto& limits = node.cluster.limits;
+  auto pool = kv_pool::make(*node.device, node.config, node.cluster.activations,
+                            limits.num_kv_blocks);
+  if (!pool)
+    return pool.why();
+  out->pool = std::move(*pool);
+  out->stream = node.device->make_stream();
+  auto stages = attention_stages::make(
+    *node.device, *out->stream, *node.attention, *out->pool,
+    limits.max_num_batched_tokens, limits.max_num_seqs);
+  if (!stages)
+    return stages.why();
+  out->stages = std::move(*stages);
+  return out;
+}
+
+result<std::unique_ptr<worker_parts>>
+make_worker(node_parts& node, const checkpoint& source, uint32_t id,
+            const load_progress& progress) {
+  auto out = std::make_unique<worker_parts>();
+  out->id = static_cast<worker_id>(id);
+  auto experts = node.map.experts_of(out->id);
+  auto shard = load_expert_shard(source, *node.device, node.cluster.activations,
+                                 experts, progress);
+  if (!shard)
+    return shard.why();
+  out->shard = std::move(*shard);
+  // Room for a full step of every rank; a token has at most one row for each
+  // of the worker's experts.
+  auto most_slots = std::ranges::max_element(experts, {}, [](auto& x) {
+                      return x.size();
+                    })->size();
+  auto per_token = std::min<size_t>(node.config.num_experts_per_tok,
+                                    most_slots);
+  auto rows = node.cluster.limits.max_num_batched_tokens
+              * node.cluster.num_ranks();
+  out->max_staging_rows = rows;
+  out->max_runs = rows * static_cast<uint32_t>(per_token);
+  auto staging
+    = node.device->allocate(uint64_t{rows} * node.dispatch_layout.row_bytes());
+  if (!staging)
+    return failure{errc::out_of_memory,
+                   "no memory for the rows of worker " + std::to_string(id)};
+  out->staging = *staging;
+  out->stream = node.device->make_stream();
+  auto stages = expert_stages::make(*node.device, *out->stream, *out->shard,
+                                    out->max_runs);
+  if (!stages)
+    return stages.why();
+  out->stages = std::move(*stages);
+  return out;
+}
+
+result<void> make_all(node_parts& node, const checkpoint& source,
+                      const node_progress& progress) {
+  auto& me = node.cluster.nodes[node.node];
+  if (!me.ranks.empty()) {
+    auto weights = load_attention_weights(
+      source, *node.device, node.cluster.activations,
+      node.cluster.max_model_len, named(progress, "attention"));
+    if (!weights)
+      return weights.why();
+    node.attention = std::move(*weights);
+  }
+  for (auto id : me.ranks) {
+    auto rank = make_rank(node, id);
+    if (!rank)
+      return rank.why();
+    node.ranks.push_back(std::move(*rank));
+  }
+  for (auto id : me.workers) {
+    auto name = "worker " + std::to_string(id);
+    auto worker = make_worker(node, source, id, named(progress, name));
+    if (!worker)
+      return worker.why();
+    node.workers.push_back(std::move(*worker));
+  }
+  return {};
+}
+
+} // namespace
+
+node_parts::~node_parts() {
+  // Streams wait for what they were given before the memory goes.
+  for (auto& rank : ranks) {
+    rank->stages.reset();
+    rank->stream.reset();
+  }
+  for (auto& worker : workers) {
+    worker->stages.reset();
+    worker->stream.reset();
+    device->free(worker->staging);
+    for (auto& mem : worker->shard->memory)
+      device->free(mem);
+  }
+  ranks.clear();
+  workers.clear();
+  if (attention)
+    for (auto& mem : attention->memory)
+      device->free(mem);
+}
+
+uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
+                              std::string_view target) {
+  hash out;
+  out.add(operations_version);
+  out.add(target);
+  out.add(to_string(activations));
+  for (auto& name : source.names()) {
+    auto* x = source.find(name);
+    out.add(name);
+    for (auto dim : x->shape)
+      out.add(uint64_t{dim});
+    // A sample: both ends of every tensor tell checkpoints apart.
+    auto sample = std::min<size_t>(x->bytes.size(), 256);
+    out.add(x->bytes.first(sample));
+    out.add(x->bytes.last(sample));
+  }
+  return out.value();
+}
+
+result<void> check_fits(const topology& cluster, const model_config& config) {
+  if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
+    return misfit("a topology needs at least one rank and one worker");
+  if (cluster.num_workers() > config.n_routed_experts)
+    return misfit("there are " + std::to_string(cluster.num_workers())
+                  + " workers, but the model has only "
+                  + std::to_string(config.n_routed_experts) + " experts");
+  if (cluster.max_model_len > config.max_position_embeddings)
+    return misfit("max_model_len " + std::to_string(cluster.max_model_len)
+                  + " is beyond the model's "
+                  + std::to_string(config.max_position_embeddings)
+                  + " positions");
+  auto room = uint64_t{cluster.limits.num_kv_blocks}
+              * kernels::latent_cache::block_tokens;
+  if (room < cluster.max_model_len)
+    return misfit("num_kv_blocks holds " + std::to_string(room)
+                  + " tokens, less than max_model_len "
+                  + std::to_string(cluster.max_model_len));
+  if (!cluster.nodes[0].gateway || !cluster.nodes[0].controller)
+    return misfit("the first node has to be gateway and controller");
+  return {};
+}
+
+namespace {
+
+/// Ids beyond the tokenizer's have rows in the head, but are never meant.
+result<uint32_t> count_choices(const std::filesystem::path& model_dir,
+                               uint32_t vocab_size) {
+  auto path = model_dir / "tokenizer.json";
+  if (!std::filesystem::exists(path))
+    return vocab_size;
+  auto words = tokenizer::load(path);
+  if (!words)
+    return words.why();
+  return std::min(vocab_size, static_cast<uint32_t>(words->vocab_size()));
+}
+
+} // namespace
+
+result<std::shared_ptr<node_parts>>
+load_node_parts(const topology& cluster, node_id node,
+                const std::string& model_dir, const node_options& options,
+                const node_progress& progress) {
+  auto source = checkpoint::open(model_dir);
+  if (!source)
+    return source.why();
+  auto config = read_model_config(model_dir);
+  if (!config)
+    return config.why();
+  if (auto fits = check_fits(cluster, *config); !fits)
+    return fits.why();
+  auto out = std::make_shared<node_parts>();
+  out->cluster = cluster;
+  out->node = node;
+  out->config = *config;
+  auto choices = count_choices(model_dir, config->vocab_size);
+  if (!choices)
+    return choices.why();
+  out->num_choices = *choices;
+  std::vector<node_id> node_of_worker;
+  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
+    node_of_worker.push_back(cluster.node_of_worker(w));
+  out->map = placement{config->num_moe_layers(), config->n_routed_experts,
+                       cluster.num_workers(), std::move(node_of_worker)};
+  out->dispatch_layout = config->dispatch_layout(cluster.activations);
+  out->combine_row_bytes
+    = config->hidden_size
+      * kernels::size_of(config->combine_type(cluster.activations));
+  out->device = kernels::make_cpu_device(
+    {.num_threads = options.num_threads, .target = options.target});
+  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
+                                          out->device->target());
+  out->slabs = std::make_unique<slab_pool>(options.max_slab_bytes);
+  if (auto made = make_all(*out, *source, progress); !made)
+    return made.why();
+  return out;
+}
+
+} // namespace troupe

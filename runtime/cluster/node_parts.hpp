@@ -1,0 +1,74 @@
+#pragma once
+
+/// What one node is made of, below the actors: device, streams, weights,
+/// caches. Claimed at start; the actors of the node share it.
+
+#include "kernels/device.hpp"
+#include "runtime/cluster/node_options.hpp"
+#include "runtime/dispatch/placement.hpp"
+#include "runtime/dispatch/slab_pool.hpp"
+#include "runtime/model/checkpoint.hpp"
+#include "runtime/model/forward.hpp"
+#include "runtime/model/kv_pool.hpp"
+#include "runtime/model/weights.hpp"
+#include "runtime/topology.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace troupe {
+
+/// One attention rank. Members are destroyed in reverse order: the stream
+/// first waits for what it was given.
+struct rank_parts {
+  rank_id id = 0;
+  std::unique_ptr<kv_pool> pool;
+  std::unique_ptr<kernels::stream> stream;
+  std::unique_ptr<attention_stages> stages;
+};
+
+/// One expert worker.
+struct worker_parts {
+  worker_id id = 0;
+  std::unique_ptr<expert_shard> shard;
+  kernels::buffer staging; ///< [max_staging_rows, row_bytes] rows in
+  uint32_t max_staging_rows = 0;
+  uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
+  std::unique_ptr<kernels::stream> stream;
+  std::unique_ptr<expert_stages> stages;
+};
+
+struct node_parts {
+  topology cluster;
+  node_id node = 0;
+  model_config config;
+  uint32_t num_choices = 0; ///< Ids that may be sampled: the tokenizer's.
+  placement map;
+  kernels::row_layout dispatch_layout; ///< Of rows to workers.
+  uint32_t combine_row_bytes = 0;      ///< Of rows back.
+  uint64_t fingerprint = 0;
+  std::unique_ptr<kernels::device> device;
+  std::unique_ptr<slab_pool> slabs;
+  std::unique_ptr<attention_weights> attention; ///< Shared by the ranks.
+  std::vector<std::unique_ptr<rank_parts>> ranks;
+  std::vector<std::unique_ptr<worker_parts>> workers;
+
+  ~node_parts();
+};
+
+/// Loads the parts of `node`. Errors: whatever the checkpoint or the device
+/// says; invalid_input if the topology does not fit the model.
+result<std::shared_ptr<node_parts>>
+load_node_parts(const topology& cluster, node_id node,
+                const std::string& model_dir, const node_options& options,
+                const node_progress& progress = {});
+
+/// Says whether ranks, workers and lengths of `cluster` fit the model.
+result<void> check_fits(const topology& cluster, const model_config& config);
+
+/// Identifies the tokens that a node would compute: weights, target, precision
+/// and the version of the operations. [PROTOCOL 4.1]
+uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
+                              std::string_view target);
+
+} // namespace troupe

@@ -1,0 +1,96 @@
+#pragma once
+
+/// Where experts live, and what a rank has to send where.
+///
+/// A *logical* expert is the checkpoint's; a *slot* is a place for one on a
+/// worker ("physical expert"). Workers are numbered globally in node order.
+
+#include "runtime/model/forward.hpp"
+#include "runtime/transport/frame.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace troupe {
+
+using worker_id = uint16_t;
+using rank_id = uint16_t;
+
+/// One slot of one layer.
+struct slot_address {
+  worker_id worker = 0;
+  uint16_t slot = 0;
+
+  friend bool operator==(const slot_address&, const slot_address&) = default;
+};
+
+/// The expert map of one epoch: one replica per expert.
+class placement {
+public:
+  placement() = default;
+
+  /// Spreads the experts of every MoE layer over the workers in order, as
+  /// evenly as it goes: worker w holds [w E / W, (w + 1) E / W).
+  /// 1 <= num_workers <= num_experts.
+  placement(uint32_t num_moe_layers, uint32_t num_experts, uint32_t num_workers,
+            std::vector<node_id> node_of_worker);
+
+  uint32_t num_workers() const {
+    return static_cast<uint32_t>(node_of_worker_.size());
+  }
+
+  slot_address slot_of(uint32_t moe_layer, uint32_t expert) const {
+    return slots_[moe_layer * num_experts_ + expert];
+  }
+
+  node_id node_of(worker_id worker) const {
+    return node_of_worker_[worker];
+  }
+
+  /// Returns the logical experts of a worker: [moe layer][slot].
+  std::vector<std::vector<uint32_t>> experts_of(worker_id worker) const;
+
+private:
+  uint32_t num_moe_layers_ = 0;
+  uint32_t num_experts_ = 0;
+  std::vector<slot_address> slots_; ///< [moe layers, experts]
+  std::vector<node_id> node_of_worker_;
+};
+
+/// The part of a slab that is meant for one worker.
+struct slab_section {
+  worker_id worker = 0;
+  std::vector<slot_rows> slots; ///< Ascending by slot, none empty.
+  std::vector<uint32_t> row;    ///< Index into the slab's rows, by slot.
+};
+
+/// What one rank sends to one node in one layer.
+struct slab_plan {
+  node_id node = 0;
+  std::vector<uint32_t> tokens;       ///< Rows of the batch, each once.
+  std::vector<slab_section> sections; ///< Ascending by worker.
+};
+
+/// Everything that a rank has to know about one dispatch.
+struct dispatch_plan {
+  std::vector<slab_plan> slabs; ///< Ascending by node.
+  /// [rows * top_k]: where the output of a choice comes to lie in the landing.
+  std::vector<uint32_t> row_of;
+
+  /// Where a worker's rows come to lie.
+  struct returned {
+    worker_id worker = 0;
+    uint32_t first = 0;
+    uint32_t count = 0;
+  };
+
+  std::vector<returned> workers; ///< Ascending by worker.
+};
+
+/// Sorts the choices of a batch by node, worker and slot. Rows of one slot keep
+/// the order of the batch.
+dispatch_plan plan_dispatch(const placement& map, uint32_t moe_layer,
+                            std::span<const int32_t> experts, uint32_t top_k);
+
+} // namespace troupe
