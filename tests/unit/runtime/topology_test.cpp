@@ -200,7 +200,7 @@ TEST(Topology, PathsInAFileAreMeantFromItsFolder) {
   std::filesystem::path root = std::getenv("SOURCE_DIR");
   auto x = read_topology(root / "examples/topologies/four_nodes.toml");
   ASSERT_TRUE(x) << x.why().message;
-  EXPECT_EQ(x->model, (root / "examples/nano").string());
+  EXPECT_EQ(x->model, (root / "examples/nano/model").string());
   auto missing = read_topology(root / "examples/topologies/none.toml");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.why().code, errc::io);
