@@ -35,7 +35,8 @@ const home homes[] = {
   {"caf/.*", "actors/.*|tests/unit/actors/.*"},
   {"uc[pst]/.*", "runtime/transport/ucx_(?!transport\\.hpp).*"},
   {"hwy/.*", "kernels/cpu/.*"},
-  {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp"},
+  {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp|runtime/"
+                   "transport/crc32c\\.cpp"},
   {"boost/.*", "runtime/http/(server\\.cpp|connection\\.[ch]pp)"},
   {"nlohmann/.*", "(runtime|deploy|tests)/.*\\.cpp|tests/.*\\.hpp"},
   {"toml\\+\\+/.*", "runtime/topology_file\\.cpp"},
