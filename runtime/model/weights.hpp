@@ -54,6 +54,10 @@ struct expert_shard {
   std::vector<kernels::buffer> memory;
 };
 
+/// In which type a product with `w` reads its rows: FP8 weights read FP8 rows
+/// where activations are quantised, everything else BF16 or FP32.
+kernels::dtype operand_type(const kernels::weight& w, precision activations);
+
 /// Loads what a rank needs, for positions up to max_model_len.
 result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,

@@ -1,0 +1,399 @@
+#include "runtime/model/forward.hpp"
+#include "runtime/model/scratch.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace troupe {
+
+using kernels::dtype;
+using kernels::tensor;
+
+namespace {
+
+/// The norms within attention have it whatever rms_norm_eps says, as in
+/// DeepSeek's own code.
+constexpr float latent_eps = 1e-6f;
+
+/// Columns of the widest MLP outside of the routed experts.
+uint32_t max_inner(const model_config& c) {
+  auto shared = c.n_shared_experts * c.moe_intermediate_size;
+  return c.first_k_dense_replace > 0 ? std::max(shared, c.intermediate_size)
+                                     : shared;
+}
+
+uint32_t head_dim(const model_config& c) {
+  return c.qk_nope_head_dim + c.qk_rope_head_dim;
+}
+
+/// Indices of the rows whose logits are wanted.
+std::vector<uint32_t> logit_rows(const batch& step) {
+  std::vector<uint32_t> out;
+  uint32_t first = 0;
+  for (auto& s : step.sequences) {
+    auto count = static_cast<uint32_t>(s.tokens.size());
+    auto skip = s.want_all_logits ? 0 : s.want_logits ? count - 1 : count;
+    for (auto i = skip; i < count; ++i)
+      out.push_back(first + i);
+    first += count;
+  }
+  return out;
+}
+
+} // namespace
+
+struct attention_stages::impl {
+  impl(kernels::device& dev, kernels::stream& stream,
+       const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
+       uint32_t max_logit_rows);
+
+  void norm(const tensor& x, const tensor& weight, float eps, operand_set& out,
+            dtype main);
+  void linear(operand_set& x, const kernels::weight& w, const tensor& out,
+              const tensor& residual = {});
+  void project(const attention_layer& l);
+  void attend(const attention_layer& l, uint32_t layer);
+  void copy_out(const tensor& from, std::byte* to,
+                std::shared_ptr<const void> keep_alive = {});
+
+  /// The part of scratch that this step uses.
+  tensor now(const tensor& t) const {
+    return t.slice_rows(0, num_rows);
+  }
+
+  dtype operand_of(const kernels::weight& w) const {
+    return operand_type(w, weights.activations);
+  }
+
+  kernels::stream& stream;
+  const attention_weights& weights;
+  const model_config& c;
+  kv_pool& pool;
+  uint32_t max_rows;
+  uint32_t max_logit_rows;
+  scratch mem;
+
+  tensor residual; ///< [rows, hidden] f32
+  operand_set normed;
+  tensor q_low;          ///< [rows, q_lora_rank] f32
+  operand_set q_normed;  ///< the same, normalised
+  tensor q;              ///< [rows, heads * (nope + rope)] f32
+  tensor kv;             ///< [rows, kv_lora_rank + rope] f32
+  tensor q_latent;       ///< [rows, heads * kv_lora_rank] f32
+  tensor attended;       ///< [rows, heads * kv_lora_rank] f32
+  operand_set values;    ///< [rows, heads * v_head_dim]
+  tensor gate;           ///< [rows, inner] f32
+  tensor up;             ///< [rows, inner] f32
+  operand_set middle;    ///< [rows, inner]
+  tensor shared;         ///< [rows, hidden] f32
+  tensor router_logits;  ///< [rows, experts] f32
+  tensor experts;        ///< [rows, top_k] i32
+  tensor expert_weights; ///< [rows, top_k] f32
+  tensor landing;        ///< [rows * top_k, hidden]
+  tensor head_in;        ///< [logit rows, hidden] f32
+  tensor head_out;       ///< [logit rows, vocab] f32
+  kernels::host_ptr host_experts;
+  kernels::host_ptr host_weights;
+  kernels::host_ptr host_logits;
+
+  uint32_t num_rows = 0;
+  std::vector<kernels::sequence_rows> sequences;
+  std::vector<uint32_t> wanted; ///< Rows with logits.
+  kernels::activation operand;  ///< Of the last route.
+  bool has_shared = false;
+};
+
+attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
+                             const attention_weights& weights, kv_pool& pool,
+                             uint32_t max_rows, uint32_t max_logit_rows)
+  : stream(stream), weights(weights), c(weights.config), pool(pool),
+    max_rows(max_rows), max_logit_rows(max_logit_rows), mem(dev) {
+  auto p = weights.activations;
+  auto f32 = [&](uint32_t cols) {
+    return mem.claim(dtype::f32, max_rows, cols);
+  };
+  auto heads = c.num_attention_heads;
+  auto k = c.num_experts_per_tok;
+  residual = f32(c.hidden_size);
+  normed = {mem, c, p, max_rows, c.hidden_size};
+  if (c.q_lora_rank > 0) {
+    q_low = f32(c.q_lora_rank);
+    q_normed = {mem, c, p, max_rows, c.q_lora_rank};
+  }
+  q = f32(heads * head_dim(c));
+  kv = f32(c.kv_lora_rank + c.qk_rope_head_dim);
+  q_latent = f32(heads * c.kv_lora_rank);
+  attended = f32(heads * c.kv_lora_rank);
+  values = {mem, c, p, max_rows, heads * c.v_head_dim};
+  gate = f32(max_inner(c));
+  up = f32(max_inner(c));
+  middle = {mem, c, p, max_rows, max_inner(c)};
+  if (c.num_moe_layers() > 0) {
+    shared = f32(c.hidden_size);
+    router_logits = f32(c.n_routed_experts);
+    experts = mem.claim(dtype::i32, max_rows, k);
+    expert_weights = f32(k);
+    landing = mem.claim(c.combine_type(p), max_rows * k, c.hidden_size);
+    host_experts = mem.claim_host(uint64_t{max_rows} * k * 4);
+    host_weights = mem.claim_host(uint64_t{max_rows} * k * 4);
+  }
+  head_in = mem.claim(dtype::f32, max_logit_rows, c.hidden_size);
+  head_out = mem.claim(dtype::f32, max_logit_rows, c.vocab_size);
+  host_logits = mem.claim_host(uint64_t{max_logit_rows} * c.vocab_size * 4);
+}
+
+void attention_stages::impl::norm(const tensor& x, const tensor& weight,
+                                  float eps, operand_set& out, dtype main) {
+  out.reset(x.rows, x.cols);
+  kernels::rms_norm op;
+  op.x = x;
+  op.weight = weight;
+  op.eps = eps;
+  op.out = out.exact();
+  if (main != dtype::f32) {
+    op.operand = out.room(main);
+    out.mark(main);
+  }
+  stream.enqueue(std::move(op));
+}
+
+void attention_stages::impl::linear(operand_set& x, const kernels::weight& w,
+                                    const tensor& out, const tensor& residual) {
+  stream.enqueue(
+    kernels::linear{x.as(operand_of(w), stream), w, residual, out});
+}
+
+/// From the residual stream to q and kv.
+void attention_stages::impl::project(const attention_layer& l) {
+  auto& first = c.q_lora_rank > 0 ? l.q_a : l.q_b;
+  norm(now(residual), l.input_norm, c.rms_norm_eps, normed, operand_of(first));
+  if (c.q_lora_rank > 0) {
+    linear(normed, l.q_a, now(q_low));
+    norm(now(q_low), l.q_a_norm, latent_eps, q_normed, operand_of(l.q_b));
+    linear(q_normed, l.q_b, now(q));
+  } else {
+    linear(normed, l.q_b, now(q));
+  }
+  linear(normed, l.kv_a, now(kv));
+}
+
+/// From q and kv to the values of each head, by way of the cache.
+void attention_stages::impl::attend(const attention_layer& l, uint32_t layer) {
+  auto cache = pool.layer(layer);
+  auto heads = c.num_attention_heads;
+  auto nope = c.qk_nope_head_dim;
+  stream.enqueue(kernels::append_latent{now(kv), l.kv_a_norm, latent_eps,
+                                        weights.cos_sin, cache, sequences});
+  stream.enqueue(kernels::rotate{now(q), heads, head_dim(c), nope,
+                                 weights.cos_sin, sequences});
+  stream.enqueue(
+    kernels::grouped_linear{now(q), head_dim(c), l.k_b, now(q_latent)});
+  kernels::mla_attention op;
+  op.q_latent = now(q_latent);
+  op.q = now(q);
+  op.heads = heads;
+  op.q_stride = head_dim(c);
+  op.q_rope_skip = nope;
+  op.scale = c.softmax_scale();
+  op.cache = cache;
+  op.sequences = sequences;
+  op.out = now(attended);
+  stream.enqueue(std::move(op));
+  values.reset(num_rows, heads * c.v_head_dim);
+  stream.enqueue(kernels::grouped_linear{now(attended), c.kv_lora_rank, l.v_b,
+                                         values.exact()});
+}
+
+void attention_stages::impl::copy_out(const tensor& from, std::byte* to,
+                                      std::shared_ptr<const void> keep_alive) {
+  auto bytes = from.rows * from.stride;
+  stream.enqueue(
+    kernels::copy_out{from.mem.slice(0, bytes), to, std::move(keep_alive)});
+}
+
+// -- the stages ---------------------------------------------------------------
+
+attention_stages::attention_stages(std::unique_ptr<impl> impl)
+  : impl_(std::move(impl)) {
+}
+
+attention_stages::~attention_stages() = default;
+
+result<std::unique_ptr<attention_stages>>
+attention_stages::make(kernels::device& dev, kernels::stream& stream,
+                       const attention_weights& weights, kv_pool& pool,
+                       uint32_t max_rows, uint32_t max_logit_rows) {
+  auto made = std::make_unique<impl>(dev, stream, weights, pool, max_rows,
+                                     max_logit_rows);
+  if (auto ok = made->mem.check(); !ok)
+    return ok.why();
+  return std::unique_ptr<attention_stages>{
+    new attention_stages{std::move(made)}};
+}
+
+void attention_stages::begin(const batch& step) {
+  auto& x = *impl_;
+  x.num_rows = step.num_rows();
+  CHECK(x.num_rows >= 1 && x.num_rows <= x.max_rows);
+  x.sequences.clear();
+  x.wanted = logit_rows(step);
+  CHECK(x.wanted.size() <= x.max_logit_rows);
+  kernels::embed op;
+  for (auto& s : step.sequences) {
+    auto first = static_cast<uint32_t>(op.ids.size());
+    op.ids.insert(op.ids.end(), s.tokens.begin(), s.tokens.end());
+    x.sequences.push_back({first, static_cast<uint32_t>(s.tokens.size()),
+                           s.first_position, s.blocks});
+  }
+  op.table = x.weights.embedding;
+  op.out = x.now(x.residual);
+  x.stream.enqueue(std::move(op));
+}
+
+void attention_stages::attention(uint32_t layer) {
+  auto& x = *impl_;
+  auto& l = x.weights.layers[layer];
+  x.project(l);
+  x.attend(l, layer);
+  x.linear(x.values, l.o, x.now(x.residual), x.now(x.residual));
+}
+
+void attention_stages::dense_mlp(uint32_t layer) {
+  auto& x = *impl_;
+  auto& l = x.weights.layers[layer];
+  auto inner = l.mlp.gate.rows;
+  auto gate = kernels::dense(x.gate.mem, dtype::f32, x.num_rows, inner);
+  auto up = kernels::dense(x.up.mem, dtype::f32, x.num_rows, inner);
+  x.norm(x.now(x.residual), l.post_norm, x.c.rms_norm_eps, x.normed,
+         x.operand_of(l.mlp.gate));
+  x.linear(x.normed, l.mlp.gate, gate);
+  x.linear(x.normed, l.mlp.up, up);
+  auto type = x.operand_of(l.mlp.down);
+  x.middle.reset(x.num_rows, inner);
+  x.stream.enqueue(kernels::swiglu{gate, up, x.middle.room(type)});
+  x.middle.mark(type);
+  x.linear(x.middle, l.mlp.down, x.now(x.residual), x.now(x.residual));
+}
+
+void attention_stages::route(uint32_t layer) {
+  auto& x = *impl_;
+  auto& l = x.weights.layers[layer];
+  auto type = x.c.dispatch_layout(x.weights.activations).type;
+  x.norm(x.now(x.residual), l.post_norm, x.c.rms_norm_eps, x.normed, type);
+  x.operand = x.normed.room(type);
+  kernels::router op;
+  op.x = x.normed.exact();
+  op.w = l.gate;
+  op.bias = l.gate_bias;
+  op.score = x.c.scoring_func;
+  op.group = x.c.group_scoring;
+  op.num_groups = x.c.n_group;
+  op.topk_group = x.c.topk_group;
+  op.top_k = x.c.num_experts_per_tok;
+  op.normalize = x.c.norm_topk_prob;
+  op.scaling = x.c.routed_scaling_factor;
+  op.logits = x.now(x.router_logits);
+  op.experts = x.now(x.experts);
+  op.weights = x.now(x.expert_weights);
+  x.stream.enqueue(std::move(op));
+  x.copy_out(x.now(x.experts), x.host_experts->data(), x.host_experts);
+  x.copy_out(x.now(x.expert_weights), x.host_weights->data(), x.host_weights);
+  x.has_shared = false;
+}
+
+routes attention_stages::chosen() const {
+  auto& x = *impl_;
+  auto n = size_t{x.num_rows} * x.c.num_experts_per_tok;
+  return {{reinterpret_cast<const int32_t*>(x.host_experts->data()), n},
+          {reinterpret_cast<const float*>(x.host_weights->data()), n}};
+}
+
+const kernels::activation& attention_stages::operand() const {
+  return impl_->operand;
+}
+
+void attention_stages::shared_expert(uint32_t layer) {
+  auto& x = *impl_;
+  auto& expert = x.weights.layers[layer].mlp;
+  if (!expert.gate)
+    return;
+  auto type = x.operand_of(expert.gate);
+  auto inner = expert.gate.rows;
+  x.middle.reset(x.num_rows, inner);
+  kernels::expert_mlp op;
+  op.x = x.normed.as(type, x.stream);
+  op.row.resize(x.num_rows);
+  std::iota(op.row.begin(), op.row.end(), 0u);
+  op.groups = {{expert, 0, x.num_rows}};
+  op.gate = kernels::dense(x.gate.mem, dtype::f32, x.num_rows, inner);
+  op.up = kernels::dense(x.up.mem, dtype::f32, x.num_rows, inner);
+  op.middle = x.middle.room(type);
+  op.out = x.now(x.shared);
+  x.stream.enqueue(std::move(op));
+  x.has_shared = true;
+}
+
+void attention_stages::combine(const tensor& rows,
+                               std::vector<uint32_t> row_of) {
+  auto& x = *impl_;
+  kernels::combine op;
+  op.rows = rows;
+  op.row_of = std::move(row_of);
+  op.weights = x.now(x.expert_weights);
+  if (x.has_shared)
+    op.shared = x.now(x.shared);
+  op.residual = x.now(x.residual);
+  x.stream.enqueue(std::move(op));
+}
+
+void attention_stages::head() {
+  auto& x = *impl_;
+  auto n = num_logit_rows();
+  if (n == 0)
+    return;
+  auto in = x.head_in.slice_rows(0, n);
+  auto out = x.head_out.slice_rows(0, n);
+  x.stream.enqueue(kernels::gather_rows{x.now(x.residual), x.wanted, in});
+  x.stream.enqueue(
+    kernels::rms_norm{in, x.weights.norm, x.c.rms_norm_eps, in, {}});
+  x.stream.enqueue(kernels::linear{{in, {}}, x.weights.head, {}, out});
+  x.copy_out(out, x.host_logits->data(), x.host_logits);
+}
+
+std::span<const float> attention_stages::logits() const {
+  auto& x = *impl_;
+  return {reinterpret_cast<const float*>(x.host_logits->data()),
+          size_t{num_logit_rows()} * x.c.vocab_size};
+}
+
+uint32_t attention_stages::num_logit_rows() const {
+  return static_cast<uint32_t>(impl_->wanted.size());
+}
+
+const tensor& attention_stages::landing() const {
+  return impl_->landing;
+}
+
+// -- for verify ---------------------------------------------------------------
+
+void attention_stages::copy_residual(float* dst) {
+  auto& x = *impl_;
+  x.copy_out(x.now(x.residual), reinterpret_cast<std::byte*>(dst));
+}
+
+void attention_stages::set_residual(const float* src) {
+  auto& x = *impl_;
+  kernels::copy_in op;
+  op.src = reinterpret_cast<const std::byte*>(src);
+  op.dst = x.now(x.residual).mem;
+  x.stream.enqueue(std::move(op));
+}
+
+void attention_stages::copy_final_norm(float* dst) {
+  auto& x = *impl_;
+  x.norm(x.now(x.residual), x.weights.norm, x.c.rms_norm_eps, x.normed,
+         dtype::f32);
+  x.copy_out(x.normed.exact(), reinterpret_cast<std::byte*>(dst));
+}
+
+} // namespace troupe

@@ -1,0 +1,75 @@
+#include "runtime/model/forward.hpp"
+#include "runtime/model/scratch.hpp"
+
+namespace troupe {
+
+using kernels::dtype;
+
+struct expert_stages::impl {
+  impl(kernels::device& dev, kernels::stream& stream,
+       const expert_shard& weights, uint32_t max_rows)
+    : stream(stream), weights(weights), mem(dev) {
+    auto& c = weights.config;
+    auto p = weights.activations;
+    auto inner = c.moe_intermediate_size;
+    gate = mem.claim(dtype::f32, max_rows, inner);
+    up = mem.claim(dtype::f32, max_rows, inner);
+    middle = mem.claim_operand(c.dispatch_layout(p).type, max_rows, inner);
+    output = mem.claim(c.combine_type(p), max_rows, c.hidden_size);
+  }
+
+  kernels::stream& stream;
+  const expert_shard& weights;
+  scratch mem;
+  kernels::tensor gate;       ///< [rows, inner] f32
+  kernels::tensor up;         ///< [rows, inner] f32
+  kernels::activation middle; ///< [rows, inner]
+  kernels::tensor output;     ///< [rows, hidden]
+};
+
+expert_stages::expert_stages(std::unique_ptr<impl> impl)
+  : impl_(std::move(impl)) {
+}
+
+expert_stages::~expert_stages() = default;
+
+result<std::unique_ptr<expert_stages>>
+expert_stages::make(kernels::device& dev, kernels::stream& stream,
+                    const expert_shard& weights, uint32_t max_rows) {
+  auto made = std::make_unique<impl>(dev, stream, weights, max_rows);
+  if (auto ok = made->mem.check(); !ok)
+    return ok.why();
+  return std::unique_ptr<expert_stages>{new expert_stages{std::move(made)}};
+}
+
+void expert_stages::run(uint32_t layer, const kernels::activation& x,
+                        std::vector<uint32_t> row,
+                        const std::vector<slot_rows>& slots) {
+  auto& in = *impl_;
+  auto& c = in.weights.config;
+  CHECK(c.is_moe(layer) && layer < c.num_hidden_layers);
+  auto count = static_cast<uint32_t>(row.size());
+  CHECK(count <= in.output.rows);
+  if (count == 0)
+    return;
+  auto& experts = in.weights.slots[layer - c.first_k_dense_replace];
+  kernels::expert_mlp op;
+  op.x = x;
+  op.row = std::move(row);
+  for (auto& s : slots) {
+    CHECK(s.slot < experts.size());
+    if (s.count > 0)
+      op.groups.push_back({experts[s.slot], s.first, s.count});
+  }
+  op.gate = in.gate.slice_rows(0, count);
+  op.up = in.up.slice_rows(0, count);
+  op.middle = in.middle.slice_rows(0, count);
+  op.out = in.output.slice_rows(0, count);
+  in.stream.enqueue(std::move(op));
+}
+
+const kernels::tensor& expert_stages::output() const {
+  return impl_->output;
+}
+
+} // namespace troupe

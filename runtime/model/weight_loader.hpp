@@ -1,0 +1,87 @@
+#pragma once
+
+/// Tensors of a checkpoint on their way to a device, each checked for its
+/// shape and type first. The first failure is kept, and everything after it
+/// comes out empty: so loading reads as a list of what there is to load.
+
+#include "runtime/model/weights.hpp"
+
+#include <optional>
+#include <string>
+
+namespace troupe {
+
+class weight_loader {
+public:
+  /// All arguments outlive this. Memory that is claimed goes to `memory`.
+  weight_loader(const checkpoint& source, kernels::device& dev,
+                precision activations, std::vector<kernels::buffer>& memory,
+                const load_progress& progress, uint64_t total_bytes);
+
+  /// A vector as FP32: [1, cols].
+  kernels::tensor vector(const std::string& name, uint32_t cols);
+
+  /// A matrix of BF16 or FP32 as it is: [rows, cols].
+  kernels::tensor table(const std::string& name, uint32_t rows, uint32_t cols);
+
+  /// FP32 values: [rows, cols].
+  kernels::tensor floats(std::vector<float> values, uint32_t rows,
+                         uint32_t cols);
+
+  /// A matrix of BF16, or FP8 with its scales: [rows, cols].
+  kernels::weight linear(const std::string& name, uint32_t rows, uint32_t cols);
+
+  /// A matrix that sees FP32 inputs in every mode: BF16 or FP32.
+  kernels::weight exact_linear(const std::string& name, uint32_t rows,
+                               uint32_t cols);
+
+  /// `prefix` + {gate,up,down}_proj.weight, all of one type.
+  kernels::expert_weights mlp(const std::string& prefix, uint32_t inner,
+                              uint32_t hidden);
+
+  /// The two halves of kv_b_proj, head by head: k transposed.
+  void absorbed(const std::string& name, const model_config& config,
+                kernels::weight& k_b, kernels::weight& v_b);
+
+  /// Says that `name` is wrong.
+  void refuse(const std::string& name, const std::string& why);
+
+  /// Waits until everything so far is packed, then reports the progress.
+  /// Returns false if something has failed.
+  bool flush();
+
+  const std::optional<failure>& trouble() const {
+    return trouble_;
+  }
+
+private:
+  const tensor_view* find(const std::string& name,
+                          const std::vector<uint64_t>& shape);
+  std::optional<std::vector<float>> scales_of(const std::string& name,
+                                              uint32_t rows, uint32_t cols);
+  std::optional<std::vector<float>>
+  multiplied_out(const std::string& name, uint32_t rows, uint32_t cols);
+  kernels::buffer claim(uint64_t bytes);
+  kernels::tensor place(std::span<const std::byte> bytes, kernels::dtype type,
+                        uint32_t rows, uint32_t cols,
+                        std::shared_ptr<const void> keep_alive);
+  kernels::weight pack(const tensor_view& view, kernels::dtype type,
+                       uint32_t rows, uint32_t cols,
+                       std::vector<float> scales = {});
+  kernels::weight pack_floats(std::vector<float> values, uint32_t rows,
+                              uint32_t cols, uint32_t groups);
+  kernels::weight claim_weight(kernels::dtype type, uint32_t rows,
+                               uint32_t cols, uint32_t groups);
+
+  const checkpoint& source_;
+  kernels::device& dev_;
+  precision activations_;
+  std::vector<kernels::buffer>& memory_;
+  const load_progress& progress_;
+  uint64_t total_bytes_;
+  uint64_t done_bytes_ = 0;
+  std::unique_ptr<kernels::stream> stream_;
+  std::optional<failure> trouble_;
+};
+
+} // namespace troupe
