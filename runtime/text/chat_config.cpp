@@ -1,0 +1,71 @@
+#include "runtime/text/chat_config.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+
+namespace troupe {
+
+namespace {
+
+using json = nlohmann::json;
+
+/// A token is a string or an object with its content.
+std::optional<std::string> token_at(const json& root, const char* name) {
+  auto it = root.find(name);
+  if (it == root.end())
+    return std::nullopt;
+  const json* x = &*it;
+  if (x->is_object() && x->contains("content"))
+    x = &(*x)["content"];
+  if (!x->is_string())
+    return std::nullopt;
+  return x->get<std::string>();
+}
+
+/// A template is a string, or the one named "default" of a list.
+std::string template_of(const json& root) {
+  auto it = root.find("chat_template");
+  if (it == root.end())
+    return {};
+  if (it->is_string())
+    return it->get<std::string>();
+  if (it->is_array())
+    for (auto& x : *it)
+      if (x.is_object() && x.value("name", json{}) == "default")
+        return token_at(x, "template").value_or("");
+  return {};
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != text.npos;
+}
+
+} // namespace
+
+result<chat_config> parse_chat_config(std::string_view text) {
+  auto root = json::parse(text, nullptr, false);
+  if (!root.is_object())
+    return failure{errc::invalid_input,
+                   "tokenizer_config.json is not a JSON object"};
+  auto bos = token_at(root, "bos_token");
+  auto eos = token_at(root, "eos_token");
+  if (!bos || !eos)
+    return failure{errc::invalid_input, "tokenizer_config.json does not name "
+                                        "bos_token and eos_token"};
+  return chat_config{*bos, *eos, template_of(root)};
+}
+
+bool template_thinks(std::string_view chat_template) {
+  auto begin = chat_template.rfind("add_generation_prompt");
+  if (begin == chat_template.npos
+      || !contains(chat_template.substr(begin), "<think>"))
+    return false;
+  // Newer templates ask a variable, which they give a value of their own.
+  for (auto off : {"thinking is defined else false", "set thinking = false"})
+    if (contains(chat_template, off))
+      return false;
+  return true;
+}
+
+} // namespace troupe

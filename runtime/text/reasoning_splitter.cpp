@@ -1,0 +1,65 @@
+#include "runtime/text/reasoning_splitter.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::string_view begin_of_thought = "<think>";
+constexpr std::string_view end_of_thought = "</think>";
+
+/// Length of the longest end of `text` that is a beginning of `mark`, but not
+/// all of it.
+size_t beginning_at_end(std::string_view text, std::string_view mark) {
+  auto length = std::min(text.size(), mark.size() - 1);
+  while (!text.ends_with(mark.substr(0, length)))
+    --length;
+  return length;
+}
+
+} // namespace
+
+void reasoning_splitter::begin() {
+  if (held_.starts_with(begin_of_thought)) {
+    held_.erase(0, begin_of_thought.size());
+    state_ = state::thought;
+  } else if (!begin_of_thought.starts_with(held_)) {
+    state_ = state::speech;
+  }
+}
+
+void reasoning_splitter::think(answer_piece& piece) {
+  auto end = held_.find(end_of_thought);
+  if (end == held_.npos) {
+    auto certain = held_.size() - beginning_at_end(held_, end_of_thought);
+    piece.reasoning = held_.substr(0, certain);
+    held_.erase(0, certain);
+    return;
+  }
+  piece.reasoning = held_.substr(0, end);
+  held_.erase(0, end + end_of_thought.size());
+  state_ = state::speech;
+}
+
+answer_piece reasoning_splitter::push(std::string_view text) {
+  answer_piece piece;
+  held_ += text;
+  if (state_ == state::beginning)
+    begin();
+  if (state_ == state::thought)
+    think(piece);
+  if (state_ == state::speech)
+    piece.content = std::exchange(held_, {});
+  return piece;
+}
+
+answer_piece reasoning_splitter::finish() {
+  answer_piece piece;
+  auto& rest = state_ == state::thought ? piece.reasoning : piece.content;
+  rest = std::exchange(held_, {});
+  return piece;
+}
+
+} // namespace troupe

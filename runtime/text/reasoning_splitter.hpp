@@ -1,0 +1,43 @@
+#pragma once
+
+/// Tells what the model thinks from what it says, while it comes in.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace troupe {
+
+/// Text that is certain to be one or the other. Nothing is trimmed: reasoning,
+/// "</think>" and content together are what the model wrote.
+struct answer_piece {
+  std::string reasoning;
+  std::string content;
+};
+
+/// One answer. </think> may be cut anywhere; no more than its beginning is kept
+/// back.
+class reasoning_splitter {
+public:
+  /// `in_thought`: the prompt ended in <think>. Otherwise the answer thinks
+  /// only if it begins with <think>, which is then part of neither.
+  explicit reasoning_splitter(bool in_thought)
+    : state_(in_thought ? state::thought : state::beginning) {
+  }
+
+  answer_piece push(std::string_view text);
+
+  /// Returns what was kept back, for no </think> came of it.
+  answer_piece finish();
+
+private:
+  enum class state : uint8_t { beginning, thought, speech };
+
+  void begin();
+  void think(answer_piece& piece);
+
+  state state_;
+  std::string held_;
+};
+
+} // namespace troupe
