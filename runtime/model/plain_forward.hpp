@@ -8,6 +8,7 @@
 #include "runtime/model/forward.hpp"
 #include "runtime/service.hpp"
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -15,8 +16,9 @@ namespace troupe {
 
 struct plain_options {
   precision activations = precision::fp8;
-  uint32_t max_model_len = 4096;
-  uint32_t chunk = 512; ///< Prompt tokens per pass.
+  uint32_t max_model_len = 4096; ///< Prompt and answer; at most the model's.
+  uint32_t chunk = 512;          ///< Prompt tokens per pass.
+  uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
 };
 
 class plain_forward {
@@ -30,6 +32,9 @@ public:
 
   const model_config& config() const;
 
+  /// Positions that there is room for.
+  uint32_t max_model_len() const;
+
   /// Everything that a golden file holds, for one prompt.
   struct trace {
     std::vector<float> logits;    ///< [T, vocab]
@@ -38,7 +43,8 @@ public:
     std::vector<float> weights;   ///< [moe layers, T, top_k]
   };
 
-  /// Runs `tokens` from position 0 in one pass and keeps everything.
+  /// Runs `tokens` from position 0 and keeps everything. Errors as of
+  /// `generate`.
   result<trace> run(const std::vector<int32_t>& tokens);
 
   /// Output of each layer when it is given `hidden[layer]` of a golden file:
