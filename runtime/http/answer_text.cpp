@@ -1,0 +1,45 @@
+#include "runtime/http/answer_text.hpp"
+
+namespace troupe::http {
+
+answer_text::answer_text(const tokenizer& tokens,
+                         std::optional<reasoning_splitter> splitter,
+                         stop_strings stops)
+  : characters_(tokens, /*skip_special=*/true), splitter_(std::move(splitter)),
+    stops_(std::move(stops)) {
+}
+
+void answer_text::push(int32_t id, answer_piece& to) {
+  if (stopped())
+    return;
+  auto text = characters_.push(id);
+  if (splitter_)
+    append(splitter_->push(text), to);
+  else
+    append({"", std::move(text)}, to);
+  if (!spoke_)
+    ++num_thought_;
+}
+
+void answer_text::finish(answer_piece& to) {
+  if (stopped())
+    return;
+  auto text = characters_.finish();
+  if (splitter_) {
+    append(splitter_->push(text), to);
+    append(splitter_->finish(), to);
+  } else {
+    append({"", std::move(text)}, to);
+  }
+  if (!stopped())
+    to.content += stops_.finish();
+}
+
+void answer_text::append(answer_piece piece, answer_piece& to) {
+  thought_ = thought_ || !piece.reasoning.empty();
+  spoke_ = spoke_ || !piece.content.empty();
+  to.reasoning += piece.reasoning;
+  to.content += stops_.push(piece.content);
+}
+
+} // namespace troupe::http

@@ -1,0 +1,50 @@
+#pragma once
+
+/// From token ids to what a client reads: characters, then thoughts apart from
+/// speech, then stop strings, which are looked for in what is said, not in what
+/// is thought.
+
+#include "runtime/text/detokenizer.hpp"
+#include "runtime/text/reasoning_splitter.hpp"
+#include "runtime/text/stop_strings.hpp"
+
+namespace troupe::http {
+
+/// One answer. The tokenizer must outlive it.
+class answer_text {
+public:
+  /// Without a splitter all is content.
+  answer_text(const tokenizer& tokens,
+              std::optional<reasoning_splitter> splitter, stop_strings stops);
+
+  /// Appends what has become certain; after a stop nothing.
+  void push(int32_t id, answer_piece& to);
+
+  /// Appends the rest: there are no more tokens.
+  void finish(answer_piece& to);
+
+  bool stopped() const {
+    return stops_.stopped_by().has_value();
+  }
+
+  /// Tokens before the first that was spoken, </think> among them.
+  uint64_t reasoning_tokens() const {
+    return thought_ ? num_thought_ : 0;
+  }
+
+private:
+  void append(answer_piece piece, answer_piece& to);
+
+  detokenizer characters_;
+  std::optional<reasoning_splitter> splitter_;
+  stop_strings stops_;
+  uint64_t num_thought_ = 0; ///< Tokens without content so far.
+  bool thought_ = false;     ///< There was reasoning.
+  bool spoke_ = false;       ///< There was content.
+};
+
+inline bool is_empty(const answer_piece& piece) {
+  return piece.content.empty() && piece.reasoning.empty();
+}
+
+} // namespace troupe::http

@@ -1,0 +1,131 @@
+#include "runtime/http/metrics.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace troupe::http {
+
+namespace {
+
+std::string number(double x) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", x);
+  return text;
+}
+
+void announce(const std::string& name, const std::string& type,
+              const std::string& help, std::string& to) {
+  to += "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
+}
+
+struct figure {
+  const char* name;
+  const char* type;
+  const char* help;
+  uint64_t value;
+};
+
+void render_figures(const service_stats& x, const service_info& info,
+                    std::string& to) {
+  const figure all[] = {
+    {"requests_accepted_total", "counter", "Requests accepted.",
+     x.requests_accepted},
+    {"requests_finished_total", "counter", "Requests that came to their end.",
+     x.requests_finished},
+    {"requests_failed_total", "counter", "Requests that failed.",
+     x.requests_failed},
+    {"requests_cancelled_total", "counter", "Requests that were cancelled.",
+     x.requests_cancelled},
+    {"requests_running", "gauge", "Requests that have a place in the batch.",
+     x.requests_running},
+    {"requests_waiting", "gauge", "Requests that wait for a place.",
+     x.requests_waiting},
+    {"prompt_tokens_total", "counter", "Tokens of prompts.", x.prompt_tokens},
+    {"generated_tokens_total", "counter", "Tokens generated.",
+     x.generated_tokens},
+    {"steps_total", "counter", "Forward passes over a batch.", x.steps},
+    {"kv_blocks", "gauge", "Blocks of the latent cache.", x.kv_blocks_total},
+    {"kv_blocks_free", "gauge", "Of them, those that are free.",
+     x.kv_blocks_free},
+    {"dispatch_bytes_total", "counter", "Bytes of rows to expert workers.",
+     x.dispatch_bytes},
+    {"combine_bytes_total", "counter", "Bytes of rows from expert workers.",
+     x.combine_bytes},
+    {"network_sent_bytes_total", "counter", "Bytes handed to the network.",
+     x.network_bytes_sent},
+    {"frames_refused_total", "counter", "Frames stale, foreign or damaged.",
+     x.frames_refused},
+    {"attention_ranks", "gauge", "Attention ranks.", info.num_ranks},
+    {"expert_workers", "gauge", "Expert workers.", info.num_workers},
+    {"nodes", "gauge", "Node processes.", info.num_nodes},
+  };
+  for (const auto& f : all) {
+    auto name = std::string{"troupe_"} + f.name;
+    announce(name, f.type, f.help, to);
+    to += name + " " + std::to_string(f.value) + "\n";
+  }
+}
+
+} // namespace
+
+void latency_histogram::add(double seconds) {
+  auto i = std::ranges::lower_bound(bounds, seconds) - bounds.begin();
+  ++counts_[static_cast<size_t>(i)];
+  sum_ += seconds;
+}
+
+void latency_histogram::render(const std::string& name, const std::string& help,
+                               std::string& to) const {
+  announce(name, "histogram", help, to);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < counts_.size(); ++i) {
+    sum += counts_[i];
+    auto bound = i < bounds.size() ? number(bounds[i]) : "+Inf";
+    to += name + "_bucket{le=\"" + bound + "\"} " + std::to_string(sum) + "\n";
+  }
+  to += name + "_sum " + number(sum_) + "\n";
+  to += name + "_count " + std::to_string(sum) + "\n";
+}
+
+void api_metrics::count_request(const std::string& route, unsigned status) {
+  std::lock_guard guard{mutex_};
+  ++requests_[{route, status}];
+}
+
+void api_metrics::add_first_token(double seconds) {
+  std::lock_guard guard{mutex_};
+  first_token_.add(seconds);
+}
+
+void api_metrics::add_token_gap(double seconds) {
+  std::lock_guard guard{mutex_};
+  token_gap_.add(seconds);
+}
+
+void api_metrics::count_client_gone() {
+  std::lock_guard guard{mutex_};
+  ++clients_gone_;
+}
+
+std::string api_metrics::render(const service_stats& stats,
+                                const service_info& info) const {
+  std::string to;
+  render_figures(stats, info, to);
+  std::lock_guard guard{mutex_};
+  announce("troupe_http_requests_total", "counter",
+           "Answers by route and status.", to);
+  for (const auto& [key, count] : requests_)
+    to += "troupe_http_requests_total{route=\"" + key.first + "\",status=\""
+          + std::to_string(key.second) + "\"} " + std::to_string(count) + "\n";
+  announce("troupe_http_clients_gone_total", "counter",
+           "Clients that left before their answer's end.", to);
+  to += "troupe_http_clients_gone_total " + std::to_string(clients_gone_)
+        + "\n";
+  first_token_.render("troupe_time_to_first_token_seconds",
+                      "From the request's arrival to its first token.", to);
+  token_gap_.render("troupe_time_per_output_token_seconds",
+                    "Between one token of a request and the next.", to);
+  return to;
+}
+
+} // namespace troupe::http

@@ -1,0 +1,314 @@
+#include "runtime/http/openai_api.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr const char* chat_path = "/v1/chat/completions";
+constexpr const char* text_path = "/v1/completions";
+
+/// A request costs at least this much of the limit on what waits.
+constexpr size_t least_cost = 4096;
+
+std::string sha256(std::string_view text) {
+  std::string hash(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(hash.data()));
+  return hash;
+}
+
+std::string hex(uint64_t a, uint64_t b) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%016llx%016llx",
+                static_cast<unsigned long long>(a),
+                static_cast<unsigned long long>(b));
+  return text;
+}
+
+int nibble(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  c = static_cast<char>(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/// %XX becomes the byte; anything else stays.
+std::string percent_decode(std::string_view x) {
+  std::string out;
+  for (size_t i = 0; i < x.size(); ++i) {
+    bool two = x[i] == '%' && i + 2 < x.size();
+    auto high = two ? nibble(x[i + 1]) : -1;
+    auto low = two ? nibble(x[i + 2]) : -1;
+    bool coded = high >= 0 && low >= 0;
+    out += coded ? static_cast<char>(high * 16 + low) : x[i];
+    i += coded ? 2 : 0;
+  }
+  return out;
+}
+
+api_error unknown_model(const std::string& name) {
+  return {404, "invalid_request_error",
+          "The model '" + name.substr(0, 256) + "' does not exist.", "model",
+          "model_not_found"};
+}
+
+api_error unknown_route(const request& what, bool wrong_method) {
+  if (wrong_method)
+    return {405, "invalid_request_error",
+            "Not allowed to " + what.method + " on " + what.path.substr(0, 256)
+              + ".",
+            "", "method_not_supported"};
+  return {404, "invalid_request_error",
+          "Unknown request URL: " + what.method + " " + what.path.substr(0, 256)
+            + ".",
+          "", "unknown_url"};
+}
+
+struct length_figures {
+  uint64_t limit; ///< Prompt and answer together.
+  uint64_t prompt;
+  uint64_t answer; ///< 0: as much as there is room for.
+  bool is_chat;
+};
+
+/// The sentences are OpenAI's: clients look for them.
+std::optional<api_error> check_length(const length_figures& x) {
+  if (x.prompt + std::max<uint64_t>(x.answer, 1) <= x.limit)
+    return std::nullopt;
+  std::string name = x.is_chat ? "messages" : "prompt";
+  auto text = "This model's maximum context length is "
+              + std::to_string(x.limit) + " tokens. However, ";
+  if (x.answer == 0)
+    text += "your " + name + " resulted in " + std::to_string(x.prompt)
+            + " tokens. Please reduce the length of the " + name + ".";
+  else
+    text += "you requested " + std::to_string(x.prompt + x.answer) + " tokens ("
+            + std::to_string(x.prompt) + " in the " + name + ", "
+            + std::to_string(x.answer)
+            + " in the completion). Please reduce the length of the " + name
+            + " or completion.";
+  return bad_parameter(name, text, "context_length_exceeded");
+}
+
+} // namespace
+
+openai_api::openai_api(service& serving, const tokenizer& tokens,
+                       chat_form form, openai_options options,
+                       openai_sources sources)
+  : serving_(serving), tokens_(tokens), form_(std::move(form)),
+    options_(std::move(options)), sources_(std::move(sources)),
+    key_hash_(options_.api_key.empty() ? "" : sha256(options_.api_key)),
+    created_(sources_.unix_time()),
+    context_(std::make_shared<generation_context>(serving, sources_.now)),
+    requests_(options_.max_waiting_bytes) {
+}
+
+openai_api::~openai_api() {
+  requests_.stop();
+  context_->events.stop();
+}
+
+// -- routes -------------------------------------------------------------------
+
+const openai_api::route* openai_api::find(std::string_view path) {
+  static constexpr route routes[] = {
+    {"POST", chat_path, false, &openai_api::chat},
+    {"POST", text_path, false, &openai_api::text},
+    {"GET", "/v1/models", false, &openai_api::models},
+    {"GET", "/v1/models/", false, &openai_api::model},
+    {"GET", "/health", true, &openai_api::health},
+    {"GET", "/metrics", false, &openai_api::metrics},
+  };
+  for (const auto& x : routes) {
+    std::string_view known = x.path;
+    if (path == known || (known.back() == '/' && path.starts_with(known)))
+      return &x;
+  }
+  return nullptr;
+}
+
+void openai_api::handle(request what, respond to) {
+  const auto* x = find(what.path);
+  bool open = x && x->open;
+  if (!open && !allowed(what.authorization))
+    return answer(
+      "other",
+      to_reply({401, "invalid_request_error", "Incorrect API key provided.", "",
+                "invalid_api_key"}),
+      to);
+  auto method = what.method == "HEAD" ? "GET" : what.method;
+  if (!x || method != x->method)
+    return answer("other", to_reply(unknown_route(what, x)), to);
+  (this->*x->run)(std::move(what), std::move(to));
+}
+
+reply openai_api::refusal(unsigned status, std::string_view why) {
+  auto type = status < 500 ? "invalid_request_error" : "server_error";
+  return to_reply({status, type, std::string{why}, "", ""});
+}
+
+bool openai_api::allowed(const std::string& authorization) const {
+  if (key_hash_.empty())
+    return true;
+  constexpr std::string_view scheme = "Bearer ";
+  auto given = std::string_view{authorization};
+  if (!given.starts_with(scheme))
+    return false;
+  auto hash = sha256(given.substr(scheme.size()));
+  return CRYPTO_memcmp(hash.data(), key_hash_.data(), hash.size()) == 0;
+}
+
+void openai_api::answer(const std::string& route, reply what,
+                        const respond& to) {
+  context_->metrics.count_request(route, what.status);
+  to->answer(std::move(what));
+}
+
+// -- what is answered at once -------------------------------------------------
+
+void openai_api::models(request, respond to) {
+  reply x;
+  x.body = render_models(options_.model, created_,
+                         serving_.info().max_model_len);
+  answer("/v1/models", std::move(x), to);
+}
+
+void openai_api::model(request what, respond to) {
+  auto prefix = std::string_view{"/v1/models/"}.size();
+  auto name = percent_decode(what.path.substr(prefix));
+  if (name != options_.model)
+    return answer("/v1/models/", to_reply(unknown_model(name)), to);
+  reply x;
+  x.body = render_model(options_.model, created_,
+                        serving_.info().max_model_len);
+  answer("/v1/models/", std::move(x), to);
+}
+
+void openai_api::health(request, respond to) {
+  auto trouble = serving_.trouble().value_or("");
+  reply x;
+  x.status = trouble.empty() ? 200 : 503;
+  x.body = render_health(trouble);
+  answer("/health", std::move(x), to);
+}
+
+void openai_api::metrics(request, respond to) {
+  reply x;
+  x.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  x.body = context_->metrics.render(serving_.stats(), serving_.info());
+  answer("/metrics", std::move(x), to);
+}
+
+// -- completions --------------------------------------------------------------
+
+void openai_api::enqueue(size_t bytes, const respond& to,
+                         std::function<void()> job) {
+  if (!requests_.post(bytes + least_cost, std::move(job)))
+    to->answer(to_reply(to_api_error(
+      {errc::overloaded, "Too many requests are waiting; try again later."})));
+}
+
+generation_plan
+openai_api::plan(completion_kind kind,
+                 std::chrono::steady_clock::time_point arrival) const {
+  generation_plan x;
+  bool is_chat = kind == completion_kind::chat;
+  x.route = is_chat ? chat_path : text_path;
+  x.arrival = arrival;
+  auto high = sources_.random_bits();
+  x.head = {
+    kind, (is_chat ? "chatcmpl-" : "cmpl-") + hex(high, sources_.random_bits()),
+    options_.model, options_.fingerprint, sources_.unix_time()};
+  return x;
+}
+
+void openai_api::chat(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(size, to,
+          [this, to, what = std::move(what), arrival = sources_.now()] {
+            start_chat(what, to, plan(completion_kind::chat, arrival));
+          });
+}
+
+void openai_api::text(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(size, to,
+          [this, to, what = std::move(what), arrival = sources_.now()] {
+            start_text(what, to, plan(completion_kind::text, arrival));
+          });
+}
+
+void openai_api::start_chat(const request& what, const respond& to,
+                            generation_plan plan) {
+  auto body = parse_chat_request(what.body, options_.defaults, options_.limits);
+  if (auto* error = std::get_if<api_error>(&body))
+    return answer(plan.route, to_reply(*error), to);
+  auto& asked = std::get<chat_request>(body);
+  chat_options how;
+  how.thinking = form_.thinks_by_default();
+  auto prompt = form_.render(asked.messages, how, tokens_);
+  if (!prompt)
+    return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
+  plan.options = std::move(asked.options);
+  generate(std::move(prompt->ids), std::move(plan),
+           reasoning_splitter{prompt->in_thought}, to);
+}
+
+void openai_api::start_text(const request& what, const respond& to,
+                            generation_plan plan) {
+  auto body = parse_text_request(what.body, options_.defaults, options_.limits);
+  if (auto* error = std::get_if<api_error>(&body))
+    return answer(plan.route, to_reply(*error), to);
+  auto& asked = std::get<text_request>(body);
+  auto ids = std::move(asked.ids);
+  if (ids.empty()) {
+    ids = tokens_.encode(asked.text, specials::recognised);
+    if (options_.add_bos && (ids.empty() || ids.front() != form_.bos_id()))
+      ids.insert(ids.begin(), form_.bos_id());
+  }
+  plan.options = std::move(asked.options);
+  generate(std::move(ids), std::move(plan), std::nullopt, to);
+}
+
+void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
+                          std::optional<reasoning_splitter> splitter,
+                          const respond& to) {
+  plan.num_prompt = prompt.size();
+  if (auto error = check(plan, prompt))
+    return answer(plan.route, to_reply(*error), to);
+  auto stops = stop_strings::make(plan.options.stop);
+  if (!stops)
+    return answer(plan.route,
+                  to_reply(bad_parameter("stop", stops.why().message)), to);
+  generation_request request;
+  request.prompt = std::move(prompt);
+  request.sampling = plan.options.sampling;
+  request.sampling.seed = plan.options.seed ? *plan.options.seed
+                                            : sources_.random_bits();
+  request.max_tokens = plan.options.max_tokens;
+  answer_text text{tokens_, std::move(splitter), std::move(*stops)};
+  std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
+    ->start(std::move(request));
+}
+
+std::optional<api_error>
+openai_api::check(const generation_plan& plan,
+                  std::span<const int32_t> prompt) const {
+  if (plan.options.model != options_.model)
+    return unknown_model(plan.options.model);
+  for (auto id : prompt)
+    if (id < 0 || static_cast<uint32_t>(id) >= tokens_.vocab_size())
+      return bad_parameter("prompt",
+                           "There is no token " + std::to_string(id) + ".");
+  bool is_chat = plan.head.kind == completion_kind::chat;
+  return check_length({serving_.info().max_model_len, prompt.size(),
+                       plan.options.max_tokens, is_chat});
+}
+
+} // namespace troupe::http

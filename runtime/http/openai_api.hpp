@@ -1,0 +1,92 @@
+#pragma once
+
+/// OpenAI's HTTP interface in front of a `service`: routes, keys, requests in,
+/// answers out. The table of routes says what each needs; what is not in it
+/// does not exist. Requests are read and tokenized on a thread of their own,
+/// tokens become text on another, so that a long prompt holds up no stream.
+
+#include "runtime/http/generation.hpp"
+#include "runtime/text/chat.hpp"
+#include "runtime/text/tokenizer.hpp"
+
+namespace troupe::http {
+
+struct openai_options {
+  std::string model; ///< The name that requests must give.
+  std::string fingerprint = "troupe";
+  std::string api_key; ///< Empty: everybody may.
+  sampling_defaults defaults;
+  bool add_bos = true; ///< In front of the prompts of text completions.
+  request_limits limits;
+  size_t max_waiting_bytes = 64 << 20; ///< Of bodies not yet read; then 429.
+};
+
+/// Where an API gets time and chance from. Called on its own threads and on
+/// those that call it.
+struct openai_sources {
+  steady_clock now;
+  std::function<int64_t()> unix_time;    ///< s
+  std::function<uint64_t()> random_bits; ///< Of the thread that reads requests.
+};
+
+/// `serving` and `tokens` must outlive the API, the API its server.
+class openai_api : public handler {
+public:
+  openai_api(service& serving, const tokenizer& tokens, chat_form form,
+             openai_options options, openai_sources sources);
+
+  /// Ends its threads; what is unfinished then is not answered.
+  ~openai_api() override;
+
+  void handle(request what, std::shared_ptr<responder> to) override;
+
+  reply refusal(unsigned status, std::string_view why) override;
+
+private:
+  using respond = std::shared_ptr<responder>;
+
+  struct route {
+    const char* method;
+    const char* path; ///< A final '/' stands for whatever follows it.
+    bool open;        ///< Needs no key.
+    void (openai_api::*run)(request what, respond to);
+  };
+
+  /// The route of `path`, whatever the method, or null.
+  static const route* find(std::string_view path);
+
+  void chat(request what, respond to);
+  void text(request what, respond to);
+  void models(request what, respond to);
+  void model(request what, respond to);
+  void health(request what, respond to);
+  void metrics(request what, respond to);
+
+  /// Does `job` on the thread that reads requests, or answers 429.
+  void enqueue(size_t bytes, const respond& to, std::function<void()> job);
+
+  void start_chat(const request& what, const respond& to, generation_plan plan);
+  void start_text(const request& what, const respond& to, generation_plan plan);
+  /// Refuses what cannot be, or hands it to the service.
+  void generate(std::vector<int32_t> prompt, generation_plan plan,
+                std::optional<reasoning_splitter> splitter, const respond& to);
+
+  std::optional<api_error> check(const generation_plan& plan,
+                                 std::span<const int32_t> prompt) const;
+  bool allowed(const std::string& authorization) const;
+  generation_plan plan(completion_kind kind,
+                       std::chrono::steady_clock::time_point arrival) const;
+  void answer(const std::string& route, reply what, const respond& to);
+
+  service& serving_;
+  const tokenizer& tokens_;
+  const chat_form form_;
+  const openai_options options_;
+  const openai_sources sources_;
+  const std::string key_hash_; ///< SHA-256; empty: no key is needed.
+  const int64_t created_;
+  std::shared_ptr<generation_context> context_;
+  task_queue requests_; ///< Cost: bytes.
+};
+
+} // namespace troupe::http

@@ -1,0 +1,71 @@
+#include "runtime/http/openai_error.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace troupe::http {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json text_or_null(const std::string& text) {
+  return text.empty() ? json() : json(text);
+}
+
+} // namespace
+
+api_error bad_parameter(std::string param, std::string message,
+                        std::string code) {
+  api_error x;
+  x.message = std::move(message);
+  x.param = std::move(param);
+  x.code = std::move(code);
+  return x;
+}
+
+api_error to_api_error(const failure& why) {
+  switch (why.code) {
+    case errc::invalid_input:
+      return {400, "invalid_request_error", why.message, "", ""};
+    case errc::not_found:
+      return {404, "invalid_request_error", why.message, "", "not_found"};
+    case errc::context_too_long:
+      return {400, "invalid_request_error", why.message, "messages",
+              "context_length_exceeded"};
+    case errc::overloaded:
+      return {429, "rate_limit_error", why.message, "", "overloaded"};
+    case errc::cancelled:
+    case errc::step_failed:
+    case errc::deadline_passed:
+    case errc::peer_lost:
+    case errc::refused:
+      return {503, "service_unavailable_error", why.message, "",
+              to_string(why.code)};
+    case errc::out_of_memory:
+    case errc::io:
+      break;
+  }
+  return {500, "server_error", why.message, "", to_string(why.code)};
+}
+
+std::string render_error(const api_error& error) {
+  json body = {{"message", error.message},
+               {"type", error.type},
+               {"param", text_or_null(error.param)},
+               {"code", text_or_null(error.code)}};
+  return json{{"error", std::move(body)}}.dump(-1, ' ', false,
+                                               json::error_handler_t::replace);
+}
+
+reply to_reply(const api_error& error) {
+  reply x;
+  x.status = error.status;
+  x.body = render_error(error);
+  if (error.status == 429 || error.status == 503)
+    x.headers.emplace_back("Retry-After", "1");
+  if (error.status == 401)
+    x.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return x;
+}
+
+} // namespace troupe::http

@@ -1,0 +1,214 @@
+#include "tests/unit/runtime/openai_fixture.hpp"
+
+namespace troupe::http {
+
+namespace {
+
+using OpenaiApi = openai_fixture;
+
+json error_of(const test::http_answer& got) {
+  auto x = json::parse(got.body);
+  for (const auto* name : {"message", "type", "param", "code"})
+    EXPECT_TRUE(x["error"].contains(name)) << got.body;
+  return x["error"];
+}
+
+// -- routes -------------------------------------------------------------------
+
+TEST_F(OpenaiApi, ListsItsModel) {
+  start();
+  auto x = json::parse(fetch(get("/v1/models")).body);
+  EXPECT_EQ(x["object"], "list");
+  ASSERT_EQ(x["data"].size(), 1u);
+  EXPECT_EQ(x["data"][0]["id"], "nano");
+  EXPECT_EQ(x["data"][0]["object"], "model");
+  EXPECT_EQ(x["data"][0]["max_model_len"], 4096);
+  EXPECT_EQ(json::parse(fetch(get("/v1/models/n%61no")).body)["id"], "nano");
+  auto got = fetch(get("/v1/models/other"));
+  EXPECT_EQ(got.status, 404);
+  EXPECT_EQ(error_of(got)["code"], "model_not_found");
+}
+
+TEST_F(OpenaiApi, IsHealthyUntilAPartIsMissing) {
+  start();
+  EXPECT_EQ(fetch(get("/health")).status, 200);
+  service_.be_in_trouble("node-b (expert workers 0 to 3) is gone");
+  auto got = fetch(get("/health"));
+  EXPECT_EQ(got.status, 503);
+  EXPECT_EQ(json::parse(got.body)["reason"],
+            "node-b (expert workers 0 to 3) is gone");
+}
+
+TEST_F(OpenaiApi, HasNothingBesideItsTable) {
+  start();
+  for (const auto* path : {"/", "/v1", "/v1/", "/v1/embeddings", "/v1/model",
+                           "/v1/chat/completions/", "/V1/models", "/shutdown",
+                           "/health/../metrics", "//health"}) {
+    auto got = fetch(get(path));
+    EXPECT_EQ(got.status, 404) << path;
+    EXPECT_EQ(error_of(got)["code"], "unknown_url");
+  }
+  auto got = fetch(get("/v1/chat/completions"));
+  EXPECT_EQ(got.status, 405);
+  EXPECT_EQ(error_of(got)["code"], "method_not_supported");
+  EXPECT_EQ(fetch(post("/v1/models", "")).status, 405);
+  EXPECT_EQ(fetch(get("/health?verbose=1")).status, 200);
+}
+
+TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
+  openai_options options;
+  options.api_key = "secret";
+  start(options);
+  const std::vector<std::string> wrong = {"",
+                                          "Authorization: Bearer wrong\r\n",
+                                          "Authorization: Bearer secret2\r\n",
+                                          "Authorization: Bearer \r\n",
+                                          "Authorization: secret\r\n",
+                                          "Authorization: Basic secret\r\n"};
+  for (const auto& headers : wrong) {
+    for (const auto* path : {"/v1/models", "/v1/models/nano", "/metrics",
+                             "/unknown", "/v1/chat/completions"}) {
+      auto got = fetch(get(path, headers));
+      EXPECT_EQ(got.status, 401) << path << " " << headers;
+      EXPECT_EQ(error_of(got)["code"], "invalid_api_key");
+    }
+    for (const auto* path : {"/v1/chat/completions", "/v1/completions"})
+      EXPECT_EQ(fetch(post(path, "{}", headers)).status, 401);
+    EXPECT_EQ(fetch(get("/health", headers)).status, 200);
+  }
+  const std::string right = "Authorization: Bearer secret\r\n";
+  EXPECT_EQ(fetch(get("/v1/models", right)).status, 200);
+  EXPECT_EQ(fetch(get("/metrics", right)).status, 200);
+  EXPECT_EQ(fetch(post("/v1/completions", "{}", right)).status, 400);
+}
+
+TEST_F(OpenaiApi, CountsAndTimesForPrometheus) {
+  start();
+  auto client = connect();
+  client.send(ask());
+  service_.wait_for(1);
+  now_ = std::chrono::milliseconds{300};
+  generation_event event;
+  event.tokens = ids("a");
+  service_.tell(1, event);
+  now_ = std::chrono::milliseconds{304};
+  service_.tell(1, event);
+  service_.play(1, {}, finish_reason::stop);
+  EXPECT_EQ(client.receive().status, 200);
+  fetch(get("/nowhere"));
+  auto got = fetch(get("/metrics"));
+  EXPECT_TRUE(got.headers["content-type"].starts_with("text/plain"));
+  for (const auto* line :
+       {"troupe_generated_tokens_total 1234", "troupe_kv_blocks 64",
+        "troupe_http_requests_total{route=\"/v1/chat/completions\","
+        "status=\"200\"} 1",
+        "troupe_http_requests_total{route=\"other\",status=\"404\"} 1",
+        "troupe_time_to_first_token_seconds_bucket{le=\"0.25\"} 0",
+        "troupe_time_to_first_token_seconds_bucket{le=\"0.5\"} 1",
+        "troupe_time_to_first_token_seconds_bucket{le=\"+Inf\"} 1",
+        "troupe_time_to_first_token_seconds_sum 0.3",
+        "troupe_time_per_output_token_seconds_bucket{le=\"0.0025\"} 0",
+        "troupe_time_per_output_token_seconds_bucket{le=\"0.005\"} 1",
+        "troupe_time_per_output_token_seconds_count 1"})
+    EXPECT_NE(got.body.find("\n" + std::string{line} + "\n"), std::string::npos)
+      << line << " is not in\n"
+      << got.body;
+}
+
+// -- text completions ---------------------------------------------------------
+
+TEST_F(OpenaiApi, CompletesTextAndIds) {
+  start();
+  const json prompts[] = {"once", json::array({"once"}), ids("once")};
+  request_id id = 0;
+  for (const auto& prompt : prompts) {
+    auto client = connect();
+    client.send(post("/v1/completions",
+                     json{{"model", "nano"}, {"prompt", prompt}}.dump()));
+    auto expected = ids("once");
+    bool as_ids = prompt.is_array() && prompt[0].is_number();
+    if (!as_ids)
+      expected.insert(expected.begin(), form_->bos_id());
+    EXPECT_EQ(service_.wait_for(++id).prompt, expected);
+    service_.play(id, ids("upon</think>a time"), finish_reason::length);
+    auto x = json::parse(client.receive().body);
+    EXPECT_EQ(x["object"], "text_completion");
+    EXPECT_EQ(x["choices"][0]["text"], "upon</think>a time");
+    EXPECT_EQ(x["choices"][0]["finish_reason"], "length");
+    EXPECT_TRUE(x["id"].get<std::string>().starts_with("cmpl-"));
+  }
+}
+
+TEST_F(OpenaiApi, StreamsTextCompletions) {
+  start();
+  auto client = connect();
+  json body = {{"model", "nano"}, {"prompt", "once"}, {"stream", true}};
+  client.send(post("/v1/completions", body.dump()));
+  service_.wait_for(1);
+  service_.play(1, ids("upon a time"), finish_reason::stop);
+  std::string seen;
+  auto all = events(client.receive().body);
+  for (const auto& x : all)
+    if (x.is_object())
+      seen += x["choices"][0]["text"];
+  EXPECT_EQ(seen, "upon a time");
+  EXPECT_EQ(all.back(), "[DONE]");
+}
+
+// -- refusals -----------------------------------------------------------------
+
+TEST_F(OpenaiApi, SaysWhichModelDoesNotExist) {
+  start();
+  auto got = fetch(ask({{"model", "gpt-4"}}));
+  EXPECT_EQ(got.status, 404);
+  auto error = error_of(got);
+  EXPECT_EQ(error["code"], "model_not_found");
+  EXPECT_EQ(error["param"], "model");
+  EXPECT_EQ(error["message"], "The model 'gpt-4' does not exist.");
+}
+
+TEST_F(OpenaiApi, SaysHowLongAContextIs) {
+  service_.max_model_len = 100;
+  start();
+  std::string words;
+  for (int i = 0; i < 200; ++i)
+    words += "word ";
+  json messages = {{{"role", "user"}, {"content", words}}};
+  auto got = fetch(ask({{"messages", messages}}));
+  EXPECT_EQ(got.status, 400);
+  auto error = error_of(got);
+  EXPECT_EQ(error["code"], "context_length_exceeded");
+  EXPECT_EQ(error["type"], "invalid_request_error");
+  EXPECT_EQ(error["param"], "messages");
+  auto message = error["message"].get<std::string>();
+  EXPECT_TRUE(
+    message.starts_with("This model's maximum context length is 100 tokens. "))
+    << message;
+  got = fetch(ask({{"max_tokens", 100}}));
+  EXPECT_EQ(error_of(got)["code"], "context_length_exceeded");
+  EXPECT_EQ(service_.num_requests(), 0u);
+}
+
+TEST_F(OpenaiApi, TakesARequestThatJustFillsTheContext) {
+  service_.max_model_len = 100;
+  start();
+  auto length
+    = ids("<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜><think>\n").size();
+  EXPECT_EQ(fetch(ask({{"max_tokens", 101 - length}})).status, 400);
+  auto client = connect();
+  client.send(ask({{"max_tokens", 100 - length}}));
+  EXPECT_EQ(service_.wait_for(1).max_tokens, 100 - length);
+}
+
+TEST_F(OpenaiApi, KnowsNoTokensBeyondTheVocabulary) {
+  start();
+  for (auto id : {-1, 1'000'000}) {
+    json body = {{"model", "nano"}, {"prompt", json::array({id})}};
+    EXPECT_EQ(fetch(post("/v1/completions", body.dump())).status, 400);
+  }
+  EXPECT_EQ(service_.num_requests(), 0u);
+}
+
+} // namespace
+
+} // namespace troupe::http

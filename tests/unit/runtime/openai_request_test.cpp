@@ -1,0 +1,225 @@
+#include "runtime/http/openai_request.hpp"
+
+#include <gtest/gtest.h>
+
+namespace troupe::http {
+
+namespace {
+
+const std::string messages = R"("messages":[{"role":"user","content":"x"}])";
+
+std::string chat_with(const std::string& members) {
+  return R"({"model":"m",)" + messages + (members.empty() ? "" : ",") + members
+         + "}";
+}
+
+std::optional<api_error> refusal(const std::string& body) {
+  auto x = parse_chat_request(body, {});
+  auto* error = std::get_if<api_error>(&x);
+  return error ? std::optional{*error} : std::nullopt;
+}
+
+chat_request accepted(const std::string& body) {
+  auto x = parse_chat_request(body, {});
+  if (auto* error = std::get_if<api_error>(&x)) {
+    ADD_FAILURE() << body << ": " << error->message;
+    return {};
+  }
+  return std::get<chat_request>(std::move(x));
+}
+
+struct numeric_case {
+  const char* field;
+  std::vector<std::string> good;
+  std::vector<std::string> bad;
+};
+
+TEST(OpenaiRequest, ChecksTheRangeOfEveryNumber) {
+  const std::vector<numeric_case> cases = {
+    {"max_tokens", {"1", "2147483647"}, {"0", "2147483648", "1.5"}},
+    {"max_completion_tokens", {"1", "2147483647"}, {"0", "2147483648", "1.5"}},
+    {"temperature", {"0", "1", "2", "0.7"}, {"2.0001", "-0.0001"}},
+    {"top_p", {"0", "0.5", "1"}, {"1.0001", "-0.1"}},
+    {"top_k", {"-1", "0", "2147483647"}, {"-2", "2147483648", "0.5"}},
+    {"seed", {"0", "18446744073709551615"}, {"18446744073709551616", "0.5"}},
+    {"n", {"1"}, {"0", "2", "1.0"}},
+    {"best_of", {"1"}, {"0", "2"}},
+    {"presence_penalty", {"0", "0.0"}, {"0.1", "-0.1"}},
+    {"frequency_penalty", {"0", "0.0"}, {"2", "-2"}},
+  };
+  const std::vector<std::string> always_bad = {"-9223372036854775808",
+                                               "1e308",
+                                               "-1e308",
+                                               "1e999",
+                                               "NaN",
+                                               "Infinity",
+                                               "\"1\"",
+                                               "[]",
+                                               "{}",
+                                               "true",
+                                               "[1]",
+                                               std::string(100'000, '9')};
+  for (const auto& x : cases) {
+    auto body = [&](const std::string& value) {
+      return chat_with("\"" + std::string{x.field} + "\":" + value);
+    };
+    for (const auto& value : x.good)
+      EXPECT_FALSE(refusal(body(value))) << x.field << " " << value;
+    EXPECT_FALSE(refusal(body("null"))) << x.field;
+    auto bad = x.bad;
+    bad.insert(bad.end(), always_bad.begin(), always_bad.end());
+    for (const auto& value : bad) {
+      auto error = refusal(body(value));
+      ASSERT_TRUE(error) << x.field << " " << value.substr(0, 40);
+      EXPECT_EQ(error->status, 400u);
+      EXPECT_TRUE(error->param == x.field || error->code == "invalid_json")
+        << x.field << " " << value.substr(0, 40);
+    }
+  }
+}
+
+TEST(OpenaiRequest, RefusesBodiesThatAreNoObjectOfSense) {
+  const std::vector<std::string> bodies = {
+    "",
+    "{",
+    "[]",
+    "1",
+    "null",
+    "{} {}",
+    "{\"model\":\"m\"}",
+    "{" + messages + "}",
+    R"({"model":"m","model":"m",)" + messages + "}",
+    R"({"model":1,)" + messages + "}",
+    R"({"model":"m","messages":[]})",
+    R"({"model":"m","messages":{}})",
+    R"({"model":"m","messages":"x"})",
+    R"({"model":"m","messages":[1]})",
+    R"({"model":"m","messages":[{}]})",
+    R"({"model":"m","messages":[{"role":"user"}]})",
+    R"({"model":"m","messages":[{"role":"user","content":1}]})",
+    R"({"model":"m","messages":[{"role":"user","content":null}]})",
+    R"({"model":"m","messages":[{"role":"king","content":"x"}]})",
+    R"({"model":"m","messages":[{"role":1,"content":"x"}]})",
+    R"({"model":"m","messages":[{"role":"user","content":"a\u0000b"}]})",
+    R"({"model":"m","messages":[{"role":"user","content":"\ud800"}]})",
+    R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url",)"
+    R"("image_url":{"url":"http://x"}}]}]})",
+    R"({"model":"m","messages":[{"role":"user","content":[{"type":"text"}]}]})",
+    R"({"model":"m","messages":[{"role":"user","content":"x",)"
+    R"("tool_calls":[]}]})",
+    R"({"model":"m","messages":[{"role":"assistant","tool_calls":[1]}]})",
+    R"({"model":"m","messages":[{"role":"assistant","tool_calls":[{}]}]})",
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}",
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xc3\"}]}",
+    chat_with("\"a\":" + std::string(40, '[') + std::string(40, ']')),
+    chat_with("\"a\":" + std::string(1'000'000, '[')),
+  };
+  for (const auto& body : bodies) {
+    auto error = refusal(body);
+    ASSERT_TRUE(error) << body.substr(0, 100);
+    EXPECT_EQ(error->status, 400u);
+    EXPECT_FALSE(error->message.empty());
+    EXPECT_NO_THROW(render_error(*error));
+  }
+}
+
+TEST(OpenaiRequest, RefusesMoreValuesAndMessagesThanTheLimit) {
+  auto with_values = [](size_t count) {
+    std::string list;
+    for (size_t i = 0; i < count; ++i)
+      list += "0,";
+    return chat_with("\"a\":[" + list + "0]");
+  };
+  EXPECT_FALSE(refusal(with_values(260'000)));
+  EXPECT_TRUE(refusal(with_values(263'000)));
+  auto with_messages = [](size_t count) {
+    std::string list = R"({"role":"user","content":"x"})";
+    for (size_t i = 1; i < count; ++i)
+      list += R"(,{"role":"user","content":"x"})";
+    return R"({"model":"m","messages":[)" + list + "]}";
+  };
+  EXPECT_FALSE(refusal(with_messages(4096)));
+  EXPECT_TRUE(refusal(with_messages(4097)));
+}
+
+TEST(OpenaiRequest, TakesStopsUpToTheLimits) {
+  auto list = [](size_t count, size_t size) {
+    std::string text;
+    for (size_t i = 0; i < count; ++i)
+      text += std::string{i ? "," : ""} + "\"" + std::string(size, 'a') + "\"";
+    return chat_with("\"stop\":[" + text + "]");
+  };
+  EXPECT_EQ(accepted(list(16, 256)).options.stop.size(), 16u);
+  EXPECT_TRUE(refusal(list(17, 1)));
+  EXPECT_TRUE(refusal(list(1, 257)));
+  EXPECT_TRUE(refusal(list(1, 0)));
+  EXPECT_TRUE(refusal(chat_with(R"("stop":"")")));
+  EXPECT_TRUE(refusal(chat_with(R"("stop":1)")));
+  EXPECT_TRUE(refusal(chat_with(R"("stop":[1])")));
+  EXPECT_EQ(accepted(chat_with(R"("stop":"end")")).options.stop,
+            std::vector<std::string>{"end"});
+  EXPECT_TRUE(accepted(chat_with(R"("stop":[])")).options.stop.empty());
+}
+
+TEST(OpenaiRequest, TakesStreamOptionsOnlyOfStreams) {
+  const std::string usage = R"("stream_options":{"include_usage":true})";
+  auto x = accepted(chat_with("\"stream\":true," + usage)).options;
+  EXPECT_TRUE(x.stream);
+  EXPECT_TRUE(x.include_usage);
+  EXPECT_TRUE(refusal(chat_with(usage)));
+  EXPECT_TRUE(refusal(chat_with("\"stream\":false," + usage)));
+  EXPECT_TRUE(refusal(chat_with("\"stream\":1")));
+  EXPECT_TRUE(refusal(chat_with("\"stream\":\"true\"")));
+  EXPECT_TRUE(refusal(chat_with(R"("stream":true,"stream_options":[])")));
+  EXPECT_TRUE(refusal(
+    chat_with(R"("stream":true,"stream_options":{"include_usage":1})")));
+}
+
+TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
+  for (const auto* members :
+       {R"("n":3)", R"("logprobs":true)", R"("top_logprobs":5)",
+        R"("logit_bias":{"1":2})", R"("tools":[{"type":"function"}])",
+        R"("response_format":{"type":"json_object"})"}) {
+    auto error = refusal(chat_with(members));
+    ASSERT_TRUE(error) << members;
+    EXPECT_EQ(members,
+              "\"" + error->param + "\""
+                + std::string{members}.substr(error->param.size() + 2));
+    EXPECT_NE(error->message.find(error->param), std::string::npos);
+  }
+  for (const auto* members :
+       {R"("n":1)", R"("logprobs":false)", R"("logit_bias":{})",
+        R"("tools":[])", R"("response_format":{"type":"text"})",
+        R"("user":"somebody","never_heard_of":[1,2])"})
+    EXPECT_FALSE(refusal(chat_with(members))) << members;
+}
+
+TEST(OpenaiRequest, LetsTheNewNameOfTheTokenLimitWin) {
+  EXPECT_EQ(accepted(chat_with(R"("max_tokens":5)")).options.max_tokens, 5u);
+  EXPECT_EQ(accepted(chat_with(R"("max_tokens":5,"max_completion_tokens":6)"))
+              .options.max_tokens,
+            6u);
+  EXPECT_EQ(accepted(chat_with("")).options.max_tokens, 0u);
+}
+
+TEST(OpenaiRequest, ReadsPromptsOfEveryShape) {
+  auto parse = [](const std::string& prompt) {
+    return parse_text_request(R"({"model":"m","prompt":)" + prompt + "}", {});
+  };
+  auto text = [&](const std::string& prompt) {
+    auto x = parse(prompt);
+    return std::get<text_request>(x);
+  };
+  EXPECT_EQ(text(R"("abc")").text, "abc");
+  EXPECT_EQ(text(R"(["abc"])").text, "abc");
+  EXPECT_EQ(text("[1,2]").ids, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(text("[[1,2]]").ids, (std::vector<int32_t>{1, 2}));
+  for (const auto* bad :
+       {R"("")", "[]", "[[]]", "null", "1", "{}", "[-1]", "[1.5]",
+        "[4294967296]", R"(["a","b"])", "[[1],[2]]", R"([1,"a"])", "[[[1]]]"})
+    EXPECT_TRUE(std::holds_alternative<api_error>(parse(bad))) << bad;
+}
+
+} // namespace
+
+} // namespace troupe::http

@@ -1,0 +1,130 @@
+#pragma once
+
+/// A `service` whose part is played by a test: it remembers what was asked of
+/// it and says what the test tells it to say.
+
+#include "runtime/service.hpp"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+namespace troupe::test {
+
+class scripted_service : public service {
+public:
+  service_info info() const override {
+    return {max_model_len, 2, 8, 4};
+  }
+
+  service_stats stats() const override {
+    service_stats x;
+    x.generated_tokens = 1234;
+    x.kv_blocks_total = 64;
+    return x;
+  }
+
+  std::optional<std::string> trouble() const override {
+    std::lock_guard guard{mutex_};
+    return trouble_;
+  }
+
+  result<request_id> submit(generation_request request,
+                            event_handler on_event) override {
+    std::lock_guard guard{mutex_};
+    if (refusal_)
+      return *refusal_;
+    auto id = ++last_;
+    requests_[id] = std::move(request);
+    handlers_[id] = std::move(on_event);
+    changed_.notify_all();
+    return id;
+  }
+
+  void cancel(request_id id) override {
+    {
+      std::lock_guard guard{mutex_};
+      ++cancelled_[id];
+      changed_.notify_all();
+    }
+    generation_event event;
+    event.finish = finish_reason::failed;
+    event.cause = failure{errc::cancelled, "cancelled"};
+    tell(id, event);
+  }
+
+  // -- the script ------------------------------------------------------------
+
+  /// Waits until `id` (they count from 1) has been submitted.
+  generation_request wait_for(request_id id) {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [&] { return requests_.contains(id); });
+    return requests_[id];
+  }
+
+  void wait_for_cancel(request_id id) {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [&] { return cancelled_.contains(id); });
+  }
+
+  /// Says `tokens` one by one, then how it ended.
+  void play(request_id id, const std::vector<int32_t>& tokens,
+            finish_reason finish) {
+    for (auto token : tokens) {
+      generation_event event;
+      event.tokens = {token};
+      tell(id, event);
+    }
+    generation_event last;
+    last.finish = finish;
+    tell(id, last);
+  }
+
+  void tell(request_id id, const generation_event& event) {
+    event_handler handler;
+    {
+      std::lock_guard guard{mutex_};
+      auto i = handlers_.find(id);
+      if (i == handlers_.end())
+        return;
+      handler = i->second;
+      if (event.finish != finish_reason::none)
+        handlers_.erase(i);
+    }
+    handler(event);
+  }
+
+  void refuse(std::optional<failure> why) {
+    std::lock_guard guard{mutex_};
+    refusal_ = std::move(why);
+  }
+
+  void be_in_trouble(std::optional<std::string> what) {
+    std::lock_guard guard{mutex_};
+    trouble_ = std::move(what);
+  }
+
+  size_t num_requests() const {
+    std::lock_guard guard{mutex_};
+    return requests_.size();
+  }
+
+  size_t num_cancelled() const {
+    std::lock_guard guard{mutex_};
+    return cancelled_.size();
+  }
+
+  uint32_t max_model_len = 4096;
+
+private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  request_id last_ = 0;
+  std::map<request_id, generation_request> requests_;
+  std::map<request_id, event_handler> handlers_;
+  std::map<request_id, int> cancelled_;
+  std::optional<failure> refusal_;
+  std::optional<std::string> trouble_;
+};
+
+} // namespace troupe::test
