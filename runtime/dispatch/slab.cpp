@@ -45,7 +45,7 @@ result<slab_section> read_section(schema::DispatchSlab::Section::Reader in,
                    : out.slots.back().first + out.slots.back().count;
     auto in_order = out.slots.empty() || out.slots.back().slot < slot.getSlot();
     if (!in_order || slot.getCount() == 0
-        || slot.getCount() > in.getRows().size())
+        || slot.getCount() > in.getRows().size() - first)
       return damaged("slots that are out of order, empty or too full");
     out.slots.push_back({slot.getSlot(), first, slot.getCount()});
   }
@@ -75,6 +75,8 @@ result<slab_view> read_message(kj::ArrayPtr<const capnp::word> words,
     auto x = read_section(section, out.num_rows);
     if (!x)
       return x.why();
+    if (!out.sections.empty() && out.sections.back().worker >= x->worker)
+      return damaged("sections that are out of order");
     out.sections.push_back(std::move(*x));
   }
   if (out.sections.empty())
@@ -121,8 +123,8 @@ result<slab_view> read_slab(std::span<const std::byte> bytes,
   std::memcpy(&size, bytes.data(), 4);
   std::memcpy(&first_row, bytes.data() + 4, 4);
   auto aligned = reinterpret_cast<uintptr_t>(bytes.data()) % 8 == 0;
-  if (!aligned || size % sizeof(capnp::word) != 0 || first_row > bytes.size()
-      || prefix + uint64_t{size} > first_row)
+  if (!aligned || size % sizeof(capnp::word) != 0 || first_row % 64 != 0
+      || first_row > bytes.size() || prefix + uint64_t{size} > first_row)
     return damaged("a prefix that makes no sense");
   auto* words = reinterpret_cast<const capnp::word*>(bytes.data() + prefix);
   try {

@@ -50,9 +50,9 @@ slab_pool::slab_pool(uint64_t max_bytes) : shelf_(std::make_shared<shelf>()) {
 }
 
 std::optional<slab_pool::slab> slab_pool::take(uint64_t bytes) {
-  auto c = class_of(bytes);
-  if (c >= num_classes)
+  if (bytes > smallest << (num_classes - 1))
     return std::nullopt;
+  auto c = class_of(bytes);
   std::byte* data = nullptr;
   {
     std::lock_guard lock{shelf_->mutex};
