@@ -1,0 +1,165 @@
+// Whatever arrives, leaves and fails, every request gets the tokens that it
+// would get alone, each once and in order, and then its end.
+
+#include "runtime/batching/batcher.hpp"
+#include "tests/unit/runtime/token_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+using namespace troupe;
+
+namespace {
+
+struct client {
+  generation_request what;
+  generation_event expected;
+  std::vector<int32_t> tokens;
+  std::optional<generation_event> last;
+};
+
+/// One life of a batcher with random clients.
+class life {
+public:
+  explicit life(uint64_t seed) : random_(seed) {
+    options_.max_num_seqs = below(6) + 1;
+    options_.max_num_batched_tokens = below(4) ? below(150) + 1 : below(5) + 1;
+    options_.max_model_len = below(300) + 20;
+    options_.vocab_size = token_model::vocab_size;
+    options_.num_choices = token_model::num_choices;
+    options_.eos_token_ids = {token_model::eos};
+    auto blocks = (options_.max_model_len + 63) / 64 + below(4);
+    pool_ = make_token_pool(*device_, blocks);
+    batcher_ = std::make_unique<batcher>(options_, *pool_);
+    failures_ = below(3) == 0;
+    cancels_ = below(2) == 0;
+  }
+
+  void run() {
+    auto num_clients = below(14) + 1;
+    while (clients_.size() < num_clients || num_open_ > 0) {
+      if (testing::Test::HasFailure())
+        return;
+      while (clients_.size() < num_clients && below(3) == 0)
+        arrive();
+      maybe_cancel();
+      step();
+    }
+    EXPECT_EQ(batcher_->num_running() + batcher_->num_waiting(), 0u);
+    EXPECT_EQ(pool_->num_free(), pool_->num_blocks());
+    // Who is first in line runs in every step and never gives way, so there
+    // are at most as many steps as tokens.
+    EXPECT_LE(num_steps_, num_tokens_);
+  }
+
+private:
+  uint32_t below(uint32_t n) {
+    return uint32_t(random_() % n);
+  }
+
+  void arrive() {
+    auto id = request_id(clients_.size() + 1);
+    client x;
+    auto num_prompt = below(options_.max_model_len - 1) + 1;
+    for (uint32_t i = 0; i < num_prompt; ++i)
+      x.what.prompt.push_back(int32_t(below(token_model::num_choices)));
+    auto room = options_.max_model_len - num_prompt;
+    x.what.max_tokens = std::min(below(room) + 1, below(60) + 1);
+    x.what.ignore_eos = below(2) == 0;
+    x.what.want_logits = below(4) == 0;
+    x.what.sampling.temperature = float(below(3));
+    x.what.sampling.top_k = below(5);
+    x.what.sampling.seed = random_();
+    x.expected = token_model::alone(x.what);
+    num_tokens_ += num_prompt + x.what.max_tokens;
+    ++num_open_;
+    batcher_->add(id, uint32_t(id) + 100, x.what);
+    clients_.emplace(id, std::move(x));
+  }
+
+  void maybe_cancel() {
+    if (!cancels_ || clients_.empty() || below(12) != 0)
+      return;
+    auto id = request_id(below(uint32_t(clients_.size())) + 1);
+    auto was_open = !clients_.at(id).last;
+    auto last = batcher_->cancel(id);
+    ASSERT_EQ(last.has_value(), was_open) << "request " << id;
+    if (last)
+      hear(*last);
+  }
+
+  void step() {
+    auto rows = batcher_->next_step();
+    EXPECT_LE(rows.num_rows(), options_.max_num_batched_tokens);
+    EXPECT_LE(rows.sequences.size(), options_.max_num_seqs);
+    EXPECT_LE(batcher_->num_running(), options_.max_num_seqs);
+    EXPECT_EQ(rows.num_rows() > 0, num_open_ > 0) << "work, but no step";
+    if (rows.num_rows() == 0)
+      return;
+    ++num_steps_;
+    auto logits = model_.run(rows);
+    while (below(4) == 0)
+      maybe_cancel();
+    auto failed = failures_ && below(40) == 0;
+    for (auto& x : failed ? batcher_->fail_step({errc::step_failed, "no"})
+                          : batcher_->end_step(logits))
+      hear(x);
+  }
+
+  void hear(const batch_output& output) {
+    auto& event = output.event;
+    auto& x = clients_.at(output.request);
+    EXPECT_EQ(output.term, output.request + 100);
+    ASSERT_FALSE(x.last.has_value()) << "an event after the last";
+    ASSERT_EQ(event.first_position, x.tokens.size());
+    if (x.what.want_logits && !event.tokens.empty())
+      check_logits(x, event);
+    for (auto token : event.tokens)
+      x.tokens.push_back(token);
+    ASSERT_LE(x.tokens.size(), x.expected.tokens.size());
+    EXPECT_TRUE(
+      std::equal(x.tokens.begin(), x.tokens.end(), x.expected.tokens.begin()))
+      << "request " << output.request << " got another's token";
+    if (event.finish == finish_reason::none)
+      return;
+    x.last = event;
+    --num_open_;
+    EXPECT_EQ(event.finish == finish_reason::failed, event.cause.has_value());
+    if (event.finish != finish_reason::failed) {
+      EXPECT_EQ(event.finish, x.expected.finish);
+      EXPECT_EQ(x.tokens, x.expected.tokens);
+    }
+  }
+
+  static void check_logits(const client& x, const generation_event& event) {
+    auto before = x.what.prompt;
+    before.insert(before.end(), x.tokens.begin(), x.tokens.end());
+    EXPECT_EQ(event.logits, token_model::logits_after(before));
+  }
+
+  std::mt19937_64 random_;
+  batcher_options options_;
+  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
+  std::unique_ptr<kv_pool> pool_;
+  std::unique_ptr<batcher> batcher_;
+  token_model model_;
+  std::map<request_id, client> clients_;
+  bool failures_ = false;
+  bool cancels_ = false;
+  uint32_t num_open_ = 0;
+  uint64_t num_steps_ = 0;
+  uint64_t num_tokens_ = 0;
+};
+
+} // namespace
+
+TEST(BatcherProperty, EveryRequestGetsWhatItWouldGetAlone) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    life{seed}.run();
+    if (HasFailure())
+      return;
+  }
+}

@@ -1,0 +1,178 @@
+#include "runtime/dispatch/placement.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <set>
+
+using namespace troupe;
+
+namespace {
+
+placement spread(uint32_t num_layers, uint32_t num_experts,
+                 std::vector<node_id> node_of_worker) {
+  auto num_workers = uint32_t(node_of_worker.size());
+  return {num_layers, num_experts, num_workers, std::move(node_of_worker)};
+}
+
+/// Where a (token, choice) pair has come to: the facts of one landing row.
+struct landed {
+  uint32_t token = 0;
+  slot_address slot;
+};
+
+/// Reads a plan as the receivers will: section by section, row by row.
+std::vector<landed> follow(const dispatch_plan& plan) {
+  std::vector<landed> out;
+  for (auto& slab : plan.slabs)
+    for (auto& section : slab.sections)
+      for (auto& slot : section.slots)
+        for (auto i = slot.first; i < slot.first + slot.count; ++i)
+          out.push_back({slab.tokens.at(section.row.at(i)),
+                         {section.worker, uint16_t(slot.slot)}});
+  return out;
+}
+
+template <class Range, class Key>
+bool strictly_ascending(const Range& range, Key key) {
+  return std::ranges::adjacent_find(range, std::greater_equal<>{}, key)
+         == range.end();
+}
+
+void check_order(const placement& map, const dispatch_plan& plan) {
+  EXPECT_TRUE(strictly_ascending(plan.slabs, &slab_plan::node));
+  for (auto& slab : plan.slabs) {
+    std::set<uint32_t> tokens(slab.tokens.begin(), slab.tokens.end());
+    EXPECT_EQ(tokens.size(), slab.tokens.size()) << "a row travels twice";
+    std::set<uint32_t> used;
+    EXPECT_FALSE(slab.sections.empty());
+    EXPECT_TRUE(strictly_ascending(slab.sections, &slab_section::worker));
+    for (auto& section : slab.sections) {
+      EXPECT_EQ(map.node_of(section.worker), slab.node);
+      EXPECT_TRUE(strictly_ascending(section.slots, &slot_rows::slot));
+      used.insert(section.row.begin(), section.row.end());
+      uint32_t next = 0;
+      for (auto& slot : section.slots) {
+        EXPECT_EQ(slot.first, next);
+        EXPECT_GT(slot.count, 0u);
+        next += slot.count;
+      }
+      EXPECT_EQ(next, section.row.size());
+    }
+    EXPECT_EQ(used.size(), slab.tokens.size()) << "a row nobody asked for";
+  }
+}
+
+void check_landing(const placement& map, uint32_t layer,
+                   const std::vector<int32_t>& experts, uint32_t top_k,
+                   const dispatch_plan& plan) {
+  auto landing = follow(plan);
+  ASSERT_EQ(landing.size(), experts.size());
+  ASSERT_EQ(plan.row_of.size(), experts.size());
+  std::set<uint32_t> rows(plan.row_of.begin(), plan.row_of.end());
+  EXPECT_EQ(rows.size(), experts.size()) << "two choices land in one row";
+  for (uint32_t i = 0; i < experts.size(); ++i) {
+    auto& x = landing.at(plan.row_of[i]);
+    EXPECT_EQ(x.token, i / top_k);
+    EXPECT_EQ(x.slot, map.slot_of(layer, uint32_t(experts[i])));
+  }
+  uint32_t next = 0;
+  for (auto& worker : plan.workers) {
+    EXPECT_EQ(worker.first, next);
+    for (uint32_t i = 0; i < worker.count; ++i)
+      EXPECT_EQ(landing.at(next++).slot.worker, worker.worker);
+  }
+  EXPECT_EQ(next, landing.size());
+  EXPECT_TRUE(
+    strictly_ascending(plan.workers, &dispatch_plan::returned::worker));
+}
+
+std::vector<int32_t> random_routes(std::mt19937& random, uint32_t num_rows,
+                                   uint32_t num_experts, uint32_t top_k) {
+  std::vector<int32_t> all(num_experts), out;
+  std::iota(all.begin(), all.end(), 0);
+  for (uint32_t t = 0; t < num_rows; ++t) {
+    std::ranges::shuffle(all, random);
+    out.insert(out.end(), all.begin(), all.begin() + top_k);
+  }
+  return out;
+}
+
+} // namespace
+
+TEST(Placement, SpreadsTwelveExpertsOverFiveWorkersAsEvenlyAsItGoes) {
+  auto map = spread(2, 12, {0, 0, 1, 1, 2});
+  std::vector<std::vector<uint32_t>> expected
+    = {{0, 1}, {2, 3}, {4, 5, 6}, {7, 8}, {9, 10, 11}};
+  for (worker_id w = 0; w < 5; ++w)
+    for (auto& experts : map.experts_of(w))
+      EXPECT_EQ(experts, expected[w]) << "worker " << w;
+}
+
+TEST(Placement, GivesEveryExpertOneSlotAndLeavesNoHole) {
+  for (uint32_t num_experts = 1; num_experts <= 20; ++num_experts)
+    for (uint32_t num_workers = 1; num_workers <= num_experts; ++num_workers) {
+      auto map = spread(2, num_experts, std::vector<node_id>(num_workers));
+      size_t least = num_experts, most = 0, total = 0;
+      for (uint32_t w = 0; w < num_workers; ++w) {
+        auto experts = map.experts_of(worker_id(w)).at(1);
+        for (uint16_t slot = 0; slot < experts.size(); ++slot)
+          EXPECT_EQ(map.slot_of(1, experts[slot]),
+                    (slot_address{worker_id(w), slot}));
+        least = std::min(least, experts.size());
+        most = std::max(most, experts.size());
+        total += experts.size();
+      }
+      EXPECT_EQ(total, num_experts);
+      EXPECT_LE(most - least, 1u) << num_experts << " on " << num_workers;
+    }
+}
+
+TEST(Dispatch, SendsARowOnceToANodeAndOnceToEachOfItsSlots) {
+  auto map = spread(1, 4, {0, 0, 1, 1}); // expert e on worker e
+  auto plan = plan_dispatch(map, 0, std::vector<int32_t>{1, 0, 3, 1}, 2);
+  ASSERT_EQ(plan.slabs.size(), 2u);
+  auto& near = plan.slabs[0];
+  EXPECT_EQ(near.tokens, (std::vector<uint32_t>{0, 1}));
+  ASSERT_EQ(near.sections.size(), 2u);
+  EXPECT_EQ(near.sections[0].row, std::vector<uint32_t>{0});
+  EXPECT_EQ(near.sections[1].row, (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(plan.slabs[1].tokens, std::vector<uint32_t>{1});
+  EXPECT_EQ(plan.row_of, (std::vector<uint32_t>{1, 0, 3, 2}));
+}
+
+TEST(Dispatch, KeepsTheOrderOfTheBatchWithinASlot) {
+  auto map = spread(1, 2, {0, 0});
+  auto plan = plan_dispatch(map, 0, std::vector<int32_t>{1, 1, 1}, 1);
+  EXPECT_EQ(plan.row_of, (std::vector<uint32_t>{0, 1, 2}));
+}
+
+TEST(Dispatch, OfNothingIsEmpty) {
+  auto plan = plan_dispatch(spread(1, 2, {0, 1}), 0, {}, 2);
+  EXPECT_TRUE(plan.slabs.empty());
+  EXPECT_TRUE(plan.workers.empty());
+}
+
+TEST(Dispatch, LandsEveryChoiceOfRandomRoutesExactlyOnce) {
+  for (uint32_t seed = 1; seed <= 400; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random{seed};
+    uint32_t num_experts = random() % 40 + 1;
+    uint32_t num_workers = random() % num_experts + 1;
+    uint32_t top_k = random() % std::min(num_experts, 9u) + 1;
+    std::vector<node_id> nodes(num_workers);
+    for (uint32_t w = 1; w < num_workers; ++w)
+      nodes[w] = node_id(nodes[w - 1] + random() % 3 / 2 * (random() % 2 + 1));
+    auto map = spread(3, num_experts, nodes);
+    auto layer = uint32_t(random() % 3);
+    auto experts = random_routes(random, uint32_t(random() % 50), num_experts,
+                                 top_k);
+    auto plan = plan_dispatch(map, layer, experts, top_k);
+    check_order(map, plan);
+    check_landing(map, layer, experts, top_k, plan);
+    if (HasFailure())
+      return;
+  }
+}

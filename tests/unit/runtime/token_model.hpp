@@ -1,0 +1,117 @@
+#pragma once
+
+/// A language model for tests of batching: logits are a hash of all tokens so
+/// far, which it reads from where earlier steps have left them in the blocks
+/// of the cache. So a wrong position, a block given to two sequences or a
+/// forgotten row changes the answer.
+
+#include "kernels/device.hpp"
+#include "runtime/model/batch.hpp"
+#include "runtime/model/kv_pool.hpp"
+#include "runtime/sampling.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+
+inline std::unique_ptr<kv_pool> make_token_pool(kernels::device& dev,
+                                                uint32_t num_blocks) {
+  model_config config;
+  config.num_hidden_layers = 1;
+  config.kv_lora_rank = 2;
+  config.qk_rope_head_dim = 2;
+  auto out = kv_pool::make(dev, config, precision::fp32, num_blocks);
+  EXPECT_TRUE(out);
+  return std::move(*out);
+}
+
+class token_model {
+public:
+  static constexpr uint32_t vocab_size = 16;
+  static constexpr uint32_t num_choices = 13;
+  static constexpr int32_t eos = 5;
+
+  static std::vector<float> logits_after(std::span<const int32_t> tokens) {
+    uint64_t state = tokens.size();
+    for (auto token : tokens)
+      state = mix(state ^ uint64_t(token));
+    std::vector<float> out(vocab_size);
+    for (auto& x : out) {
+      state = mix(state);
+      x = float(state >> 40) / (1 << 22);
+    }
+    return out;
+  }
+
+  /// What a request gets that has everything for itself.
+  static generation_event alone(const generation_request& request) {
+    generation_event out;
+    auto tokens = request.prompt;
+    while (out.tokens.size() < request.max_tokens) {
+      auto logits = logits_after(tokens);
+      auto token = sample(logits, num_choices, request.sampling,
+                          uint32_t(out.tokens.size()));
+      if (!request.ignore_eos && token == eos) {
+        out.finish = finish_reason::stop;
+        return out;
+      }
+      tokens.push_back(token);
+      out.tokens.push_back(token);
+    }
+    out.finish = finish_reason::length;
+    return out;
+  }
+
+  /// Runs a step: one row of logits for each sequence that wants it.
+  std::vector<float> run(const batch& step) {
+    std::set<place> written;
+    for (auto& x : step.sequences)
+      for (uint32_t i = 0; i < x.tokens.size(); ++i) {
+        auto at = place_of(x, x.first_position + i);
+        EXPECT_TRUE(written.insert(at).second) << "two rows, one place";
+        cache_[at] = x.tokens[i];
+      }
+    std::vector<float> out;
+    for (auto& x : step.sequences)
+      if (x.want_logits) {
+        auto row = logits_after(prefix(x));
+        out.insert(out.end(), row.begin(), row.end());
+      }
+    return out;
+  }
+
+private:
+  using place = std::pair<uint32_t, uint32_t>; ///< Block, offset.
+
+  static constexpr auto block_tokens = kernels::latent_cache::block_tokens;
+
+  static uint64_t mix(uint64_t x) { // splitmix64
+    x += 0x9e3779b97f4a7c15;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+  }
+
+  static place place_of(const batch_rows& x, uint32_t position) {
+    return {x.blocks->at(position / block_tokens), position % block_tokens};
+  }
+
+  std::vector<int32_t> prefix(const batch_rows& x) const {
+    std::vector<int32_t> out;
+    auto end = x.first_position + uint32_t(x.tokens.size());
+    for (uint32_t position = 0; position < end; ++position)
+      out.push_back(cache_.at(place_of(x, position)));
+    return out;
+  }
+
+  std::map<place, int32_t> cache_;
+};
+
+} // namespace troupe
