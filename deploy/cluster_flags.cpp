@@ -1,0 +1,88 @@
+#include "deploy/cluster_flags.hpp"
+
+namespace troupe {
+
+namespace {
+
+void add_limits(CLI::App& command, cluster_flags& flags) {
+  command.add_option("--max-model-len", flags.max_model_len,
+                     "Tokens of prompt and answer together");
+  command.add_option("--max-num-seqs", flags.max_num_seqs,
+                     "Sequences in a step of a rank");
+  command.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
+                     "Rows in a step of a rank");
+  command.add_option("--num-kv-blocks", flags.num_kv_blocks,
+                     "Cache blocks of 64 tokens of a rank");
+}
+
+template <class T>
+void override(T& value, const std::optional<T>& flag) {
+  if (flag)
+    value = *flag;
+}
+
+} // namespace
+
+void cluster_flags::add_to(CLI::App& command) {
+  command.add_option("MODEL_DIR", model, "Directory of the checkpoint");
+  auto file = command.add_option("--topology", topology_file,
+                                 "Which nodes hold what, as TOML");
+  command
+    .add_option("--data-parallel-size", data_parallel_size, "Attention ranks")
+    ->check(CLI::Range(1, 1024))
+    ->excludes(file);
+  command
+    .add_option("--expert-parallel-size", expert_parallel_size,
+                "Expert workers")
+    ->check(CLI::Range(1, 1024))
+    ->excludes(file);
+  command
+    .add_option("--nodes", num_nodes, "Node processes to start on this machine")
+    ->check(CLI::Range(1, 64))
+    ->excludes(file);
+  command
+    .add_option("--activations", activations,
+                "What products see and what travels (default fp8)")
+    ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
+  add_limits(command, *this);
+  command.add_option("--threads", num_threads,
+                     "Threads of the CPU device of a process (default: all)");
+  command.add_option("--cluster-secret-file", secret_file,
+                     "Secret that every node must know");
+  command.add_flag("--insecure", insecure,
+                   "Listen beyond loopback without a secret");
+  command
+    .add_option("--log-level", log_level_name, "error, warning, info or debug")
+    ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
+}
+
+result<topology> cluster_flags::cluster() const {
+  result<topology> out = local(num_nodes, data_parallel_size,
+                               expert_parallel_size);
+  if (!topology_file.empty())
+    out = read_topology(topology_file);
+  if (!out)
+    return out;
+  if (!model.empty())
+    out->model = model;
+  if (out->model.empty())
+    return failure{errc::invalid_input, "MODEL_DIR is required, on the command "
+                                        "line or as model in the topology"};
+  if (!secret_file.empty())
+    out->secret_file = secret_file;
+  if (activations)
+    out->activations = *parse_precision(*activations);
+  override(out->max_model_len, max_model_len);
+  override(out->limits.max_num_seqs, max_num_seqs);
+  override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
+  override(out->limits.num_kv_blocks, num_kv_blocks);
+  if (auto ok = validate(*out); !ok)
+    return ok.why();
+  return out;
+}
+
+log_level cluster_flags::level() const {
+  return parse_log_level(log_level_name).value_or(log_level::warning);
+}
+
+} // namespace troupe

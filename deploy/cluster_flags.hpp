@@ -1,0 +1,41 @@
+#pragma once
+
+/// The flags that `serve` and `generate` share: which model, how it is spread,
+/// what is claimed. Names follow vLLM where it has one.
+
+#include "runtime/log.hpp"
+#include "runtime/topology.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <optional>
+#include <string>
+
+namespace troupe {
+
+struct cluster_flags {
+  std::string model;
+  uint32_t data_parallel_size = 1;
+  uint32_t expert_parallel_size = 1;
+  uint32_t num_nodes = 1;
+  std::string topology_file;
+  std::string secret_file;
+  bool insecure = false;
+  std::string log_level_name = "warning";
+  uint32_t num_threads = 0; ///< 0: one for each processor.
+  std::optional<std::string> activations;
+  std::optional<uint32_t> max_model_len;
+  std::optional<uint32_t> max_num_seqs;
+  std::optional<uint32_t> max_num_batched_tokens;
+  std::optional<uint32_t> num_kv_blocks;
+
+  void add_to(CLI::App& command);
+
+  /// What the flags and the topology file say together; flags win. Errors:
+  /// invalid_input, io.
+  result<topology> cluster() const;
+
+  log_level level() const;
+};
+
+} // namespace troupe

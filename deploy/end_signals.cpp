@@ -1,0 +1,33 @@
+#include "deploy/end_signals.hpp"
+
+#include <signal.h>
+#include <time.h>
+
+namespace troupe {
+
+namespace {
+
+sigset_t ends() {
+  sigset_t out;
+  sigemptyset(&out);
+  sigaddset(&out, SIGINT);
+  sigaddset(&out, SIGTERM);
+  return out;
+}
+
+} // namespace
+
+end_signals::end_signals() {
+  auto set = ends();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+bool end_signals::wait_for(std::chrono::milliseconds duration) {
+  auto set = ends();
+  timespec limit{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
+  if (!came_ && sigtimedwait(&set, nullptr, &limit) > 0)
+    came_ = true;
+  return came_;
+}
+
+} // namespace troupe

@@ -1,0 +1,22 @@
+#pragma once
+
+/// SIGINT and SIGTERM as something to ask for instead of something that
+/// happens. To be made before any thread is started, which inherit that they
+/// are blocked; once in a process.
+
+#include <chrono>
+
+namespace troupe {
+
+class end_signals {
+public:
+  end_signals();
+
+  /// Waits; returns whether one came, now or earlier.
+  bool wait_for(std::chrono::milliseconds duration);
+
+private:
+  bool came_ = false;
+};
+
+} // namespace troupe

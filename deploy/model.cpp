@@ -1,0 +1,73 @@
+#include "deploy/commands.hpp"
+#include "deploy/progress.hpp"
+#include "deploy/report.hpp"
+#include "kernels/device.hpp"
+#include "runtime/model/verify.hpp"
+
+#include <cstdio>
+#include <memory>
+
+namespace troupe {
+
+namespace {
+
+struct model_flags {
+  std::string model;
+  std::string golden;
+  std::string activations;
+  std::string out;
+};
+
+int verify(const model_flags& flags) {
+  auto source = checkpoint::open(flags.model);
+  if (!source)
+    return report(source.why());
+  verify_options options;
+  if (!flags.activations.empty())
+    options.activations = *parse_precision(flags.activations);
+  options.out = flags.out;
+  auto device = kernels::make_reference_device(0);
+  progress_display progress{"verify", false};
+  auto found = verify_model(*device, *source, flags.golden, options,
+                            [&](uint64_t done, uint64_t total) {
+                              progress.show("loading", done, total);
+                            });
+  if (!found)
+    return report(found.why());
+  std::printf("activations %s, bounds of %s\n",
+              std::string{to_string(found->activations)}.c_str(),
+              found->numerics.c_str());
+  for (auto& line : found->lines)
+    std::printf("%s\n", line.c_str());
+  for (auto& fault : found->faults)
+    std::printf("out of bounds: %s\n", fault.c_str());
+  std::puts(found->faults.empty() ? "PASS" : "FAIL");
+  return found->faults.empty() ? 0 : 1;
+}
+
+void add_verify(CLI::App& model, int& status) {
+  auto flags = std::make_shared<model_flags>();
+  auto command = model.add_subcommand(
+    "verify", "Compares what is computed with a golden file");
+  command->add_option("MODEL_DIR", flags->model, "Directory of the checkpoint")
+    ->required();
+  command->add_option("GOLDEN", flags->golden, "A golden .safetensors file")
+    ->required();
+  command
+    ->add_option("--activations", flags->activations,
+                 "Default: as the model is served")
+    ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
+  command->add_option("--out", flags->out,
+                      "Writes what was computed, under the same names");
+  command->callback([flags, &status] { status = verify(*flags); });
+}
+
+} // namespace
+
+void add_model(CLI::App& app, int& status) {
+  auto command = app.add_subcommand("model", "Looks into a checkpoint");
+  command->require_subcommand(1);
+  add_verify(*command, status);
+}
+
+} // namespace troupe
