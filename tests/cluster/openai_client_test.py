@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Drives a running server with the official openai client.
+
+    openai_client_test.py --base-url http://127.0.0.1:8000/v1 --model nano
+
+Every check is a function; the exit status is 0 only if all of them hold.
+"""
+
+import argparse
+import sys
+import traceback
+
+import openai
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+STORY = [{"role": "user", "content": "Tell me a story about a fox."}]
+
+
+def ask(client, model, messages, **more):
+    return client.chat.completions.create(model=model, messages=messages,
+                                          temperature=0, **more)
+
+
+def reasoning_of(message):
+    return getattr(message, "reasoning_content", None) or ""
+
+
+def gather(stream):
+    """Returns (reasoning, content, finish_reason, usage, chunks)."""
+    reasoning, content, finish, usage, chunks = "", "", None, None, 0
+    for chunk in stream:
+        chunks += 1
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            assert choice.index == 0
+            assert finish is None, "something came after the finish reason"
+            reasoning += reasoning_of(choice.delta)
+            content += choice.delta.content or ""
+            finish = choice.finish_reason
+    return reasoning, content, finish, usage, chunks
+
+
+# -- answers ------------------------------------------------------------------
+
+
+def models_are_listed(client, model):
+    ids = [x.id for x in client.models.list()]
+    assert ids == [model], ids
+    assert client.models.retrieve(model).id == model
+
+
+def a_chat_is_answered_with_its_reasoning_apart(client, model):
+    x = ask(client, model, QUESTION, max_tokens=160)
+    assert x.object == "chat.completion" and x.model == model
+    assert x.id.startswith("chatcmpl-") and x.created > 1_600_000_000
+    choice = x.choices[0]
+    assert len(x.choices) == 1 and choice.message.role == "assistant"
+    assert choice.finish_reason in ("stop", "length")
+    assert choice.message.content.strip(), "no content"
+    assert reasoning_of(choice.message).strip(), "no reasoning_content"
+    assert "think>" not in choice.message.content
+    assert "think>" not in reasoning_of(choice.message)
+    u = x.usage
+    assert u.prompt_tokens > 0 and 0 < u.completion_tokens <= 160
+    assert u.total_tokens == u.prompt_tokens + u.completion_tokens
+    thought = u.completion_tokens_details.reasoning_tokens
+    assert 0 < thought < u.completion_tokens
+    assert u.prompt_tokens_details.cached_tokens == 0
+
+
+def a_stream_says_what_the_whole_answer_says(client, model):
+    whole = ask(client, model, QUESTION, max_tokens=160)
+    stream = ask(client, model, QUESTION, max_tokens=160, stream=True,
+                 stream_options={"include_usage": True})
+    reasoning, content, finish, usage, chunks = gather(stream)
+    message = whole.choices[0].message
+    assert reasoning == reasoning_of(message), (reasoning, message)
+    assert content == message.content, (content, message)
+    assert finish == whole.choices[0].finish_reason
+    assert usage == whole.usage, (usage, whole.usage)
+    assert chunks > 3, "the answer came in one piece"
+
+
+def max_tokens_ends_an_answer(client, model):
+    x = ask(client, model, STORY, max_tokens=5)
+    assert x.choices[0].finish_reason == "length"
+    assert x.usage.completion_tokens == 5
+    x = ask(client, model, STORY, max_completion_tokens=7)
+    assert x.usage.completion_tokens == 7
+
+
+def a_stop_string_ends_an_answer_before_it(client, model):
+    whole = ask(client, model, STORY, max_tokens=160).choices[0].message.content
+    words = whole.split()
+    assert len(words) >= 3, whole
+    stop = " " + words[2]
+    before = whole[:whole.index(stop)]
+    x = ask(client, model, STORY, max_tokens=160, stop=[stop, "\x01"])
+    assert x.choices[0].finish_reason == "stop"
+    assert x.choices[0].message.content == before, (x, before)
+    stream = ask(client, model, STORY, max_tokens=160, stop=stop, stream=True)
+    assert gather(stream)[1] == before
+
+
+def a_seed_makes_an_answer_again(client, model):
+    def text(seed):
+        x = client.chat.completions.create(
+            model=model, messages=STORY, max_tokens=60, temperature=1.2,
+            top_p=0.95, seed=seed).choices[0].message
+        return reasoning_of(x) + x.content
+    first = text(1)
+    assert text(1) == first, "the same seed gave two answers"
+    others = {text(seed) for seed in range(2, 8)}
+    assert others != {first}, "seven seeds gave one answer"
+
+
+def text_is_completed(client, model):
+    x = client.completions.create(model=model, prompt="The capital of",
+                                  max_tokens=6, temperature=0)
+    assert x.object == "text_completion"
+    assert x.usage.completion_tokens <= 6
+    parts = client.completions.create(model=model, prompt="The capital of",
+                                      max_tokens=6, temperature=0, stream=True)
+    assert "".join(y.choices[0].text for y in parts) == x.choices[0].text
+
+
+def a_client_that_leaves_does_no_harm(client, model):
+    stream = ask(client, model, STORY, max_tokens=160, stream=True)
+    next(iter(stream))
+    stream.close()
+    a_chat_is_answered_with_its_reasoning_apart(client, model)
+
+
+# -- errors -------------------------------------------------------------------
+
+
+def expect(kind, code, call):
+    try:
+        call()
+    except kind as error:
+        assert error.code == code, (error.code, error)
+        assert error.body["message"] and "param" in error.body, error.body
+        return error
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def a_context_that_is_too_long_is_refused(client, model):
+    error = expect(openai.BadRequestError, "context_length_exceeded",
+                   lambda: ask(client, model, QUESTION, max_tokens=2**31 - 1))
+    assert "maximum context length is" in error.body["message"], error
+    long = [{"role": "user", "content": "a b c " * 200_000}]
+    expect(openai.BadRequestError, "context_length_exceeded",
+           lambda: ask(client, model, long))
+
+
+def an_unknown_model_is_not_found(client, model):
+    expect(openai.NotFoundError, "model_not_found",
+           lambda: ask(client, "no-such-model", QUESTION))
+    expect(openai.NotFoundError, "model_not_found",
+           lambda: client.models.retrieve("no-such-model"))
+
+
+def bad_parameters_are_refused_by_name(client, model):
+    for name, value in [("temperature", -1), ("top_p", 2), ("seed", -5),
+                        ("max_tokens", 0), ("n", 2), ("logprobs", True),
+                        ("stop", ["x"] * 17), ("presence_penalty", 3)]:
+        given = {"temperature": 1, name: value}
+        try:
+            client.chat.completions.create(model=model, messages=QUESTION,
+                                           **given)
+        except openai.BadRequestError as error:
+            assert error.param == name, (name, error)
+            assert error.type == "invalid_request_error", error
+        else:
+            raise AssertionError(f"{name}={value} was accepted")
+
+
+CHECKS = [
+    models_are_listed,
+    a_chat_is_answered_with_its_reasoning_apart,
+    a_stream_says_what_the_whole_answer_says,
+    max_tokens_ends_an_answer,
+    a_stop_string_ends_an_answer_before_it,
+    a_seed_makes_an_answer_again,
+    text_is_completed,
+    a_client_that_leaves_does_no_harm,
+    a_context_that_is_too_long_is_refused,
+    an_unknown_model_is_not_found,
+    bad_parameters_are_refused_by_name,
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--base-url", required=True, help="ends in /v1")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--api-key", default="none")
+    parser.add_argument("--timeout", type=float, default=120, help="s")
+    args = parser.parse_args()
+    client = openai.OpenAI(base_url=args.base_url, api_key=args.api_key,
+                           timeout=args.timeout, max_retries=0)
+    failed = 0
+    for check in CHECKS:
+        try:
+            check(client, args.model)
+            print("ok  ", check.__name__, flush=True)
+        except Exception:
+            failed += 1
+            print("FAIL", check.__name__, flush=True)
+            traceback.print_exc()
+    print(f"{len(CHECKS) - failed} of {len(CHECKS)} hold")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
