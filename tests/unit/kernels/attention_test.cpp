@@ -1,6 +1,6 @@
 // append_latent, rotate and mla_attention on every device.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 #include <numeric>
 

@@ -3,7 +3,7 @@
 /// Tests that every device has to pass: its outputs are compared with those of
 /// the reference.
 
-#include "kernel_fixture.hpp"
+#include "tests/unit/kernels/kernel_fixture.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // Memory and streams of every device.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 #include <future>
 #include <mutex>

@@ -1,6 +1,6 @@
 // router, swiglu, expert_mlp and combine on every device.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 #include <numeric>
 

@@ -1,7 +1,7 @@
 // A row's result depends on that row alone: computed with others, in any
 // place, on any number of threads, it has the same bits.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 #include <numeric>
 

@@ -1,6 +1,6 @@
 // linear and grouped_linear on every device.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 using namespace troupe::kernels;
 using namespace troupe::kernels::test;

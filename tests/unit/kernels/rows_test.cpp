@@ -1,6 +1,6 @@
 // Copies, embedding, norm and quantisation on every device.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 #include <limits>
 

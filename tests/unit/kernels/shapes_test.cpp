@@ -1,6 +1,6 @@
 // What every device refuses at enqueue, and what operations cost.
 
-#include "device_fixture.hpp"
+#include "tests/unit/kernels/device_fixture.hpp"
 
 using namespace troupe::kernels;
 using namespace troupe::kernels::test;
