@@ -20,7 +20,8 @@ public:
   static constexpr size_t max_queued = 1 << 20;
 
   /// Computes one operation on the calling thread (it may open parallel
-  /// regions) and returns what went wrong; empty: nothing.
+  /// regions) and returns what went wrong; empty: nothing. It must not own the
+  /// pool: the last thread that lets go of it may be the pool's.
   using run_fn = std::function<std::string(const operation&)>;
 
   host_stream(std::shared_ptr<thread_pool> pool, run_fn run);

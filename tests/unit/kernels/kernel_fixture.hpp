@@ -253,13 +253,22 @@ private:
 
 // -- devices ------------------------------------------------------------------
 
-/// Names for make_device: every device that this build has.
+/// Names for make_device: every device that this build and machine have.
 inline std::vector<std::string> device_names() {
-  return {"reference"};
+  std::vector<std::string> out{"reference"};
+  for (auto target : {"avx512-bf16", "avx512", "avx2", "portable"}) {
+    auto name = "cpu/" + std::string(target);
+    if (make_cpu_device({.target = target})->target() == name)
+      out.push_back(name);
+  }
+  return out;
 }
 
-inline std::unique_ptr<device> make_device(const std::string&, uint32_t = 1) {
-  return make_reference_device(3);
+inline std::unique_ptr<device> make_device(const std::string& name,
+                                           uint32_t num_threads = 1) {
+  if (name == "reference")
+    return make_reference_device(3);
+  return make_cpu_device({3, num_threads, name.substr(4)});
 }
 
 // -- comparisons --------------------------------------------------------------

@@ -1,0 +1,252 @@
+// Tiles of products by the BF16 dot product of AVX-512, which Highway 1.0 does
+// not know. Two FP32 accumulators of 16 outputs per row; each lane adds the
+// products of one pair of k in ascending order.
+
+#include "kernels/cpu/fill.hpp"
+
+#if defined(__x86_64__)
+
+#include "kernels/host/floats.hpp"
+
+#include <array>
+#include <immintrin.h>
+#include <utility>
+
+// Only what is written in this file may use these instructions: it is chosen
+// at run time.
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")
+
+namespace troupe::kernels::cpu {
+
+namespace {
+
+struct columns {
+  __m512bh first;
+  __m512bh second;
+};
+
+__m512bh as_bf16(__m512i bits) {
+  return reinterpret_cast<__m512bh>(bits);
+}
+
+columns load_columns(const std::byte* w) {
+  return {as_bf16(_mm512_load_si512(w)), as_bf16(_mm512_load_si512(w + 64))};
+}
+
+template <uint32_t Rows>
+struct accumulators {
+  __m512 first[Rows];
+  __m512 second[Rows];
+
+  void load(const float* acc) {
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < Rows; ++r) {
+      first[r] = _mm512_loadu_ps(acc + r * panel_rows);
+      second[r] = _mm512_loadu_ps(acc + r * panel_rows + 16);
+    }
+  }
+
+  void clear() {
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < Rows; ++r)
+      first[r] = second[r] = _mm512_setzero_ps();
+  }
+
+  [[gnu::always_inline]] void add(const int32_t* a, const columns& w) {
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < Rows; ++r) {
+      auto x = as_bf16(_mm512_set1_epi32(a[r]));
+      first[r] = _mm512_dpbf16_ps(first[r], x, w.first);
+      second[r] = _mm512_dpbf16_ps(second[r], x, w.second);
+    }
+  }
+
+  void store(float* acc) const {
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < Rows; ++r) {
+      _mm512_storeu_ps(acc + r * panel_rows, first[r]);
+      _mm512_storeu_ps(acc + r * panel_rows + 16, second[r]);
+    }
+  }
+
+  /// acc += sums * x scale * w scale
+  void scale_into(float* acc, const float* x_scales, float w_scale) const {
+    auto by = _mm512_set1_ps(w_scale);
+#pragma GCC unroll 16
+    for (uint32_t r = 0; r < Rows; ++r) {
+      auto x = _mm512_set1_ps(x_scales[r]);
+      auto out = acc + r * panel_rows;
+      auto a = _mm512_mul_ps(first[r], x);
+      auto b = _mm512_mul_ps(second[r], x);
+      _mm512_storeu_ps(out, _mm512_fmadd_ps(a, by, _mm512_loadu_ps(out)));
+      out += 16;
+      _mm512_storeu_ps(out, _mm512_fmadd_ps(b, by, _mm512_loadu_ps(out)));
+    }
+  }
+};
+
+template <uint32_t Rows>
+void multiply_tile(const tile_args& t) {
+  auto a = reinterpret_cast<const int32_t*>(t.a);
+  accumulators<Rows> sums;
+  if (t.x_scales)
+    sums.clear();
+  else
+    sums.load(t.acc);
+  for (uint32_t i = 0; i < t.steps; ++i)
+    sums.add(a + i * Rows, load_columns(t.w + i * 128));
+  if (t.x_scales)
+    sums.scale_into(t.acc, t.x_scales, t.w_scale);
+  else
+    sums.store(t.acc);
+}
+
+// -- FP8 ----------------------------------------------------------------------
+
+/// High and low bytes of the BF16 values of the 128 codes without sign.
+struct alignas(64) code_table {
+  std::array<uint8_t, 128> low;
+  std::array<uint8_t, 128> high;
+};
+
+constexpr code_table make_code_table() {
+  code_table out{};
+  for (uint32_t code = 0; code < 128; ++code) {
+    uint32_t bits = (code << 4) + (120 << 7);
+    constexpr uint16_t small[8] = {0,      0x3b00, 0x3b80, 0x3bc0,
+                                   0x3c00, 0x3c20, 0x3c40, 0x3c60};
+    if (code < 8)
+      bits = small[code];
+    if (code == host::e4m3_nan)
+      bits = 0x7fc0;
+    out.low[code] = uint8_t(bits);
+    out.high[code] = uint8_t(bits >> 8);
+  }
+  return out;
+}
+
+constexpr code_table table = make_code_table();
+
+/// Turns 64 codes into two vectors of pairs, exactly.
+class widener {
+public:
+  // Written out: an implicit constructor lacks the instructions.
+  [[gnu::always_inline]] widener()
+    : low0_(_mm512_load_si512(table.low.data())),
+      low1_(_mm512_load_si512(table.low.data() + 64)),
+      high0_(_mm512_load_si512(table.high.data())),
+      high1_(_mm512_load_si512(table.high.data() + 64)),
+      sign_(_mm512_set1_epi8(char(0x80))) {
+  }
+
+  [[gnu::always_inline]] columns operator()(const std::byte* codes) const {
+    auto code = _mm512_load_si512(codes);
+    auto low = _mm512_permutex2var_epi8(low0_, code, low1_);
+    auto high = _mm512_permutex2var_epi8(high0_, code, high1_);
+    constexpr int a_or_b_and_c = 0xf8;
+    high = _mm512_ternarylogic_epi32(high, code, sign_, a_or_b_and_c);
+    return {as_bf16(_mm512_unpacklo_epi8(low, high)),
+            as_bf16(_mm512_unpackhi_epi8(low, high))};
+  }
+
+private:
+  __m512i low0_;
+  __m512i low1_;
+  __m512i high0_;
+  __m512i high1_;
+  __m512i sign_;
+};
+
+void stage_f8(const std::byte* codes, uint32_t steps, uint16_t* out) {
+  widener widen;
+  for (uint32_t i = 0; i < steps; ++i) {
+    auto w = widen(codes + i * 64);
+    _mm512_store_si512(out + i * 64, reinterpret_cast<__m512i>(w.first));
+    _mm512_store_si512(out + i * 64 + 32, reinterpret_cast<__m512i>(w.second));
+  }
+}
+
+constexpr uint32_t block_steps = 64; // 128 wide
+constexpr uint32_t block_bytes = block_steps * 64;
+
+/// `Blocks` blocks at a time: their sums are independent, so that the dot
+/// products need not wait for each other.
+template <uint32_t Rows, uint32_t Blocks>
+void multiply_blocks(const f8_panel_args& p, uint32_t first) {
+  constexpr auto a_steps = block_steps * Rows;
+  auto a = reinterpret_cast<const int32_t*>(p.a) + first * a_steps;
+  auto codes = p.codes + first * block_bytes;
+  widener widen;
+  accumulators<Rows> sums[Blocks];
+#pragma GCC unroll 16
+  for (uint32_t b = 0; b < Blocks; ++b)
+    sums[b].clear();
+  for (uint32_t i = 0; i < block_steps; ++i)
+#pragma GCC unroll 16
+    for (uint32_t b = 0; b < Blocks; ++b)
+      sums[b].add(a + b * a_steps + i * Rows,
+                  widen(codes + b * block_bytes + i * 64));
+#pragma GCC unroll 16
+  for (uint32_t b = 0; b < Blocks; ++b)
+    sums[b].scale_into(p.acc, p.x_scales + (first + b) * Rows,
+                       p.w_scales[first + b]);
+}
+
+template <uint32_t Rows>
+void multiply_f8_panel(const f8_panel_args& p) {
+  constexpr uint32_t together = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
+  uint32_t b = 0;
+  for (; b + together <= p.blocks; b += together)
+    multiply_blocks<Rows, together>(p, b);
+  for (; b < p.blocks; ++b)
+    multiply_blocks<Rows, 1>(p, b);
+}
+
+template <size_t... Rows>
+void fill_pairs(kernel_set& set, std::index_sequence<Rows...>) {
+  ((set.pair_tiles[Rows + 1] = multiply_tile<Rows + 1>), ...);
+}
+
+template <size_t... Rows>
+void fill_panels(kernel_set& set, std::index_sequence<Rows...>) {
+  ((set.f8_panels[Rows + 1] = multiply_f8_panel<Rows + 1>), ...);
+}
+
+} // namespace
+
+void fill_dot(kernel_set& set) {
+  set.pairs = true;
+  set.stage_f8 = stage_f8;
+  fill_pairs(set, std::make_index_sequence<max_tile_rows>());
+  fill_panels(set, std::make_index_sequence<max_f8_rows>());
+}
+
+} // namespace troupe::kernels::cpu
+
+#pragma GCC pop_options
+
+namespace troupe::kernels::cpu {
+
+bool has_dot() {
+  return __builtin_cpu_supports("avx512bf16")
+         && __builtin_cpu_supports("avx512vbmi");
+}
+
+} // namespace troupe::kernels::cpu
+
+#else
+
+namespace troupe::kernels::cpu {
+
+void fill_dot(kernel_set&) {
+  // nop
+}
+
+bool has_dot() {
+  return false;
+}
+
+} // namespace troupe::kernels::cpu
+
+#endif

@@ -1,0 +1,125 @@
+#pragma once
+
+/// The inner loops of one instruction set, chosen once per device. Everything
+/// around them (scheduling, gathering, layouts) is compiled for any machine
+/// and shared; see product.hpp and rows.cpp.
+///
+/// Products are made of tiles: up to 12 rows of x times one panel of 32
+/// outputs of W. Outputs lie in lanes, so that each has one FP32 accumulator
+/// and K ascends, whatever the number of rows: a row's bits do not depend on
+/// the tile it fell into. A panel is [k][32] (f32) or [k / 2][32][2] (bf16 and
+/// f8_e4m3); rows lie in tiles as [k][rows] f32 or [k / 2][rows][2] bf16.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace troupe::kernels::cpu {
+
+constexpr uint32_t panel_rows = 32;
+constexpr uint32_t max_tile_rows = 12;
+
+/// acc[r][n] += sum over k of a[k][r] w[k][n]; with scales that sum is first
+/// multiplied by x_scales[r] * w_scale.
+struct tile_args {
+  const std::byte* a = nullptr;
+  const std::byte* w = nullptr;
+  uint32_t steps = 0;              ///< Of k: pairs, or single with f32 weights.
+  float* acc = nullptr;            ///< [rows][32]
+  const float* x_scales = nullptr; ///< [rows], or null: not scaled.
+  float w_scale = 1;
+};
+
+using tile_fn = void (*)(const tile_args&);
+
+/// By number of rows; [0] is not used.
+using tile_fns = tile_fn[max_tile_rows + 1];
+
+/// All 128-wide blocks of an f8 panel in one go, for few rows; the same bits
+/// as staging the codes and multiplying tile by tile.
+struct f8_panel_args {
+  const std::byte* a = nullptr;     ///< [k / 2][rows][2] bf16
+  const std::byte* codes = nullptr; ///< [k / 2][32][2], see f8_position
+  uint32_t blocks = 0;
+  const float* x_scales = nullptr; ///< [blocks][rows]
+  const float* w_scales = nullptr; ///< [blocks]
+  float* acc = nullptr;            ///< [rows][32]
+};
+
+using f8_panel_fn = void (*)(const f8_panel_args&);
+
+constexpr uint32_t max_f8_rows = 4;
+
+/// One token of `combine`.
+struct combine_args {
+  const std::byte* const* rows = nullptr; ///< [k]
+  const float* weights = nullptr;         ///< [k]
+  uint32_t k = 0;
+  bool bf16 = false;             ///< Type of `rows`; else f32.
+  const float* shared = nullptr; ///< Or null.
+  float* residual = nullptr;
+  uint32_t cols = 0;
+};
+
+/// The softmax of one row over one block of 64 keys, continued.
+struct soften_args {
+  float* scores = nullptr; ///< [64] in: products; out: weights, 0 if not seen
+  uint32_t seen = 0;       ///< 1 .. 64
+  float scale = 1;
+  float* max = nullptr; ///< Of this row so far, in and out.
+  float* sum = nullptr; ///< Likewise.
+};
+
+struct kernel_set {
+  std::string_view name;
+  uint32_t tile_rows = max_tile_rows; ///< Best number of rows in a tile.
+  bool pairs = false; ///< bf16 operands go two by two into dot products.
+
+  tile_fns f32_tiles = {};  ///< f32 rows, f32 panel
+  tile_fns bf16_tiles = {}; ///< f32 rows, bf16 panel
+  tile_fns pair_tiles = {}; ///< bf16 rows, bf16 panel; only if `pairs`
+  f8_panel_fn f8_panels[max_f8_rows + 1] = {}; ///< Only if `pairs`
+
+  /// Turns `steps` steps of an f8 panel into a bf16 panel.
+  void (*stage_f8)(const std::byte* codes, uint32_t steps, uint16_t* out) = {};
+
+  // Rows. Tails give the bits that full vectors give.
+  void (*rms_norm)(const float* x, const float* weight, uint32_t count,
+                   float eps, float* out)
+    = {};
+  void (*to_bf16)(const float* x, uint32_t count, uint16_t* out) = {};
+  void (*from_bf16)(const uint16_t* x, uint32_t count, float* out) = {};
+  void (*to_e4m3)(const float* x, uint32_t count, uint8_t* codes, float* scales)
+    = {};
+  void (*swiglu)(const float* gate, const float* up, uint32_t count, float* out)
+    = {};
+  void (*rotate)(const float* x, const float* cos_sin, uint32_t count,
+                 float* out)
+    = {};
+  void (*combine)(const combine_args&) = {};
+  void (*sigmoid)(float* x, uint32_t count) = {};
+  void (*softmax)(float* x, uint32_t count) = {};
+
+  // Attention.
+  /// out[i][j] = rows[j][i] for 32 rows of `words` words.
+  void (*transpose)(const std::byte* const* rows, uint32_t words, uint32_t* out)
+    = {};
+  /// out[2 i], out[2 i + 1] = a[i], b[i] for 32 values.
+  void (*interleave)(const uint16_t* a, const uint16_t* b, uint16_t* out) = {};
+  /// Returns what the row's earlier sums are to be multiplied by.
+  float (*soften)(const soften_args&) = {};
+  void (*multiply)(float* x, uint32_t count, float by) = {};
+};
+
+/// Where the code of k-pair member `s` of output `n` lies in the 64 codes of a
+/// step: unpacking the halves of 128-bit lanes then gives outputs in order.
+constexpr uint32_t f8_position(uint32_t n, uint32_t s) {
+  auto e = n % 16 * 2 + s;
+  return e / 8 * 16 + n / 16 * 8 + e % 8;
+}
+
+/// Returns the loops of `target` or of the best one below it that this
+/// machine has; "best" for the best. CHECKs the name.
+kernel_set make_kernel_set(std::string_view target);
+
+} // namespace troupe::kernels::cpu

@@ -1,0 +1,200 @@
+#include "kernels/cpu/product.hpp"
+
+#include "kernels/host/floats.hpp"
+#include "kernels/host/host_memory.hpp"
+
+#include <cstring>
+
+namespace troupe::kernels::cpu {
+
+namespace {
+
+/// Tiles that share a pass over a panel, bounded by the accumulators on the
+/// stack.
+constexpr uint32_t max_tiles = 16;
+
+/// Steps of k whose part of a panel stays in the first cache while all tiles
+/// pass: 16 KB of bf16, or one staged block of f8.
+constexpr uint32_t chunk_steps = 128;
+constexpr uint32_t block_steps = scale_block / 2;
+
+/// Some tiles times some panels.
+struct piece {
+  const product* what = nullptr;
+  uint32_t first_panel = 0;
+  uint32_t num_panels = 0;
+  uint32_t first_tile = 0;
+  uint32_t num_tiles = 0;
+};
+
+/// One panel times the tiles of a piece.
+class panel_run {
+public:
+  panel_run(const kernel_set& kernels, const piece& p, uint32_t panel)
+    : kernels_(kernels), what_(*p.what),
+      tiles_(what_.left->tiles().data() + p.first_tile, p.num_tiles),
+      panel_(panel), w_(what_.w + panel * what_.shape.panel_bytes()) {
+    auto& last = tiles_.back();
+    auto rows = last.first + last.rows - tiles_.front().first;
+    std::memset(acc_, 0, rows * panel_rows * sizeof(float));
+  }
+
+  void compute() {
+    if (what_.shape.type == dtype::f8_e4m3)
+      multiply_f8();
+    else
+      multiply();
+  }
+
+  void store() const {
+    auto n = panel_ * panel_rows;
+    auto count = std::min(panel_rows, what_.shape.rows - n);
+    auto first = tiles_.front().first;
+    auto end = tiles_.back().first + tiles_.back().rows;
+    for (auto r = first; r < end; ++r)
+      store_row(acc_ + (r - first) * panel_rows, r, n, count);
+  }
+
+private:
+  float* acc_of(const left_rows::tile& t) {
+    return acc_ + (t.first - tiles_.front().first) * panel_rows;
+  }
+
+  const tile_fns& functions() const {
+    if (what_.shape.type == dtype::f32)
+      return kernels_.f32_tiles;
+    return what_.left->pairs() ? kernels_.pair_tiles : kernels_.bf16_tiles;
+  }
+
+  /// Bytes of one row of a tile in one step.
+  uint32_t step_bytes() const {
+    return what_.left->pairs() || what_.shape.type == dtype::f32 ? 4 : 8;
+  }
+
+  void multiply() {
+    auto depth = what_.shape.depth();
+    auto steps = what_.shape.type == dtype::f32 ? depth : depth / 2;
+    constexpr uint32_t w_bytes = panel_rows * 4;
+    // One tile passes over its panel once anyway.
+    auto together = tiles_.size() == 1 ? steps : chunk_steps;
+    for (uint32_t i = 0; i < steps; i += together)
+      for (auto& t : tiles_) {
+        tile_args args;
+        args.a = what_.left->values(t) + uint64_t{i} * step_bytes() * t.rows;
+        args.w = w_ + uint64_t{i} * w_bytes;
+        args.steps = std::min(together, steps - i);
+        args.acc = acc_of(t);
+        functions()[t.rows](args);
+      }
+  }
+
+  void multiply_f8() {
+    auto& front = tiles_.front();
+    if (tiles_.size() == 1 && front.rows <= max_f8_rows && what_.left->pairs())
+      return multiply_f8_panel(front);
+    alignas(64) uint16_t staged[block_steps * panel_rows * 2];
+    for (uint32_t b = 0; b < what_.shape.blocks(); ++b) {
+      kernels_.stage_f8(w_ + uint64_t{b} * block_steps * panel_rows * 2,
+                        block_steps, staged);
+      for (auto& t : tiles_) {
+        auto skip = uint64_t{b} * block_steps * step_bytes() * t.rows;
+        tile_args args;
+        args.a = what_.left->values(t) + skip;
+        args.w = reinterpret_cast<const std::byte*>(staged);
+        args.steps = block_steps;
+        args.acc = acc_of(t);
+        args.x_scales = what_.left->scales(t) + uint64_t{b} * t.rows;
+        args.w_scale = w_scales()[b];
+        functions()[t.rows](args);
+      }
+    }
+  }
+
+  void multiply_f8_panel(const left_rows::tile& t) {
+    f8_panel_args args;
+    args.a = what_.left->values(t);
+    args.codes = w_;
+    args.blocks = what_.shape.blocks();
+    args.x_scales = what_.left->scales(t);
+    args.w_scales = w_scales();
+    args.acc = acc_of(t);
+    kernels_.f8_panels[t.rows](args);
+  }
+
+  const float* w_scales() const {
+    return reinterpret_cast<const float*>(w_ + what_.shape.values_bytes());
+  }
+
+  void store_row(const float* acc, uint32_t r, uint32_t n,
+                 uint32_t count) const {
+    float sum[panel_rows];
+    if (what_.residual) {
+      auto residual = host::row<float>(what_.residual, r) + n;
+      for (uint32_t i = 0; i < count; ++i)
+        sum[i] = acc[i] + residual[i];
+      acc = sum;
+    }
+    if (what_.out.type == dtype::bf16)
+      kernels_.to_bf16(acc, count, host::row<uint16_t>(what_.out, r) + n);
+    else
+      std::memcpy(host::row<float>(what_.out, r) + n, acc, count * 4);
+  }
+
+  const kernel_set& kernels_;
+  const product& what_;
+  std::span<const left_rows::tile> tiles_;
+  uint32_t panel_;
+  const std::byte* w_;
+  alignas(64) float acc_[max_tiles * max_tile_rows * panel_rows];
+};
+
+void run_piece(const kernel_set& kernels, const piece& p) {
+  for (uint32_t i = 0; i < p.num_panels; ++i) {
+    panel_run run(kernels, p, p.first_panel + i);
+    run.compute();
+    run.store();
+  }
+}
+
+/// About how long one panel takes a thread, from its bytes and its products.
+uint64_t estimate_ns(const product& what, uint32_t rows) {
+  auto bytes = what.shape.panel_bytes();
+  auto flops = uint64_t{2} * rows * what.shape.depth() * panel_rows;
+  return bytes / 16 + flops / 256 + 20;
+}
+
+uint32_t rows_in(std::span<const left_rows::tile> tiles) {
+  return tiles.back().first + tiles.back().rows - tiles.front().first;
+}
+
+/// Cuts by shape alone. Returns about how long all of it takes.
+uint64_t cut(const product& what, std::vector<piece>& out) {
+  std::span tiles(what.left->tiles());
+  auto panels = what.shape.panels();
+  uint64_t sum = 0;
+  for (uint32_t t = 0; t < tiles.size(); t += max_tiles) {
+    auto num_tiles = std::min(max_tiles, uint32_t(tiles.size()) - t);
+    auto ns = estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
+    auto together = uint32_t(std::max<uint64_t>(1, piece_ns / ns));
+    for (uint32_t p = 0; p < panels; p += together)
+      out.push_back({&what, p, std::min(together, panels - p), t, num_tiles});
+    sum += ns * panels;
+  }
+  return sum;
+}
+
+} // namespace
+
+void run_products(context& ctx, std::span<const product> products) {
+  std::vector<piece> pieces;
+  uint64_t ns = 0;
+  for (auto& what : products)
+    ns += cut(what, pieces);
+  auto run = [&](uint32_t i) { run_piece(ctx.kernels, pieces[i]); };
+  if (ns >= min_parallel_ns)
+    return ctx.pool->parallel_for(uint32_t(pieces.size()), run);
+  for (uint32_t i = 0; i < pieces.size(); ++i)
+    run(i);
+}
+
+} // namespace troupe::kernels::cpu
