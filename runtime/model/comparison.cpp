@@ -239,60 +239,93 @@ void comparison::add_greedy(const golden_prompt& g, const engine_prompt& e,
 
 // -- the verdict --------------------------------------------------------------
 
+namespace {
+
+/// "max abs 1.00e-03 (bound ...)" and so on of one kind of state.
+std::string text_of(const error_sum& error, const error_bounds& bound,
+                    bool is_logits) {
+  auto out = std::to_string(error.positions) + " positions, max abs "
+             + exponential(error.worst);
+  if (is_logits)
+    out += " (bound " + exponential(bound.max_abs) + ")";
+  return out + ", relative RMS " + exponential(error.rms()) + " (bound "
+         + exponential(bound.rel_rms) + ")";
+}
+
+void add_line(comparison::report& out, std::string text, bool is_fault) {
+  if (is_fault)
+    out.faults.push_back(text);
+  out.lines.push_back(std::move(text));
+}
+
+} // namespace
+
+void comparison::judge_states(const golden_bounds& b, report& out) const {
+  for (auto& [key, error] : errors_) {
+    auto [state, is_loose] = key;
+    auto is_logits = state == c_.num_hidden_layers + 2;
+    auto& bound = is_loose ? b.loose : b.clear;
+    auto name = is_logits ? std::string{"logits"}
+                          : "hidden " + std::to_string(state);
+    // Not >: what cannot be compared is out of bounds.
+    auto is_within = error.rms() <= bound.rel_rms
+                     && (!is_logits || error.worst <= bound.max_abs);
+    add_line(out,
+             name + (is_loose ? " loose: " : " clear: ")
+               + text_of(error, bound, is_logits),
+             !is_within);
+  }
+}
+
+void comparison::judge_routes(const golden_bounds& b, report& out) const {
+  auto most = std::max(2.0, b.other_experts * static_cast<double>(places_));
+  add_line(out,
+           "other experts: " + std::to_string(flips_.size()) + " of "
+             + std::to_string(places_) + " (bound "
+             + std::to_string(static_cast<uint64_t>(most)) + ")",
+           static_cast<double>(flips_.size()) > most);
+  for (auto& flip : flips_)
+    add_line(out,
+             "other experts: " + flip.where + ", margin "
+               + exponential(flip.margin),
+             flip.is_clear && flip.margin > b.eps);
+  add_line(out,
+           "routing weights: max abs " + exponential(weights_)
+             + " of the largest (bound " + exponential(b.weights) + ")",
+           !(weights_ <= b.weights));
+}
+
+void comparison::judge_layers(const golden_bounds& b, report& out) const {
+  if (layers_.empty())
+    return;
+  double within = 0;
+  double sum = 0;
+  for (auto x : layers_) {
+    within += x < b.layer_within ? 1 : 0;
+    sum += x * x;
+  }
+  auto count = static_cast<double>(layers_.size());
+  auto rms = std::sqrt(sum / count);
+  add_line(out,
+           "layer by layer: " + percent(within / count)
+             + " of positions within " + exponential(b.layer_within)
+             + " (bound " + percent(b.layer_share) + "), RMS "
+             + exponential(rms) + " (bound " + exponential(b.layer_rms) + ")",
+           within / count < b.layer_share || !(rms <= b.layer_rms));
+}
+
 comparison::report comparison::judge(const golden_bounds& b) const {
   report out;
-  auto line = [&](std::string text, bool is_fault) {
-    if (is_fault)
-      out.faults.push_back(text);
-    out.lines.push_back(std::move(text));
-  };
   for (auto& name : not_finite_)
-    line(name + " is not finite", true);
-  for (auto& [key, error] : errors_) {
-    auto is_logits = key.first == c_.num_hidden_layers + 2;
-    auto& bound = key.second ? b.loose : b.clear;
-    auto name = is_logits ? std::string{"logits"}
-                          : "hidden " + std::to_string(key.first);
-    line(name + (key.second ? " loose: " : " clear: ")
-           + std::to_string(error.positions) + " positions, max abs "
-           + exponential(error.worst)
-           + (is_logits ? " (bound " + exponential(bound.max_abs) + ")" : "")
-           + ", relative RMS " + exponential(error.rms()) + " (bound "
-           + exponential(bound.rel_rms) + ")",
-         !(error.rms() <= bound.rel_rms)
-           || (is_logits && !(error.worst <= bound.max_abs)));
-  }
-  auto most = std::max(2.0, b.other_experts * static_cast<double>(places_));
-  line("other experts: " + std::to_string(flips_.size()) + " of "
-         + std::to_string(places_) + " (bound "
-         + std::to_string(static_cast<uint64_t>(most)) + ")",
-       static_cast<double>(flips_.size()) > most);
-  for (auto& flip : flips_)
-    line("other experts: " + flip.where + ", margin "
-           + exponential(flip.margin),
-         flip.is_clear && flip.margin > b.eps);
-  line("routing weights: max abs " + exponential(weights_)
-         + " of the largest (bound " + exponential(b.weights) + ")",
-       !(weights_ <= b.weights));
-  if (!layers_.empty()) {
-    auto within = std::count_if(layers_.begin(), layers_.end(),
-                                [&](double x) { return x < b.layer_within; });
-    double sum = 0;
-    for (auto x : layers_)
-      sum += x * x;
-    auto count = static_cast<double>(layers_.size());
-    auto share = static_cast<double>(within) / count;
-    auto rms = std::sqrt(sum / count);
-    line("layer by layer: " + percent(share) + " of positions within "
-           + exponential(b.layer_within) + " (bound " + percent(b.layer_share)
-           + "), RMS " + exponential(rms) + " (bound "
-           + exponential(b.layer_rms) + ")",
-         share < b.layer_share || !(rms <= b.layer_rms));
-  }
+    add_line(out, name + " is not finite", true);
+  judge_states(b, out);
+  judge_routes(b, out);
+  judge_layers(b, out);
   for (auto& x : greedy_)
-    line("p" + std::to_string(x.prompt) + " greedy: " + std::to_string(x.agree)
-           + " of " + std::to_string(x.count),
-         !x.excused && x.gap > b.gap && x.margin > b.eps);
+    add_line(out,
+             "p" + std::to_string(x.prompt) + " greedy: "
+               + std::to_string(x.agree) + " of " + std::to_string(x.count),
+             !x.excused && x.gap > b.gap && x.margin > b.eps);
   return out;
 }
 

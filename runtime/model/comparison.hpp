@@ -103,6 +103,9 @@ private:
   void add_greedy(const golden_prompt& g, const engine_prompt& e,
                   const masks& m, bool any_other);
   void check_finite(const engine_prompt& e);
+  void judge_states(const golden_bounds& b, report& out) const;
+  void judge_routes(const golden_bounds& b, report& out) const;
+  void judge_layers(const golden_bounds& b, report& out) const;
 
   const model_config& c_;
   double near_;

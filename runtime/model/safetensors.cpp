@@ -248,26 +248,25 @@ const tensor_view* safetensors_file::find(std::string_view name) const {
 
 // -- writing ------------------------------------------------------------------
 
-void safetensors_writer::add(std::string name, entry x) {
-  uint64_t n = 1;
+void safetensors_writer::add(std::string name, const tensor_view& x) {
+  uint64_t bytes = size_of(x.dtype);
   for (auto dim : x.shape)
-    n *= dim;
-  CHECK(n * size_of(x.dtype) == x.bytes.size());
-  CHECK(entries_.emplace(std::move(name), std::move(x)).second);
+    bytes *= dim;
+  CHECK(bytes == x.bytes.size());
+  entry copy{x.dtype, x.shape, {x.bytes.begin(), x.bytes.end()}};
+  CHECK(entries_.emplace(std::move(name), std::move(copy)).second);
 }
 
 void safetensors_writer::add(std::string name, std::vector<uint64_t> shape,
                              std::span<const float> values) {
-  auto bytes = std::as_bytes(values);
-  add(std::move(name),
-      {tensor_type::f32, std::move(shape), {bytes.begin(), bytes.end()}});
+  tensor_view view{tensor_type::f32, std::move(shape), std::as_bytes(values)};
+  add(std::move(name), view);
 }
 
 void safetensors_writer::add(std::string name, std::vector<uint64_t> shape,
                              std::span<const int32_t> values) {
-  auto bytes = std::as_bytes(values);
-  add(std::move(name),
-      {tensor_type::i32, std::move(shape), {bytes.begin(), bytes.end()}});
+  tensor_view view{tensor_type::i32, std::move(shape), std::as_bytes(values)};
+  add(std::move(name), view);
 }
 
 result<void>

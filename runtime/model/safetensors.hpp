@@ -129,6 +129,8 @@ public:
            std::span<const float> values);
   void add(std::string name, std::vector<uint64_t> shape,
            std::span<const int32_t> values);
+  /// Of any type, as it is.
+  void add(std::string name, const tensor_view& x);
 
   /// Writes all of them, replacing the file. Error: io.
   result<void> write(const std::filesystem::path& path) const;
@@ -139,8 +141,6 @@ private:
     std::vector<uint64_t> shape;
     std::vector<std::byte> bytes;
   };
-
-  void add(std::string name, entry x);
 
   std::map<std::string, entry> entries_;
 };

@@ -43,13 +43,15 @@ struct aligned_bytes {
 
 } // namespace
 
-weight_loader::weight_loader(const checkpoint& source, kernels::device& dev,
+weight_loader::weight_loader(const checkpoint& source,
+                             const model_config& config, kernels::device& dev,
                              precision activations,
                              std::vector<kernels::buffer>& memory,
                              const load_progress& progress,
                              uint64_t total_bytes)
-  : source_(source), dev_(dev), activations_(activations), memory_(memory),
-    progress_(progress), total_bytes_(total_bytes), stream_(dev.make_stream()) {
+  : source_(source), config_(config), dev_(dev), activations_(activations),
+    memory_(memory), progress_(progress), total_bytes_(total_bytes),
+    stream_(dev.make_stream()) {
 }
 
 // -- what there is to load ----------------------------------------------------
@@ -126,8 +128,9 @@ kernels::expert_weights weight_loader::mlp(const std::string& prefix,
   return out;
 }
 
-void weight_loader::absorbed(const std::string& name, const model_config& c,
-                             kernels::weight& k_b, kernels::weight& v_b) {
+void weight_loader::absorbed(const std::string& name, kernels::weight& k_b,
+                             kernels::weight& v_b) {
+  auto& c = config_;
   auto heads = c.num_attention_heads;
   auto latent = c.kv_lora_rank;
   auto nope = c.qk_nope_head_dim;
@@ -186,6 +189,10 @@ const tensor_view* weight_loader::find(const std::string& name,
 std::optional<std::vector<float>>
 weight_loader::scales_of(const std::string& name, uint32_t rows,
                          uint32_t cols) {
+  if (!config_.fp8) {
+    refuse(name, "is F8_E4M3 though config.json has no quantization_config");
+    return std::nullopt;
+  }
   auto scale_name = name + "_scale_inv";
   auto view = find(scale_name, {kernels::num_scale_blocks(rows),
                                 kernels::num_scale_blocks(cols)});

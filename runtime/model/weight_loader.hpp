@@ -14,8 +14,9 @@ namespace troupe {
 class weight_loader {
 public:
   /// All arguments outlive this. Memory that is claimed goes to `memory`.
-  weight_loader(const checkpoint& source, kernels::device& dev,
-                precision activations, std::vector<kernels::buffer>& memory,
+  weight_loader(const checkpoint& source, const model_config& config,
+                kernels::device& dev, precision activations,
+                std::vector<kernels::buffer>& memory,
                 const load_progress& progress, uint64_t total_bytes);
 
   /// A vector as FP32: [1, cols].
@@ -40,8 +41,8 @@ public:
                               uint32_t hidden);
 
   /// The two halves of kv_b_proj, head by head: k transposed.
-  void absorbed(const std::string& name, const model_config& config,
-                kernels::weight& k_b, kernels::weight& v_b);
+  void absorbed(const std::string& name, kernels::weight& k_b,
+                kernels::weight& v_b);
 
   /// Says that `name` is wrong.
   void refuse(const std::string& name, const std::string& why);
@@ -74,6 +75,7 @@ private:
                                uint32_t cols, uint32_t groups);
 
   const checkpoint& source_;
+  const model_config& config_;
   kernels::device& dev_;
   precision activations_;
   std::vector<kernels::buffer>& memory_;

@@ -64,7 +64,7 @@ void load_attention(weight_loader& in, const model_config& c,
   out.kv_a = in.linear(p + "kv_a_proj_with_mqa.weight",
                        c.kv_lora_rank + c.qk_rope_head_dim, c.hidden_size);
   out.kv_a_norm = in.vector(p + "kv_a_layernorm.weight", c.kv_lora_rank);
-  in.absorbed(p + "kv_b_proj.weight", c, out.k_b, out.v_b);
+  in.absorbed(p + "kv_b_proj.weight", out.k_b, out.v_b);
   out.o = in.linear(p + "o_proj.weight", c.hidden_size, heads * c.v_head_dim);
 }
 
@@ -155,8 +155,13 @@ load_attention_weights(const checkpoint& source, kernels::device& dev,
   auto out = std::make_unique<attention_weights>();
   out->config = *config;
   out->activations = activations;
-  weight_loader in{source,      dev,      activations,
-                   out->memory, progress, attention_bytes(source, *config)};
+  weight_loader in{source,
+                   *config,
+                   dev,
+                   activations,
+                   out->memory,
+                   progress,
+                   attention_bytes(source, *config)};
   load_ends(in, max_model_len, *out);
   for (uint32_t i = 0; i < config->num_hidden_layers && in.flush(); ++i)
     out->layers.push_back(load_layer(in, *config, i));
@@ -185,7 +190,8 @@ load_expert_shard(const checkpoint& source, kernels::device& dev,
   out->config = *config;
   out->activations = activations;
   out->slots.resize(experts.size());
-  weight_loader in{source, dev, activations, out->memory, progress, total};
+  weight_loader in{source,      *config,  dev,  activations,
+                   out->memory, progress, total};
   for (uint32_t i = 0; i < experts.size() && in.flush(); ++i)
     load_experts(in, *config, activations, first + i, experts[i],
                  out->slots[i]);
