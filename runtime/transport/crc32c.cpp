@@ -3,10 +3,6 @@
 #include <array>
 #include <cstring>
 
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
 namespace troupe {
 
 namespace {
@@ -35,10 +31,10 @@ by_instruction(std::span<const std::byte> bytes, uint32_t crc) {
   for (; n >= 8; p += 8, n -= 8) {
     uint64_t word;
     std::memcpy(&word, p, 8);
-    x = _mm_crc32_u64(x, word);
+    x = __builtin_ia32_crc32di(x, word);
   }
   for (; n > 0; ++p, --n)
-    x = _mm_crc32_u8(uint32_t(x), uint8_t(*p));
+    x = __builtin_ia32_crc32qi(uint32_t(x), uint8_t(*p));
   return ~uint32_t(x);
 }
 #endif

@@ -62,14 +62,16 @@ const owner owners[] = {
    "chance comes from a seed"},
   {"std::(thread|jthread|async)\\b(?!::)",
    "kernels/host/thread_pool\\.[ch]pp|runtime/http/"
-   "(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|tests/.*",
+   "(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
+   "runtime/transport/ucx_io\\.[ch]pp|tests/.*",
    "threads have named owners"},
   {"sleep_(for|until)|\\bu?sleep\\(",
    "tests/cluster/.*|tests/unit/kernels/thread_pool_test\\.cpp",
    "nothing sleeps to wait for something"},
   {"\\b(fork|exec[lv]p?e?)\\(", "deploy/local_nodes\\.cpp|tests/cluster/.*",
    "processes are started in one place"},
-  {"\\bgetenv\\(", "tests/.*", "settings are flags or the topology"},
+  {"\\bgetenv\\(", "runtime/transport/ucx_worker\\.cpp|tests/.*",
+   "settings are flags or the topology"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
    "a library does not print; it is handed a logger"},
 };

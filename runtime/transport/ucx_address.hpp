@@ -1,0 +1,34 @@
+#pragma once
+
+/// Addresses as the kernel writes them, and the interface that has one.
+
+#include "runtime/error.hpp"
+#include "runtime/transport/transport.hpp"
+
+#include <sys/socket.h>
+
+namespace troupe {
+
+struct socket_address {
+  sockaddr_storage storage = {};
+  socklen_t size = 0;
+
+  const sockaddr* get() const {
+    return reinterpret_cast<const sockaddr*>(&storage);
+  }
+};
+
+/// Reads a numeric IPv4 or IPv6 address. Error: invalid_input.
+result<socket_address> to_socket_address(const endpoint_address& x);
+
+endpoint_address to_endpoint_address(const sockaddr_storage& x);
+
+bool is_loopback(const socket_address& x);
+
+/// The name of the interface with that address, e.g. "eth0". Error:
+/// invalid_input, also for "any" addresses: peers could not be told one.
+result<std::string> interface_of(const socket_address& x);
+
+std::string to_string(const endpoint_address& x);
+
+} // namespace troupe

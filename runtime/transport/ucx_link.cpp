@@ -1,0 +1,184 @@
+#include "runtime/transport/ucx_link.hpp"
+
+#include "runtime/transport/ucx_worker.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace troupe {
+
+struct ucx_link::outgoing {
+  std::shared_ptr<ucx_link> link;
+  header_bytes header;
+  body payload;
+  std::shared_ptr<const void> charge;
+};
+
+struct ucx_link::incoming {
+  std::shared_ptr<ucx_link> link;
+  header_bytes header;
+  std::shared_ptr<std::byte> bytes;
+  size_t length;
+  ucs_status_t status = UCS_INPROGRESS;
+};
+
+namespace {
+
+/// 64-byte aligned; not cleared.
+std::shared_ptr<std::byte> allocate(size_t n) {
+  auto p = std::aligned_alloc(64, (n + 63) / 64 * 64);
+  CHECK(p != nullptr);
+  return {static_cast<std::byte*>(p), std::free};
+}
+
+} // namespace
+
+// -- opening and closing ------------------------------------------------------
+
+ucs_status_t ucx_link::create(ucp_worker_h worker, ucp_ep_params_t& params) {
+  params.field_mask |= UCP_EP_PARAM_FIELD_ERR_HANDLER
+                       | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE;
+  params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+  params.err_handler.arg = this;
+  params.err_handler.cb = [](void* self, ucp_ep_h, ucs_status_t status) {
+    auto link = static_cast<ucx_link*>(self);
+    if (!link->is_closing_)
+      link->owner_.on_failure(*link, status);
+  };
+  return ucp_ep_create(worker, &params, &endpoint_);
+}
+
+ucs_status_t ucx_link::accept(ucp_worker_h worker, ucp_conn_request_h request) {
+  ucp_ep_params_t params{};
+  params.field_mask = UCP_EP_PARAM_FIELD_CONN_REQUEST;
+  params.conn_request = request;
+  return create(worker, params);
+}
+
+ucs_status_t ucx_link::connect(ucp_worker_h worker,
+                               const socket_address& address) {
+  ucp_ep_params_t params{};
+  params.field_mask = UCP_EP_PARAM_FIELD_FLAGS | UCP_EP_PARAM_FIELD_SOCK_ADDR;
+  params.flags = UCP_EP_PARAMS_FLAGS_CLIENT_SERVER;
+  params.sockaddr.addr = address.get();
+  params.sockaddr.addrlen = address.size;
+  return create(worker, params);
+}
+
+void ucx_link::close() {
+  if (std::exchange(is_closing_, true))
+    return;
+  inbox_.clear();
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
+  param.flags = UCP_EP_CLOSE_FLAG_FORCE;
+  close_request_ = ucp_ep_close_nbx(endpoint_, &param);
+}
+
+bool ucx_link::is_closed() {
+  if (UCS_PTR_IS_PTR(close_request_)) {
+    if (ucp_request_check_status(close_request_) == UCS_INPROGRESS)
+      return false;
+    ucp_request_free(close_request_);
+    close_request_ = nullptr;
+  }
+  return is_closing_ && num_sending_ == 0 && num_receiving_ == 0;
+}
+
+// -- sending ------------------------------------------------------------------
+
+void ucx_link::send(const header_bytes& header, body payload,
+                    std::shared_ptr<const void> charge) {
+  if (is_closing_)
+    return;
+  auto x = new outgoing{shared_from_this(), header, std::move(payload),
+                        std::move(charge)};
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA
+                       | UCP_OP_ATTR_FIELD_FLAGS;
+  // The receiver must know the connection: headers can claim anything.
+  param.flags = UCP_AM_SEND_FLAG_REPLY;
+  param.user_data = x;
+  param.cb.send = [](void* request, ucs_status_t status, void* data) {
+    ucp_request_free(request);
+    auto op = static_cast<outgoing*>(data);
+    op->link->finish(op, status);
+  };
+  ++num_sending_;
+  auto bytes = x->payload.bytes();
+  auto request = ucp_am_send_nbx(endpoint_, ucx_worker::message_id,
+                                 x->header.data(), x->header.size(),
+                                 bytes.data(), bytes.size(), &param);
+  if (!UCS_PTR_IS_PTR(request))
+    finish(x, UCS_PTR_STATUS(request));
+}
+
+void ucx_link::finish(outgoing* x, ucs_status_t status) {
+  auto self = x->link;
+  delete x;
+  --num_sending_;
+  if (status != UCS_OK && !is_closing_)
+    owner_.on_failure(*this, status);
+}
+
+// -- receiving ----------------------------------------------------------------
+
+ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
+                               void* data, size_t length, bool is_rendezvous) {
+  if (is_closing_)
+    return UCS_OK;
+  auto x = std::make_shared<incoming>();
+  x->link = shared_from_this();
+  x->header = header;
+  x->length = length;
+  if (length > 0)
+    x->bytes = allocate(length);
+  inbox_.push_back(x);
+  num_expected_ += length;
+  if (!is_rendezvous) {
+    if (length > 0)
+      std::memcpy(x->bytes.get(), data, length);
+    x->status = UCS_OK;
+    deliver_complete();
+    return UCS_OK;
+  }
+  ucp_request_param_t param{};
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA
+                       | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
+  param.user_data = new std::shared_ptr<incoming>{x};
+  param.cb.recv_am = [](void* request, ucs_status_t status, size_t,
+                        void* user_data) {
+    auto p = static_cast<std::shared_ptr<incoming>*>(user_data);
+    auto op = std::move(*p);
+    delete p;
+    ucp_request_free(request);
+    op->status = status;
+    --op->link->num_receiving_;
+    op->link->deliver_complete();
+  };
+  ++num_receiving_;
+  auto request = ucp_am_recv_data_nbx(worker, data, x->bytes.get(), length,
+                                      &param);
+  if (UCS_PTR_IS_PTR(request))
+    return UCS_INPROGRESS;
+  delete static_cast<std::shared_ptr<incoming>*>(param.user_data);
+  --num_receiving_;
+  x->status = UCS_PTR_STATUS(request);
+  deliver_complete();
+  return UCS_INPROGRESS;
+}
+
+void ucx_link::deliver_complete() {
+  while (!inbox_.empty() && inbox_.front()->status != UCS_INPROGRESS) {
+    auto x = std::move(inbox_.front());
+    inbox_.pop_front();
+    num_expected_ -= x->length;
+    if (x->status == UCS_OK)
+      owner_.on_message(*this, x->header,
+                        {x->bytes, {x->bytes.get(), x->length}});
+    else if (!is_closing_)
+      owner_.on_failure(*this, x->status);
+  }
+}
+
+} // namespace troupe

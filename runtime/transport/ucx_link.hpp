@@ -1,0 +1,88 @@
+#pragma once
+
+/// One connection: sends, receives in order, closes at once. It knows nothing
+/// of who is at the other end. Everything happens on the I/O thread.
+
+#include "runtime/transport/frame.hpp"
+#include "runtime/transport/ucx_address.hpp"
+
+#include <ucp/api/ucp.h>
+
+#include <deque>
+
+namespace troupe {
+
+using header_bytes = std::array<std::byte, frame_header::size>;
+
+class ucx_link : public std::enable_shared_from_this<ucx_link> {
+public:
+  class owner {
+  public:
+    /// In the order in which the other side sent. Must not close the link.
+    virtual void
+    on_message(ucx_link& from, const header_bytes& header, body payload)
+      = 0;
+
+    /// The other side is gone, or a message failed. Must not close the link.
+    virtual void on_failure(ucx_link& which, ucs_status_t why) = 0;
+
+  protected:
+    ~owner() = default;
+  };
+
+  explicit ucx_link(owner& o) : owner_(o) {
+  }
+
+  /// Answers who came to our listener.
+  ucs_status_t accept(ucp_worker_h worker, ucp_conn_request_h request);
+
+  /// Goes to another's listener. Sends may follow at once.
+  ucs_status_t connect(ucp_worker_h worker, const socket_address& address);
+
+  ucp_ep_h handle() const {
+    return endpoint_;
+  }
+
+  /// Keeps `payload` and `charge` until the bytes are out or given up.
+  void send(const header_bytes& header, body payload,
+            std::shared_ptr<const void> charge);
+
+  /// Takes an active message; the result is what UCX's callback returns.
+  ucs_status_t receive(ucp_worker_h worker, const header_bytes& header,
+                       void* data, size_t length, bool is_rendezvous);
+
+  /// Bytes of bodies that the other side has announced and not yet sent.
+  size_t num_expected() const {
+    return num_expected_;
+  }
+
+  /// Sends that are not out yet.
+  size_t num_sending() const {
+    return num_sending_;
+  }
+
+  /// Drops what is under way, in both directions, and tells nobody.
+  void close();
+
+  /// Whether UCX has let go of it; only then may it be destroyed.
+  bool is_closed();
+
+private:
+  struct outgoing;
+  struct incoming;
+
+  ucs_status_t create(ucp_worker_h worker, ucp_ep_params_t& params);
+  void finish(outgoing* x, ucs_status_t status);
+  void deliver_complete();
+
+  owner& owner_;
+  ucp_ep_h endpoint_ = nullptr;
+  void* close_request_ = nullptr;
+  bool is_closing_ = false;
+  size_t num_sending_ = 0;
+  size_t num_receiving_ = 0; ///< Receives that UCX holds a pointer to.
+  size_t num_expected_ = 0;
+  std::deque<std::shared_ptr<incoming>> inbox_; ///< In order of arrival.
+};
+
+} // namespace troupe

@@ -1,0 +1,86 @@
+#include "runtime/transport/ucx_transport.hpp"
+
+#include "runtime/transport/ucx_address.hpp"
+#include "runtime/transport/ucx_io.hpp"
+
+namespace troupe {
+
+namespace {
+
+constexpr size_t max_name = 64;
+
+result<void> check(const ucx_options& x) {
+  auto no = [](std::string why) { return failure{errc::invalid_input, why}; };
+  auto address = to_socket_address(x.listen);
+  if (!address)
+    return address.why();
+  if (x.self.name.empty() || x.self.name.size() > max_name)
+    return no("the name of a node has 1 to 64 bytes");
+  if (x.cluster.empty() || x.cluster.size() > max_name)
+    return no("the name of a cluster has 1 to 64 bytes");
+  if (x.secret.empty() && !x.insecure && !is_loopback(*address))
+    return no("listening on " + x.listen.host + " needs a cluster secret");
+  if (x.heartbeat_period.count() < 1
+      || x.silence_verdict < 2 * x.heartbeat_period)
+    return no("the silence verdict is at least two heartbeat periods");
+  if (x.max_body > UINT32_MAX || x.max_unsent < x.max_body)
+    return no("the limit on unsent bytes holds at least one body");
+  return {};
+}
+
+} // namespace
+
+result<std::unique_ptr<ucx_transport>>
+ucx_transport::listen(ucx_options options, ucx_environment environment,
+                      admission admit, transport_handler handler) {
+  if (auto ok = check(options); !ok)
+    return ok.why();
+  while (options.self.incarnation == 0)
+    options.self.incarnation = environment.chance.draw();
+  auto io = std::make_unique<ucx_io>(std::move(options), environment,
+                                     std::move(admit), std::move(handler));
+  if (auto ok = io->start(); !ok)
+    return ok.why();
+  return std::unique_ptr<ucx_transport>{new ucx_transport{std::move(io)}};
+}
+
+ucx_transport::ucx_transport(std::unique_ptr<ucx_io> io) : io_(std::move(io)) {
+}
+
+ucx_transport::~ucx_transport() = default;
+
+const node_identity& ucx_transport::self() const {
+  return io_->self();
+}
+
+void ucx_transport::set_self(node_id id) {
+  io_->set_self(id);
+}
+
+void ucx_transport::connect(node_id peer, endpoint_address address,
+                            std::chrono::milliseconds deadline,
+                            std::string name) {
+  io_->connect(peer, std::move(address), deadline, std::move(name));
+}
+
+void ucx_transport::monitor(node_id peer) {
+  io_->monitor(peer);
+}
+
+void ucx_transport::send(node_id to, frame_header header, body payload) {
+  io_->send(to, header, std::move(payload));
+}
+
+void ucx_transport::set_view(uint32_t view, uint32_t epoch) {
+  io_->set_view(view, epoch);
+}
+
+void ucx_transport::disconnect(node_id peer) {
+  io_->disconnect(peer);
+}
+
+transport_stats ucx_transport::stats() const {
+  return io_->stats();
+}
+
+} // namespace troupe

@@ -1,0 +1,94 @@
+#pragma once
+
+/// Frames between processes, as UCX active messages over TCP. One I/O thread
+/// per transport owns every connection and sleeps when there is nothing to do;
+/// any thread may send. Peers prove at the door that they know the cluster's
+/// secret (schemas/hello.capnp). A dead, silent or cut peer is an event.
+///
+/// One side of each pair connects. If both do, one connection survives.
+
+#include "runtime/clock.hpp"
+#include "runtime/entropy.hpp"
+#include "runtime/error.hpp"
+#include "runtime/log.hpp"
+#include "runtime/transport/transport.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace troupe {
+
+class ucx_io;
+
+struct ucx_options {
+  /// Numeric address of one interface of this machine. Port 0: any.
+  endpoint_address listen = {"127.0.0.1", 0};
+  std::string cluster = "troupe";
+  /// Empty is refused beyond loopback, unless `insecure`.
+  std::string secret;
+  bool insecure = false;
+  /// Name and fingerprint. An incarnation of 0 is drawn; listen is filled in.
+  node_identity self;
+  /// 0 for the controller; a joining node learns its own later (set_self).
+  std::optional<node_id> self_id;
+  bool checksum_bodies = false; ///< Covers bodies if either side wants it.
+  std::chrono::milliseconds heartbeat_period{100};
+  std::chrono::milliseconds silence_verdict{1000};
+  std::chrono::milliseconds handshake_deadline{5000};
+  size_t max_pending_handshakes = 64; ///< Of those who came to us.
+  size_t max_body = size_t{256} << 20;
+  size_t max_unsent = size_t{256} << 20; ///< Bytes for each peer.
+};
+
+/// What a transport is given to live on; must outlive it.
+struct ucx_environment {
+  const clock& time;
+  entropy& chance;
+  const logger& log;
+};
+
+/// Which node this is, or nothing if it has no place in the cluster. Called on
+/// the I/O thread with a proven identity of a process that came to us.
+using admission = std::function<std::optional<node_id>(const node_identity&)>;
+
+class ucx_transport final : public transport {
+public:
+  /// Listens and starts the I/O thread. Error: invalid_input or io.
+  static result<std::unique_ptr<ucx_transport>>
+  listen(ucx_options options, ucx_environment environment, admission admit,
+         transport_handler handler);
+
+  /// Closes every connection; no handler is called once this returns.
+  ~ucx_transport() override;
+
+  /// Ourselves, with the address at which others reach us.
+  const node_identity& self() const;
+
+  /// Tells which node we are, once.
+  void set_self(node_id id);
+
+  /// Connects to the process at `address`, which will be `peer` here. Ends in
+  /// on_peer_joined or on_connect_failed within `deadline`. `name`, unless
+  /// empty: another process there is refused. If that process is a peer already
+  /// nothing happens.
+  void connect(node_id peer, endpoint_address address,
+               std::chrono::milliseconds deadline, std::string name = {});
+
+  /// Watches a joined peer from now on: it is asked for a sign of life each
+  /// heartbeat period and lost after the silence verdict.
+  void monitor(node_id peer);
+
+  void send(node_id to, frame_header header, body payload) override;
+  void set_view(uint32_t view, uint32_t epoch) override;
+  void disconnect(node_id peer) override;
+  transport_stats stats() const override;
+
+private:
+  explicit ucx_transport(std::unique_ptr<ucx_io> io);
+
+  std::unique_ptr<ucx_io> io_;
+};
+
+} // namespace troupe

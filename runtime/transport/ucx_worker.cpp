@@ -1,0 +1,166 @@
+#include "runtime/transport/ucx_worker.hpp"
+
+#include "runtime/transport/ucx_address.hpp"
+
+#include <ucs/config/global_opts.h>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace troupe {
+
+namespace {
+
+failure io_failure(const char* what, ucs_status_t status) {
+  return {errc::io,
+          std::string{"ucx: "} + what + ": " + ucs_status_string(status)};
+}
+
+/// Sets what the user has not set in the environment.
+void set_default(ucp_config_t* config, const char* name, const char* value) {
+  if (!std::getenv((std::string{"UCX_"} + name).c_str()))
+    ucp_config_modify(config, name, value);
+}
+
+ucs_status_t on_message(void* self, const void* header, size_t header_length,
+                        void* data, size_t length,
+                        const ucp_am_recv_param_t* param) {
+  auto handlers = static_cast<ucx_worker::callbacks*>(self);
+  return handlers->on_message(
+    {static_cast<const std::byte*>(header), header_length}, data, length,
+    *param);
+}
+
+} // namespace
+
+ucx_worker::ucx_worker(callbacks handlers) : handlers_(std::move(handlers)) {
+}
+
+ucx_worker::~ucx_worker() {
+  if (listener_)
+    ucp_listener_destroy(listener_);
+  if (worker_)
+    ucp_worker_destroy(worker_);
+  if (context_)
+    ucp_cleanup(context_);
+  if (wake_fd_ >= 0)
+    close(wake_fd_);
+}
+
+result<std::unique_ptr<ucx_worker>>
+ucx_worker::open(const endpoint_address& address, callbacks handlers) {
+  std::unique_ptr<ucx_worker> x{new ucx_worker{std::move(handlers)}};
+  if (auto ok = x->start(address); !ok)
+    return ok.why();
+  return x;
+}
+
+result<void> ucx_worker::start(const endpoint_address& address) {
+  wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake_fd_ < 0)
+    return failure{errc::io, "cannot make an eventfd"};
+  if (auto ok = start_context(address); !ok)
+    return ok;
+  if (auto ok = start_worker(); !ok)
+    return ok;
+  return start_listener(address);
+}
+
+result<void> ucx_worker::start_context(const endpoint_address& address) {
+  auto socket = to_socket_address(address);
+  if (!socket)
+    return socket.why();
+  auto device = interface_of(*socket);
+  if (!device)
+    return device.why();
+  if (!std::getenv("UCX_LOG_LEVEL")) // Peers that die are no news for stderr.
+    ucs_global_opts_set_value("LOG_LEVEL", "fatal");
+  ucp_config_t* config = nullptr;
+  if (auto s = ucp_config_read(nullptr, nullptr, &config); s != UCS_OK)
+    return io_failure("cannot read its configuration", s);
+  // TCP alone: a killed sender can wedge the receiver of shared memory. One
+  // device: a second rail would reorder frames.
+  set_default(config, "TLS", "tcp,self");
+  set_default(config, "NET_DEVICES", device->c_str());
+  if (socket->storage.ss_family == AF_INET6)
+    set_default(config, "TCP_AF_PRIO", "inet6");
+  ucp_params_t params{};
+  params.field_mask = UCP_PARAM_FIELD_FEATURES;
+  params.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
+  auto status = ucp_init(&params, config, &context_);
+  ucp_config_release(config);
+  if (status != UCS_OK)
+    return io_failure("cannot start", status);
+  return {};
+}
+
+result<void> ucx_worker::start_worker() {
+  ucp_worker_params_t params{};
+  params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
+  params.thread_mode = UCS_THREAD_MODE_SERIALIZED;
+  if (auto s = ucp_worker_create(context_, &params, &worker_); s != UCS_OK)
+    return io_failure("cannot make a worker", s);
+  if (auto s = ucp_worker_get_efd(worker_, &event_fd_); s != UCS_OK)
+    return io_failure("cannot sleep", s);
+  ucp_am_handler_param_t handler{};
+  handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID
+                       | UCP_AM_HANDLER_PARAM_FIELD_CB
+                       | UCP_AM_HANDLER_PARAM_FIELD_ARG;
+  handler.id = message_id;
+  handler.cb = on_message;
+  handler.arg = &handlers_;
+  if (auto s = ucp_worker_set_am_recv_handler(worker_, &handler); s != UCS_OK)
+    return io_failure("cannot receive", s);
+  return {};
+}
+
+result<void> ucx_worker::start_listener(const endpoint_address& address) {
+  auto socket = to_socket_address(address);
+  ucp_listener_params_t params{};
+  params.field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR
+                      | UCP_LISTENER_PARAM_FIELD_CONN_HANDLER;
+  params.sockaddr.addr = socket->get();
+  params.sockaddr.addrlen = socket->size;
+  params.conn_handler.arg = &handlers_;
+  params.conn_handler.cb = [](ucp_conn_request_h request, void* self) {
+    static_cast<callbacks*>(self)->on_connection(request);
+  };
+  if (auto s = ucp_listener_create(worker_, &params, &listener_); s != UCS_OK)
+    return failure{errc::io, "cannot listen on " + to_string(address) + ": "
+                               + ucs_status_string(s)};
+  ucp_listener_attr_t attributes{};
+  attributes.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR;
+  if (auto s = ucp_listener_query(listener_, &attributes); s != UCS_OK)
+    return io_failure("does not tell where it listens", s);
+  address_ = to_endpoint_address(attributes.sockaddr);
+  return {};
+}
+
+void ucx_worker::sleep(std::chrono::milliseconds limit,
+                       const std::function<bool()>& has_work) {
+  sleeping_ = true;
+  // Armed means: whatever comes from here on makes event_fd_ readable.
+  if (!has_work() && ucp_worker_arm(worker_) == UCS_OK) {
+    pollfd fds[] = {{event_fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
+    poll(fds, 2, int(limit.count()));
+  }
+  sleeping_ = false;
+  uint64_t ignored;
+  [[maybe_unused]] auto n = read(wake_fd_, &ignored, sizeof ignored);
+}
+
+void ucx_worker::wake() {
+  if (!sleeping_)
+    return;
+  uint64_t one = 1;
+  [[maybe_unused]] auto n = write(wake_fd_, &one, sizeof one);
+}
+
+void ucx_worker::reject(ucp_conn_request_h request) {
+  ucp_listener_reject(listener_, request);
+}
+
+} // namespace troupe

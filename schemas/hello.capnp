@@ -1,0 +1,88 @@
+@0xd1b7a40c95e2f683;
+# How two processes meet. Every frame of class hello carries one Hello.
+#
+#     initiator                             responder (listens)
+#         | greeting: who I am, nonce             |
+#         |-------------------------------------->|
+#         |        challenge: who I am, nonce, proof
+#         |<--------------------------------------|
+#         | proof                                 |
+#         |-------------------------------------->|
+#         |                               welcome |
+#         |<--------------------------------------|
+#
+# Either side may answer with refusal instead at any time; then it is over. So
+# that a stranger learns nothing, the responder proves first that it knows the
+# cluster's secret, and the initiator sends its own proof only to one that did.
+#
+# A proof is HMAC-SHA256, keyed with the secret, over this transcript; numbers
+# are little-endian, strings are their length in 8 bytes and then their bytes:
+#
+#   "troupe hello 1", role of the prover ("initiator" or "responder"),
+#   cluster's name, whether bodies are checksummed on this connection (8 bytes),
+#   then for the initiator and then for the responder:
+#   nonce, name, incarnation (8), fingerprint (8), listening host, port (8).
+#
+# The roles differ, so no proof can be sent back to its prover; the nonces are
+# fresh, so none can be used again. Only the meeting is protected: what follows
+# is clear text and belongs on a private network.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("troupe::schema");
+
+struct Hello {
+  stage @0 :Stage;
+  # Says which of the fields below are set.
+
+  protocol @1 :UInt16;
+  # Always set. Raised when an old process would misunderstand a new one; another
+  # number is refused. Ours is 1.
+
+  cluster @2 :Text;
+  # greeting, challenge. The name that both sides were given, at most 64 bytes.
+
+  node @3 :Node;
+  # greeting, challenge. Who I am.
+
+  nonce @4 :Data;
+  # greeting, challenge. 32 bytes that I drew for this connection alone.
+
+  proof @5 :Data;
+  # challenge, proof. 32 bytes, see above.
+
+  reason @6 :Text;
+  # refusal. One sentence for the other side's operator, at most 256 bytes.
+  # Nothing that only a member may know.
+
+  checksumBodies @7 :Bool;
+  # greeting, challenge. I want the checksum of every frame to cover its body;
+  # it does if either side wants it.
+}
+
+struct Node {
+  name @0 :Text;
+  # As in the topology, 1 to 64 bytes.
+
+  incarnation @1 :UInt64;
+  # Drawn when my process started, never 0. A process that was given up is
+  # refused when it comes back under the same number.
+
+  fingerprint @2 :UInt64;
+  # Hash of all that makes my numbers what they are. If mine and yours are known
+  # (not 0) and differ, we do not work together.
+
+  host @3 :Text;
+  # Numeric address at which others reach me, at most 64 bytes.
+
+  port @4 :UInt16;
+}
+
+enum Stage {
+  none @0;
+  # Never sent.
+  greeting @1;
+  challenge @2;
+  proof @3;
+  welcome @4;
+  refusal @5;
+}

@@ -1,0 +1,349 @@
+// Real processes, real UCX over 127.0.0.1, real signals. Each process is a
+// transport_peer; this one only pulls the strings.
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using std::string;
+
+struct peer_options {
+  string cluster = "test";
+  string secret = "correct horse battery staple";
+  string incarnation = "0";
+  string fingerprint = "0";
+  string checksum_bodies = "0";
+  string max_unsent = "268435456";
+  string name = {}; ///< Empty: node-ID.
+};
+
+class peer {
+public:
+  explicit peer(int id, const peer_options& x = {}) {
+    auto name = x.name.empty() ? "node-" + std::to_string(id) : x.name;
+    start({string{std::getenv("BINARY_DIR")} + "/tests/transport_peer", name,
+           std::to_string(id), x.cluster, x.secret, x.incarnation,
+           x.fingerprint, x.checksum_bodies, x.max_unsent});
+    std::istringstream line{expect("listening")};
+    string word;
+    line >> word >> port >> incarnation;
+  }
+
+  peer(const peer&) = delete;
+  peer& operator=(const peer&) = delete;
+
+  ~peer() {
+    close(in_);
+    close(out_);
+    signal(SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  void tell(const string& line) {
+    auto text = line + "\n";
+    ASSERT_EQ(write(in_, text.data(), text.size()), ssize_t(text.size()));
+  }
+
+  void signal(int number) {
+    kill(pid_, number);
+  }
+
+  /// The next line that begins so; those before it are dropped. Empty, and a
+  /// failure of the test, if none comes within a generous time.
+  string expect(const string& prefix) {
+    string seen;
+    while (auto line = next_line()) {
+      if (line->starts_with(prefix))
+        return *line;
+      seen += *line + "\n";
+    }
+    ADD_FAILURE() << "no \"" << prefix << "\" but:\n" << seen;
+    return {};
+  }
+
+  int count(const string& what) {
+    tell("stats");
+    std::istringstream line{expect("stats")};
+    string word;
+    int n = -1;
+    while (line >> word && word != what) {
+    }
+    line >> n;
+    return n;
+  }
+
+  void connect(int id, const peer& to) {
+    tell("connect " + std::to_string(id) + " " + std::to_string(to.port));
+  }
+
+  int port = 0;
+  string incarnation;
+
+private:
+  void start(std::vector<string> arguments) {
+    int to_child[2], from_child[2];
+    ASSERT_EQ(pipe2(to_child, O_CLOEXEC), 0);
+    ASSERT_EQ(pipe2(from_child, O_CLOEXEC), 0);
+    std::vector<char*> argv;
+    for (auto& x : arguments)
+      argv.push_back(x.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(to_child[0], STDIN_FILENO);
+      dup2(from_child[1], STDOUT_FILENO);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    close(to_child[0]);
+    close(from_child[1]);
+    in_ = to_child[1];
+    out_ = from_child[0];
+  }
+
+  std::optional<string> next_line() {
+    auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+    for (;;) {
+      if (auto i = buffer_.find('\n'); i != string::npos) {
+        auto line = buffer_.substr(0, i);
+        buffer_.erase(0, i + 1);
+        return line;
+      }
+      auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+      pollfd x{out_, POLLIN, 0};
+      if (left.count() <= 0 || poll(&x, 1, int(left.count())) <= 0)
+        return std::nullopt;
+      char chunk[4096];
+      auto n = read(out_, chunk, sizeof chunk);
+      if (n <= 0)
+        return std::nullopt;
+      buffer_.append(chunk, size_t(n));
+    }
+  }
+
+  pid_t pid_ = -1;
+  int in_ = -1;
+  int out_ = -1;
+  string buffer_;
+};
+
+void join(peer& a, int a_id, peer& b, int b_id) {
+  b.connect(a_id, a);
+  a.expect("joined " + std::to_string(b_id));
+  b.expect("joined " + std::to_string(a_id));
+}
+
+/// Sizes from nothing to well beyond UCX's rendezvous, mixed so that a short
+/// frame could overtake a long one.
+const std::vector<size_t> sizes = {0,       64,   7168,   458752, 0, 64,
+                                   4194304, 7168, 458752, 1,      64};
+
+void exchange(peer& from, int from_id, peer& to, int to_id) {
+  auto line = "send " + std::to_string(to_id);
+  for (auto size : sizes)
+    line += " " + std::to_string(size);
+  from.tell(line);
+  for (size_t i = 0; i < sizes.size(); ++i)
+    EXPECT_EQ(to.expect("frame " + std::to_string(from_id)),
+              "frame " + std::to_string(from_id) + " " + std::to_string(i + 1)
+                + " " + std::to_string(sizes[i]) + " good ");
+}
+
+} // namespace
+
+TEST(Transport, CarriesFramesWholeAndInOrderBothWays) {
+  for (auto checksum : {"0", "1"}) {
+    // One side asking for checksums is enough.
+    peer a{0}, b{1, {.checksum_bodies = checksum}};
+    join(a, 0, b, 1);
+    exchange(a, 0, b, 1);
+    exchange(b, 1, a, 0);
+    EXPECT_EQ(a.count("damaged"), 0);
+    EXPECT_EQ(b.count("damaged"), 0);
+  }
+}
+
+TEST(Transport, JoinsThreeProcessesPairByPair) {
+  peer a{0}, b{1}, c{2};
+  join(a, 0, b, 1);
+  join(a, 0, c, 2);
+  join(b, 1, c, 2);
+  exchange(a, 0, c, 2);
+  exchange(c, 2, b, 1);
+  exchange(b, 1, a, 0);
+}
+
+TEST(Transport, KeepsOneConnectionIfBothSidesConnect) {
+  for (auto incarnation : {"1", "18446744073709551615"}) {
+    peer a{0}, b{1, {.incarnation = incarnation}};
+    a.connect(1, b);
+    b.connect(0, a);
+    a.expect("joined 1");
+    b.expect("joined 0");
+    exchange(a, 0, b, 1);
+    exchange(b, 1, a, 0);
+  }
+}
+
+TEST(Transport, RefusesAnotherSecretOnBothSides) {
+  peer a{0}, b{1, {.secret = "guess"}};
+  b.connect(0, a);
+  EXPECT_NE(b.expect("failed 0 refused").find("secrets are not the same"),
+            string::npos);
+  a.connect(1, b);
+  EXPECT_NE(a.expect("failed 1 refused").find("secrets are not the same"),
+            string::npos);
+  peer c{2};
+  join(a, 0, c, 2);
+  exchange(a, 0, c, 2);
+}
+
+TEST(Transport, RefusesAnotherCluster) {
+  peer a{0}, b{1, {.cluster = "other"}};
+  b.connect(0, a);
+  b.expect("failed 0 refused");
+  EXPECT_EQ(a.count("foreign"), 1);
+}
+
+TEST(Transport, RefusesOtherNumerics) {
+  peer a{0, {.fingerprint = "7"}}, b{1, {.fingerprint = "8"}};
+  b.connect(0, a);
+  EXPECT_NE(b.expect("failed 0 refused").find("numerics"), string::npos);
+}
+
+TEST(Transport, RefusesWhoHasNoPlaceAndWhoIsNotTheExpectedOne) {
+  peer a{0}, b{1, {.name = "stranger"}}, c{2};
+  b.connect(0, a);
+  EXPECT_NE(b.expect("failed 0 refused").find("no place for node stranger"),
+            string::npos);
+  c.tell("connect 7 " + std::to_string(a.port) + " node-7");
+  EXPECT_NE(c.expect("failed 7 refused").find("instead of node-7"),
+            string::npos);
+}
+
+TEST(Transport, TellsThatNobodyListens) {
+  auto gone = std::make_unique<peer>(0);
+  peer a{1};
+  auto port = gone->port;
+  gone.reset();
+  a.tell("connect 0 " + std::to_string(port));
+  a.expect("failed 0 peer_lost");
+}
+
+TEST(Transport, TellsOfAKilledPeerAtOnceWithoutWatchingIt) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  b.signal(SIGKILL);
+  a.expect("lost 1 node node-1 lost its connection");
+}
+
+TEST(Transport, TellsOfAPeerThatIsKilledDuringASend) {
+  peer a{0}, b{1}, c{2};
+  join(a, 0, b, 1);
+  join(a, 0, c, 2);
+  b.signal(SIGSTOP); // So that the send cannot be over when the blow comes.
+  a.tell("flood 1");
+  a.expect("ok flood");
+  b.signal(SIGKILL);
+  a.expect("lost 1");
+  exchange(a, 0, c, 2);
+  exchange(c, 2, a, 0);
+}
+
+TEST(Transport, LetsARestartedProcessJoinInThePlaceOfTheOld) {
+  peer a{0};
+  {
+    peer b{1};
+    join(a, 0, b, 1);
+  }
+  a.expect("lost 1");
+  peer b{1};
+  join(a, 0, b, 1);
+  exchange(a, 0, b, 1);
+}
+
+TEST(Transport, LosesASilentPeerAndRefusesItsReturn) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  a.tell("monitor 1");
+  a.expect("ok monitor");
+  b.signal(SIGSTOP);
+  a.expect("lost 1 node node-1 was silent for 1.0 s");
+  auto stale = a.count("stale");
+  b.tell("send 0 64 7168 458752"); // Waits in b until it goes on.
+  b.signal(SIGCONT);
+  b.expect("lost 0");
+  b.connect(0, a);
+  EXPECT_NE(b.expect("failed 0 refused").find("was given up"), string::npos);
+  EXPECT_EQ(a.count("stale"), stale + 1);
+  a.tell("send 1 64");
+  a.expect("ok send");
+}
+
+TEST(Transport, KeepsAWatchedPeerThatLives) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  a.tell("monitor 1"); // Only one side watches.
+  a.tell("idle 2500");
+  a.expect("idle");
+  exchange(a, 0, b, 1);
+  exchange(b, 1, a, 0);
+}
+
+TEST(Transport, LosesAPeerThatTakesNothing) {
+  peer a{0, {.max_unsent = "33554432"}}, b{1};
+  join(a, 0, b, 1);
+  b.signal(SIGSTOP);
+  a.tell("flood 1"); // Twice the limit.
+  EXPECT_NE(a.expect("lost 1").find("did not take what was sent to it"),
+            string::npos);
+}
+
+TEST(Transport, DisconnectsWithAnEventForTheOtherSideOnly) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  a.tell("disconnect 1");
+  b.expect("lost 0");
+  a.tell("send 1 64");
+  EXPECT_EQ(a.expect(""), "ok disconnect ");
+  EXPECT_EQ(a.expect(""), "ok send ");
+}
+
+TEST(Transport, RefusesRowsOfAnOlderView) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  a.tell("view 5");
+  a.expect("ok view");
+  b.tell("send 0 64 64");
+  b.tell("view 5");
+  b.tell("send 0 7168");
+  EXPECT_EQ(a.expect("frame"), "frame 1 1 7168 good ");
+  EXPECT_EQ(a.count("stale"), 2);
+}
+
+TEST(Transport, PrintsWhatARoundTripCosts) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  for (auto line :
+       {"time 1 64 2000", "time 1 7168 2000", "time 1 458752 300"}) {
+    a.tell(line);
+    std::cout << a.expect("time") << "us\n";
+  }
+  a.tell("idle 300");
+  std::cout << a.expect("idle") << "ms of processor time in 300 ms\n";
+}
