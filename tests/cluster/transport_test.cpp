@@ -1,6 +1,8 @@
 // Real processes, real UCX over 127.0.0.1, real signals. Each process is a
 // transport_peer; this one only pulls the strings.
 
+#include "runtime/clock.hpp"
+
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
@@ -116,7 +118,7 @@ private:
   }
 
   std::optional<string> next_line() {
-    auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+    auto end = troupe::system_clock{}.now() + std::chrono::seconds{30};
     for (;;) {
       if (auto i = buffer_.find('\n'); i != string::npos) {
         auto line = buffer_.substr(0, i);
@@ -124,7 +126,7 @@ private:
         return line;
       }
       auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end - std::chrono::steady_clock::now());
+        end - troupe::system_clock{}.now());
       pollfd x{out_, POLLIN, 0};
       if (left.count() <= 0 || poll(&x, 1, int(left.count())) <= 0)
         return std::nullopt;
