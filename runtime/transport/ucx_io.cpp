@@ -98,7 +98,7 @@ void ucx_io::pause(clock::instant last_busy) {
   auto limit = std::chrono::ceil<milliseconds>(next_watch(now) - now);
   limit = std::clamp(limit, milliseconds{0},
                      is_sending ? sending_sleep : longest_sleep);
-  worker_->sleep(limit, [this] { return !mailbox_.empty() || is_stopping_; });
+  worker_->wait(limit, [this] { return !mailbox_.empty() || is_stopping_; });
 }
 
 void ucx_io::post(ucx_mailbox::call f) {

@@ -139,8 +139,8 @@ result<void> ucx_worker::start_listener(const endpoint_address& address) {
   return {};
 }
 
-void ucx_worker::sleep(std::chrono::milliseconds limit,
-                       const std::function<bool()>& has_work) {
+void ucx_worker::wait(std::chrono::milliseconds limit,
+                      const std::function<bool()>& has_work) {
   sleeping_ = true;
   // Armed means: whatever comes from here on makes event_fd_ readable.
   if (!has_work() && ucp_worker_arm(worker_) == UCS_OK) {

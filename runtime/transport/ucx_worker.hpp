@@ -50,8 +50,8 @@ public:
 
   /// Sleeps until something happens, wake() or `limit`. `has_work` is asked
   /// after wake() has begun to be heeded.
-  void sleep(std::chrono::milliseconds limit,
-             const std::function<bool()>& has_work);
+  void wait(std::chrono::milliseconds limit,
+            const std::function<bool()>& has_work);
 
   /// Ends a sleep; cheap if there is none. Any thread.
   void wake();
