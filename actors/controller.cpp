@@ -33,6 +33,12 @@ struct controller_state {
   }
 
   void join(const node_joined& msg) {
+    // A node that has been lost may come back before its cluster has ended.
+    auto id = decide->admit(msg.who.name);
+    if (!id || *id != msg.node)
+      return context.log->warning(
+        "node " + std::to_string(msg.node) + " may not join: "
+        + (id ? msg.who.name + " is another's name" : id.why().message));
     context.log->info("node " + msg.who.name + " has joined");
     decide->joined(msg.node, msg.who);
     if (msg.node != context.node)
@@ -41,10 +47,9 @@ struct controller_state {
   }
 
   void load(const node_loaded& msg) {
-    if (auto ok = decide->loaded(msg.node, msg.fingerprint); !ok) {
-      context.log->error(ok.why().message);
-      return announce(msg.node, ok.why().message);
-    }
+    for (auto refused : decide->loaded(msg.node, msg.fingerprint))
+      announce(refused, "its weights, precision, target or operations are not "
+                        "the controller's: its tokens would differ");
     if (auto view = decide->take_view())
       say_to_all(
         view_published{std::make_shared<const troupe::view>(std::move(*view))});
@@ -63,7 +68,9 @@ struct controller_state {
 
   void announce(node_id node, const std::string& why) {
     context.log->warning("node " + decide->name_of(node) + " is lost: " + why);
-    say_to_all(node_lost{node, decide->name_of(node), why});
+    node_lost verdict{node, decide->name_of(node), why};
+    say(node, verdict); // it may be alive, and is to end
+    say_to_all(verdict);
   }
 };
 

@@ -27,7 +27,7 @@ const char* to_string(membership::state x) {
 membership::membership(std::vector<std::string> names) {
   CHECK(!names.empty());
   for (auto& name : names)
-    nodes_.push_back({{std::move(name), 0, {}}, state::absent});
+    nodes_.push_back({{std::move(name), 0, {}}, state::absent, 0});
 }
 
 result<node_id> membership::admit(const std::string& name) const {
@@ -44,25 +44,24 @@ result<node_id> membership::admit(const std::string& name) const {
 }
 
 void membership::joined(node_id node, member who) {
-  CHECK(nodes_[node].what == state::absent);
-  nodes_[node] = {std::move(who), state::loading};
+  CHECK(node < nodes_.size() && nodes_[node].what == state::absent);
+  nodes_[node] = {std::move(who), state::loading, 0};
 }
 
-result<void> membership::loaded(node_id node, uint64_t fingerprint) {
-  auto& x = nodes_[node];
-  if (x.what != state::loading)
+std::vector<node_id> membership::loaded(node_id node, uint64_t fingerprint) {
+  if (node >= nodes_.size() || nodes_[node].what != state::loading)
     return {};
-  if (!fingerprint_)
-    fingerprint_ = fingerprint;
-  if (*fingerprint_ != fingerprint) {
-    x.what = state::lost;
-    return failure{errc::refused,
-                   "node " + x.who.name
-                     + " has other weights, precision, target or operations "
-                       "than the controller: its tokens would differ"};
-  }
-  x.what = state::ready;
-  return {};
+  nodes_[node].what = state::ready;
+  nodes_[node].fingerprint = fingerprint;
+  std::vector<node_id> refused;
+  if (nodes_[0].what != state::ready)
+    return refused;
+  for (auto& x : nodes_)
+    if (x.what == state::ready && x.fingerprint != nodes_[0].fingerprint) {
+      x.what = state::lost;
+      refused.push_back(node_id(&x - nodes_.data()));
+    }
+  return refused;
 }
 
 bool membership::all(state at_least) const {
@@ -82,7 +81,7 @@ std::optional<view> membership::take_view() {
 }
 
 void membership::connected(node_id node) {
-  if (nodes_[node].what == state::ready)
+  if (node < nodes_.size() && nodes_[node].what == state::ready)
     nodes_[node].what = state::connected;
 }
 
@@ -93,7 +92,8 @@ bool membership::take_start() {
 }
 
 bool membership::lost(node_id node) {
-  return std::exchange(nodes_[node].what, state::lost) != state::lost;
+  return node < nodes_.size()
+         && std::exchange(nodes_[node].what, state::lost) != state::lost;
 }
 
 std::string membership::missing() const {

@@ -39,16 +39,16 @@ public:
 
   enum class state : uint8_t { absent, loading, ready, connected, lost };
 
-  /// Says who a node of this name and incarnation would be, if it may join: its
-  /// name is in the topology and free, and nobody was lost under it.
+  /// Says who a node of this name would be, if it may join: its name is in the
+  /// topology and free, and nobody was lost under it.
   result<node_id> admit(const std::string& name) const;
 
   /// A node has come; it is to be welcomed.
   void joined(node_id node, member who);
 
-  /// A node has its weights. Error (refused): its numerics differ from the
-  /// controller's, which must be the first to be loaded.
-  result<void> loaded(node_id node, uint64_t fingerprint);
+  /// A node has its weights. Returns the nodes that are lost by that, since
+  /// their numerics differ from node 0's: known once node 0 has loaded.
+  std::vector<node_id> loaded(node_id node, uint64_t fingerprint);
 
   /// Returns the view once, when all nodes are ready.
   std::optional<view> take_view();
@@ -58,7 +58,7 @@ public:
   /// Returns true once, when all nodes are connected.
   bool take_start();
 
-  /// A node is gone. Returns false if that was known.
+  /// A node is gone. Returns false if that was known, or nobody is called so.
   bool lost(node_id node);
 
   state state_of(node_id node) const {
@@ -80,12 +80,12 @@ private:
   struct entry {
     member who;
     state what = state::absent;
+    uint64_t fingerprint = 0; ///< Once loaded.
   };
 
   bool all(state at_least) const;
 
   std::vector<entry> nodes_;
-  std::optional<uint64_t> fingerprint_;
   bool view_published_ = false;
   bool started_ = false;
 };
