@@ -42,6 +42,17 @@ struct gateway_state {
     return out;
   }
 
+  /// The lost node without which nobody can run `what`; or null.
+  const node_lost* obstacle(const generation_request& what) const {
+    if (auto* x = missing_worker())
+      return x;
+    if (what.rank) {
+      auto i = lost.find(cluster.node_of_rank(*what.rank));
+      return i == lost.end() ? nullptr : &i->second;
+    }
+    return usable_ranks().empty() ? &lost.begin()->second : nullptr;
+  }
+
   static std::string sentence(const node_lost& x) {
     return "node " + x.name + " was lost: " + x.why;
   }
@@ -62,10 +73,9 @@ struct gateway_state {
     listeners[msg.request] = msg.on_event;
     ++status->accepted;
     status->prompt_tokens += msg.what->prompt.size();
+    if (auto* x = obstacle(*msg.what))
+      return end_early(msg.request, {errc::peer_lost, sentence(*x)});
     auto usable = usable_ranks();
-    if (auto* x = missing_worker(); x || usable.empty())
-      return end_early(msg.request, {errc::peer_lost,
-                                     sentence(x ? *x : lost.begin()->second)});
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
     auto owner = table->accept(msg.request, usable);
