@@ -24,6 +24,15 @@ struct scheduler_state {
   gauge free_blocks;
 
   void run(const run_request& msg) {
+    if (!decide->fits(*msg.what)) {
+      batch_output last{msg.request, msg.term, {}};
+      last.event.finish = finish_reason::failed;
+      last.event.cause = failure{errc::invalid_input,
+                                 "the request does not fit into the model of "
+                                 "rank "
+                                   + std::to_string(rank->id)};
+      return publish(std::move(last));
+    }
     decide->add(msg.request, msg.term, *msg.what);
     step();
   }

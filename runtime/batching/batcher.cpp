@@ -30,9 +30,17 @@ batcher::~batcher() {
     release_blocks(*x);
 }
 
+bool batcher::fits(const generation_request& request) const {
+  auto is_known = [this](int32_t token) {
+    return token >= 0 && uint32_t(token) < options_.vocab_size;
+  };
+  return !request.prompt.empty() && request.max_tokens > 0
+         && request.prompt.size() + request.max_tokens <= options_.max_model_len
+         && std::ranges::all_of(request.prompt, is_known);
+}
+
 void batcher::add(request_id id, uint32_t term, generation_request request) {
-  CHECK(!request.prompt.empty() && request.max_tokens > 0);
-  CHECK(request.prompt.size() + request.max_tokens <= options_.max_model_len);
+  CHECK(fits(request));
   auto x = std::make_shared<sequence>();
   x->id = id;
   x->term = term;

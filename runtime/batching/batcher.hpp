@@ -47,14 +47,18 @@ struct batch_output {
 
 class batcher {
 public:
-  /// `pool` outlives this.
+  /// `pool` outlives this and has room for max_model_len.
   batcher(batcher_options options, kv_pool& pool);
 
   /// Releases the blocks of all requests.
   ~batcher();
 
-  /// Queues a request. It fits: prompt and max_tokens (at least 1) into
-  /// max_model_len, and max_model_len into the pool.
+  /// Returns whether add may be called with it: all tokens are in the
+  /// vocabulary, and prompt and max_tokens (each at least 1) fit into
+  /// max_model_len.
+  bool fits(const generation_request& request) const;
+
+  /// Queues a request that fits.
   void add(request_id id, uint32_t term, generation_request request);
 
   /// Frees what the request holds: at once, or when the step that it is part
