@@ -170,6 +170,20 @@ TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
     std::vector<float>(logits.begin() + token_model::vocab_size, logits.end()));
 }
 
+TEST_F(Batcher, TellsWhatFits) {
+  make(4, 8, 64, 4);
+  EXPECT_TRUE(batcher_->fits(request(1, 63)));
+  EXPECT_FALSE(batcher_->fits(request(1, 64)));
+  EXPECT_FALSE(batcher_->fits(request(1, UINT32_MAX)));
+  EXPECT_FALSE(batcher_->fits(request(0, 1)));
+  EXPECT_FALSE(batcher_->fits(request(1, 0)));
+  for (int32_t token : {-1, int32_t(token_model::vocab_size)}) {
+    auto foreign = request(3, 1);
+    foreign.prompt[2] = token;
+    EXPECT_FALSE(batcher_->fits(foreign)) << token;
+  }
+}
+
 // -- cancel -------------------------------------------------------------------
 
 TEST_F(Batcher, CancelsWhoWaits) {

@@ -1,0 +1,75 @@
+#pragma once
+
+/// Runs actors one message at a time, in one thread, on a clock that the test
+/// owns; and actors that write down what they are told.
+
+#include "actors/cast.hpp"
+
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+namespace troupe {
+
+/// What an actor has heard, in order.
+template <class... Message>
+struct heard {
+  std::vector<std::variant<Message...>> all;
+
+  /// Returns the messages of one type.
+  template <class T>
+  std::vector<T> of() const {
+    std::vector<T> out;
+    for (auto& x : all)
+      if (auto* message = std::get_if<T>(&x))
+        out.push_back(*message);
+    return out;
+  }
+};
+
+class actor_fixture : public testing::Test {
+protected:
+  struct config : caf::actor_system_config {
+    config() {
+      set("scheduler.policy", caf::atom("testing"));
+    }
+  };
+
+  actor_fixture() {
+    system_.await_actors_before_shutdown(false);
+    context_.counters = &counters_;
+    context_.log = &log_;
+    context_.here = std::make_shared<directory>();
+  }
+
+  /// Spawns an actor with the interface `Handle` that writes down what it
+  /// hears.
+  template <class Handle, class... Message>
+  Handle spawn_listener(std::shared_ptr<heard<Message...>> out) {
+    auto actor = system_.spawn([out](caf::event_based_actor*) {
+      return caf::behavior{
+        [out](const Message& msg) { out->all.emplace_back(msg); }...};
+    });
+    return caf::actor_cast<Handle>(actor);
+  }
+
+  /// Tells, and lets every actor work until none has anything to do.
+  template <class Handle, class Message>
+  void say(const Handle& target, Message message) {
+    tell(target, std::move(message));
+    scheduler_.run();
+  }
+
+  node_counters counters_;
+  logger log_{"test", log_level::error};
+  config config_;
+  caf::actor_system system_{config_};
+  caf::scheduler::test_coordinator& scheduler_
+    = dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler());
+  node_context context_;
+};
+
+} // namespace troupe

@@ -1,0 +1,259 @@
+#include "tests/unit/actors/actor_fixture.hpp"
+
+#include <map>
+
+using namespace troupe;
+
+namespace {
+
+using commands = heard<run_request, cancel_request>;
+
+/// The gateway and rank 0 are on node a, ranks 1 and 2 on b, one worker on c;
+/// d is empty.
+topology small_cluster() {
+  topology out;
+  out.nodes = {{"a", "127.0.0.1", true, true, {0}, {}},
+               {"b", "127.0.0.1", false, false, {1, 2}, {}},
+               {"c", "127.0.0.1", false, false, {}, {0}},
+               {"d", "127.0.0.1", false, false, {}, {}}};
+  return out;
+}
+
+class Gateway : public actor_fixture {
+protected:
+  Gateway() {
+    context_.here->update([this](cast_list& list) {
+      list.schedulers[0] = spawn_listener<local_scheduler>(near_);
+      list.peers[1] = spawn_listener<peer>(far_);
+    });
+    gateway_ = spawn_gateway(system_, context_, small_cluster(), status_);
+    scheduler_.run();
+  }
+
+  void accept(request_id id, std::optional<uint32_t> rank = std::nullopt) {
+    auto what = std::make_shared<generation_request>();
+    what->prompt = {1, 2, 3};
+    what->max_tokens = 8;
+    what->rank = rank;
+    ++status_->open; // as the front end does
+    say(gateway_, accept_request{id, what,
+                                 std::make_shared<const event_handler>(
+                                   [this, id](const generation_event& event) {
+                                     events_[id].push_back(event);
+                                   })});
+  }
+
+  void answer(request_id id, uint32_t position, std::vector<int32_t> tokens,
+              finish_reason finish = finish_reason::none, uint32_t term = 1) {
+    auto event = std::make_shared<generation_event>();
+    event->first_position = position;
+    event->tokens = std::move(tokens);
+    event->finish = finish;
+    say(gateway_, tokens_ready{id, term, event});
+  }
+
+  void lose(node_id node, const std::string& name) {
+    say(gateway_, node_lost{node, name, "it fell off the stage"});
+  }
+
+  std::vector<int32_t> tokens_of(request_id id) {
+    std::vector<int32_t> out;
+    for (auto& event : events_[id])
+      out.insert(out.end(), event.tokens.begin(), event.tokens.end());
+    return out;
+  }
+
+  /// Returns why the request has ended; empty while it has not.
+  std::string end_of(request_id id) {
+    auto& events = events_[id];
+    if (events.empty() || events.back().finish == finish_reason::none)
+      return "";
+    auto& cause = events.back().cause;
+    return cause ? std::string{to_string(cause->code)} + ": " + cause->message
+                 : "well";
+  }
+
+  static std::vector<request_id> ids_of(const std::vector<run_request>& all) {
+    std::vector<request_id> out;
+    for (auto& x : all)
+      out.push_back(x.request);
+    return out;
+  }
+
+  std::string trouble() {
+    std::lock_guard lock{status_->mutex};
+    return status_->trouble;
+  }
+
+  std::shared_ptr<commands> near_ = std::make_shared<commands>();
+  std::shared_ptr<commands> far_ = std::make_shared<commands>();
+  std::shared_ptr<gateway_status> status_ = std::make_shared<gateway_status>();
+  std::map<request_id, std::vector<generation_event>> events_;
+  gateway gateway_;
+};
+
+using ids = std::vector<request_id>;
+
+} // namespace
+
+TEST_F(Gateway, GivesARequestToTheRankWithTheFewest) {
+  for (request_id id = 1; id <= 5; ++id)
+    accept(id);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 4}));
+  auto far = far_->of<run_request>();
+  EXPECT_EQ(ids_of(far), (ids{2, 3, 5}));
+  EXPECT_EQ(far[0].rank, 1);
+  EXPECT_EQ(far[1].rank, 2);
+  EXPECT_EQ(far[2].rank, 1);
+  EXPECT_EQ(far[0].term, 1u);
+  EXPECT_EQ(far[0].what->prompt, (std::vector<int32_t>{1, 2, 3}));
+  answer(4, 0, {9}, finish_reason::stop);
+  answer(1, 0, {9}, finish_reason::stop);
+  accept(6);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 4, 6}));
+  EXPECT_EQ(status_->accepted, 6u);
+  EXPECT_EQ(status_->prompt_tokens, 18u);
+}
+
+TEST_F(Gateway, GivesARequestToTheRankThatItAsksFor) {
+  accept(1, 2);
+  accept(2, 2);
+  EXPECT_EQ(ids_of(far_->of<run_request>()), (ids{1, 2}));
+  EXPECT_EQ(far_->of<run_request>()[1].rank, 2);
+}
+
+TEST_F(Gateway, HandsTokensOnUntilTheEnd) {
+  accept(1);
+  answer(1, 0, {5});
+  answer(1, 1, {6, 7});
+  EXPECT_EQ(end_of(1), "");
+  EXPECT_EQ(status_->open, 1u);
+  answer(1, 3, {8}, finish_reason::length);
+  EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 6, 7, 8}));
+  EXPECT_EQ(end_of(1), "well");
+  EXPECT_EQ(status_->open, 0u);
+  EXPECT_EQ(status_->finished, 1u);
+  answer(1, 4, {9});
+  EXPECT_EQ(events_[1].size(), 3u) << "nothing comes after the end";
+}
+
+TEST_F(Gateway, RefusesTokensOfAnotherTermOrPosition) {
+  accept(1);
+  answer(1, 0, {5});
+  answer(1, 1, {6}, finish_reason::length, 0);
+  answer(1, 1, {6}, finish_reason::length, 2);
+  answer(1, 0, {5});
+  answer(1, 2, {6}, finish_reason::length);
+  EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
+  EXPECT_EQ(end_of(1), "");
+  answer(1, 1, {7});
+  EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 7}));
+}
+
+TEST_F(Gateway, IgnoresTokensOfNobody) {
+  answer(99, 0, {1}, finish_reason::stop);
+  EXPECT_TRUE(events_.empty());
+  EXPECT_EQ(status_->finished, 0u);
+}
+
+TEST_F(Gateway, EndsACancelledRequestAtOnceAndTellsItsRank) {
+  accept(1);
+  accept(2);
+  answer(2, 0, {5});
+  say(gateway_, client_gone{2});
+  EXPECT_EQ(end_of(2), "cancelled: the request was cancelled");
+  EXPECT_EQ(events_[2].back().first_position, 1u);
+  ASSERT_EQ(far_->of<cancel_request>().size(), 1u);
+  EXPECT_EQ(far_->of<cancel_request>()[0].request, 2u);
+  EXPECT_EQ(far_->of<cancel_request>()[0].rank, 1);
+  EXPECT_TRUE(near_->of<cancel_request>().empty());
+  EXPECT_EQ(status_->cancelled, 1u);
+  EXPECT_EQ(status_->open, 1u);
+  answer(2, 1, {6});
+  say(gateway_, client_gone{2});
+  say(gateway_, client_gone{77});
+  EXPECT_EQ(events_[2].size(), 2u);
+  EXPECT_EQ(far_->of<cancel_request>().size(), 1u);
+  EXPECT_EQ(end_of(1), "");
+}
+
+TEST_F(Gateway, EndsTheRequestsOfALostNodeAndNoOthers) {
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  answer(3, 0, {5});
+  lose(1, "b");
+  EXPECT_EQ(end_of(1), "");
+  for (request_id id : {2, 3})
+    EXPECT_EQ(end_of(id), "peer_lost: node b was lost: it fell off the stage");
+  EXPECT_EQ(events_[3].back().first_position, 1u);
+  EXPECT_EQ(status_->failed, 2u);
+  EXPECT_EQ(status_->open, 1u);
+  lose(1, "b");
+  EXPECT_EQ(status_->failed, 2u);
+  answer(1, 0, {5}, finish_reason::stop);
+  EXPECT_EQ(end_of(1), "well");
+}
+
+TEST_F(Gateway, GivesNothingToALostNode) {
+  lose(1, "b");
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 2, 3}));
+  EXPECT_TRUE(far_->of<run_request>().empty());
+}
+
+TEST_F(Gateway, EndsARequestThatAsksForALostRank) {
+  lose(1, "b");
+  accept(1, 2);
+  EXPECT_EQ(end_of(1), "peer_lost: node b was lost: it fell off the stage");
+  EXPECT_TRUE(far_->of<run_request>().empty());
+  EXPECT_EQ(status_->open, 0u);
+  accept(2, 0);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), ids{2});
+}
+
+TEST_F(Gateway, EndsEveryRequestWhenExpertsAreLost) {
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  lose(2, "c");
+  for (request_id id = 1; id <= 3; ++id)
+    EXPECT_EQ(end_of(id), "peer_lost: node c was lost: it fell off the stage");
+  EXPECT_EQ(near_->of<cancel_request>().size(), 1u);
+  EXPECT_EQ(far_->of<cancel_request>().size(), 2u);
+  accept(4);
+  EXPECT_EQ(end_of(4), "peer_lost: node c was lost: it fell off the stage");
+  EXPECT_EQ(near_->of<run_request>().size(), 1u);
+  EXPECT_EQ(status_->open, 0u);
+}
+
+TEST_F(Gateway, DoesNotMindTheLossOfANodeThatHeldNothing) {
+  accept(1);
+  lose(3, "d");
+  accept(2);
+  EXPECT_EQ(end_of(1), "");
+  EXPECT_EQ(end_of(2), "");
+}
+
+TEST_F(Gateway, SaysWhatTheTroubleIs) {
+  EXPECT_EQ(trouble(), "the cluster is starting");
+  say(gateway_, cluster_started{});
+  EXPECT_EQ(trouble(), "");
+  lose(3, "d");
+  lose(1, "b");
+  EXPECT_EQ(trouble(), "node b was lost: it fell off the stage; "
+                       "node d was lost: it fell off the stage");
+}
+
+TEST_F(Gateway, KeepsTheLastReportOfEveryNode) {
+  node_report report;
+  report.node = 3;
+  report.values[size_t(counter::steps)] = 5;
+  say(gateway_, report);
+  report.values[size_t(counter::steps)] = 6;
+  say(gateway_, report);
+  report.node = 4;
+  say(gateway_, report);
+  std::lock_guard lock{status_->mutex};
+  ASSERT_EQ(status_->reports.size(), 4u);
+  EXPECT_EQ(status_->reports[3].values[size_t(counter::steps)], 6u);
+}

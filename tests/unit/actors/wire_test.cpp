@@ -1,0 +1,287 @@
+#include "actors/wire.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstring>
+#include <random>
+
+using namespace troupe;
+
+namespace {
+
+constexpr node_id sender = 3;
+
+run_request full_request() {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1, -7, INT32_MAX, INT32_MIN, 0};
+  what->sampling = {0.7f, 0.9f, 40, UINT64_MAX};
+  what->max_tokens = 123;
+  what->ignore_eos = true;
+  what->want_logits = true;
+  return {UINT64_MAX - 1, 9, 4, what};
+}
+
+tokens_ready full_answer() {
+  auto event = std::make_shared<generation_event>();
+  event->tokens = {5, 6};
+  event->first_position = 17;
+  event->logits = {0.5f, -0.0f, std::bit_cast<float>(0x7fc01234u),
+                   std::numeric_limits<float>::infinity(),
+                   std::numeric_limits<float>::denorm_min()};
+  event->finish = finish_reason::failed;
+  event->cause = failure{errc::peer_lost, "node b was lost"};
+  return {77, 2, event};
+}
+
+view_published full_view() {
+  auto out = std::make_shared<view>();
+  out->number = 3;
+  out->epoch = 4;
+  out->members = {{"a", 1, {"127.0.0.1", 80}}, {"b", UINT64_MAX, {"::1", 9}}};
+  return {out};
+}
+
+node_report full_report() {
+  node_report out;
+  out.node = sender;
+  for (size_t i = 0; i < num_counters; ++i)
+    out.values[i] = 100 + i;
+  out.network.frames_sent = 1;
+  out.network.frames_received = 2;
+  out.network.bytes_sent = UINT64_MAX;
+  out.network.bytes_received = 4;
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    out.network.frames_refused[i] = 200 + i;
+  return out;
+}
+
+std::vector<control_message> one_of_each() {
+  return {welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
+          node_loaded{sender, 0x123456789abcdef0},
+          full_view(),
+          node_connected{sender},
+          cluster_started{},
+          node_suspected{5, "no heartbeat"},
+          node_lost{6, "b", "the connection broke"},
+          shut_down{},
+          full_request(),
+          cancel_request{42, 0},
+          full_answer(),
+          full_report()};
+}
+
+/// Sends a message to ourselves.
+template <class T>
+T there_and_back(const T& message) {
+  auto payload = encode(message);
+  auto out = decode(sender, payload.bytes());
+  EXPECT_TRUE(out) << out.why().message;
+  return std::get<T>(*out);
+}
+
+std::vector<uint32_t> bits(const std::vector<float>& values) {
+  std::vector<uint32_t> out;
+  for (auto x : values)
+    out.push_back(std::bit_cast<uint32_t>(x));
+  return out;
+}
+
+/// Bytes at an address as the transport gives them.
+std::span<std::byte> copy_to(std::vector<uint64_t>& words,
+                             std::span<const std::byte> bytes) {
+  words.assign(bytes.size() / 8 + 1, 0);
+  std::memcpy(words.data(), bytes.data(), bytes.size());
+  return std::as_writable_bytes(std::span{words}).first(bytes.size());
+}
+
+/// What the actors rely on, whoever has sent it.
+void expect_sane(const control_message& message) {
+  if (auto* x = std::get_if<run_request>(&message)) {
+    EXPECT_FALSE(x->what->prompt.empty());
+    EXPECT_GT(x->what->max_tokens, 0u);
+  } else if (auto* y = std::get_if<tokens_ready>(&message)) {
+    EXPECT_LE(y->event->finish, finish_reason::failed);
+    EXPECT_EQ(y->event->finish == finish_reason::failed,
+              y->event->cause.has_value());
+    if (y->event->cause) {
+      EXPECT_NE(to_string(y->event->cause->code), nullptr);
+    }
+  } else if (auto* z = std::get_if<view_published>(&message)) {
+    EXPECT_NE(z->members, nullptr);
+  }
+}
+
+} // namespace
+
+TEST(Wire, KeepsTheKindOfEveryMessage) {
+  auto all = one_of_each();
+  ASSERT_EQ(all.size(), std::variant_size_v<control_message>);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].index(), i) << "one of each, in order";
+    auto payload = encode(all[i]);
+    auto back = decode(sender, payload.bytes());
+    ASSERT_TRUE(back) << back.why().message;
+    EXPECT_EQ(back->index(), i);
+  }
+}
+
+TEST(Wire, KeepsWhatIsSaidOfNodes) {
+  auto hello = there_and_back(welcome{2, "name = \"x\"", "/models/r1"});
+  EXPECT_EQ(hello.node, 2);
+  EXPECT_EQ(hello.topology, "name = \"x\"");
+  EXPECT_EQ(hello.model_dir, "/models/r1");
+  auto suspect = there_and_back(node_suspected{5, "no heartbeat"});
+  EXPECT_EQ(suspect.node, 5);
+  EXPECT_EQ(suspect.why, "no heartbeat");
+  auto lost = there_and_back(node_lost{6, "b", "it broke"});
+  EXPECT_EQ(lost.node, 6);
+  EXPECT_EQ(lost.name, "b");
+  EXPECT_EQ(lost.why, "it broke");
+  auto view = there_and_back(full_view()).members;
+  EXPECT_EQ(view->number, 3u);
+  EXPECT_EQ(view->epoch, 4u);
+  ASSERT_EQ(view->members.size(), 2u);
+  EXPECT_EQ(view->members[1].name, "b");
+  EXPECT_EQ(view->members[1].incarnation, UINT64_MAX);
+  EXPECT_EQ(view->members[1].address.host, "::1");
+  EXPECT_EQ(view->members[1].address.port, 9);
+}
+
+TEST(Wire, KnowsTheSenderFromTheConnectionAlone) {
+  EXPECT_EQ(there_and_back(node_loaded{9, 5}).node, sender);
+  EXPECT_EQ(there_and_back(node_loaded{9, 5}).fingerprint, 5u);
+  EXPECT_EQ(there_and_back(node_connected{9}).node, sender);
+  node_report report;
+  report.node = 9;
+  EXPECT_EQ(there_and_back(report).node, sender);
+}
+
+TEST(Wire, KeepsARequest) {
+  auto sent = full_request();
+  auto back = there_and_back(sent);
+  EXPECT_EQ(back.request, sent.request);
+  EXPECT_EQ(back.term, sent.term);
+  EXPECT_EQ(back.rank, sent.rank);
+  EXPECT_EQ(back.what->prompt, sent.what->prompt);
+  EXPECT_EQ(back.what->sampling.top_k, 40u);
+  EXPECT_EQ(back.what->sampling.seed, UINT64_MAX);
+  EXPECT_EQ(back.what->max_tokens, 123u);
+  EXPECT_TRUE(back.what->ignore_eos);
+  EXPECT_TRUE(back.what->want_logits);
+  EXPECT_EQ(there_and_back(cancel_request{42, 0}).request, 42u);
+}
+
+TEST(Wire, KeepsEveryBitOfTemperatureAndTopP) {
+  for (uint32_t x : {0u, 0x80000000u, 1u, 0x007fffffu, 0x3f7fffffu, 0x7f7fffffu,
+                     0x7f800000u, 0xff800000u, 0x7fc01234u, 0x7f800001u}) {
+    auto what = std::make_shared<generation_request>();
+    what->prompt = {1};
+    what->max_tokens = 1;
+    // Not through a float: a signalling NaN would not survive that here.
+    std::memcpy(&what->sampling.temperature, &x, 4);
+    std::memcpy(&what->sampling.top_p, &x, 4);
+    auto back = there_and_back(run_request{1, 1, 0, what});
+    EXPECT_EQ(std::memcmp(&back.what->sampling.temperature, &x, 4), 0) << x;
+    EXPECT_EQ(std::memcmp(&back.what->sampling.top_p, &x, 4), 0) << x;
+  }
+}
+
+TEST(Wire, KeepsAnAnswerAndEveryBitOfItsLogits) {
+  auto sent = full_answer();
+  auto back = there_and_back(sent);
+  EXPECT_EQ(back.request, 77u);
+  EXPECT_EQ(back.term, 2u);
+  EXPECT_EQ(back.event->tokens, sent.event->tokens);
+  EXPECT_EQ(back.event->first_position, 17u);
+  EXPECT_EQ(bits(back.event->logits), bits(sent.event->logits));
+  EXPECT_EQ(back.event->finish, finish_reason::failed);
+  ASSERT_TRUE(back.event->cause.has_value());
+  EXPECT_EQ(back.event->cause->code, errc::peer_lost);
+  EXPECT_EQ(back.event->cause->message, "node b was lost");
+  auto plain = std::make_shared<generation_event>();
+  plain->finish = finish_reason::stop;
+  back = there_and_back(tokens_ready{1, 1, plain});
+  EXPECT_EQ(back.event->finish, finish_reason::stop);
+  EXPECT_FALSE(back.event->cause.has_value());
+  EXPECT_TRUE(back.event->tokens.empty());
+}
+
+TEST(Wire, KeepsAReport) {
+  auto sent = full_report();
+  auto back = there_and_back(sent);
+  EXPECT_EQ(back.values, sent.values);
+  EXPECT_EQ(back.network.frames_sent, 1u);
+  EXPECT_EQ(back.network.frames_received, 2u);
+  EXPECT_EQ(back.network.bytes_sent, UINT64_MAX);
+  EXPECT_EQ(back.network.bytes_received, 4u);
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    EXPECT_EQ(back.network.frames_refused[i], 200 + i);
+}
+
+TEST(Wire, CarriesTheLongestPromptsAndLogits) {
+  auto what = std::make_shared<generation_request>();
+  what->prompt.assign(160000, 7);
+  what->max_tokens = 1;
+  EXPECT_EQ(there_and_back(run_request{1, 1, 0, what}).what->prompt.size(),
+            160000u);
+  auto event = std::make_shared<generation_event>();
+  event->tokens.assign(8, 1);
+  event->logits.assign(8 * 129280, 0.25f);
+  EXPECT_EQ(there_and_back(tokens_ready{1, 1, event}).event->logits.size(),
+            8u * 129280);
+}
+
+TEST(Wire, RefusesARequestWithoutPromptOrRoom) {
+  for (bool with_prompt : {false, true}) {
+    auto what = std::make_shared<generation_request>();
+    if (with_prompt)
+      what->prompt = {1};
+    what->max_tokens = with_prompt ? 0 : 1;
+    auto payload = encode(run_request{1, 1, 0, what});
+    auto back = decode(sender, payload.bytes());
+    ASSERT_FALSE(back);
+    EXPECT_EQ(back.why().code, errc::invalid_input);
+  }
+}
+
+TEST(Wire, RefusesNoBytesAndOddOnes) {
+  EXPECT_FALSE(decode(sender, {}));
+  std::vector<uint64_t> words;
+  auto bytes = copy_to(words, encode(full_request()).bytes());
+  EXPECT_FALSE(decode(sender, bytes.first(bytes.size() - 1)));
+  EXPECT_FALSE(decode(sender, bytes.subspan(4)));
+}
+
+TEST(Wire, AnyByteChangedIsRefusedOrSane) {
+  std::vector<uint64_t> words;
+  for (auto& message : one_of_each()) {
+    auto payload = encode(message);
+    auto bytes = copy_to(words, payload.bytes());
+    for (size_t i = 0; i < bytes.size(); ++i)
+      for (int flip : {1, 2, 4, 8, 16, 32, 64, 128, 255}) {
+        SCOPED_TRACE("kind " + std::to_string(message.index()) + ", byte "
+                     + std::to_string(i) + " ^ " + std::to_string(flip));
+        bytes[i] ^= std::byte(flip);
+        if (auto back = decode(sender, bytes))
+          expect_sane(*back);
+        bytes[i] ^= std::byte(flip);
+      }
+  }
+}
+
+TEST(Wire, ManyBytesChangedOrCutAreRefusedOrSane) {
+  auto all = one_of_each();
+  std::vector<uint64_t> words;
+  for (uint32_t seed = 1; seed <= 20000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random{seed};
+    auto payload = encode(all[random() % all.size()]);
+    auto bytes = copy_to(words, payload.bytes());
+    for (auto n = random() % 6 + 1; n > 0; --n)
+      bytes[random() % bytes.size()] = std::byte(random());
+    auto length = random() % 3 ? bytes.size() : random() % bytes.size() / 8 * 8;
+    if (auto back = decode(sender, bytes.first(length)))
+      expect_sane(*back);
+  }
+}

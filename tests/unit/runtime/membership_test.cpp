@@ -1,0 +1,151 @@
+#include "runtime/cluster/membership.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace troupe;
+
+namespace {
+
+using state = membership::state;
+using nodes = std::vector<node_id>;
+
+constexpr uint64_t fingerprint = 77;
+
+member who(const std::string& name) {
+  return {name, 1000 + name.size(), {"127.0.0.1", 4000}};
+}
+
+membership three() {
+  return membership{{"a", "b", "c"}};
+}
+
+/// Brings a node as far as `to`, by the ordinary way.
+void bring(membership& x, node_id node, state to) {
+  if (to >= state::loading)
+    x.joined(node, who(x.name_of(node)));
+  if (to >= state::ready && to != state::lost) {
+    EXPECT_EQ(x.loaded(node, fingerprint), nodes{});
+  }
+  if (to == state::connected)
+    x.connected(node);
+  if (to == state::lost) {
+    EXPECT_TRUE(x.lost(node));
+  }
+}
+
+membership three_in(state to) {
+  auto x = three();
+  for (node_id n = 0; n < 3; ++n)
+    bring(x, n, to);
+  return x;
+}
+
+constexpr state all_states[] = {state::absent, state::loading, state::ready,
+                                state::connected, state::lost};
+
+} // namespace
+
+TEST(Membership, AdmitsNamesOfTheTopologyThatNobodyHas) {
+  auto x = three();
+  EXPECT_EQ(*x.admit("c"), 2);
+  auto stranger = x.admit("d");
+  ASSERT_FALSE(stranger);
+  EXPECT_EQ(stranger.why().code, errc::refused);
+  EXPECT_NE(stranger.why().message.find("named d"), std::string::npos);
+}
+
+TEST(Membership, AdmitsNobodyUnderANameThatWasEverTaken) {
+  for (auto s : all_states) {
+    auto x = three();
+    bring(x, 1, s);
+    EXPECT_EQ(bool(x.admit("b")), s == state::absent) << int(s);
+  }
+}
+
+TEST(Membership, EachEventCountsInOneStateAlone) {
+  for (auto s : all_states) {
+    SCOPED_TRACE("state " + std::to_string(int(s)));
+    auto x = three();
+    bring(x, 0, state::ready);
+    bring(x, 1, s);
+    ASSERT_EQ(x.state_of(1), s);
+    auto loaded = x, connected = x, lost = x;
+    EXPECT_EQ(loaded.loaded(1, fingerprint), nodes{});
+    EXPECT_EQ(loaded.state_of(1), s == state::loading ? state::ready : s);
+    connected.connected(1);
+    EXPECT_EQ(connected.state_of(1), s == state::ready ? state::connected : s);
+    EXPECT_EQ(lost.lost(1), s != state::lost);
+    EXPECT_EQ(lost.state_of(1), state::lost);
+  }
+}
+
+TEST(Membership, PublishesTheViewOnceWhenAllAreReady) {
+  for (auto s : all_states) {
+    auto x = three_in(state::ready);
+    EXPECT_TRUE(x.take_view().has_value());
+    EXPECT_FALSE(x.take_view().has_value());
+    x = three();
+    bring(x, 0, state::ready);
+    bring(x, 1, state::ready);
+    bring(x, 2, s);
+    auto complete = s == state::ready || s == state::connected;
+    EXPECT_EQ(x.take_view().has_value(), complete) << int(s);
+  }
+}
+
+TEST(Membership, ItsViewNamesTheMembersByNode) {
+  auto x = three_in(state::ready);
+  auto view = x.take_view();
+  EXPECT_EQ(view->number, 1u);
+  EXPECT_EQ(view->epoch, 1u);
+  ASSERT_EQ(view->members.size(), 3u);
+  EXPECT_EQ(view->members[2].name, "c");
+  EXPECT_EQ(view->members[2].incarnation, 1001u);
+  EXPECT_EQ(view->members[2].address.port, 4000);
+}
+
+TEST(Membership, StartsOnceWhenAllAreConnected) {
+  auto x = three_in(state::connected);
+  EXPECT_TRUE(x.take_start());
+  EXPECT_FALSE(x.take_start());
+  for (auto s : all_states) {
+    x = three();
+    bring(x, 0, state::connected);
+    bring(x, 1, state::connected);
+    bring(x, 2, s);
+    EXPECT_EQ(x.take_start(), s == state::connected) << int(s);
+  }
+}
+
+TEST(Membership, RefusesNumericsOtherThanNodeZerosInWhateverOrderTheyLoad) {
+  for (nodes order : {nodes{0, 1, 2}, nodes{1, 0, 2}, nodes{1, 2, 0}}) {
+    auto x = three_in(state::loading);
+    nodes refused;
+    for (auto node : order)
+      for (auto n : x.loaded(node, node == 1 ? fingerprint + 1 : fingerprint))
+        refused.push_back(n);
+    EXPECT_EQ(refused, nodes{1});
+    EXPECT_EQ(x.state_of(0), state::ready);
+    EXPECT_EQ(x.state_of(1), state::lost);
+    EXPECT_EQ(x.state_of(2), state::ready);
+    EXPECT_FALSE(x.take_view().has_value());
+  }
+}
+
+TEST(Membership, SaysForWhomTheStartWaits) {
+  auto x = three();
+  EXPECT_EQ(x.missing(), "a (absent), b (absent), c (absent)");
+  bring(x, 0, state::connected);
+  bring(x, 1, state::loading);
+  bring(x, 2, state::lost);
+  EXPECT_EQ(x.missing(), "b (loading), c (lost)");
+  EXPECT_EQ(three_in(state::connected).missing(), "");
+}
+
+TEST(Membership, IgnoresNodesThatDoNotExist) {
+  auto x = three_in(state::ready);
+  EXPECT_EQ(x.loaded(3, fingerprint), nodes{});
+  x.connected(3);
+  EXPECT_FALSE(x.lost(65535));
+  EXPECT_TRUE(x.take_view().has_value());
+}
