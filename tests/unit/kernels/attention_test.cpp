@@ -241,6 +241,39 @@ TEST_P(Attention, EqualScoresGiveTheMeanOfWhatIsSeen) {
     EXPECT_NEAR(bench.get(out).values[i], mean[i], 1e-6);
 }
 
+TEST_P(Attention, IsTheSoftmaxOfAllScoresAtOnce) {
+  // 100 keys in two blocks; the largest score is in the second.
+  cache_on c{bench, dtype::f32, {8, 2}};
+  fill(bench, c);
+  auto q = random_matrix(1, 10, 11, 0.7f);
+  auto q_mem = bench.put(q);
+  auto out = bench.make(dtype::f32, 1, 8);
+  bench.run(mla_attention{q_mem.slice_cols(0, 8),
+                          q_mem.slice_cols(8, 2),
+                          1,
+                          2,
+                          0,
+                          0.9f,
+                          c.cache,
+                          {{0, 1, 99, blocks({6, 1})}},
+                          out});
+  std::vector<double> sum(8), scores;
+  double total = 0;
+  for (int j = 0; j < 100; ++j) {
+    auto key = bench.get(c.block(j < 64 ? 6 : 1)).pick({uint32_t(j % 64)});
+    auto dot = std::inner_product(q.values.begin(), q.values.end(),
+                                  key.values.begin(), 0.0);
+    scores.push_back(0.9 * dot);
+    total += std::exp(scores.back());
+    for (int i = 0; i < 8; ++i)
+      sum[i] += std::exp(scores.back()) * key.values[i];
+  }
+  auto best = std::max_element(scores.begin(), scores.end());
+  ASSERT_GE(best - scores.begin(), 64) << "choose another seed";
+  for (int i = 0; i < 8; ++i)
+    EXPECT_NEAR(bench.get(out).values[i], sum[i] / total, 1e-5);
+}
+
 TEST_P(Attention, DoesNotSeeWhatLiesBehindARow) {
   // Positions after the row's are NaN: they must not be read into the sums.
   for (auto type : {dtype::f32, dtype::bf16})

@@ -91,10 +91,12 @@ TEST_P(Experts, TiesOfGroupsGoToTheLowerGroup) {
 
 TEST_P(Experts, BiasChoosesButDoesNotWeigh) {
   auto op = settings(scoring::sigmoid, group_score::sum_of_best_two, 1, 1, 2);
-  op.normalize = false;
-  auto got = route_logits(bench, op, {2, 0, 0, 0}, {1, 4, {-1, 0, 0, 0.25f}});
-  EXPECT_EQ(got.experts.values, (std::vector<float>{3, 1}));
-  EXPECT_EQ(got.weights.values, (std::vector<float>{0.5f, 0.5f}));
+  for (bool normalize : {false, true}) {
+    op.normalize = normalize;
+    auto got = route_logits(bench, op, {2, 0, 0, 0}, {1, 4, {-1, 0, 0, 0.25f}});
+    EXPECT_EQ(got.experts.values, (std::vector<float>{3, 1}));
+    EXPECT_EQ(got.weights.values, (std::vector<float>{0.5f, 0.5f}));
+  }
 }
 
 TEST_P(Experts, NegativeChoicesOfKeptGroupsGoBeforeMaskedOnes) {
