@@ -51,8 +51,10 @@ struct gateway_status {
   std::vector<node_report> reports;                ///< Guarded; by node.
 };
 
+/// `on_started` is called once requests are taken.
 gateway spawn_gateway(caf::actor_system& system, const node_context& context,
-                      topology cluster, std::shared_ptr<gateway_status> status);
+                      topology cluster, std::shared_ptr<gateway_status> status,
+                      std::function<void()> on_started = {});
 
 controller spawn_controller(caf::actor_system& system,
                             const node_context& context, topology cluster,
@@ -65,11 +67,15 @@ struct supervisor_hooks {
   std::function<void(node_id, const endpoint_address&)> connect;
   /// Watches the heartbeats of a node.
   std::function<void(node_id)> monitor;
-  /// The cluster serves.
+  /// The controller has said who we are.
+  std::function<void(node_id, const topology&)> identify;
+  /// The cluster serves; not on the gateway's node, which says so itself.
   std::function<void()> on_started;
   /// This node is of no use any more; `cause` is empty after shut_down.
   std::function<void(const std::optional<failure>& cause)> on_end;
   node_progress progress;
+  /// Runs something that blocks on a thread of its own, once.
+  std::function<void(std::function<void()>)> run_blocking;
 };
 
 supervisor spawn_supervisor(caf::actor_system& system,

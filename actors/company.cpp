@@ -62,7 +62,6 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.name = opts.cluster.nodes[0].name;
   setup.incarnation = draw_incarnation();
   setup.options = opts.node;
-  setup.num_actor_threads = opts.num_actor_threads;
   setup.log = &x->log;
   setup.progress = opts.progress;
   setup.step_timeout = opts.step_timeout;
@@ -227,7 +226,6 @@ member_node::start(member_options options) {
   setup.incarnation = draw_incarnation();
   setup.options = opts.node;
   setup.options.model_dir = opts.model_dir;
-  setup.num_actor_threads = opts.num_actor_threads;
   setup.log = &x->log;
   setup.progress = opts.progress;
   setup.step_timeout = opts.step_timeout;

@@ -24,7 +24,6 @@ struct company_options {
   std::string secret;    ///< Of the cluster; may be empty on loopback.
   bool insecure = false; ///< Listen beyond loopback without a secret.
   node_options node;
-  uint32_t num_actor_threads = 2;
   log_level level = log_level::warning;
   node_progress progress;
   std::chrono::milliseconds step_timeout{30000};
@@ -73,7 +72,6 @@ struct member_options {
   std::string secret;
   bool insecure = false;
   node_options node;
-  uint32_t num_actor_threads = 2;
   log_level level = log_level::warning;
   node_progress progress;
   std::chrono::milliseconds step_timeout{30000};

@@ -35,10 +35,12 @@ struct controller_state {
   void join(const node_joined& msg) {
     // A node that has been lost may come back before its cluster has ended.
     auto id = decide->admit(msg.who.name);
-    if (!id || *id != msg.node)
-      return context.log->warning(
+    if (!id || *id != msg.node) {
+      context.log->warning(
         "node " + std::to_string(msg.node) + " may not join: "
         + (id ? msg.who.name + " is another's name" : id.why().message));
+      return context.net->disconnect(msg.node);
+    }
     context.log->info("node " + msg.who.name + " has joined");
     decide->joined(msg.node, msg.who);
     if (msg.node != context.node)

@@ -22,6 +22,7 @@ struct gateway_state {
   std::unique_ptr<request_table> table;
   std::map<request_id, std::shared_ptr<const event_handler>> listeners;
   std::map<node_id, node_lost> lost;
+  std::function<void()> on_started;
   bool started = false;
 
   // -- what is there ----------------------------------------------------------
@@ -168,17 +169,21 @@ struct gateway_state {
   void start() {
     started = true;
     publish_trouble();
+    if (on_started)
+      on_started();
   }
 };
 
 gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
                                 const node_context& context,
                                 const topology& cluster,
-                                std::shared_ptr<gateway_status> status) {
+                                std::shared_ptr<gateway_status> status,
+                                std::function<void()> on_started) {
   auto& state = self->state;
   state.context = context;
   state.cluster = cluster;
   state.status = std::move(status);
+  state.on_started = std::move(on_started);
   state.table = std::make_unique<request_table>(cluster.num_ranks());
   return {
     [=](const tokens_ready& msg) { self->state.commit(msg); },
@@ -193,13 +198,14 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
 } // namespace
 
 gateway spawn_gateway(caf::actor_system& system, const node_context& context,
-                      topology cluster,
-                      std::shared_ptr<gateway_status> status) {
+                      topology cluster, std::shared_ptr<gateway_status> status,
+                      std::function<void()> on_started) {
   {
     std::lock_guard lock{status->mutex};
     status->reports.resize(cluster.nodes.size());
   }
-  return system.spawn(behavior, context, std::move(cluster), std::move(status));
+  return system.spawn(behavior, context, std::move(cluster), std::move(status),
+                      std::move(on_started));
 }
 
 } // namespace troupe

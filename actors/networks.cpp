@@ -1,6 +1,12 @@
 #include "actors/networks.hpp"
 
+#include "runtime/clock.hpp"
+#include "runtime/entropy.hpp"
 #include "runtime/transport/loopback.hpp"
+#include "runtime/transport/ucx_transport.hpp"
+
+#include <algorithm>
+#include <mutex>
 
 namespace troupe {
 
@@ -36,7 +42,91 @@ private:
   std::unique_ptr<transport> inner_;
 };
 
+/// How long a node may take to answer the one who dials it.
+constexpr std::chrono::milliseconds connect_deadline{10000};
+
+/// Who is who, as far as a node has been told.
+class register_of_names {
+public:
+  explicit register_of_names(std::vector<std::string> names)
+    : names_(std::move(names)) {
+  }
+
+  void set(std::vector<std::string> names) {
+    std::lock_guard lock{mutex_};
+    names_ = std::move(names);
+  }
+
+  std::optional<node_id> find(const std::string& name) const {
+    std::lock_guard lock{mutex_};
+    auto i = std::ranges::find(names_, name);
+    if (i == names_.end())
+      return std::nullopt;
+    return node_id(i - names_.begin());
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> names_;
+};
+
+std::vector<std::string> names_of(const topology& cluster) {
+  std::vector<std::string> out;
+  for (auto& node : cluster.nodes)
+    out.push_back(node.name);
+  return out;
+}
+
+/// What the UCX transport lives on; owned beside it.
+struct real_world {
+  system_clock time;
+  system_entropy chance;
+};
+
+ucx_options ucx_options_of(const network_options& options) {
+  ucx_options out;
+  out.listen = options.listen;
+  out.cluster = options.cluster;
+  out.secret = options.secret;
+  out.insecure = options.insecure;
+  out.self.name = options.name;
+  out.self.incarnation = options.incarnation;
+  if (!options.names.empty())
+    out.self_id = 0;
+  return out;
+}
+
 } // namespace
+
+network_factory ucx_network(network_options options) {
+  return [options](transport_handler handler) -> result<network> {
+    auto names = std::make_shared<register_of_names>(options.names);
+    auto admit = [names](const node_identity& who) {
+      return names->find(who.name);
+    };
+    auto world = std::make_shared<real_world>();
+    auto made = ucx_transport::listen(
+      ucx_options_of(options), {world->time, world->chance, *options.log},
+      admit, std::move(handler));
+    if (!made)
+      return made.why();
+    auto* net = made->get();
+    network out;
+    out.address = net->self().listen;
+    out.connect = [net](node_id peer, const endpoint_address& address) {
+      net->connect(peer, address, connect_deadline);
+    };
+    out.monitor = [net](node_id peer) { net->monitor(peer); };
+    out.identify = [net, names](node_id self, const topology& cluster) {
+      names->set(names_of(cluster));
+      if (self != 0)
+        net->set_self(self);
+    };
+    out.net = std::move(*made);
+    out.world = world;
+    return out;
+  };
+}
 
 network_factory one_node_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {

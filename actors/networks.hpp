@@ -26,6 +26,7 @@ struct network_options {
 network_factory one_node_network(network_options options);
 
 /// Processes that meet over UCX.
+///  Errors of the factory: io, invalid_input, refused.
 network_factory ucx_network(network_options options);
 
 } // namespace troupe

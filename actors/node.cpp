@@ -4,9 +4,6 @@ namespace troupe {
 
 namespace {
 
-/// Messages that an actor may take before others get their turn.
-constexpr size_t max_throughput = 64;
-
 node_context make_context(const node_setup& setup, transport* net,
                           node_counters* counters,
                           const std::shared_ptr<directory>& here) {
@@ -22,10 +19,10 @@ node_context make_context(const node_setup& setup, transport* net,
 } // namespace
 
 node::node(node_setup setup)
-  : setup_(std::move(setup)), router_(here_, *setup_.log) {
-  config_.set("scheduler.policy", caf::atom("sharing"));
-  config_.set("scheduler.max-threads", size_t{setup_.num_actor_threads});
-  config_.set("scheduler.max-throughput", max_throughput);
+  : setup_(std::move(setup)), router_(here_, *setup_.log),
+    pool_(std::make_shared<kernels::thread_pool>(setup_.options.num_threads)),
+    config_(pool_) {
+  setup_.options.pool = pool_;
 }
 
 result<std::unique_ptr<node>> node::start(node_setup setup) {
@@ -78,6 +75,8 @@ void node::post(std::function<void()> event) {
 void node::on_joined(node_id peer, const node_identity& identity) {
   auto context = make_context(setup_, network_.net.get(), &counters_, here_);
   auto handle = spawn_peer(*system_, context, peer);
+  // The logger that CAF left on this thread would outlive the system.
+  caf::logger::set_current_actor_system(nullptr);
   here_->update([&](cast_list& list) { list.peers[peer] = handle; });
   count_peer(+1);
   tell(
@@ -100,19 +99,28 @@ void node::spawn_cast() {
     if (network_.monitor)
       network_.monitor(peer);
   };
+  hooks.identify = [this](node_id self, const topology& cluster) {
+    if (network_.identify)
+      network_.identify(self, cluster);
+  };
+  hooks.run_blocking = [this](auto fn) {
+    CHECK(!loader_.joinable());
+    loader_ = std::thread{std::move(fn)};
+  };
   hooks.progress = setup_.progress;
   hooks.on_end = [this](auto& cause) { end(cause); };
-  hooks.on_started = [this] {
+  auto on_started = [this] {
     std::lock_guard lock{mutex_};
     started_ = true;
     changed_.notify_all();
   };
+  hooks.on_started = setup_.cluster ? std::function<void()>{[] {}} : on_started;
   cast_list cast;
   cast.system = system_.get();
   cast.head = spawn_supervisor(*system_, context, setup_.options, hooks);
   if (setup_.cluster) {
     cast.front = spawn_gateway(*system_, context, *setup_.cluster,
-                               setup_.status);
+                               setup_.status, on_started);
     cast.chief = spawn_controller(*system_, context, *setup_.cluster,
                                   setup_.model_dir, hooks.monitor);
   }
@@ -205,9 +213,15 @@ node::~node() {
     kill(x);
   for (auto& [id, x] : list->workers)
     kill(x);
+  // Streams are not to end on a thread of their pool: the last one who holds
+  // the parts is this function.
+  if (loader_.joinable())
+    loader_.join();
+  auto parts = list->parts;
   list.reset();
   here_->update([](cast_list& all) { all = {}; });
-  system_.reset();      // waits until all actors have ended
+  system_.reset(); // waits until all actors have ended
+  parts.reset();
   network_.net.reset(); // no thread of ours calls it any more
 }
 

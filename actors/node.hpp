@@ -5,23 +5,28 @@
 
 #include "actors/cast.hpp"
 #include "actors/frame_router.hpp"
+#include "actors/pool_coordinator.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 namespace troupe {
 
 /// A transport and what only its maker can do with it.
 struct network {
+  std::shared_ptr<void> world; ///< What `net` lives on, if anything.
   std::unique_ptr<transport> net;
   endpoint_address address; ///< Where others reach us.
   /// Both may be empty where nobody is to be dialled or watched.
   std::function<void(node_id, const endpoint_address&)> connect;
   std::function<void(node_id)> monitor;
+  /// Once the controller has said who we are and who the others are.
+  std::function<void(node_id, const topology&)> identify;
 };
 
 using network_factory = std::function<result<network>(transport_handler)>;
@@ -30,7 +35,6 @@ struct node_setup {
   std::string name; ///< As in the topology.
   uint64_t incarnation = 0;
   node_options options;
-  uint32_t num_actor_threads = 2;
   const logger* log = nullptr; ///< Outlives the node.
   network_factory make_network;
   node_progress progress;
@@ -100,9 +104,11 @@ private:
   node_counters counters_;
   std::shared_ptr<directory> here_ = std::make_shared<directory>();
   frame_router router_;
-  caf::actor_system_config config_;
+  std::shared_ptr<kernels::thread_pool> pool_; ///< Of actors and device.
+  pool_config config_;
   std::unique_ptr<caf::actor_system> system_;
   network network_;
+  std::thread loader_; ///< Reads the weights.
 
   std::mutex early_mutex_;
   std::vector<std::function<void()>> early_; ///< Events before the cast was.

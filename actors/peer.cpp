@@ -55,15 +55,15 @@ struct peer_state {
       tell(x, msg);
   }
 
-  template <class T>
-  static constexpr bool for_controller
-    = std::is_same_v<
-        T,
-        node_loaded> || std::is_same_v<T, node_connected> || std::is_same_v<T, node_suspected>;
+  template <class T, class... Ts>
+  static constexpr bool is_one_of = (std::is_same_v<T, Ts> || ...);
 
   template <class T>
-  static constexpr bool for_gateway
-    = std::is_same_v<T, tokens_ready> || std::is_same_v<T, node_report>;
+  static constexpr bool for_controller
+    = is_one_of<T, node_loaded, node_connected, node_suspected>;
+
+  template <class T>
+  static constexpr bool for_gateway = is_one_of<T, tokens_ready, node_report>;
 };
 
 peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,

@@ -34,21 +34,19 @@ struct supervisor_state {
   // -- who we are -------------------------------------------------------------
 
   void load(const welcome& msg) {
+    auto cluster = parse_topology(msg.topology, "the controller's topology");
+    if (!cluster || msg.node >= cluster->nodes.size())
+      return end(cluster ? failure{errc::invalid_input,
+                                   "the controller's topology lacks this node"}
+                         : cluster.why());
     context.node = msg.node;
-    // A blocking load has a thread of its own.
-    self->home_system().spawn<caf::detached>([msg, to = supervisor{self},
-                                              options = options,
-                                              progress = hooks.progress](
-                                               caf::event_based_actor*) {
-      auto cluster = parse_topology(msg.topology, "the controller's topology");
-      if (!cluster)
-        return tell(to, parts_loaded{nullptr, cluster.why()});
+    hooks.identify(msg.node, *cluster);
+    hooks.run_blocking([msg, cluster = *cluster, to = supervisor{self},
+                        options = options, progress = hooks.progress] {
       auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
-      auto loaded = load_node_parts(*cluster, msg.node, dir, options, progress);
-      if (loaded)
-        tell(to, parts_loaded{*loaded, std::nullopt});
-      else
-        tell(to, parts_loaded{nullptr, loaded.why()});
+      auto loaded = load_node_parts(cluster, msg.node, dir, options, progress);
+      tell(to, loaded ? parts_loaded{*loaded, std::nullopt}
+                      : parts_loaded{nullptr, loaded.why()});
     });
   }
 

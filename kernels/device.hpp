@@ -114,9 +114,13 @@ public:
 /// Returns a device whose operations are plain loops: the definition.
 std::unique_ptr<device> make_reference_device(uint32_t id);
 
+class thread_pool;
+
 struct cpu_options {
   uint32_t id = 0;
   uint32_t num_threads = 1; ///< Of the pool that all streams share.
+  /// Shared with others of the process; null: one of its own.
+  std::shared_ptr<thread_pool> pool = nullptr;
   /// Instruction set to use at most: "best", "avx512-bf16", "avx512", "avx2",
   /// "portable".
   std::string target = "best";

@@ -40,7 +40,8 @@ public:
   explicit cpu_device(const cpu_options& options)
     : id_(options.id), kernels_(cpu::make_kernel_set(options.target)),
       target_("cpu/" + std::string(kernels_.name)),
-      pool_(std::make_shared<thread_pool>(options.num_threads)),
+      pool_(options.pool ? options.pool
+                         : std::make_shared<thread_pool>(options.num_threads)),
       heap_(options.id) {
   }
 

@@ -4,17 +4,24 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace troupe {
+
+namespace kernels {
+class thread_pool;
+} // namespace kernels
 
 /// Called while loading: what is being loaded, bytes done, bytes in all.
 using node_progress
   = std::function<void(const std::string& what, uint64_t done, uint64_t total)>;
 
 struct node_options {
-  uint32_t num_threads = 2;    ///< Of the device's pool.
-  std::string target = "best"; ///< See kernels::cpu_options.
+  uint32_t num_threads = 2; ///< Of the pool.
+  /// Shared by devices and actors of a process; null: the device has its own.
+  std::shared_ptr<kernels::thread_pool> pool;
+  std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   uint64_t max_slab_bytes = uint64_t{1} << 30;
   std::string model_dir; ///< Wins over what the controller says.
 };

@@ -197,6 +197,16 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
 
 namespace {
 
+std::unique_ptr<kernels::device> make_device(const node_options& options) {
+  if (options.target == "reference")
+    return kernels::make_reference_device(0);
+  kernels::cpu_options cpu;
+  cpu.num_threads = options.num_threads;
+  cpu.target = options.target;
+  cpu.pool = options.pool;
+  return kernels::make_cpu_device(cpu);
+}
+
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.
 result<uint32_t> count_choices(const std::filesystem::path& model_dir,
                                uint32_t vocab_size) {
@@ -240,8 +250,7 @@ load_node_parts(const topology& cluster, node_id node,
   out->combine_row_bytes
     = config->hidden_size
       * kernels::size_of(config->combine_type(cluster.activations));
-  out->device = kernels::make_cpu_device(
-    {.num_threads = options.num_threads, .target = options.target});
+  out->device = make_device(options);
   out->fingerprint = numerics_fingerprint(*source, cluster.activations,
                                           out->device->target());
   out->slabs = std::make_unique<slab_pool>(options.max_slab_bytes);

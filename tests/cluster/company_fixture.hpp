@@ -1,0 +1,166 @@
+#pragma once
+
+/// Runs prompts through a company of actors and through the plain path, the
+/// oracle: tokens and logits have to be equal, bit for bit.
+
+#include "actors/company.hpp"
+#include "runtime/model/checkpoint.hpp"
+#include "runtime/model/plain_forward.hpp"
+
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace troupe {
+
+struct answer {
+  std::vector<int32_t> tokens;
+  std::vector<float> logits;
+  finish_reason finish = finish_reason::none;
+  std::optional<failure> cause;
+};
+
+inline std::filesystem::path nano_model() {
+  return std::filesystem::path{std::getenv("SOURCE_DIR")} / "examples" / "nano"
+         / "model";
+}
+
+/// A prompt of this length over the ids of the nano model's words.
+inline std::vector<int32_t> random_prompt(uint32_t seed, size_t length) {
+  std::mt19937 rng{seed};
+  std::vector<int32_t> out{0};
+  while (out.size() < length)
+    out.push_back(static_cast<int32_t>(3 + rng() % 1800));
+  return out;
+}
+
+/// Greedy with seed 0, else sampled.
+inline generation_request request_for(std::vector<int32_t> prompt,
+                                      uint32_t max_tokens, uint64_t seed) {
+  generation_request out;
+  out.prompt = std::move(prompt);
+  out.max_tokens = max_tokens;
+  out.sampling.temperature = seed == 0 ? 0.f : 0.8f;
+  out.sampling.top_p = seed == 0 ? 1.f : 0.95f;
+  out.sampling.seed = seed;
+  out.ignore_eos = true;
+  out.want_logits = true;
+  return out;
+}
+
+/// The requests that every variant has to answer alike.
+inline std::vector<generation_request> reference_requests() {
+  return {request_for(random_prompt(1, 5), 8, 0),
+          request_for(random_prompt(2, 63), 6, 0),
+          request_for(random_prompt(3, 130), 5, 7),
+          request_for(random_prompt(4, 200), 4, 9)};
+}
+
+/// Collects the events of requests, in whatever order they come.
+class listener {
+public:
+  explicit listener(size_t num_requests) : answers_(num_requests) {
+  }
+
+  event_handler handler(size_t i) {
+    return [this, i](const generation_event& event) {
+      std::lock_guard lock{mutex_};
+      auto& x = answers_[i];
+      EXPECT_EQ(x.finish, finish_reason::none) << "an event after the last one";
+      EXPECT_EQ(event.first_position, x.tokens.size());
+      x.tokens.insert(x.tokens.end(), event.tokens.begin(), event.tokens.end());
+      x.logits.insert(x.logits.end(), event.logits.begin(), event.logits.end());
+      num_tokens_ += event.tokens.size();
+      if (event.finish != finish_reason::none) {
+        x.finish = event.finish;
+        x.cause = event.cause;
+        ++num_finished_;
+      }
+      changed_.notify_all();
+    };
+  }
+
+  /// Waits for the ends of all requests.
+  std::vector<answer> wait() {
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, deadline,
+                      [this] { return num_finished_ == answers_.size(); });
+    EXPECT_EQ(num_finished_, answers_.size());
+    return answers_;
+  }
+
+  /// Waits until at least so many tokens have come.
+  void wait_for_tokens(size_t count) {
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, deadline,
+                      [=, this] { return num_tokens_ >= count; });
+    EXPECT_GE(num_tokens_, count);
+  }
+
+private:
+  static constexpr std::chrono::seconds deadline{120};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<answer> answers_;
+  size_t num_finished_ = 0;
+  size_t num_tokens_ = 0;
+};
+
+/// Submits everything at once and waits for all answers.
+inline std::vector<answer>
+ask_all(service& company, const std::vector<generation_request>& requests) {
+  listener ears{requests.size()};
+  for (size_t i = 0; i < requests.size(); ++i) {
+    auto id = company.submit(requests[i], ears.handler(i));
+    EXPECT_TRUE(id) << id.why().message;
+  }
+  return ears.wait();
+}
+
+/// What the plain path answers.
+inline std::vector<answer>
+ask_plain(const std::filesystem::path& model, precision activations,
+          const std::vector<generation_request>& requests) {
+  kernels::cpu_options cpu;
+  auto dev = kernels::make_cpu_device(cpu);
+  auto source = checkpoint::open(model);
+  plain_options options;
+  options.activations = activations;
+  options.max_model_len = 512;
+  options.num_choices = 1859; // the nano tokenizer's
+  auto plain = plain_forward::make(*dev, *source, options);
+  EXPECT_TRUE(plain) << plain.why().message;
+  std::vector<answer> out;
+  for (auto& request : requests) {
+    auto x = (*plain)->generate(request);
+    EXPECT_TRUE(x) << x.why().message;
+    out.push_back({x->tokens, x->logits, x->finish, std::nullopt});
+  }
+  return out;
+}
+
+/// The first answers of `got` are those of `want`.
+inline void expect_equal(const std::vector<answer>& got,
+                         const std::vector<answer>& want) {
+  ASSERT_GE(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_FALSE(got[i].cause) << got[i].cause->message;
+    EXPECT_EQ(got[i].tokens, want[i].tokens) << "request " << i;
+    EXPECT_EQ(got[i].finish, want[i].finish) << "request " << i;
+    ASSERT_EQ(got[i].logits.size(), want[i].logits.size()) << "request " << i;
+    EXPECT_EQ(std::memcmp(got[i].logits.data(), want[i].logits.data(),
+                          got[i].logits.size() * sizeof(float)),
+              0)
+      << "logits of request " << i;
+  }
+}
+
+} // namespace troupe

@@ -1,0 +1,81 @@
+/// The promise: the same tokens and the same logits, bit for bit, however the
+/// work is spread.
+
+#include "tests/cluster/company_fixture.hpp"
+
+#include <map>
+
+namespace troupe {
+
+namespace {
+
+struct variant {
+  const char* name;
+  uint32_t dp = 1;
+  uint32_t ep = 1;
+  uint32_t threads = 2;
+  uint32_t chunk = 512; ///< max_num_batched_tokens
+  uint32_t others = 0;  ///< Requests beside the reference ones.
+  uint32_t kv_blocks = 512;
+  precision activations = precision::fp8;
+};
+
+std::ostream& operator<<(std::ostream& out, const variant& x) {
+  return out << x.name;
+}
+
+class Company : public ::testing::TestWithParam<variant> {
+protected:
+  static const std::vector<answer>& oracle(precision activations) {
+    static std::map<precision, std::vector<answer>> answers;
+    auto& x = answers[activations];
+    if (x.empty())
+      x = ask_plain(nano_model(), activations, reference_requests());
+    return x;
+  }
+
+  static company_options options_for(const variant& x) {
+    company_options out;
+    out.cluster = single_process(x.dp, x.ep);
+    out.cluster.activations = x.activations;
+    out.cluster.max_model_len = 512;
+    out.cluster.limits.max_num_batched_tokens = x.chunk;
+    out.cluster.limits.max_num_seqs = std::min(x.chunk, 64u);
+    out.cluster.limits.num_kv_blocks = x.kv_blocks;
+    out.model_dir = nano_model();
+    out.node.num_threads = x.threads;
+    return out;
+  }
+};
+
+TEST_P(Company, AnswersLikeThePlainPathBitForBit) {
+  auto x = GetParam();
+  auto requests = reference_requests();
+  for (uint32_t i = 0; i < x.others; ++i)
+    requests.push_back(request_for(random_prompt(100 + i, 3 + i * 5), 10, i));
+  auto company = company::start(options_for(x));
+  ASSERT_TRUE(company) << company.why().message;
+  auto ready = (*company)->wait_until_ready(std::chrono::seconds{60});
+  ASSERT_TRUE(ready) << ready.why().message;
+  expect_equal(ask_all(**company, requests), oracle(x.activations));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+  Spread, Company,
+  ::testing::Values(
+    variant{.name = "Ep1"}, variant{.name = "Ep2", .ep = 2},
+    variant{.name = "Ep4Dp2", .dp = 2, .ep = 4},
+    variant{.name = "Ep8Dp4", .dp = 4, .ep = 8},
+    variant{.name = "Ep32", .ep = 32}, variant{.name = "Ep5Uneven", .ep = 5},
+    variant{.name = "OneThread", .ep = 2, .threads = 1},
+    variant{.name = "ChunksOf7", .ep = 2, .chunk = 7},
+    variant{.name = "ChunksOf64", .dp = 2, .ep = 2, .chunk = 64},
+    variant{.name = "Among28Others", .dp = 2, .ep = 8, .others = 28},
+    variant{.name = "FewBlocks", .others = 12, .kv_blocks = 9},
+    variant{.name = "Bf16", .ep = 4, .activations = precision::bf16},
+    variant{.name = "Fp32", .ep = 4, .activations = precision::fp32}),
+  [](auto& info) { return std::string{info.param.name}; });
+
+} // namespace
+
+} // namespace troupe
