@@ -1,3 +1,5 @@
+#include "runtime/model/plain_forward.hpp"
+
 #include "runtime/model/plain_impl.hpp"
 #include "runtime/sampling.hpp"
 
