@@ -92,8 +92,8 @@ def main(url, model, question):
     rate = (count - 1) / seconds if count > 1 and seconds > 0 else 0
     print(
         f"\n\n{count} tokens, {rate:.0f} tokens/s;"
-        f" {after['troupe_ranks_used']:.0f} of {after['troupe_ranks']:.0f} ranks"
-        f" and {after['troupe_workers_used']:.0f} of {after['troupe_workers']:.0f}"
+        f" {after['troupe_attention_ranks_used']:.0f} of {after['troupe_attention_ranks']:.0f} ranks"
+        f" and {after['troupe_expert_workers_used']:.0f} of {after['troupe_expert_workers']:.0f}"
         " expert workers used;"
         f" {size(grown['troupe_dispatch_bytes_total'])} dispatched and"
         f" {size(grown['troupe_combine_bytes_total'])} combined over UCX"

@@ -1,9 +1,11 @@
 # Warnings, sanitizers, precompiled headers and the shape of a test target.
 
 add_library(troupe_flags INTERFACE)
-target_compile_options(troupe_flags INTERFACE -Wall -Wextra -Werror)
+target_compile_options(troupe_flags INTERFACE
+  "$<BUILD_INTERFACE:-Wall;-Wextra;-Werror>")
 target_include_directories(troupe_flags INTERFACE
-  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+  $<INSTALL_INTERFACE:include/troupe>)
 if(TROUPE_SANITIZE)
   target_compile_options(troupe_flags INTERFACE
     -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
@@ -39,12 +41,13 @@ function(troupe_tests label folder)
     ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
 endfunction()
 
-# troupe_python_test(LABEL SCRIPT): a test that drives built programs from
-# outside, in the environment that deploy/test makes.
-function(troupe_python_test label script)
+# troupe_client_test(LABEL SCRIPT): runs SCRIPT against a server on the nano
+# model, in the Python environment that deploy/test makes.
+function(troupe_client_test label script)
   get_filename_component(name ${script} NAME_WE)
   add_test(NAME ${name} COMMAND
     ${PROJECT_SOURCE_DIR}/build/venv/bin/python -B
+    ${CMAKE_CURRENT_SOURCE_DIR}/cluster/with_server.py
     ${CMAKE_CURRENT_SOURCE_DIR}/${script})
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300
     ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")

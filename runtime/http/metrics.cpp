@@ -56,7 +56,11 @@ void render_figures(const service_stats& x, const service_info& info,
     {"frames_refused_total", "counter", "Frames stale, foreign or damaged.",
      x.frames_refused},
     {"attention_ranks", "gauge", "Attention ranks.", info.num_ranks},
+    {"attention_ranks_used", "gauge", "Of them, those that have run a step.",
+     x.ranks_used},
     {"expert_workers", "gauge", "Expert workers.", info.num_workers},
+    {"expert_workers_used", "gauge", "Of them, those that have run a row.",
+     x.workers_used},
     {"nodes", "gauge", "Node processes.", info.num_nodes},
   };
   for (const auto& f : all) {
