@@ -6,6 +6,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "troupe " TROUPE_VERSION);
   app.require_subcommand(1);
   int status = 0;
+  troupe::add_serve(app, status);
+  troupe::add_generate(app, status);
+  troupe::add_node(app, status);
   troupe::add_tokenize(app, status);
   troupe::add_model(app, status);
   try { // CLI11 has no other way to say it

@@ -1,0 +1,209 @@
+#include "deploy/answer_queue.hpp"
+#include "deploy/commands.hpp"
+#include "deploy/model_defaults.hpp"
+#include "deploy/report.hpp"
+#include "deploy/running_company.hpp"
+#include "runtime/clock.hpp"
+#include "runtime/text/chat.hpp"
+#include "runtime/text/detokenizer.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+
+namespace troupe {
+
+namespace {
+
+struct generate_flags {
+  cluster_flags cluster;
+  std::string prompt;
+  std::vector<int32_t> token_ids;
+  bool chat = false;
+  bool json = false;
+  generation_request request;
+};
+
+struct timings {
+  clock::instant start, ready, first, end;
+};
+
+double seconds(clock::instant from, clock::instant to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+/// Models that are only data may lack a tokenizer; ids need none.
+result<std::optional<tokenizer>> load_tokenizer(const generate_flags& flags,
+                                                const running_company& x) {
+  auto path = x.model_dir / "tokenizer.json";
+  if (!flags.token_ids.empty() && !std::filesystem::exists(path))
+    return std::optional<tokenizer>{};
+  auto tokens = tokenizer::load(path);
+  if (!tokens)
+    return tokens.why();
+  return std::optional{std::move(*tokens)};
+}
+
+result<std::vector<int32_t>>
+prompt_ids(const generate_flags& flags, const running_company& x,
+           const std::optional<tokenizer>& tokens) {
+  if (!flags.token_ids.empty())
+    return flags.token_ids;
+  if (flags.chat) {
+    auto form = chat_form::load(x.model_dir, *tokens);
+    if (!form)
+      return form.why();
+    chat_message message{chat_role::user, flags.prompt, {}};
+    chat_options options{true, form->thinks_by_default()};
+    auto rendered = form->render({&message, 1}, options, *tokens);
+    if (!rendered)
+      return rendered.why();
+    return rendered->ids;
+  }
+  auto defaults = read_model_defaults(x.model_dir);
+  if (!defaults)
+    return defaults.why();
+  auto ids = tokens->encode(flags.prompt, specials::recognised);
+  if (defaults->add_bos && x.config.bos_token_id >= 0)
+    ids.insert(ids.begin(), x.config.bos_token_id);
+  return ids;
+}
+
+/// Prints text as it becomes certain.
+class text_printer {
+public:
+  text_printer(const std::optional<tokenizer>& tokens, bool silent) {
+    if (tokens && !silent)
+      text_.emplace(*tokens, true);
+  }
+
+  void print(const std::vector<int32_t>& ids) {
+    for (auto id : ids)
+      if (text_)
+        put(text_->push(id));
+  }
+
+  void finish() {
+    if (text_)
+      put(text_->finish() + "\n");
+  }
+
+private:
+  static void put(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  std::optional<detokenizer> text_;
+};
+
+void print_json(const std::vector<int32_t>& prompt,
+                const std::vector<int32_t>& ids,
+                const std::optional<tokenizer>& tokens, finish_reason finish,
+                const timings& at) {
+  auto decoding = seconds(at.first, at.end);
+  auto steps = ids.empty() ? 0.0 : double(ids.size() - 1);
+  nlohmann::ordered_json out{
+    {"prompt_token_ids", prompt},
+    {"token_ids", ids},
+    {"text", tokens ? tokens->decode(ids, true) : ""},
+    {"finish_reason", finish == finish_reason::stop ? "stop" : "length"},
+    {"timings",
+     {{"load_seconds", seconds(at.start, at.ready)},
+      {"first_token_seconds", seconds(at.ready, at.first)},
+      {"decode_seconds", decoding},
+      {"tokens_per_second", decoding > 0 ? steps / decoding : 0.0}}}};
+  std::puts(out.dump().c_str());
+}
+
+result<void> generate(const generate_flags& flags, running_company& x,
+                      const clock& time, timings& at, end_signals& signals) {
+  auto tokens = load_tokenizer(flags, x);
+  if (!tokens)
+    return tokens.why();
+  auto prompt = prompt_ids(flags, x, *tokens);
+  if (!prompt)
+    return prompt.why();
+  if (auto ready = wait_until_ready(x, signals); !ready)
+    return ready;
+  at.ready = at.first = time.now();
+  auto request = flags.request;
+  request.prompt = *prompt;
+  auto answers = std::make_shared<answer_queue>();
+  auto id = x.serving->submit(request,
+                              [answers](auto& event) { answers->push(event); });
+  if (!id)
+    return id.why();
+  text_printer printer{*tokens, flags.json};
+  std::vector<int32_t> ids;
+  generation_event event;
+  while (event.finish == finish_reason::none) {
+    auto next = answers->pop(std::chrono::milliseconds{100});
+    if (signals.wait_for(std::chrono::milliseconds{0}))
+      return failure{errc::cancelled, "ended before the answer was whole"};
+    if (!next)
+      continue;
+    event = std::move(*next);
+    if (ids.empty() && !event.tokens.empty())
+      at.first = time.now();
+    ids.insert(ids.end(), event.tokens.begin(), event.tokens.end());
+    printer.print(event.tokens);
+  }
+  at.end = time.now();
+  printer.finish();
+  if (event.finish == finish_reason::failed)
+    return event.cause.value_or(failure{errc::step_failed, "no cause given"});
+  if (flags.json)
+    print_json(*prompt, ids, *tokens, event.finish, at);
+  return {};
+}
+
+int run(const generate_flags& flags) {
+  end_signals signals;
+  system_clock time;
+  timings at;
+  at.start = time.now();
+  if (flags.token_ids.empty() == flags.prompt.empty()) {
+    std::fputs("troupe: either --prompt or --token-ids is required\n", stderr);
+    return 2;
+  }
+  auto x = start_company(flags.cluster);
+  if (!x)
+    return report(x.why());
+  auto ok = generate(flags, *x, time, at, signals);
+  return ok ? 0 : report(ok.why());
+}
+
+} // namespace
+
+void add_generate(CLI::App& app, int& status) {
+  auto flags = std::make_shared<generate_flags>();
+  auto command = app.add_subcommand("generate", "One answer without a server");
+  flags->cluster.add_to(*command);
+  auto& request = flags->request;
+  request.sampling.temperature = 0;
+  request.max_tokens = 256;
+  command->add_option("-p,--prompt", flags->prompt, "Text to continue");
+  command
+    ->add_option("--token-ids", flags->token_ids,
+                 "Prompt as ids, separated by commas")
+    ->delimiter(',');
+  command->add_flag("--chat", flags->chat,
+                    "The prompt is a message; the model answers it");
+  command->add_option("--max-tokens", request.max_tokens, "At most (256)");
+  command
+    ->add_option("--temperature", request.sampling.temperature,
+                 "0, the default, is greedy")
+    ->check(CLI::Range(0.0, 100.0));
+  command->add_option("--top-p", request.sampling.top_p)
+    ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--top-k", request.sampling.top_k, "0: all");
+  command->add_option("--seed", request.sampling.seed);
+  command->add_flag("--ignore-eos", request.ignore_eos,
+                    "Go on past the end token");
+  command->add_flag("--json", flags->json,
+                    "Ids of prompt and answer, text and timings as JSON");
+  command->callback([flags, &status] { status = run(*flags); });
+}
+
+} // namespace troupe

@@ -1,0 +1,92 @@
+#include "actors/company.hpp"
+#include "deploy/commands.hpp"
+#include "deploy/report.hpp"
+#include "deploy/running_company.hpp"
+
+#include <atomic>
+#include <thread>
+
+namespace troupe {
+
+namespace {
+
+struct node_flags {
+  std::string join;
+  std::string listen;
+  std::string secret_file;
+  std::string log_level_name = "warning";
+  member_options options;
+};
+
+int run(node_flags& flags) {
+  end_signals signals;
+  auto& options = flags.options;
+  auto controller = parse_endpoint(flags.join);
+  auto listen = parse_endpoint(flags.listen);
+  if (!controller)
+    return report(controller.why());
+  if (!listen)
+    return report(listen.why());
+  auto secret = read_secret(flags.secret_file);
+  if (!secret)
+    return report(secret.why());
+  options.controller = *controller;
+  options.listen = *listen;
+  options.secret = *secret;
+  options.level
+    = parse_log_level(flags.log_level_name).value_or(log_level::warning);
+  options.node.num_threads = device_threads(options.node.num_threads, 1);
+  progress_display progress{options.name, true};
+  options.progress = [&](auto& what, auto done, auto total) {
+    progress.show(what, done, total);
+  };
+  auto member = member_node::start(options);
+  if (!member)
+    return report(member.why());
+  std::atomic<bool> over{false};
+  std::thread watcher{[&] {
+    while (!over && !signals.wait_for(std::chrono::milliseconds{100}))
+      continue;
+    (*member)->request_end();
+  }};
+  auto cause = (*member)->wait_until_over();
+  over = true;
+  watcher.join();
+  return cause ? report(*cause) : 0;
+}
+
+} // namespace
+
+void add_node(CLI::App& app, int& status) {
+  auto flags = std::make_shared<node_flags>();
+  auto command = app.add_subcommand("node",
+                                    "One node process of a running cluster");
+  command
+    ->add_option("--join", flags->join, "HOST:PORT of the cluster's controller")
+    ->required();
+  command
+    ->add_option("--name", flags->options.name,
+                 "Which node of the topology this is")
+    ->required();
+  command->add_option("--cluster", flags->options.cluster,
+                      "Name of the cluster (default troupe)");
+  command->add_option("--model", flags->options.model_dir,
+                      "Checkpoint, if it lies elsewhere on this machine");
+  flags->listen = "127.0.0.1:0";
+  command->add_option("--listen", flags->listen,
+                      "HOST:PORT where other nodes reach this one");
+  flags->options.node.num_threads = 0;
+  command->add_option("--threads", flags->options.node.num_threads,
+                      "Threads of the CPU device (default: all)");
+  command->add_option("--cluster-secret-file", flags->secret_file,
+                      "Secret that every node must know");
+  command->add_flag("--insecure", flags->options.insecure,
+                    "Listen beyond loopback without a secret");
+  command
+    ->add_option("--log-level", flags->log_level_name,
+                 "error, warning, info or debug")
+    ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
+  command->callback([flags, &status] { status = run(*flags); });
+}
+
+} // namespace troupe

@@ -1,0 +1,132 @@
+#include "deploy/running_company.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::chrono::milliseconds poll_interval{100};
+
+std::vector<std::vector<std::string>>
+node_commands(const cluster_flags& flags, const topology& cluster,
+              const endpoint_address& controller, uint32_t num_threads) {
+  std::vector<std::vector<std::string>> out;
+  for (size_t i = 1; i < cluster.nodes.size(); ++i) {
+    std::vector<std::string> command{"node",
+                                     "--join",
+                                     controller.host + ":"
+                                       + std::to_string(controller.port),
+                                     "--name",
+                                     cluster.nodes[i].name,
+                                     "--cluster",
+                                     cluster.cluster,
+                                     "--threads",
+                                     std::to_string(num_threads),
+                                     "--log-level",
+                                     flags.log_level_name};
+    if (!cluster.secret_file.empty()) {
+      command.push_back("--cluster-secret-file");
+      command.push_back(cluster.secret_file);
+    }
+    out.push_back(std::move(command));
+  }
+  return out;
+}
+
+result<company_options> options_for(const cluster_flags& flags,
+                                    const topology& cluster) {
+  auto secret = read_secret(cluster.secret_file);
+  if (!secret)
+    return secret.why();
+  company_options out;
+  out.cluster = cluster;
+  out.model_dir = cluster.model;
+  out.secret = *secret;
+  out.insecure = flags.insecure;
+  out.level = flags.level();
+  return out;
+}
+
+} // namespace
+
+result<running_company> start_company(const cluster_flags& flags) {
+  auto cluster = flags.cluster();
+  if (!cluster)
+    return cluster.why();
+  cluster->model = std::filesystem::absolute(cluster->model).string();
+  auto config = read_model_config(cluster->model);
+  if (!config)
+    return config.why();
+  if (!flags.max_model_len)
+    cluster->max_model_len = std::min(cluster->max_model_len,
+                                      config->max_position_embeddings);
+  auto options = options_for(flags, *cluster);
+  if (!options)
+    return options.why();
+  running_company out;
+  out.model_dir = cluster->model;
+  out.config = *config;
+  out.max_model_len = cluster->max_model_len;
+  out.progress = std::make_unique<progress_display>(cluster->nodes[0].name,
+                                                    false);
+  auto num_threads = device_threads(flags.num_threads, flags.num_nodes);
+  options->node.num_threads = num_threads;
+  options->progress = [to = out.progress.get()](auto& what, auto done,
+                                                auto total) {
+    to->show(what, done, total);
+  };
+  auto serving = company::start(std::move(*options));
+  if (!serving)
+    return serving.why();
+  out.serving = std::move(*serving);
+  if (flags.num_nodes == 1)
+    return out;
+  auto nodes = local_nodes::start(
+    node_commands(flags, *cluster, out.serving->address(), num_threads));
+  if (!nodes)
+    return nodes.why();
+  out.nodes = std::move(*nodes);
+  return out;
+}
+
+result<void> wait_until_ready(running_company& x, end_signals& signals) {
+  for (;;) {
+    auto ready = x.serving->wait_until_ready(poll_interval);
+    if (ready || ready.why().code != errc::deadline_passed)
+      return ready;
+    if (signals.wait_for(std::chrono::milliseconds{0}))
+      return failure{errc::cancelled, "ended before the cluster was ready"};
+    if (x.nodes && x.nodes->num_ended() > 0)
+      return failure{errc::io, "a node process has ended before the cluster "
+                               "was ready"};
+  }
+}
+
+result<std::string> read_secret(const std::string& path) {
+  if (path.empty())
+    return std::string{};
+  std::ifstream in{path, std::ios::binary};
+  std::string out(4097, '\0');
+  in.read(out.data(), static_cast<std::streamsize>(out.size()));
+  if (in.bad() || in.gcount() == 0)
+    return failure{errc::io, path + ": the cluster's secret cannot be read"};
+  out.resize(static_cast<size_t>(in.gcount()));
+  while (!out.empty() && (out.back() == '\n' || out.back() == '\r'))
+    out.pop_back();
+  if (out.size() < 16 || out.size() > 4096)
+    return failure{errc::invalid_input,
+                   path + ": a secret has from 16 to 4096 bytes"};
+  return out;
+}
+
+uint32_t device_threads(uint32_t num_threads, uint32_t num_processes) {
+  if (num_threads > 0)
+    return num_threads;
+  auto processors = std::max(1u, std::thread::hardware_concurrency());
+  return std::max(1u, processors / num_processes);
+}
+
+} // namespace troupe

@@ -1,0 +1,37 @@
+#pragma once
+
+/// A cluster as the flags of `serve` and `generate` want it: the first node in
+/// this process, the others, with --nodes, as its children.
+
+#include "actors/company.hpp"
+#include "deploy/cluster_flags.hpp"
+#include "deploy/end_signals.hpp"
+#include "deploy/local_nodes.hpp"
+#include "deploy/progress.hpp"
+
+namespace troupe {
+
+struct running_company {
+  std::filesystem::path model_dir;
+  model_config config;
+  uint32_t max_model_len = 0;
+  std::unique_ptr<progress_display> progress;
+  std::unique_ptr<local_nodes> nodes; ///< Ended after the company.
+  std::unique_ptr<company> serving;
+};
+
+/// Starts it; weights load in the background.
+result<running_company> start_company(const cluster_flags& flags);
+
+/// Waits until every node is there. Errors: cancelled if a signal asked to
+/// end, io if a child has ended, or what `serving` says.
+result<void> wait_until_ready(running_company& x, end_signals& signals);
+
+/// Reads a secret; empty for no path. Errors: io; invalid_input if it is
+/// shorter than 16 bytes or longer than 4096.
+result<std::string> read_secret(const std::string& path);
+
+/// `num_threads`, or for 0 an equal share of the processors.
+uint32_t device_threads(uint32_t num_threads, uint32_t num_processes);
+
+} // namespace troupe
