@@ -79,12 +79,15 @@ def main(url, model, question):
         for choice in chunk["choices"]:
             delta = choice["delta"]
             for key, title in (("reasoning_content", "thinking"), ("content", "answer")):
-                if delta.get(key):
+                text = delta.get(key) or ""
+                if section != key:
+                    text = text.lstrip()
+                if text:
                     first = first or time.monotonic()
                     if section != key:
                         show(f"\n{title}: " if section else f"{title}: ")
                         section = key
-                    show(delta[key])
+                    show(text)
     seconds = time.monotonic() - (first or time.monotonic())
     after = settled_metrics(url)
     grown = {k: v - before.get(k, 0) for k, v in after.items()}
@@ -96,7 +99,8 @@ def main(url, model, question):
         f" and {after['troupe_expert_workers_used']:.0f} of {after['troupe_expert_workers']:.0f}"
         " expert workers used;"
         f" {size(grown['troupe_dispatch_bytes_total'])} dispatched and"
-        f" {size(grown['troupe_combine_bytes_total'])} combined over UCX"
+        f" {size(grown['troupe_combine_bytes_total'])} combined"
+        + (" over UCX" if after["troupe_nodes"] > 1 else "")
     )
     return 0 if count else 1
 

@@ -6,6 +6,9 @@
 
 namespace troupe {
 
+/// Bytes that load in a moment: a single line.
+constexpr uint64_t small = 256 << 20;
+
 progress_display::progress_display(std::string who, bool only_lines)
   : who_(std::move(who)), is_bar_(!only_lines && isatty(STDERR_FILENO) == 1) {
 }
@@ -14,7 +17,8 @@ void progress_display::show(const std::string& what, uint64_t done,
                             uint64_t total) {
   std::lock_guard guard{mutex_};
   auto per_cent = total == 0 ? 100 : done * 100 / total;
-  auto now = is_bar_ ? per_cent : per_cent / 25;
+  uint64_t steps = total < small ? 1 : 4;
+  auto now = is_bar_ ? per_cent : per_cent * steps / 100;
   if (what == what_ && now == shown_)
     return;
   auto first = what != what_;
@@ -23,7 +27,7 @@ void progress_display::show(const std::string& what, uint64_t done,
   if (!is_bar_) {
     if (!first || now > 0)
       std::fprintf(stderr, "%s: %s: %d %%\n", who_.c_str(), what.c_str(),
-                   int(now * 25));
+                   int(now * 100 / steps));
     return;
   }
   std::string bar(40, '.');

@@ -1,7 +1,8 @@
 #pragma once
 
 /// How far long work has come, on standard error: a bar that is drawn over
-/// itself on a terminal, a line for every quarter otherwise.
+/// itself on a terminal, a line for every quarter otherwise (for all of it if
+/// there is little to load).
 
 #include <cstdint>
 #include <mutex>
@@ -26,7 +27,7 @@ private:
   std::string who_;
   bool is_bar_;
   std::string what_;
-  uint64_t shown_ = 0; ///< Per cent, or quarters without a bar.
+  uint64_t shown_ = 0; ///< Per cent, or lines without a bar.
 };
 
 } // namespace troupe
