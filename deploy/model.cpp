@@ -1,7 +1,9 @@
 #include "deploy/commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
+#include "deploy/running_company.hpp"
 #include "kernels/device.hpp"
+#include "runtime/model/inspect.hpp"
 #include "runtime/model/verify.hpp"
 
 #include <cstdio>
@@ -18,6 +20,14 @@ struct model_flags {
   std::string out;
 };
 
+int inspect(const model_flags& flags) {
+  auto text = inspect_model(flags.model);
+  if (!text)
+    return report(text.why());
+  std::fputs(text->c_str(), stdout);
+  return 0;
+}
+
 int verify(const model_flags& flags) {
   auto source = checkpoint::open(flags.model);
   if (!source)
@@ -26,7 +36,8 @@ int verify(const model_flags& flags) {
   if (!flags.activations.empty())
     options.activations = *parse_precision(flags.activations);
   options.out = flags.out;
-  auto device = kernels::make_reference_device(0);
+  auto device = kernels::make_cpu_device(
+    {.id = 0, .num_threads = device_threads(0, 1), .target = "best"});
   progress_display progress{"verify", false};
   auto found = verify_model(*device, *source, flags.golden, options,
                             [&](uint64_t done, uint64_t total) {
@@ -43,6 +54,15 @@ int verify(const model_flags& flags) {
     std::printf("out of bounds: %s\n", fault.c_str());
   std::puts(found->faults.empty() ? "PASS" : "FAIL");
   return found->faults.empty() ? 0 : 1;
+}
+
+void add_inspect(CLI::App& model, int& status) {
+  auto flags = std::make_shared<model_flags>();
+  auto command = model.add_subcommand(
+    "inspect", "Architecture, parameters, bytes by kind, EP degrees that fit");
+  command->add_option("MODEL_DIR", flags->model, "Directory of the checkpoint")
+    ->required();
+  command->callback([flags, &status] { status = inspect(*flags); });
 }
 
 void add_verify(CLI::App& model, int& status) {
@@ -67,6 +87,7 @@ void add_verify(CLI::App& model, int& status) {
 void add_model(CLI::App& app, int& status) {
   auto command = app.add_subcommand("model", "Looks into a checkpoint");
   command->require_subcommand(1);
+  add_inspect(*command, status);
   add_verify(*command, status);
 }
 

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace {
 
 using namespace troupe::tests;
@@ -64,4 +66,68 @@ TEST(Cli, VerifySaysPassOnlyIfEverythingHolds) {
   auto wrong
     = run_troupe({"model", "verify", other, file, "--activations", "fp32"});
   EXPECT_EQ(wrong.status, 1) << wrong.out << wrong.errors;
+}
+
+TEST(Cli, InspectTellsWhatACheckpointHolds) {
+  auto x = run_troupe({"model", "inspect", nano()});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  EXPECT_NE(x.out.find("DeepseekV3ForCausalLM"), std::string::npos) << x.out;
+  EXPECT_EQ(run_troupe({"model", "inspect", "/nowhere"}).status, 1);
+}
+
+TEST(Cli, GenerateAnswersAndSaysHowInJson) {
+  auto x = run_troupe({"generate", nano(), "--chat", "-p",
+                       "What is the capital of France?", "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto answer = json::parse(x.out);
+  EXPECT_NE(answer.at("text").get<std::string>().find("Paris"),
+            std::string::npos);
+  EXPECT_EQ(answer.at("finish_reason"), "stop");
+  EXPECT_GT(answer.at("timings").at("tokens_per_second"), 0);
+  auto plain = run_troupe(
+    {"generate", nano(), "--chat", "-p", "What is the capital of France?"});
+  EXPECT_EQ(plain.out, answer.at("text").get<std::string>() + "\n");
+}
+
+TEST(Cli, GenerateIsTheSameHoweverTheModelIsSpread) {
+  auto with = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"generate",
+                                  nano(),
+                                  "--token-ids",
+                                  "0,1846,339,275,270",
+                                  "--max-tokens",
+                                  "40",
+                                  "--ignore-eos",
+                                  "--temperature",
+                                  "0.8",
+                                  "--seed",
+                                  "7",
+                                  "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    auto x = run_troupe(args);
+    EXPECT_EQ(x.status, 0) << x.errors;
+    return x.status == 0 ? json::parse(x.out).at("token_ids") : json{};
+  };
+  auto one = with({});
+  EXPECT_EQ(one.size(), 40u);
+  EXPECT_EQ(with({}), one);
+  EXPECT_EQ(with({"--threads", "1"}), one);
+  EXPECT_EQ(with({"--expert-parallel-size", "8", "--data-parallel-size", "2"}),
+            one);
+  EXPECT_EQ(with({"--nodes", "4", "--expert-parallel-size", "8",
+                  "--data-parallel-size", "2"}),
+            one);
+  EXPECT_EQ(with({"--max-num-batched-tokens", "2", "--max-num-seqs", "2"}),
+            one);
+}
+
+TEST(Cli, GenerateRefusesWhatCannotBe) {
+  EXPECT_EQ(run_troupe({"generate", nano()}).status, 2);
+  auto ids = run_troupe({"generate", nano(), "--token-ids", "1,999999"});
+  EXPECT_EQ(ids.status, 1);
+  auto spread = run_troupe(
+    {"generate", nano(), "-p", "x", "--expert-parallel-size", "7"});
+  EXPECT_EQ(spread.status, 1);
+  EXPECT_EQ(std::count(spread.errors.begin(), spread.errors.end(), '\n'), 1)
+    << spread.errors;
 }
