@@ -7,7 +7,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
 set(header_dir ${CMAKE_INSTALL_INCLUDEDIR}/troupe)
 
 install(TARGETS troupe_flags schemas kernels runtime actors
-  EXPORT troupeTargets)
+  EXPORT troupeTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/troupe)
 install(EXPORT troupeTargets NAMESPACE troupe:: DESTINATION ${package_dir})
 install(DIRECTORY kernels runtime DESTINATION ${header_dir}
   FILES_MATCHING PATTERN "*.hpp"

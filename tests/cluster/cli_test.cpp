@@ -126,7 +126,7 @@ TEST(Cli, GenerateRefusesWhatCannotBe) {
   auto ids = run_troupe({"generate", nano(), "--token-ids", "1,999999"});
   EXPECT_EQ(ids.status, 1);
   auto spread = run_troupe(
-    {"generate", nano(), "-p", "x", "--expert-parallel-size", "7"});
+    {"generate", nano(), "-p", "x", "--expert-parallel-size", "64"});
   EXPECT_EQ(spread.status, 1);
   EXPECT_EQ(std::count(spread.errors.begin(), spread.errors.end(), '\n'), 1)
     << spread.errors;
