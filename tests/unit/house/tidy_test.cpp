@@ -85,9 +85,9 @@ const std::set<std::string> root_entries = {
 };
 
 // Put together here so that this file does not hold them.
-const std::string unfinished = std::string{"TO"} + "DO|FIX" + "ME|XX" + "X|for"
-                               + " now|not (yet )?" + "implemented|place"
-                               + "holder|\\bstub";
+const std::string unfinished = std::string{"TO"} + "DO|FIX" + "ME|\\bXX"
+                               + "X\\b|for" + " now|not (yet )?"
+                               + "implemented|place" + "holder|\\bstub";
 const std::string private_paths = std::string{"\\.\\./sha"} + "red|/wo" + "rk/"
                                   + "|/ro" + "ot/|/fa" + "rm/";
 
@@ -179,7 +179,9 @@ TEST_F(Tidy, EveryHeaderIsIncludedOnceAndFirstByItsOwnSource) {
     paths.insert(file.path);
   const std::regex include{R"(#include "([^"]+)\")"};
   for (auto& file : files()) {
-    if (file.path.ends_with(".hpp")) {
+    // Highway includes its own once for each instruction set.
+    auto is_once = !matches(file.path, "kernels/cpu/(.*-inl|targets)\\.hpp");
+    if (file.path.ends_with(".hpp") && is_once) {
       EXPECT_EQ(file.lines.at(0), "#pragma once") << file.path;
     }
     auto stem = file.path.substr(0, file.path.rfind('.'));
