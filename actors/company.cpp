@@ -2,10 +2,10 @@
 
 #include "actors/networks.hpp"
 #include "actors/node.hpp"
+#include "runtime/entropy.hpp"
 #include "runtime/model/config.hpp"
 
 #include <algorithm>
-#include <random>
 
 namespace troupe {
 
@@ -17,8 +17,8 @@ failure invalid(std::string message) {
 
 /// The one random number of a process: who it is.
 uint64_t draw_incarnation() {
-  std::random_device source;
-  return uint64_t{source()} << 32 | source();
+  system_entropy source;
+  return source.draw();
 }
 
 } // namespace

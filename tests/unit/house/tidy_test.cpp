@@ -61,9 +61,9 @@ const owner owners[] = {
   {"\\b(random_device|mt19937|rand\\()", "runtime/entropy\\.cpp|tests/.*",
    "chance comes from a seed"},
   {"std::(thread|jthread|async)\\b(?!::)",
-   "kernels/host/thread_pool\\.[ch]pp|runtime/http/"
-   "(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
-   "runtime/transport/ucx_io\\.[ch]pp|tests/.*",
+   "kernels/host/thread_pool\\.[ch]pp|runtime/transport/ucx_io\\.[ch]pp|"
+   "runtime/http/(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
+   "actors/(node|pool_coordinator)\\.[ch]pp|tests/.*",
    "threads have named owners"},
   {"sleep_(for|until)|\\bu?sleep\\(",
    "tests/cluster/.*|tests/unit/kernels/thread_pool_test\\.cpp",
