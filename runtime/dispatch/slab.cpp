@@ -39,17 +39,18 @@ result<slab_section> read_section(schema::DispatchSlab::Section::Reader in,
                                   uint32_t num_rows) {
   slab_section out;
   out.worker = in.getWorker();
+  auto rows = in.getRows(); // once: each time counts as read again
   for (auto slot : in.getSlots()) {
     auto first = out.slots.empty()
                    ? 0u
                    : out.slots.back().first + out.slots.back().count;
     auto in_order = out.slots.empty() || out.slots.back().slot < slot.getSlot();
     if (!in_order || slot.getCount() == 0
-        || slot.getCount() > in.getRows().size() - first)
+        || slot.getCount() > rows.size() - first)
       return damaged("slots that are out of order, empty or too full");
     out.slots.push_back({slot.getSlot(), first, slot.getCount()});
   }
-  for (auto row : in.getRows()) {
+  for (auto row : rows) {
     if (row >= num_rows)
       return damaged("an index beyond its rows");
     out.row.push_back(row);
