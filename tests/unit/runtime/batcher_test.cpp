@@ -126,6 +126,30 @@ TEST_F(Batcher, TakesTheBlocksOfTheYoungestWhenNoneIsFree) {
   EXPECT_EQ(sizes(batcher_->next_step()), numbers{65});
 }
 
+TEST_F(Batcher, PutsWhoHasLostItsBlocksFirstInLine) {
+  make(4, 512, 128, 2);
+  batcher_->add(1, 1, request(64, 2));
+  batcher_->add(2, 1, request(64, 3));
+  batcher_->add(3, 1, request(64, 3));
+  step();
+  EXPECT_EQ(step().at(0).event.finish, finish_reason::length);
+  EXPECT_EQ(batcher_->num_waiting(), 2u);
+  EXPECT_EQ(sizes(batcher_->next_step()), numbers{65});
+}
+
+TEST_F(Batcher, GivesNoBlocksInTheStepThatTookThem) {
+  make(4, 64, 192, 3);
+  batcher_->add(1, 1, request(64, 9));
+  step();
+  batcher_->add(2, 1, request(63, 9)); // beside one row of the first
+  ASSERT_EQ(step().size(), 2u);
+  ASSERT_EQ(step().size(), 2u);
+  EXPECT_EQ(pool_->num_free(), 0u);
+  // The second needs one more and gives up its only one.
+  EXPECT_EQ(sizes(batcher_->next_step()), numbers{1});
+  EXPECT_EQ(pool_->num_free(), 1u);
+}
+
 TEST_F(Batcher, EndsAnAnswerThatIsLongEnough) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 2));

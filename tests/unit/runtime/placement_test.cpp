@@ -57,6 +57,9 @@ void check_order(const placement& map, const dispatch_plan& plan) {
       for (auto& slot : section.slots) {
         EXPECT_EQ(slot.first, next);
         EXPECT_GT(slot.count, 0u);
+        for (auto i = next + 1; i < next + slot.count; ++i)
+          EXPECT_LT(slab.tokens.at(section.row.at(i - 1)),
+                    slab.tokens.at(section.row.at(i)));
         next += slot.count;
       }
       EXPECT_EQ(next, section.row.size());

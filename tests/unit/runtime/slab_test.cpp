@@ -118,6 +118,21 @@ TEST(Slab, OfAnySizeComesBack) {
   }
 }
 
+TEST(Slab, OfAllExpertsAndThousandsOfRowsComesBack) {
+  slab_plan plan;
+  plan.tokens.resize(8192);
+  slab_section section;
+  for (uint32_t slot = 0; slot < 256; ++slot)
+    section.slots.push_back({slot, slot * 256, 256});
+  for (uint32_t i = 0; i < 65536; ++i)
+    section.row.push_back(i % 8192);
+  plan.sections = {section};
+  auto payload = make(plan);
+  auto view = read_slab(payload.bytes(), row_bytes);
+  ASSERT_TRUE(view) << view.why().message;
+  expect_same(view->sections.at(0), section);
+}
+
 TEST(Slab, NeedsRoomInThePool) {
   slab_pool pool{4096};
   auto first = draft_slab(pool, small_plan(), row_bytes);
