@@ -60,9 +60,9 @@ public:
 
   /// Continues a prompt as the service would, token by token; `on_token` may
   /// be empty. Errors: invalid_input, context_too_long, step_failed.
-  result<generation> generate(const generation_request& request,
-                              const std::function<void(int32_t)>& on_token
-                              = {});
+  result<generation>
+  generate(const generation_request& request,
+           const std::function<void(int32_t)>& on_token = {});
 
 private:
   struct impl;

@@ -22,8 +22,7 @@ std::string_view to_string(precision x) {
   }
 }
 
-kernels::row_layout
-model_config::dispatch_layout(precision activations) const {
+kernels::row_layout model_config::dispatch_layout(precision activations) const {
   if (activations == precision::fp32)
     return {kernels::dtype::f32, hidden_size};
   if (activations == precision::fp8 && fp8)
