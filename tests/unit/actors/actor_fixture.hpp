@@ -30,6 +30,26 @@ struct heard {
   }
 };
 
+/// A transport that writes down whom it was to give up.
+class silent_network : public transport {
+public:
+  void send(node_id, frame_header, body) override {
+  }
+
+  void set_view(uint32_t, uint32_t) override {
+  }
+
+  void disconnect(node_id peer) override {
+    given_up.push_back(peer);
+  }
+
+  transport_stats stats() const override {
+    return {};
+  }
+
+  std::vector<node_id> given_up;
+};
+
 class actor_fixture : public testing::Test {
 protected:
   struct config : caf::actor_system_config {
@@ -40,6 +60,7 @@ protected:
 
   actor_fixture() {
     system_.await_actors_before_shutdown(false);
+    context_.net = &net_;
     context_.counters = &counters_;
     context_.log = &log_;
     context_.here = std::make_shared<directory>();
@@ -63,6 +84,7 @@ protected:
     scheduler_.run();
   }
 
+  silent_network net_;
   node_counters counters_;
   logger log_{"test", log_level::error};
   config config_;

@@ -138,6 +138,7 @@ TEST_F(Controller, TurnsAwayWhoComesBackOrIsThereTwice) {
   join(1);
   EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 1}));
   EXPECT_EQ(monitored_.size(), 2u);
+  EXPECT_EQ(net_.given_up, (std::vector<node_id>{2, 1}));
 }
 
 TEST_F(Controller, IgnoresEvidenceAgainstNodesThatDoNotExist) {

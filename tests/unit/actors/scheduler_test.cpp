@@ -1,0 +1,160 @@
+#include "tests/unit/actors/actor_fixture.hpp"
+
+using namespace troupe;
+
+namespace {
+
+constexpr uint32_t vocab_size = 8;
+
+/// A real scheduler and cache; attention and gateway only listen.
+class Scheduler : public actor_fixture {
+protected:
+  Scheduler() {
+    model_config config;
+    config.num_hidden_layers = 1;
+    config.kv_lora_rank = 2;
+    config.qk_rope_head_dim = 2;
+    auto pool = kv_pool::make(*device_, config, precision::fp32, 4);
+    EXPECT_TRUE(pool);
+    rank_.id = 5;
+    rank_.pool = std::move(*pool);
+    batcher_options options;
+    options.max_model_len = 64;
+    options.vocab_size = vocab_size;
+    context_.here->update([this](cast_list& list) {
+      list.ranks[5] = spawn_listener<attention>(steps_);
+    });
+    scheduler_actor_ = spawn_scheduler(system_, context_, nullptr, rank_,
+                                       options,
+                                       spawn_listener<gateway_inbox>(answers_));
+    scheduler_.run();
+  }
+
+  ~Scheduler() override {
+    // It gives its blocks back before the pool goes.
+    caf::anon_send_exit(scheduler_actor_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  void request(request_id id, std::vector<int32_t> prompt,
+               uint32_t max_tokens = 4) {
+    auto what = std::make_shared<generation_request>();
+    what->prompt = std::move(prompt);
+    what->max_tokens = max_tokens;
+    what->sampling.temperature = 0;
+    say(scheduler_actor_, run_request{id, 7, 5, what});
+  }
+
+  /// Ends the step that is out; every row samples `token`.
+  void end_step(int32_t token) {
+    std::vector<float> logits;
+    for (auto& rows : last_step()->sequences)
+      if (rows.want_logits) {
+        logits.resize(logits.size() + vocab_size);
+        logits[logits.size() - vocab_size + size_t(token)] = 1;
+      }
+    say(scheduler_actor_,
+        step_ended{std::make_shared<const std::vector<float>>(logits), {}});
+  }
+
+  std::shared_ptr<const batch> last_step() const {
+    return steps_->of<run_step>().back().rows;
+  }
+
+  size_t num_steps() const {
+    return steps_->all.size();
+  }
+
+  std::vector<tokens_ready> answers() const {
+    return answers_->of<tokens_ready>();
+  }
+
+  uint64_t count(counter x) const {
+    return counters_.read()[size_t(x)];
+  }
+
+  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
+  rank_parts rank_;
+  std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
+  std::shared_ptr<heard<tokens_ready, node_report>> answers_
+    = std::make_shared<heard<tokens_ready, node_report>>();
+  local_scheduler scheduler_actor_;
+};
+
+} // namespace
+
+TEST_F(Scheduler, HasOneStepOutAtATime) {
+  request(1, {1, 2});
+  request(2, {3});
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->num_rows(), 2u);
+  end_step(4);
+  ASSERT_EQ(num_steps(), 2u);
+  EXPECT_EQ(last_step()->sequences.size(), 2u) << "the other one joins";
+}
+
+TEST_F(Scheduler, AnswersWithTheTermThatItWasGiven) {
+  request(1, {1}, 2);
+  end_step(4);
+  end_step(6);
+  ASSERT_EQ(answers().size(), 2u);
+  EXPECT_EQ(answers()[0].request, 1u);
+  EXPECT_EQ(answers()[0].term, 7u);
+  EXPECT_EQ(answers()[0].event->tokens, std::vector<int32_t>{4});
+  EXPECT_EQ(answers()[1].event->tokens, std::vector<int32_t>{6});
+  EXPECT_EQ(answers()[1].event->first_position, 1u);
+  EXPECT_EQ(answers()[1].event->finish, finish_reason::length);
+  EXPECT_EQ(num_steps(), 2u) << "nothing is left to do";
+  EXPECT_EQ(count(counter::generated_tokens), 2u);
+}
+
+TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {
+  request(1, {1});
+  request(2, {2});
+  say(scheduler_actor_,
+      step_ended{nullptr, failure{errc::peer_lost, "node c was lost"}});
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].request, 1u);
+  EXPECT_EQ(answers()[0].event->cause->message, "node c was lost");
+  ASSERT_EQ(num_steps(), 2u);
+  EXPECT_EQ(last_step()->sequences[0].tokens, std::vector<int32_t>{2});
+}
+
+TEST_F(Scheduler, FreesACancelledRequestWithinAStep) {
+  request(1, {1});
+  EXPECT_EQ(count(counter::kv_blocks_free), 3u);
+  say(scheduler_actor_, cancel_request{1, 5});
+  say(scheduler_actor_, cancel_request{99, 5});
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::cancelled);
+  end_step(4);
+  EXPECT_EQ(num_steps(), 1u);
+  EXPECT_EQ(answers().size(), 1u);
+  EXPECT_EQ(count(counter::kv_blocks_free), 4u);
+  EXPECT_EQ(count(counter::running), 0u);
+}
+
+TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {
+  request(1, {1, int32_t(vocab_size)});
+  request(2, {-1});
+  request(3, std::vector<int32_t>(61), 4);
+  EXPECT_EQ(num_steps(), 0u);
+  ASSERT_EQ(answers().size(), 3u);
+  for (auto& answer : answers()) {
+    EXPECT_EQ(answer.term, 7u);
+    EXPECT_EQ(answer.event->finish, finish_reason::failed);
+    EXPECT_EQ(answer.event->cause->code, errc::invalid_input);
+  }
+  request(4, std::vector<int32_t>(60), 4);
+  EXPECT_EQ(num_steps(), 1u);
+}
+
+TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {
+  request(1, {1});
+  request(2, {2});
+  EXPECT_EQ(count(counter::running), 1u);
+  EXPECT_EQ(count(counter::waiting), 1u);
+  end_step(4);
+  EXPECT_EQ(count(counter::running), 2u);
+  EXPECT_EQ(count(counter::waiting), 0u);
+}
