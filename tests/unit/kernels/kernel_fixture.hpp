@@ -268,7 +268,11 @@ inline std::unique_ptr<device> make_device(const std::string& name,
                                            uint32_t num_threads = 1) {
   if (name == "reference")
     return make_reference_device(3);
-  return make_cpu_device({3, num_threads, name.substr(4)});
+  cpu_options options;
+  options.id = 3;
+  options.num_threads = num_threads;
+  options.target = name.substr(4);
+  return make_cpu_device(options);
 }
 
 // -- comparisons --------------------------------------------------------------
