@@ -9,7 +9,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/cpu/fill.hpp"
-#include "kernels/cpu/vectors-inl.hpp"
+#include "kernels/cpu/vectors.inl"
 
 #include <cstring>
 #include <limits>

@@ -17,6 +17,8 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")
 
+#include "kernels/cpu/f8_codes.inl"
+
 namespace troupe::kernels::cpu {
 
 namespace {
@@ -28,6 +30,10 @@ struct columns {
 
 __m512bh as_bf16(__m512i bits) {
   return reinterpret_cast<__m512bh>(bits);
+}
+
+columns as_columns(const pair_columns& w) {
+  return {as_bf16(w.first), as_bf16(w.second)};
 }
 
 columns load_columns(const std::byte* w) {
@@ -94,8 +100,11 @@ void multiply_tile(const tile_args& t) {
     sums.clear();
   else
     sums.load(t.acc);
-  for (uint32_t i = 0; i < t.steps; ++i)
+  auto next = t.next ? t.next : t.w;
+  for (uint32_t i = 0; i < t.steps; ++i) {
+    _mm_prefetch(next + i * 64, _MM_HINT_T0);
     sums.add(a + i * Rows, load_columns(t.w + i * 128));
+  }
   if (t.x_scales)
     sums.scale_into(t.acc, t.x_scales, t.w_scale);
   else
@@ -103,69 +112,6 @@ void multiply_tile(const tile_args& t) {
 }
 
 // -- FP8 ----------------------------------------------------------------------
-
-/// High and low bytes of the BF16 values of the 128 codes without sign.
-struct alignas(64) code_table {
-  std::array<uint8_t, 128> low;
-  std::array<uint8_t, 128> high;
-};
-
-constexpr code_table make_code_table() {
-  code_table out{};
-  for (uint32_t code = 0; code < 128; ++code) {
-    uint32_t bits = (code << 4) + (120 << 7);
-    constexpr uint16_t small[8] = {0,      0x3b00, 0x3b80, 0x3bc0,
-                                   0x3c00, 0x3c20, 0x3c40, 0x3c60};
-    if (code < 8)
-      bits = small[code];
-    if (code == host::e4m3_nan)
-      bits = 0x7fc0;
-    out.low[code] = uint8_t(bits);
-    out.high[code] = uint8_t(bits >> 8);
-  }
-  return out;
-}
-
-constexpr code_table table = make_code_table();
-
-/// Turns 64 codes into two vectors of pairs, exactly.
-class widener {
-public:
-  // Written out: an implicit constructor lacks the instructions.
-  [[gnu::always_inline]] widener()
-    : low0_(_mm512_load_si512(table.low.data())),
-      low1_(_mm512_load_si512(table.low.data() + 64)),
-      high0_(_mm512_load_si512(table.high.data())),
-      high1_(_mm512_load_si512(table.high.data() + 64)),
-      sign_(_mm512_set1_epi8(char(0x80))) {
-  }
-
-  [[gnu::always_inline]] columns operator()(const std::byte* codes) const {
-    auto code = _mm512_load_si512(codes);
-    auto low = _mm512_permutex2var_epi8(low0_, code, low1_);
-    auto high = _mm512_permutex2var_epi8(high0_, code, high1_);
-    constexpr int a_or_b_and_c = 0xf8;
-    high = _mm512_ternarylogic_epi32(high, code, sign_, a_or_b_and_c);
-    return {as_bf16(_mm512_unpacklo_epi8(low, high)),
-            as_bf16(_mm512_unpackhi_epi8(low, high))};
-  }
-
-private:
-  __m512i low0_;
-  __m512i low1_;
-  __m512i high0_;
-  __m512i high1_;
-  __m512i sign_;
-};
-
-void stage_f8(const std::byte* codes, uint32_t steps, uint16_t* out) {
-  widener widen;
-  for (uint32_t i = 0; i < steps; ++i) {
-    auto w = widen(codes + i * 64);
-    _mm512_store_si512(out + i * 64, reinterpret_cast<__m512i>(w.first));
-    _mm512_store_si512(out + i * 64 + 32, reinterpret_cast<__m512i>(w.second));
-  }
-}
 
 constexpr uint32_t block_steps = 64; // 128 wide
 constexpr uint32_t block_bytes = block_steps * 64;
@@ -182,11 +128,14 @@ void multiply_blocks(const f8_panel_args& p, uint32_t first) {
 #pragma GCC unroll 16
   for (uint32_t b = 0; b < Blocks; ++b)
     sums[b].clear();
-  for (uint32_t i = 0; i < block_steps; ++i)
+  for (uint32_t i = 0; i < block_steps; ++i) {
 #pragma GCC unroll 16
-    for (uint32_t b = 0; b < Blocks; ++b)
-      sums[b].add(a + b * a_steps + i * Rows,
-                  widen(codes + b * block_bytes + i * 64));
+    for (uint32_t b = 0; b < Blocks; ++b) {
+      auto step = codes + b * block_bytes + i * 64;
+      _mm_prefetch(step + Blocks * block_bytes, _MM_HINT_T0);
+      sums[b].add(a + b * a_steps + i * Rows, as_columns(widen(step)));
+    }
+  }
 #pragma GCC unroll 16
   for (uint32_t b = 0; b < Blocks; ++b)
     sums[b].scale_into(p.acc, p.x_scales + (first + b) * Rows,
@@ -217,7 +166,6 @@ void fill_panels(kernel_set& set, std::index_sequence<Rows...>) {
 
 void fill_dot(kernel_set& set) {
   set.pairs = true;
-  set.stage_f8 = stage_f8;
   fill_pairs(set, std::make_index_sequence<max_tile_rows>());
   fill_panels(set, std::make_index_sequence<max_f8_rows>());
 }

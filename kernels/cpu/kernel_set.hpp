@@ -28,6 +28,8 @@ struct tile_args {
   float* acc = nullptr;            ///< [rows][32]
   const float* x_scales = nullptr; ///< [rows], or null: not scaled.
   float w_scale = 1;
+  /// What will be read next, one line of 64 bytes per step; or null.
+  const std::byte* next = nullptr;
 };
 
 using tile_fn = void (*)(const tile_args&);
@@ -38,7 +40,7 @@ using tile_fns = tile_fn[max_tile_rows + 1];
 /// All 128-wide blocks of an f8 panel in one go, for few rows; the same bits
 /// as staging the codes and multiplying tile by tile.
 struct f8_panel_args {
-  const std::byte* a = nullptr;     ///< [k / 2][rows][2] bf16
+  const std::byte* a = nullptr;     ///< As tiles have it.
   const std::byte* codes = nullptr; ///< [k / 2][32][2], see f8_position
   uint32_t blocks = 0;
   const float* x_scales = nullptr; ///< [blocks][rows]
@@ -78,7 +80,7 @@ struct kernel_set {
   tile_fns f32_tiles = {};  ///< f32 rows, f32 panel
   tile_fns bf16_tiles = {}; ///< f32 rows, bf16 panel
   tile_fns pair_tiles = {}; ///< bf16 rows, bf16 panel; only if `pairs`
-  f8_panel_fn f8_panels[max_f8_rows + 1] = {}; ///< Only if `pairs`
+  f8_panel_fn f8_panels[max_f8_rows + 1] = {}; ///< Null where there are none.
 
   /// Turns `steps` steps of an f8 panel into a bf16 panel.
   void (*stage_f8)(const std::byte* codes, uint32_t steps, uint16_t* out) = {};

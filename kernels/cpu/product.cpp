@@ -18,6 +18,11 @@ constexpr uint32_t max_tiles = 16;
 constexpr uint32_t chunk_steps = 128;
 constexpr uint32_t block_steps = scale_block / 2;
 
+constexpr uint32_t line = 64; // of the caches, in bytes
+
+/// Rows of x that share a pass over a panel should stay in the second cache.
+constexpr uint64_t max_left_bytes = 768 << 10;
+
 /// Some tiles times some panels.
 struct piece {
   const product* what = nullptr;
@@ -77,20 +82,24 @@ private:
     constexpr uint32_t w_bytes = panel_rows * 4;
     // One tile passes over its panel once anyway.
     auto together = tiles_.size() == 1 ? steps : chunk_steps;
-    for (uint32_t i = 0; i < steps; i += together)
+    for (uint32_t i = 0; i < steps; i += together) {
+      auto next = w_ + uint64_t{i + together} * w_bytes;
       for (auto& t : tiles_) {
         tile_args args;
         args.a = what_.left->values(t) + uint64_t{i} * step_bytes() * t.rows;
         args.w = w_ + uint64_t{i} * w_bytes;
         args.steps = std::min(together, steps - i);
         args.acc = acc_of(t);
+        args.next = next;
+        next += args.steps * line;
         functions()[t.rows](args);
       }
+    }
   }
 
   void multiply_f8() {
     auto& front = tiles_.front();
-    if (tiles_.size() == 1 && front.rows <= max_f8_rows && what_.left->pairs())
+    if (tiles_.size() == 1 && front.rows <= max_f8_rows && f8_function(front))
       return multiply_f8_panel(front);
     alignas(64) uint16_t staged[block_steps * panel_rows * 2];
     for (uint32_t b = 0; b < what_.shape.blocks(); ++b) {
@@ -105,9 +114,18 @@ private:
         args.acc = acc_of(t);
         args.x_scales = what_.left->scales(t) + uint64_t{b} * t.rows;
         args.w_scale = w_scales()[b];
+        // The codes of the next block.
+        if (&t == &front)
+          args.next = w_ + uint64_t{b + 1} * block_steps * line;
         functions()[t.rows](args);
       }
     }
+  }
+
+  /// With dot products f32 rows find none: those loops read pairs.
+  f8_panel_fn f8_function(const left_rows::tile& t) const {
+    auto fits = kernels_.pairs == what_.left->pairs();
+    return fits ? kernels_.f8_panels[t.rows] : nullptr;
   }
 
   void multiply_f8_panel(const left_rows::tile& t) {
@@ -118,7 +136,7 @@ private:
     args.x_scales = what_.left->scales(t);
     args.w_scales = w_scales();
     args.acc = acc_of(t);
-    kernels_.f8_panels[t.rows](args);
+    f8_function(t)(args);
   }
 
   const float* w_scales() const {
@@ -167,13 +185,21 @@ uint32_t rows_in(std::span<const left_rows::tile> tiles) {
   return tiles.back().first + tiles.back().rows - tiles.front().first;
 }
 
+uint32_t tiles_together(const product& what) {
+  auto value_bytes = what.left->pairs() ? 2 : 4;
+  auto tile_bytes = uint64_t{max_tile_rows} * what.shape.depth() * value_bytes;
+  return uint32_t(
+    std::clamp<uint64_t>(max_left_bytes / tile_bytes, 4, max_tiles));
+}
+
 /// Cuts by shape alone. Returns about how long all of it takes.
 uint64_t cut(const product& what, std::vector<piece>& out) {
   std::span tiles(what.left->tiles());
   auto panels = what.shape.panels();
   uint64_t sum = 0;
-  for (uint32_t t = 0; t < tiles.size(); t += max_tiles) {
-    auto num_tiles = std::min(max_tiles, uint32_t(tiles.size()) - t);
+  auto most = tiles_together(what);
+  for (uint32_t t = 0; t < tiles.size(); t += most) {
+    auto num_tiles = std::min(most, uint32_t(tiles.size()) - t);
     auto ns = estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
     auto together = uint32_t(std::max<uint64_t>(1, piece_ns / ns));
     for (uint32_t p = 0; p < panels; p += together)

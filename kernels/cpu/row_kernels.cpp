@@ -9,7 +9,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/cpu/fill.hpp"
-#include "kernels/cpu/vectors-inl.hpp"
+#include "kernels/cpu/vectors.inl"
 #include "kernels/host/floats.hpp"
 #include "kernels/tensor.hpp"
 
@@ -26,17 +26,23 @@ namespace {
 
 /// In FP64: the mean of many squares to the last bit of FP32.
 double sum_of_squares(const float* x, uint32_t count) {
-  double parts[16] = {};
-  for (uint32_t i = 0; i < count; i += 16) {
-    float part[16] = {};
-    std::copy_n(x + i, std::min(16u, count - i), part);
-    for (uint32_t j = 0; j < 16; ++j)
-      parts[j] += double{part[j]} * part[j];
+  constexpr hn::CappedTag<double, 8> wide;
+  constexpr hn::Rebind<float, decltype(wide)> narrow;
+  constexpr uint32_t together = hn::MaxLanes(wide);
+  auto sum = hn::Zero(wide);
+  auto add = [&](const float* values) {
+    auto v = hn::PromoteTo(wide, hn::LoadU(narrow, values));
+    sum = hn::MulAdd(v, v, sum);
+  };
+  uint32_t i = 0;
+  for (; i + together <= count; i += together)
+    add(x + i);
+  if (i < count) {
+    float padded[together] = {};
+    std::copy(x + i, x + count, padded);
+    add(padded);
   }
-  double sum = 0;
-  for (auto part : parts)
-    sum += part;
-  return sum;
+  return hn::GetLane(hn::SumOfLanes(wide, sum));
 }
 
 void rms_norm(const float* x, const float* weight, uint32_t count, float eps,

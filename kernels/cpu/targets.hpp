@@ -1,3 +1,5 @@
+#pragma once
+
 // Which instruction sets Highway compiles the loops for. To be included before
 // any header of Highway. What the compiler takes for granted is always there.
 

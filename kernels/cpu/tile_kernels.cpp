@@ -4,6 +4,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/tile_kernels.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -115,7 +116,9 @@ void multiply_columns(const tile_args& t, uint32_t first) {
     sums.clear();
   else
     sums.load(t.acc + first);
+  auto next = t.next ? t.next : t.w;
   for (uint32_t i = 0; i < t.steps; ++i) {
+    hwy::Prefetch(next + i * 64);
     if constexpr (sizeof(T) == 4) {
       sums.add(a, load_columns(w + i * panel_rows + first));
       a += Rows;

@@ -1,0 +1,452 @@
+// Times every operation of the cpu device at the shapes of a small DeepSeek
+// and prints a table beside what the machine gives at best in the same run.
+//
+//   kernels_bench [target] [threads] [operation] [cpu]
+//
+// With `cpu` times are CPU time over threads: for a machine that others use.
+
+#include "kernels/cpu/ceilings.hpp"
+#include "kernels/device.hpp"
+#include "kernels/host/host_memory.hpp"
+#include "kernels/host/thread_pool.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <functional>
+#include <string>
+
+using namespace troupe::kernels;
+
+namespace {
+
+constexpr uint32_t hidden = 2048;
+constexpr uint32_t inner = 1408;
+constexpr uint32_t vocab = 32768;
+constexpr uint32_t heads = 16;
+constexpr uint32_t latent = 512;
+constexpr uint32_t rope = 64;
+constexpr uint32_t nope = 128;
+constexpr uint32_t num_experts = 64;
+constexpr uint32_t top_k = 6;
+constexpr uint32_t depth = 4096; // positions in the cache
+
+bool by_cpu_time = false;
+
+double seconds(double num_threads = 1) {
+  if (by_cpu_time)
+    return double(std::clock()) / CLOCKS_PER_SEC / num_threads;
+  auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+struct machine {
+  double gigabytes = 0; ///< Per second, all threads.
+  double fma = 0;       ///< GFLOP/s
+  double dot = 0;
+};
+
+/// Returns the best of several tries of work per second.
+template <class Fn>
+double best_rate(uint32_t num_threads, const Fn& work) {
+  double best = 0;
+  for (int i = 0; i < 7; ++i) {
+    auto start = seconds(num_threads);
+    auto amount = double(work());
+    best = std::max(best, amount / (seconds(num_threads) - start));
+  }
+  return best / 1e9;
+}
+
+machine measure(uint32_t num_threads) {
+  thread_pool pool(num_threads);
+  machine out;
+  constexpr uint64_t rounds = 1 << 19;
+  using spin_fn = uint64_t (*)(uint64_t);
+  auto spin = [&](spin_fn fn) {
+    return best_rate(num_threads, [&] {
+      uint64_t flops = 0;
+      pool.parallel_for(num_threads, [&](uint32_t) { flops = fn(rounds); });
+      return flops * num_threads;
+    });
+  };
+  out.fma = spin(cpu::spin_fma);
+  out.dot = spin(cpu::spin_dot);
+  constexpr uint64_t part = 256 << 20;
+  auto mem = host::allocate_host(part * num_threads);
+  std::memset(mem->data(), 1, mem->size());
+  out.gigabytes = best_rate(num_threads, [&] {
+    pool.parallel_for(num_threads, [&](uint32_t i) {
+      cpu::read_all(mem->data() + i * part, part);
+    });
+    return part * num_threads;
+  });
+  return out;
+}
+
+/// Data on a device, made of a cheap sequence of small numbers.
+class bench {
+public:
+  explicit bench(const cpu_options& options)
+    : dev_(make_cpu_device(options)), stream_(dev_->make_stream()) {
+  }
+
+  device& dev() {
+    return *dev_;
+  }
+
+  stream& work() {
+    return *stream_;
+  }
+
+  float next() {
+    state_ = state_ * 6364136223846793005 + 1442695040888963407;
+    return float(int32_t(state_ >> 33) - (1 << 30)) * 0x1p-30f;
+  }
+
+  buffer claim(uint64_t bytes) {
+    return *dev_->allocate(bytes);
+  }
+
+  tensor make(dtype type, uint32_t rows, uint32_t cols) {
+    return dense(claim(uint64_t{rows} * cols * size_of(type)), type, rows,
+                 cols);
+  }
+
+  tensor numbers(uint32_t rows, uint32_t cols) {
+    auto out = make(dtype::f32, rows, cols);
+    auto values = host::row<float>(out, 0);
+    for (uint64_t i = 0; i < uint64_t{rows} * cols; ++i)
+      values[i] = next();
+    return out;
+  }
+
+  activation operand(dtype type, uint32_t rows, uint32_t cols) {
+    activation out{make(type, rows, cols), {}};
+    if (type == dtype::f8_e4m3)
+      out.scales = make(dtype::f32, rows, num_scale_blocks(cols));
+    return out;
+  }
+
+  activation operand_of(dtype type, const tensor& x) {
+    auto out = operand(type, x.rows, x.cols);
+    stream_->enqueue(quantize{x, out});
+    synchronize(*stream_);
+    return out;
+  }
+
+  weight make_weight(dtype type, uint32_t rows, uint32_t cols,
+                     uint32_t groups = 1) {
+    auto count = uint64_t{groups} * rows * cols;
+    std::vector<std::byte> raw(count * size_of(type));
+    for (auto& b : raw) // exponents in the middle, whatever the type
+      b = std::byte(0x30 + (std::bit_cast<uint32_t>(next()) >> 8) % 16);
+    std::vector<float> scales(
+      groups * num_scale_blocks(rows) * num_scale_blocks(cols), 0.01f);
+    auto bytes = dev_->weight_bytes(type, rows, cols, groups);
+    weight out{claim(bytes), type, rows, cols, groups};
+    auto is_scaled = type == dtype::f8_e4m3;
+    stream_->enqueue(pack_weight{
+      raw.data(), is_scaled ? scales.data() : nullptr, out, nullptr});
+    synchronize(*stream_);
+    return out;
+  }
+
+private:
+  std::unique_ptr<device> dev_;
+  std::unique_ptr<stream> stream_;
+  uint64_t state_ = 42;
+};
+
+/// What to time: a number of operations that are used in turn, so that weights
+/// come from memory and not from a cache.
+struct job {
+  std::string name;
+  uint32_t rows;
+  std::vector<operation> operations;
+  bool dot; ///< Of bf16, so that dot products are the limit if it has them.
+};
+
+class table {
+public:
+  table(bench& b, const machine& limits, uint32_t num_threads, std::string only)
+    : bench_(b), limits_(limits), num_threads_(num_threads),
+      only_(std::move(only)) {
+    std::printf("%-26s %5s %10s %8s %9s %6s %6s\n", "operation", "rows", "us",
+                "GB/s", "GFLOP/s", "% mem", "% alu");
+  }
+
+  bool wants(std::string_view name) const {
+    return only_.empty() || name.find(only_) != name.npos;
+  }
+
+  void add(const job& j) {
+    auto time = measure(j);
+    auto c = cost_of(j.operations[0]);
+    auto has_dot = bench_.dev().target().ends_with("bf16");
+    auto peak = j.dot && has_dot ? limits_.dot : limits_.fma;
+    auto bytes = double(c.bytes) / time * 1e-9;
+    auto flops = double(c.flops) / time * 1e-9;
+    std::printf("%-26s %5u %10.1f %8.1f %9.1f %6.0f %6.0f\n", j.name.c_str(),
+                j.rows, time * 1e6, bytes, flops,
+                100 * bytes / limits_.gigabytes, 100 * flops / peak);
+    std::fflush(stdout);
+  }
+
+private:
+  double run(const job& j, uint32_t count) {
+    auto start = seconds(num_threads_);
+    for (uint32_t i = 0; i < count; ++i)
+      bench_.work().enqueue(j.operations[turn_++ % j.operations.size()]);
+    synchronize(bench_.work());
+    return (seconds(num_threads_) - start) / count;
+  }
+
+  /// The median of several runs of some milliseconds.
+  double measure(const job& j) {
+    auto once = run(j, uint32_t(j.operations.size()));
+    auto count = uint32_t(std::clamp(0.012 / once, 1.0, 20000.0));
+    std::vector<double> times;
+    for (int i = 0; i < 7; ++i)
+      times.push_back(run(j, count));
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+  }
+
+  bench& bench_;
+  machine limits_;
+  uint32_t num_threads_;
+  std::string only_;
+  size_t turn_ = 0;
+};
+
+constexpr uint32_t batches[] = {1, 8, 64, 512};
+
+void add_linears(bench& b, table& out, const char* name, dtype x_type,
+                 dtype w_type, uint32_t n, uint32_t copies,
+                 uint32_t max_batch) {
+  if (!out.wants(name))
+    return;
+  std::vector<weight> weights;
+  for (uint32_t i = 0; i < copies; ++i)
+    weights.push_back(b.make_weight(w_type, n, hidden));
+  for (auto m : batches) {
+    if (m > max_batch)
+      break;
+    auto x = b.operand_of(x_type, b.numbers(m, hidden));
+    auto y = b.make(dtype::f32, m, n);
+    job j{name, m, {}, x_type != dtype::f32};
+    for (auto& w : weights)
+      j.operations.push_back(linear{x, w, {}, y});
+    out.add(j);
+  }
+}
+
+void add_products(bench& b, table& out) {
+  using enum dtype;
+  add_linears(b, out, "linear f8 x f8", f8_e4m3, f8_e4m3, hidden, 32, 512);
+  add_linears(b, out, "linear bf16 x f8", bf16, f8_e4m3, hidden, 32, 512);
+  add_linears(b, out, "linear bf16 x bf16", bf16, bf16, hidden, 24, 512);
+  add_linears(b, out, "linear f32 x f8", f32, f8_e4m3, hidden, 32, 512);
+  add_linears(b, out, "linear f32 x bf16", f32, bf16, hidden, 24, 512);
+  add_linears(b, out, "linear f32 x bf16 (head)", f32, bf16, vocab, 2, 8);
+  if (!out.wants("grouped_linear"))
+    return;
+  auto w = b.make_weight(bf16, latent, nope, heads);
+  for (auto m : batches) {
+    auto x = b.numbers(m, heads * nope);
+    auto y = b.make(f32, m, heads * latent);
+    out.add({"grouped_linear bf16", m, {grouped_linear{x, nope, w, y}}, true});
+  }
+}
+
+/// Experts of `m` tokens that choose top_k at random.
+expert_mlp route(bench& b, dtype type, uint32_t m,
+                 const std::vector<expert_weights>& experts, uint32_t skip) {
+  expert_mlp op;
+  op.x = b.operand_of(type, b.numbers(m, hidden));
+  std::vector<std::vector<uint32_t>> chosen(num_experts);
+  for (uint32_t t = 0; t < m; ++t)
+    for (uint32_t i = 0; i < top_k; ++i)
+      chosen[(t * 7 + i * 11 + skip) % num_experts].push_back(t);
+  for (uint32_t e = 0; e < num_experts; ++e) {
+    if (chosen[e].empty())
+      continue;
+    op.groups.push_back(
+      {experts[e], uint32_t(op.row.size()), uint32_t(chosen[e].size())});
+    op.row.insert(op.row.end(), chosen[e].begin(), chosen[e].end());
+  }
+  auto rows = uint32_t(op.row.size());
+  op.gate = b.make(dtype::f32, rows, inner);
+  op.up = b.make(dtype::f32, rows, inner);
+  op.middle = b.operand(type, rows, inner);
+  op.out = b.make(dtype::bf16, rows, hidden);
+  return op;
+}
+
+void add_experts(bench& b, table& out, const char* name, dtype x_type,
+                 dtype w_type) {
+  if (!out.wants(name))
+    return;
+  std::vector<expert_weights> experts;
+  for (uint32_t e = 0; e < num_experts; ++e)
+    experts.push_back({b.make_weight(w_type, inner, hidden),
+                       b.make_weight(w_type, inner, hidden),
+                       b.make_weight(w_type, hidden, inner)});
+  for (auto m : batches) {
+    job j{name, m, {}, true};
+    for (uint32_t skip = 0; skip < (m < 64 ? 12 : 1); ++skip)
+      j.operations.push_back(route(b, x_type, m, experts, skip * 5));
+    out.add(j);
+  }
+  for (auto& e : experts)
+    for (auto& w : {e.gate, e.up, e.down})
+      b.dev().free(w.data);
+}
+
+/// `m` rows, in sequences of one row each or in one sequence.
+std::vector<sequence_rows> sequences(uint32_t m, bool single,
+                                     uint32_t position) {
+  auto blocks = std::make_shared<block_table>();
+  for (uint32_t i = 0; i < depth / latent_cache::block_tokens; ++i)
+    blocks->push_back(i);
+  std::vector<sequence_rows> out;
+  if (single)
+    out.push_back({0, m, position, blocks});
+  for (uint32_t t = 0; !single && t < m; ++t)
+    out.push_back({t, 1, position, blocks});
+  return out;
+}
+
+void add_attention(bench& b, table& out) {
+  using enum dtype;
+  constexpr auto width = latent + rope;
+  latent_cache cache;
+  cache.type = bf16;
+  cache.latent = latent;
+  cache.rope = rope;
+  cache.block_stride = uint64_t{latent_cache::block_tokens} * width * 2;
+  cache.mem = b.claim(cache.block_stride * depth / latent_cache::block_tokens);
+  auto cos_sin = b.numbers(depth, rope);
+  auto weight = b.numbers(1, latent);
+  auto fill = b.numbers(depth, width);
+  b.work().enqueue(append_latent{fill, weight, 1e-6f, cos_sin, cache,
+                                 sequences(depth, true, 0)});
+  synchronize(b.work());
+  auto attend = [&](const char* name, uint32_t m, bool single,
+                    uint32_t position) {
+    mla_attention op;
+    op.q_latent = b.numbers(m, heads * latent);
+    op.q = b.numbers(m, heads * (nope + rope));
+    op.heads = heads;
+    op.q_stride = nope + rope;
+    op.q_rope_skip = nope;
+    op.scale = 0.07f;
+    op.cache = cache;
+    op.sequences = sequences(m, single, position);
+    op.out = b.make(f32, m, heads * latent);
+    out.add({name, m, {op}, true});
+  };
+  if (out.wants("mla_attention")) {
+    for (auto m : {1u, 8u, 64u})
+      attend("mla_attention at 1024", m, false, 1023);
+    attend("mla_attention at 4096", 1, false, 4095);
+    attend("mla_attention prompt", 64, true, 0);
+    attend("mla_attention prompt", 512, true, 0);
+    attend("mla_attention prompt +3584", 512, true, 3584);
+  }
+  for (auto m : batches) {
+    auto kv = b.numbers(m, width);
+    auto q = b.numbers(m, heads * (nope + rope));
+    if (out.wants("append_latent"))
+      out.add({"append_latent",
+               m,
+               {append_latent{kv, weight, 1e-6f, cos_sin, cache,
+                              sequences(m, true, 0)}},
+               false});
+    if (out.wants("rotate"))
+      out.add(
+        {"rotate",
+         m,
+         {rotate{q, heads, nope + rope, nope, cos_sin, sequences(m, true, 0)}},
+         false});
+  }
+}
+
+router make_router(bench& b, uint32_t m) {
+  router op;
+  op.x = b.numbers(m, hidden);
+  op.w = b.make_weight(dtype::bf16, num_experts, hidden);
+  op.bias = b.numbers(1, num_experts);
+  op.num_groups = 8;
+  op.topk_group = 4;
+  op.top_k = top_k;
+  op.logits = b.make(dtype::f32, m, num_experts);
+  op.experts = b.make(dtype::i32, m, top_k);
+  op.weights = b.make(dtype::f32, m, top_k);
+  return op;
+}
+
+combine make_combine(bench& b, uint32_t m) {
+  combine op;
+  op.rows = b.make(dtype::bf16, m * top_k, hidden);
+  for (uint32_t i = 0; i < m * top_k; ++i)
+    op.row_of.push_back(i);
+  op.weights = b.numbers(m, top_k);
+  op.shared = b.numbers(m, hidden);
+  op.residual = b.numbers(m, hidden);
+  return op;
+}
+
+/// Operations on rows, for one number of them.
+void add_rows(bench& b, table& out, uint32_t m) {
+  auto x = b.numbers(m, hidden);
+  auto codes = b.operand_of(dtype::f8_e4m3, x);
+  auto weight = b.numbers(1, hidden);
+  std::vector<uint32_t> idx(m);
+  std::vector<int32_t> ids(m);
+  for (uint32_t i = 0; i < m; ++i)
+    ids[i] = int32_t(idx[i] = i * 7 % m);
+  auto host_rows = b.dev().allocate_host(uint64_t{m} * hidden * 4);
+  std::vector<operation> all = {
+    embed{ids, b.make(dtype::bf16, 1024, hidden), x},
+    rms_norm{x, weight, 1e-6f, x, codes},
+    quantize{x, codes},
+    swiglu{b.numbers(m, inner), b.numbers(m, inner),
+           b.operand(dtype::f8_e4m3, m, inner)},
+    make_router(b, m),
+    make_combine(b, m),
+    gather_rows{x, idx, b.make(dtype::f32, m, hidden)},
+    pack_rows{codes, idx, host_rows->data(), host_rows},
+    copy_in{host_rows->data(), x.mem, host_rows},
+    copy_out{x.mem, host_rows->data(), host_rows},
+  };
+  for (auto& op : all)
+    if (out.wants(name_of(op)))
+      out.add({std::string(name_of(op)), m, {op}, false});
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  cpu_options options;
+  if (argc > 1)
+    options.target = argv[1];
+  options.num_threads = argc > 2 ? uint32_t(std::stoul(argv[2])) : 2;
+  by_cpu_time = argc > 4 && std::string(argv[4]) == "cpu";
+  auto limits = measure(options.num_threads);
+  bench b(options);
+  std::printf("%s, %u threads: %.1f GB/s, FMA %.0f GFLOP/s, BF16 dot %.0f\n",
+              std::string(b.dev().target()).c_str(), options.num_threads,
+              limits.gigabytes, limits.fma, limits.dot);
+  table out(b, limits, options.num_threads, argc > 3 ? argv[3] : "");
+  add_products(b, out);
+  add_experts(b, out, "expert_mlp f8", dtype::f8_e4m3, dtype::f8_e4m3);
+  add_experts(b, out, "expert_mlp bf16", dtype::bf16, dtype::bf16);
+  add_attention(b, out);
+  for (auto m : batches)
+    add_rows(b, out, m);
+  return 0;
+}
