@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -320,6 +321,16 @@ std::vector<sequence_rows> sequences(uint32_t m, bool single,
   return out;
 }
 
+/// Rotations that keep lengths: many in place must not end in subnormals.
+void turn(const tensor& cos_sin) {
+  for (uint32_t p = 0; p < cos_sin.rows; ++p)
+    for (uint32_t i = 0; i < cos_sin.cols; i += 2) {
+      auto angle = float(p) / float(i + 1);
+      host::row<float>(cos_sin, p)[i] = std::cos(angle);
+      host::row<float>(cos_sin, p)[i + 1] = std::sin(angle);
+    }
+}
+
 void add_attention(bench& b, table& out) {
   using enum dtype;
   constexpr auto width = latent + rope;
@@ -329,7 +340,8 @@ void add_attention(bench& b, table& out) {
   cache.rope = rope;
   cache.block_stride = uint64_t{latent_cache::block_tokens} * width * 2;
   cache.mem = b.claim(cache.block_stride * depth / latent_cache::block_tokens);
-  auto cos_sin = b.numbers(depth, rope);
+  auto cos_sin = b.make(f32, depth, rope);
+  turn(cos_sin);
   auto weight = b.numbers(1, latent);
   auto fill = b.numbers(depth, width);
   b.work().enqueue(append_latent{fill, weight, 1e-6f, cos_sin, cache,
