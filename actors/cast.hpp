@@ -48,7 +48,9 @@ struct gateway_status {
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.
-  std::vector<node_report> reports;                ///< Guarded; by node.
+  /// Why nothing can be taken at present; guarded.
+  std::string refusal = "the cluster is starting";
+  std::vector<node_report> reports; ///< Guarded; by node.
 };
 
 /// `on_started` is called once requests are taken.

@@ -37,6 +37,14 @@ struct company::impl {
 
   result<void> check(generation_request& request) const;
 
+  /// Why nothing can be taken at present; or empty.
+  std::string refusal() const {
+    if (auto cause = first->over())
+      return cause->message;
+    std::lock_guard lock{status->mutex};
+    return status->refusal;
+  }
+
   company_options options;
   model_config config;
   logger log;
@@ -181,8 +189,8 @@ result<request_id> company::submit(generation_request request,
                                    event_handler on_event) {
   if (auto ok = impl_->check(request); !ok)
     return ok.why();
-  if (auto text = trouble())
-    return failure{errc::peer_lost, *text};
+  if (auto why = impl_->refusal(); !why.empty())
+    return failure{errc::peer_lost, why};
   auto& status = *impl_->status;
   if (++status.open > impl_->max_open()) {
     --status.open;

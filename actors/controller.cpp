@@ -14,6 +14,7 @@ struct controller_state {
   std::string model_dir;
   std::function<void(node_id)> monitor;
   std::unique_ptr<membership> decide;
+  bool over = false; ///< Whoever leaves now was told to.
 
   /// Says `message` to a node, near or far.
   template <class Message>
@@ -64,7 +65,7 @@ struct controller_state {
   }
 
   void suspect(const node_suspected& msg) {
-    if (decide->lost(msg.node))
+    if (!over && decide->lost(msg.node))
       announce(msg.node, msg.why);
   }
 
@@ -94,6 +95,7 @@ behavior(controller::stateful_pointer<controller_state> self,
     [=](const node_loaded& msg) { self->state.load(msg); },
     [=](const node_connected& msg) { self->state.connect(msg.node); },
     [=](const node_suspected& msg) { self->state.suspect(msg); },
+    [=](shut_down) { self->state.over = true; },
   };
 }
 

@@ -64,8 +64,10 @@ struct gateway_state {
       text = "the cluster is starting";
     for (auto& [node, x] : lost)
       text += (text.empty() ? "" : "; ") + sentence(x);
+    auto can_serve = started && !missing_worker() && !usable_ranks().empty();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
+    status->refusal = can_serve ? "" : text;
   }
 
   // -- requests ---------------------------------------------------------------

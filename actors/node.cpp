@@ -186,9 +186,11 @@ std::optional<failure> node::over() {
 
 void node::shut_down_cluster(std::chrono::milliseconds deadline) {
   auto list = here_->read();
+  // First ourselves, so that nobody mourns those who leave.
+  tell(list->head, shut_down{});
+  tell(list->chief, shut_down{});
   for (auto& [id, peer] : list->peers)
     tell(peer, shut_down{});
-  tell(list->head, shut_down{});
   std::unique_lock lock{mutex_};
   changed_.wait_for(lock, deadline, [this] { return num_peers_ == 0; });
 }

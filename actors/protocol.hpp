@@ -34,6 +34,9 @@ struct node_lost {
 /// Look after your deadlines. Sent by the supervisor a few times a second.
 struct tick {};
 
+/// The cluster ends.
+struct shut_down {};
+
 // -- scheduler: decides what runs next on its rank ----------------------------
 
 /// Queue this request. `rank` tells a peer whom it is for.
@@ -163,8 +166,8 @@ struct node_suspected {
   std::string why;
 };
 
-using controller
-  = reacts_to<node_joined, node_loaded, node_connected, node_suspected>;
+using controller = reacts_to<node_joined, node_loaded, node_connected,
+                             node_suspected, shut_down>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -198,9 +201,6 @@ struct peer_gone {
   node_id node = 0;
   std::string why;
 };
-
-/// The cluster ends.
-struct shut_down {};
 
 using supervisor
   = reacts_to<welcome, parts_loaded, view_published, peer_joined, peer_gone,

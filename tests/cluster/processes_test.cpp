@@ -1,0 +1,172 @@
+/// Real processes, real UCX, real signals: the tokens of the plain path, and
+/// what becomes of requests when a node is lost.
+
+#include "tests/cluster/child_process.hpp"
+#include "tests/cluster/company_fixture.hpp"
+
+namespace troupe {
+
+namespace {
+
+constexpr std::chrono::seconds patience{60};
+
+topology_node make_node(std::string name, std::vector<uint32_t> ranks,
+                        std::vector<uint32_t> workers) {
+  topology_node out;
+  out.name = std::move(name);
+  out.ranks = std::move(ranks);
+  out.workers = std::move(workers);
+  return out;
+}
+
+/// A company whose first node is this process.
+class Processes : public ::testing::Test {
+protected:
+  /// The four processes of the demo: head, ranks, two of workers.
+  static topology four_nodes() {
+    return local(4, 2, 8);
+  }
+
+  /// Two rank nodes, so that one may go.
+  static topology two_rank_nodes() {
+    topology out;
+    out.nodes = {make_node("head", {}, {}), make_node("left", {0}, {}),
+                 make_node("right", {1}, {}), make_node("experts", {}, {0, 1})};
+    out.nodes[0].gateway = out.nodes[0].controller = true;
+    return out;
+  }
+
+  void start(topology cluster) {
+    company_options options;
+    cluster.max_model_len = 512;
+    cluster.limits.num_kv_blocks = 128;
+    cluster.limits.max_num_batched_tokens = 128;
+    options.cluster = cluster;
+    options.model_dir = nano_model();
+    options.secret = secret_;
+    options.node.num_threads = 1;
+    auto made = company::start(options);
+    ASSERT_TRUE(made) << made.why().message;
+    company_ = std::move(*made);
+    for (size_t n = 1; n < cluster.nodes.size(); ++n)
+      nodes_.push_back(spawn(cluster.nodes[n].name, secret_));
+    auto ready = company_->wait_until_ready(patience);
+    ASSERT_TRUE(ready) << ready.why().message;
+  }
+
+  child_process spawn(const std::string& name, const std::string& secret) {
+    auto path = ::testing::TempDir() + "secret-" + name + "-"
+                + std::to_string(getpid());
+    auto* file = fopen(path.c_str(), "w");
+    fputs(secret.c_str(), file);
+    fclose(file);
+    auto address = company_->address();
+    return child_process{{"node", "--join",
+                          address.host + ":" + std::to_string(address.port),
+                          "--name", name, "--cluster-secret-file", path,
+                          "--threads", "1", "--log-level", "error"}};
+  }
+
+  /// A request that goes on for as long as the context has room.
+  static generation_request long_request(uint32_t rank) {
+    auto out = request_for(random_prompt(50 + rank, 20), 0, 3);
+    out.max_tokens = 400;
+    out.want_logits = false;
+    out.rank = rank;
+    return out;
+  }
+
+  static std::string secret_of_tests() {
+    return "the show must go on";
+  }
+
+  const std::string secret_ = secret_of_tests();
+  std::unique_ptr<company> company_;
+  std::vector<child_process> nodes_; ///< By node id - 1.
+};
+
+TEST_F(Processes, FourAnswerLikeThePlainPathBitForBit) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  auto requests = reference_requests();
+  for (uint32_t i = 0; i < 28; ++i)
+    requests.push_back(request_for(random_prompt(100 + i, 3 + i), 6, i));
+  auto got = ask_all(*company_, requests);
+  expect_equal(got,
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, EndTogetherAndCleanly) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  company_.reset();
+  for (auto& node : nodes_)
+    EXPECT_EQ(node.wait(patience), 0);
+}
+
+TEST_F(Processes, AKilledWorkerNodeEndsRequestsWithItsName) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  listener ears{2};
+  for (uint32_t rank = 0; rank < 2; ++rank)
+    ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
+  ears.wait_for_tokens(20);
+  nodes_[2].kill(SIGKILL);
+  auto lost = four_nodes().nodes[3].name;
+  for (auto& x : ears.wait()) {
+    ASSERT_TRUE(x.cause);
+    EXPECT_EQ(x.cause->code, errc::peer_lost);
+    EXPECT_NE(x.cause->message.find(lost), std::string::npos)
+      << x.cause->message;
+  }
+  auto refused = company_->submit(long_request(0), [](auto&) {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.why().code, errc::peer_lost);
+  EXPECT_NE(company_->trouble()->find(lost), std::string::npos);
+}
+
+TEST_F(Processes, AKilledRankNodeLeavesTheOthersGoingOn) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  listener ears{2};
+  for (uint32_t rank = 0; rank < 2; ++rank)
+    ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
+  ears.wait_for_tokens(20);
+  nodes_[1].kill(SIGKILL);
+  auto answers = ears.wait();
+  ASSERT_TRUE(answers[1].cause);
+  EXPECT_NE(answers[1].cause->message.find("right"), std::string::npos);
+  expect_equal({answers[0]},
+               ask_plain(nano_model(), precision::fp8, {long_request(0)}));
+  expect_equal(ask_all(*company_, reference_requests()),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, AStoppedNodeCountsAsLostAfterASilence) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  listener ears{1};
+  ASSERT_TRUE(company_->submit(long_request(0), ears.handler(0)));
+  ears.wait_for_tokens(5);
+  nodes_[1].kill(SIGSTOP);
+  auto answers = ears.wait();
+  ASSERT_TRUE(answers[0].cause);
+  EXPECT_EQ(answers[0].cause->code, errc::peer_lost);
+}
+
+TEST_F(Processes, ANodeWithAnotherSecretStaysOutside) {
+  company_options options;
+  options.cluster = local(2, 1, 1);
+  options.cluster.max_model_len = 512;
+  options.model_dir = nano_model();
+  options.secret = secret_;
+  auto made = company::start(options);
+  ASSERT_TRUE(made) << made.why().message;
+  company_ = std::move(*made);
+  auto stranger = spawn(options.cluster.nodes[1].name,
+                        "the secret of another show");
+  EXPECT_EQ(stranger.wait(patience), 1);
+  EXPECT_TRUE(company_->trouble());
+  nodes_.push_back(spawn(options.cluster.nodes[1].name, secret_));
+  auto ready = company_->wait_until_ready(patience);
+  EXPECT_TRUE(ready) << ready.why().message;
+}
+
+} // namespace
+
+} // namespace troupe
