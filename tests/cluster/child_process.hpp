@@ -3,6 +3,8 @@
 /// A process of the `troupe` binary that a test starts, stops and kills. None
 /// outlives the object.
 
+#include "runtime/clock.hpp"
+
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -52,8 +54,9 @@ public:
   /// Waits for the end; returns the exit status, 128 + signal, or -1 if the
   /// process still runs after `deadline`.
   int wait(std::chrono::seconds deadline) {
-    auto end = std::chrono::steady_clock::now() + deadline;
-    for (int status = 0; std::chrono::steady_clock::now() < end;) {
+    system_clock time;
+    auto end = time.now() + deadline;
+    for (int status = 0; time.now() < end;) {
       if (waitpid(pid_, &status, WNOHANG) == pid_) {
         pid_ = 0;
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
