@@ -25,6 +25,12 @@ void set_default(ucp_config_t* config, const char* name, const char* value) {
     ucp_config_modify(config, name, value);
 }
 
+/// The same for settings of the whole process, which UCX read as it was loaded.
+void set_global_default(const char* name, const char* value) {
+  if (!std::getenv((std::string{"UCX_"} + name).c_str()))
+    ucs_global_opts_set_value(name, value);
+}
+
 ucs_status_t on_message(void* self, const void* header, size_t header_length,
                         void* data, size_t length,
                         const ucp_am_recv_param_t* param) {
@@ -76,8 +82,11 @@ result<void> ucx_worker::start_context(const endpoint_address& address) {
   auto device = interface_of(*socket);
   if (!device)
     return device.why();
-  if (!std::getenv("UCX_LOG_LEVEL")) // Peers that die are no news for stderr.
-    ucs_global_opts_set_value("LOG_LEVEL", "fatal");
+  // Peers that die are no news for stderr.
+  set_global_default("LOG_LEVEL", "fatal");
+  // Without its caches UCX need not follow every change of the process's
+  // memory; neither TCP nor bodies in host memory profit from them.
+  set_global_default("MEMTYPE_CACHE", "n");
   ucp_config_t* config = nullptr;
   if (auto s = ucp_config_read(nullptr, nullptr, &config); s != UCS_OK)
     return io_failure("cannot read its configuration", s);
@@ -85,6 +94,7 @@ result<void> ucx_worker::start_context(const endpoint_address& address) {
   // device: a second rail would reorder frames.
   set_default(config, "TLS", "tcp,self");
   set_default(config, "NET_DEVICES", device->c_str());
+  set_default(config, "RCACHE_ENABLE", "n");
   if (socket->storage.ss_family == AF_INET6)
     set_default(config, "TCP_AF_PRIO", "inet6");
   ucp_params_t params{};
