@@ -27,6 +27,14 @@ function(troupe_library name)
   target_link_libraries(${name} PUBLIC troupe_flags ${ARGN})
 endfunction()
 
+set(test_environment
+  "SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BINARY_DIR=${PROJECT_BINARY_DIR}")
+# UCX patches madvise as it is loaded, and ThreadSanitizer does not survive a
+# hook that runs after a thread's end.
+if(TROUPE_SANITIZE STREQUAL "thread")
+  list(APPEND test_environment "UCX_MEM_EVENTS=n")
+endif()
+
 # troupe_tests(LABEL FOLDER LIBRARIES...): one executable of the *_test.cpp in
 # FOLDER; every test of it carries LABEL.
 function(troupe_tests label folder)
@@ -38,8 +46,15 @@ function(troupe_tests label folder)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES
-    LABELS ${label} TIMEOUT 300
-    ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
+    LABELS ${label} TIMEOUT 300)
+  # The properties above cannot hold lists, so the environment comes after.
+  set(script ${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake)
+  file(CONFIGURE OUTPUT ${script} @ONLY CONTENT [[
+foreach(test IN LISTS @name@_TESTS)
+  set_tests_properties("${test}" PROPERTIES ENVIRONMENT "@test_environment@")
+endforeach()
+]])
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${script})
 endfunction()
 
 # troupe_client_test(LABEL SCRIPT): runs SCRIPT against a server on the nano
