@@ -373,12 +373,12 @@ void ucx_io::bury(const session_ptr& x) {
     return;
   if (x->peer) {
     auto why = "node " + x->peer->identity.name + " " + x->why_over;
-    environment_.log.warning(why);
+    environment_.log.debug(why);
     if (handler_.on_peer_lost)
       handler_.on_peer_lost(x->peer->id, why);
   } else if (x->is_ours && !x->is_refused) {
     auto why = "cannot join the node at " + x->address + ": " + x->why_over;
-    environment_.log.warning(why);
+    environment_.log.debug(why);
     if (handler_.on_connect_failed)
       handler_.on_connect_failed(x->expected, {x->code, why});
   }
