@@ -19,8 +19,8 @@ struct node_context {
   transport* net = nullptr;
   node_counters* counters = nullptr;
   const logger* log = nullptr;
-  std::shared_ptr<directory> here; ///< Who is on this node.
-  std::chrono::milliseconds step_timeout{30000};
+  std::shared_ptr<directory> here;                ///< Who is on this node.
+  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 };
 
 local_scheduler

@@ -26,7 +26,7 @@ struct company_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{30000};
+  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 };
 
 /// The first node of a topology, gateway and controller, and with a topology of
@@ -74,7 +74,7 @@ struct member_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{30000};
+  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 };
 
 /// Any other node of a topology.

@@ -38,7 +38,7 @@ struct node_setup {
   const logger* log = nullptr; ///< Outlives the node.
   network_factory make_network;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{30000};
+  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 
   // Only on the first node of a topology:
   std::optional<topology> cluster;
