@@ -24,7 +24,9 @@ void pause() {
 /// Spins until `done()`, at most for `max_spin`. It yields now and then: the
 /// cores belong to other threads too, maybe to the one that we wait for.
 template <class Done>
-bool spin_until(Done done) {
+bool spin_until(crowd& others, Done done) {
+  if (others.is_dense())
+    return done();
   auto start = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < 16; ++i) {
@@ -32,7 +34,7 @@ bool spin_until(Done done) {
         return true;
       pause();
     }
-    std::this_thread::yield();
+    others.yield();
   } while (std::chrono::steady_clock::now() - start < max_spin);
   return done();
 }
@@ -104,7 +106,7 @@ void thread_pool::work_on(region& job) {
 
 void thread_pool::wait_for_helpers(region& job) {
   auto alone = [&] { return job.helpers.load(std::memory_order_acquire) == 0; };
-  if (spin_until(alone))
+  if (spin_until(others_, alone))
     return;
   std::unique_lock lock(mutex_);
   job.owner_sleeps = true;
@@ -163,7 +165,7 @@ void thread_pool::work() {
     if (stopping_)
       return;
     lock.unlock();
-    auto found = spin_until([this] { return has_work(); });
+    auto found = spin_until(others_, [this] { return has_work(); });
     lock.lock();
     if (found || stopping_)
       continue;

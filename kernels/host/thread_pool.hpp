@@ -9,6 +9,8 @@
 /// A thread without work spins for at most 50 us and then sleeps. This class
 /// owns its threads and reads the clock to bound the spinning.
 
+#include "kernels/host/crowd.hpp"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -83,6 +85,7 @@ private:
   bool help(std::unique_lock<std::mutex>& lock);
   bool has_work() const;
 
+  crowd others_;
   std::mutex mutex_;
   std::condition_variable work_came_;
   std::condition_variable helper_left_;

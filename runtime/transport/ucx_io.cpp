@@ -91,10 +91,9 @@ void ucx_io::pause(clock::instant last_busy) {
     is_sending |= x->link->num_sending() > 0;
   is_sending |= !closing_.empty();
   auto now = environment_.time.now();
-  if (now - last_busy < (is_sending ? sending_spin : spin)) {
-    sched_yield();
-    return;
-  }
+  auto is_fresh = now - last_busy < (is_sending ? sending_spin : spin);
+  if (is_fresh && !others_.is_dense())
+    return others_.yield();
   auto limit = std::chrono::ceil<milliseconds>(next_watch(now) - now);
   limit = std::clamp(limit, milliseconds{0},
                      is_sending ? sending_sleep : longest_sleep);

@@ -11,6 +11,7 @@
 /// A session ends only between two calls of progress(): end() notes it, bury()
 /// does it, because UCX's callbacks must not close an endpoint.
 
+#include "kernels/host/crowd.hpp"
 #include "runtime/transport/frame_gate.hpp"
 #include "runtime/transport/handshake.hpp"
 #include "runtime/transport/ucx_link.hpp"
@@ -151,7 +152,8 @@ private:
   std::vector<session_ptr> over_;
   std::vector<std::shared_ptr<ucx_link>> closing_;
   clock::instant last_round_ = {};
-  std::thread thread_; ///< Last: it uses all of the above.
+  kernels::crowd others_; ///< Who else wants the cores.
+  std::thread thread_;    ///< Last: it uses all of the above.
 };
 
 } // namespace troupe
