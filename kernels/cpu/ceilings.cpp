@@ -2,6 +2,32 @@
 
 #include "kernels/cpu/fill.hpp"
 
+#include <cstring>
+
+namespace troupe::kernels::cpu {
+
+namespace {
+
+/// For CPUs that nothing more is known of.
+uint64_t read_words(const std::byte* mem, uint64_t bytes) {
+  uint64_t sums[8] = {};
+  for (uint64_t i = 0; i < bytes; i += sizeof(sums)) {
+    uint64_t words[8];
+    std::memcpy(words, mem + i, sizeof(words));
+    for (uint32_t j = 0; j < 8; ++j)
+      sums[j] ^= words[j];
+  }
+  uint64_t out = 0;
+  for (auto sum : sums)
+    out ^= sum;
+  asm volatile("" : : "r"(out));
+  return out;
+}
+
+} // namespace
+
+} // namespace troupe::kernels::cpu
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -92,7 +118,8 @@ uint64_t spin_dot(uint64_t rounds) {
 }
 
 uint64_t read_all(const std::byte* mem, uint64_t bytes) {
-  return __builtin_cpu_supports("avx2") ? read256(mem, bytes) : 0;
+  return __builtin_cpu_supports("avx2") ? read256(mem, bytes)
+                                        : read_words(mem, bytes);
 }
 
 } // namespace troupe::kernels::cpu
@@ -109,8 +136,8 @@ uint64_t spin_dot(uint64_t) {
   return 0;
 }
 
-uint64_t read_all(const std::byte*, uint64_t) {
-  return 0;
+uint64_t read_all(const std::byte* mem, uint64_t bytes) {
+  return read_words(mem, bytes);
 }
 
 } // namespace troupe::kernels::cpu

@@ -1,14 +1,15 @@
 #pragma once
 
 /// What a core can do at best: loops of one kind of instruction, to hold the
-/// operations against. They read no clock; tests/bench does.
+/// operations against. They read no clock: see probe.hpp.
 
 #include <cstddef>
 #include <cstdint>
 
 namespace troupe::kernels::cpu {
 
-/// Multiplies and adds in FP32 registers and returns the number of FLOPs.
+/// Multiplies and adds in FP32 registers and returns the number of FLOPs, in
+/// proportion to `rounds`; 0 on a CPU that nothing is known of.
 uint64_t spin_fma(uint64_t rounds);
 
 /// Likewise by BF16 dot products; 0 if the machine has none.

@@ -5,10 +5,9 @@
 //
 // With `cpu` times are CPU time over threads: for a machine that others use.
 
-#include "kernels/cpu/ceilings.hpp"
+#include "kernels/cpu/probe.hpp"
 #include "kernels/device.hpp"
 #include "kernels/host/host_memory.hpp"
-#include "kernels/host/thread_pool.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -43,48 +42,10 @@ double seconds(double num_threads = 1) {
   return std::chrono::duration<double>(now).count();
 }
 
-struct machine {
-  double gigabytes = 0; ///< Per second, all threads.
-  double fma = 0;       ///< GFLOP/s
-  double dot = 0;
-};
-
-/// Returns the best of several tries of work per second.
-template <class Fn>
-double best_rate(uint32_t num_threads, const Fn& work) {
-  double best = 0;
-  for (int i = 0; i < 7; ++i) {
-    auto start = seconds(num_threads);
-    auto amount = double(work());
-    best = std::max(best, amount / (seconds(num_threads) - start));
-  }
-  return best / 1e9;
-}
-
-machine measure(uint32_t num_threads) {
+machine_rates measure(uint32_t num_threads) {
   thread_pool pool(num_threads);
-  machine out;
-  constexpr uint64_t rounds = 1 << 19;
-  using spin_fn = uint64_t (*)(uint64_t);
-  auto spin = [&](spin_fn fn) {
-    return best_rate(num_threads, [&] {
-      uint64_t flops = 0;
-      pool.parallel_for(num_threads, [&](uint32_t) { flops = fn(rounds); });
-      return flops * num_threads;
-    });
-  };
-  out.fma = spin(cpu::spin_fma);
-  out.dot = spin(cpu::spin_dot);
-  constexpr uint64_t part = 256 << 20;
-  auto mem = host::allocate_host(part * num_threads);
-  std::memset(mem->data(), 1, mem->size());
-  out.gigabytes = best_rate(num_threads, [&] {
-    pool.parallel_for(num_threads, [&](uint32_t i) {
-      cpu::read_all(mem->data() + i * part, part);
-    });
-    return part * num_threads;
-  });
-  return out;
+  machine_probe probe{pool, [=] { return seconds(num_threads); }};
+  return probe.measure(7);
 }
 
 /// Data on a device, made of a cheap sequence of small numbers.
@@ -172,7 +133,8 @@ struct job {
 
 class table {
 public:
-  table(bench& b, const machine& limits, uint32_t num_threads, std::string only)
+  table(bench& b, const machine_rates& limits, uint32_t num_threads,
+        std::string only)
     : bench_(b), limits_(limits), num_threads_(num_threads),
       only_(std::move(only)) {
     std::printf("%-26s %5s %10s %8s %9s %6s %6s\n", "operation", "rows", "us",
@@ -187,12 +149,12 @@ public:
     auto time = measure(j);
     auto c = cost_of(j.operations[0]);
     auto has_dot = bench_.dev().target().ends_with("bf16");
-    auto peak = j.dot && has_dot ? limits_.dot : limits_.fma;
-    auto bytes = double(c.bytes) / time * 1e-9;
-    auto flops = double(c.flops) / time * 1e-9;
+    auto peak = j.dot && has_dot ? limits_.dot_flops : limits_.fma_flops;
+    auto bytes = double(c.bytes) / time;
+    auto flops = double(c.flops) / time;
     std::printf("%-26s %5u %10.1f %8.1f %9.1f %6.0f %6.0f\n", j.name.c_str(),
-                j.rows, time * 1e6, bytes, flops,
-                100 * bytes / limits_.gigabytes, 100 * flops / peak);
+                j.rows, time * 1e6, bytes * 1e-9, flops * 1e-9,
+                100 * bytes / limits_.read_bytes, 100 * flops / peak);
     std::fflush(stdout);
   }
 
@@ -217,7 +179,7 @@ private:
   }
 
   bench& bench_;
-  machine limits_;
+  machine_rates limits_;
   uint32_t num_threads_;
   std::string only_;
   size_t turn_ = 0;
@@ -452,7 +414,8 @@ int main(int argc, char** argv) {
   bench b(options);
   std::printf("%s, %u threads: %.1f GB/s, FMA %.0f GFLOP/s, BF16 dot %.0f\n",
               std::string(b.dev().target()).c_str(), options.num_threads,
-              limits.gigabytes, limits.fma, limits.dot);
+              limits.read_bytes * 1e-9, limits.fma_flops * 1e-9,
+              limits.dot_flops * 1e-9);
   table out(b, limits, options.num_threads, argc > 3 ? argv[3] : "");
   add_products(b, out);
   add_experts(b, out, "expert_mlp f8", dtype::f8_e4m3, dtype::f8_e4m3);
