@@ -19,6 +19,7 @@ struct plain_options {
   uint32_t max_model_len = 4096; ///< Prompt and answer; at most the model's.
   uint32_t chunk = 512;          ///< Prompt tokens per pass.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
+  uint32_t max_sequences = 1;    ///< Of `generate_together`.
 };
 
 class plain_forward {
@@ -63,6 +64,15 @@ public:
   result<generation>
   generate(const generation_request& request,
            const std::function<void(int32_t)>& on_token = {});
+
+  /// Continues prompts side by side, greedily and past end tokens, by
+  /// `num_tokens` each: the prompts one after the other, then one step for
+  /// every further token of all. `on_step` is called with the tokens of each
+  /// step, in order of the prompts, first with those that follow the prompts.
+  /// Errors as of `generate`.
+  result<void> generate_together(
+    const std::vector<std::vector<int32_t>>& prompts, uint32_t num_tokens,
+    const std::function<void(const std::vector<int32_t>&)>& on_step);
 
 private:
   struct impl;

@@ -104,12 +104,15 @@ result<void> plain_forward::impl::load(const checkpoint& source,
 result<void> plain_forward::impl::claim() {
   auto& c = attention->config;
   auto num_tokens = options.max_model_len;
-  max_rows = std::min(options.chunk, num_tokens);
-  max_logit_rows = std::clamp(max_logits / c.vocab_size, 1u, max_rows);
+  auto num_sequences = std::max(1u, options.max_sequences);
+  max_rows = std::max(std::min(options.chunk, num_tokens), num_sequences);
+  max_logit_rows = std::clamp(max_logits / c.vocab_size, num_sequences,
+                              max_rows);
   stream = dev.make_stream();
   auto per_block = kernels::latent_cache::block_tokens;
-  auto blocks = kv_pool::make(dev, c, options.activations,
-                              (num_tokens + per_block - 1) / per_block);
+  auto blocks
+    = kv_pool::make(dev, c, options.activations,
+                    (num_tokens + per_block - 1) / per_block * num_sequences);
   if (!blocks)
     return blocks.why();
   pool = std::move(*blocks);

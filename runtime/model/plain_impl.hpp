@@ -64,6 +64,8 @@ struct plain_forward::impl {
   result<void> claim();
 
   result<void> check(const std::vector<int32_t>& tokens) const;
+  result<void> check_together(const std::vector<std::vector<int32_t>>& prompts,
+                              uint32_t num_tokens) const;
 
   /// Dispatch and combine by calling. Copies the choice to spans that are not
   /// empty.

@@ -68,6 +68,37 @@ TEST_F(PlainForward, DecodesToTheBitsThatPrefillGives) {
   EXPECT_EQ(last, out.logits);
 }
 
+TEST_F(PlainForward, ContinuesPromptsTogetherAsItWouldOneByOne) {
+  plain_options options;
+  options.max_model_len = 64;
+  options.chunk = 2; // fewer rows than sequences
+  options.max_sequences = 3;
+  auto engine = load(golden_case("v3-fp8"), options);
+  std::vector<std::vector<int32_t>> prompts
+    = {{5, 6, 7}, {9}, {1, 2, 3, 4, 5, 6, 7}};
+  std::vector<std::vector<int32_t>> heard(3);
+  auto ok = engine->generate_together(prompts, 5, [&](auto& tokens) {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      heard[i].push_back(tokens[i]);
+  });
+  ASSERT_TRUE(ok) << ok.why().message;
+  for (size_t i = 0; i < prompts.size(); ++i)
+    EXPECT_EQ(heard[i], engine->generate(greedy(prompts[i], 5))->tokens) << i;
+}
+
+TEST_F(PlainForward, TakesNoMoreTogetherThanThereIsRoomFor) {
+  auto engine = load(8);
+  auto code = [&](std::vector<std::vector<int32_t>> prompts, uint32_t count) {
+    auto ok = engine->generate_together(prompts, count, [](auto&) {});
+    return ok ? std::optional<errc>{} : ok.why().code;
+  };
+  EXPECT_EQ(code({{1, 2, 3}}, 5), std::nullopt);
+  EXPECT_EQ(code({{1, 2, 3}}, 6), errc::context_too_long);
+  EXPECT_EQ(code({{1}, {2}}, 1), errc::invalid_input);
+  EXPECT_EQ(code({}, 1), errc::invalid_input);
+  EXPECT_EQ(code({{1}}, 0), errc::context_too_long);
+}
+
 TEST_F(PlainForward, StopsBeforeTheEndToken) {
   auto engine = load();
   auto free_run = *engine->generate(greedy({5, 6, 7}, 8));

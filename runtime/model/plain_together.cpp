@@ -1,0 +1,92 @@
+#include "runtime/model/plain_impl.hpp"
+#include "runtime/sampling.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+/// Sequences in the midst of their answers.
+struct running_sequence {
+  std::unique_ptr<sequence_blocks> blocks;
+  uint32_t position = 0; ///< Of `next`.
+  int32_t next = 0;
+};
+
+batch step_of(const std::vector<running_sequence>& sequences) {
+  batch out;
+  for (auto& x : sequences) {
+    batch_rows rows;
+    rows.tokens = {x.next};
+    rows.first_position = x.position;
+    rows.blocks = x.blocks->table();
+    rows.want_logits = true;
+    out.sequences.push_back(std::move(rows));
+  }
+  return out;
+}
+
+} // namespace
+
+/// Whether all fit side by side.
+result<void> plain_forward::impl::check_together(
+  const std::vector<std::vector<int32_t>>& prompts, uint32_t num_tokens) const {
+  if (prompts.empty() || prompts.size() > std::max(1u, options.max_sequences))
+    return failure{errc::invalid_input,
+                   std::to_string(prompts.size())
+                     + " sequences were asked for where there is room for "
+                     + std::to_string(std::max(1u, options.max_sequences))};
+  for (auto& prompt : prompts) {
+    if (auto ok = check(prompt); !ok)
+      return ok;
+    if (num_tokens < 1 || num_tokens > options.max_model_len - prompt.size())
+      return failure{errc::context_too_long,
+                     std::to_string(num_tokens) + " tokens after a prompt of "
+                       + std::to_string(prompt.size())
+                       + " do not fit into a context of "
+                       + std::to_string(options.max_model_len)};
+  }
+  return {};
+}
+
+result<void> plain_forward::generate_together(
+  const std::vector<std::vector<int32_t>>& prompts, uint32_t num_tokens,
+  const std::function<void(const std::vector<int32_t>&)>& on_step) {
+  auto& x = *impl_;
+  if (auto ok = x.check_together(prompts, num_tokens); !ok)
+    return ok;
+  auto vocab = config().vocab_size;
+  auto num_choices = x.options.num_choices > 0
+                       ? std::min(x.options.num_choices, vocab)
+                       : vocab;
+  sampling_params greedy;
+  greedy.temperature = 0;
+  auto choose = [&](size_t row) {
+    auto logits = x.stages->logits().subspan(row * vocab, vocab);
+    return sample(logits, num_choices, greedy, 0);
+  };
+  std::vector<running_sequence> running;
+  std::vector<int32_t> tokens;
+  for (auto& prompt : prompts) {
+    auto size = static_cast<uint32_t>(prompt.size());
+    auto blocks = std::make_unique<sequence_blocks>(*x.pool, size + num_tokens);
+    if (auto ok = x.prefill(prompt, *blocks); !ok)
+      return ok;
+    tokens.push_back(choose(0));
+    running.push_back({std::move(blocks), size, tokens.back()});
+  }
+  on_step(tokens);
+  for (uint32_t i = 1; i < num_tokens; ++i) {
+    if (auto ok = x.pass(step_of(running)); !ok)
+      return ok;
+    for (size_t row = 0; row < running.size(); ++row) {
+      tokens[row] = running[row].next = choose(row);
+      ++running[row].position;
+    }
+    on_step(tokens);
+  }
+  return {};
+}
+
+} // namespace troupe
