@@ -131,3 +131,43 @@ TEST(Cli, GenerateRefusesWhatCannotBe) {
   EXPECT_EQ(std::count(spread.errors.begin(), spread.errors.end(), '\n'), 1)
     << spread.errors;
 }
+
+TEST(Cli, BenchMeasuresPromptsAndDecodingBothWays) {
+  auto x = run_troupe({"bench", "model", nano(), "--prompt", "16",
+                       "--decode-depth", "0", "--batch", "1,2", "--rounds", "1",
+                       "--threads", "2", "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto found = json::parse(x.out);
+  EXPECT_GT(found.at("machine").at("read_bytes_per_second"), 0);
+  auto is_whole = [](const json& c) {
+    for (auto key : {"bytes_per_token", "flops_per_token",
+                     "cache_bytes_per_token", "expected_experts"})
+      EXPECT_GT(c.at(key), 0) << key;
+    for (auto who : {"actors", "plain"}) {
+      EXPECT_GT(c.at(who).at("tokens_per_second"), 0) << who;
+      EXPECT_GT(c.at(who).at("roofline_percent"), 0) << who;
+      EXPECT_EQ(c.at(who).at("rounds").size(), 1u) << who;
+    }
+  };
+  ASSERT_EQ(found.at("prefill").size(), 1u);
+  EXPECT_EQ(found.at("prefill")[0].at("prompt"), 16);
+  is_whole(found.at("prefill")[0]);
+  ASSERT_EQ(found.at("decode").size(), 2u);
+  EXPECT_EQ(found.at("decode")[1].at("batch"), 2);
+  for (auto& c : found.at("decode"))
+    is_whole(c);
+  EXPECT_NE(x.errors.find("round 1 of 1, case 3 of 3"), std::string::npos);
+}
+
+TEST(Cli, BenchSaysWhatDoesNotFit) {
+  auto x = run_troupe({"bench", "model", nano(), "--decode-depth", "5000"});
+  EXPECT_EQ(x.status, 1);
+  EXPECT_NE(x.errors.find("the model has 4096"), std::string::npos) << x.errors;
+  EXPECT_EQ(run_troupe({"bench", "model", nano(), "--batch", "0"}).status, 2);
+}
+
+TEST(Cli, BenchMachineTellsItsRates) {
+  auto x = run_troupe({"bench", "machine", "--threads", "1", "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  EXPECT_GT(json::parse(x.out).at("read_bytes_per_second"), 0);
+}
