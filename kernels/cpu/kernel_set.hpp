@@ -63,13 +63,67 @@ struct combine_args {
   uint32_t cols = 0;
 };
 
-/// The softmax of one row over one block of 64 keys, continued.
+// Attention takes keys in splits of so many, at absolute positions, each with
+// its own softmax; the sums of splits are then merged in order.
+constexpr uint32_t split_keys = 256;
+
+constexpr uint32_t max_attention_rows = 8;
+
+/// Columns of keys and values that the inner loops take at a time.
+constexpr uint32_t column_group = 32;
+
+/// Lines that will be read by and by: `step` is the size of one, or 0.
+struct prefetch_lines {
+  const std::byte* from = nullptr;
+  uint64_t step = 0;
+};
+
+/// out[r][j] = q[r] . keys[j]
+struct score_args {
+  const float* q = nullptr;        ///< [width / 32][rows][32], see split_pairs
+  const std::byte* keys = nullptr; ///< The first one.
+  uint64_t stride = 0;             ///< Bytes from one key to the next.
+  uint32_t num_keys = 0;           ///< At most split_keys.
+  uint32_t width = 0;              ///< A multiple of 32.
+  prefetch_lines next;
+  float* out = nullptr; ///< [rows][split_keys]
+};
+
+/// acc[r] += sum over j, ascending, of weights[r][j] values[j]
+struct attend_args {
+  const float* weights = nullptr;    ///< [rows][split_keys]
+  const std::byte* values = nullptr; ///< The first one.
+  uint64_t stride = 0;               ///< Bytes from one value to the next.
+  uint32_t num_keys = 0;             ///< At most split_keys.
+  uint32_t cols = 0;                 ///< A multiple of 32.
+  float* acc = nullptr; ///< [rows][cols]; of bf16 values as by split_pairs
+  uint32_t acc_stride = 0;
+  prefetch_lines next;
+};
+
+using score_fn = void (*)(const score_args&);
+using attend_fn = void (*)(const attend_args&);
+
+/// The softmax of one row over some keys, continued.
 struct soften_args {
-  float* scores = nullptr; ///< [64] in: products; out: weights, 0 if not seen
-  uint32_t seen = 0;       ///< 1 .. 64
+  float* scores
+    = nullptr;        ///< [count] in: products; out: weights, 0 if not seen
+  uint32_t seen = 0;  ///< 1 .. count
+  uint32_t count = 0; ///< A multiple of 32.
   float scale = 1;
-  float* max = nullptr; ///< Of this row so far, in and out.
+  float* max = nullptr; ///< Of this row so far, in and out; -inf: none.
   float* sum = nullptr; ///< Likewise.
+};
+
+/// The sums of one row over keys, and over further keys. Neither is empty.
+struct merge_args {
+  float* max = nullptr;
+  float* sum = nullptr;
+  float* acc = nullptr; ///< [count]
+  float other_max = 0;
+  float other_sum = 0;
+  const float* other_acc = nullptr;
+  uint32_t count = 0;
 };
 
 struct kernel_set {
@@ -102,15 +156,23 @@ struct kernel_set {
   void (*sigmoid)(float* x, uint32_t count) = {};
   void (*softmax)(float* x, uint32_t count) = {};
 
-  // Attention.
-  /// out[i][j] = rows[j][i] for 32 rows of `words` words.
-  void (*transpose)(const std::byte* const* rows, uint32_t words, uint32_t* out)
-    = {};
-  /// out[2 i], out[2 i + 1] = a[i], b[i] for 32 values.
-  void (*interleave)(const uint16_t* a, const uint16_t* b, uint16_t* out) = {};
+  // Attention. By number of rows; [0] is not used.
+  uint32_t attention_rows = max_attention_rows; ///< At most, and best.
+  score_fn score_bf16[max_attention_rows + 1] = {};
+  score_fn score_f32[max_attention_rows + 1] = {};
+  attend_fn attend_bf16[max_attention_rows + 1] = {};
+  attend_fn attend_f32[max_attention_rows + 1] = {};
+  /// Puts `count` values into the order in which bf16 keys are widened, and
+  /// back. `count` is a multiple of 32.
+  void (*split_pairs)(const float* x, uint32_t count, float* out) = {};
+  void (*join_pairs)(const float* x, uint32_t count, float* out) = {};
   /// Returns what the row's earlier sums are to be multiplied by.
   float (*soften)(const soften_args&) = {};
   void (*multiply)(float* x, uint32_t count, float by) = {};
+  void (*merge)(const merge_args&) = {};
+  /// out[i][j] = rows[j][i] for 32 rows of `words` words.
+  void (*transpose)(const std::byte* const* rows, uint32_t words, uint32_t* out)
+    = {};
 };
 
 /// Where the code of k-pair member `s` of output `n` lies in the 64 codes of a

@@ -187,6 +187,34 @@ TEST_P(Attention, AttendsWithinTheBound) {
           bound(type));
 }
 
+TEST_P(Attention, ManyKeysAreWithinTheBound) {
+  // 40 rows, from 480 to 520 positions deep: two splits, then three.
+  for (auto type : {dtype::f32, dtype::bf16})
+    for (float scale : {0.05f, 1.0f})
+      expect_close(
+        [&](workbench& b) {
+          latent_cache cache;
+          cache.type = type;
+          cache.latent = 96;
+          cache.rope = 16;
+          cache.block_stride = 64 * 112 * size_of(type);
+          cache.mem = b.put(random_matrix(9 * 64, 112, 1), type).mem;
+          auto out = b.make(dtype::f32, 40, 3 * 96);
+          b.run(
+            mla_attention{b.put(random_matrix(40, 3 * 96, 2)),
+                          b.put(random_matrix(40, 3 * 16, 3)),
+                          3,
+                          16,
+                          0,
+                          scale,
+                          cache,
+                          {{0, 40, 480, blocks({8, 1, 7, 2, 6, 3, 5, 4, 0})}},
+                          out});
+          return b.get(out);
+        },
+        bound(type));
+}
+
 TEST_P(Attention, AttendsToOneKeyWhereScoresAreLarge) {
   for (auto type : {dtype::f32, dtype::bf16})
     expect_close(

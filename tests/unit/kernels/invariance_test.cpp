@@ -165,26 +165,27 @@ TEST_P(Invariance, ExpertMlp) {
 
 constexpr uint32_t latent = 96, rope = 16, heads = 5;
 
-/// Rows [first, end) of one sequence of 100 positions, in chunks; keys of
-/// positions before a chunk come from earlier ones.
-matrix attend_in_chunks(workbench& b, dtype type,
+/// Rows [first, end) of one sequence, in chunks, after `before` positions of
+/// other keys; keys of positions before a chunk come from earlier ones.
+matrix attend_in_chunks(workbench& b, dtype type, uint32_t before,
                         const std::vector<uint32_t>& ends) {
   latent_cache cache;
   cache.type = type;
   cache.latent = latent;
   cache.rope = rope;
   cache.block_stride = 64 * (latent + rope) * size_of(type);
-  cache.mem = b.claim(4 * cache.block_stride);
-  auto blocks = std::make_shared<block_table>(block_table{3, 1});
+  cache.mem = b.put(random_matrix(12 * 64, latent + rope, 6), type).mem;
+  auto blocks = std::make_shared<block_table>(
+    block_table{3, 1, 0, 2, 11, 10, 4, 9, 8, 5, 7});
   auto kv = random_matrix(num_rows, latent + rope, 1);
   auto q_latent = random_matrix(num_rows, heads * latent, 2);
   auto q = random_matrix(num_rows, heads * rope, 3);
-  auto cos_sin = b.put(random_matrix(num_rows, rope, 4));
+  auto cos_sin = b.put(random_matrix(before + num_rows, rope, 4));
   auto weight = b.put(random_matrix(1, latent, 5));
   matrix out{0, heads * latent, {}};
   for (uint32_t first = 0; auto end : ends) {
     auto rows = range(first, end - first);
-    std::vector<sequence_rows> s{{0, end - first, first, blocks}};
+    std::vector<sequence_rows> s{{0, end - first, before + first, blocks}};
     auto chunk = b.make(dtype::f32, end - first, heads * latent);
     b.run(
       append_latent{b.put(kv.pick(rows)), weight, 1e-6f, cos_sin, cache, s});
@@ -198,15 +199,22 @@ matrix attend_in_chunks(workbench& b, dtype type,
   return out;
 }
 
+// 100 rows at the beginning, over the end of a split of keys, and far behind.
 TEST_P(Invariance, AChunkOfASequenceMayEndAnywhere) {
-  for (auto type : {dtype::f32, dtype::bf16}) {
-    auto whole = attend_in_chunks(bench, type, {100});
-    for (auto& ends : std::vector<indices>{
-           range(1, 100), {33, 100}, {64, 100}, {63, 65, 100}, {7, 98, 100}})
-      EXPECT_TRUE(same_bits(attend_in_chunks(bench, type, ends), whole));
-    EXPECT_TRUE(
-      same_bits(attend_in_chunks(two_threads, type, {50, 100}), whole));
-  }
+  for (auto type : {dtype::f32, dtype::bf16})
+    for (uint32_t before : {0, 199, 470}) {
+      auto whole = attend_in_chunks(bench, type, before, {100});
+      for (auto& ends : std::vector<indices>{range(1, 100),
+                                             {33, 100},
+                                             {64, 100},
+                                             {56, 58, 100},
+                                             {63, 65, 100},
+                                             {7, 98, 100}})
+        EXPECT_TRUE(
+          same_bits(attend_in_chunks(bench, type, before, ends), whole));
+      EXPECT_TRUE(same_bits(
+        attend_in_chunks(two_threads, type, before, {50, 100}), whole));
+    }
 }
 
 TEST_P(Invariance, SequencesDoNotSeeEachOther) {

@@ -1,0 +1,365 @@
+// Absorbed attention: all heads of a token share the keys, so a tile is up to
+// eight pairs of a token and a head. For each split of 256 keys it multiplies
+// q by the keys where they lie, softens, and multiplies the weights by the same
+// rows; then the sums of the splits are merged in order. With few tiles tasks
+// are splits, with many they are tiles: the merging, and so the bits, are the
+// same.
+
+#include "kernels/cpu/key_blocks.hpp"
+#include "kernels/cpu/operations.hpp"
+
+#include <limits>
+#include <span>
+
+namespace troupe::kernels::cpu {
+
+namespace {
+
+/// From so many tiles on, tiles alone keep the threads busy.
+constexpr uint32_t many_tiles = 32;
+
+/// Tiles that pass over a split together, so that it is read once.
+constexpr uint32_t max_tiles = 6;
+
+uint32_t num_splits(uint32_t keys) {
+  return (keys + split_keys - 1) / split_keys;
+}
+
+/// Pairs of a token and a head, token by token: [first, first + count).
+struct tile {
+  const sequence_rows* sequence = nullptr;
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+/// What some keys contribute to the rows of a tile.
+struct tile_sums {
+  float max[max_attention_rows];
+  float sum[max_attention_rows];
+  float* acc = nullptr; ///< [rows][cols]
+};
+
+class tile_run {
+public:
+  tile_run(const kernel_set& kernels, const mla_attention& op, const tile& t)
+    : kernels_(kernels), op_(op), t_(t), is_bf16_(op.cache.type == dtype::bf16),
+      width_(padded(op.cache.latent + op.cache.rope)),
+      cols_(padded(op.cache.latent)),
+      q_(make_aligned(uint64_t{t.count} * width_ * sizeof(float))) {
+  }
+
+  /// Comes first.
+  void load_q() {
+    for (uint32_t r = 0; r < t_.count; ++r)
+      load_q(r);
+  }
+
+  /// About how long a split takes a thread.
+  uint64_t split_ns() const {
+    auto keys = std::min(split_keys, num_keys());
+    return uint64_t{t_.count} * keys * (width_ + cols_) / 64;
+  }
+
+  /// Keys that the last row sees.
+  uint32_t num_keys() const {
+    return t_.sequence->first_position + token(t_.count - 1) + 1;
+  }
+
+  /// The sums over split `split`, of which at least the last row sees a key.
+  void add_split(key_blocks& blocks, uint32_t split, tile_sums& out) {
+    auto first = split * split_keys;
+    auto count = std::min(split_keys, num_keys() - first);
+    alignas(64) float scores[max_attention_rows * split_keys];
+    std::memset(out.acc, 0, uint64_t{t_.count} * cols_ * sizeof(float));
+    for_each_block(count, [&](uint32_t skip, uint32_t n) {
+      auto next = next_lines(blocks, first, skip, split_keys / 2);
+      multiply_keys(blocks.load(first + skip, n), n, next, scores + skip);
+    });
+    for (uint32_t r = 0; r < t_.count; ++r)
+      soften(r, first, count, scores + r * split_keys, out);
+    for_each_block(count, [&](uint32_t skip, uint32_t n) {
+      auto next = next_lines(blocks, first, skip, 0);
+      add_values(blocks.load(first + skip, n), n, next, scores + skip, out);
+    });
+  }
+
+  /// Adds the sums over later keys.
+  void merge(tile_sums& into, const tile_sums& later) const {
+    for (uint32_t r = 0; r < t_.count; ++r) {
+      auto at = uint64_t{r} * cols_;
+      if (later.sum[r] > 0)
+        kernels_.merge({into.max + r, into.sum + r, into.acc + at, later.max[r],
+                        later.sum[r], later.acc + at, cols_});
+    }
+  }
+
+  void store(const tile_sums& sums) const {
+    auto row = make_aligned(uint64_t{cols_} * sizeof(float));
+    auto x = reinterpret_cast<float*>(row.get());
+    for (uint32_t r = 0; r < t_.count; ++r) {
+      auto acc = sums.acc + uint64_t{r} * cols_;
+      kernels_.multiply(acc, cols_, 1 / sums.sum[r]);
+      if (is_bf16_)
+        kernels_.join_pairs(acc, cols_, x);
+      auto out = host::row<float>(op_.out, row_of(r))
+                 + head(r) * op_.cache.latent;
+      std::copy_n(is_bf16_ ? x : acc, op_.cache.latent, out);
+    }
+  }
+
+  uint64_t acc_values() const {
+    return uint64_t{t_.count} * cols_;
+  }
+
+private:
+  uint32_t token(uint32_t r) const {
+    return (t_.first + r) / op_.heads;
+  }
+
+  uint32_t head(uint32_t r) const {
+    return (t_.first + r) % op_.heads;
+  }
+
+  uint64_t row_of(uint32_t r) const {
+    return t_.sequence->first_row + token(r);
+  }
+
+  void load_q(uint32_t r) {
+    auto latent = op_.cache.latent;
+    std::vector<float> x(width_);
+    std::copy_n(host::row<float>(op_.q_latent, row_of(r)) + head(r) * latent,
+                latent, x.data());
+    std::copy_n(host::row<float>(op_.q, row_of(r)) + head(r) * op_.q_stride
+                  + op_.q_rope_skip,
+                op_.cache.rope, x.data() + latent);
+    if (is_bf16_) {
+      std::vector<uint16_t> rounded(width_);
+      kernels_.to_bf16(x.data(), width_, rounded.data());
+      std::vector<float> y(width_);
+      kernels_.from_bf16(rounded.data(), width_, y.data());
+      kernels_.split_pairs(y.data(), width_, x.data());
+    }
+    auto out = q() + r * column_group;
+    for (uint32_t i = 0; i < width_; i += column_group)
+      std::copy_n(x.data() + i, column_group, out + uint64_t{i} * t_.count);
+  }
+
+  float* q() {
+    return reinterpret_cast<float*>(q_.get());
+  }
+
+  template <class Fn>
+  static void for_each_block(uint32_t count, const Fn& fn) {
+    static_assert(split_keys % key_blocks::tokens == 0);
+    for (uint32_t skip = 0; skip < count; skip += key_blocks::tokens)
+      fn(skip, std::min(key_blocks::tokens, count - skip));
+  }
+
+  /// The keys of the next split are fetched in both passes over this one, half
+  /// a block in each block's time: neither pass waits for memory alone.
+  static prefetch_lines next_lines(const key_blocks& blocks, uint32_t first,
+                                   uint32_t skip, uint32_t part) {
+    auto tokens = key_blocks::tokens;
+    auto block = skip / tokens;
+    return blocks.half(first + split_keys + part + block / 2 * tokens,
+                       block % 2);
+  }
+
+  void multiply_keys(const key_rows& keys, uint32_t count,
+                     const prefetch_lines& next, float* out) {
+    score_args args;
+    args.q = q();
+    args.keys = keys.data;
+    args.stride = keys.stride;
+    args.num_keys = count;
+    args.width = width_;
+    args.next = next;
+    args.out = out;
+    auto& fns = is_bf16_ ? kernels_.score_bf16 : kernels_.score_f32;
+    fns[t_.count](args);
+  }
+
+  void soften(uint32_t r, uint32_t first, uint32_t count, float* scores,
+              tile_sums& out) {
+    auto end = t_.sequence->first_position + token(r) + 1;
+    out.max[r] = -std::numeric_limits<float>::infinity();
+    out.sum[r] = 0;
+    auto whole = padded(count);
+    if (end <= first) {
+      std::fill_n(scores, whole, 0.0f);
+      return;
+    }
+    auto seen = std::min(count, end - first);
+    kernels_.soften({scores, seen, whole, op_.scale, out.max + r, out.sum + r});
+  }
+
+  void add_values(const key_rows& values, uint32_t count,
+                  const prefetch_lines& next, const float* weights,
+                  const tile_sums& out) {
+    attend_args args;
+    args.weights = weights;
+    args.values = values.data;
+    args.stride = values.stride;
+    args.num_keys = count;
+    args.cols = cols_;
+    args.acc = out.acc;
+    args.acc_stride = cols_;
+    args.next = next;
+    auto& fns = is_bf16_ ? kernels_.attend_bf16 : kernels_.attend_f32;
+    fns[t_.count](args);
+  }
+
+  const kernel_set& kernels_;
+  const mla_attention& op_;
+  tile t_;
+  bool is_bf16_;
+  uint32_t width_;
+  uint32_t cols_;
+  aligned_bytes q_; ///< [width / 32][rows][32] f32
+};
+
+/// Tiles of a sequence that a task takes through all splits.
+void run_tiles(const kernel_set& kernels, const mla_attention& op,
+               std::span<const tile> tiles) {
+  key_blocks blocks{op.cache, *tiles[0].sequence};
+  std::vector<tile_run> runs;
+  uint64_t values = 0;
+  for (auto& t : tiles) {
+    runs.emplace_back(kernels, op, t);
+    runs.back().load_q();
+    values = std::max(values, runs.back().acc_values());
+  }
+  auto mem = make_aligned((runs.size() + 1) * values * sizeof(float));
+  auto acc = reinterpret_cast<float*>(mem.get());
+  std::vector<tile_sums> sums(runs.size());
+  tile_sums later;
+  later.acc = acc + runs.size() * values;
+  for (uint32_t split = 0; split < num_splits(runs.back().num_keys()); ++split)
+    for (size_t i = 0; i < runs.size(); ++i) {
+      sums[i].acc = acc + i * values;
+      if (split >= num_splits(runs[i].num_keys()))
+        continue;
+      runs[i].add_split(blocks, split, split == 0 ? sums[i] : later);
+      if (split > 0)
+        runs[i].merge(sums[i], later);
+    }
+  for (size_t i = 0; i < runs.size(); ++i)
+    runs[i].store(sums[i]);
+}
+
+std::vector<tile> make_tiles(const mla_attention& op, uint32_t most) {
+  std::vector<tile> out;
+  for (auto& s : op.sequences) {
+    auto rows = s.num_rows * op.heads;
+    auto num_tiles = (rows + most - 1) / most;
+    for (uint32_t i = 0; i < num_tiles; ++i) {
+      auto first = uint32_t(uint64_t{rows} * i / num_tiles);
+      auto last = uint32_t(uint64_t{rows} * (i + 1) / num_tiles);
+      out.push_back({&s, first, last - first});
+    }
+  }
+  return out;
+}
+
+/// Many tiles: those of a sequence go in groups.
+void run_whole(context& ctx, const mla_attention& op,
+               const std::vector<tile>& tiles) {
+  std::vector<std::span<const tile>> groups;
+  for (size_t i = 0; i < tiles.size();) {
+    auto n = size_t{1};
+    while (n < max_tiles && i + n < tiles.size()
+           && tiles[i + n].sequence == tiles[i].sequence)
+      ++n;
+    groups.emplace_back(tiles.data() + i, n);
+    i += n;
+  }
+  ctx.pool->parallel_for(uint32_t(groups.size()), [&](uint32_t i) {
+    run_tiles(ctx.kernels, op, groups[i]);
+  });
+}
+
+/// Few tiles: a task is some splits, for all tiles of a sequence while the keys
+/// are near; then the splits are merged.
+class split_run {
+public:
+  split_run(context& ctx, const mla_attention& op,
+            const std::vector<tile>& tiles)
+    : ctx_(ctx), op_(op) {
+    for (auto& t : tiles) {
+      auto& run = runs_.emplace_back(ctx.kernels, op, t);
+      auto splits = num_splits(run.num_keys());
+      auto& sums = sums_.emplace_back(splits);
+      for (auto& x : sums)
+        x.acc = ctx.memory.take<float>(run.acc_values());
+      add_pieces(t, splits);
+    }
+  }
+
+  void run() {
+    auto num_tiles = uint32_t(runs_.size());
+    auto values = runs_.front().acc_values();
+    ctx_.for_each(num_tiles, values, [this](uint32_t i) { runs_[i].load_q(); });
+    auto ns = splits_together * runs_.front().split_ns();
+    ctx_.for_each(uint32_t(pieces_.size()), ns,
+                  [this](uint32_t i) { add(pieces_[i]); });
+    ctx_.for_each(num_tiles, values * sums_.front().size() / 8,
+                  [this](uint32_t i) { finish(i); });
+  }
+
+private:
+  /// Contiguous, so that one split fetches the next.
+  static constexpr uint32_t splits_together = 2;
+
+  struct piece {
+    const sequence_rows* sequence;
+    uint32_t first_tile, last_tile;
+    uint32_t first_split, last_split;
+  };
+
+  /// The last tile of a sequence sees all of its keys.
+  void add_pieces(const tile& t, uint32_t splits) {
+    auto i = uint32_t(runs_.size());
+    auto is_new = pieces_.empty() || pieces_.back().sequence != t.sequence;
+    auto first = is_new ? 0 : pieces_.back().last_split;
+    auto first_tile = is_new ? i - 1 : pieces_.back().first_tile;
+    for (; first < splits; first += splits_together)
+      pieces_.push_back(
+        {t.sequence, first_tile, i, first, first + splits_together});
+    for (auto& p : pieces_)
+      if (p.sequence == t.sequence)
+        p.last_tile = i;
+  }
+
+  void add(const piece& p) {
+    key_blocks blocks{op_.cache, *p.sequence};
+    for (auto split = p.first_split; split < p.last_split; ++split)
+      for (auto i = p.first_tile; i < p.last_tile; ++i)
+        if (split < sums_[i].size())
+          runs_[i].add_split(blocks, split, sums_[i][split]);
+  }
+
+  void finish(uint32_t i) {
+    for (size_t split = 1; split < sums_[i].size(); ++split)
+      runs_[i].merge(sums_[i][0], sums_[i][split]);
+    runs_[i].store(sums_[i][0]);
+  }
+
+  context& ctx_;
+  const mla_attention& op_;
+  std::vector<tile_run> runs_;
+  std::vector<std::vector<tile_sums>> sums_; ///< [tiles][splits]
+  std::vector<piece> pieces_;
+};
+
+} // namespace
+
+void run(context& ctx, const mla_attention& op) {
+  auto tiles = make_tiles(op, ctx.kernels.attention_rows);
+  if (tiles.empty())
+    return;
+  if (tiles.size() >= many_tiles)
+    return run_whole(ctx, op, tiles);
+  split_run(ctx, op, tiles).run();
+}
+
+} // namespace troupe::kernels::cpu
