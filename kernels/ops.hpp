@@ -218,6 +218,27 @@ struct mla_attention {
   tensor out; ///< [tokens, heads * latent] f32
 };
 
+/// The same attention in multi-head form, causal: keys and values of each head
+/// are made from the latents,
+/// k[j, h] = [latent[j] W_k[h] | rope[j]], v[j, h] = W_v[h] latent[j],
+/// s[j] = scale * q[t, h] . k[j, h], out[t, h] = sum_j softmax(s)[j] v[j, h].
+/// Exactly computed it is what mla_attention gives between the products by W_k
+/// and W_v; it takes 2 (nope + rope + v) instead of 2 (2 latent + rope) FLOPs
+/// for each row, key and head, and 2 latent (nope + v) once for each key and
+/// head of a sequence. rel 2e-5 (f32 cache), 4e-3 (bf16, where a device may
+/// round q, k and v to bf16). [DeepSeek-V2 report, section 2.1]
+struct mha_attention {
+  tensor q; ///< [tokens, heads * q_stride] f32; of each head [nope | rope]
+  uint32_t heads = 0;
+  uint32_t q_stride = 0; ///< Columns from one head of q to the next.
+  weight k_b;            ///< heads x [latent, nope], in the cache's type
+  weight v_b;            ///< heads x [v, latent], likewise
+  float scale = 1;
+  latent_cache cache;
+  std::vector<sequence_rows> sequences;
+  tensor out; ///< [tokens, heads * v] f32
+};
+
 // -- mixture of experts -------------------------------------------------------
 
 enum class scoring : uint8_t { sigmoid, softmax };
@@ -269,7 +290,7 @@ struct expert_mlp {
     uint32_t count = 0;
   };
 
-  activation x; ///< [*, hidden]
+  activation x;              ///< [*, hidden]
   std::vector<uint32_t> row; ///< [rows] index into x
   std::vector<group> groups; ///< Cover `row` without gaps, ascending.
   tensor gate;               ///< [rows, inner] f32: scratch
@@ -295,7 +316,8 @@ struct combine {
 using operation
   = std::variant<copy_in, copy_out, pack_rows, gather_rows, pack_weight, embed,
                  rms_norm, quantize, linear, grouped_linear, append_latent,
-                 rotate, mla_attention, router, swiglu, expert_mlp, combine>;
+                 rotate, mla_attention, mha_attention, router, swiglu,
+                 expert_mlp, combine>;
 
 /// Returns the name as written above, e.g. "expert_mlp".
 std::string_view name_of(const operation& op);

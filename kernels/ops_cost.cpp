@@ -101,19 +101,38 @@ cost of(const rotate& op) {
   return {rows * (2 * op.heads + 1) * rope * 4, rows * op.heads * rope * 3};
 }
 
-cost of(const mla_attention& op) {
-  uint64_t keys = 0;  // read, once for each sequence
-  uint64_t pairs = 0; // of a row and a key that it sees
-  for (auto& s : op.sequences) {
-    uint64_t n = s.num_rows;
-    keys += n > 0 ? s.first_position + n : 0;
-    pairs += n * s.first_position + n * (n + 1) / 2;
+/// What sequences read, once each, and pairs of a row and a key that it sees.
+struct reach {
+  uint64_t keys = 0;
+  uint64_t pairs = 0;
+
+  explicit reach(const std::vector<sequence_rows>& sequences) {
+    for (auto& s : sequences) {
+      uint64_t n = s.num_rows;
+      keys += n > 0 ? s.first_position + n : 0;
+      pairs += n * s.first_position + n * (n + 1) / 2;
+    }
   }
+};
+
+cost of(const mla_attention& op) {
+  reach seen(op.sequences);
   auto rope_bytes = uint64_t{op.q.rows} * op.heads * op.cache.rope * 4;
   auto bytes = size_of(op.q_latent) + rope_bytes + size_of(op.out)
-               + keys * size_of_token(op.cache);
+               + seen.keys * size_of_token(op.cache);
   auto per_pair = 2 * (2 * uint64_t{op.cache.latent} + op.cache.rope);
-  return {bytes, pairs * op.heads * per_pair};
+  return {bytes, seen.pairs * op.heads * per_pair};
+}
+
+cost of(const mha_attention& op) {
+  reach seen(op.sequences);
+  auto width = uint64_t{op.k_b.cols} + op.cache.rope;
+  auto bytes = op.q.rows * op.heads * width * 4 + size_of(op.out)
+               + size_of(op.k_b) + size_of(op.v_b)
+               + seen.keys * size_of_token(op.cache);
+  auto per_pair = 2 * (width + op.v_b.rows);
+  auto making = 2 * (area(op.k_b) + area(op.v_b));
+  return {bytes, seen.pairs * op.heads * per_pair + seen.keys * making};
 }
 
 cost of(const router& op) {

@@ -209,6 +209,22 @@ void check(const mla_attention& op) {
   check_cache(op.cache, op.sequences);
 }
 
+void check(const mha_attention& op) {
+  auto rows = op.q.rows;
+  auto& cache = op.cache;
+  CHECK(op.heads > 0);
+  CHECK(uint64_t{op.k_b.cols} + cache.rope <= op.q_stride);
+  CHECK(std::isfinite(op.scale));
+  check_weight(op.k_b, cache.latent, op.k_b.cols);
+  check_weight(op.v_b, op.v_b.rows, cache.latent);
+  CHECK(op.k_b.groups == op.heads && op.v_b.groups == op.heads);
+  CHECK(op.k_b.type == cache.type && op.v_b.type == cache.type);
+  check_f32(op.q, rows, uint64_t{op.heads} * op.q_stride);
+  check_f32(op.out, rows, uint64_t{op.heads} * op.v_b.rows);
+  check_sequences(op.sequences, rows);
+  check_cache(cache, op.sequences);
+}
+
 void check(const router& op) {
   auto tokens = op.x.rows;
   auto experts = op.w.rows;

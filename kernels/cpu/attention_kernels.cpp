@@ -24,8 +24,9 @@ namespace troupe::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 /// Accumulators and operands have to fit into the registers.
-constexpr uint32_t most_rows
-  = HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64 ? max_attention_rows : 4;
+constexpr bool has_32_registers = HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64;
+constexpr uint32_t most_rows = has_32_registers ? max_attention_rows : 4;
+constexpr uint32_t most_attend_rows = has_32_registers ? max_tile_rows : 6;
 
 /// Two vectors of a key or value.
 struct columns {
@@ -315,10 +316,32 @@ void transpose(const std::byte* const* rows, uint32_t words, uint32_t* out) {
       std::memcpy(out + i * panel_rows + r, rows[r] + i * 4, 4);
 }
 
+template <uint32_t Columns>
+void widen_columns(const uint32_t* panel, uint32_t steps, float* out) {
+  for (uint32_t i = 0; i < steps; ++i, panel += panel_rows) {
+    uint32_t words[2 * Columns];
+#pragma GCC unroll 16
+    for (uint32_t c = 0; c < Columns; ++c) {
+      words[c] = panel[c] << 16;
+      words[Columns + c] = panel[c] & 0xffff0000;
+    }
+    std::memcpy(out + i * 2 * Columns, words, sizeof(words));
+  }
+}
+
+template <size_t... Columns>
+void fill_widen(kernel_set& set, std::index_sequence<Columns...>) {
+  ((set.widen_columns[Columns + 1] = widen_columns<Columns + 1>), ...);
+}
+
 template <size_t... Rows>
-void fill_rows_of(kernel_set& set, std::index_sequence<Rows...>) {
+void fill_score(kernel_set& set, std::index_sequence<Rows...>) {
   ((set.score_bf16[Rows + 1] = score<Rows + 1, uint16_t>), ...);
   ((set.score_f32[Rows + 1] = score<Rows + 1, float>), ...);
+}
+
+template <size_t... Rows>
+void fill_attend(kernel_set& set, std::index_sequence<Rows...>) {
   ((set.attend_bf16[Rows + 1] = attend<Rows + 1, uint16_t>), ...);
   ((set.attend_f32[Rows + 1] = attend<Rows + 1, float>), ...);
 }
@@ -327,13 +350,16 @@ void fill_rows_of(kernel_set& set, std::index_sequence<Rows...>) {
 
 void fill_attention(kernel_set& set) {
   set.attention_rows = most_rows;
-  fill_rows_of(set, std::make_index_sequence<most_rows>());
+  set.attend_rows = most_attend_rows;
+  fill_score(set, std::make_index_sequence<most_rows>());
+  fill_attend(set, std::make_index_sequence<most_attend_rows>());
   set.split_pairs = split_pairs;
   set.join_pairs = join_pairs;
   set.soften = soften;
   set.multiply = multiply;
   set.merge = merge;
   set.transpose = transpose;
+  fill_widen(set, std::make_index_sequence<max_tile_rows>());
 }
 
 } // namespace troupe::kernels::cpu::HWY_NAMESPACE

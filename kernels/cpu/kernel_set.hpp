@@ -126,6 +126,9 @@ struct merge_args {
   uint32_t count = 0;
 };
 
+using widen_columns_fn = void (*)(const uint32_t* panel, uint32_t steps,
+                                  float* out);
+
 struct kernel_set {
   std::string_view name;
   uint32_t tile_rows = max_tile_rows; ///< Best number of rows in a tile.
@@ -160,8 +163,9 @@ struct kernel_set {
   uint32_t attention_rows = max_attention_rows; ///< At most, and best.
   score_fn score_bf16[max_attention_rows + 1] = {};
   score_fn score_f32[max_attention_rows + 1] = {};
-  attend_fn attend_bf16[max_attention_rows + 1] = {};
-  attend_fn attend_f32[max_attention_rows + 1] = {};
+  uint32_t attend_rows = max_tile_rows; ///< At most.
+  attend_fn attend_bf16[max_tile_rows + 1] = {};
+  attend_fn attend_f32[max_tile_rows + 1] = {};
   /// Puts `count` values into the order in which bf16 keys are widened, and
   /// back. `count` is a multiple of 32.
   void (*split_pairs)(const float* x, uint32_t count, float* out) = {};
@@ -173,6 +177,9 @@ struct kernel_set {
   /// out[i][j] = rows[j][i] for 32 rows of `words` words.
   void (*transpose)(const std::byte* const* rows, uint32_t words, uint32_t* out)
     = {};
+  /// By number of columns of a panel of bf16 pairs, [steps][32][2]: as a tile
+  /// of rows in f32, [2 steps][columns].
+  widen_columns_fn widen_columns[max_tile_rows + 1] = {};
 };
 
 /// Where the code of k-pair member `s` of output `n` lies in the 64 codes of a

@@ -27,8 +27,9 @@ void run(context& ctx, const grouped_linear& op);
 void run(context& ctx, const append_latent& op);
 void run(context& ctx, const rotate& op);
 
-// attention.cpp, router.cpp, experts.cpp
+// mla_attention.cpp, mha_attention.cpp, router.cpp, experts.cpp
 void run(context& ctx, const mla_attention& op);
+void run(context& ctx, const mha_attention& op);
 void run(context& ctx, const router& op);
 void run(context& ctx, const expert_mlp& op);
 

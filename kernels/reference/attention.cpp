@@ -1,4 +1,4 @@
-// append_latent, rotate, mla_attention.
+// append_latent, rotate, mla_attention, mha_attention.
 
 #include "kernels/host/floats.hpp"
 #include "kernels/host/host_memory.hpp"
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace troupe::kernels::reference {
 
@@ -47,8 +48,9 @@ struct softmax_sum {
   double total = 0;
   std::vector<double> out; ///< [latent]
 
-  /// Adds keys [0, scores.size()) of `keys`.
-  void add(const tensor& keys, const std::vector<double>& scores) {
+  /// Adds scores.size() keys, whose values begin at `values`.
+  void add(const std::vector<double>* values,
+           const std::vector<double>& scores) {
     auto old = maximum;
     maximum = std::max(old, *std::max_element(scores.begin(), scores.end()));
     auto shrink = std::exp(old - maximum);
@@ -59,7 +61,7 @@ struct softmax_sum {
       auto p = std::exp(scores[j] - maximum);
       total += p;
       for (size_t c = 0; c < out.size(); ++c)
-        out[c] += p * load(keys, j, c);
+        out[c] += p * values[j][c];
     }
   }
 };
@@ -79,29 +81,93 @@ std::vector<float> load_query(const mla_attention& op, uint32_t t, uint32_t h) {
   return q;
 }
 
-double score(const std::vector<float>& q, const tensor& keys, uint32_t j) {
+/// Columns [first, first + count) of the first `num_rows` rows.
+std::vector<std::vector<double>> load_columns(const tensor& t,
+                                              uint32_t num_rows, uint32_t first,
+                                              uint32_t count) {
+  std::vector<std::vector<double>> out(num_rows);
+  for (uint32_t r = 0; r < num_rows; ++r)
+    for (uint32_t c = 0; c < count; ++c)
+      out[r].push_back(load(t, r, first + c));
+  return out;
+}
+
+template <class T>
+double product(const std::vector<T>& a, const std::vector<double>& b) {
   double sum = 0;
-  for (size_t c = 0; c < q.size(); ++c)
-    sum += double{q[c]} * load(keys, j, c);
+  for (size_t c = 0; c < a.size(); ++c)
+    sum += double{a[c]} * b[c];
   return sum;
 }
 
-void attend(const mla_attention& op, const sequence_rows& s, uint32_t t,
-            uint32_t position, uint32_t h) {
-  auto q = load_query(op, t, h);
+using rows_of_doubles = std::vector<std::vector<double>>;
+
+/// What rows of a sequence attend to: a key and a value for each position.
+struct attended {
+  rows_of_doubles keys;
+  rows_of_doubles values;
+};
+
+/// Softmax over the keys up to `position`, a block at a time.
+softmax_sum attend(const attended& to, uint32_t position,
+                   const std::vector<float>& q, float scale) {
   softmax_sum sum;
-  sum.out.resize(op.cache.latent);
-  auto block_tokens = op.cache.block_tokens;
+  sum.out.resize(to.values.front().size());
+  constexpr auto block_tokens = latent_cache::block_tokens;
   for (uint32_t first = 0; first <= position; first += block_tokens) {
-    auto keys = block_of(op.cache, s, first);
-    std::vector<double> scores(std::min(block_tokens, position + 1 - first));
-    for (uint32_t j = 0; j < scores.size(); ++j)
-      scores[j] = op.scale * score(q, keys, j);
-    sum.add(keys, scores);
+    std::vector<double> scores;
+    auto last = std::min(first + block_tokens, position + 1);
+    for (auto j = first; j < last; ++j)
+      scores.push_back(scale * product(q, to.keys[j]));
+    sum.add(to.values.data() + first, scores);
   }
-  for (uint32_t c = 0; c < op.cache.latent; ++c)
-    store(op.out, t, uint64_t{h} * op.cache.latent + c,
-          static_cast<float>(sum.out[c] / sum.total));
+  return sum;
+}
+
+/// Columns [first, first + count) of all tokens that rows of `s` see.
+rows_of_doubles load_tokens(const latent_cache& cache, const sequence_rows& s,
+                            uint32_t first, uint32_t count) {
+  rows_of_doubles out;
+  auto end = s.first_position + s.num_rows;
+  for (uint32_t p = 0; p < end; p += cache.block_tokens) {
+    auto rows = load_columns(block_of(cache, s, p),
+                             std::min(cache.block_tokens, end - p), first,
+                             count);
+    out.insert(out.end(), rows.begin(), rows.end());
+  }
+  return out;
+}
+
+void store_head(const tensor& out, uint32_t t, uint32_t h,
+                const softmax_sum& sum) {
+  auto width = sum.out.size();
+  for (size_t c = 0; c < width; ++c)
+    store(out, t, h * width + c, static_cast<float>(sum.out[c] / sum.total));
+}
+
+/// The keys and values of one head.
+attended make_attended(const mha_attention& op, const sequence_rows& s,
+                       uint32_t h) {
+  auto& cache = op.cache;
+  attended out;
+  auto latents = load_tokens(cache, s, 0, cache.latent);
+  out.keys.resize(latents.size(), std::vector<double>(op.k_b.cols));
+  out.values.resize(latents.size());
+  for (uint32_t i = 0; i < cache.latent; ++i) {
+    auto row = load_row(op.k_b, h, i);
+    for (size_t j = 0; j < latents.size(); ++j)
+      for (uint32_t c = 0; c < op.k_b.cols; ++c)
+        out.keys[j][c] += latents[j][i] * row[c];
+  }
+  for (uint32_t i = 0; i < op.v_b.rows; ++i) {
+    auto row = load_row(op.v_b, h, i);
+    for (size_t j = 0; j < latents.size(); ++j)
+      out.values[j].push_back(product(row, latents[j]));
+  }
+  auto ropes = load_tokens(cache, s, cache.latent, cache.rope);
+  for (size_t j = 0; j < ropes.size(); ++j)
+    out.keys[j].insert(out.keys[j].end(), ropes[j].begin(), ropes[j].end());
+  return out;
 }
 
 } // namespace
@@ -134,11 +200,29 @@ void run(const rotate& op) {
 }
 
 void run(const mla_attention& op) {
-  for (auto& s : op.sequences)
+  auto& cache = op.cache;
+  for (auto& s : op.sequences) {
+    attended to{load_tokens(cache, s, 0, cache.latent + cache.rope),
+                load_tokens(cache, s, 0, cache.latent)};
     for_each_row(s, [&](auto t, auto position) {
       for (uint32_t h = 0; h < op.heads; ++h)
-        attend(op, s, t, position, h);
+        store_head(op.out, t, h,
+                   attend(to, position, load_query(op, t, h), op.scale));
     });
+  }
+}
+
+void run(const mha_attention& op) {
+  auto width = op.k_b.cols + op.cache.rope;
+  for (auto& s : op.sequences)
+    for (uint32_t h = 0; h < op.heads; ++h) {
+      auto to = make_attended(op, s, h);
+      for_each_row(s, [&](auto t, auto position) {
+        auto q = host::row<const float>(op.q, t) + uint64_t{h} * op.q_stride;
+        store_head(op.out, t, h,
+                   attend(to, position, {q, q + width}, op.scale));
+      });
+    }
 }
 
 } // namespace troupe::kernels::reference

@@ -21,6 +21,7 @@ void run(const grouped_linear& op);
 void run(const append_latent& op);
 void run(const rotate& op);
 void run(const mla_attention& op);
+void run(const mha_attention& op);
 void run(const router& op);
 void run(const swiglu& op);
 void run(const expert_mlp& op);

@@ -332,4 +332,119 @@ TEST_P(Attention, DoesNotSeeWhatLiesBehindARow) {
     }
 }
 
+// -- the multi-head form
+// -------------------------------------------------------
+
+struct head_sizes {
+  sizes cache;
+  uint32_t nope, value;
+};
+
+constexpr head_sizes all_heads[] = {
+  {{1, 2}, 1, 1}, {{24, 8}, 16, 24}, {{97, 16}, 33, 40}, {{128, 64}, 128, 64}};
+
+constexpr uint32_t mha_blocks = 9;
+
+latent_cache random_cache(workbench& b, dtype type, sizes size) {
+  latent_cache out;
+  auto width = size.latent + size.rope;
+  out.type = type;
+  out.latent = size.latent;
+  out.rope = size.rope;
+  out.block_stride = uint64_t{64} * width * size_of(type);
+  out.mem = b.put(random_matrix(mha_blocks * 64, width, 1), type).mem;
+  return out;
+}
+
+std::shared_ptr<const block_table> some_blocks() {
+  return blocks({8, 1, 7, 2, 6, 3, 5, 4, 0});
+}
+
+raw_weight k_b_of(const latent_cache& cache, uint32_t nope, uint32_t heads) {
+  auto scale = 1 / std::sqrt(float(cache.latent));
+  return random_weight(cache.type, cache.latent, nope, heads, 5, scale);
+}
+
+raw_weight v_b_of(const latent_cache& cache, uint32_t value, uint32_t heads) {
+  auto scale = 1 / std::sqrt(float(cache.latent));
+  return random_weight(cache.type, value, cache.latent, heads, 6, scale);
+}
+
+matrix attend_mha(workbench& b, dtype type, head_sizes size, uint32_t heads,
+                  float scale, const std::vector<sequence_rows>& sequences) {
+  mha_attention op;
+  op.cache = random_cache(b, type, size.cache);
+  auto rows = sequences.back().first_row + sequences.back().num_rows;
+  op.q_stride = size.nope + size.cache.rope + 3;
+  op.q = b.put(random_matrix(rows, heads * op.q_stride, 4));
+  op.heads = heads;
+  op.k_b = b.put_weight(k_b_of(op.cache, size.nope, heads));
+  op.v_b = b.put_weight(v_b_of(op.cache, size.value, heads));
+  op.scale = scale;
+  op.sequences = sequences;
+  op.out = b.make(dtype::f32, rows, heads * size.value);
+  b.run(op);
+  return b.get(op.out);
+}
+
+TEST_P(Attention, InMultiHeadFormIsWithinTheBound) {
+  for (auto type : {dtype::f32, dtype::bf16})
+    for (auto size : all_heads)
+      for (uint32_t heads : {1, 3})
+        expect_close(
+          [&](workbench& b) {
+            auto scale = 1 / std::sqrt(float(size.nope + size.cache.rope));
+            return attend_mha(
+              b, type, size, heads, scale,
+              {{0, 35, 40, blocks({5, 0, 3})}, {35, 2, 0, blocks({6})}});
+          },
+          bound(type));
+}
+
+TEST_P(Attention, InMultiHeadFormTakesManyKeys) {
+  for (auto type : {dtype::f32, dtype::bf16})
+    for (float scale : {0.1f, 1.0f})
+      expect_close(
+        [&](workbench& b) {
+          return attend_mha(b, type, {{24, 8}, 16, 24}, 2, scale,
+                            {{0, 40, 490, some_blocks()}});
+        },
+        bound(type));
+}
+
+TEST_P(Attention, HasOneMeaningInBothForms) {
+  // out = W_v (sum p c) with scores (W_k^T q) . c, and the other way round.
+  constexpr uint32_t heads = 3, nope = 16, value = 24, rows = 40;
+  constexpr auto type = dtype::f32;
+  constexpr sizes size{24, 8};
+  std::vector<sequence_rows> sequences{{0, rows, 300, some_blocks()}};
+  auto stride = nope + size.rope + 3;
+  auto q = bench.put(random_matrix(rows, heads * stride, 4));
+  auto cache = random_cache(bench, type, size);
+  auto k_b = bench.put_weight(k_b_of(cache, nope, heads));
+  auto v_b = bench.put_weight(v_b_of(cache, value, heads));
+  auto q_latent = bench.make(type, rows, heads * size.latent);
+  auto attended = bench.make(type, rows, heads * size.latent);
+  auto out = bench.make(type, rows, heads * value);
+  bench.run(grouped_linear{q, stride, k_b, q_latent});
+  bench.run(mla_attention{q_latent, q, heads, stride, nope, 0.3f, cache,
+                          sequences, attended});
+  bench.run(grouped_linear{attended, size.latent, v_b, out});
+  auto mha = attend_mha(bench, type, {size, nope, value}, heads, 0.3f,
+                        sequences);
+  EXPECT_LE(relative_error(bench.get(out), mha), 2e-5);
+}
+
+TEST_P(Attention, InMultiHeadFormDoesNotSeeWhatLiesBehindARow) {
+  for (auto type : {dtype::f32, dtype::bf16})
+    for (uint32_t position : {0, 63, 64, 255, 256, 300}) {
+      head_sizes size{{24, 8}, 16, 24};
+      std::vector<sequence_rows> one{{0, 1, position, some_blocks()}};
+      std::vector<sequence_rows> two{{0, 2, position, some_blocks()}};
+      auto alone = attend_mha(bench, type, size, 2, 0.2f, one);
+      auto both = attend_mha(bench, type, size, 2, 0.2f, two);
+      EXPECT_TRUE(same_bits(both.pick({0}), alone)) << position;
+    }
+}
+
 } // namespace

@@ -165,9 +165,31 @@ TEST_P(Invariance, ExpertMlp) {
 
 constexpr uint32_t latent = 96, rope = 16, heads = 5;
 
+constexpr uint32_t nope = 24, value = 40;
+
+enum class form { absorbed, multi_head };
+
+matrix attend(workbench& b, form how, const latent_cache& cache,
+              const std::vector<sequence_rows>& s, const indices& rows) {
+  auto q = b.put(random_matrix(num_rows, heads * (nope + rope), 3).pick(rows));
+  if (how == form::multi_head) {
+    auto k_b = random_weight(cache.type, latent, nope, heads, 7, 0.1f);
+    auto v_b = random_weight(cache.type, value, latent, heads, 8, 0.1f);
+    auto out = b.make(dtype::f32, rows.size(), heads * value);
+    b.run(mha_attention{q, heads, nope + rope, b.put_weight(k_b),
+                        b.put_weight(v_b), 0.1f, cache, s, out});
+    return b.get(out);
+  }
+  auto q_latent = b.put(random_matrix(num_rows, heads * latent, 2).pick(rows));
+  auto out = b.make(dtype::f32, rows.size(), heads * latent);
+  b.run(
+    mla_attention{q_latent, q, heads, nope + rope, nope, 0.1f, cache, s, out});
+  return b.get(out);
+}
+
 /// Rows [first, end) of one sequence, in chunks, after `before` positions of
 /// other keys; keys of positions before a chunk come from earlier ones.
-matrix attend_in_chunks(workbench& b, dtype type, uint32_t before,
+matrix attend_in_chunks(workbench& b, form how, dtype type, uint32_t before,
                         const std::vector<uint32_t>& ends) {
   latent_cache cache;
   cache.type = type;
@@ -178,71 +200,74 @@ matrix attend_in_chunks(workbench& b, dtype type, uint32_t before,
   auto blocks = std::make_shared<block_table>(
     block_table{3, 1, 0, 2, 11, 10, 4, 9, 8, 5, 7});
   auto kv = random_matrix(num_rows, latent + rope, 1);
-  auto q_latent = random_matrix(num_rows, heads * latent, 2);
-  auto q = random_matrix(num_rows, heads * rope, 3);
   auto cos_sin = b.put(random_matrix(before + num_rows, rope, 4));
   auto weight = b.put(random_matrix(1, latent, 5));
-  matrix out{0, heads * latent, {}};
+  matrix out;
   for (uint32_t first = 0; auto end : ends) {
     auto rows = range(first, end - first);
     std::vector<sequence_rows> s{{0, end - first, before + first, blocks}};
-    auto chunk = b.make(dtype::f32, end - first, heads * latent);
     b.run(
       append_latent{b.put(kv.pick(rows)), weight, 1e-6f, cos_sin, cache, s});
-    b.run(mla_attention{b.put(q_latent.pick(rows)), b.put(q.pick(rows)), heads,
-                        rope, 0, 0.1f, cache, s, chunk});
-    auto got = b.get(chunk);
+    auto got = attend(b, how, cache, s, rows);
     out.values.insert(out.values.end(), got.values.begin(), got.values.end());
     out.rows += got.rows;
+    out.cols = got.cols;
     first = end;
   }
   return out;
 }
 
+class AttentionInvariance : public Invariance {
+protected:
+  void expect_chunks_alike(form how, dtype type, uint32_t before) {
+    auto whole = attend_in_chunks(bench, how, type, before, {100});
+    // One by one is slow where each chunk makes all keys anew.
+    auto singly = how == form::absorbed ? range(1, 100)
+                                        : indices{1, 2, 57, 58, 59, 100};
+    for (auto& ends : std::vector<indices>{singly,
+                                           {33, 100},
+                                           {64, 100},
+                                           {56, 58, 100},
+                                           {63, 65, 100},
+                                           {7, 98, 100}})
+      EXPECT_TRUE(
+        same_bits(attend_in_chunks(bench, how, type, before, ends), whole));
+    EXPECT_TRUE(same_bits(
+      attend_in_chunks(two_threads, how, type, before, {50, 100}), whole));
+  }
+};
+
+TROUPE_ON_EVERY_DEVICE(AttentionInvariance);
+
 // 100 rows at the beginning, over the end of a split of keys, and far behind.
-TEST_P(Invariance, AChunkOfASequenceMayEndAnywhere) {
-  for (auto type : {dtype::f32, dtype::bf16})
-    for (uint32_t before : {0, 199, 470}) {
-      auto whole = attend_in_chunks(bench, type, before, {100});
-      for (auto& ends : std::vector<indices>{range(1, 100),
-                                             {33, 100},
-                                             {64, 100},
-                                             {56, 58, 100},
-                                             {63, 65, 100},
-                                             {7, 98, 100}})
-        EXPECT_TRUE(
-          same_bits(attend_in_chunks(bench, type, before, ends), whole));
-      EXPECT_TRUE(same_bits(
-        attend_in_chunks(two_threads, type, before, {50, 100}), whole));
-    }
+TEST_P(AttentionInvariance, AChunkOfASequenceMayEndAnywhere) {
+  for (auto how : {form::absorbed, form::multi_head})
+    for (auto type : {dtype::f32, dtype::bf16})
+      for (uint32_t before : {0, 199, 470})
+        expect_chunks_alike(how, type, before);
 }
 
-TEST_P(Invariance, SequencesDoNotSeeEachOther) {
-  for (auto type : {dtype::f32, dtype::bf16}) {
-    latent_cache cache;
-    cache.type = type;
-    cache.latent = latent;
-    cache.rope = rope;
-    cache.block_stride = 64 * (latent + rope) * size_of(type);
-    auto keys = random_matrix(6 * 64, latent + rope, 1);
-    cache.mem = bench.put(keys, type).mem;
-    auto run = [&](std::vector<sequence_rows> s, const indices& rows) {
-      auto q_latent = random_matrix(10, heads * latent, 2).pick(rows);
-      auto q = random_matrix(10, heads * rope, 3).pick(rows);
-      auto out = bench.make(dtype::f32, rows.size(), heads * latent);
-      bench.run(mla_attention{bench.put(q_latent), bench.put(q), heads, rope, 0,
-                              0.1f, cache, std::move(s), out});
-      return bench.get(out);
-    };
-    auto a = std::make_shared<block_table>(block_table{0, 4, 2});
-    auto b = std::make_shared<block_table>(block_table{5, 4});
-    auto both = run({{0, 3, 150, a}, {3, 7, 60, b}}, range(0, 10));
-    EXPECT_TRUE(
-      same_bits(run({{0, 3, 150, a}}, range(0, 3)), both.pick(range(0, 3))));
-    EXPECT_TRUE(
-      same_bits(run({{0, 7, 60, b}}, range(3, 7)), both.pick(range(3, 7))));
-    EXPECT_TRUE(same_bits(run({{0, 1, 152, a}}, {2}), both.pick({2})));
-  }
+TEST_P(AttentionInvariance, SequencesDoNotSeeEachOther) {
+  for (auto how : {form::absorbed, form::multi_head})
+    for (auto type : {dtype::f32, dtype::bf16}) {
+      latent_cache cache;
+      cache.type = type;
+      cache.latent = latent;
+      cache.rope = rope;
+      cache.block_stride = 64 * (latent + rope) * size_of(type);
+      cache.mem = bench.put(random_matrix(6 * 64, latent + rope, 1), type).mem;
+      auto run = [&](const std::vector<sequence_rows>& s, const indices& rows) {
+        return attend(bench, how, cache, s, rows);
+      };
+      auto a = std::make_shared<block_table>(block_table{0, 4, 2});
+      auto b = std::make_shared<block_table>(block_table{5, 4});
+      auto both = run({{0, 3, 150, a}, {3, 7, 60, b}}, range(0, 10));
+      EXPECT_TRUE(
+        same_bits(run({{0, 3, 150, a}}, range(0, 3)), both.pick(range(0, 3))));
+      EXPECT_TRUE(
+        same_bits(run({{0, 7, 60, b}}, range(3, 7)), both.pick(range(3, 7))));
+      EXPECT_TRUE(same_bits(run({{0, 1, 152, a}}, {2}), both.pick({2})));
+    }
 }
 
 } // namespace

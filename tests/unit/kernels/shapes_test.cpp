@@ -159,6 +159,24 @@ TEST(ShapesDeathTest, QueriesFitTheirHeads) {
   refuses<op>(good, [](auto& op) { op.out.cols = 71; });
 }
 
+TEST(ShapesDeathTest, HeadsHaveWeightsOfTheirCache) {
+  mha_attention good{shaped(2, 36),
+                     3,
+                     12,
+                     stack(24, 4, dtype::bf16, 3),
+                     stack(5, 24, dtype::bf16, 3),
+                     0.1f,
+                     some_cache(),
+                     {{0, 2, 3, blocks({1})}},
+                     shaped(2, 15)};
+  using op = mha_attention;
+  refuses<op>(good, [](auto& op) { op.k_b = stack(24, 5, dtype::bf16, 3); });
+  refuses<op>(good, [](auto& op) { op.k_b = stack(24, 4, dtype::f32, 3); });
+  refuses<op>(good, [](auto& op) { op.v_b = stack(5, 24, dtype::bf16, 2); });
+  refuses<op>(good, [](auto& op) { op.scale = INFINITY; });
+  refuses<op>(good, [](auto& op) { op.out.cols = 14; });
+}
+
 TEST(ShapesDeathTest, RoutersHaveEnoughExperts) {
   router good;
   good.x = shaped(2, 10);
@@ -236,6 +254,7 @@ TEST(Operations, HaveTheirNames) {
   EXPECT_EQ(name_of(append_latent{}), "append_latent");
   EXPECT_EQ(name_of(rotate{}), "rotate");
   EXPECT_EQ(name_of(mla_attention{}), "mla_attention");
+  EXPECT_EQ(name_of(mha_attention{}), "mha_attention");
   EXPECT_EQ(name_of(router{}), "router");
   EXPECT_EQ(name_of(swiglu{}), "swiglu");
   EXPECT_EQ(name_of(expert_mlp{}), "expert_mlp");
@@ -268,6 +287,23 @@ TEST(Operations, AttentionCostsTheKeysThatItSees) {
   EXPECT_EQ(cost_of(op).flops, (6u + 7 + 8 + 1) * 3 * (2 * 32 + 2 * 24));
   EXPECT_EQ(cost_of(op).bytes,
             4u * 72 * 4 + 4 * 3 * 8 * 4 + 4 * 72 * 4 + 9 * 32 * 2);
+}
+
+TEST(Operations, KeysOfHeadsAreMadeOncePerSequence) {
+  mha_attention op{shaped(4, 36),
+                   3,
+                   12,
+                   stack(24, 4, dtype::bf16, 3),
+                   stack(5, 24, dtype::bf16, 3),
+                   0.1f,
+                   some_cache(),
+                   {{0, 3, 5, blocks({1})}, {3, 1, 0, blocks({0})}},
+                   shaped(4, 15)};
+  auto pairs = 6u + 7 + 8 + 1;
+  auto making = (8u + 1) * 3 * 2 * 24 * (4 + 5);
+  EXPECT_EQ(cost_of(op).flops, pairs * 3 * 2 * (4 + 8 + 5) + making);
+  EXPECT_EQ(cost_of(op).bytes,
+            4u * 3 * 12 * 4 + 4 * 15 * 4 + 3 * 24 * (4 + 5) * 2 + 9 * 32 * 2);
 }
 
 TEST(Operations, ExpertsWithoutRowsCostNothing) {
