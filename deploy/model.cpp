@@ -18,6 +18,7 @@ struct model_flags {
   std::string golden;
   std::string activations;
   std::string out;
+  std::string form;
 };
 
 int inspect(const model_flags& flags) {
@@ -36,6 +37,9 @@ int verify(const model_flags& flags) {
   if (!flags.activations.empty())
     options.activations = *parse_precision(flags.activations);
   options.out = flags.out;
+  if (!flags.form.empty())
+    options.prompt_form = flags.form == "absorbed" ? attention_form::absorbed
+                                                   : attention_form::multi_head;
   auto device = kernels::make_cpu_device(
     {.id = 0, .num_threads = device_threads(0, 1), .target = "best"});
   progress_display progress{"verify", false};
@@ -77,6 +81,10 @@ void add_verify(CLI::App& model, int& status) {
     ->add_option("--activations", flags->activations,
                  "Default: as the model is served")
     ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
+  command
+    ->add_option("--form", flags->form,
+                 "How prompts attend. Default: by their lengths")
+    ->check(CLI::IsMember({"absorbed", "multi-head"}));
   command->add_option("--out", flags->out,
                       "Writes what was computed, under the same names");
   command->callback([flags, &status] { status = verify(*flags); });

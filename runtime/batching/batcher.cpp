@@ -99,7 +99,7 @@ void batcher::schedule_running(batch& out, Predicate wanted) {
       return;
     if (x->num_scheduled > 0 || !wanted(missing))
       continue;
-    auto n = std::min(missing, room);
+    auto n = std::min(x->num_of_one_form(), room);
     if (make_room(*x, x->num_computed + n))
       schedule(x, n, out);
   }
@@ -109,7 +109,7 @@ void batcher::admit_waiting(batch& out) {
   while (!waiting_.empty() && running_.size() < options_.max_num_seqs) {
     auto room = options_.max_num_batched_tokens - out.num_rows();
     auto x = waiting_.front();
-    auto n = std::min(static_cast<uint32_t>(x->tokens.size()), room);
+    auto n = std::min(x->num_of_one_form(), room);
     // Never at the cost of somebody who runs already.
     if (room == 0 || !claim_blocks(*x, n))
       return;
@@ -124,6 +124,7 @@ void batcher::schedule(sequence_ptr x, uint32_t num_rows, batch& out) {
   batch_rows rows;
   rows.tokens.assign(first, first + num_rows);
   rows.first_position = x->num_computed;
+  rows.form = x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
   rows.want_logits = x->num_computed + num_rows == x->tokens.size();

@@ -101,6 +101,21 @@ private:
     uint32_t num_answered() const {
       return static_cast<uint32_t>(tokens.size() - request.prompt.size());
     }
+
+    /// Of the next token that is to be computed.
+    attention_form form() const {
+      auto is_prompt = num_computed < request.prompt.size();
+      return is_prompt ? form_of_prompt(request.prompt.size())
+                       : attention_form::absorbed;
+    }
+
+    /// Tokens that a step may compute at once: where a prompt in multi-head
+    /// form was followed by an answer, they are two runs.
+    uint32_t num_of_one_form() const {
+      auto end = form() == attention_form::multi_head ? request.prompt.size()
+                                                      : tokens.size();
+      return static_cast<uint32_t>(end) - num_computed;
+    }
   };
 
   using sequence_ptr = std::shared_ptr<sequence>;

@@ -43,6 +43,14 @@ std::vector<uint32_t> logit_rows(const batch& step) {
 } // namespace
 
 struct attention_stages::impl {
+  /// Neighbouring sequences of one form: rows [first, first + count).
+  struct run {
+    attention_form form;
+    uint32_t first = 0;
+    uint32_t count = 0;
+    std::vector<kernels::sequence_rows> sequences; ///< Rows from `first` on.
+  };
+
   impl(kernels::device& dev, kernels::stream& stream,
        const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
        uint32_t max_logit_rows);
@@ -53,6 +61,10 @@ struct attention_stages::impl {
               const tensor& residual = {});
   void project(const attention_layer& l);
   void attend(const attention_layer& l, uint32_t layer);
+  void attend_absorbed(const attention_layer& l,
+                       const kernels::latent_cache& cache, const run& rows);
+  void attend_multi_head(const attention_layer& l,
+                         const kernels::latent_cache& cache, const run& rows);
   void copy_out(const tensor& from, std::byte* to,
                 std::shared_ptr<const void> keep_alive = {});
 
@@ -98,6 +110,7 @@ struct attention_stages::impl {
 
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
+  std::vector<run> runs;        ///< The same, by form.
   std::vector<uint32_t> wanted; ///< Rows with logits.
   kernels::activation operand;  ///< Of the last route.
   bool has_shared = false;
@@ -186,22 +199,51 @@ void attention_stages::impl::attend(const attention_layer& l, uint32_t layer) {
                                         weights.cos_sin, cache, sequences});
   stream.enqueue(kernels::rotate{now(q), heads, head_dim(c), nope,
                                  weights.cos_sin, sequences});
+  values.reset(num_rows, heads * c.v_head_dim);
+  for (auto& rows : runs)
+    if (rows.form == attention_form::absorbed)
+      attend_absorbed(l, cache, rows);
+    else
+      attend_multi_head(l, cache, rows);
+}
+
+void attention_stages::impl::attend_absorbed(const attention_layer& l,
+                                             const kernels::latent_cache& cache,
+                                             const run& rows) {
+  auto part = [&](const tensor& t) {
+    return t.slice_rows(rows.first, rows.count);
+  };
   stream.enqueue(
-    kernels::grouped_linear{now(q), head_dim(c), l.k_b, now(q_latent)});
+    kernels::grouped_linear{part(q), head_dim(c), l.k_b, part(q_latent)});
   kernels::mla_attention op;
-  op.q_latent = now(q_latent);
-  op.q = now(q);
-  op.heads = heads;
+  op.q_latent = part(q_latent);
+  op.q = part(q);
+  op.heads = c.num_attention_heads;
   op.q_stride = head_dim(c);
-  op.q_rope_skip = nope;
+  op.q_rope_skip = c.qk_nope_head_dim;
   op.scale = c.softmax_scale();
   op.cache = cache;
-  op.sequences = sequences;
-  op.out = now(attended);
+  op.sequences = rows.sequences;
+  op.out = part(attended);
   stream.enqueue(std::move(op));
-  values.reset(num_rows, heads * c.v_head_dim);
-  stream.enqueue(kernels::grouped_linear{now(attended), c.kv_lora_rank, l.v_b,
-                                         values.exact()});
+  stream.enqueue(kernels::grouped_linear{part(attended), c.kv_lora_rank, l.v_b,
+                                         part(values.exact())});
+}
+
+void attention_stages::impl::attend_multi_head(
+  const attention_layer& l, const kernels::latent_cache& cache,
+  const run& rows) {
+  kernels::mha_attention op;
+  op.q = q.slice_rows(rows.first, rows.count);
+  op.heads = c.num_attention_heads;
+  op.q_stride = head_dim(c);
+  op.k_b = l.k_b;
+  op.v_b = l.v_b;
+  op.scale = c.softmax_scale();
+  op.cache = cache;
+  op.sequences = rows.sequences;
+  op.out = values.exact().slice_rows(rows.first, rows.count);
+  stream.enqueue(std::move(op));
 }
 
 void attention_stages::impl::copy_out(const tensor& from, std::byte* to,
@@ -236,14 +278,21 @@ void attention_stages::begin(const batch& step) {
   x.num_rows = step.num_rows();
   CHECK(x.num_rows >= 1 && x.num_rows <= x.max_rows);
   x.sequences.clear();
+  x.runs.clear();
   x.wanted = logit_rows(step);
   CHECK(x.wanted.size() <= x.max_logit_rows);
   kernels::embed op;
   for (auto& s : step.sequences) {
     auto first = static_cast<uint32_t>(op.ids.size());
     op.ids.insert(op.ids.end(), s.tokens.begin(), s.tokens.end());
-    x.sequences.push_back({first, static_cast<uint32_t>(s.tokens.size()),
-                           s.first_position, s.blocks});
+    auto count = static_cast<uint32_t>(s.tokens.size());
+    x.sequences.push_back({first, count, s.first_position, s.blocks});
+    if (x.runs.empty() || x.runs.back().form != s.form)
+      x.runs.push_back({s.form, first, 0, {}});
+    auto& run = x.runs.back();
+    run.sequences.push_back(
+      {first - run.first, count, s.first_position, s.blocks});
+    run.count += count;
   }
   op.table = x.weights.embedding;
   op.out = x.now(x.residual);

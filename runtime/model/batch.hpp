@@ -11,11 +11,29 @@
 
 namespace troupe {
 
-/// A run of tokens of one sequence.
+/// How a token attends. The form decides bits, so it belongs to the position,
+/// whatever batch and chunk compute it: generated tokens are absorbed, and
+/// those of a prompt take the form of their prompt.
+enum class attention_form : uint8_t {
+  absorbed,   ///< kernels::mla_attention
+  multi_head, ///< kernels::mha_attention
+};
+
+/// From so many tokens on the arithmetic that a prompt saves pays for making
+/// the keys of every head.
+constexpr uint32_t min_multi_head_prompt = 128;
+
+inline attention_form form_of_prompt(size_t num_tokens) {
+  return num_tokens < min_multi_head_prompt ? attention_form::absorbed
+                                            : attention_form::multi_head;
+}
+
+/// A run of tokens of one sequence, all of one form.
 struct batch_rows {
   std::vector<int32_t> tokens;
   uint32_t first_position = 0; ///< Of tokens[0] in its sequence.
   std::shared_ptr<const kernels::block_table> blocks;
+  attention_form form = attention_form::absorbed;
   bool want_logits = false;     ///< Of the last token.
   bool want_all_logits = false; ///< Of every token (verify).
 };

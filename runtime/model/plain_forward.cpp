@@ -41,7 +41,7 @@ result<void> plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
   auto total = static_cast<uint32_t>(tokens.size());
   for (uint32_t first = 0; first < total; first += max_rows) {
     auto count = std::min(max_rows, total - first);
-    auto step = chunk_of(tokens, first, count, blocks);
+    auto step = chunk_of(tokens, form_of(tokens), first, count, blocks);
     step.sequences.front().want_logits = first + count == total;
     if (auto ok = pass(step); !ok)
       return ok;

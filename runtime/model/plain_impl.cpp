@@ -55,12 +55,12 @@ load_progress part_of(const load_progress& whole, uint64_t before,
 
 } // namespace
 
-/// Tokens [first, first + count) of a sequence as a step.
-batch chunk_of(const std::vector<int32_t>& tokens, uint32_t first,
-               uint32_t count, const sequence_blocks& blocks) {
+batch chunk_of(const std::vector<int32_t>& tokens, attention_form form,
+               uint32_t first, uint32_t count, const sequence_blocks& blocks) {
   batch_rows rows;
   rows.tokens.assign(tokens.begin() + first, tokens.begin() + first + count);
   rows.first_position = first;
+  rows.form = form;
   rows.blocks = blocks.table();
   return {{std::move(rows)}};
 }

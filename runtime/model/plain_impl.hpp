@@ -42,9 +42,9 @@ private:
   std::shared_ptr<const kernels::block_table> table_;
 };
 
-/// Tokens [first, first + count) of a sequence as a step.
-batch chunk_of(const std::vector<int32_t>& tokens, uint32_t first,
-               uint32_t count, const sequence_blocks& blocks);
+/// Tokens [first, first + count) of a prompt as a step.
+batch chunk_of(const std::vector<int32_t>& tokens, attention_form form,
+               uint32_t first, uint32_t count, const sequence_blocks& blocks);
 
 struct plain_forward::impl {
   explicit impl(kernels::device& dev) : dev(dev) {
@@ -80,6 +80,10 @@ struct plain_forward::impl {
   result<void> layers_chunk(const batch& step, uint32_t first, uint32_t total,
                             const std::vector<float>& hidden,
                             std::vector<float>& out);
+  attention_form form_of(const std::vector<int32_t>& prompt) const {
+    return options.prompt_form.value_or(form_of_prompt(prompt.size()));
+  }
+
   result<void> prefill(const std::vector<int32_t>& tokens,
                        const sequence_blocks& blocks);
   result<void> decode(int32_t id, uint32_t position,

@@ -20,7 +20,7 @@ plain_forward::run(const std::vector<int32_t>& tokens) {
   sequence_blocks blocks{*x.pool, total};
   for (uint32_t first = 0; first < total; first += x.max_logit_rows) {
     auto count = std::min(x.max_logit_rows, total - first);
-    auto step = chunk_of(tokens, first, count, blocks);
+    auto step = chunk_of(tokens, x.form_of(tokens), first, count, blocks);
     step.sequences.front().want_all_logits = true;
     if (auto ok = x.trace_chunk(step, first, total, out); !ok)
       return ok.why();
@@ -75,7 +75,7 @@ plain_forward::run_layers(const std::vector<int32_t>& tokens,
   sequence_blocks blocks{*x.pool, total};
   for (uint32_t first = 0; first < total; first += x.max_rows) {
     auto count = std::min(x.max_rows, total - first);
-    auto step = chunk_of(tokens, first, count, blocks);
+    auto step = chunk_of(tokens, x.form_of(tokens), first, count, blocks);
     if (auto ok = x.layers_chunk(step, first, total, hidden, out); !ok)
       return ok.why();
   }

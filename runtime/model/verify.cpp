@@ -133,6 +133,7 @@ verify_model(kernels::device& dev, const checkpoint& source,
     = options.activations.value_or(default_activations(*config));
   plain.max_model_len = room_for(*golden);
   plain.chunk = options.chunk;
+  plain.prompt_form = options.prompt_form;
   auto engine = plain_forward::make(dev, source, plain, progress);
   if (!engine)
     return engine.why();

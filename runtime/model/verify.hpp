@@ -3,6 +3,7 @@
 /// `troupe model verify`: the plain path against a golden file.
 
 #include "kernels/device.hpp"
+#include "runtime/model/batch.hpp"
 #include "runtime/model/checkpoint.hpp"
 #include "runtime/model/config.hpp"
 #include "runtime/model/weights.hpp"
@@ -19,6 +20,8 @@ struct verify_options {
   std::optional<precision> activations;
   std::filesystem::path out; ///< Where to write what was computed, if at all.
   uint32_t chunk = 512;      ///< Tokens per pass.
+  /// As in plain_options.
+  std::optional<attention_form> prompt_form;
 };
 
 struct verify_report {

@@ -20,6 +20,7 @@ struct golden_run {
   const char* set;
   precision activations;
   std::string device;
+  attention_form form = attention_form::absorbed;
 };
 
 /// A test's name of these words.
@@ -33,7 +34,9 @@ std::string joined(std::initializer_list<std::string> words) {
 }
 
 std::string name_of(const golden_run& x) {
-  return joined({x.name, std::string{to_string(x.activations)}, x.device});
+  return joined(
+    {x.name, std::string{to_string(x.activations)}, x.device,
+     x.form == attention_form::absorbed ? "absorbed" : "multi_head"});
 }
 
 std::ostream& operator<<(std::ostream& out, const golden_run& x) {
@@ -56,6 +59,13 @@ constexpr auto fp8_set = "golden-fp8act-absorbed";
 std::vector<golden_run> all_runs() {
   std::vector<golden_run> out;
   for (auto& device : device_names()) {
+    constexpr auto multi_head = attention_form::multi_head;
+    for (auto name :
+         {"v3-fp8", "yarn-mscale", "no-q-lora", "v2-greedy", "nano"})
+      for (auto activations : {precision::fp32, precision::bf16})
+        out.push_back({name, "golden", activations, device, multi_head});
+    out.push_back({"v3-fp8", fp8_set, precision::fp8, device, multi_head});
+    out.push_back({"nano", fp8_set, precision::fp8, device, multi_head});
     for (auto name :
          {"v3-fp8", "v3-bf16-sharded", "yarn-mscale", "kimi-style", "no-q-lora",
           "dense-0", "dense-all-but-one", "no-norm-topk", "tied", "v2-greedy",
@@ -70,12 +80,14 @@ std::vector<golden_run> all_runs() {
 
 verify_report verify(const std::filesystem::path& model,
                      const std::filesystem::path& golden, precision activations,
-                     const std::string& device) {
+                     const std::string& device,
+                     attention_form form = attention_form::absorbed) {
   auto dev = make_device(device, 2);
   auto source = checkpoint::open(model);
   EXPECT_TRUE(source) << source.why().message;
   verify_options options;
   options.activations = activations;
+  options.prompt_form = form;
   auto report = verify_model(*dev, *source, golden, options);
   EXPECT_TRUE(report) << report.why().message;
   return std::move(*report);
@@ -86,7 +98,7 @@ class GoldenModel : public testing::TestWithParam<golden_run> {};
 TEST_P(GoldenModel, IsReproducedWithinItsBounds) {
   auto& run = GetParam();
   auto report = verify(model_of(run), golden_of(run), run.activations,
-                       run.device);
+                       run.device, run.form);
   for (auto& line : report.lines)
     std::cout << report.numerics << ": " << line << "\n";
   for (auto& fault : report.faults)

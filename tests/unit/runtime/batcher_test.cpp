@@ -293,3 +293,44 @@ TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {
   batcher_.reset();
   EXPECT_EQ(pool_->num_free(), 4u);
 }
+
+TEST_F(Batcher, ComputesALongPromptInMultiHeadFormAndItsAnswerAbsorbed) {
+  make(4, 512, 256, 4);
+  batcher_->add(1, 1, request(min_multi_head_prompt, 2));
+  auto rows = batcher_->next_step();
+  EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
+  batcher_->end_step(model_.run(rows));
+  rows = batcher_->next_step();
+  EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
+  batcher_->end_step(model_.run(rows));
+  batcher_->add(2, 1, request(min_multi_head_prompt - 1, 2));
+  rows = batcher_->next_step();
+  EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
+  batcher_->end_step(model_.run(rows));
+}
+
+TEST_F(Batcher, ComputesWhatWasPushedOutAgainInItsFirstForms) {
+  // The second request gives its blocks back when the first wants a second
+  // one, after four tokens of its answer.
+  make(4, 512, 256, 4);
+  batcher_->add(1, 1, request(60, 10));
+  batcher_->add(2, 1, request(130, 20));
+  while (batcher_->num_waiting() > 0 || batcher_->num_running() < 2)
+    step();
+  while (batcher_->num_waiting() == 0)
+    step();
+  while (batcher_->num_running() > 0 && batcher_->num_waiting() > 0)
+    step();
+  auto rows = batcher_->next_step();
+  ASSERT_EQ(sizes(rows), numbers{130});
+  EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
+  EXPECT_FALSE(rows.sequences[0].want_logits);
+  EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
+  rows = batcher_->next_step();
+  ASSERT_EQ(rows.sequences.size(), 1u);
+  EXPECT_EQ(rows.sequences[0].first_position, 130u);
+  EXPECT_GT(rows.sequences[0].tokens.size(), 1u);
+  EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
+  EXPECT_TRUE(rows.sequences[0].want_logits);
+  EXPECT_EQ(batcher_->end_step(model_.run(rows)).size(), 1u);
+}
