@@ -1,6 +1,7 @@
 #include "deploy/bench_model.hpp"
 
 #include "actors/company.hpp"
+#include "deploy/process_memory.hpp"
 #include "deploy/progress.hpp"
 
 #include <algorithm>
@@ -157,7 +158,15 @@ result<void> bench::load() {
   if (o.with_plain)
     if (auto ok = load_plain(*source, wanted.positions); !ok)
       return ok;
-  return load_actors(wanted);
+  auto& load = report_.load;
+  for (auto& name : source->names())
+    load.bytes += source->find(name)->bytes.size();
+  auto before = resident_bytes();
+  auto start = seconds_of(time_);
+  auto ok = load_actors(wanted);
+  load.seconds = seconds_of(time_) - start;
+  load.peak_bytes = peak_resident_bytes() - before;
+  return ok;
 }
 
 result<void> bench::load_plain(const checkpoint& source, uint64_t positions) {

@@ -57,11 +57,19 @@ struct bench_case {
   std::string name() const;
 };
 
+/// What it took until the actors were ready.
+struct bench_load {
+  double seconds = 0;
+  uint64_t bytes = 0;      ///< Of the checkpoint's tensors.
+  uint64_t peak_bytes = 0; ///< Most memory that loading added, file pages too.
+};
+
 struct bench_report {
   bench_options options;
   std::string target; ///< Of the device, e.g. "cpu/avx512-bf16".
   uint32_t num_moe_layers = 0;
   kernels::machine_rates machine; ///< Medians, of what is used.
+  bench_load load;
   std::vector<bench_case> cases;
 };
 

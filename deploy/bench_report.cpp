@@ -69,6 +69,22 @@ json case_json(const bench_case& x, uint32_t num_moe_layers) {
   return out;
 }
 
+json load_json(const bench_load& x) {
+  return {{"seconds", x.seconds},
+          {"bytes", x.bytes},
+          {"bytes_per_second", double(x.bytes) / x.seconds},
+          {"peak_bytes", x.peak_bytes},
+          {"peak_per_weights", double(x.peak_bytes) / double(x.bytes)}};
+}
+
+std::string load_line(const bench_load& x) {
+  return form("loaded %.2f GB in %.2f s (%.2f GB/s), with at most %.2f times "
+              "as much memory\n",
+              double(x.bytes) * 1e-9, x.seconds,
+              double(x.bytes) / x.seconds * 1e-9,
+              double(x.peak_bytes) / double(x.bytes));
+}
+
 json rates_json(const kernels::machine_rates& x) {
   json out{{"read_bytes_per_second", x.read_bytes}};
   if (x.fma_flops > 0)
@@ -116,7 +132,7 @@ std::string bench_table(const bench_report& x) {
   auto out = form("%s, %u threads, activations %s; medians of %u rounds\n",
                   x.target.c_str(), o.num_threads,
                   std::string{to_string(o.activations)}.c_str(), o.rounds);
-  out += machine_line(x.machine) + "\n";
+  out += load_line(x.load) + machine_line(x.machine) + "\n";
   auto has_plain = o.with_plain;
   out += form("%-30s %9s %9s %-6s | %9s %6s", "", "MB/token", "MFLOP/", "limit",
               "actors", "% of");
@@ -141,6 +157,7 @@ std::string bench_json(const bench_report& x) {
            {"activations", std::string{to_string(o.activations)}},
            {"rounds", o.rounds},
            {"machine", rates_json(x.machine)},
+           {"load", load_json(x.load)},
            {"prefill", json::array()},
            {"decode", json::array()}};
   for (auto& c : x.cases)

@@ -87,13 +87,22 @@ struct row_layout {
 // -- weights ------------------------------------------------------------------
 
 /// Packs a stack of matrices once, at load. `src` holds groups * rows * cols
-/// values of dst.type, row-major. With f8_e4m3, `scales` holds for each group
-/// [ceil(rows / 128), ceil(cols / 128)] factors that multiply. Exact.
+/// values of dst.type, row-major, at any address. With f8_e4m3, `scales` holds
+/// for each group [ceil(rows / 128), ceil(cols / 128)] factors that multiply.
+/// One operation may pack some rows alone, the same ones of every matrix; it
+/// reads no others. Exact.
 struct pack_weight {
   const std::byte* src = nullptr;
   const float* scales = nullptr; ///< Only with f8_e4m3.
   weight dst;
   std::shared_ptr<const void> keep_alive;
+  uint32_t first_row = 0; ///< Multiple of 128.
+  uint32_t num_rows = 0;  ///< Multiple of 128, or up to the last; 0: all.
+
+  /// Where the rows that are packed end.
+  uint32_t end_row() const {
+    return num_rows == 0 ? dst.rows : first_row + num_rows;
+  }
 };
 
 // -- rows ---------------------------------------------------------------------

@@ -59,7 +59,7 @@ cost of(const gather_rows& op) {
 }
 
 cost of(const pack_weight& op) {
-  return {2 * size_of(op.dst), 0};
+  return {2 * size_of(op.dst) / op.dst.rows * (op.end_row() - op.first_row), 0};
 }
 
 cost of(const embed& op) {

@@ -128,6 +128,10 @@ void check(const pack_weight& op) {
   check_weight(op.dst, op.dst.rows, op.dst.cols);
   CHECK(op.src);
   CHECK((op.scales != nullptr) == (op.dst.type == dtype::f8_e4m3));
+  CHECK(op.first_row < op.dst.rows && op.first_row % scale_block == 0);
+  CHECK(op.num_rows <= op.dst.rows - op.first_row);
+  CHECK(op.num_rows > 0 || op.first_row == 0);
+  CHECK(op.num_rows % scale_block == 0 || op.end_row() == op.dst.rows);
 }
 
 void check(const embed& op) {

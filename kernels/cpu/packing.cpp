@@ -3,29 +3,114 @@
 #include "kernels/host/host_memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace troupe::kernels::cpu {
 
 namespace {
 
-/// Where value k of output n of a panel lies, in values.
-uint64_t position(dtype type, uint32_t n, uint32_t k) {
-  auto step = uint64_t{k / 2} * panel_rows * 2;
-  if (type == dtype::f32)
-    return uint64_t{k} * panel_rows + n;
-  if (type == dtype::bf16)
-    return step + n * 2 + k % 2;
-  return step + f8_position(n, k % 2);
+// A panel is the transpose of its 32 rows, in words: pairs of codes (2 bytes),
+// pairs of bf16 or single floats (4 bytes). Squares of 16 bytes a side are
+// turned in registers.
+
+constexpr uint32_t line_bytes = 64;
+
+/// Bytes of a word.
+uint32_t word_bytes(dtype type) {
+  return type == dtype::f8_e4m3 ? 2 : 4;
 }
 
-template <class T>
-void pack_values(const packed_shape& shape, const T* src, uint32_t count,
-                 std::byte* dst) {
-  auto out = reinterpret_cast<T*>(dst);
-  for (uint32_t n = 0; n < count; ++n, src += shape.cols)
-    for (uint32_t k = 0; k < shape.cols; ++k)
-      out[position(shape.type, n, k)] = src[k];
+/// Where the word of row `n` lies in a step of 32 words.
+uint32_t place_of(dtype type, uint32_t n) {
+  return type == dtype::f8_e4m3 ? f8_position(n, 0) / 2 : n;
+}
+
+/// The definition: words from `first` on of rows [0, count), one by one. The
+/// last word of a row may be half a one.
+void pack_words(const packed_shape& shape, const std::byte* src, uint32_t count,
+                uint64_t first, std::byte* dst) {
+  auto width = word_bytes(shape.type);
+  auto row_bytes = uint64_t{shape.cols} * size_of(shape.type);
+  for (uint32_t n = 0; n < count; ++n) {
+    auto row = src + n * row_bytes;
+    auto to = dst + place_of(shape.type, n) * width;
+    for (auto k = first; k * width < row_bytes; ++k)
+      std::memcpy(to + k * panel_rows * width, row + k * width,
+                  std::min<uint64_t>(width, row_bytes - k * width));
+  }
+}
+
+template <class Word>
+struct square {
+  static constexpr uint32_t size = 16 / sizeof(Word);
+  using line [[gnu::vector_size(16)]] = Word;
+
+  static line low(line a, line b) {
+    if constexpr (size == 8)
+      return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    else
+      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  }
+
+  static line high(line a, line b) {
+    if constexpr (size == 8)
+      return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+    else
+      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  }
+
+  /// Interleaving the halves of all lines, once for each bit of an index,
+  /// swaps rows and columns.
+  static void turn(line (&x)[size]) {
+#pragma GCC unroll 8
+    for (uint32_t bit = 1; bit < size; bit *= 2) {
+      line from[size];
+#pragma GCC unroll 8
+      for (uint32_t i = 0; i < size; ++i)
+        from[i] = x[i];
+#pragma GCC unroll 8
+      for (uint32_t i = 0; i < size / 2; ++i) {
+        x[2 * i] = low(from[i], from[i + size / 2]);
+        x[2 * i + 1] = high(from[i], from[i + size / 2]);
+      }
+    }
+  }
+
+  /// Turns 16 bytes of each of `rows` into `size` steps of a panel.
+  static void pack(const std::array<const std::byte*, size>& rows, uint64_t at,
+                   std::byte* dst) {
+    line x[size];
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < size; ++i)
+      std::memcpy(&x[i], rows[i] + at, 16);
+    turn(x);
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < size; ++i)
+      std::memcpy(dst + i * panel_rows * sizeof(Word), &x[i], 16);
+  }
+};
+
+/// All whole squares of a full panel; returns how many words of each row that
+/// were. A line of the source is used up before the next is fetched: the lines
+/// of 32 rows may share one set of a cache.
+template <class Word>
+uint64_t
+pack_squares(const packed_shape& shape, const std::byte* src, std::byte* dst) {
+  using block = square<Word>;
+  constexpr auto groups = panel_rows / block::size;
+  auto row_bytes = uint64_t{shape.cols} * size_of(shape.type);
+  std::array<std::array<const std::byte*, block::size>, groups> rows;
+  for (uint32_t n = 0; n < panel_rows; ++n) {
+    auto place = place_of(shape.type, n);
+    rows[place / block::size][place % block::size] = src + n * row_bytes;
+  }
+  auto whole = row_bytes / 16 * 16;
+  for (uint64_t line = 0; line < whole; line += line_bytes)
+    for (uint32_t g = 0; g < groups; ++g)
+      for (auto at = line; at < std::min(line + line_bytes, whole); at += 16)
+        block::pack(rows[g], at, dst + at * panel_rows + g * 16);
+  return whole / sizeof(Word);
 }
 
 } // namespace
@@ -34,17 +119,18 @@ void pack_panel(const pack_weight& op, uint32_t group, uint32_t panel) {
   packed_shape shape(op.dst);
   auto dst = host::address_of(op.dst.data) + group * shape.matrix_bytes()
              + panel * shape.panel_bytes();
-  std::memset(dst, 0, shape.panel_bytes());
   auto first = panel * panel_rows;
   auto count = std::min(panel_rows, shape.rows - first);
   auto row = uint64_t{group} * shape.rows + first;
   auto src = op.src + row * shape.cols * size_of(shape.type);
-  if (shape.type == dtype::f32)
-    pack_values(shape, reinterpret_cast<const float*>(src), count, dst);
-  else if (shape.type == dtype::bf16)
-    pack_values(shape, reinterpret_cast<const uint16_t*>(src), count, dst);
-  else
-    pack_values(shape, reinterpret_cast<const uint8_t*>(src), count, dst);
+  uint64_t words = 0;
+  if (count == panel_rows)
+    words = shape.type == dtype::f8_e4m3
+              ? pack_squares<uint16_t>(shape, src, dst)
+              : pack_squares<uint32_t>(shape, src, dst);
+  auto done = words * panel_rows * word_bytes(shape.type);
+  std::memset(dst + done, 0, shape.panel_bytes() - done);
+  pack_words(shape, src, count, words, dst);
   if (shape.blocks() == 0)
     return;
   auto tile = uint64_t{group} * num_scale_blocks(shape.rows)

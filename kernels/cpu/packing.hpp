@@ -51,7 +51,7 @@ struct packed_shape {
   }
 };
 
-/// Packs panel `panel` of matrix `group`.
+/// Packs panel `panel` of matrix `group`: every byte of it is written.
 void pack_panel(const pack_weight& op, uint32_t group, uint32_t panel);
 
 } // namespace troupe::kernels::cpu

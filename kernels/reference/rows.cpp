@@ -52,13 +52,16 @@ void run(const gather_rows& op) {
 void run(const pack_weight& op) {
   auto& w = op.dst;
   CHECK(w.data.bytes >= weight_bytes(w.type, w.rows, w.cols, w.groups));
-  auto bytes = uint64_t{w.groups} * w.rows * w.cols * size_of(w.type);
-  copy_bytes(host::address_of(w.data), op.src, bytes);
-  if (w.type != dtype::f8_e4m3)
-    return;
-  auto scales = const_cast<float*>(scales_of_row(w, 0, 0));
+  auto row_bytes = uint64_t{w.cols} * size_of(w.type);
   auto tiles = uint64_t{num_scale_blocks(w.rows)} * num_scale_blocks(w.cols);
-  copy_bytes(scales, op.scales, w.groups * tiles * sizeof(float));
+  for (uint32_t g = 0; g < w.groups; ++g) {
+    auto first = (uint64_t{g} * w.rows + op.first_row) * row_bytes;
+    copy_bytes(host::address_of(w.data) + first, op.src + first,
+               (op.end_row() - op.first_row) * row_bytes);
+    if (w.type == dtype::f8_e4m3)
+      copy_bytes(const_cast<float*>(scales_of_row(w, g, 0)),
+                 op.scales + g * tiles, tiles * sizeof(float));
+  }
 }
 
 void run(const embed& op) {

@@ -168,6 +168,7 @@ uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
     auto sample = std::min<size_t>(x->bytes.size(), 256);
     out.add(x->bytes.first(sample));
     out.add(x->bytes.last(sample));
+    source.give_back(x->bytes);
   }
   return out.value();
 }
@@ -251,11 +252,12 @@ load_node_parts(const topology& cluster, node_id node,
     = config->hidden_size
       * kernels::size_of(config->combine_type(cluster.activations));
   out->device = make_device(options);
-  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
-                                          out->device->target());
   out->slabs = std::make_unique<slab_pool>(options.max_slab_bytes);
   if (auto made = make_all(*out, *source, progress); !made)
     return made.why();
+  // After loading, when most of the files is in the system's cache.
+  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
+                                          out->device->target());
   return out;
 }
 

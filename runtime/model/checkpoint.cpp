@@ -140,4 +140,21 @@ result<void> checkpoint::check_unchanged() const {
   return {};
 }
 
+void checkpoint::read_ahead(std::span<const std::byte> part) const {
+  if (!part.empty())
+    file_of(part).read_ahead(part);
+}
+
+void checkpoint::give_back(std::span<const std::byte> part) const {
+  if (!part.empty())
+    file_of(part).give_back(part);
+}
+
+const mapped_file& checkpoint::file_of(std::span<const std::byte> part) const {
+  auto at = std::ranges::find_if(files_,
+                                 [&](auto& x) { return x.file().holds(part); });
+  CHECK(at != files_.end());
+  return at->file();
+}
+
 } // namespace troupe

@@ -33,8 +33,16 @@ public:
   /// Error: io, if a file changed since it was opened.
   result<void> check_unchanged() const;
 
+  /// Says that `part` of a tensor will be read soon.
+  void read_ahead(std::span<const std::byte> part) const;
+
+  /// Lets go of the memory that `part` of a tensor takes; views stay valid,
+  /// and what is read again comes from the file again.
+  void give_back(std::span<const std::byte> part) const;
+
 private:
   checkpoint() = default;
+  const mapped_file& file_of(std::span<const std::byte> part) const;
 
   std::filesystem::path directory_;
   std::vector<safetensors_file> files_;

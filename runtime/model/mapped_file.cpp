@@ -1,7 +1,9 @@
 #include "runtime/model/safetensors.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,6 +16,21 @@ namespace {
 
 int64_t nanoseconds(const timespec& t) {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+/// When a page is touched, the system maps what lies around it too: as much as
+/// a large page, and at multiples of that.
+constexpr uintptr_t group_bytes = 2 << 20;
+
+/// Whole groups of pages around `part`, within `all`, which begins a page.
+std::span<std::byte> around(std::span<const std::byte> part,
+                            std::span<const std::byte> all) {
+  auto base = reinterpret_cast<uintptr_t>(all.data());
+  auto first = reinterpret_cast<uintptr_t>(part.data());
+  auto end = first + part.size() + group_bytes - 1;
+  first = std::max(first / group_bytes * group_bytes, base);
+  end = std::min(end / group_bytes * group_bytes, base + all.size());
+  return {reinterpret_cast<std::byte*>(first), end - first};
 }
 
 failure io_failure(const std::filesystem::path& path, int error) {
@@ -53,6 +70,30 @@ mapped_file::open(const std::filesystem::path& path) {
 mapped_file::~mapped_file() {
   if (data_)
     ::munmap(data_, size_);
+}
+
+bool mapped_file::holds(std::span<const std::byte> part) const {
+  auto all = bytes();
+  return std::greater_equal<>{}(part.data(), all.data())
+         && std::less_equal<>{}(part.data() + part.size(),
+                                all.data() + all.size());
+}
+
+// Advice: what the system makes of it changes no byte of a private mapping
+// that nobody writes to.
+
+void mapped_file::read_ahead(std::span<const std::byte> part) const {
+  CHECK(holds(part));
+  auto pages = around(part, bytes());
+  if (!part.empty())
+    ::madvise(pages.data(), pages.size(), MADV_WILLNEED);
+}
+
+void mapped_file::give_back(std::span<const std::byte> part) const {
+  CHECK(holds(part));
+  auto pages = around(part, bytes());
+  if (!part.empty())
+    ::madvise(pages.data(), pages.size(), MADV_DONTNEED);
 }
 
 result<void> mapped_file::check_unchanged() const {

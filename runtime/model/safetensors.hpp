@@ -84,6 +84,16 @@ public:
   /// Error: io, if the file's size or time of change is another.
   result<void> check_unchanged() const;
 
+  /// Returns whether `part` lies in the file.
+  bool holds(std::span<const std::byte> part) const;
+
+  /// Says that `part` will be read soon.
+  void read_ahead(std::span<const std::byte> part) const;
+
+  /// Lets go of the memory that `part` takes and of some around it. What is
+  /// read again comes from the file again.
+  void give_back(std::span<const std::byte> part) const;
+
 private:
   mapped_file() = default;
 
@@ -115,6 +125,10 @@ public:
 
   result<void> check_unchanged() const {
     return file_->check_unchanged();
+  }
+
+  const mapped_file& file() const {
+    return *file_;
   }
 
 private:

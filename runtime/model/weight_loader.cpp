@@ -1,10 +1,7 @@
 #include "runtime/model/weight_loader.hpp"
 
-#include "kernels/host/floats.hpp"
-
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace troupe {
 
@@ -25,21 +22,10 @@ std::optional<dtype> to_dtype(tensor_type type) {
   }
 }
 
-/// A tensor's bytes with the alignment that its type wants. Files may begin a
-/// tensor anywhere; then it is copied.
-struct aligned_bytes {
-  const std::byte* data = nullptr;
-  std::shared_ptr<const void> keep_alive; ///< Null: the file itself.
-
-  explicit aligned_bytes(const tensor_view& view) : data(view.bytes.data()) {
-    if (reinterpret_cast<uintptr_t>(data) % size_of(view.dtype) == 0)
-      return;
-    auto copy = std::make_shared<std::vector<std::byte>>(view.bytes.begin(),
-                                                         view.bytes.end());
-    data = copy->data();
-    keep_alive = std::move(copy);
-  }
-};
+/// Memory is claimed in pieces of up to this size, which the system fills with
+/// large pages from end to end.
+constexpr uint64_t max_chunk_bytes = 256 << 20;
+constexpr uint64_t min_chunk_bytes = 2 << 20;
 
 } // namespace
 
@@ -51,7 +37,7 @@ weight_loader::weight_loader(const checkpoint& source,
                              uint64_t total_bytes)
   : source_(source), config_(config), dev_(dev), activations_(activations),
     memory_(memory), progress_(progress), total_bytes_(total_bytes),
-    stream_(dev.make_stream()) {
+    window_(source, dev) {
 }
 
 // -- what there is to load ----------------------------------------------------
@@ -65,13 +51,19 @@ kernels::tensor weight_loader::vector(const std::string& name, uint32_t cols) {
     trouble_ = values.why();
     return {};
   }
+  window_.leave(view->bytes);
   return floats(std::move(*values), 1, cols);
 }
 
 kernels::tensor weight_loader::floats(std::vector<float> values, uint32_t rows,
                                       uint32_t cols) {
-  auto copy = std::make_shared<std::vector<float>>(std::move(values));
-  return place(std::as_bytes(std::span{*copy}), dtype::f32, rows, cols, copy);
+  auto mem = claim(values.size() * sizeof(float));
+  if (!mem)
+    return {};
+  auto kept = std::make_shared<std::vector<float>>(std::move(values));
+  auto bytes = std::as_bytes(std::span{*kept});
+  window_.submit(kernels::copy_in{bytes.data(), mem, kept}, {}, bytes.size());
+  return kernels::dense(mem, dtype::f32, rows, cols);
 }
 
 kernels::tensor weight_loader::table(const std::string& name, uint32_t rows,
@@ -84,9 +76,16 @@ kernels::tensor weight_loader::table(const std::string& name, uint32_t rows,
     refuse(name, "must be BF16 or F32");
     return {};
   }
-  aligned_bytes bytes{*view};
-  return place({bytes.data, view->bytes.size()}, *type, rows, cols,
-               bytes.keep_alive);
+  auto mem = claim(view->bytes.size());
+  if (!mem)
+    return {};
+  constexpr auto step = load_window::part_bytes;
+  for (uint64_t at = 0; at < mem.bytes; at += step) {
+    auto part = view->bytes.subspan(at, std::min(step, mem.bytes - at));
+    window_.submit(
+      kernels::copy_in{part.data(), mem.slice(at, part.size()), nullptr}, part);
+  }
+  return kernels::dense(mem, *type, rows, cols);
 }
 
 kernels::weight weight_loader::linear(const std::string& name, uint32_t rows,
@@ -131,26 +130,28 @@ kernels::expert_weights weight_loader::mlp(const std::string& prefix,
 void weight_loader::absorbed(const std::string& name, kernels::weight& k_b,
                              kernels::weight& v_b) {
   auto& c = config_;
-  auto heads = c.num_attention_heads;
-  auto latent = c.kv_lora_rank;
-  auto nope = c.qk_nope_head_dim;
-  auto per_head = nope + c.v_head_dim;
-  auto w = multiplied_out(name, heads * per_head, latent);
-  if (!w)
+  absorbed_shape shape{c.num_attention_heads, c.kv_lora_rank,
+                       c.qk_nope_head_dim, c.v_head_dim};
+  auto rows = shape.heads * (shape.nope + shape.v_head);
+  auto view = find(name, {rows, shape.latent});
+  if (!view)
     return;
-  std::vector<float> k(uint64_t{heads} * latent * nope);
-  std::vector<float> v(uint64_t{heads} * c.v_head_dim * latent);
-  for (uint64_t h = 0; h < heads; ++h) {
-    auto from = w->data() + h * per_head * latent;
-    auto to = k.data() + h * latent * nope;
-    for (uint64_t i = 0; i < nope; ++i)
-      for (uint64_t j = 0; j < latent; ++j)
-        to[j * nope + i] = from[i * latent + j];
-    std::copy_n(from + uint64_t{nope} * latent, uint64_t{c.v_head_dim} * latent,
-                v.data() + h * c.v_head_dim * latent);
+  if (view->dtype != tensor_type::f8_e4m3 && view->dtype != tensor_type::bf16) {
+    refuse(name, "must be F8_E4M3 or BF16");
+    return;
   }
-  k_b = pack_floats(std::move(k), latent, nope, heads);
-  v_b = pack_floats(std::move(v), c.v_head_dim, latent, heads);
+  std::vector<float> scales;
+  if (view->dtype == tensor_type::f8_e4m3) {
+    auto found = scales_of(name, rows, shape.latent);
+    if (!found)
+      return;
+    scales = std::move(*found);
+  }
+  if (activations_ == precision::fp32)
+    pack_halves(absorb<float>(*view, scales, shape), shape, k_b, v_b);
+  else
+    pack_halves(absorb<uint16_t>(*view, scales, shape), shape, k_b, v_b);
+  window_.leave(view->bytes);
 }
 
 void weight_loader::refuse(const std::string& name, const std::string& why) {
@@ -158,12 +159,19 @@ void weight_loader::refuse(const std::string& name, const std::string& why) {
     trouble_ = failure{errc::invalid_input, "tensor " + name + " " + why};
 }
 
-bool weight_loader::flush() {
-  if (auto status = kernels::synchronize(*stream_); !status && !trouble_)
-    trouble_ = failure{errc::step_failed, status.failure};
-  if (progress_ && !trouble_)
-    progress_(std::min(done_bytes_, total_bytes_), total_bytes_);
+bool weight_loader::go_on() {
+  if (progress_ && !trouble_) {
+    auto done = done_bytes_ - std::min(done_bytes_, window_.in_flight());
+    shown_bytes_ = std::max(shown_bytes_, std::min(done, total_bytes_));
+    progress_(shown_bytes_, total_bytes_);
+  }
   return !trouble_;
+}
+
+bool weight_loader::finish() {
+  if (auto status = window_.finish(); !status && !trouble_)
+    trouble_ = failure{errc::step_failed, status.failure};
+  return go_on();
 }
 
 // -- how ----------------------------------------------------------------------
@@ -203,6 +211,7 @@ weight_loader::scales_of(const std::string& name, uint32_t rows,
     return std::nullopt;
   }
   auto out = *to_floats(scale_name, *view);
+  window_.leave(view->bytes);
   for (auto x : out)
     if (!std::isfinite(x)) {
       refuse(scale_name, "is not finite");
@@ -211,54 +220,27 @@ weight_loader::scales_of(const std::string& name, uint32_t rows,
   return out;
 }
 
-std::optional<std::vector<float>>
-weight_loader::multiplied_out(const std::string& name, uint32_t rows,
-                              uint32_t cols) {
-  auto view = find(name, {rows, cols});
-  if (!view)
-    return std::nullopt;
-  if (view->dtype != tensor_type::f8_e4m3 && view->dtype != tensor_type::bf16) {
-    refuse(name, "must be F8_E4M3 or BF16");
-    return std::nullopt;
-  }
-  auto out = *to_floats(name, *view);
-  if (view->dtype == tensor_type::bf16)
-    return out;
-  auto scales = scales_of(name, rows, cols);
-  if (!scales)
-    return std::nullopt;
-  auto blocks = kernels::num_scale_blocks(cols);
-  for (uint64_t i = 0; i < rows; ++i)
-    for (uint64_t j = 0; j < cols; ++j)
-      out[i * cols + j] *= (*scales)[i / 128 * blocks + j / 128];
-  return out;
-}
-
 kernels::buffer weight_loader::claim(uint64_t bytes) {
   if (trouble_)
     return {};
-  if (auto mem = dev_.allocate(bytes)) {
+  auto whole = (bytes + 63) / 64 * 64; // where the next one begins
+  if (whole > chunk_.bytes) {
+    auto size = std::clamp(total_bytes_ / 16, min_chunk_bytes, max_chunk_bytes);
+    size = std::max(size / min_chunk_bytes * min_chunk_bytes, whole);
+    auto mem = dev_.allocate(size);
+    if (!mem) {
+      trouble_ = failure{errc::out_of_memory, "no memory for "
+                                                + std::to_string(size)
+                                                + " bytes of weights on "
+                                                + std::string{dev_.target()}};
+      return {};
+    }
     memory_.push_back(*mem);
-    return *mem;
+    chunk_ = *mem;
   }
-  trouble_ = failure{errc::out_of_memory,
-                     "no memory for " + std::to_string(bytes)
-                       + " bytes of weights on " + std::string{dev_.target()}};
-  return {};
-}
-
-kernels::tensor weight_loader::place(std::span<const std::byte> bytes,
-                                     dtype type, uint32_t rows, uint32_t cols,
-                                     std::shared_ptr<const void> keep_alive) {
-  auto mem = claim(bytes.size());
-  if (!mem)
-    return {};
-  kernels::copy_in copy;
-  copy.src = bytes.data();
-  copy.dst = mem.slice(0, bytes.size());
-  copy.keep_alive = std::move(keep_alive);
-  stream_->enqueue(std::move(copy));
-  return kernels::dense(mem, type, rows, cols);
+  auto out = chunk_.slice(0, bytes);
+  chunk_ = chunk_.slice(whole, chunk_.bytes - whole);
+  return out;
 }
 
 kernels::weight weight_loader::claim_weight(dtype type, uint32_t rows,
@@ -275,42 +257,42 @@ kernels::weight weight_loader::pack(const tensor_view& view, dtype type,
   op.dst = claim_weight(type, rows, cols, 1);
   if (!op.dst)
     return {};
-  aligned_bytes bytes{view};
-  op.src = bytes.data;
-  auto kept = std::make_shared<
-    std::pair<std::vector<float>, std::shared_ptr<const void>>>(
-    std::move(scales), bytes.keep_alive);
+  op.src = view.bytes.data();
+  auto kept = std::make_shared<std::vector<float>>(std::move(scales));
   if (type == dtype::f8_e4m3)
-    op.scales = kept->first.data();
+    op.scales = kept->data();
   op.keep_alive = std::move(kept);
-  auto out = op.dst;
-  stream_->enqueue(std::move(op));
-  return out;
+  auto row_bytes = uint64_t{cols} * size_of(type);
+  auto step = std::max<uint64_t>(1, load_window::part_bytes / row_bytes
+                                      / kernels::scale_block)
+              * kernels::scale_block;
+  for (uint64_t at = 0; at < rows; at += step) {
+    op.first_row = static_cast<uint32_t>(at);
+    op.num_rows = static_cast<uint32_t>(std::min(step, rows - at));
+    window_.submit(op,
+                   view.bytes.subspan(at * row_bytes, op.num_rows * row_bytes));
+  }
+  return op.dst;
 }
 
-kernels::weight weight_loader::pack_floats(std::vector<float> values,
-                                           uint32_t rows, uint32_t cols,
-                                           uint32_t groups) {
-  auto is_exact = activations_ == precision::fp32;
-  kernels::pack_weight op;
-  op.dst = claim_weight(is_exact ? dtype::f32 : dtype::bf16, rows, cols,
-                        groups);
-  if (!op.dst)
-    return {};
-  if (is_exact) {
-    auto kept = std::make_shared<std::vector<float>>(std::move(values));
+template <class T>
+void weight_loader::pack_halves(absorbed_halves<T> halves,
+                                const absorbed_shape& shape,
+                                kernels::weight& k_b, kernels::weight& v_b) {
+  auto pack = [&](std::vector<T> values, uint32_t rows, uint32_t cols) {
+    kernels::pack_weight op;
+    op.dst = claim_weight(sizeof(T) == 2 ? dtype::bf16 : dtype::f32, rows, cols,
+                          shape.heads);
+    if (!op.dst)
+      return kernels::weight{};
+    auto kept = std::make_shared<std::vector<T>>(std::move(values));
     op.src = reinterpret_cast<const std::byte*>(kept->data());
-    op.keep_alive = std::move(kept);
-  } else {
-    auto kept = std::make_shared<std::vector<uint16_t>>(values.size());
-    for (size_t i = 0; i < values.size(); ++i)
-      (*kept)[i] = kernels::host::to_bf16(values[i]);
-    op.src = reinterpret_cast<const std::byte*>(kept->data());
-    op.keep_alive = std::move(kept);
-  }
-  auto out = op.dst;
-  stream_->enqueue(std::move(op));
-  return out;
+    op.keep_alive = kept;
+    window_.submit(op, {}, kept->size() * sizeof(T));
+    return op.dst;
+  };
+  k_b = pack(std::move(halves.k), shape.latent, shape.nope);
+  v_b = pack(std::move(halves.v), shape.v_head, shape.latent);
 }
 
 } // namespace troupe

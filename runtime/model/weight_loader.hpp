@@ -4,6 +4,8 @@
 /// shape and type first. The first failure is kept, and everything after it
 /// comes out empty: so loading reads as a list of what there is to load.
 
+#include "runtime/model/absorbed.hpp"
+#include "runtime/model/load_window.hpp"
 #include "runtime/model/weights.hpp"
 
 #include <optional>
@@ -47,9 +49,11 @@ public:
   /// Says that `name` is wrong.
   void refuse(const std::string& name, const std::string& why);
 
-  /// Waits until everything so far is packed, then reports the progress.
-  /// Returns false if something has failed.
-  bool flush();
+  /// Reports the progress. Returns false if something has failed.
+  bool go_on();
+
+  /// Waits until everything is packed, then does likewise.
+  bool finish();
 
   const std::optional<failure>& trouble() const {
     return trouble_;
@@ -60,17 +64,13 @@ private:
                           const std::vector<uint64_t>& shape);
   std::optional<std::vector<float>> scales_of(const std::string& name,
                                               uint32_t rows, uint32_t cols);
-  std::optional<std::vector<float>>
-  multiplied_out(const std::string& name, uint32_t rows, uint32_t cols);
   kernels::buffer claim(uint64_t bytes);
-  kernels::tensor place(std::span<const std::byte> bytes, kernels::dtype type,
-                        uint32_t rows, uint32_t cols,
-                        std::shared_ptr<const void> keep_alive);
   kernels::weight pack(const tensor_view& view, kernels::dtype type,
                        uint32_t rows, uint32_t cols,
                        std::vector<float> scales = {});
-  kernels::weight pack_floats(std::vector<float> values, uint32_t rows,
-                              uint32_t cols, uint32_t groups);
+  template <class T>
+  void pack_halves(absorbed_halves<T> halves, const absorbed_shape& shape,
+                   kernels::weight& k_b, kernels::weight& v_b);
   kernels::weight claim_weight(kernels::dtype type, uint32_t rows,
                                uint32_t cols, uint32_t groups);
 
@@ -82,8 +82,10 @@ private:
   const load_progress& progress_;
   uint64_t total_bytes_;
   uint64_t done_bytes_ = 0;
-  std::unique_ptr<kernels::stream> stream_;
+  uint64_t shown_bytes_ = 0; ///< As progress, which never goes back.
+  kernels::buffer chunk_;    ///< What is left of the last one.
   std::optional<failure> trouble_;
+  load_window window_;
 };
 
 } // namespace troupe

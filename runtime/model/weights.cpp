@@ -163,9 +163,9 @@ load_attention_weights(const checkpoint& source, kernels::device& dev,
                    progress,
                    attention_bytes(source, *config)};
   load_ends(in, max_model_len, *out);
-  for (uint32_t i = 0; i < config->num_hidden_layers && in.flush(); ++i)
+  for (uint32_t i = 0; i < config->num_hidden_layers && in.go_on(); ++i)
     out->layers.push_back(load_layer(in, *config, i));
-  if (!in.flush())
+  if (!in.finish())
     return give_up(dev, out->memory, *in.trouble());
   if (auto same = source.check_unchanged(); !same)
     return give_up(dev, out->memory, same.why());
@@ -192,10 +192,10 @@ load_expert_shard(const checkpoint& source, kernels::device& dev,
   out->slots.resize(experts.size());
   weight_loader in{source,      *config,  dev,  activations,
                    out->memory, progress, total};
-  for (uint32_t i = 0; i < experts.size() && in.flush(); ++i)
+  for (uint32_t i = 0; i < experts.size() && in.go_on(); ++i)
     load_experts(in, *config, activations, first + i, experts[i],
                  out->slots[i]);
-  if (!in.flush())
+  if (!in.finish())
     return give_up(dev, out->memory, *in.trouble());
   if (auto same = source.check_unchanged(); !same)
     return give_up(dev, out->memory, same.why());

@@ -2,7 +2,8 @@
 
 /// A checkpoint's tensors on a device: what an attention rank holds and what
 /// an expert worker holds. Loading reads each tensor once, checks its shape
-/// and type, packs it and frees nothing early.
+/// and type, packs it and lets go of the file's pages; see load_window.hpp for
+/// how much of the file may lie in memory at a time.
 
 #include "kernels/device.hpp"
 #include "runtime/model/checkpoint.hpp"

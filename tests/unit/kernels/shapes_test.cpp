@@ -121,6 +121,9 @@ TEST(ShapesDeathTest, OnlyFp8WeightsHaveScales) {
   pack_weight good{values, scales, stack(8, 8, dtype::f8_e4m3), nullptr};
   refuses<pack_weight>(good, [](auto& op) { op.scales = nullptr; });
   refuses<pack_weight>(good, [](auto& op) { op.dst.type = dtype::bf16; });
+  refuses<pack_weight>(good, [](auto& op) { op.first_row = 128; });
+  refuses<pack_weight>(good, [](auto& op) { op.num_rows = 4; });
+  refuses<pack_weight>(good, [](auto& op) { op.num_rows = 9; });
 }
 
 TEST(ShapesDeathTest, SequencesCoverTheRowsAndHaveTheirBlocks) {
