@@ -10,13 +10,13 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_it_does
-  = "Writes a checkpoint as a GGUF file that llama.cpp loads.\n\n"
-    "FP8 weights become BF16: exact where scales are powers of two, as those "
+constexpr auto what_to_know
+  = "FP8 weights become BF16: exact where scales are powers of two, as those "
     "of `troupe model make` are, else rounded to nearest even. q8_0 is "
     "quantised from that as llama-quantize does; rows that are not whole "
     "blocks of 32 stay BF16. Norms, biases and routers are FP32. MTP layers "
-    "are left out.";
+    "are left out. rms_norm_eps counts for the latent norms too, which have "
+    "1e-6 here.";
 
 struct export_flags {
   std::string model;
@@ -46,7 +46,9 @@ int export_model(const export_flags& flags) {
 
 void add_model_export_gguf(CLI::App& model, int& status) {
   auto flags = std::make_shared<export_flags>();
-  auto command = model.add_subcommand("export-gguf", what_it_does);
+  auto command = model.add_subcommand(
+    "export-gguf", "Writes a checkpoint as a GGUF file that llama.cpp loads");
+  command->footer(what_to_know);
   command->add_option("MODEL_DIR", flags->model, "Directory of the checkpoint")
     ->required();
   command

@@ -13,9 +13,8 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_it_does
-  = "Makes a model of random weights in the published format.\n\n"
-    "The same seed gives the same values, in FP8 or BF16, in one file or many. "
+constexpr auto what_to_know
+  = "The same seed gives the same values, in FP8 or BF16, in one file or many. "
     "With --config, any config.json that Troupe reads gives the shape; the ids "
     "of special tokens are replaced, MTP layers are left out "
     "(num_nextn_predict_layers becomes 0), and vocab_size must be at least "
@@ -64,7 +63,9 @@ int make(make_flags& flags) {
 
 void add_model_make(CLI::App& model, int& status) {
   auto flags = std::make_shared<make_flags>();
-  auto command = model.add_subcommand("make", what_it_does);
+  auto command = model.add_subcommand(
+    "make", "Makes a model of random weights in the published format");
+  command->footer(what_to_know);
   command
     ->add_option("DIR", flags->dir,
                  "Directory to make the model in: new or empty")
