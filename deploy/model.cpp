@@ -1,4 +1,5 @@
 #include "deploy/commands.hpp"
+#include "deploy/model_commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -93,10 +94,13 @@ void add_verify(CLI::App& model, int& status) {
 } // namespace
 
 void add_model(CLI::App& app, int& status) {
-  auto command = app.add_subcommand("model", "Looks into a checkpoint");
+  auto command
+    = app.add_subcommand("model", "Looks into, makes and exports checkpoints");
   command->require_subcommand(1);
   add_inspect(*command, status);
   add_verify(*command, status);
+  add_model_make(*command, status);
+  add_model_export_gguf(*command, status);
 }
 
 } // namespace troupe

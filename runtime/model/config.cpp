@@ -175,16 +175,30 @@ void read_all(field_reader& in, model_config& out) {
   read_tokens(in, out);
 }
 
+result<model_config> read_config(field_reader& in) {
+  model_config out;
+  read_all(in, out);
+  if (!in.trouble().empty())
+    return failure{errc::invalid_input, in.trouble()};
+  return out;
+}
+
 } // namespace
+
+result<model_config> parse_model_config(std::string what,
+                                        std::string_view text) {
+  auto in = field_reader::parse(std::move(what), text);
+  return in ? read_config(*in) : result<model_config>{in.why()};
+}
 
 result<model_config> read_model_config(const std::filesystem::path& model_dir) {
   auto in = read_object(model_dir / "config.json");
   if (!in)
     return in.why();
-  model_config out;
-  read_all(*in, out);
-  if (!in->trouble().empty())
-    return failure{errc::invalid_input, in->trouble()};
+  auto config = read_config(*in);
+  if (!config)
+    return config;
+  auto& out = *config;
   auto generation = read_object(model_dir / "generation_config.json");
   if (!generation)
     return generation.why().code == errc::not_found

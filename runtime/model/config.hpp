@@ -84,6 +84,11 @@ struct model_config {
   kernels::dtype combine_type(precision activations) const;
 };
 
+/// Reads the text of a config.json; `what` stands in errors. Error:
+/// invalid_input that names the field.
+result<model_config> parse_model_config(std::string what,
+                                        std::string_view text);
+
 /// Reads config.json (and generation_config.json) of a model directory. Error:
 /// invalid_input that names the field.
 result<model_config> read_model_config(const std::filesystem::path& model_dir);

@@ -53,7 +53,8 @@ result<chat_config> parse_chat_config(std::string_view text) {
   if (!bos || !eos)
     return failure{errc::invalid_input, "tokenizer_config.json does not name "
                                         "bos_token and eos_token"};
-  return chat_config{*bos, *eos, template_of(root)};
+  return chat_config{*bos, *eos, template_of(root),
+                     token_at(root, "pad_token").value_or("")};
 }
 
 bool template_thinks(std::string_view chat_template) {

@@ -13,6 +13,7 @@ struct chat_config {
   std::string bos_token;
   std::string eos_token;
   std::string chat_template; ///< Empty if there is none.
+  std::string pad_token;     ///< Empty if there is none.
 };
 
 /// `json` is not trusted.

@@ -75,6 +75,60 @@ TEST(Cli, InspectTellsWhatACheckpointHolds) {
   EXPECT_EQ(run_troupe({"model", "inspect", "/nowhere"}).status, 1);
 }
 
+TEST(Cli, MakesAModelThatAnswersAndExportsIt) {
+  scratch_dir scratch;
+  auto model = (scratch.path() / "micro").string();
+  auto made = run_troupe({"model", "make", model, "--preset", "micro",
+                          "--shard-bytes", "8000000", "--weights", "bf16"});
+  ASSERT_EQ(made.status, 0) << made.errors;
+  EXPECT_NE(made.out.find("20.6 million parameters"), std::string::npos);
+  EXPECT_NE(made.errors.find("writing: 100 %"), std::string::npos);
+  auto answer = run_troupe({"generate", model, "--chat", "-p", "Hello",
+                            "--max-tokens", "4", "--ignore-eos", "--json"});
+  ASSERT_EQ(answer.status, 0) << answer.errors;
+  EXPECT_EQ(json::parse(answer.out).at("token_ids").size(), 4u);
+  auto file = (scratch.path() / "micro.gguf").string();
+  for (auto type : {"bf16", "q8_0"}) {
+    auto out
+      = run_troupe({"model", "export-gguf", model, file, "--type", type});
+    ASSERT_EQ(out.status, 0) << out.errors;
+    EXPECT_NE(out.out.find("106 tensors"), std::string::npos) << out.out;
+    EXPECT_EQ(content_of(file).substr(0, 4), "GGUF");
+  }
+  EXPECT_LT(std::filesystem::file_size(file), 23'000'000u);
+}
+
+TEST(Cli, MakesAModelOfAnyShapeOnlyWhereThereIsNone) {
+  scratch_dir scratch;
+  auto config = scratch.path() / "shape.json";
+  auto shape = json::parse(
+    content_of(source_dir() / "tests/data/golden/v3-fp8/config.json"));
+  shape["vocab_size"] = 512;
+  std::ofstream{config} << shape;
+  auto make = [&](std::vector<std::string> more) {
+    std::vector<std::string> args{"model", "make"};
+    args.insert(args.end(), more.begin(), more.end());
+    return run_troupe(args);
+  };
+  auto model = (scratch.path() / "model").string();
+  auto made = make({model, "--config", config, "--seed", "3"});
+  EXPECT_EQ(made.status, 0) << made.errors;
+  auto inspected = run_troupe({"model", "inspect", model});
+  EXPECT_NE(inspected.out.find("vocabulary 512"), std::string::npos);
+  for (auto& x : {make({model, "--config", config}),
+                  make({model + "2", "--config", "/nowhere"}),
+                  run_troupe({"model", "export-gguf", model, "/dev/full"})}) {
+    EXPECT_EQ(x.status, 1);
+    auto sentence = x.errors.substr(x.errors.find("troupe: "));
+    EXPECT_EQ(std::count(sentence.begin(), sentence.end(), '\n'), 1)
+      << x.errors;
+  }
+  EXPECT_EQ(make({model + "3"}).status, 2);
+  EXPECT_EQ(make({model + "3", "--preset", "huge"}).status, 2);
+  EXPECT_EQ(make({model + "3", "--preset", "micro", "--config", config}).status,
+            2);
+}
+
 TEST(Cli, GenerateAnswersAndSaysHowInJson) {
   auto x = run_troupe({"generate", nano(), "--chat", "-p",
                        "What is the capital of France?", "--json"});
