@@ -135,13 +135,11 @@ result<void> make_all(node_parts& node, const checkpoint& source,
 
 node_parts::~node_parts() {
   // Streams wait for what they were given before the memory goes.
-  for (auto& rank : ranks) {
-    rank->stages.reset();
+  for (auto& rank : ranks)
     rank->stream.reset();
-  }
-  for (auto& worker : workers) {
-    worker->stages.reset();
+  for (auto& worker : workers)
     worker->stream.reset();
+  for (auto& worker : workers) {
     device->free(worker->staging);
     for (auto& mem : worker->shard->memory)
       device->free(mem);

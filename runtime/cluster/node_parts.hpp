@@ -18,13 +18,13 @@
 
 namespace troupe {
 
-/// One attention rank. Members are destroyed in reverse order: the stream
-/// first waits for what it was given.
+/// One attention rank. The stream goes first: it waits for what it was given,
+/// which may use anything else.
 struct rank_parts {
   rank_id id = 0;
   std::unique_ptr<kv_pool> pool;
-  std::unique_ptr<kernels::stream> stream;
   std::unique_ptr<attention_stages> stages;
+  std::unique_ptr<kernels::stream> stream;
 };
 
 /// One expert worker.
@@ -34,8 +34,8 @@ struct worker_parts {
   kernels::buffer staging; ///< [max_staging_rows, row_bytes] rows in
   uint32_t max_staging_rows = 0;
   uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
-  std::unique_ptr<kernels::stream> stream;
   std::unique_ptr<expert_stages> stages;
+  std::unique_ptr<kernels::stream> stream;
 };
 
 struct node_parts {

@@ -48,6 +48,25 @@ protected:
   }
 };
 
+TEST(CompanyEnd, WaitsForWhatItsStreamsCompute) {
+  // Large steps, so that much is enqueued when the memory is given back.
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    listener ears{8}; // outlives the company, which may still call it
+    company_options options;
+    options.cluster = single_process(1, 2);
+    options.cluster.max_model_len = 512;
+    options.model_dir = nano_model();
+    auto company = company::start(std::move(options));
+    ASSERT_TRUE(company) << company.why().message;
+    ASSERT_TRUE((*company)->wait_until_ready(std::chrono::seconds{60}));
+    for (uint32_t i = 0; i < 8; ++i)
+      ASSERT_TRUE((*company)->submit(
+        request_for(random_prompt(10 * seed + i, 400), 100, i),
+        ears.handler(i)));
+    ears.wait_for_tokens(1 + seed);
+  }
+}
+
 TEST_P(Company, AnswersLikeThePlainPathBitForBit) {
   auto x = GetParam();
   auto requests = reference_requests();
