@@ -75,6 +75,12 @@ constexpr uint64_t min_parallel_ns = 12'000;
 /// last.
 constexpr uint64_t piece_ns = 16'000;
 
+/// Of a region that takes about `ns` in all: short ones are cut finer, so that
+/// threads end together.
+constexpr uint64_t ns_of_piece(uint64_t ns) {
+  return std::clamp<uint64_t>(ns / 16, 2'000, piece_ns);
+}
+
 struct context {
   kernel_set kernels;
   thread_pool* pool = nullptr; ///< Kept by the stream.
@@ -88,7 +94,8 @@ struct context {
         fn(i);
       return;
     }
-    auto together = uint32_t(std::max<uint64_t>(1, piece_ns / (ns + 1)));
+    auto each = ns_of_piece(count * ns);
+    auto together = uint32_t(std::max<uint64_t>(1, each / (ns + 1)));
     pool->parallel_for((count + together - 1) / together, [&](uint32_t piece) {
       auto last = std::min(count, (piece + 1) * together);
       for (auto i = piece * together; i < last; ++i)

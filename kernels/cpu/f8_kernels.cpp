@@ -34,6 +34,9 @@ void stage_f8(const std::byte* codes, uint32_t steps, uint16_t* out) {
 constexpr uint32_t block_steps = 64; // 128 wide
 constexpr uint32_t block_bytes = block_steps * 64;
 
+/// What is fetched early: panels follow one another.
+constexpr uint32_t bytes_ahead = 4 * block_bytes;
+
 /// The plain intrinsic makes GCC 12 warn of its own undefined vector.
 [[gnu::always_inline]] inline __m512i shift(__m512i bits) {
   return _mm512_maskz_slli_epi32(__mmask16(0xffff), bits, 16);
@@ -99,7 +102,7 @@ void multiply_blocks(const f8_panel_args& p, uint32_t first) {
 #pragma GCC unroll 16
     for (uint32_t b = 0; b < Blocks; ++b) {
       auto step = codes + b * block_bytes + i * 64;
-      _mm_prefetch(step + Blocks * block_bytes, _MM_HINT_T0);
+      _mm_prefetch(step + bytes_ahead, _MM_HINT_T0);
       sums[b].add(a + b * a_block + i * 2 * Rows, widen(step));
     }
   }
@@ -115,6 +118,10 @@ void multiply_f8_panel(const f8_panel_args& p) {
   uint32_t b = 0;
   for (; b + together <= p.blocks; b += together)
     multiply_blocks<Rows, together>(p, b);
+  if (together == 4 && b + 2 <= p.blocks) {
+    multiply_blocks<Rows, 2>(p, b);
+    b += 2;
+  }
   for (; b < p.blocks; ++b)
     multiply_blocks<Rows, 1>(p, b);
 }

@@ -28,8 +28,9 @@ struct tile_args {
   float* acc = nullptr;            ///< [rows][32]
   const float* x_scales = nullptr; ///< [rows], or null: not scaled.
   float w_scale = 1;
-  /// What will be read next, one line of 64 bytes per step; or null.
+  /// What will be read next; or null.
   const std::byte* next = nullptr;
+  uint32_t next_step = 64; ///< Bytes of it for each step: 64 or 128.
 };
 
 using tile_fn = void (*)(const tile_args&);
@@ -50,7 +51,7 @@ struct f8_panel_args {
 
 using f8_panel_fn = void (*)(const f8_panel_args&);
 
-constexpr uint32_t max_f8_rows = 4;
+constexpr uint32_t max_f8_rows = 8;
 
 /// One token of `combine`.
 struct combine_args {
@@ -150,6 +151,7 @@ struct kernel_set {
   void (*from_bf16)(const uint16_t* x, uint32_t count, float* out) = {};
   void (*to_e4m3)(const float* x, uint32_t count, uint8_t* codes, float* scales)
     = {};
+  void (*from_e4m3)(const uint8_t* codes, uint32_t count, float* out) = {};
   void (*swiglu)(const float* gate, const float* up, uint32_t count, float* out)
     = {};
   void (*rotate)(const float* x, const float* cos_sin, uint32_t count,

@@ -2,23 +2,11 @@
 #include "kernels/host/floats.hpp"
 #include "kernels/host/host_memory.hpp"
 
-#include <array>
 #include <cstring>
 
 namespace troupe::kernels::cpu {
 
 namespace {
-
-using codes = std::array<float, 256>;
-
-codes make_codes() {
-  codes out;
-  for (uint32_t i = 0; i < 256; ++i)
-    out[i] = host::from_e4m3(uint8_t(i));
-  return out;
-}
-
-const codes code_values = make_codes();
 
 /// Values that are converted at a time.
 constexpr uint32_t chunk = 512;
@@ -41,8 +29,8 @@ void to_floats(const kernel_set& kernels, const row_source& from,
                         out);
       return;
     default:
-      for (uint32_t i = 0; i < count; ++i)
-        out[i] = code_values[uint8_t(row[first + i])];
+      kernels.from_e4m3(reinterpret_cast<const uint8_t*>(row) + first, count,
+                        out);
   }
 }
 
@@ -54,10 +42,9 @@ void to_pairs(const kernel_set& kernels, const row_source& from,
   } else if (from.x.values.type == dtype::f32) {
     kernels.to_bf16(reinterpret_cast<const float*>(row) + first, count, out);
   } else {
-    for (uint32_t i = 0; i < count; ++i) {
-      auto value = code_values[uint8_t(row[first + i])];
-      out[i] = uint16_t(std::bit_cast<uint32_t>(value) >> 16);
-    }
+    float values[chunk];
+    to_floats(kernels, from, row, first, count, values);
+    kernels.to_bf16(values, count, out);
   }
 }
 

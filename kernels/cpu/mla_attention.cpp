@@ -299,17 +299,13 @@ public:
     auto num_tiles = uint32_t(runs_.size());
     auto values = runs_.front().acc_values();
     ctx_.for_each(num_tiles, values, [this](uint32_t i) { runs_[i].load_q(); });
-    auto ns = splits_together * runs_.front().split_ns();
-    ctx_.for_each(uint32_t(pieces_.size()), ns,
+    ctx_.for_each(uint32_t(pieces_.size()), runs_.front().split_ns(),
                   [this](uint32_t i) { add(pieces_[i]); });
     ctx_.for_each(num_tiles, values * sums_.front().size() / 8,
                   [this](uint32_t i) { finish(i); });
   }
 
 private:
-  /// Contiguous, so that one split fetches the next.
-  static constexpr uint32_t splits_together = 2;
-
   struct piece {
     const sequence_rows* sequence;
     uint32_t first_tile, last_tile;
@@ -322,9 +318,10 @@ private:
     auto is_new = pieces_.empty() || pieces_.back().sequence != t.sequence;
     auto first = is_new ? 0 : pieces_.back().last_split;
     auto first_tile = is_new ? i - 1 : pieces_.back().first_tile;
-    for (; first < splits; first += splits_together)
-      pieces_.push_back(
-        {t.sequence, first_tile, i, first, first + splits_together});
+    // Neighbours, where there are many: one split fetches the next.
+    auto together = splits > 8 ? 2u : 1u;
+    for (; first < splits; first += together)
+      pieces_.push_back({t.sequence, first_tile, i, first, first + together});
     for (auto& p : pieces_)
       if (p.sequence == t.sequence)
         p.last_tile = i;

@@ -11,7 +11,8 @@ namespace troupe::kernels {
 
 namespace {
 
-constexpr uint64_t most_of_a_thread = 256 << 20;
+/// Several times what the last cache of a large server holds.
+constexpr uint64_t most_of_a_thread = 768 << 20;
 constexpr uint64_t most_of_all = uint64_t{4} << 30;
 constexpr uint64_t granule = 4096; ///< read_all takes multiples of 512.
 constexpr uint64_t spin_rounds = 1 << 19;

@@ -25,7 +25,7 @@ public:
   using seconds_fn = std::function<double()>;
 
   /// Runs on `pool`, which outlives this, on all of its threads, and claims
-  /// 256 MiB for each, 4 GiB in all at most, so that no cache holds them.
+  /// 768 MiB for each, 4 GiB in all at most, so that no cache holds them.
   machine_probe(thread_pool& pool, seconds_fn seconds);
 
   /// The best of `tries` of each.

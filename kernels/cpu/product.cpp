@@ -20,6 +20,9 @@ constexpr uint32_t block_steps = scale_block / 2;
 
 constexpr uint32_t line = 64; // of the caches, in bytes
 
+/// How far ahead weights are fetched that are used once.
+constexpr uint32_t bytes_ahead = 16 << 10;
+
 /// Rows of x that share a pass over a panel should stay in the second cache.
 constexpr uint64_t max_left_bytes = 768 << 10;
 
@@ -81,9 +84,11 @@ private:
     auto steps = what_.shape.type == dtype::f32 ? depth : depth / 2;
     constexpr uint32_t w_bytes = panel_rows * 4;
     // One tile passes over its panel once anyway.
-    auto together = tiles_.size() == 1 ? steps : chunk_steps;
+    auto is_single = tiles_.size() == 1;
+    auto together = is_single ? steps : chunk_steps;
     for (uint32_t i = 0; i < steps; i += together) {
-      auto next = w_ + uint64_t{i + together} * w_bytes;
+      auto next = is_single ? w_ + bytes_ahead
+                            : w_ + uint64_t{i + together} * w_bytes;
       for (auto& t : tiles_) {
         tile_args args;
         args.a = what_.left->values(t) + uint64_t{i} * step_bytes() * t.rows;
@@ -91,6 +96,7 @@ private:
         args.steps = std::min(together, steps - i);
         args.acc = acc_of(t);
         args.next = next;
+        args.next_step = is_single ? w_bytes : line;
         next += args.steps * line;
         functions()[t.rows](args);
       }
@@ -192,21 +198,30 @@ uint32_t tiles_together(const product& what) {
     std::clamp<uint64_t>(max_left_bytes / tile_bytes, 4, max_tiles));
 }
 
-/// Cuts by shape alone. Returns about how long all of it takes.
-uint64_t cut(const product& what, std::vector<piece>& out) {
+/// About how long all of it takes a thread.
+uint64_t estimate_ns(const product& what) {
+  std::span tiles(what.left->tiles());
+  auto most = tiles_together(what);
+  uint64_t sum = 0;
+  for (uint32_t t = 0; t < tiles.size(); t += most) {
+    auto num_tiles = std::min(most, uint32_t(tiles.size()) - t);
+    sum += estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
+  }
+  return sum * what.shape.panels();
+}
+
+/// Cuts into pieces of about `ns`, by shape alone.
+void cut(const product& what, uint64_t ns, std::vector<piece>& out) {
   std::span tiles(what.left->tiles());
   auto panels = what.shape.panels();
-  uint64_t sum = 0;
   auto most = tiles_together(what);
   for (uint32_t t = 0; t < tiles.size(); t += most) {
     auto num_tiles = std::min(most, uint32_t(tiles.size()) - t);
-    auto ns = estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
-    auto together = uint32_t(std::max<uint64_t>(1, piece_ns / ns));
+    auto each = estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
+    auto together = uint32_t(std::max<uint64_t>(1, ns / each));
     for (uint32_t p = 0; p < panels; p += together)
       out.push_back({&what, p, std::min(together, panels - p), t, num_tiles});
-    sum += ns * panels;
   }
-  return sum;
 }
 
 } // namespace
@@ -215,7 +230,9 @@ void run_products(context& ctx, std::span<const product> products) {
   std::vector<piece> pieces;
   uint64_t ns = 0;
   for (auto& what : products)
-    ns += cut(what, pieces);
+    ns += estimate_ns(what);
+  for (auto& what : products)
+    cut(what, ns_of_piece(ns), pieces);
   auto run = [&](uint32_t i) { run_piece(ctx.kernels, pieces[i]); };
   if (ns >= min_parallel_ns)
     return ctx.pool->parallel_for(uint32_t(pieces.size()), run);

@@ -29,6 +29,8 @@ constexpr lanes d;
 constexpr uint32_t tile_rows
   = HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64 ? max_tile_rows : 6;
 
+constexpr uint32_t line = 64; // of the caches, in bytes
+
 /// Two vectors of outputs of one step of k.
 struct columns {
   vec first;
@@ -117,8 +119,11 @@ void multiply_columns(const tile_args& t, uint32_t first) {
   else
     sums.load(t.acc + first);
   auto next = t.next ? t.next : t.w;
+  auto second = t.next_step > line ? line : 0;
   for (uint32_t i = 0; i < t.steps; ++i) {
-    hwy::Prefetch(next + i * 64);
+    hwy::Prefetch(next);
+    hwy::Prefetch(next + second);
+    next += t.next_step;
     if constexpr (sizeof(T) == 4) {
       sums.add(a, load_columns(w + i * panel_rows + first));
       a += Rows;

@@ -73,9 +73,20 @@ void thread_pool::submit(std::function<void()> task) {
     work_came_.notify_one();
 }
 
+thread_pool::region::region(piece_fn fn, const void* context,
+                            uint32_t num_pieces, uint32_t num_threads)
+  : fn(fn), context(context), num_pieces(num_pieces),
+    num_segments(std::min({num_threads, num_pieces, max_segments})),
+    num_left(num_pieces) {
+  for (uint32_t i = 0; i < num_segments; ++i) {
+    segments[i].next = uint32_t(uint64_t{num_pieces} * i / num_segments);
+    segments[i].end = uint32_t(uint64_t{num_pieces} * (i + 1) / num_segments);
+  }
+}
+
 void thread_pool::run_region(uint32_t num_pieces, piece_fn fn,
                              const void* context) {
-  region job{fn, context, num_pieces};
+  region job{fn, context, num_pieces, num_threads()};
   uint32_t wake = 0;
   {
     std::lock_guard guard(mutex_);
@@ -94,11 +105,17 @@ void thread_pool::run_region(uint32_t num_pieces, piece_fn fn,
 }
 
 void thread_pool::work_on(region& job) {
+  auto first = job.num_joined.fetch_add(1, std::memory_order_relaxed);
+  for (uint32_t i = 0; i < job.num_segments; ++i)
+    work_on(job, job.segments[(first + i) % job.num_segments]);
+}
+
+void thread_pool::work_on(region& job, segment& part) {
   for (;;) {
-    auto piece = job.next.fetch_add(1, std::memory_order_relaxed);
-    if (piece >= job.num_pieces)
+    auto piece = part.next.fetch_add(1, std::memory_order_relaxed);
+    if (piece >= part.end)
       return;
-    if (piece + 1 == job.num_pieces)
+    if (job.num_left.fetch_sub(1, std::memory_order_relaxed) == 1)
       open_regions_.fetch_sub(1, std::memory_order_relaxed);
     job.fn(job.context, piece);
   }
@@ -143,7 +160,7 @@ bool thread_pool::run_task(std::unique_lock<std::mutex>& lock) {
 
 bool thread_pool::help(std::unique_lock<std::mutex>& lock) {
   auto has_pieces = [](const region* job) {
-    return job->next.load(std::memory_order_relaxed) < job->num_pieces;
+    return job->num_left.load(std::memory_order_relaxed) > 0;
   };
   auto it = std::find_if(regions_.begin(), regions_.end(), has_pieces);
   if (it == regions_.end())

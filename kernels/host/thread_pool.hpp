@@ -49,7 +49,8 @@ public:
 
   /// Calls fn(piece) for each piece in [0, num_pieces), on this thread and on
   /// idle ones, in any order; returns when all calls have returned. Any thread
-  /// may call it, also from within a piece. `fn` must not throw.
+  /// may call it, also from within a piece. `fn` must not throw. A thread takes
+  /// neighbouring pieces while there are any, so that it reads memory in order.
   template <class Fn>
   void parallel_for(uint32_t num_pieces, const Fn& fn) {
     if (num_pieces <= 1 || num_threads() <= 1) {
@@ -66,18 +67,34 @@ public:
 private:
   using piece_fn = void (*)(const void* context, uint32_t piece);
 
+  /// Neighbouring pieces that one thread is to take, others only when their
+  /// own are gone.
+  struct alignas(64) segment {
+    std::atomic<uint32_t> next = 0;
+    uint32_t end = 0;
+  };
+
+  static constexpr uint32_t max_segments = 32;
+
   /// Lives on the stack of the thread that opened it.
   struct region {
+    region(piece_fn fn, const void* context, uint32_t num_pieces,
+           uint32_t num_threads);
+
     piece_fn fn;
     const void* context;
     uint32_t num_pieces;
-    std::atomic<uint32_t> next = 0;
+    uint32_t num_segments;
+    segment segments[max_segments];
+    std::atomic<uint32_t> num_joined = 0;
+    std::atomic<uint32_t> num_left;    ///< Pieces that nobody has taken.
     std::atomic<uint32_t> helpers = 0; ///< Written under the mutex.
     bool owner_sleeps = false;         ///< Under the mutex.
   };
 
   void run_region(uint32_t num_pieces, piece_fn fn, const void* context);
   void work_on(region& job);
+  void work_on(region& job, segment& part);
   void leave(region& job);
   void wait_for_helpers(region& job);
   void work();
