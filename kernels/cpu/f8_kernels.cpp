@@ -34,12 +34,24 @@ void stage_f8(const std::byte* codes, uint32_t steps, uint16_t* out) {
 constexpr uint32_t block_steps = 64; // 128 wide
 constexpr uint32_t block_bytes = block_steps * 64;
 
-/// What is fetched early: panels follow one another.
-constexpr uint32_t bytes_ahead = 4 * block_bytes;
+/// How far ahead codes are fetched, beyond the panel in the next one.
+constexpr uint32_t blocks_ahead = 4;
 
 /// The plain intrinsic makes GCC 12 warn of its own undefined vector.
 [[gnu::always_inline]] inline __m512i shift(__m512i bits) {
   return _mm512_maskz_slli_epi32(__mmask16(0xffff), bits, 16);
+}
+
+void widen_f8(const std::byte* codes, uint32_t steps, float* out) {
+  widener widen;
+  auto odd = _mm512_set1_epi32(int32_t(0xffff0000));
+  for (uint32_t i = 0; i < steps; ++i, out += 64) {
+    auto w = widen(codes + i * 64);
+    _mm512_store_si512(out, shift(w.first));
+    _mm512_store_si512(out + 16, shift(w.second));
+    _mm512_store_si512(out + 32, _mm512_and_si512(w.first, odd));
+    _mm512_store_si512(out + 48, _mm512_and_si512(w.second, odd));
+  }
 }
 
 template <uint32_t Rows>
@@ -93,6 +105,9 @@ void multiply_blocks(const f8_panel_args& p, uint32_t first) {
   constexpr auto a_block = 2 * block_steps * Rows;
   auto a = reinterpret_cast<const float*>(p.a) + first * a_block;
   auto codes = p.codes + first * block_bytes;
+  auto ahead = first + blocks_ahead;
+  auto fetched = ahead < p.blocks ? p.codes + ahead * block_bytes
+                                  : p.next + (ahead - p.blocks) * block_bytes;
   widener widen;
   accumulators<Rows> sums[Blocks];
 #pragma GCC unroll 16
@@ -101,9 +116,9 @@ void multiply_blocks(const f8_panel_args& p, uint32_t first) {
   for (uint32_t i = 0; i < block_steps; ++i) {
 #pragma GCC unroll 16
     for (uint32_t b = 0; b < Blocks; ++b) {
-      auto step = codes + b * block_bytes + i * 64;
-      _mm_prefetch(step + bytes_ahead, _MM_HINT_T0);
-      sums[b].add(a + b * a_block + i * 2 * Rows, widen(step));
+      auto at = b * block_bytes + i * 64;
+      _mm_prefetch(fetched + at, _MM_HINT_T0);
+      sums[b].add(a + b * a_block + i * 2 * Rows, widen(codes + at));
     }
   }
 #pragma GCC unroll 16
@@ -135,6 +150,7 @@ void fill_panels(kernel_set& set, std::index_sequence<Rows...>) {
 
 void fill_f8(kernel_set& set) {
   set.stage_f8 = stage_f8;
+  set.widen_f8 = widen_f8;
   fill_panels(set, std::make_index_sequence<max_f8_rows>());
 }
 

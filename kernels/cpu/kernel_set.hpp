@@ -46,6 +46,7 @@ struct f8_panel_args {
   uint32_t blocks = 0;
   const float* x_scales = nullptr; ///< [blocks][rows]
   const float* w_scales = nullptr; ///< [blocks]
+  const std::byte* next = nullptr; ///< Where the panel that comes next lies.
   float* acc = nullptr;            ///< [rows][32]
 };
 
@@ -142,6 +143,9 @@ struct kernel_set {
 
   /// Turns `steps` steps of an f8 panel into a bf16 panel.
   void (*stage_f8)(const std::byte* codes, uint32_t steps, uint16_t* out) = {};
+
+  /// The same, into a f32 panel: [2 steps][32].
+  void (*widen_f8)(const std::byte* codes, uint32_t steps, float* out) = {};
 
   // Rows. Tails give the bits that full vectors give.
   void (*rms_norm)(const float* x, const float* weight, uint32_t count,

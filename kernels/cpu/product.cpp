@@ -20,8 +20,8 @@ constexpr uint32_t block_steps = scale_block / 2;
 
 constexpr uint32_t line = 64; // of the caches, in bytes
 
-/// How far ahead weights are fetched that are used once.
-constexpr uint32_t bytes_ahead = 16 << 10;
+/// How many steps ahead weights are fetched that are used once: 16 KB.
+constexpr uint32_t steps_ahead = 128;
 
 /// Rows of x that share a pass over a panel should stay in the second cache.
 constexpr uint64_t max_left_bytes = 768 << 10;
@@ -38,10 +38,12 @@ struct piece {
 /// One panel times the tiles of a piece.
 class panel_run {
 public:
-  panel_run(const kernel_set& kernels, const piece& p, uint32_t panel)
+  /// `next` is the panel that comes afterwards.
+  panel_run(const kernel_set& kernels, const piece& p, uint32_t panel,
+            const std::byte* next)
     : kernels_(kernels), what_(*p.what),
       tiles_(what_.left->tiles().data() + p.first_tile, p.num_tiles),
-      panel_(panel), w_(what_.w + panel * what_.shape.panel_bytes()) {
+      panel_(panel), w_(what_.panel(panel)), next_(next) {
     auto& last = tiles_.back();
     auto rows = last.first + last.rows - tiles_.front().first;
     std::memset(acc_, 0, rows * panel_rows * sizeof(float));
@@ -82,48 +84,70 @@ private:
   void multiply() {
     auto depth = what_.shape.depth();
     auto steps = what_.shape.type == dtype::f32 ? depth : depth / 2;
-    constexpr uint32_t w_bytes = panel_rows * 4;
-    // One tile passes over its panel once anyway.
-    auto is_single = tiles_.size() == 1;
-    auto together = is_single ? steps : chunk_steps;
-    for (uint32_t i = 0; i < steps; i += together) {
-      auto next = is_single ? w_ + bytes_ahead
-                            : w_ + uint64_t{i + together} * w_bytes;
-      for (auto& t : tiles_) {
-        tile_args args;
-        args.a = what_.left->values(t) + uint64_t{i} * step_bytes() * t.rows;
-        args.w = w_ + uint64_t{i} * w_bytes;
-        args.steps = std::min(together, steps - i);
-        args.acc = acc_of(t);
-        args.next = next;
-        args.next_step = is_single ? w_bytes : line;
-        next += args.steps * line;
-        functions()[t.rows](args);
-      }
+    if (tiles_.size() == 1) {
+      // Once over the panel; its last part fetches the next panel.
+      auto last = std::min(steps, steps_ahead);
+      multiply_steps(0, steps - last, w_ + steps_ahead * step_of_w, step_of_w);
+      return multiply_steps(steps - last, last, next_, step_of_w);
+    }
+    for (uint32_t i = 0; i < steps; i += chunk_steps)
+      multiply_steps(i, std::min(chunk_steps, steps - i),
+                     w_ + uint64_t{i + chunk_steps} * step_of_w, line);
+  }
+
+  /// All tiles times steps [first, first + count) of the panel.
+  void multiply_steps(uint32_t first, uint32_t count, const std::byte* next,
+                      uint32_t next_step) {
+    for (auto& t : tiles_) {
+      tile_args args;
+      args.a = what_.left->values(t) + uint64_t{first} * step_bytes() * t.rows;
+      args.w = w_ + uint64_t{first} * step_of_w;
+      args.steps = count;
+      args.acc = acc_of(t);
+      args.next = next;
+      args.next_step = next_step;
+      next += uint64_t{count} * next_step;
+      functions()[t.rows](args);
     }
   }
+
+  static constexpr uint32_t step_of_w = panel_rows * 4; // bytes
 
   void multiply_f8() {
     auto& front = tiles_.front();
     if (tiles_.size() == 1 && front.rows <= max_f8_rows && f8_function(front))
       return multiply_f8_panel(front);
-    alignas(64) uint16_t staged[block_steps * panel_rows * 2];
+    if (what_.left->pairs())
+      multiply_blocks<uint16_t>(kernels_.stage_f8, kernels_.pair_tiles,
+                                block_steps);
+    else
+      multiply_blocks<float>(kernels_.widen_f8, kernels_.f32_tiles,
+                             scale_block);
+  }
+
+  /// Block by block, whose codes become a panel of T first; `steps` of k.
+  template <class T, class Stage>
+  void multiply_blocks(const Stage& stage, const tile_fns& functions,
+                       uint32_t steps) {
+    alignas(64) T staged[scale_block * panel_rows];
+    constexpr auto block_bytes = uint64_t{block_steps} * line;
     for (uint32_t b = 0; b < what_.shape.blocks(); ++b) {
-      kernels_.stage_f8(w_ + uint64_t{b} * block_steps * panel_rows * 2,
-                        block_steps, staged);
+      stage(w_ + b * block_bytes, block_steps, staged);
       for (auto& t : tiles_) {
-        auto skip = uint64_t{b} * block_steps * step_bytes() * t.rows;
         tile_args args;
-        args.a = what_.left->values(t) + skip;
+        args.a = what_.left->values(t)
+                 + b * block_steps * uint64_t{step_bytes()} * t.rows;
         args.w = reinterpret_cast<const std::byte*>(staged);
-        args.steps = block_steps;
+        args.steps = steps;
         args.acc = acc_of(t);
         args.x_scales = what_.left->scales(t) + uint64_t{b} * t.rows;
         args.w_scale = w_scales()[b];
         // The codes of the next block.
-        if (&t == &front)
-          args.next = w_ + uint64_t{b + 1} * block_steps * line;
-        functions()[t.rows](args);
+        if (&t == &tiles_.front()) {
+          args.next = w_ + (b + 1) * block_bytes;
+          args.next_step = uint32_t(block_bytes / steps);
+        }
+        functions[t.rows](args);
       }
     }
   }
@@ -142,6 +166,7 @@ private:
     args.x_scales = what_.left->scales(t);
     args.w_scales = w_scales();
     args.acc = acc_of(t);
+    args.next = next_;
     f8_function(t)(args);
   }
 
@@ -169,12 +194,17 @@ private:
   std::span<const left_rows::tile> tiles_;
   uint32_t panel_;
   const std::byte* w_;
+  const std::byte* next_;
   alignas(64) float acc_[max_tiles * max_tile_rows * panel_rows];
 };
 
-void run_piece(const kernel_set& kernels, const piece& p) {
-  for (uint32_t i = 0; i < p.num_panels; ++i) {
-    panel_run run(kernels, p, p.first_panel + i);
+/// `next` is the piece that the same thread is likely to take afterwards.
+void run_piece(const kernel_set& kernels, const piece& p, const piece& next) {
+  for (uint32_t i = 1; i <= p.num_panels; ++i) {
+    auto panel = p.first_panel + i;
+    auto after = i < p.num_panels ? p.what->panel(panel)
+                                  : next.what->panel(next.first_panel);
+    panel_run run(kernels, p, panel - 1, after);
     run.compute();
     run.store();
   }
@@ -233,7 +263,10 @@ void run_products(context& ctx, std::span<const product> products) {
     ns += estimate_ns(what);
   for (auto& what : products)
     cut(what, ns_of_piece(ns), pieces);
-  auto run = [&](uint32_t i) { run_piece(ctx.kernels, pieces[i]); };
+  auto run = [&](uint32_t i) {
+    auto last = uint32_t(pieces.size()) - 1;
+    run_piece(ctx.kernels, pieces[i], pieces[std::min(i + 1, last)]);
+  };
   if (ns >= min_parallel_ns)
     return ctx.pool->parallel_for(uint32_t(pieces.size()), run);
   for (uint32_t i = 0; i < pieces.size(); ++i)

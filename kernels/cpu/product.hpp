@@ -81,6 +81,10 @@ struct product {
   const std::byte* w = nullptr; ///< One packed matrix.
   tensor out;                   ///< [rows, N] f32 or bf16
   tensor residual;              ///< [rows, N] f32, or empty
+
+  const std::byte* panel(uint32_t i) const {
+    return w + i * shape.panel_bytes();
+  }
 };
 
 void run_products(context& ctx, std::span<const product> products);

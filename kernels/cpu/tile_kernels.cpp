@@ -178,6 +178,17 @@ void stage_f8(const std::byte* codes, uint32_t steps, uint16_t* out) {
       widen_codes(in + chunk * 8, out + chunk % 2 * 32 + chunk / 2 * 8);
 }
 
+void widen_f8(const std::byte* codes, uint32_t steps, float* out) {
+  for (uint32_t i = 0; i < steps; ++i, out += 2 * panel_rows) {
+    alignas(64) uint16_t pairs[2 * panel_rows];
+    stage_f8(codes + i * 2 * panel_rows, 1, pairs);
+    for (uint32_t n = 0; n < panel_rows; n += hn::Lanes(d)) {
+      hn::Store(widen<member::even>(pairs + 2 * n), d, out + n);
+      hn::Store(widen<member::odd>(pairs + 2 * n), d, out + panel_rows + n);
+    }
+  }
+}
+
 template <size_t... Rows>
 void fill_rows_of(kernel_set& set, std::index_sequence<Rows...>) {
   ((set.f32_tiles[Rows + 1] = multiply_tile<Rows + 1, float>), ...);
@@ -189,6 +200,7 @@ void fill_rows_of(kernel_set& set, std::index_sequence<Rows...>) {
 void fill_tiles(kernel_set& set) {
   set.tile_rows = tile_rows;
   set.stage_f8 = stage_f8;
+  set.widen_f8 = widen_f8;
   fill_rows_of(set, std::make_index_sequence<tile_rows>());
 }
 
