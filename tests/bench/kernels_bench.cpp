@@ -293,6 +293,31 @@ void turn(const tensor& cos_sin) {
     }
 }
 
+void add_mha(bench& b, table& out, const latent_cache& cache) {
+  using enum dtype;
+  if (!out.wants("mha_attention"))
+    return;
+  auto k_b = b.make_weight(bf16, latent, nope, heads);
+  auto v_b = b.make_weight(bf16, nope, latent, heads);
+  auto add = [&](const char* name, uint32_t m, uint32_t position) {
+    mha_attention op;
+    op.q = b.numbers(m, heads * (nope + rope));
+    op.heads = heads;
+    op.q_stride = nope + rope;
+    op.k_b = k_b;
+    op.v_b = v_b;
+    op.scale = 0.07f;
+    op.cache = cache;
+    op.sequences = sequences(m, true, position);
+    op.out = b.make(f32, m, heads * nope);
+    out.add({name, m, {op}, false});
+  };
+  add("mha_attention prompt", 64, 0);
+  add("mha_attention prompt", 512, 0);
+  add("mha_attention prompt +3584", 512, 3584);
+  add("mha_attention prompt", 2048, 0);
+}
+
 void add_attention(bench& b, table& out) {
   using enum dtype;
   constexpr auto width = latent + rope;
@@ -323,27 +348,7 @@ void add_attention(bench& b, table& out) {
     op.out = b.make(f32, m, heads * latent);
     out.add({name, m, {op}, true});
   };
-  auto k_b = b.make_weight(bf16, latent, nope, heads);
-  auto v_b = b.make_weight(bf16, nope, latent, heads);
-  auto attend_mha = [&](const char* name, uint32_t m, uint32_t position) {
-    mha_attention op;
-    op.q = b.numbers(m, heads * (nope + rope));
-    op.heads = heads;
-    op.q_stride = nope + rope;
-    op.k_b = k_b;
-    op.v_b = v_b;
-    op.scale = 0.07f;
-    op.cache = cache;
-    op.sequences = sequences(m, true, position);
-    op.out = b.make(f32, m, heads * nope);
-    out.add({name, m, {op}, true});
-  };
-  if (out.wants("mha_attention")) {
-    attend_mha("mha_attention prompt", 64, 0);
-    attend_mha("mha_attention prompt", 512, 0);
-    attend_mha("mha_attention prompt +3584", 512, 3584);
-    attend_mha("mha_attention prompt", 2048, 0);
-  }
+  add_mha(b, out, cache);
   if (out.wants("mla_attention")) {
     for (auto m : {1u, 8u, 64u})
       attend("mla_attention at 1024", m, false, 1023);

@@ -72,7 +72,9 @@ TEST_F(ModelMaker, MicroIsToTheByteWhatElsewhereIsMade) {
 TEST_F(ModelMaker, WhatIsMadeAnswersAChat) {
   auto dir = make("tiny", tiny());
   auto source = open(dir);
-  auto engine = plain_forward::make(*dev_, source, {.max_model_len = 64});
+  plain_options options;
+  options.max_model_len = 64;
+  auto engine = plain_forward::make(*dev_, source, options);
   ASSERT_TRUE(engine) << engine.why().message;
   auto words = tokenizer::load(dir / "tokenizer.json");
   ASSERT_TRUE(words) << words.why().message;
