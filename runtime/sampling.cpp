@@ -36,12 +36,24 @@ float clean(float logit) {
   return std::isnan(logit) ? -std::numeric_limits<float>::infinity() : logit;
 }
 
+/// The first of the largest; 0 if there is none but NaNs and -inf. Lanes of
+/// their own, since a vocabulary is long and a step may sample many rows.
 int32_t largest(std::span<const float> logits) {
-  size_t best = 0;
-  for (size_t i = 1; i < logits.size(); ++i)
-    if (clean(logits[i]) > clean(logits[best]))
-      best = i;
-  return static_cast<int32_t>(best);
+  constexpr size_t lanes = 16;
+  constexpr auto none = -std::numeric_limits<float>::infinity();
+  float tops[lanes];
+  std::fill_n(tops, lanes, none);
+  size_t i = 0;
+  for (; i + lanes <= logits.size(); i += lanes)
+    for (size_t l = 0; l < lanes; ++l)
+      tops[l] = logits[i + l] > tops[l] ? logits[i + l] : tops[l];
+  for (; i < logits.size(); ++i)
+    tops[0] = logits[i] > tops[0] ? logits[i] : tops[0];
+  auto top = *std::max_element(tops, tops + lanes);
+  if (top == none)
+    return 0;
+  auto first = std::find(logits.begin(), logits.end(), top);
+  return static_cast<int32_t>(first - logits.begin());
 }
 
 /// exp((logit - max) / temperature), not normalised.

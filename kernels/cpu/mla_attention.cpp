@@ -278,8 +278,8 @@ void run_whole(context& ctx, const mla_attention& op,
   });
 }
 
-/// Few tiles: a task is some splits, for all tiles of a sequence while the keys
-/// are near; then the splits are merged.
+/// Few tiles: a task is a split, for all tiles of a sequence while the keys are
+/// near; then the splits are merged.
 class split_run {
 public:
   split_run(context& ctx, const mla_attention& op,
@@ -309,19 +309,17 @@ private:
   struct piece {
     const sequence_rows* sequence;
     uint32_t first_tile, last_tile;
-    uint32_t first_split, last_split;
+    uint32_t split;
   };
 
   /// The last tile of a sequence sees all of its keys.
   void add_pieces(const tile& t, uint32_t splits) {
     auto i = uint32_t(runs_.size());
     auto is_new = pieces_.empty() || pieces_.back().sequence != t.sequence;
-    auto first = is_new ? 0 : pieces_.back().last_split;
+    auto first = is_new ? 0 : pieces_.back().split + 1;
     auto first_tile = is_new ? i - 1 : pieces_.back().first_tile;
-    // Neighbours, where there are many: one split fetches the next.
-    auto together = splits > 8 ? 2u : 1u;
-    for (; first < splits; first += together)
-      pieces_.push_back({t.sequence, first_tile, i, first, first + together});
+    for (; first < splits; ++first)
+      pieces_.push_back({t.sequence, first_tile, i, first});
     for (auto& p : pieces_)
       if (p.sequence == t.sequence)
         p.last_tile = i;
@@ -329,10 +327,9 @@ private:
 
   void add(const piece& p) {
     key_blocks blocks{op_.cache, *p.sequence};
-    for (auto split = p.first_split; split < p.last_split; ++split)
-      for (auto i = p.first_tile; i < p.last_tile; ++i)
-        if (split < sums_[i].size())
-          runs_[i].add_split(blocks, split, sums_[i][split]);
+    for (auto i = p.first_tile; i < p.last_tile; ++i)
+      if (p.split < sums_[i].size())
+        runs_[i].add_split(blocks, p.split, sums_[i][p.split]);
   }
 
   void finish(uint32_t i) {

@@ -346,7 +346,7 @@ void add_attention(bench& b, table& out) {
     op.cache = cache;
     op.sequences = sequences(m, single, position);
     op.out = b.make(f32, m, heads * latent);
-    out.add({name, m, {op}, true});
+    out.add({name, m, {op}, false});
   };
   add_mha(b, out, cache);
   if (out.wants("mla_attention")) {

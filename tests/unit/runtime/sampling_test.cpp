@@ -93,6 +93,24 @@ TEST(Sampling, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
   EXPECT_EQ(sampled({-3, -2, -9}, {.temperature = 0}), 1);
 }
 
+TEST(Sampling, GreedyTakesTheFirstOfTheLargestWhereverItLies) {
+  sampling_params greedy;
+  greedy.temperature = 0;
+  for (uint32_t count : {1u, 15u, 16u, 17u, 33u, 100u})
+    for (uint32_t at = 0; at < count; ++at) {
+      std::vector<float> logits(count, -2.0f);
+      logits[at] = -1;
+      logits[(at + 7) % count] = std::nanf("");
+      logits[count - 1] = std::max(logits[count - 1], logits[at]);
+      uint32_t want = 0;
+      for (uint32_t i = 1; i < count; ++i)
+        if (logits[i] > logits[want] || std::isnan(logits[want]))
+          want = i;
+      EXPECT_EQ(sample(logits, count, greedy, 0), int32_t(want))
+        << at << " of " << count;
+    }
+}
+
 TEST(Sampling, NeverGoesBeyondTheVocabulary) {
   std::vector<float> logits{1, 2, 3, 100};
   EXPECT_EQ(sample(logits, 3, {.temperature = 0}, 0), 2);
