@@ -101,8 +101,11 @@ void multiply_tile(const tile_args& t) {
   else
     sums.load(t.acc);
   auto next = t.next ? t.next : t.w;
+  auto second = t.next_step > 64 ? 64 : 0;
   for (uint32_t i = 0; i < t.steps; ++i) {
-    _mm_prefetch(next + i * 64, _MM_HINT_T0);
+    _mm_prefetch(next, _MM_HINT_T0);
+    _mm_prefetch(next + second, _MM_HINT_T0);
+    next += t.next_step;
     sums.add(a + i * Rows, load_columns(t.w + i * 128));
   }
   if (t.x_scales)
