@@ -30,7 +30,7 @@ struct tile_args {
   float w_scale = 1;
   /// What will be read next; or null.
   const std::byte* next = nullptr;
-  uint32_t next_step = 64; ///< Bytes of it for each step: 64 or 128.
+  uint32_t next_step = 64; ///< Bytes of it for each step: 32, 64 or 128.
 };
 
 using tile_fn = void (*)(const tile_args&);

@@ -75,7 +75,7 @@ void thread_pool::submit(std::function<void()> task) {
 
 thread_pool::region::region(piece_fn fn, const void* context,
                             uint32_t num_pieces, uint32_t num_threads)
-  : fn(fn), context(context), num_pieces(num_pieces),
+  : fn(fn), context(context),
     num_segments(std::min({num_threads, num_pieces, max_segments})),
     num_left(num_pieces) {
   for (uint32_t i = 0; i < num_segments; ++i) {

@@ -83,7 +83,6 @@ private:
 
     piece_fn fn;
     const void* context;
-    uint32_t num_pieces;
     uint32_t num_segments;
     segment segments[max_segments];
     std::atomic<uint32_t> num_joined = 0;
