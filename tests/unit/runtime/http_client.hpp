@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,7 +57,8 @@ public:
 
   void send(std::string_view text) {
     while (!text.empty()) {
-      auto n = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+      auto n = again_if_interrupted(
+        [&] { return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL); });
       if (n <= 0)
         return; // the server may well have closed on us
       text.remove_prefix(static_cast<size_t>(n));
@@ -105,9 +107,19 @@ public:
   }
 
 private:
+  /// A wait with a deadline ends early where the process is stopped and goes
+  /// on, as on a machine that was put to sleep.
+  template <class Call>
+  static ssize_t again_if_interrupted(Call call) {
+    for (;;)
+      if (auto n = call(); n >= 0 || errno != EINTR)
+        return n;
+  }
+
   bool fill() {
     char bytes[65536];
-    auto n = ::recv(fd_, bytes, sizeof bytes, 0);
+    auto n = again_if_interrupted(
+      [&] { return ::recv(fd_, bytes, sizeof bytes, 0); });
     if (n <= 0)
       return false;
     seen_.append(bytes, static_cast<size_t>(n));
