@@ -47,8 +47,9 @@ function(troupe_tests label folder)
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
   # Clusters judge silence by the clock: they get the machine to themselves.
   string(COMPARE EQUAL ${label} cluster alone)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES
-    LABELS ${label} TIMEOUT 300 RUN_SERIAL ${alone})
+  # Without values: some of them are addresses, other ones in every run.
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
+    PROPERTIES LABELS ${label} TIMEOUT 300 RUN_SERIAL ${alone})
   # The properties above cannot hold lists, so the environment comes after.
   set(script ${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake)
   file(CONFIGURE OUTPUT ${script} @ONLY CONTENT [[
