@@ -1,5 +1,6 @@
 #include "runtime/cluster/node_parts.hpp"
 
+#include "runtime/fnv.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
@@ -12,12 +13,10 @@ namespace {
 /// Version of the operations' arithmetic: raise it with any change of bits.
 constexpr uint64_t operations_version = 2;
 
-/// FNV-1a, 64 bits.
 class hash {
 public:
   void add(std::span<const std::byte> bytes) {
-    for (auto b : bytes)
-      value_ = (value_ ^ uint8_t(b)) * 0x100000001b3;
+    all_.add(bytes);
   }
 
   void add(std::string_view text) {
@@ -30,11 +29,11 @@ public:
   }
 
   uint64_t value() const {
-    return value_;
+    return all_.value();
   }
 
 private:
-  uint64_t value_ = 0xcbf29ce484222325;
+  fnv_hash all_;
 };
 
 failure misfit(std::string message) {

@@ -2,6 +2,7 @@
 
 #include "kernels/check.hpp"
 #include "kernels/host/floats.hpp"
+#include "runtime/fnv.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,13 +18,6 @@ constexpr uint64_t golden_ratio = 0x9e3779b97f4a7c15;
 constexpr uint64_t block_salt = 0xb10c0000;
 constexpr uint64_t block_width = 128;
 constexpr size_t num_lanes = 65536;
-
-uint64_t fnv_1a(std::string_view text) {
-  uint64_t h = 0xcbf29ce484222325;
-  for (unsigned char c : text)
-    h = (h ^ c) * 0x100000001b3;
-  return h;
-}
 
 /// splitmix64's output number `count` from `state`.
 constexpr uint64_t splitmix(uint64_t state, uint64_t count) {

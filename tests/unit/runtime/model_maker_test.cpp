@@ -1,12 +1,12 @@
 #include "runtime/model/model_maker.hpp"
 
+#include "runtime/fnv.hpp"
 #include "runtime/model/model_presets.hpp"
 #include "runtime/model/output_file.hpp"
 #include "runtime/model/plain_forward.hpp"
 #include "runtime/text/chat.hpp"
 #include "tests/model_files.hpp"
 #include "tests/unit/runtime/checkpoint_values.hpp"
-#include "tests/unit/runtime/fnv.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -5,7 +5,7 @@
 
 #include "runtime/model/random_weights.hpp"
 
-#include "tests/unit/runtime/fnv.hpp"
+#include "runtime/fnv.hpp"
 
 #include <gtest/gtest.h>
 
