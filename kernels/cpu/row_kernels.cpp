@@ -131,27 +131,11 @@ void to_e4m3(const float* x, uint32_t count, uint8_t* codes, float* scales) {
                  scales[i / scale_block]);
 }
 
-/// As host::from_e4m3, for a vector. Exponent 0 means multiples of 2^-9, which
-/// (1 + m / 8) 2^-6 - 2^-6 gives.
-vec from_e4m3(hn::Vec<int32s> code) {
-  auto magnitude = hn::And(code, hn::Set(di, 0x7f));
-  auto mantissa = hn::ShiftLeft<20>(magnitude);
-  auto normal = hn::Add(mantissa, hn::Set(di, 120 << 23));
-  auto shifted = hn::Add(mantissa, hn::Set(di, 121 << 23));
-  auto small
-    = hn::BitCast(di, hn::Sub(hn::BitCast(d, shifted), hn::Set(d, 0x1p-6f)));
-  auto value = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 8)), small, normal);
-  value = hn::IfThenElse(hn::Eq(magnitude, hn::Set(di, host::e4m3_nan)),
-                         hn::Set(di, 0x7fc00000), value);
-  auto sign = hn::ShiftLeft<24>(hn::And(code, hn::Set(di, 0x80)));
-  return hn::BitCast(d, hn::Or(value, sign));
-}
-
 void from_e4m3(const uint8_t* codes, uint32_t count, float* out) {
   uint32_t i = 0;
   for (; i + N <= count; i += N) {
     auto code = hn::PromoteTo(di, hn::LoadU(d8, codes + i));
-    hn::StoreU(from_e4m3(code), d, out + i);
+    hn::StoreU(from_e4m3(di, code), d, out + i);
   }
   for (; i < count; ++i)
     out[i] = host::from_e4m3(codes[i]);

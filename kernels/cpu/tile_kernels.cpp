@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/cpu/fill.hpp"
+#include "kernels/cpu/vectors.inl"
 
 #include <utility>
 
@@ -16,14 +17,7 @@ HWY_BEFORE_NAMESPACE();
 
 namespace troupe::kernels::cpu::HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
 namespace {
-
-using lanes = hn::CappedTag<float, 16>;
-using vec = hn::Vec<lanes>;
-
-constexpr lanes d;
 
 /// Accumulators and operands have to fit into the registers.
 constexpr uint32_t tile_rows
@@ -146,28 +140,17 @@ void multiply_tile(const tile_args& t) {
     multiply_columns<Rows, T>(t, first);
 }
 
-/// Eight codes: the value's bits from FP32 arithmetic, exact. Exponent 0 means
-/// multiples of 2^-9, which (1 + m / 8) 2^-6 - 2^-6 gives.
+/// Eight codes to BF16, exactly: three bits of mantissa go into seven.
 void widen_codes(const uint8_t* codes, uint16_t* out) {
-  const hn::CappedTag<int32_t, 8> di;
-  const hn::RebindToFloat<decltype(di)> df;
-  const hn::Rebind<uint8_t, decltype(di)> d8;
-  const hn::Rebind<uint16_t, decltype(di)> d16;
-  for (size_t i = 0; i < 8; i += hn::Lanes(di)) {
-    auto code = hn::PromoteTo(di, hn::LoadU(d8, codes + i));
-    auto magnitude = hn::And(code, hn::Set(di, 0x7f));
-    auto mantissa = hn::ShiftLeft<20>(magnitude);
-    auto normal = hn::Add(mantissa, hn::Set(di, 120 << 23));
-    auto shifted = hn::Add(mantissa, hn::Set(di, 121 << 23));
-    auto small = hn::BitCast(
-      di, hn::Sub(hn::BitCast(df, shifted), hn::Set(df, 0x1p-6f)));
-    auto is_small = hn::Lt(magnitude, hn::Set(di, 8));
-    auto is_nan = hn::Eq(magnitude, hn::Set(di, 0x7f));
-    auto value = hn::IfThenElse(is_small, small, normal);
-    value = hn::IfThenElse(is_nan, hn::Set(di, 0x7fc00000), value);
-    auto sign = hn::ShiftLeft<8>(hn::And(code, hn::Set(di, 0x80)));
-    auto bits = hn::Or(hn::ShiftRight<16>(value), sign);
-    hn::StoreU(hn::DemoteTo(d16, bits), d16, out + i);
+  const hn::CappedTag<int32_t, 8> ints;
+  const hn::Rebind<uint8_t, decltype(ints)> bytes;
+  const hn::Rebind<uint16_t, decltype(ints)> words;
+  for (size_t i = 0; i < 8; i += hn::Lanes(ints)) {
+    auto code = hn::PromoteTo(ints, hn::LoadU(bytes, codes + i));
+    auto value = hn::BitCast(hn::RebindToUnsigned<decltype(ints)>{},
+                             from_e4m3(ints, code));
+    auto high = hn::BitCast(ints, hn::ShiftRight<16>(value));
+    hn::StoreU(hn::DemoteTo(words, high), words, out + i);
   }
 }
 

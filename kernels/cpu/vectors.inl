@@ -10,6 +10,8 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/host/floats.hpp"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -55,6 +57,25 @@ inline hn::Vec<decltype(d16)> round_to_bf16(vec x) {
   auto is_nan = hn::Gt(magnitude, hn::Set(di, 0x7f800000));
   auto out = hn::BitCast(du, hn::IfThenElse(is_nan, nan, sum));
   return hn::DemoteTo(d16, hn::BitCast(di, hn::ShiftRight<16>(out)));
+}
+
+/// FP8 codes, one in each lane of `ints`, as host::from_e4m3. Exponent 0 means
+/// multiples of 2^-9, which (1 + m / 8) 2^-6 - 2^-6 gives.
+template <class D>
+hn::Vec<hn::RebindToFloat<D>> from_e4m3(D ints, hn::Vec<D> code) {
+  constexpr hn::RebindToFloat<D> floats;
+  auto magnitude = hn::And(code, hn::Set(ints, 0x7f));
+  auto mantissa = hn::ShiftLeft<20>(magnitude);
+  auto normal = hn::Add(mantissa, hn::Set(ints, 120 << 23));
+  auto shifted = hn::BitCast(floats,
+                             hn::Add(mantissa, hn::Set(ints, 121 << 23)));
+  auto small = hn::BitCast(ints, hn::Sub(shifted, hn::Set(floats, 0x1p-6f)));
+  auto is_small = hn::Lt(magnitude, hn::Set(ints, 8));
+  auto is_nan = hn::Eq(magnitude, hn::Set(ints, host::e4m3_nan));
+  auto value = hn::IfThenElse(is_small, small, normal);
+  value = hn::IfThenElse(is_nan, hn::Set(ints, 0x7fc00000), value);
+  auto sign = hn::ShiftLeft<24>(hn::And(code, hn::Set(ints, 0x80)));
+  return hn::BitCast(floats, hn::Or(value, sign));
 }
 
 /// 2^n of whole n in [-126, 127].
