@@ -1,4 +1,5 @@
 #include "kernels/cpu/product.hpp"
+#include "kernels/cpu/squares.hpp"
 #include "kernels/host/floats.hpp"
 #include "kernels/host/host_memory.hpp"
 
@@ -8,8 +9,9 @@ namespace troupe::kernels::cpu {
 
 namespace {
 
-/// Values that are converted at a time.
-constexpr uint32_t chunk = 512;
+/// Values of a row that are converted at a time: a tile of them stays in the
+/// first cache.
+constexpr uint32_t chunk = 256;
 
 void to_floats(const kernel_set& kernels, const row_source& from,
                const std::byte* row, uint32_t first, uint32_t count,
@@ -48,15 +50,29 @@ void to_pairs(const kernel_set& kernels, const row_source& from,
   }
 }
 
-/// out[i][r] = in[i], where out has `rows` words a line.
-void scatter(const std::byte* in, uint32_t words, uint32_t rows,
-             std::byte* out) {
+/// out[i][r] = in[r][i] of words of 4 bytes; lines of `in` are one chunk of
+/// floats long. Squares overlap where `rows` is no multiple of their size.
+void interleave(const std::byte* in, uint32_t words, uint32_t rows,
+                std::byte* out) {
+  constexpr uint32_t word = 4;
   if (rows == 1) {
-    std::memcpy(out, in, words * 4);
+    std::memcpy(out, in, words * word);
     return;
   }
-  for (uint32_t i = 0; i < words; ++i)
-    std::memcpy(out + uint64_t{i} * rows * 4, in + i * 4, 4);
+  using block = square<uint32_t>;
+  auto step = uint64_t{rows} * word;
+  auto whole = rows < block::size ? 0 : words / block::size * block::size;
+  for (uint32_t i = 0; i < whole; i += block::size)
+    for (uint32_t r = 0; r < rows; r += block::size) {
+      auto first = std::min(r, rows - block::size);
+      auto row = [&](uint32_t n) {
+        return in + ((first + n) * chunk + i) * word;
+      };
+      block::turn_into(row, out + i * step + first * word, step);
+    }
+  for (uint32_t r = 0; r < rows; ++r)
+    for (auto i = whole; i < words; ++i)
+      std::memcpy(out + i * step + r * word, in + (r * chunk + i) * word, word);
 }
 
 } // namespace
@@ -81,32 +97,31 @@ left_rows::left_rows(context& ctx, dtype x, const packed_shape& shape,
 void left_rows::pack(const kernel_set& kernels, const row_source& from,
                      uint32_t i) {
   auto& t = tiles_[i];
-  for (uint32_t r = 0; r < t.rows; ++r) {
-    pack_row(kernels, from, t, r);
+  for (uint32_t k = 0; k < depth_; k += chunk)
+    pack_columns(kernels, from, t, k, std::min(chunk, depth_ - k));
+  for (uint32_t r = 0; r < t.rows; ++r)
     pack_scales(from, t, r);
-  }
 }
 
-void left_rows::pack_row(const kernel_set& kernels, const row_source& from,
-                         const tile& t, uint32_t r) {
-  alignas(64) std::byte converted[chunk * 4];
-  auto row = host::row<const std::byte>(from.x.values, from.row(t.first + r));
-  auto out = values_ + t.first * row_bytes() + r * 4;
+void left_rows::pack_columns(const kernel_set& kernels, const row_source& from,
+                             const tile& t, uint32_t first, uint32_t width) {
+  alignas(64) std::byte converted[max_tile_rows * chunk * 4];
   auto cols = from.x.values.cols;
+  auto count = first < cols ? std::min(width, cols - first) : 0;
   uint32_t size = pairs_ ? 2 : 4;
-  for (uint32_t k = 0; k < depth_; k += chunk) {
-    auto width = std::min(chunk, depth_ - k);
-    auto count = k < cols ? std::min(chunk, cols - k) : 0;
+  for (uint32_t r = 0; r < t.rows; ++r) {
+    auto row = host::row<const std::byte>(from.x.values, from.row(t.first + r));
+    auto line = converted + r * chunk * 4;
     if (pairs_)
-      to_pairs(kernels, from, row, k, count,
-               reinterpret_cast<uint16_t*>(converted));
+      to_pairs(kernels, from, row, first, count,
+               reinterpret_cast<uint16_t*>(line));
     else
-      to_floats(kernels, from, row, k, count,
-                reinterpret_cast<float*>(converted));
-    std::memset(converted + count * size, 0, (width - count) * size);
-    scatter(converted, width * size / 4, t.rows,
-            out + uint64_t{k} * size * t.rows);
+      to_floats(kernels, from, row, first, count,
+                reinterpret_cast<float*>(line));
+    std::memset(line + count * size, 0, (width - count) * size);
   }
+  auto out = values_ + t.first * row_bytes() + uint64_t{first} * size * t.rows;
+  interleave(converted, width * size / 4, t.rows, out);
 }
 
 void left_rows::pack_scales(const row_source& from, const tile& t, uint32_t r) {

@@ -1,5 +1,6 @@
 #include "kernels/cpu/packing.hpp"
 
+#include "kernels/cpu/squares.hpp"
 #include "kernels/host/host_memory.hpp"
 
 #include <algorithm>
@@ -11,8 +12,7 @@ namespace troupe::kernels::cpu {
 namespace {
 
 // A panel is the transpose of its 32 rows, in words: pairs of codes (2 bytes),
-// pairs of bf16 or single floats (4 bytes). Squares of 16 bytes a side are
-// turned in registers.
+// pairs of bf16 or single floats (4 bytes).
 
 constexpr uint32_t line_bytes = 64;
 
@@ -41,56 +41,6 @@ void pack_words(const packed_shape& shape, const std::byte* src, uint32_t count,
   }
 }
 
-template <class Word>
-struct square {
-  static constexpr uint32_t size = 16 / sizeof(Word);
-  using line [[gnu::vector_size(16)]] = Word;
-
-  static line low(line a, line b) {
-    if constexpr (size == 8)
-      return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-    else
-      return __builtin_shufflevector(a, b, 0, 4, 1, 5);
-  }
-
-  static line high(line a, line b) {
-    if constexpr (size == 8)
-      return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-    else
-      return __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  }
-
-  /// Interleaving the halves of all lines, once for each bit of an index,
-  /// swaps rows and columns.
-  static void turn(line (&x)[size]) {
-#pragma GCC unroll 8
-    for (uint32_t bit = 1; bit < size; bit *= 2) {
-      line from[size];
-#pragma GCC unroll 8
-      for (uint32_t i = 0; i < size; ++i)
-        from[i] = x[i];
-#pragma GCC unroll 8
-      for (uint32_t i = 0; i < size / 2; ++i) {
-        x[2 * i] = low(from[i], from[i + size / 2]);
-        x[2 * i + 1] = high(from[i], from[i + size / 2]);
-      }
-    }
-  }
-
-  /// Turns 16 bytes of each of `rows` into `size` steps of a panel.
-  static void pack(const std::array<const std::byte*, size>& rows, uint64_t at,
-                   std::byte* dst) {
-    line x[size];
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < size; ++i)
-      std::memcpy(&x[i], rows[i] + at, 16);
-    turn(x);
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < size; ++i)
-      std::memcpy(dst + i * panel_rows * sizeof(Word), &x[i], 16);
-  }
-};
-
 /// All whole squares of a full panel; returns how many words of each row that
 /// were. A line of the source is used up before the next is fetched: the lines
 /// of 32 rows may share one set of a cache.
@@ -99,6 +49,7 @@ uint64_t
 pack_squares(const packed_shape& shape, const std::byte* src, std::byte* dst) {
   using block = square<Word>;
   constexpr auto groups = panel_rows / block::size;
+  constexpr auto step = panel_rows * sizeof(Word);
   auto row_bytes = uint64_t{shape.cols} * size_of(shape.type);
   std::array<std::array<const std::byte*, block::size>, groups> rows;
   for (uint32_t n = 0; n < panel_rows; ++n) {
@@ -109,7 +60,8 @@ pack_squares(const packed_shape& shape, const std::byte* src, std::byte* dst) {
   for (uint64_t line = 0; line < whole; line += line_bytes)
     for (uint32_t g = 0; g < groups; ++g)
       for (auto at = line; at < std::min(line + line_bytes, whole); at += 16)
-        block::pack(rows[g], at, dst + at * panel_rows + g * 16);
+        block::turn_into([&](uint32_t i) { return rows[g][i] + at; },
+                         dst + at * panel_rows + g * 16, step);
   return whole / sizeof(Word);
 }
 

@@ -176,7 +176,7 @@ private:
 
   void store_row(const float* acc, uint32_t r, uint32_t n,
                  uint32_t count) const {
-    float sum[panel_rows];
+    alignas(64) float sum[panel_rows];
     if (what_.residual) {
       auto residual = host::row<float>(what_.residual, r) + n;
       for (uint32_t i = 0; i < count; ++i)
@@ -185,6 +185,8 @@ private:
     }
     if (what_.out.type == dtype::bf16)
       kernels_.to_bf16(acc, count, host::row<uint16_t>(what_.out, r) + n);
+    else if (count == panel_rows) // of a known size: no call
+      std::memcpy(host::row<float>(what_.out, r) + n, acc, panel_rows * 4);
     else
       std::memcpy(host::row<float>(what_.out, r) + n, acc, count * 4);
   }
@@ -228,30 +230,34 @@ uint32_t tiles_together(const product& what) {
     std::clamp<uint64_t>(max_left_bytes / tile_bytes, 4, max_tiles));
 }
 
-/// About how long all of it takes a thread.
-uint64_t estimate_ns(const product& what) {
+/// Calls fn(first tile, number of tiles, about how long one panel takes) for
+/// tiles that pass over a panel together.
+template <class Fn>
+void for_each_group(const product& what, const Fn& fn) {
   std::span tiles(what.left->tiles());
   auto most = tiles_together(what);
-  uint64_t sum = 0;
   for (uint32_t t = 0; t < tiles.size(); t += most) {
-    auto num_tiles = std::min(most, uint32_t(tiles.size()) - t);
-    sum += estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
+    auto count = std::min(most, uint32_t(tiles.size()) - t);
+    fn(t, count, estimate_ns(what, rows_in(tiles.subspan(t, count))));
   }
+}
+
+/// About how long all of it takes a thread.
+uint64_t estimate_ns(const product& what) {
+  uint64_t sum = 0;
+  for_each_group(what, [&](auto, auto, uint64_t each) { sum += each; });
   return sum * what.shape.panels();
 }
 
 /// Cuts into pieces of about `ns`, by shape alone.
 void cut(const product& what, uint64_t ns, std::vector<piece>& out) {
-  std::span tiles(what.left->tiles());
   auto panels = what.shape.panels();
-  auto most = tiles_together(what);
-  for (uint32_t t = 0; t < tiles.size(); t += most) {
-    auto num_tiles = std::min(most, uint32_t(tiles.size()) - t);
-    auto each = estimate_ns(what, rows_in(tiles.subspan(t, num_tiles)));
+  for_each_group(what, [&](uint32_t tile, uint32_t num_tiles, uint64_t each) {
     auto together = uint32_t(std::max<uint64_t>(1, ns / each));
     for (uint32_t p = 0; p < panels; p += together)
-      out.push_back({&what, p, std::min(together, panels - p), t, num_tiles});
-  }
+      out.push_back(
+        {&what, p, std::min(together, panels - p), tile, num_tiles});
+  });
 }
 
 } // namespace

@@ -62,8 +62,8 @@ private:
     return uint64_t{depth_} * (pairs_ ? 2 : 4);
   }
 
-  void pack_row(const kernel_set& kernels, const row_source& from,
-                const tile& t, uint32_t r);
+  void pack_columns(const kernel_set& kernels, const row_source& from,
+                    const tile& t, uint32_t first, uint32_t width);
   void pack_scales(const row_source& from, const tile& t, uint32_t r);
 
   bool pairs_ = false; ///< bf16 pairs, else f32
