@@ -86,6 +86,19 @@ HWY_INLINE void sum_lanes(const vec* x, float* out) {
 
 // -- q times keys -------------------------------------------------------------
 
+/// How many keys ahead of their products keys are fetched: of a split that
+/// nobody fetched before.
+constexpr uint32_t keys_ahead = 8;
+
+/// The key that is `keys_ahead` after key `j`; that one itself at the end.
+HWY_INLINE const std::byte* key_ahead(const score_args& s, uint32_t j) {
+  auto ahead = j + keys_ahead;
+  if (ahead < s.num_keys)
+    return s.keys + ahead * s.stride;
+  return s.following ? s.following + (ahead - s.num_keys) * s.stride
+                     : s.keys + j * s.stride;
+}
+
 /// Products of `Rows` rows of q with `Keys` keys. Lanes run over the width, so
 /// that keys need no turning; each product has N sums, added up in one order.
 template <uint32_t Rows, uint32_t Keys, class T>
@@ -98,10 +111,15 @@ HWY_INLINE void multiply_keys(const score_args& s, uint32_t j) {
   auto key = s.keys + j * s.stride;
   auto next = s.next.from
               + uint64_t{j} / 2 * (s.width / column_group) * s.next.step;
+  auto early = key_ahead(s, j);
   auto end = key + s.width * sizeof(T);
   for (auto q = s.q; key < end; key += column_group * sizeof(T)) {
     hwy::Prefetch(next);
     next += s.next.step;
+#pragma GCC unroll 4
+    for (uint32_t n = 0; n < Keys; ++n)
+      hwy::Prefetch(early + n * s.stride);
+    early += column_group * sizeof(T);
 #pragma GCC unroll 4
     for (uint32_t i = 0; i < column_group; i += 2 * N, q += 2 * N) {
       columns k[Keys];

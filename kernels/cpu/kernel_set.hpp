@@ -87,6 +87,8 @@ struct score_args {
   uint64_t stride = 0;             ///< Bytes from one key to the next.
   uint32_t num_keys = 0;           ///< At most split_keys.
   uint32_t width = 0;              ///< A multiple of 32.
+  /// Where the keys after these lie, if it is known; else null.
+  const std::byte* following = nullptr;
   prefetch_lines next;
   float* out = nullptr; ///< [rows][split_keys]
 };
@@ -173,7 +175,7 @@ struct kernel_set {
   attend_fn attend_bf16[max_tile_rows + 1] = {};
   attend_fn attend_f32[max_tile_rows + 1] = {};
   /// Puts `count` values into the order in which bf16 keys are widened, and
-  /// back. `count` is a multiple of 32.
+  /// back. `count` is a multiple of 32; `out` may be `x`.
   void (*split_pairs)(const float* x, uint32_t count, float* out) = {};
   void (*join_pairs)(const float* x, uint32_t count, float* out) = {};
   /// Returns what the row's earlier sums are to be multiplied by.

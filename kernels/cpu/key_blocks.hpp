@@ -48,6 +48,12 @@ public:
     return {copy_.get(), copy_bytes_};
   }
 
+  /// Where the block that begins at `position` lies, to be fetched early; null
+  /// if its tokens are copied first.
+  const std::byte* where(uint32_t position) const {
+    return copy_ ? nullptr : address(position);
+  }
+
   /// Half of the tokens of the block that begins at `position`, to be fetched
   /// early; nothing if there is no such block.
   prefetch_lines half(uint32_t position, uint32_t which) const {

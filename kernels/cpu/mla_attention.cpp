@@ -8,6 +8,7 @@
 #include "kernels/cpu/key_blocks.hpp"
 #include "kernels/cpu/operations.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <span>
 
@@ -17,6 +18,10 @@ namespace {
 
 /// From so many tiles on, tiles alone keep the threads busy.
 constexpr uint32_t many_tiles = 32;
+
+/// Up to so many times a tile passes over a split, tiles are halved, so that
+/// there is something for every thread.
+constexpr uint32_t few_passes = 4;
 
 /// Tiles that pass over a split together, so that it is read once.
 constexpr uint32_t max_tiles = 6;
@@ -50,8 +55,9 @@ public:
 
   /// Comes first.
   void load_q() {
+    row_buffers buffers{width_};
     for (uint32_t r = 0; r < t_.count; ++r)
-      load_q(r);
+      load_q(r, buffers);
   }
 
   /// About how long a split takes a thread.
@@ -73,7 +79,10 @@ public:
     std::memset(out.acc, 0, uint64_t{t_.count} * cols_ * sizeof(float));
     for_each_block(count, [&](uint32_t skip, uint32_t n) {
       auto next = next_lines(blocks, first, skip, split_keys / 2);
-      multiply_keys(blocks.load(first + skip, n), n, next, scores + skip);
+      auto following = skip + n < count ? blocks.where(first + skip + n)
+                                        : nullptr;
+      multiply_keys(blocks.load(first + skip, n), n, following, next,
+                    scores + skip);
     });
     for (uint32_t r = 0; r < t_.count; ++r)
       soften(r, first, count, scores + r * split_keys, out);
@@ -83,28 +92,26 @@ public:
     });
   }
 
-  /// Adds the sums over later keys.
-  void merge(tile_sums& into, const tile_sums& later) const {
-    for (uint32_t r = 0; r < t_.count; ++r) {
-      auto at = uint64_t{r} * cols_;
-      if (later.sum[r] > 0)
-        kernels_.merge({into.max + r, into.sum + r, into.acc + at, later.max[r],
-                        later.sum[r], later.acc + at, cols_});
-    }
+  /// Adds the sums of row `r` over later keys.
+  void merge(uint32_t r, tile_sums& into, const tile_sums& later) const {
+    auto at = uint64_t{r} * cols_;
+    if (later.sum[r] > 0)
+      kernels_.merge({into.max + r, into.sum + r, into.acc + at, later.max[r],
+                      later.sum[r], later.acc + at, cols_});
   }
 
-  void store(const tile_sums& sums) const {
-    auto row = make_aligned(uint64_t{cols_} * sizeof(float));
-    auto x = reinterpret_cast<float*>(row.get());
-    for (uint32_t r = 0; r < t_.count; ++r) {
-      auto acc = sums.acc + uint64_t{r} * cols_;
-      kernels_.multiply(acc, cols_, 1 / sums.sum[r]);
-      if (is_bf16_)
-        kernels_.join_pairs(acc, cols_, x);
-      auto out = host::row<float>(op_.out, row_of(r))
-                 + head(r) * op_.cache.latent;
-      std::copy_n(is_bf16_ ? x : acc, op_.cache.latent, out);
-    }
+  void store(uint32_t r, const tile_sums& sums) const {
+    auto acc = sums.acc + uint64_t{r} * cols_;
+    kernels_.multiply(acc, cols_, 1 / sums.sum[r]);
+    if (is_bf16_)
+      kernels_.join_pairs(acc, cols_, acc);
+    auto out = host::row<float>(op_.out, row_of(r))
+               + head(r) * op_.cache.latent;
+    std::copy_n(acc, op_.cache.latent, out);
+  }
+
+  uint32_t num_rows() const {
+    return t_.count;
   }
 
   uint64_t acc_values() const {
@@ -124,24 +131,31 @@ private:
     return t_.sequence->first_row + token(r);
   }
 
-  void load_q(uint32_t r) {
+  /// What a row of q passes through on its way into the tile.
+  struct row_buffers {
+    explicit row_buffers(uint32_t width) : x(width), bf16(width) {
+    }
+
+    std::vector<float> x;
+    std::vector<uint16_t> bf16;
+  };
+
+  void load_q(uint32_t r, row_buffers& b) {
     auto latent = op_.cache.latent;
-    std::vector<float> x(width_);
     std::copy_n(host::row<float>(op_.q_latent, row_of(r)) + head(r) * latent,
-                latent, x.data());
+                latent, b.x.data());
     std::copy_n(host::row<float>(op_.q, row_of(r)) + head(r) * op_.q_stride
                   + op_.q_rope_skip,
-                op_.cache.rope, x.data() + latent);
+                op_.cache.rope, b.x.data() + latent);
+    std::fill(b.x.begin() + latent + op_.cache.rope, b.x.end(), 0.0f);
     if (is_bf16_) {
-      std::vector<uint16_t> rounded(width_);
-      kernels_.to_bf16(x.data(), width_, rounded.data());
-      std::vector<float> y(width_);
-      kernels_.from_bf16(rounded.data(), width_, y.data());
-      kernels_.split_pairs(y.data(), width_, x.data());
+      kernels_.to_bf16(b.x.data(), width_, b.bf16.data());
+      kernels_.from_bf16(b.bf16.data(), width_, b.x.data());
+      kernels_.split_pairs(b.x.data(), width_, b.x.data());
     }
     auto out = q() + r * column_group;
     for (uint32_t i = 0; i < width_; i += column_group)
-      std::copy_n(x.data() + i, column_group, out + uint64_t{i} * t_.count);
+      std::copy_n(b.x.data() + i, column_group, out + uint64_t{i} * t_.count);
   }
 
   float* q() {
@@ -166,13 +180,15 @@ private:
   }
 
   void multiply_keys(const key_rows& keys, uint32_t count,
-                     const prefetch_lines& next, float* out) {
+                     const std::byte* following, const prefetch_lines& next,
+                     float* out) {
     score_args args;
     args.q = q();
     args.keys = keys.data;
     args.stride = keys.stride;
     args.num_keys = count;
     args.width = width_;
+    args.following = following;
     args.next = next;
     args.out = out;
     auto& fns = is_bf16_ ? kernels_.score_bf16 : kernels_.score_f32;
@@ -240,11 +256,12 @@ void run_tiles(const kernel_set& kernels, const mla_attention& op,
       if (split >= num_splits(runs[i].num_keys()))
         continue;
       runs[i].add_split(blocks, split, split == 0 ? sums[i] : later);
-      if (split > 0)
-        runs[i].merge(sums[i], later);
+      for (uint32_t r = 0; split > 0 && r < runs[i].num_rows(); ++r)
+        runs[i].merge(r, sums[i], later);
     }
   for (size_t i = 0; i < runs.size(); ++i)
-    runs[i].store(sums[i]);
+    for (uint32_t r = 0; r < runs[i].num_rows(); ++r)
+      runs[i].store(r, sums[i]);
 }
 
 std::vector<tile> make_tiles(const mla_attention& op, uint32_t most) {
@@ -258,6 +275,14 @@ std::vector<tile> make_tiles(const mla_attention& op, uint32_t most) {
       out.push_back({&s, first, last - first});
     }
   }
+  return out;
+}
+
+/// How often a tile passes over a split.
+uint64_t count_passes(const std::vector<tile>& tiles) {
+  uint64_t out = 0;
+  for (auto& t : tiles)
+    out += num_splits(t.sequence->first_position + t.sequence->num_rows);
   return out;
 }
 
@@ -279,12 +304,12 @@ void run_whole(context& ctx, const mla_attention& op,
 }
 
 /// Few tiles: a task is a split, for all tiles of a sequence while the keys are
-/// near; then the splits are merged.
+/// near, or for one; then the splits are merged.
 class split_run {
 public:
   split_run(context& ctx, const mla_attention& op,
-            const std::vector<tile>& tiles)
-    : ctx_(ctx), op_(op) {
+            const std::vector<tile>& tiles, bool apart)
+    : ctx_(ctx), op_(op), apart_(apart) {
     for (auto& t : tiles) {
       auto& run = runs_.emplace_back(ctx.kernels, op, t);
       auto splits = num_splits(run.num_keys());
@@ -301,8 +326,9 @@ public:
     ctx_.for_each(num_tiles, values, [this](uint32_t i) { runs_[i].load_q(); });
     ctx_.for_each(uint32_t(pieces_.size()), runs_.front().split_ns(),
                   [this](uint32_t i) { add(pieces_[i]); });
-    ctx_.for_each(num_tiles, values * sums_.front().size() / 8,
-                  [this](uint32_t i) { finish(i); });
+    auto most = ctx_.kernels.attention_rows;
+    ctx_.for_each(num_tiles * most, values / most * sums_.front().size() / 4,
+                  [&](uint32_t i) { finish(i / most, i % most); });
   }
 
 private:
@@ -315,13 +341,14 @@ private:
   /// The last tile of a sequence sees all of its keys.
   void add_pieces(const tile& t, uint32_t splits) {
     auto i = uint32_t(runs_.size());
-    auto is_new = pieces_.empty() || pieces_.back().sequence != t.sequence;
+    auto is_new = apart_ || pieces_.empty()
+                  || pieces_.back().sequence != t.sequence;
     auto first = is_new ? 0 : pieces_.back().split + 1;
     auto first_tile = is_new ? i - 1 : pieces_.back().first_tile;
     for (; first < splits; ++first)
       pieces_.push_back({t.sequence, first_tile, i, first});
     for (auto& p : pieces_)
-      if (p.sequence == t.sequence)
+      if (p.sequence == t.sequence && !apart_)
         p.last_tile = i;
   }
 
@@ -332,14 +359,17 @@ private:
         runs_[i].add_split(blocks, p.split, sums_[i][p.split]);
   }
 
-  void finish(uint32_t i) {
+  void finish(uint32_t i, uint32_t r) {
+    if (r >= runs_[i].num_rows())
+      return;
     for (size_t split = 1; split < sums_[i].size(); ++split)
-      runs_[i].merge(sums_[i][0], sums_[i][split]);
-    runs_[i].store(sums_[i][0]);
+      runs_[i].merge(r, sums_[i][0], sums_[i][split]);
+    runs_[i].store(r, sums_[i][0]);
   }
 
   context& ctx_;
   const mla_attention& op_;
+  bool apart_; ///< A task takes one tile.
   std::vector<tile_run> runs_;
   std::vector<std::vector<tile_sums>> sums_; ///< [tiles][splits]
   std::vector<piece> pieces_;
@@ -348,12 +378,16 @@ private:
 } // namespace
 
 void run(context& ctx, const mla_attention& op) {
-  auto tiles = make_tiles(op, ctx.kernels.attention_rows);
+  auto most = ctx.kernels.attention_rows;
+  auto tiles = make_tiles(op, most);
   if (tiles.empty())
     return;
   if (tiles.size() >= many_tiles)
     return run_whole(ctx, op, tiles);
-  split_run(ctx, op, tiles).run();
+  auto apart = count_passes(tiles) <= few_passes;
+  if (apart)
+    tiles = make_tiles(op, most / 2);
+  split_run(ctx, op, tiles, apart).run();
 }
 
 } // namespace troupe::kernels::cpu
