@@ -140,9 +140,22 @@ struct expert_worker_state {
       if (out.slots.empty() || out.slots.back().slot != slot)
         out.slots.push_back({slot, x.from, 0});
       out.slots.back().count += x.count;
-      out.pieces.push_back(x);
+      add(x, out.pieces);
     }
     return out;
+  }
+
+  /// Neighbours on both sides become one piece: with one item all of them.
+  static void add(const piece& x, std::vector<piece>& pieces) {
+    if (!pieces.empty()) {
+      auto& last = pieces.back();
+      if (last.item == x.item && last.from + last.count == x.from
+          && last.to + last.count == x.to) {
+        last.count += x.count;
+        return;
+      }
+    }
+    pieces.push_back(x);
   }
 
   struct parcel {

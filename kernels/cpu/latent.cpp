@@ -3,6 +3,7 @@
 #include "kernels/cpu/operations.hpp"
 #include "kernels/host/host_memory.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace troupe::kernels::cpu {
@@ -13,10 +14,18 @@ namespace {
 template <class Fn>
 void for_each_row(context& ctx, const std::vector<sequence_rows>& sequences,
                   uint64_t ns, const Fn& fn) {
+  std::vector<uint32_t> ends; // of sequences, in rows one after another
+  ends.reserve(sequences.size());
   for (auto& s : sequences)
-    ctx.for_each(s.num_rows, ns, [&](uint32_t i) {
-      fn(s.first_row + i, s.first_position + i, s);
-    });
+    ends.push_back((ends.empty() ? 0 : ends.back()) + s.num_rows);
+  if (ends.empty())
+    return;
+  ctx.for_each(ends.back(), ns, [&](uint32_t n) {
+    auto i = std::upper_bound(ends.begin(), ends.end(), n) - ends.begin();
+    auto& s = sequences[i];
+    auto r = n - (ends[i] - s.num_rows);
+    fn(s.first_row + r, s.first_position + r, s);
+  });
 }
 
 } // namespace
@@ -42,7 +51,8 @@ void run(context& ctx, const append_latent& op) {
     else
       std::memcpy(dst, row, width * sizeof(float));
   };
-  for_each_row(ctx, op.sequences, width, append);
+  // A row of the cache is seldom in a near one.
+  for_each_row(ctx, op.sequences, 2 * width, append);
 }
 
 void run(context& ctx, const rotate& op) {

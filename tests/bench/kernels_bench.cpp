@@ -185,7 +185,7 @@ private:
   size_t turn_ = 0;
 };
 
-constexpr uint32_t batches[] = {1, 8, 64, 512};
+constexpr uint32_t batches[] = {1, 8, 32, 64, 512};
 
 void add_linears(bench& b, table& out, const char* name, dtype x_type,
                  dtype w_type, uint32_t n, uint32_t copies,
