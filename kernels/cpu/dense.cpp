@@ -11,7 +11,7 @@ void run(context& ctx, const pack_weight& op) {
   auto first = op.first_row / panel_rows;
   auto panels = (op.end_row() - op.first_row + panel_rows - 1) / panel_rows;
   auto pack = [&](uint32_t i) {
-    pack_panel(op, i / panels, first + i % panels);
+    pack_panel(ctx.kernels, op, i / panels, first + i % panels);
   };
   // Some 6 bytes in a nanosecond, new pages on both sides included.
   ctx.for_each(op.dst.groups * panels, shape.panel_bytes() / 6, pack);

@@ -46,6 +46,7 @@ struct f8_panel_args {
   uint32_t blocks = 0;
   const float* x_scales = nullptr; ///< [blocks][rows]
   const float* w_scales = nullptr; ///< [blocks]
+  const uint64_t* marks = nullptr; ///< [blocks], see mark_f8
   const std::byte* next = nullptr; ///< Where the panel that comes next lies.
   float* acc = nullptr;            ///< [rows][32]
 };
@@ -142,6 +143,11 @@ struct kernel_set {
   tile_fns bf16_tiles = {}; ///< f32 rows, bf16 panel
   tile_fns pair_tiles = {}; ///< bf16 rows, bf16 panel; only if `pairs`
   f8_panel_fn f8_panels[max_f8_rows + 1] = {}; ///< Null where there are none.
+
+  /// Marks the blocks of an f8 panel: bit i says that step i holds a code that
+  /// is no normal number (zero, subnormal, NaN). Null where nobody asks.
+  void (*mark_f8)(const std::byte* codes, uint32_t blocks, uint64_t* marks)
+    = {};
 
   /// Turns `steps` steps of an f8 panel into a bf16 panel.
   void (*stage_f8)(const std::byte* codes, uint32_t steps, uint16_t* out) = {};

@@ -67,7 +67,8 @@ pack_squares(const packed_shape& shape, const std::byte* src, std::byte* dst) {
 
 } // namespace
 
-void pack_panel(const pack_weight& op, uint32_t group, uint32_t panel) {
+void pack_panel(const kernel_set& kernels, const pack_weight& op,
+                uint32_t group, uint32_t panel) {
   packed_shape shape(op.dst);
   auto dst = host::address_of(op.dst.data) + group * shape.matrix_bytes()
              + panel * shape.panel_bytes();
@@ -89,6 +90,9 @@ void pack_panel(const pack_weight& op, uint32_t group, uint32_t panel) {
               + first / scale_block;
   std::memcpy(dst + shape.values_bytes(), op.scales + tile * shape.blocks(),
               shape.blocks() * sizeof(float));
+  if (kernels.mark_f8)
+    kernels.mark_f8(dst, shape.blocks(),
+                    reinterpret_cast<uint64_t*>(dst + shape.marks_offset()));
 }
 
 } // namespace troupe::kernels::cpu

@@ -2,8 +2,9 @@
 
 /// How a weight lies in memory: for each matrix its panels of 32 outputs, one
 /// after the other. A panel is its values, k ascending (see kernel_set.hpp),
-/// then, with f8_e4m3, one scale per 128 inputs. Outputs are padded to 32 and
-/// inputs to a pair, with f8_e4m3 to 128, by zeros.
+/// then, with f8_e4m3, one scale per 128 inputs and a word of marks, see
+/// kernel_set.hpp. Outputs are padded to 32 and inputs to a pair, with f8_e4m3
+/// to 128, by zeros.
 
 #include "kernels/cpu/kernel_set.hpp"
 #include "kernels/ops.hpp"
@@ -42,8 +43,14 @@ struct packed_shape {
     return uint64_t{depth()} * panel_rows * size_of(type);
   }
 
+  /// Where the marks of a panel begin.
+  uint64_t marks_offset() const {
+    return values_bytes() + (blocks() + 1) / 2 * 2 * sizeof(float);
+  }
+
   uint64_t panel_bytes() const {
-    return values_bytes() + (blocks() * sizeof(float) + 63) / 64 * 64;
+    auto end = marks_offset() + blocks() * sizeof(uint64_t);
+    return (end + 63) / 64 * 64;
   }
 
   uint64_t matrix_bytes() const {
@@ -52,6 +59,7 @@ struct packed_shape {
 };
 
 /// Packs panel `panel` of matrix `group`: every byte of it is written.
-void pack_panel(const pack_weight& op, uint32_t group, uint32_t panel);
+void pack_panel(const kernel_set& kernels, const pack_weight& op,
+                uint32_t group, uint32_t panel);
 
 } // namespace troupe::kernels::cpu

@@ -165,6 +165,8 @@ private:
     args.blocks = what_.shape.blocks();
     args.x_scales = what_.left->scales(t);
     args.w_scales = w_scales();
+    args.marks
+      = reinterpret_cast<const uint64_t*>(w_ + what_.shape.marks_offset());
     args.acc = acc_of(t);
     args.next = next_;
     f8_function(t)(args);

@@ -25,7 +25,7 @@ std::vector<indices> batches() {
   std::vector<indices> out;
   for (uint32_t t = 0; t < num_rows; t += 9)
     out.push_back({t});
-  for (uint32_t count : {2, 7, 33}) {
+  for (uint32_t count : {2, 3, 4, 5, 6, 7, 8, 33}) {
     out.push_back(range(3, count));
     out.push_back(range(num_rows - count, count));
   }
@@ -78,6 +78,32 @@ TEST_P(Invariance, Linear) {
         return b.get(out);
       });
     }
+}
+
+/// Zero, subnormal numbers and the largest ones, everywhere or here and there
+/// among normal ones: small batches widen them apart from the others.
+TEST_P(Invariance, LinearWithCodesOfEveryKind) {
+  constexpr uint32_t n = 72;
+  constexpr uint32_t k = 900;
+  auto x = random_matrix(num_rows, k, k);
+  for (uint32_t one_in : {1, 50, 5000}) {
+    auto raw = random_weight(dtype::f8_e4m3, n, k, 1, one_in);
+    numbers random{one_in};
+    for (auto& code : raw.values) {
+      auto magnitude = random.below(0x7f); // all but NaN
+      auto normal = 8 + magnitude % 0x77;
+      auto sign = random.below(2) * 0x80;
+      code = std::byte(sign + (random.below(one_in) == 0 ? magnitude : normal));
+    }
+    expect_rows_alone([&](workbench& b, const indices& rows) {
+      auto out = b.make(dtype::f32, rows.size(), n);
+      b.run(linear{b.put_operand(x.pick(rows), dtype::f8_e4m3),
+                   b.put_weight(raw),
+                   {},
+                   out});
+      return b.get(out);
+    });
+  }
 }
 
 TEST_P(Invariance, GroupedLinear) {

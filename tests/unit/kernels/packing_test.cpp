@@ -3,6 +3,8 @@
 #include "kernels/cpu/packing.hpp"
 #include "tests/unit/kernels/kernel_fixture.hpp"
 
+#include <array>
+
 using namespace troupe::kernels;
 using namespace troupe::kernels::test;
 
@@ -107,4 +109,31 @@ TEST(Packing, GivesTheSameBytesPartByPart) {
       EXPECT_EQ(bench.get_bytes(parts.data), bench.get_bytes(whole.data))
         << name << ", " << int(type);
     }
+}
+
+TEST(Packing, MarksStepsWithACodeThatIsNoNormalNumber) {
+  auto mark = cpu::make_kernel_set("best").mark_f8;
+  if (!mark)
+    return; // nobody on this machine asks for them
+  constexpr uint32_t blocks = 3;
+  constexpr uint32_t step = 2 * panel_rows;
+  constexpr uint32_t steps = blocks * scale_block / 2;
+  alignas(64) std::byte codes[steps * step];
+  for (uint32_t i = 0; i < sizeof codes; ++i)
+    codes[i] = std::byte(8 + i % 0x77 + i % 2 * 0x80);
+  std::array<uint64_t, blocks> none, marks, expected{};
+  mark(codes, blocks, none.data());
+  EXPECT_EQ(none, expected);
+  // Each of the 18 codes somewhere.
+  uint32_t at = 0;
+  for (uint32_t code = 0; code < 256; ++code) {
+    auto magnitude = code & 0x7f;
+    if (magnitude >= 8 && magnitude != host::e4m3_nan)
+      continue;
+    codes[at * step + at * 7 % step] = std::byte(code);
+    expected[at / 64] |= uint64_t{1} << at % 64;
+    at += 9;
+  }
+  mark(codes, blocks, marks.data());
+  EXPECT_EQ(marks, expected);
 }

@@ -91,6 +91,24 @@ TEST_P(Products, NoRowsAreNoWork) {
   bench.run(linear{x, w, {}, bench.make(dtype::f32, 0, 30)});
 }
 
+TEST_P(Products, ACodeThatIsNotANumberSpoilsItsOutputAlone) {
+  auto raw = random_weight(dtype::f8_e4m3, 64, 256, 1, 1);
+  constexpr uint32_t spoilt = 37;
+  raw.values[spoilt * 256 + 77] = std::byte{0x7f};
+  for (uint32_t m : {1, 2, 3, 8, 9, 40}) {
+    auto out = bench.make(dtype::f32, m, 64);
+    bench.run(
+      linear{bench.put_operand(random_matrix(m, 256, m), dtype::f8_e4m3),
+             bench.put_weight(raw),
+             {},
+             out});
+    auto got = bench.get(out);
+    for (uint32_t r = 0; r < m; ++r)
+      for (uint32_t n = 0; n < 64; ++n)
+        EXPECT_EQ(std::isnan(got.row(r)[n]), n == spoilt) << m << " rows";
+  }
+}
+
 TEST_P(Products, EveryTileOfAWeightHasItsOwnScale) {
   // Ones times ones: an output is the sum of its tiles' scales times widths.
   raw_weight raw{dtype::f8_e4m3, 300, 272, 1, {}, {}};
