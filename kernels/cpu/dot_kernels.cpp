@@ -169,6 +169,7 @@ void fill_panels(kernel_set& set, std::index_sequence<Rows...>) {
 
 void fill_dot(kernel_set& set) {
   set.pairs = true;
+  set.mark_f8 = nullptr; // these panels look up every code
   fill_pairs(set, std::make_index_sequence<max_tile_rows>());
   fill_panels(set, std::make_index_sequence<max_f8_rows>());
 }

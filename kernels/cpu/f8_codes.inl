@@ -17,16 +17,18 @@ struct alignas(64) code_table {
   std::array<uint8_t, 128> high;
 };
 
-/// `bias` is what exponents grow by: less than 120 gives values divided by a
-/// power of two.
-constexpr code_table make_code_table(uint32_t bias = 120) {
+/// What the exponent of a code grows by in BF16.
+constexpr uint32_t exact_bias = 120;
+
+/// A smaller `bias` gives values divided by a power of two.
+constexpr code_table make_code_table(uint32_t bias) {
   code_table out{};
   for (uint32_t code = 0; code < 128; ++code) {
     uint32_t bits = (code << 4) + (bias << 7);
     constexpr uint16_t small[8] = {0,      0x3b00, 0x3b80, 0x3bc0,
                                    0x3c00, 0x3c20, 0x3c40, 0x3c60};
     if (code < 8)
-      bits = code == 0 ? 0 : small[code] - ((120 - bias) << 7);
+      bits = code == 0 ? 0 : small[code] - ((exact_bias - bias) << 7);
     if (code == host::e4m3_nan)
       bits = 0x7fc0;
     out.low[code] = uint8_t(bits);
@@ -35,7 +37,7 @@ constexpr code_table make_code_table(uint32_t bias = 120) {
   return out;
 }
 
-constexpr code_table exact_table = make_code_table();
+constexpr code_table exact_table = make_code_table(exact_bias);
 
 /// The values of 64 codes, byte by byte.
 struct byte_columns {

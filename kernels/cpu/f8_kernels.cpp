@@ -56,7 +56,7 @@ void widen_f8(const std::byte* codes, uint32_t steps, float* out) {
 
 /// Products see codes times 2^-56: then the exponent of a normal number needs
 /// no addition, only bits in places that are empty.
-constexpr uint32_t bias = 120 - 56;
+constexpr uint32_t bias = exact_bias - 56;
 constexpr float unbias = 0x1p56f;
 
 /// The values of one step as BF16, in words where the codes lie: first members

@@ -256,8 +256,9 @@ void run_tiles(const kernel_set& kernels, const mla_attention& op,
       if (split >= num_splits(runs[i].num_keys()))
         continue;
       runs[i].add_split(blocks, split, split == 0 ? sums[i] : later);
-      for (uint32_t r = 0; split > 0 && r < runs[i].num_rows(); ++r)
-        runs[i].merge(r, sums[i], later);
+      if (split > 0)
+        for (uint32_t r = 0; r < runs[i].num_rows(); ++r)
+          runs[i].merge(r, sums[i], later);
     }
   for (size_t i = 0; i < runs.size(); ++i)
     for (uint32_t r = 0; r < runs[i].num_rows(); ++r)
@@ -347,8 +348,10 @@ private:
     auto first_tile = is_new ? i - 1 : pieces_.back().first_tile;
     for (; first < splits; ++first)
       pieces_.push_back({t.sequence, first_tile, i, first});
+    if (apart_)
+      return;
     for (auto& p : pieces_)
-      if (p.sequence == t.sequence && !apart_)
+      if (p.sequence == t.sequence)
         p.last_tile = i;
   }
 

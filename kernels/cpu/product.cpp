@@ -178,7 +178,7 @@ private:
 
   void store_row(const float* acc, uint32_t r, uint32_t n,
                  uint32_t count) const {
-    alignas(64) float sum[panel_rows];
+    float sum[panel_rows];
     if (what_.residual) {
       auto residual = host::row<float>(what_.residual, r) + n;
       for (uint32_t i = 0; i < count; ++i)
@@ -187,8 +187,6 @@ private:
     }
     if (what_.out.type == dtype::bf16)
       kernels_.to_bf16(acc, count, host::row<uint16_t>(what_.out, r) + n);
-    else if (count == panel_rows) // of a known size: no call
-      std::memcpy(host::row<float>(what_.out, r) + n, acc, panel_rows * 4);
     else
       std::memcpy(host::row<float>(what_.out, r) + n, acc, count * 4);
   }

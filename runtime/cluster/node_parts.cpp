@@ -13,11 +13,10 @@ namespace {
 /// Version of the operations' arithmetic: raise it with any change of bits.
 constexpr uint64_t operations_version = 2;
 
-class hash {
+/// Of texts with their sizes, so that neighbours keep apart.
+class hash : public fnv_hash {
 public:
-  void add(std::span<const std::byte> bytes) {
-    all_.add(bytes);
-  }
+  using fnv_hash::add;
 
   void add(std::string_view text) {
     add(std::as_bytes(std::span{text}));
@@ -27,13 +26,6 @@ public:
   void add(uint64_t x) {
     add(std::as_bytes(std::span{&x, 1}));
   }
-
-  uint64_t value() const {
-    return all_.value();
-  }
-
-private:
-  fnv_hash all_;
 };
 
 failure misfit(std::string message) {

@@ -57,8 +57,8 @@ public:
 
   void send(std::string_view text) {
     while (!text.empty()) {
-      auto n = again_if_interrupted(
-        [&] { return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL); });
+      auto n = TEMP_FAILURE_RETRY(
+        ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL));
       if (n <= 0)
         return; // the server may well have closed on us
       text.remove_prefix(static_cast<size_t>(n));
@@ -107,19 +107,11 @@ public:
   }
 
 private:
-  /// A wait with a deadline ends early where the process is stopped and goes
-  /// on, as on a machine that was put to sleep.
-  template <class Call>
-  static ssize_t again_if_interrupted(Call call) {
-    for (;;)
-      if (auto n = call(); n >= 0 || errno != EINTR)
-        return n;
-  }
-
   bool fill() {
     char bytes[65536];
-    auto n = again_if_interrupted(
-      [&] { return ::recv(fd_, bytes, sizeof bytes, 0); });
+    // A wait with a deadline ends early where the process is stopped and goes
+    // on, as on a machine that was put to sleep.
+    auto n = TEMP_FAILURE_RETRY(::recv(fd_, bytes, sizeof bytes, 0));
     if (n <= 0)
       return false;
     seen_.append(bytes, static_cast<size_t>(n));
