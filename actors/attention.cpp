@@ -31,9 +31,9 @@ struct attention_state {
   using clock = std::chrono::steady_clock;
 
   node_context context;
-  std::shared_ptr<node_parts> node;
+  std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
-  local_scheduler master;
+  local_scheduler scheduler;
   attention self;
   std::function<clock::time_point()> now;
 
@@ -61,9 +61,9 @@ struct attention_state {
 
   void advance() {
     auto& stages = *rank->stages;
-    for (; layer < node->config.num_hidden_layers; ++layer) {
+    for (; layer < parts->config.num_hidden_layers; ++layer) {
       stages.attention(layer);
-      if (node->config.is_moe(layer)) {
+      if (parts->config.is_moe(layer)) {
         stages.route(layer);
         return await_stage(phase::routing);
       }
@@ -105,15 +105,16 @@ struct attention_state {
 
   void dispatch() {
     auto chosen = rank->stages->chosen();
-    plan = plan_dispatch(node->map, layer - node->config.first_k_dense_replace,
-                         chosen.experts, node->config.num_experts_per_tok);
+    plan = plan_dispatch(parts->map,
+                         layer - parts->config.first_k_dense_replace,
+                         chosen.experts, parts->config.num_experts_per_tok);
     returned.assign(plan.workers.size(), false);
     auto parcels = std::make_shared<std::vector<parcel>>();
     for (auto& slab : plan.slabs) {
       if (auto i = lost.find(slab.node); i != lost.end())
         return fail({errc::peer_lost, sentence(i->second)});
-      auto draft = draft_slab(*node->slabs, slab,
-                              node->dispatch_layout.row_bytes());
+      auto draft = draft_slab(*parts->slabs, slab,
+                              parts->dispatch_layout.row_bytes());
       if (!draft)
         return fail(draft.why());
       rank->stream->enqueue(kernels::pack_rows{rank->stages->operand(),
@@ -149,7 +150,7 @@ struct attention_state {
                                &dispatch_plan::returned::worker);
     if (i == plan.workers.end() || returned[i - plan.workers.begin()])
       return;
-    auto row_bytes = uint64_t{node->combine_row_bytes};
+    auto row_bytes = uint64_t{parts->combine_row_bytes};
     if (msg.rows.bytes().size() != i->count * row_bytes)
       return fail({errc::step_failed, "worker " + std::to_string(i->worker)
                                         + " returned another number of rows "
@@ -173,7 +174,7 @@ struct attention_state {
   void end(step_ended msg) {
     what = phase::idle;
     serial = (serial + 1) & 0xffffff;
-    tell(master, std::move(msg));
+    tell(scheduler, std::move(msg));
   }
 
   void fail(failure cause) {
@@ -192,7 +193,8 @@ struct attention_state {
     if (what != phase::away)
       return;
     for (size_t i = 0; i < plan.workers.size(); ++i)
-      if (!returned[i] && node->map.node_of(plan.workers[i].worker) == msg.node)
+      if (!returned[i]
+          && parts->map.node_of(plan.workers[i].worker) == msg.node)
         return fail({errc::peer_lost, sentence(msg)});
   }
 
@@ -215,9 +217,9 @@ behavior(attention::stateful_pointer<attention_state> self,
          rank_parts* rank, local_scheduler answers_to) {
   auto& state = self->state;
   state.context = context;
-  state.node = std::move(parts);
+  state.parts = std::move(parts);
   state.rank = rank;
-  state.master = std::move(answers_to);
+  state.scheduler = std::move(answers_to);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
   return {

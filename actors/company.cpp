@@ -2,8 +2,8 @@
 
 #include "actors/networks.hpp"
 #include "actors/node.hpp"
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/entropy.hpp"
-#include "runtime/model/config.hpp"
 
 #include <algorithm>
 
@@ -199,7 +199,7 @@ result<request_id> company::submit(generation_request request,
                                        + " open requests already"};
   }
   auto id = impl_->next_id++;
-  tell(impl_->first->here()->read()->front,
+  tell(impl_->first->here()->read()->gateway,
        accept_request{
          id, std::make_shared<const generation_request>(std::move(request)),
          std::make_shared<const event_handler>(std::move(on_event))});
@@ -207,7 +207,7 @@ result<request_id> company::submit(generation_request request,
 }
 
 void company::cancel(request_id id) {
-  tell(impl_->first->here()->read()->front, client_gone{id});
+  tell(impl_->first->here()->read()->gateway, client_gone{id});
 }
 
 // -- other nodes --------------------------------------------------------------

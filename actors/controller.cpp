@@ -21,7 +21,7 @@ struct controller_state {
   void say(node_id node, const Message& message) {
     auto list = context.here->read();
     if (node == context.node)
-      tell(list->head, message);
+      tell(list->supervisor, message);
     else if (auto i = list->peers.find(node); i != list->peers.end())
       tell(i->second, message);
   }

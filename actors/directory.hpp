@@ -15,10 +15,9 @@
 namespace troupe {
 
 struct cast_list {
-  caf::actor_system* system = nullptr;
-  supervisor head;
-  controller chief; ///< Only on its node.
-  gateway front;    ///< Only on its node.
+  troupe::supervisor supervisor;
+  troupe::controller controller; ///< Only on its node.
+  troupe::gateway gateway;       ///< Only on its node.
   std::map<rank_id, local_scheduler> schedulers;
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
@@ -56,7 +55,7 @@ void tell_all(const cast_list& list, const Message& message) {
   if constexpr (std::is_same_v<Message, node_lost>) {
     for (auto& [id, x] : list.workers)
       tell(x, message);
-    tell(list.front, message);
+    tell(list.gateway, message);
   }
 }
 

@@ -21,7 +21,7 @@ struct expert_worker_state {
   static constexpr const char* name = "expert_worker";
 
   node_context context;
-  std::shared_ptr<node_parts> node;
+  std::shared_ptr<node_parts> parts;
   worker_parts* worker = nullptr;
   expert_worker self;
   bool running = false;
@@ -48,7 +48,7 @@ struct expert_worker_state {
   }
 
   bool fits(const rows_arrived& msg) const {
-    auto& config = node->config;
+    auto& config = parts->config;
     if (!config.is_moe(msg.layer) || msg.layer >= config.num_hidden_layers)
       return false;
     auto& slots
@@ -93,7 +93,7 @@ struct expert_worker_state {
       stage(x, num_rows);
       num_rows += x.view->num_rows;
     }
-    auto x = node->dispatch_layout.view(worker->staging, num_rows);
+    auto x = parts->dispatch_layout.view(worker->staging, num_rows);
     grouped all = group(items, base);
     count(all.row.size());
     worker->stages->run(items.front().layer, x, all.row, all.slots);
@@ -102,7 +102,7 @@ struct expert_worker_state {
 
   /// Copies an item's rows to the device.
   void stage(const rows_arrived& x, uint32_t first) {
-    uint64_t row_bytes = node->dispatch_layout.row_bytes();
+    uint64_t row_bytes = parts->dispatch_layout.row_bytes();
     worker->stream->enqueue(kernels::copy_in{
       x.view->rows.data(),
       worker->staging.slice(first * row_bytes, x.view->rows.size()),
@@ -167,9 +167,9 @@ struct expert_worker_state {
   void send_back(const std::vector<rows_arrived>& items, const grouped& all) {
     auto parcels = std::make_shared<std::vector<parcel>>();
     std::vector<std::byte*> start;
-    uint64_t row_bytes = node->combine_row_bytes;
+    uint64_t row_bytes = parts->combine_row_bytes;
     for (auto& x : items) {
-      auto rows = node->slabs->take(section_of(x).row.size() * row_bytes);
+      auto rows = parts->slabs->take(section_of(x).row.size() * row_bytes);
       start.push_back(rows ? rows->data.get() : nullptr);
       if (rows)
         parcels->push_back({x.from, header(x), rows->whole()});
@@ -230,7 +230,7 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
          worker_parts* worker) {
   auto& state = self->state;
   state.context = context;
-  state.node = std::move(parts);
+  state.parts = std::move(parts);
   state.worker = worker;
   state.self = self;
   return {

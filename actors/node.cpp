@@ -57,7 +57,7 @@ transport_handler node::make_handler() {
   };
   out.on_connect_failed = [this](node_id peer, const failure& why) {
     post([=, this] {
-      tell(here_->read()->head, peer_gone{peer, why.message});
+      tell(here_->read()->supervisor, peer_gone{peer, why.message});
     });
   };
   return out;
@@ -80,13 +80,13 @@ void node::on_joined(node_id peer, const node_identity& identity) {
   here_->update([&](cast_list& list) { list.peers[peer] = handle; });
   count_peer(+1);
   tell(
-    here_->read()->head,
+    here_->read()->supervisor,
     peer_joined{peer, {identity.name, identity.incarnation, identity.listen}});
 }
 
 void node::on_gone(node_id peer, const std::string& why) {
   count_peer(-1);
-  tell(here_->read()->head, peer_gone{peer, why});
+  tell(here_->read()->supervisor, peer_gone{peer, why});
 }
 
 // -- the cast -----------------------------------------------------------------
@@ -116,13 +116,12 @@ void node::spawn_cast() {
   };
   hooks.on_started = setup_.cluster ? std::function<void()>{[] {}} : on_started;
   cast_list cast;
-  cast.system = system_.get();
-  cast.head = spawn_supervisor(*system_, context, setup_.options, hooks);
+  cast.supervisor = spawn_supervisor(*system_, context, setup_.options, hooks);
   if (setup_.cluster) {
-    cast.front = spawn_gateway(*system_, context, *setup_.cluster,
-                               setup_.status, on_started);
-    cast.chief = spawn_controller(*system_, context, *setup_.cluster,
-                                  setup_.model_dir, hooks.monitor);
+    cast.gateway = spawn_gateway(*system_, context, *setup_.cluster,
+                                 setup_.status, on_started);
+    cast.controller = spawn_controller(*system_, context, *setup_.cluster,
+                                       setup_.model_dir, hooks.monitor);
   }
   here_->update([&](cast_list& list) { list = cast; });
   {
@@ -132,8 +131,8 @@ void node::spawn_cast() {
     early_.clear();
     cast_ready_ = true;
   }
-  if (cast.chief)
-    tell(cast.chief,
+  if (cast.controller)
+    tell(cast.controller,
          node_joined{0, {setup_.name, setup_.incarnation, network_.address}});
 }
 
@@ -187,8 +186,8 @@ std::optional<failure> node::over() {
 void node::shut_down_cluster(std::chrono::milliseconds deadline) {
   auto list = here_->read();
   // First ourselves, so that nobody mourns those who leave.
-  tell(list->head, shut_down{});
-  tell(list->chief, shut_down{});
+  tell(list->supervisor, shut_down{});
+  tell(list->controller, shut_down{});
   for (auto& [id, peer] : list->peers)
     tell(peer, shut_down{});
   std::unique_lock lock{mutex_};
@@ -203,9 +202,9 @@ node::~node() {
     if (handle)
       caf::anon_send_exit(handle, caf::exit_reason::user_shutdown);
   };
-  kill(list->head);
-  kill(list->front);
-  kill(list->chief);
+  kill(list->supervisor);
+  kill(list->gateway);
+  kill(list->controller);
   for (auto* group : {&list->peers})
     for (auto& [id, x] : *group)
       kill(x);

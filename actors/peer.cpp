@@ -35,11 +35,11 @@ struct peer_state {
   template <class Message>
   void pass_on(const cast_list& list, const Message& msg) {
     if constexpr (for_controller<Message>)
-      tell(list.chief, msg);
+      tell(list.controller, msg);
     else if constexpr (for_gateway<Message>)
-      tell(list.front, msg);
+      tell(list.gateway, msg);
     else if (remote == 0) // only the controller commands
-      tell(list.head, msg);
+      tell(list.supervisor, msg);
   }
 
   void pass_on(const cast_list& list, const run_request& msg) {

@@ -14,7 +14,7 @@ struct scheduler_state {
   static constexpr const char* name = "scheduler";
 
   node_context context;
-  std::shared_ptr<node_parts> node;
+  std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
   gateway_inbox front;
@@ -83,7 +83,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
          gateway_inbox answers_to) {
   auto& state = self->state;
   state.context = context;
-  state.node = std::move(parts);
+  state.parts = std::move(parts);
   state.rank = rank;
   state.decide = std::make_unique<batcher>(options, *rank->pool);
   state.front = std::move(answers_to);

@@ -57,8 +57,8 @@ struct supervisor_state {
     spawn_children();
     node_loaded done{context.node, parts->fingerprint};
     auto list = context.here->read();
-    if (list->chief)
-      tell(list->chief, done);
+    if (list->controller)
+      tell(list->controller, done);
     else
       tell(list->peers.at(0), done);
   }
@@ -67,8 +67,8 @@ struct supervisor_state {
 
   gateway_inbox front() {
     auto list = context.here->read();
-    if (list->front)
-      return list->front;
+    if (list->gateway)
+      return list->gateway;
     return list->peers.at(gateway_node());
   }
 
@@ -90,9 +90,10 @@ struct supervisor_state {
     std::map<rank_id, attention> ranks;
     std::map<worker_id, expert_worker> workers;
     for (auto& r : parts->ranks) {
-      auto& master = schedulers[r->id] = adopt(
+      auto& scheduler = schedulers[r->id] = adopt(
         spawn_scheduler(system, context, parts, *r, batching(), front_end));
-      ranks[r->id] = adopt(spawn_attention(system, context, parts, *r, master));
+      ranks[r->id]
+        = adopt(spawn_attention(system, context, parts, *r, scheduler));
     }
     for (auto& w : parts->workers)
       workers[w->id] = adopt(spawn_expert_worker(system, context, parts, *w));
@@ -127,8 +128,8 @@ struct supervisor_state {
 
   void join(const peer_joined& msg) {
     connected.insert(msg.node);
-    if (auto list = context.here->read(); list->chief && !viewed)
-      tell(list->chief, node_joined{msg.node, msg.who});
+    if (auto list = context.here->read(); list->controller && !viewed)
+      tell(list->controller, node_joined{msg.node, msg.who});
     awaited.erase(msg.node);
     check_connected();
   }
@@ -156,8 +157,8 @@ struct supervisor_state {
     auto next = node_id((context.node + 1u) % parts->cluster.nodes.size());
     if (next != context.node)
       hooks.monitor(next);
-    if (list->chief)
-      tell(list->chief, node_connected{context.node});
+    if (list->controller)
+      tell(list->controller, node_connected{context.node});
     else
       tell(list->peers.at(0), node_connected{context.node});
   }
@@ -170,8 +171,8 @@ struct supervisor_state {
       return;
     auto list = context.here->read();
     node_suspected evidence{msg.node, msg.why};
-    if (list->chief)
-      tell(list->chief, evidence);
+    if (list->controller)
+      tell(list->controller, evidence);
     else if (msg.node == 0)
       end(failure{errc::peer_lost, "the controller is gone: " + msg.why});
     else
@@ -194,7 +195,7 @@ struct supervisor_state {
 
   void start() {
     started = true;
-    tell(context.here->read()->front, cluster_started{});
+    tell(context.here->read()->gateway, cluster_started{});
     if (hooks.on_started)
       hooks.on_started();
   }

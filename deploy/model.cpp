@@ -4,8 +4,8 @@
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 #include "kernels/device.hpp"
-#include "runtime/model/inspect.hpp"
-#include "runtime/model/verify.hpp"
+#include "runtime/checkpoint/inspect.hpp"
+#include "runtime/verify/verify.hpp"
 
 #include <cstdio>
 #include <memory>

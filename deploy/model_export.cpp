@@ -1,7 +1,7 @@
 #include "deploy/model_commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
-#include "runtime/model/gguf_export.hpp"
+#include "runtime/convert/gguf_export.hpp"
 
 #include <cstdio>
 #include <memory>

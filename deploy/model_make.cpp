@@ -1,8 +1,8 @@
 #include "deploy/model_commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
-#include "runtime/model/model_maker.hpp"
-#include "runtime/model/model_presets.hpp"
+#include "runtime/convert/model_maker.hpp"
+#include "runtime/convert/model_presets.hpp"
 
 #include <cstdio>
 #include <fstream>

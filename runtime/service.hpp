@@ -26,10 +26,10 @@ struct sampling_params {
 struct generation_request {
   std::vector<int32_t> prompt; ///< At least one token.
   sampling_params sampling;
-  uint32_t max_tokens = 0;        ///< 0: as many as the context has room for.
-  bool ignore_eos = false;        ///< Go on past the end token.
-  bool want_logits = false;       ///< Tests: logits with every token.
-  std::optional<uint32_t> rank;   ///< Tests and tools: run it there.
+  uint32_t max_tokens = 0;      ///< 0: as many as the context has room for.
+  bool ignore_eos = false;      ///< Go on past the end token.
+  bool want_logits = false;     ///< Tests: logits with every token.
+  std::optional<uint32_t> rank; ///< Tests and tools: run it there.
 };
 
 enum class finish_reason : uint8_t {
@@ -98,9 +98,8 @@ public:
   /// Accepts `request` or says why not (invalid_input, context_too_long,
   /// overloaded, peer_lost). After acceptance `on_event` hears of it until an
   /// event with a finish reason, which always comes.
-  virtual result<request_id> submit(generation_request request,
-                                    event_handler on_event)
-    = 0;
+  virtual result<request_id>
+  submit(generation_request request, event_handler on_event) = 0;
 
   /// Frees what the request holds within one step. Its last event, with
   /// errc::cancelled, may come before or after this returns. Unknown ids are

@@ -5,8 +5,8 @@
 /// for one machine. Ranks and workers are numbered through the whole cluster,
 /// in the order of the nodes.
 
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/error.hpp"
-#include "runtime/model/config.hpp"
 #include "runtime/transport/transport.hpp"
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 /// A copy of a model directory with changes: what a damaged or unusual
 /// checkpoint looks like.
 
-#include "runtime/model/safetensors.hpp"
+#include "runtime/checkpoint/safetensors.hpp"
 #include "tests/model_files.hpp"
 
 #include <nlohmann/json.hpp>

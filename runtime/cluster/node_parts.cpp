@@ -39,18 +39,18 @@ load_progress named(const node_progress& progress, std::string what) {
   return [=](uint64_t done, uint64_t total) { progress(what, done, total); };
 }
 
-result<std::unique_ptr<rank_parts>> make_rank(node_parts& node, uint32_t id) {
+result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
   auto out = std::make_unique<rank_parts>();
   out->id = static_cast<rank_id>(id);
-  auto& limits = node.cluster.limits;
-  auto pool = kv_pool::make(*node.device, node.config, node.cluster.activations,
-                            limits.num_kv_blocks);
+  auto& limits = parts.cluster.limits;
+  auto pool = kv_pool::make(*parts.device, parts.config,
+                            parts.cluster.activations, limits.num_kv_blocks);
   if (!pool)
     return pool.why();
   out->pool = std::move(*pool);
-  out->stream = node.device->make_stream();
+  out->stream = parts.device->make_stream();
   auto stages = attention_stages::make(
-    *node.device, *out->stream, *node.attention, *out->pool,
+    *parts.device, *out->stream, *parts.attention, *out->pool,
     limits.max_num_batched_tokens, limits.max_num_seqs);
   if (!stages)
     return stages.why();
@@ -59,13 +59,13 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& node, uint32_t id) {
 }
 
 result<std::unique_ptr<worker_parts>>
-make_worker(node_parts& node, const checkpoint& source, uint32_t id,
+make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
             const load_progress& progress) {
   auto out = std::make_unique<worker_parts>();
   out->id = static_cast<worker_id>(id);
-  auto experts = node.map.experts_of(out->id);
-  auto shard = load_expert_shard(source, *node.device, node.cluster.activations,
-                                 experts, progress);
+  auto experts = parts.map.experts_of(out->id);
+  auto shard = load_expert_shard(source, *parts.device,
+                                 parts.cluster.activations, experts, progress);
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
@@ -74,20 +74,20 @@ make_worker(node_parts& node, const checkpoint& source, uint32_t id,
   auto most_slots = std::ranges::max_element(experts, {}, [](auto& x) {
                       return x.size();
                     })->size();
-  auto per_token = std::min<size_t>(node.config.num_experts_per_tok,
+  auto per_token = std::min<size_t>(parts.config.num_experts_per_tok,
                                     most_slots);
-  auto rows = node.cluster.limits.max_num_batched_tokens
-              * node.cluster.num_ranks();
+  auto rows = parts.cluster.limits.max_num_batched_tokens
+              * parts.cluster.num_ranks();
   out->max_staging_rows = rows;
   out->max_runs = rows * static_cast<uint32_t>(per_token);
-  auto staging
-    = node.device->allocate(uint64_t{rows} * node.dispatch_layout.row_bytes());
+  auto staging = parts.device->allocate(uint64_t{rows}
+                                        * parts.dispatch_layout.row_bytes());
   if (!staging)
     return failure{errc::out_of_memory,
                    "no memory for the rows of worker " + std::to_string(id)};
   out->staging = *staging;
-  out->stream = node.device->make_stream();
-  auto stages = expert_stages::make(*node.device, *out->stream, *out->shard,
+  out->stream = parts.device->make_stream();
+  auto stages = expert_stages::make(*parts.device, *out->stream, *out->shard,
                                     out->max_runs);
   if (!stages)
     return stages.why();
@@ -95,29 +95,29 @@ make_worker(node_parts& node, const checkpoint& source, uint32_t id,
   return out;
 }
 
-result<void> make_all(node_parts& node, const checkpoint& source,
+result<void> make_all(node_parts& parts, const checkpoint& source,
                       const node_progress& progress) {
-  auto& me = node.cluster.nodes[node.node];
+  auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
     auto weights = load_attention_weights(
-      source, *node.device, node.cluster.activations,
-      node.cluster.max_model_len, named(progress, "attention"));
+      source, *parts.device, parts.cluster.activations,
+      parts.cluster.max_model_len, named(progress, "attention"));
     if (!weights)
       return weights.why();
-    node.attention = std::move(*weights);
+    parts.attention = std::move(*weights);
   }
   for (auto id : me.ranks) {
-    auto rank = make_rank(node, id);
+    auto rank = make_rank(parts, id);
     if (!rank)
       return rank.why();
-    node.ranks.push_back(std::move(*rank));
+    parts.ranks.push_back(std::move(*rank));
   }
   for (auto id : me.workers) {
     auto name = "worker " + std::to_string(id);
-    auto worker = make_worker(node, source, id, named(progress, name));
+    auto worker = make_worker(parts, source, id, named(progress, name));
     if (!worker)
       return worker.why();
-    node.workers.push_back(std::move(*worker));
+    parts.workers.push_back(std::move(*worker));
   }
   return {};
 }

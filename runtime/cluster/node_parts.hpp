@@ -4,10 +4,10 @@
 /// caches. Claimed at start; the actors of the node share it.
 
 #include "kernels/device.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
-#include "runtime/model/checkpoint.hpp"
 #include "runtime/model/forward.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"

@@ -1,6 +1,6 @@
 #include "runtime/http/openai_request.hpp"
 
-#include "runtime/model/strict_json.hpp"
+#include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
 

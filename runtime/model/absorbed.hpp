@@ -3,7 +3,7 @@
 /// kv_b_proj in two halves, as attention over the latent reads it: the part of
 /// the keys goes to the query's side, so it is transposed, head by head.
 
-#include "runtime/model/safetensors.hpp"
+#include "runtime/checkpoint/safetensors.hpp"
 
 #include <span>
 #include <vector>

@@ -1,4 +1,6 @@
 #include "runtime/model/forward.hpp"
+
+#include "runtime/model/rope.hpp"
 #include "runtime/model/scratch.hpp"
 
 #include <algorithm>
@@ -221,7 +223,7 @@ void attention_stages::impl::attend_absorbed(const attention_layer& l,
   op.heads = c.num_attention_heads;
   op.q_stride = head_dim(c);
   op.q_rope_skip = c.qk_nope_head_dim;
-  op.scale = c.softmax_scale();
+  op.scale = softmax_scale(c);
   op.cache = cache;
   op.sequences = rows.sequences;
   op.out = part(attended);
@@ -239,7 +241,7 @@ void attention_stages::impl::attend_multi_head(
   op.q_stride = head_dim(c);
   op.k_b = l.k_b;
   op.v_b = l.v_b;
-  op.scale = c.softmax_scale();
+  op.scale = softmax_scale(c);
   op.cache = cache;
   op.sequences = rows.sequences;
   op.out = values.exact().slice_rows(rows.first, rows.count);

@@ -9,8 +9,8 @@
 /// the call that enqueued them, has come.
 
 #include "kernels/device.hpp"
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/model/batch.hpp"
-#include "runtime/model/config.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"
 

@@ -5,8 +5,8 @@
 /// is free again when nobody refers to it.
 
 #include "kernels/device.hpp"
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/error.hpp"
-#include "runtime/model/config.hpp"
 
 #include <memory>
 #include <optional>

@@ -6,7 +6,7 @@
 /// let one part be read while others are packed.
 
 #include "kernels/device.hpp"
-#include "runtime/model/checkpoint.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 
 #include <condition_variable>
 #include <memory>

@@ -1,4 +1,4 @@
-#include "runtime/model/config.hpp"
+#include "runtime/model/rope.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -43,23 +43,22 @@ std::vector<double> frequencies(const model_config& c) {
 
 } // namespace
 
-float model_config::softmax_scale() const {
-  auto scale = 1 / std::sqrt(double(qk_nope_head_dim + qk_rope_head_dim));
-  if (rope_scaling) {
-    auto m = mscale(rope_scaling->factor, rope_scaling->mscale_all_dim);
+float softmax_scale(const model_config& c) {
+  auto scale = 1 / std::sqrt(double(c.qk_nope_head_dim + c.qk_rope_head_dim));
+  if (c.rope_scaling) {
+    auto m = mscale(c.rope_scaling->factor, c.rope_scaling->mscale_all_dim);
     scale *= m * m;
   }
   return static_cast<float>(scale);
 }
 
-std::vector<float> model_config::rope_table(uint32_t num_positions) const {
-  auto frequency = frequencies(*this);
-  auto size = rope_scaling
-                ? mscale(rope_scaling->factor, rope_scaling->mscale)
-                    / mscale(rope_scaling->factor, rope_scaling->mscale_all_dim)
-                : 1.0;
+std::vector<float> rope_table(const model_config& c, uint32_t num_positions) {
+  auto frequency = frequencies(c);
+  auto size = 1.0;
+  if (auto& s = c.rope_scaling)
+    size = mscale(s->factor, s->mscale) / mscale(s->factor, s->mscale_all_dim);
   std::vector<float> out;
-  out.reserve(uint64_t{num_positions} * qk_rope_head_dim);
+  out.reserve(uint64_t{num_positions} * c.qk_rope_head_dim);
   for (uint32_t position = 0; position < num_positions; ++position)
     for (auto f : frequency) {
       out.push_back(static_cast<float>(std::cos(position * f) * size));

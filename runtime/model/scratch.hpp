@@ -4,8 +4,8 @@
 /// whole.
 
 #include "kernels/device.hpp"
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/error.hpp"
-#include "runtime/model/config.hpp"
 
 #include <array>
 #include <vector>

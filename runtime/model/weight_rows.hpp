@@ -2,8 +2,8 @@
 
 /// A matrix of a checkpoint, read by rows as FP32 whatever it is stored as.
 
-#include "runtime/model/checkpoint.hpp"
-#include "runtime/model/config.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/checkpoint/config.hpp"
 
 #include <array>
 

@@ -1,5 +1,6 @@
 #include "runtime/model/weights.hpp"
 
+#include "runtime/model/rope.hpp"
 #include "runtime/model/weight_loader.hpp"
 
 #include <algorithm>
@@ -107,7 +108,7 @@ void load_ends(weight_loader& in, uint32_t max_model_len,
   out.head = in.exact_linear(c.tie_word_embeddings ? embedding
                                                    : "lm_head.weight",
                              c.vocab_size, c.hidden_size);
-  out.cos_sin = in.floats(c.rope_table(max_model_len), max_model_len,
+  out.cos_sin = in.floats(rope_table(c, max_model_len), max_model_len,
                           c.qk_rope_head_dim);
 }
 

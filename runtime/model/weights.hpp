@@ -6,8 +6,8 @@
 /// how much of the file may lie in memory at a time.
 
 #include "kernels/device.hpp"
-#include "runtime/model/checkpoint.hpp"
-#include "runtime/model/config.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/checkpoint/config.hpp"
 
 #include <functional>
 #include <memory>

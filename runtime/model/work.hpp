@@ -5,7 +5,7 @@
 /// checkpoint stores, not from any implementation; values between layers and
 /// the embedding's few rows are left out, since caches hold them.
 
-#include "runtime/model/inspect.hpp"
+#include "runtime/checkpoint/inspect.hpp"
 
 namespace troupe {
 

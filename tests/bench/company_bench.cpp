@@ -7,7 +7,7 @@
 /// Rounds are interleaved; medians are printed.
 
 #include "actors/company.hpp"
-#include "runtime/model/checkpoint.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/model/plain_forward.hpp"
 #include "tests/cluster/child_process.hpp"
 

@@ -4,7 +4,7 @@
 /// oracle: tokens and logits have to be equal, bit for bit.
 
 #include "actors/company.hpp"
-#include "runtime/model/checkpoint.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/model/plain_forward.hpp"
 
 #include <condition_variable>

@@ -1,7 +1,7 @@
 /// The FP8 linear layer alone, as PyTorch computes it: codes and scales
 /// exactly, products closely.
 
-#include "runtime/model/safetensors.hpp"
+#include "runtime/checkpoint/safetensors.hpp"
 #include "tests/model_files.hpp"
 #include "tests/unit/kernels/device_fixture.hpp"
 

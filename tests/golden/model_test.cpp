@@ -2,7 +2,7 @@
 /// in reading a checkpoint would look like.
 
 #include "runtime/model/plain_forward.hpp"
-#include "runtime/model/verify.hpp"
+#include "runtime/verify/verify.hpp"
 
 #include "tests/edited_model.hpp"
 #include "tests/unit/kernels/kernel_fixture.hpp"

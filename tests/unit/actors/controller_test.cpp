@@ -15,7 +15,7 @@ protected:
     for (size_t n = 0; n < cluster_.nodes.size(); ++n)
       news_.push_back(std::make_shared<news>());
     context_.here->update([this](cast_list& list) {
-      list.head = spawn_listener<supervisor>(news_[0]);
+      list.supervisor = spawn_listener<supervisor>(news_[0]);
       list.peers[1] = spawn_listener<peer>(news_[1]);
       list.peers[2] = spawn_listener<peer>(news_[2]);
     });

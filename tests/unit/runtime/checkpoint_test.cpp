@@ -1,4 +1,4 @@
-#include "runtime/model/checkpoint.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 
 #include "tests/model_files.hpp"
 

@@ -2,7 +2,7 @@
 
 /// A tensor of a checkpoint as numbers, multiplied out element by element.
 
-#include "runtime/model/checkpoint.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "runtime/model/comparison.hpp"
+#include "runtime/verify/comparison.hpp"
 
 #include "tests/model_files.hpp"
 

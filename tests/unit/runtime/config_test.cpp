@@ -1,5 +1,6 @@
-#include "runtime/model/config.hpp"
+#include "runtime/checkpoint/config.hpp"
 
+#include "runtime/model/rope.hpp"
 #include "tests/model_files.hpp"
 
 #include <gtest/gtest.h>
@@ -48,7 +49,7 @@ TEST(ModelConfig, ReadsV3WithFp8) {
   EXPECT_EQ(c->num_nextn_predict_layers, 1u);
   EXPECT_EQ(c->eos_token_ids, std::vector<int32_t>{1});
   EXPECT_FALSE(c->rope_scaling);
-  EXPECT_FLOAT_EQ(c->softmax_scale(), 1 / std::sqrt(40.0f));
+  EXPECT_FLOAT_EQ(softmax_scale(*c), 1 / std::sqrt(40.0f));
 }
 
 TEST(ModelConfig, ReadsTheVariantsOfTheFamily) {
@@ -175,7 +176,7 @@ TEST(ModelConfig, LetsGenerationConfigSayTheEndTokens) {
 
 TEST(ModelConfig, TurnsPositionsIntoAngles) {
   auto c = *read_model_config(golden_case("v3-fp8"));
-  auto table = c.rope_table(3);
+  auto table = rope_table(c, 3);
   ASSERT_EQ(table.size(), 3u * 16);
   EXPECT_EQ(table[0], 1);
   EXPECT_EQ(table[1], 0);
@@ -189,7 +190,7 @@ TEST(ModelConfig, ScalesScoresByMscaleSquared) {
   auto c = *read_model_config(golden_case("yarn-mscale"));
   auto& s = *c.rope_scaling;
   auto m = 0.1 * s.mscale_all_dim * std::log(s.factor) + 1;
-  EXPECT_FLOAT_EQ(c.softmax_scale(),
+  EXPECT_FLOAT_EQ(softmax_scale(c),
                   m * m
                     / std::sqrt(c.qk_nope_head_dim + c.qk_rope_head_dim + 0.0));
 }

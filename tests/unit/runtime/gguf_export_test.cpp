@@ -1,8 +1,8 @@
-#include "runtime/model/gguf_export.hpp"
+#include "runtime/convert/gguf_export.hpp"
 
-#include "runtime/model/model_maker.hpp"
-#include "runtime/model/model_presets.hpp"
-#include "runtime/model/q8_0.hpp"
+#include "runtime/convert/model_maker.hpp"
+#include "runtime/convert/model_presets.hpp"
+#include "runtime/convert/q8_0.hpp"
 #include "runtime/text/made_tokenizer.hpp"
 #include "tests/edited_model.hpp"
 #include "tests/unit/kernels/kernel_fixture.hpp"

@@ -1,4 +1,4 @@
-#include "runtime/model/inspect.hpp"
+#include "runtime/checkpoint/inspect.hpp"
 
 #include "tests/model_files.hpp"
 

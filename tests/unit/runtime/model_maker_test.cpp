@@ -1,8 +1,8 @@
-#include "runtime/model/model_maker.hpp"
+#include "runtime/convert/model_maker.hpp"
 
+#include "runtime/checkpoint/output_file.hpp"
+#include "runtime/convert/model_presets.hpp"
 #include "runtime/fnv.hpp"
-#include "runtime/model/model_presets.hpp"
-#include "runtime/model/output_file.hpp"
 #include "runtime/model/plain_forward.hpp"
 #include "runtime/text/chat.hpp"
 #include "tests/model_files.hpp"

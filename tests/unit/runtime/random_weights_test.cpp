@@ -3,7 +3,7 @@
 /// standard library (statistics.NormalDist().inv_cdf). Every literal is the
 /// FNV-1a of a whole tensor's bytes as they came from there.
 
-#include "runtime/model/random_weights.hpp"
+#include "runtime/convert/random_weights.hpp"
 
 #include "runtime/fnv.hpp"
 

@@ -1,0 +1,160 @@
+#include "runtime/checkpoint/checkpoint.hpp"
+
+#include "runtime/json/strict_json.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace troupe {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto index_name = "model.safetensors.index.json";
+constexpr size_t max_index_bytes = 100'000'000;
+constexpr size_t max_shards = 10'000;
+
+/// Which tensors each shard has to hold.
+using shard_index = std::map<std::string, std::vector<std::string>>;
+
+failure bad_index(const std::string& why) {
+  return {errc::invalid_input, std::string{index_name} + why};
+}
+
+/// A name within the directory: no path, nothing hidden.
+bool is_file_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name.front() != '.'
+         && name.find_first_of(std::string_view{"/\\\0", 3})
+              == std::string_view::npos
+         && name.ends_with(".safetensors");
+}
+
+result<shard_index> parse_index(std::string_view text) {
+  if (auto ok = check_json(index_name, text, 4); !ok)
+    return ok.why();
+  auto all = json::parse(text.begin(), text.end(), nullptr, false);
+  if (!all.is_object() || !all.contains("weight_map")
+      || !all["weight_map"].is_object() || all["weight_map"].empty())
+    return bad_index(" has no weight_map");
+  shard_index out;
+  for (auto& [tensor, shard] : all["weight_map"].items()) {
+    auto text = shard.is_string() ? shard.get<std::string>() : std::string{};
+    if (!is_file_name(text))
+      return bad_index(": the file of tensor " + tensor.substr(0, 512)
+                       + " is no plain name of a safetensors file");
+    out[text].push_back(tensor);
+  }
+  if (out.size() > max_shards)
+    return bad_index(" names too many files");
+  return out;
+}
+
+result<shard_index> read_index(const std::filesystem::path& path) {
+  auto file = mapped_file::open(path);
+  if (!file)
+    return file.why();
+  auto bytes = (*file)->bytes();
+  if (bytes.size() > max_index_bytes)
+    return bad_index(" has more than 100 MB");
+  return parse_index(
+    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+/// Index and header have to name the same tensors.
+result<void> check_shard(const std::string& shard,
+                         const std::vector<std::string>& indexed,
+                         const safetensors_file& file) {
+  for (auto& name : indexed)
+    if (!file.find(name))
+      return failure{errc::invalid_input, "tensor " + name.substr(0, 512)
+                                            + " is not in " + shard
+                                            + " where the index says"};
+  if (indexed.size() == file.tensors().size())
+    return {};
+  for (auto& [name, view] : file.tensors())
+    if (std::find(indexed.begin(), indexed.end(), name) == indexed.end())
+      return failure{errc::invalid_input,
+                     "tensor " + name + " is in " + shard
+                       + " though the index does not say so"};
+  return {};
+}
+
+} // namespace
+
+result<checkpoint> checkpoint::open(const std::filesystem::path& model_dir) {
+  shard_index index;
+  std::error_code ignored;
+  auto is_single = std::filesystem::exists(model_dir / "model.safetensors",
+                                           ignored);
+  if (is_single) {
+    index["model.safetensors"];
+  } else if (std::filesystem::exists(model_dir / index_name, ignored)) {
+    auto found = read_index(model_dir / index_name);
+    if (!found)
+      return found.why();
+    index = std::move(*found);
+  } else {
+    return failure{errc::not_found, model_dir.string()
+                                      + " holds neither model.safetensors nor "
+                                      + index_name};
+  }
+  checkpoint out;
+  out.directory_ = model_dir;
+  for (auto& [shard, indexed] : index) {
+    auto file = safetensors_file::open(model_dir / shard);
+    if (!file)
+      return file.why();
+    if (auto ok = is_single ? result<void>{}
+                            : check_shard(shard, indexed, *file);
+        !ok)
+      return ok.why();
+    out.files_.push_back(std::move(*file));
+  }
+  for (auto& file : out.files_)
+    for (auto& [name, view] : file.tensors())
+      if (!out.tensors_.emplace(name, &view).second)
+        return failure{errc::invalid_input,
+                       "tensor " + name + " is in two files"};
+  return out;
+}
+
+const tensor_view* checkpoint::find(std::string_view name) const {
+  auto at = tensors_.find(name);
+  return at == tensors_.end() ? nullptr : at->second;
+}
+
+std::vector<std::string> checkpoint::names() const {
+  std::vector<std::string> out;
+  out.reserve(tensors_.size());
+  for (auto& [name, view] : tensors_)
+    out.push_back(name);
+  return out;
+}
+
+result<void> checkpoint::check_unchanged() const {
+  for (auto& file : files_)
+    if (auto ok = file.check_unchanged(); !ok)
+      return ok;
+  return {};
+}
+
+void checkpoint::read_ahead(std::span<const std::byte> part) const {
+  if (!part.empty())
+    file_of(part).read_ahead(part);
+}
+
+void checkpoint::give_back(std::span<const std::byte> part) const {
+  if (!part.empty())
+    file_of(part).give_back(part);
+}
+
+const mapped_file& checkpoint::file_of(std::span<const std::byte> part) const {
+  auto at = std::ranges::find_if(files_,
+                                 [&](auto& x) { return x.file().holds(part); });
+  CHECK(at != files_.end());
+  return at->file();
+}
+
+} // namespace troupe

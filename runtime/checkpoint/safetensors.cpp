@@ -1,0 +1,254 @@
+#include "runtime/checkpoint/safetensors.hpp"
+
+#include "runtime/json/strict_json.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+namespace troupe {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr uint64_t max_header_bytes = 100'000'000;
+constexpr size_t max_tensors = 1'000'000;
+constexpr size_t max_rank = 8;
+constexpr size_t max_name_bytes = 512;
+
+bool is_plain(std::string_view name) {
+  return !name.empty() && name.size() <= max_name_bytes
+         && std::all_of(name.begin(), name.end(),
+                        [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+/// Where a tensor says that it lies in the data part.
+struct range {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+std::optional<range> parse_range(const json& x) {
+  if (!x.is_array() || x.size() != 2 || !x[0].is_number_unsigned()
+      || !x[1].is_number_unsigned())
+    return std::nullopt;
+  return range{x[0].get<uint64_t>(), x[1].get<uint64_t>()};
+}
+
+/// Appends the dimensions to `shape` and multiplies them into `bytes`.
+bool parse_shape(const json& x, std::vector<uint64_t>& shape, uint64_t& bytes) {
+  if (!x.is_array() || x.size() > max_rank)
+    return false;
+  for (auto& dim : x) {
+    if (!dim.is_number_unsigned())
+      return false;
+    shape.push_back(dim.get<uint64_t>());
+    if (__builtin_mul_overflow(bytes, shape.back(), &bytes))
+      return false;
+  }
+  return true;
+}
+
+/// Turns one header entry into a view, or says in few words what is wrong.
+std::string parse_entry(const json& x, std::span<const std::byte> data,
+                        tensor_view& out, range& where) {
+  if (!x.is_object() || x.size() != 3 || !x.contains("dtype")
+      || !x.contains("shape") || !x.contains("data_offsets"))
+    return "must have dtype, shape and data_offsets and nothing else";
+  auto& name = x["dtype"];
+  auto type = name.is_string()
+                ? parse_tensor_type(name.get_ref<const std::string&>())
+                : std::nullopt;
+  if (!type)
+    return "has an unknown dtype";
+  out.dtype = *type;
+  uint64_t bytes = size_of(*type);
+  if (!parse_shape(x["shape"], out.shape, bytes))
+    return "has no valid shape of at most 8 dimensions";
+  auto offsets = parse_range(x["data_offsets"]);
+  if (!offsets || offsets->begin > offsets->end || offsets->end > data.size())
+    return "has data_offsets outside of the file";
+  if (offsets->end - offsets->begin != bytes)
+    return "has " + std::to_string(offsets->end - offsets->begin)
+           + " bytes where its shape needs " + std::to_string(bytes);
+  where = *offsets;
+  out.bytes = data.subspan(where.begin, bytes);
+  return {};
+}
+
+bool is_metadata(const json& x) {
+  return x.is_object() && std::all_of(x.begin(), x.end(), [](auto& value) {
+           return value.is_string();
+         });
+}
+
+/// A tensor in order of its place in the file.
+struct placed {
+  range where;
+  std::string_view name;
+};
+
+/// The ranges have to cover [0, size) without holes and overlap.
+result<void> check_contiguous(const std::string& what, std::vector<placed> all,
+                              uint64_t size) {
+  std::sort(all.begin(), all.end(), [](auto& a, auto& b) {
+    return std::pair{a.where.begin, a.where.end}
+           < std::pair{b.where.begin, b.where.end};
+  });
+  uint64_t end = 0;
+  for (auto& x : all) {
+    if (x.where.begin != end)
+      return failure{errc::invalid_input,
+                     what + ": tensor " + std::string{x.name}
+                       + (x.where.begin < end ? " overlaps another one"
+                                              : " follows a hole")};
+    end = x.where.end;
+  }
+  if (end != size)
+    return failure{errc::invalid_input,
+                   what + ": " + std::to_string(size - end)
+                     + " bytes after the last tensor belong to none"};
+  return {};
+}
+
+result<tensor_map> parse_tensors(const std::string& what, const json& header,
+                                 std::span<const std::byte> data) {
+  auto bad = [&](const std::string& name, const std::string& why) {
+    return failure{errc::invalid_input, what + ": tensor "
+                                          + name.substr(0, max_name_bytes) + " "
+                                          + why};
+  };
+  if (header.size() > max_tensors)
+    return failure{errc::invalid_input, what + " has too many tensors"};
+  tensor_map out;
+  std::vector<placed> all;
+  for (auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      if (!is_metadata(entry))
+        return bad(name, "must map strings to strings");
+      continue;
+    }
+    if (!is_plain(name))
+      return failure{errc::invalid_input,
+                     what
+                       + ": a tensor's name is not 1 to 512 printable "
+                         "characters"};
+    tensor_view view;
+    range where;
+    if (auto why = parse_entry(entry, data, view, where); !why.empty())
+      return bad(name, why);
+    auto at = out.emplace(name, std::move(view)).first;
+    all.push_back({where, at->first});
+  }
+  if (auto ok = check_contiguous(what, std::move(all), data.size()); !ok)
+    return ok.why();
+  return out;
+}
+
+uint64_t load_u64(std::span<const std::byte> bytes) {
+  uint64_t x = 0;
+  for (int i = 7; i >= 0; --i)
+    x = x << 8 | static_cast<uint64_t>(bytes[static_cast<size_t>(i)]);
+  return x;
+}
+
+} // namespace
+
+result<tensor_map> parse_safetensors(std::string_view name,
+                                     std::span<const std::byte> file) {
+  std::string what{name};
+  auto bad = [&](const char* why) {
+    return failure{errc::invalid_input, what + " " + why};
+  };
+  if (file.size() < 8)
+    return bad("is shorter than 8 bytes: no safetensors file");
+  auto header_bytes = load_u64(file);
+  if (header_bytes > max_header_bytes)
+    return bad("has a header of more than 100 MB");
+  if (header_bytes > file.size() - 8)
+    return bad("ends within its header");
+  std::string_view text{reinterpret_cast<const char*>(file.data()) + 8,
+                        static_cast<size_t>(header_bytes)};
+  if (!text.starts_with('{'))
+    return bad("has a header that is no JSON object");
+  if (auto ok = check_json(what + ": the header", text, 3); !ok)
+    return ok.why();
+  auto header = json::parse(text.begin(), text.end(), nullptr, false);
+  if (!header.is_object())
+    return bad("has a header that is no JSON object");
+  return parse_tensors(what, header, file.subspan(8 + header_bytes));
+}
+
+result<safetensors_file>
+safetensors_file::open(const std::filesystem::path& path) {
+  auto file = mapped_file::open(path);
+  if (!file)
+    return file.why();
+  auto tensors = parse_safetensors(path.filename().string(), (*file)->bytes());
+  if (!tensors)
+    return tensors.why();
+  safetensors_file out;
+  out.file_ = std::move(*file);
+  out.tensors_ = std::move(*tensors);
+  return out;
+}
+
+const tensor_view* safetensors_file::find(std::string_view name) const {
+  auto at = tensors_.find(name);
+  return at == tensors_.end() ? nullptr : &at->second;
+}
+
+// -- writing ------------------------------------------------------------------
+
+void safetensors_writer::add(std::string name, const tensor_view& x) {
+  uint64_t bytes = size_of(x.dtype);
+  for (auto dim : x.shape)
+    bytes *= dim;
+  CHECK(bytes == x.bytes.size());
+  entry copy{x.dtype, x.shape, {x.bytes.begin(), x.bytes.end()}};
+  CHECK(entries_.emplace(std::move(name), std::move(copy)).second);
+}
+
+void safetensors_writer::add(std::string name, std::vector<uint64_t> shape,
+                             std::span<const float> values) {
+  tensor_view view{tensor_type::f32, std::move(shape), std::as_bytes(values)};
+  add(std::move(name), view);
+}
+
+void safetensors_writer::add(std::string name, std::vector<uint64_t> shape,
+                             std::span<const int32_t> values) {
+  tensor_view view{tensor_type::i32, std::move(shape), std::as_bytes(values)};
+  add(std::move(name), view);
+}
+
+result<void>
+safetensors_writer::write(const std::filesystem::path& path) const {
+  auto header = json::object();
+  uint64_t end = 0;
+  for (auto& [name, x] : entries_) {
+    header[name] = {{"dtype", std::string{to_string(x.dtype)}},
+                    {"shape", x.shape},
+                    {"data_offsets", {end, end + x.bytes.size()}}};
+    end += x.bytes.size();
+  }
+  auto text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  std::ofstream out{path, std::ios::binary | std::ios::trunc};
+  uint64_t size = text.size();
+  for (int i = 0; i < 8; ++i)
+    out.put(static_cast<char>(size >> (8 * i)));
+  out << text;
+  for (auto& [name, x] : entries_)
+    out.write(reinterpret_cast<const char*>(x.bytes.data()),
+              static_cast<std::streamsize>(x.bytes.size()));
+  out.close();
+  if (!out)
+    return failure{errc::io, path.string() + " cannot be written"};
+  return {};
+}
+
+} // namespace troupe
