@@ -1,14 +1,17 @@
 @0xd1b7a40c95e2f683;
-# How two processes meet. Every frame of class hello carries one Hello.
+# How two processes meet: over a TCP connection of their own (with TLS, if so configured), before the
+# network that carries frames hears of either. A message is its length in 4 little-endian bytes, at
+# most 4096, and one Hello. The connection stays open afterwards without a byte; its end tells that
+# the process has ended.
 #
 #     initiator                             responder (listens)
 #         | greeting: who I am, nonce             |
 #         |-------------------------------------->|
 #         |        challenge: who I am, nonce, proof
 #         |<--------------------------------------|
-#         | proof                                 |
+#         | proof, my data address                |
 #         |-------------------------------------->|
-#         |                               welcome |
+#         |              welcome, my data address |
 #         |<--------------------------------------|
 #
 # Either side may answer with refusal instead at any time; then it is over. So
@@ -18,12 +21,16 @@
 # A proof is HMAC-SHA256, keyed with the secret, over this transcript; numbers
 # are little-endian, strings are their length in 8 bytes and then their bytes:
 #
-#   "troupe hello 1", role of the prover ("initiator" or "responder"),
+#   "troupe hello 2", what is proven ("responder" in a challenge, "initiator" in a proof, "welcome"),
 #   cluster's name, whether bodies are checksummed on this connection (8 bytes),
 #   then for the initiator and then for the responder:
-#   nonce, name, incarnation (8), fingerprint (8), listening host, port (8).
+#   nonce, name, incarnation (8), fingerprint (8), listening host, port (8);
+#   then the data address that the message carries, or nothing.
 #
-# The roles differ, so no proof can be sent back to its prover; the nonces are
+# Frames carry the first 8 bytes (1, if they are 0) of such an HMAC over "frames" as their tag, which
+# nobody else can know who has not seen one.
+#
+# The purposes differ, so no proof can be sent back to its prover; the nonces are
 # fresh, so none can be used again. Only the meeting is protected: what follows
 # is clear text and belongs on a private network.
 
@@ -36,7 +43,7 @@ struct Hello {
 
   protocol @1 :UInt16;
   # Always set. Raised when an old process would misunderstand a new one; another
-  # number is refused. Ours is 1.
+  # number is refused. Ours is 2.
 
   cluster @2 :Text;
   # greeting, challenge. The name that both sides were given, at most 64 bytes.
@@ -48,7 +55,7 @@ struct Hello {
   # greeting, challenge. 32 bytes that I drew for this connection alone.
 
   proof @5 :Data;
-  # challenge, proof. 32 bytes, see above.
+  # challenge, proof, welcome. 32 bytes, see above.
 
   reason @6 :Text;
   # refusal. One sentence for the other side's operator, at most 256 bytes.
@@ -57,6 +64,10 @@ struct Hello {
   checksumBodies @7 :Bool;
   # greeting, challenge. I want the checksum of every frame to cover its body;
   # it does if either side wants it.
+
+  dataAddress @8 :Data;
+  # proof, welcome. Where frames reach me, in the words of the network that carries them, at most
+  # 2048 bytes.
 }
 
 struct Node {

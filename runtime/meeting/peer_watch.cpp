@@ -70,9 +70,9 @@ peer_watch::news peer_watch::tick(clock::instant now) {
       continue;
     x.silence += seen;
     if (x.silence > patience(x))
-      out.dead.push_back({id, x.incarnation,
-                          "was silent for "
-                            + in_seconds(options_.silence_verdict)});
+      out.dead.push_back(
+        {id, x.incarnation,
+         "was silent for " + in_seconds(options_.silence_verdict)});
     else
       out.ask.push_back({id, x.incarnation});
   }

@@ -13,7 +13,7 @@
 
 #include "kernels/host/crowd.hpp"
 #include "runtime/transport/frame_gate.hpp"
-#include "runtime/transport/handshake.hpp"
+#include "runtime/meeting/handshake.hpp"
 #include "runtime/transport/ucx_link.hpp"
 #include "runtime/transport/ucx_mailbox.hpp"
 #include "runtime/transport/ucx_transport.hpp"

@@ -115,7 +115,7 @@ void ucx_io::on_proven(session& from) {
   if (!place)
     return refuse(from, place.why());
   if (!from.is_ours)
-    send_hello(from, handshake::welcome());
+    send_hello(from, from.meeting->welcome());
   join(from, *place);
 }
 

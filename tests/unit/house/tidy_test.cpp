@@ -37,7 +37,8 @@ const home homes[] = {
   {"hwy/.*", "kernels/cpu/.*"},
   {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp|runtime/"
                    "transport/crc32c\\.cpp"},
-  {"boost/.*", "runtime/http/(server\\.cpp|connection\\.[ch]pp)"},
+  {"boost/.*", "runtime/http/(server\\.cpp|connection\\.[ch]pp)|"
+               "runtime/meeting/(door\\.cpp|line\\.[ch]pp)"},
   {"nlohmann/.*", "(runtime|deploy|tests)/.*\\.cpp|tests/.*\\.hpp"},
   {"toml\\+\\+/.*", "runtime/topology_file\\.cpp"},
   {"pcre2\\.h", "runtime/text/.*\\.cpp"},
@@ -64,6 +65,7 @@ const owner owners[] = {
   {"std::(thread|jthread|async)\\b(?!::)",
    "kernels/host/thread_pool\\.[ch]pp|runtime/transport/ucx_io\\.[ch]pp|"
    "runtime/http/(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
+   "runtime/meeting/door\\.cpp|"
    "actors/(node|pool_coordinator)\\.[ch]pp|tests/.*",
    "threads have named owners"},
   {"sleep_(for|until)|\\bu?sleep\\(",

@@ -1,4 +1,4 @@
-#include "runtime/transport/handshake.hpp"
+#include "runtime/meeting/handshake.hpp"
 
 #include <schemas/hello.capnp.h>
 
@@ -52,7 +52,14 @@ struct Handshake : testing::Test {
         return x;
       }
     }
-    x.initiator = from.receive(handshake::welcome());
+    auto last = to.welcome();
+    twist(3, last);
+    x.initiator = from.receive(last);
+    if (x.initiator.failed)
+      return x;
+    tags = {from.frame_tag(), to.frame_tag()};
+    data_of_responder = from.peer_data_address();
+    data_of_initiator = to.peer_data_address();
     peer_of_initiator = from.peer();
     peer_of_responder = to.peer();
     checksums = {from.checksum_bodies(), to.checksum_bodies()};
@@ -68,7 +75,18 @@ struct Handshake : testing::Test {
 
   node_identity peer_of_initiator, peer_of_responder;
   std::pair<bool, bool> checksums;
+  std::pair<uint64_t, uint64_t> tags;
+  bytes data_of_initiator, data_of_responder;
 };
+
+/// The welcome of a meeting that nobody here took part in.
+bytes welcome_of_others() {
+  auto a = options_of("c", 3), b = options_of("d", 4);
+  handshake from{role::initiator, a, nonce_of(5)};
+  handshake to{role::responder, b, nonce_of(6)};
+  to.receive(from.receive(to.receive(from.greeting()).reply).reply);
+  return to.welcome();
+}
 
 /// Rewrites one field of a message.
 void edit(bytes& message, std::function<void(schema::Hello::Builder)> f) {
@@ -152,7 +170,7 @@ TEST_F(Handshake, NoticesEveryChangeOfWhatWasSaid) {
 }
 
 TEST_F(Handshake, NoticesEveryChangedBitOfAProof) {
-  for (int which : {1, 2})
+  for (int which : {1, 2, 3})
     for (int bit = 0; bit < 256; ++bit) {
       auto x = meet([&](int i, bytes& message) {
         if (i == which)
@@ -160,8 +178,52 @@ TEST_F(Handshake, NoticesEveryChangedBitOfAProof) {
             hello.getProof()[bit / 8] ^= 1 << bit % 8;
           });
       });
-      expect_refused(x);
+      ASSERT_TRUE(x.initiator.failed) << which << " " << bit;
+      EXPECT_EQ(x.initiator.failed->code, errc::refused);
+      EXPECT_FALSE(x.initiator.done);
     }
+}
+
+TEST_F(Handshake, TellsDataAddressesAndATagToTheTwoSidesAlone) {
+  a.data_address = {std::byte{1}, std::byte{2}};
+  b.data_address = {std::byte{3}};
+  bool is_open = false;
+  meet([&](int i, bytes& message) {
+    if (i < 2) // Nothing of it before the other side has proven itself.
+      edit(message, [&](schema::Hello::Builder x) {
+        is_open |= x.getDataAddress().size() > 0;
+      });
+  });
+  EXPECT_FALSE(is_open);
+  EXPECT_EQ(data_of_initiator, a.data_address);
+  EXPECT_EQ(data_of_responder, b.data_address);
+  EXPECT_EQ(tags.first, tags.second);
+  EXPECT_NE(tags.first, 0u);
+  auto before = tags;
+  b.secret = a.secret = "another";
+  meet();
+  EXPECT_NE(tags, before);
+}
+
+TEST_F(Handshake, NoticesAChangedDataAddress) {
+  a.data_address = b.data_address = {std::byte{1}};
+  for (int which : {2, 3}) {
+    auto x = meet([&](int i, bytes& message) {
+      if (i == which)
+        edit(message, [](schema::Hello::Builder x) { x.initDataAddress(3); });
+    });
+    EXPECT_TRUE(x.initiator.failed) << which;
+  }
+}
+
+TEST_F(Handshake, RefusesDataAddressesThatAreTooLong) {
+  auto x = meet([&](int i, bytes& message) {
+    if (i == 2)
+      edit(message, [](schema::Hello::Builder x) {
+        x.initDataAddress(unsigned(handshake::max_data_address) + 1);
+      });
+  });
+  EXPECT_TRUE(x.responder.failed);
 }
 
 TEST_F(Handshake, DoesNotTakeAProofBack) {
@@ -191,9 +253,9 @@ TEST_F(Handshake, DoesNotTakeAnEarlierProof) {
 
 TEST_F(Handshake, RefusesMessagesOutOfTurn) {
   handshake from{role::initiator, a, nonce_of(1)};
-  EXPECT_TRUE(from.receive(handshake::welcome()).failed);
+  EXPECT_TRUE(from.receive(welcome_of_others()).failed);
   handshake to{role::responder, b, nonce_of(2)};
-  EXPECT_TRUE(to.receive(handshake::welcome()).failed);
+  EXPECT_TRUE(to.receive(welcome_of_others()).failed);
   handshake late{role::responder, b, nonce_of(2)};
   auto greeting = handshake{role::initiator, a, nonce_of(1)}.greeting();
   EXPECT_FALSE(late.receive(greeting).failed);
@@ -203,7 +265,7 @@ TEST_F(Handshake, RefusesMessagesOutOfTurn) {
 TEST_F(Handshake, RefusesAnotherProtocol) {
   expect_refused(meet([](int i, bytes& message) {
     if (i == 0)
-      edit(message, [](schema::Hello::Builder x) { x.setProtocol(2); });
+      edit(message, [](schema::Hello::Builder x) { x.setProtocol(1); });
   }));
 }
 

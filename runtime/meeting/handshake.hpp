@@ -21,6 +21,9 @@ struct handshake_options {
   std::string secret; ///< Shared by the cluster; not logged, not sent.
   node_identity self;
   bool checksum_bodies = false; ///< On if either side wants it.
+  /// Where frames reach us, in the transport's own words. Told only to those
+  /// who proved themselves. At most handshake::max_data_address bytes.
+  std::vector<std::byte> data_address = {};
 };
 
 class handshake {
@@ -29,9 +32,19 @@ public:
 
   /// Largest message that is read, in bytes.
   static constexpr size_t max_message = 4096;
+  static constexpr size_t max_data_address = 2048;
 
   /// `options` must outlive this.
   handshake(role side, const handshake_options& options, hello_nonce nonce);
+
+  role side() const {
+    return role_;
+  }
+
+  /// `done` has been said.
+  bool is_done() const {
+    return is_done_;
+  }
 
   /// The initiator's first message.
   std::vector<std::byte> greeting() const;
@@ -39,6 +52,9 @@ public:
   /// What to do after a message of the other side.
   struct step {
     std::vector<std::byte> reply; ///< To send, unless empty.
+    /// The initiator knows who is there, and that it is a member; its proof is
+    /// in `reply`. Its owner may still close instead of sending it.
+    bool met = false;
     /// The other side is who it says. The responder's owner now decides and
     /// answers with welcome() or refuse(); for the initiator it is final.
     bool done = false;
@@ -51,7 +67,8 @@ public:
   /// Reads the other side's next message; hostile bytes fail, no more.
   step receive(std::span<const std::byte> message);
 
-  static std::vector<std::byte> welcome();
+  /// The responder's last message, once `done`.
+  std::vector<std::byte> welcome() const;
   static std::vector<std::byte> refuse(std::string_view reason);
 
   /// Who the other side says it is; proven once `done`, or for the initiator
@@ -64,12 +81,22 @@ public:
     return checksum_bodies_;
   }
 
+  /// Where frames reach the other side; proven once `done`.
+  const std::vector<std::byte>& peer_data_address() const {
+    return peer_.data_address;
+  }
+
+  /// A number that only the two sides know, for the frames of this connection;
+  /// never 0. Once `done`.
+  uint64_t frame_tag() const;
+
 private:
   enum class state : uint8_t { greeting, challenge, proof, welcome, over };
 
   struct side_data {
     node_identity identity;
     hello_nonce nonce = {};
+    std::vector<std::byte> data_address = {};
   };
 
   struct message;
@@ -77,12 +104,16 @@ private:
   static result<message> parse(std::span<const std::byte> bytes);
 
   step fail(errc code, std::string message, std::string_view reason);
+  step fail_proof();
   step on_greeting(const message& x);
   step on_challenge(const message& x);
   step on_proof(const message& x);
+  step on_welcome(const message& x);
   result<void> take_identity(const message& x);
   std::vector<std::byte> introduction(bool with_proof) const;
-  std::array<std::byte, 32> proof_of(role prover) const;
+  std::array<std::byte, 32> sign(std::string_view purpose,
+                                 std::span<const std::byte> data_address) const;
+  bool is_signed(const message& x, std::string_view purpose) const;
 
   const role role_;
   const handshake_options& options_;
@@ -90,6 +121,7 @@ private:
   side_data self_;
   side_data peer_;
   bool checksum_bodies_ = false;
+  bool is_done_ = false;
 };
 
 } // namespace troupe

@@ -1,4 +1,4 @@
-#include "runtime/transport/handshake.hpp"
+#include "runtime/meeting/handshake.hpp"
 
 #include <schemas/hello.capnp.h>
 
@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace troupe {
@@ -17,7 +18,7 @@ namespace {
 
 using stage = schema::Stage;
 
-constexpr uint16_t protocol = 1;
+constexpr uint16_t protocol = 2;
 constexpr size_t max_name = 64;
 constexpr size_t max_reason = 256;
 
@@ -125,11 +126,19 @@ result<void> read_hello(schema::Hello::Reader hello, Message& x) {
   if (x.what == stage::GREETING || x.what == stage::CHALLENGE)
     if (auto ok = read_introduction(hello, x); !ok)
       return ok;
-  if (x.what == stage::CHALLENGE || x.what == stage::PROOF) {
+  if (x.what == stage::CHALLENGE || x.what == stage::PROOF
+      || x.what == stage::WELCOME) {
     auto proof = hello.getProof();
     if (proof.size() != 32)
       return malformed("its proof is not 32 bytes long");
     std::memcpy(x.proof.emplace().data(), proof.begin(), 32);
+  }
+  if (x.what == stage::PROOF || x.what == stage::WELCOME) {
+    auto address = hello.getDataAddress();
+    if (address.size() > handshake::max_data_address)
+      return malformed("its data address is too long");
+    auto first = reinterpret_cast<const std::byte*>(address.begin());
+    x.sender.data_address.assign(first, first + address.size());
   }
   if (x.what == stage::REFUSAL)
     x.reason = std::string{hello.getReason().cStr()}.substr(0, max_reason);
@@ -163,9 +172,10 @@ handshake::handshake(role side, const handshake_options& options,
                      hello_nonce nonce)
   : role_(side), options_(options),
     expects_(side == role::initiator ? state::challenge : state::greeting),
-    self_{options.self, nonce} {
+    self_{options.self, nonce, options.data_address} {
   CHECK(!options.self.name.empty() && options.self.name.size() <= max_name);
   CHECK(options.cluster.size() <= max_name && options.self.incarnation != 0);
+  CHECK(options.data_address.size() <= max_data_address);
 }
 
 std::vector<std::byte> handshake::greeting() const {
@@ -173,9 +183,12 @@ std::vector<std::byte> handshake::greeting() const {
   return introduction(false);
 }
 
-std::vector<std::byte> handshake::welcome() {
+std::vector<std::byte> handshake::welcome() const {
+  CHECK(role_ == role::responder && is_done_);
   capnp::MallocMessageBuilder builder;
-  begin(builder, stage::WELCOME);
+  auto hello = begin(builder, stage::WELCOME);
+  hello.setDataAddress(data_of(self_.data_address));
+  hello.setProof(data_of(sign("welcome", self_.data_address)));
   return to_bytes(builder);
 }
 
@@ -199,22 +212,39 @@ std::vector<std::byte> handshake::introduction(bool with_proof) const {
   node.setHost(self_.identity.listen.host.c_str());
   node.setPort(self_.identity.listen.port);
   if (with_proof)
-    hello.setProof(data_of(proof_of(role::responder)));
+    hello.setProof(data_of(sign("responder", {})));
   return to_bytes(builder);
 }
 
-std::array<std::byte, 32> handshake::proof_of(role prover) const {
+std::array<std::byte, 32>
+handshake::sign(std::string_view purpose,
+                std::span<const std::byte> data_address) const {
   auto ours_first = role_ == role::initiator;
   auto& initiator = ours_first ? self_ : peer_;
   auto& responder = ours_first ? peer_ : self_;
   transcript x;
-  x.add("troupe hello 1");
-  x.add(prover == role::initiator ? "initiator" : "responder");
+  x.add("troupe hello 2");
+  x.add(purpose);
   x.add(options_.cluster);
   x.add(uint64_t{checksum_bodies_});
   x.add(initiator.identity, initiator.nonce);
   x.add(responder.identity, responder.nonce);
+  x.add(
+    {reinterpret_cast<const char*>(data_address.data()), data_address.size()});
   return x.sign(options_.secret);
+}
+
+bool handshake::is_signed(const message& x, std::string_view purpose) const {
+  auto expected = sign(purpose, x.sender.data_address);
+  return CRYPTO_memcmp(expected.data(), x.proof->data(), expected.size()) == 0;
+}
+
+uint64_t handshake::frame_tag() const {
+  CHECK(is_done_);
+  auto bytes = sign("frames", {});
+  uint64_t tag = 0;
+  std::memcpy(&tag, bytes.data(), sizeof tag);
+  return std::max<uint64_t>(tag, 1);
 }
 
 handshake::step handshake::receive(std::span<const std::byte> bytes) {
@@ -237,10 +267,8 @@ handshake::step handshake::receive(std::span<const std::byte> bytes) {
     return on_challenge(*x);
   if (expects_ == state::proof && x->what == stage::PROOF)
     return on_proof(*x);
-  if (expects_ == state::welcome && x->what == stage::WELCOME) {
-    expects_ = state::over;
-    return {.reply = {}, .done = true};
-  }
+  if (expects_ == state::welcome && x->what == stage::WELCOME)
+    return on_welcome(*x);
   return fail(errc::invalid_input, "a hello came out of turn",
               "the hello is out of turn");
 }
@@ -276,24 +304,37 @@ handshake::step handshake::on_greeting(const message& x) {
 handshake::step handshake::on_challenge(const message& x) {
   if (auto ok = take_identity(x); !ok)
     return fail(ok.why().code, ok.why().message, ok.why().message);
-  auto expected = proof_of(role::responder);
-  if (CRYPTO_memcmp(expected.data(), x.proof->data(), expected.size()) != 0)
-    return fail(errc::refused, "the secrets are not the same",
-                "the secrets are not the same");
+  if (!is_signed(x, "responder"))
+    return fail_proof();
   expects_ = state::welcome;
   capnp::MallocMessageBuilder builder;
   auto hello = begin(builder, stage::PROOF);
-  hello.setProof(data_of(proof_of(role::initiator)));
-  return {.reply = to_bytes(builder)};
+  hello.setDataAddress(data_of(self_.data_address));
+  hello.setProof(data_of(sign("initiator", self_.data_address)));
+  return {.reply = to_bytes(builder), .met = true};
 }
 
 handshake::step handshake::on_proof(const message& x) {
-  auto expected = proof_of(role::initiator);
-  if (CRYPTO_memcmp(expected.data(), x.proof->data(), expected.size()) != 0)
-    return fail(errc::refused, "the secrets are not the same",
-                "the secrets are not the same");
+  if (!is_signed(x, "initiator"))
+    return fail_proof();
+  peer_.data_address = x.sender.data_address;
   expects_ = state::over;
+  is_done_ = true;
   return {.reply = {}, .done = true};
+}
+
+handshake::step handshake::on_welcome(const message& x) {
+  if (!is_signed(x, "welcome"))
+    return fail_proof();
+  peer_.data_address = x.sender.data_address;
+  expects_ = state::over;
+  is_done_ = true;
+  return {.reply = {}, .done = true};
+}
+
+handshake::step handshake::fail_proof() {
+  return fail(errc::refused, "the secrets are not the same",
+              "the secrets are not the same");
 }
 
 } // namespace troupe
