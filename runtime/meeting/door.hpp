@@ -18,6 +18,7 @@
 #include "runtime/entropy.hpp"
 #include "runtime/log.hpp"
 #include "runtime/meeting/handshake.hpp"
+#include "runtime/meeting/meeting_rules.hpp"
 
 #include <chrono>
 #include <functional>
@@ -45,8 +46,6 @@ struct door_options {
   /// Strangers at once. One more, and the oldest of them is dropped.
   size_t max_strangers = 64;
 };
-
-using line_id = uint64_t;
 
 /// Whom a line leads to.
 struct acquaintance {
