@@ -17,7 +17,7 @@ namespace {
 
 using stage = schema::Stage;
 
-constexpr uint16_t protocol = 1;
+constexpr uint16_t protocol = 2;
 constexpr size_t max_name = 64;
 constexpr size_t max_reason = 256;
 
