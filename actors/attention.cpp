@@ -11,8 +11,12 @@
 //       |               +------+ dispatch                              |
 //       +------------------------ step_ended --------------------------+
 //
+// If there is no room for the rows, routing becomes crowded, and each tick
+// tries to dispatch again.
+//
 // Invariant: `serial` names what is waited for; whatever carries another one
-// is late and is dropped.
+// is late and is dropped. Rows come back in any number of frames, those of one
+// section in order.
 
 #include "actors/cast.hpp"
 
@@ -23,7 +27,7 @@ namespace troupe {
 
 namespace {
 
-enum class phase : uint8_t { idle, routing, away, ending };
+enum class phase : uint8_t { idle, routing, crowded, away, ending };
 
 struct attention_state {
   static constexpr const char* name = "attention";
@@ -43,7 +47,8 @@ struct attention_state {
   uint32_t layer = 0;
   clock::time_point started;
   dispatch_plan plan;
-  std::vector<bool> returned; ///< [plan.workers]
+  std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
+  uint32_t num_missing = 0;       ///< Rows that are not.
   std::map<node_id, node_lost> lost;
 
   // -- the walk ---------------------------------------------------------------
@@ -101,72 +106,106 @@ struct attention_state {
     node_id to = 0;
     frame_header header;
     body slab;
+    std::byte* rows = nullptr; ///< Within it.
   };
 
   void dispatch() {
     auto chosen = rank->stages->chosen();
-    plan = plan_dispatch(parts->map,
-                         layer - parts->config.first_k_dense_replace,
-                         chosen.experts, parts->config.num_experts_per_tok);
-    returned.assign(plan.workers.size(), false);
+    plan = plan_dispatch(
+      parts->map, layer - parts->config.first_k_dense_replace, chosen.experts,
+      parts->config.num_experts_per_tok, parts->traffic.dispatch_rows);
+    received.assign(plan.workers.size(), 0);
+    num_missing = static_cast<uint32_t>(chosen.experts.size());
     auto parcels = std::make_shared<std::vector<parcel>>();
     for (auto& slab : plan.slabs) {
       if (auto i = lost.find(slab.node); i != lost.end())
         return fail({errc::peer_lost, sentence(i->second)});
       auto draft = draft_slab(*parts->slabs, slab,
                               parts->dispatch_layout.row_bytes());
-      if (!draft)
-        return fail(draft.why());
-      rank->stream->enqueue(kernels::pack_rows{rank->stages->operand(),
-                                               slab.tokens, draft->rows,
-                                               draft->payload.owner()});
-      context.counters->add(counter::dispatch_bytes,
-                            draft->payload.bytes().size());
-      parcels->push_back({slab.node, header(), draft->payload});
+      if (!draft) {
+        what = phase::crowded;
+        return;
+      }
+      parcels->push_back(
+        {slab.node, header(slab), draft->payload, draft->rows});
     }
+    for (size_t i = 0; i < plan.slabs.size(); ++i)
+      pack(plan.slabs[i], (*parcels)[i]);
     what = phase::away;
     // The notice sends: rows leave without another turn of this actor.
     rank->stream->notify([net = context.net, parcels](auto& status) {
       if (status)
         for (auto& x : *parcels)
-          net->send(x.to, x.header, x.slab);
+          net->send(x.to, x.header, std::move(x.slab));
     });
     rank->stages->shared_expert(layer); // while the rows are away
   }
 
-  frame_header header() const {
+  void pack(const slab_plan& slab, const parcel& x) {
+    rank->stream->enqueue(kernels::pack_rows{
+      rank->stages->operand(), slab.tokens, x.rows, x.slab.owner()});
+    context.counters->add(counter::dispatch_bytes, x.slab.bytes().size());
+  }
+
+  frame_header header(const slab_plan& slab) const {
     frame_header out;
     out.kind = frame_class::dispatch;
     out.layer = static_cast<uint16_t>(layer);
     out.step = step;
     out.id = rows_id{rank->id, rows_id::all_workers, 0, serial}.pack();
+    out.first = slab.first;
     return out;
   }
 
   void take_rows(const rows_returned& msg) {
     if (what != phase::away || msg.id.serial != serial || msg.layer != layer)
       return;
-    auto i = std::ranges::find(plan.workers, msg.id.worker,
-                               &dispatch_plan::returned::worker);
-    if (i == plan.workers.end() || returned[i - plan.workers.begin()])
-      return;
-    auto row_bytes = uint64_t{parts->combine_row_bytes};
-    if (msg.rows.bytes().size() != i->count * row_bytes)
-      return fail({errc::step_failed, "worker " + std::to_string(i->worker)
-                                        + " returned another number of rows "
-                                          "than it was sent"});
-    returned[i - plan.workers.begin()] = true;
+    uint64_t row_bytes = parts->combine_row_bytes;
+    auto count = msg.rows.bytes().size() / row_bytes;
+    if (count == 0)
+      return fail({errc::step_failed, "worker " + std::to_string(msg.id.worker)
+                                        + " could not run its rows"});
+    auto i = part_of(msg);
+    if (!i || count * row_bytes != msg.rows.bytes().size()
+        || count > plan.workers[*i].count - received[*i])
+      return fail({errc::step_failed, "worker " + std::to_string(msg.id.worker)
+                                        + " returned other rows than it was "
+                                          "sent"});
+    received[*i] += static_cast<uint32_t>(count);
+    num_missing -= static_cast<uint32_t>(count);
     context.counters->add(counter::combine_bytes, msg.rows.bytes().size());
     rank->stream->enqueue(
       kernels::copy_in{msg.rows.bytes().data(),
-                       rank->stages->landing().mem.slice(i->first * row_bytes,
-                                                         i->count * row_bytes),
+                       rank->stages->landing().mem.slice(msg.first * row_bytes,
+                                                         count * row_bytes),
                        msg.rows.owner()});
-    if (std::ranges::find(returned, false) != returned.end())
+    if (num_missing > 0)
       return;
     rank->stages->combine(rank->stages->landing(), std::move(plan.row_of));
     ++layer;
     advance();
+  }
+
+  /// Returns the index in plan.workers of those whose next rows these are.
+  std::optional<size_t> part_of(const rows_returned& msg) const {
+    auto& all = plan.workers;
+    auto i = std::ranges::upper_bound(all, msg.first, {},
+                                      &dispatch_plan::returned::first);
+    if (i == all.begin())
+      return std::nullopt;
+    auto index = static_cast<size_t>(--i - all.begin());
+    if (i->worker != msg.id.worker || i->first + received[index] != msg.first)
+      return std::nullopt;
+    return index;
+  }
+
+  /// The workers that owe us rows.
+  std::set<worker_id> debtors() const {
+    std::set<worker_id> out;
+    for (size_t i = 0; what == phase::away && i < received.size(); ++i)
+      if (received[i] < plan.workers[i].count)
+        out.insert(plan.workers[i].worker);
+    return out;
   }
 
   // -- ends -------------------------------------------------------------------
@@ -190,11 +229,8 @@ struct attention_state {
 
   void lose(const node_lost& msg) {
     lost[msg.node] = msg;
-    if (what != phase::away)
-      return;
-    for (size_t i = 0; i < plan.workers.size(); ++i)
-      if (!returned[i]
-          && parts->map.node_of(plan.workers[i].worker) == msg.node)
+    for (auto worker : debtors())
+      if (parts->map.node_of(worker) == msg.node)
         return fail({errc::peer_lost, sentence(msg)});
   }
 
@@ -202,12 +238,16 @@ struct attention_state {
     if (what == phase::idle || now() - started < context.step_timeout)
       return;
     std::string waiting;
-    for (size_t i = 0; what == phase::away && i < returned.size(); ++i)
-      if (!returned[i])
-        waiting += " " + std::to_string(plan.workers[i].worker);
+    for (auto worker : debtors())
+      waiting += " " + std::to_string(worker);
     fail({errc::deadline_passed,
           waiting.empty() ? "the step did not end in time"
                           : "no rows came back in time from worker" + waiting});
+  }
+
+  void retry() {
+    if (what == phase::crowded)
+      dispatch();
   }
 };
 
@@ -227,7 +267,10 @@ behavior(attention::stateful_pointer<attention_state> self,
     [=](const rows_returned& msg) { self->state.take_rows(msg); },
     [=](const run_step& msg) { self->state.run(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
-    [=](tick) { self->state.check_deadline(); },
+    [=](tick) {
+      self->state.check_deadline();
+      self->state.retry();
+    },
   };
 }
 

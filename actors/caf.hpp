@@ -25,6 +25,25 @@ void tell(const Handle& target, Message message) {
     caf::anon_send(target, std::move(message));
 }
 
+/// A handle that keeps nobody alive: for those who may outlive the actor.
+template <class Handle>
+class weak_handle {
+public:
+  explicit weak_handle(const Handle& target)
+    : target_(caf::actor_cast<caf::weak_actor_ptr>(target)) {
+  }
+
+  /// Sends from anywhere; nothing happens once the actor is gone.
+  template <class Message>
+  void tell(Message message) const {
+    if (auto x = caf::actor_cast<caf::strong_actor_ptr>(target_))
+      caf::anon_send(caf::actor_cast<Handle>(x), std::move(message));
+  }
+
+private:
+  caf::weak_actor_ptr target_;
+};
+
 /// Sends after `delay`.
 template <class Self, class Handle, class Message>
 void tell_later(Self* self, const Handle& target,

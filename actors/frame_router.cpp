@@ -15,8 +15,8 @@ void frame_router::route(node_id from, frame&& x) const {
     case frame_class::combine: {
       auto id = rows_id::unpack(x.header.id);
       if (auto i = list->ranks.find(id.rank); i != list->ranks.end())
-        tell(i->second,
-             rows_returned{id, x.header.layer, std::move(x.payload)});
+        tell(i->second, rows_returned{id, x.header.layer, x.header.first,
+                                      std::move(x.payload)});
       break;
     }
     default: // hello and heartbeat never come this far
@@ -35,11 +35,13 @@ void frame_router::route_slab(const cast_list& list, node_id from,
                          + slab.why().message);
   auto view = std::make_shared<const slab_view>(std::move(*slab));
   auto id = rows_id::unpack(x.header.id);
+  auto first = x.header.first;
   for (uint32_t i = 0; i < view->sections.size(); ++i) {
     auto worker = list.workers.find(view->sections[i].worker);
     if (worker != list.workers.end())
       tell(worker->second,
-           rows_arrived{id, from, x.header.layer, x.payload, view, i});
+           rows_arrived{id, from, x.header.layer, first, x.payload, view, i});
+    first += view->sections[i].row.size();
   }
 }
 

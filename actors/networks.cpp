@@ -25,6 +25,10 @@ public:
     inner_->send(to, header, std::move(payload));
   }
 
+  void set_max_unsent(size_t bytes) override {
+    inner_->set_max_unsent(bytes);
+  }
+
   void set_view(uint32_t view, uint32_t epoch) override {
     inner_->set_view(view, epoch);
   }

@@ -76,10 +76,11 @@ struct stage_ended {
   std::string failure; ///< Empty: well.
 };
 
-/// A combine frame: rows of one worker have come back.
+/// A combine frame: rows of one worker have come back. None: it cannot answer.
 struct rows_returned {
   rows_id id;
   uint16_t layer = 0;
+  uint64_t first = 0; ///< Number of the first answer; see DispatchSlab.
   body rows;
 };
 
@@ -88,11 +89,12 @@ using attention
 
 // -- expert worker: holds the physical experts of one device ------------------
 
-/// A section of a dispatch slab. Answer its rank with a combine frame.
+/// A section of a dispatch slab. Answer its rank with combine frames.
 struct rows_arrived {
   rows_id id;
   node_id from = 0;
   uint16_t layer = 0;
+  uint64_t first = 0; ///< Number of the section's first answer.
   body slab;
   std::shared_ptr<const slab_view> view; ///< Into `slab`.
   uint32_t section = 0;                  ///< Index into view->sections.
@@ -103,7 +105,10 @@ struct run_ended {
   std::string failure;
 };
 
-using expert_worker = reacts_to<rows_arrived, run_ended, node_lost>;
+/// There may be room now for the answers that you could not hold.
+struct room_made {};
+
+using expert_worker = reacts_to<rows_arrived, run_ended, node_lost, room_made>;
 
 // -- gateway: the commit point of every request -------------------------------
 
@@ -232,6 +237,7 @@ TROUPE_MESSAGE(troupe::stage_ended)
 TROUPE_MESSAGE(troupe::rows_returned)
 TROUPE_MESSAGE(troupe::rows_arrived)
 TROUPE_MESSAGE(troupe::run_ended)
+TROUPE_MESSAGE(troupe::room_made)
 TROUPE_MESSAGE(troupe::accept_request)
 TROUPE_MESSAGE(troupe::client_gone)
 TROUPE_MESSAGE(troupe::tokens_ready)

@@ -54,6 +54,7 @@ struct supervisor_state {
     if (msg.cause)
       return end(*msg.cause);
     parts = msg.parts;
+    context.net->set_max_unsent(parts->traffic.max_unsent);
     spawn_children();
     node_loaded done{context.node, parts->fingerprint};
     auto list = context.here->read();

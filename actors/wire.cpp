@@ -22,35 +22,46 @@ kj::ArrayPtr<const kj::byte> as_bytes(const void* data, size_t size) {
   return kj::arrayPtr(static_cast<const kj::byte*>(data), size);
 }
 
+// Every message is taken apart and put together by structured bindings: a field
+// that is added and forgotten here does not build. Fields that do not travel
+// are named so.
+
 // -- to bytes -----------------------------------------------------------------
 
 void write(Control::Builder out, const welcome& msg) {
   auto x = out.initWelcome();
-  x.setNode(msg.node);
-  x.setTopology(msg.topology);
-  x.setModelDir(msg.model_dir);
+  auto& [node, topology, model_dir] = msg;
+  x.setNode(node);
+  x.setTopology(topology);
+  x.setModelDir(model_dir);
 }
 
 void write(Control::Builder out, const node_loaded& msg) {
-  out.initLoaded().setFingerprint(msg.fingerprint);
+  auto& [the_sender, fingerprint] = msg;
+  out.initLoaded().setFingerprint(fingerprint);
+}
+
+void write(schema::View::Member::Builder out, const member& x) {
+  auto& [name, incarnation, address] = x;
+  auto& [host, port] = address;
+  out.setName(name);
+  out.setIncarnation(incarnation);
+  out.setHost(host);
+  out.setPort(port);
 }
 
 void write(Control::Builder out, const view_published& msg) {
   auto x = out.initView();
-  auto& view = *msg.members;
-  x.setView(view.number);
-  x.setEpoch(view.epoch);
-  auto members = x.initMembers(static_cast<unsigned>(view.members.size()));
-  for (unsigned i = 0; i < view.members.size(); ++i) {
-    auto& m = view.members[i];
-    members[i].setName(m.name);
-    members[i].setIncarnation(m.incarnation);
-    members[i].setHost(m.address.host);
-    members[i].setPort(m.address.port);
-  }
+  auto& [number, epoch, members] = *msg.members;
+  x.setView(number);
+  x.setEpoch(epoch);
+  auto list = x.initMembers(static_cast<unsigned>(members.size()));
+  for (unsigned i = 0; i < members.size(); ++i)
+    write(list[i], members[i]);
 }
 
-void write(Control::Builder out, const node_connected&) {
+void write(Control::Builder out, const node_connected& msg) {
+  [[maybe_unused]] auto& [the_sender] = msg;
   out.setConnected();
 }
 
@@ -60,80 +71,86 @@ void write(Control::Builder out, const cluster_started&) {
 
 void write(Control::Builder out, const node_suspected& msg) {
   auto x = out.initSuspect();
-  x.setNode(msg.node);
-  x.setWhy(msg.why);
+  auto& [node, why] = msg;
+  x.setNode(node);
+  x.setWhy(why);
 }
 
 void write(Control::Builder out, const node_lost& msg) {
   auto x = out.initNodeLost();
-  x.setNode(msg.node);
-  x.setName(msg.name);
-  x.setWhy(msg.why);
+  auto& [node, name, why] = msg;
+  x.setNode(node);
+  x.setName(name);
+  x.setWhy(why);
 }
 
 void write(Control::Builder out, const shut_down&) {
   out.setShutdown();
 }
 
+void write(schema::RunRequest::Builder x, const sampling_params& sampling) {
+  auto& [temperature, top_p, top_k, seed] = sampling;
+  x.setTemperatureBits(std::bit_cast<uint32_t>(temperature));
+  x.setTopPBits(std::bit_cast<uint32_t>(top_p));
+  x.setTopK(top_k);
+  x.setSeed(seed);
+}
+
 void write(Control::Builder out, const run_request& msg) {
   auto x = out.initRunRequest();
-  auto& what = *msg.what;
-  x.setRequest(msg.request);
-  x.setTerm(msg.term);
-  x.setRank(msg.rank);
-  auto prompt = x.initPrompt(static_cast<unsigned>(what.prompt.size()));
-  for (unsigned i = 0; i < what.prompt.size(); ++i)
-    prompt.set(i, what.prompt[i]);
-  x.setTemperatureBits(std::bit_cast<uint32_t>(what.sampling.temperature));
-  x.setTopPBits(std::bit_cast<uint32_t>(what.sampling.top_p));
-  x.setTopK(what.sampling.top_k);
-  x.setSeed(what.sampling.seed);
-  x.setMaxTokens(what.max_tokens);
-  x.setIgnoreEos(what.ignore_eos);
-  x.setWantLogits(what.want_logits);
+  auto& [request, term, rank, what] = msg;
+  x.setRequest(request);
+  x.setTerm(term);
+  x.setRank(rank);
+  // The gateway alone reads the last one: it has chosen `rank` by it.
+  auto& [prompt, sampling, max_tokens, ignore_eos, want_logits, rank_wish]
+    = *what;
+  auto ids = x.initPrompt(static_cast<unsigned>(prompt.size()));
+  for (unsigned i = 0; i < prompt.size(); ++i)
+    ids.set(i, prompt[i]);
+  write(x, sampling);
+  x.setMaxTokens(max_tokens);
+  x.setIgnoreEos(ignore_eos);
+  x.setWantLogits(want_logits);
 }
 
 void write(Control::Builder out, const cancel_request& msg) {
-  out.setCancelRequest(msg.request);
+  auto& [request, any_rank] = msg;
+  out.setCancelRequest(request);
 }
 
 void write(Control::Builder out, const tokens_ready& msg) {
   auto x = out.initTokensReady();
-  auto& event = *msg.event;
-  x.setRequest(msg.request);
-  x.setTerm(msg.term);
-  x.setFirstPosition(event.first_position);
-  auto tokens = x.initTokens(static_cast<unsigned>(event.tokens.size()));
-  for (unsigned i = 0; i < event.tokens.size(); ++i)
-    tokens.set(i, event.tokens[i]);
-  x.setLogits(
-    as_bytes(event.logits.data(), event.logits.size() * sizeof(float)));
-  x.setFinish(static_cast<uint8_t>(event.finish));
-  if (event.cause) {
-    x.setCauseCode(static_cast<uint8_t>(event.cause->code));
-    x.setCauseText(event.cause->message);
+  auto& [request, term, event] = msg;
+  auto& [tokens, first_position, logits, finish, cause] = *event;
+  x.setRequest(request);
+  x.setTerm(term);
+  x.setFirstPosition(first_position);
+  auto ids = x.initTokens(static_cast<unsigned>(tokens.size()));
+  for (unsigned i = 0; i < tokens.size(); ++i)
+    ids.set(i, tokens[i]);
+  x.setLogits(as_bytes(logits.data(), logits.size() * sizeof(float)));
+  x.setFinish(static_cast<uint8_t>(finish));
+  if (cause) {
+    auto& [code, message] = *cause;
+    x.setCauseCode(static_cast<uint8_t>(code));
+    x.setCauseText(message);
   }
 }
 
-/// What a report says of the network, after the counters.
-using network_field = uint64_t transport_stats::*;
-constexpr std::pair<const char*, network_field> network_fields[] = {
-  {"frames_sent", &transport_stats::frames_sent},
-  {"frames_received", &transport_stats::frames_received},
-  {"bytes_sent", &transport_stats::bytes_sent},
-  {"bytes_received", &transport_stats::bytes_received},
-};
+/// What a report says of the network, after the counters: what is shown.
+constexpr const char* bytes_sent_name = "bytes_sent";
 constexpr const char* refused_prefix = "frames_refused.";
 
 void write(Control::Builder out, const node_report& msg) {
+  auto& [the_sender, counters, network] = msg;
   std::vector<std::pair<std::string, uint64_t>> all;
   for (size_t i = 0; i < num_counters; ++i)
-    all.push_back({std::string{name_of(counter(i))}, msg.values[i]});
-  for (auto& [name, field] : network_fields)
-    all.push_back({name, msg.network.*field});
+    all.push_back({std::string{name_of(counter(i))}, counters[i]});
+  all.push_back({bytes_sent_name, network.bytes_sent});
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     all.push_back(
-      {refused_prefix + std::to_string(i), msg.network.frames_refused[i]});
+      {refused_prefix + std::to_string(i), network.frames_refused[i]});
   auto x = out.initReport();
   auto names = x.initNames(static_cast<unsigned>(all.size()));
   auto values = x.initValues(static_cast<unsigned>(all.size()));
@@ -149,56 +166,86 @@ failure damaged(const char* what) {
   return {errc::invalid_input, std::string{"a control message has "} + what};
 }
 
+member read_member(schema::View::Member::Reader in) {
+  member out;
+  auto& [name, incarnation, address] = out;
+  auto& [host, port] = address;
+  name = in.getName();
+  incarnation = in.getIncarnation();
+  host = in.getHost();
+  port = in.getPort();
+  return out;
+}
+
 control_message read_view(schema::View::Reader in) {
   auto out = std::make_shared<view>();
-  out->number = in.getView();
-  out->epoch = in.getEpoch();
+  auto& [number, epoch, members] = *out;
+  number = in.getView();
+  epoch = in.getEpoch();
   for (auto m : in.getMembers())
-    out->members.push_back(
-      {m.getName(), m.getIncarnation(), {m.getHost(), m.getPort()}});
+    members.push_back(read_member(m));
   return view_published{std::move(out)};
+}
+
+sampling_params read_sampling(schema::RunRequest::Reader in) {
+  sampling_params out;
+  auto& [temperature, top_p, top_k, seed] = out;
+  temperature = std::bit_cast<float>(in.getTemperatureBits());
+  top_p = std::bit_cast<float>(in.getTopPBits());
+  top_k = in.getTopK();
+  seed = in.getSeed();
+  return out;
 }
 
 result<control_message> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
+  auto& [prompt, sampling, max_tokens, ignore_eos, want_logits, rank_wish]
+    = *what;
   for (auto token : in.getPrompt())
-    what->prompt.push_back(token);
-  what->sampling.temperature = std::bit_cast<float>(in.getTemperatureBits());
-  what->sampling.top_p = std::bit_cast<float>(in.getTopPBits());
-  what->sampling.top_k = in.getTopK();
-  what->sampling.seed = in.getSeed();
-  what->max_tokens = in.getMaxTokens();
-  what->ignore_eos = in.getIgnoreEos();
-  what->want_logits = in.getWantLogits();
-  if (what->prompt.empty() || what->max_tokens == 0)
+    prompt.push_back(token);
+  sampling = read_sampling(in);
+  max_tokens = in.getMaxTokens();
+  ignore_eos = in.getIgnoreEos();
+  want_logits = in.getWantLogits();
+  if (prompt.empty() || max_tokens == 0)
     return damaged("a request without prompt or without room for an answer");
-  return control_message{
-    run_request{in.getRequest(), in.getTerm(), in.getRank(), std::move(what)}};
+  run_request out;
+  auto& [request, term, rank, its_what] = out;
+  request = in.getRequest();
+  term = in.getTerm();
+  rank = in.getRank();
+  its_what = std::move(what);
+  return control_message{std::move(out)};
 }
 
 result<control_message> read_tokens(schema::TokensReady::Reader in) {
   auto event = std::make_shared<generation_event>();
+  auto& [tokens, first_position, logits, finish, cause] = *event;
   for (auto token : in.getTokens())
-    event->tokens.push_back(token);
-  event->first_position = in.getFirstPosition();
-  auto logits = in.getLogits();
-  if (logits.size() % sizeof(float) != 0
+    tokens.push_back(token);
+  first_position = in.getFirstPosition();
+  auto bytes = in.getLogits();
+  if (bytes.size() % sizeof(float) != 0
       || in.getFinish() > uint8_t(finish_reason::failed))
     return damaged("logits or a finish reason that make no sense");
-  event->logits.resize(logits.size() / sizeof(float));
-  if (logits.size() > 0)
-    std::memcpy(event->logits.data(), logits.begin(), logits.size());
-  event->finish = static_cast<finish_reason>(in.getFinish());
-  if (event->finish == finish_reason::failed)
-    event->cause = failure{static_cast<errc>(in.getCauseCode()),
-                           in.getCauseText()};
-  return control_message{
-    tokens_ready{in.getRequest(), in.getTerm(), std::move(event)}};
+  logits.resize(bytes.size() / sizeof(float));
+  if (bytes.size() > 0)
+    std::memcpy(logits.data(), bytes.begin(), bytes.size());
+  finish = static_cast<finish_reason>(in.getFinish());
+  if (finish == finish_reason::failed)
+    cause = failure{static_cast<errc>(in.getCauseCode()), in.getCauseText()};
+  tokens_ready out;
+  auto& [request, term, its_event] = out;
+  request = in.getRequest();
+  term = in.getTerm();
+  its_event = std::move(event);
+  return control_message{std::move(out)};
 }
 
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
   node_report out;
-  out.node = from;
+  auto& [the_sender, counters, network] = out;
+  the_sender = from;
   auto names = in.getNames();
   auto values = in.getValues();
   if (names.size() != values.size())
@@ -208,47 +255,79 @@ result<control_message> read_report(node_id from, schema::Report::Reader in) {
     std::string_view name{names[i].begin(), names[i].size()};
     for (size_t c = 0; c < num_counters; ++c)
       if (name == name_of(counter(c)))
-        out.values[c] = values[i];
-    for (auto& [field_name, field] : network_fields)
-      if (name == field_name)
-        out.network.*field = values[i];
+        counters[c] = values[i];
+    if (name == bytes_sent_name)
+      network.bytes_sent = values[i];
     for (size_t r = 0; r < size_t(refusal::num_refusals); ++r)
       if (name == refused_prefix + std::to_string(r))
-        out.network.frames_refused[r] = values[i];
+        network.frames_refused[r] = values[i];
   }
   return control_message{out};
 }
 
+control_message read_welcome(schema::Welcome::Reader in) {
+  welcome out;
+  auto& [node, topology, model_dir] = out;
+  node = in.getNode();
+  topology = in.getTopology();
+  model_dir = in.getModelDir();
+  return out;
+}
+
+control_message read_loaded(node_id from, schema::Loaded::Reader in) {
+  node_loaded out;
+  auto& [the_sender, fingerprint] = out;
+  the_sender = from;
+  fingerprint = in.getFingerprint();
+  return out;
+}
+
+control_message read_suspect(schema::Suspect::Reader in) {
+  node_suspected out;
+  auto& [node, why] = out;
+  node = in.getNode();
+  why = in.getWhy();
+  return out;
+}
+
+control_message read_lost(schema::NodeLost::Reader in) {
+  node_lost out;
+  auto& [node, name, why] = out;
+  node = in.getNode();
+  name = in.getName();
+  why = in.getWhy();
+  return out;
+}
+
+control_message read_cancel(uint64_t id) {
+  cancel_request out;
+  auto& [request, any_rank] = out;
+  request = id;
+  return out;
+}
+
 result<control_message> read(node_id from, Control::Reader in) {
   switch (in.which()) {
-    case Control::WELCOME: {
-      auto x = in.getWelcome();
-      return control_message{
-        welcome{x.getNode(), x.getTopology(), x.getModelDir()}};
-    }
+    case Control::WELCOME:
+      return read_welcome(in.getWelcome());
     case Control::LOADED:
-      return control_message{
-        node_loaded{from, in.getLoaded().getFingerprint()}};
+      return read_loaded(from, in.getLoaded());
     case Control::VIEW:
       return read_view(in.getView());
     case Control::CONNECTED:
       return control_message{node_connected{from}};
     case Control::STARTED:
       return control_message{cluster_started{}};
-    case Control::SUSPECT: {
-      auto x = in.getSuspect();
-      return control_message{node_suspected{x.getNode(), x.getWhy()}};
-    }
-    case Control::NODE_LOST: {
-      auto x = in.getNodeLost();
-      return control_message{node_lost{x.getNode(), x.getName(), x.getWhy()}};
-    }
+    case Control::SUSPECT:
+      return read_suspect(in.getSuspect());
+    case Control::NODE_LOST:
+      return read_lost(in.getNodeLost());
     case Control::SHUTDOWN:
       return control_message{shut_down{}};
     case Control::RUN_REQUEST:
       return read_request(in.getRunRequest());
     case Control::CANCEL_REQUEST:
-      return control_message{cancel_request{in.getCancelRequest(), 0}};
+      return read_cancel(in.getCancelRequest());
     case Control::TOKENS_READY:
       return read_tokens(in.getTokensReady());
     case Control::REPORT:

@@ -67,6 +67,8 @@ result<void> validate_limits(const topology& x) {
       || l.max_num_batched_tokens > 65536)
     return invalid("limits: max_num_batched_tokens must be from max_num_seqs "
                    "to 65536");
+  if (l.max_frame_bytes < 4096 || l.max_frame_bytes > 16u << 20)
+    return invalid("limits: max_frame_bytes must be from 4096 to 16777216");
   if (x.max_model_len == 0)
     return invalid("max_model_len must be at least 1");
   if (uint64_t{l.num_kv_blocks} * 64 < x.max_model_len)

@@ -36,6 +36,8 @@ struct topology_limits {
   uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
   uint32_t max_num_waiting = 1024;       ///< Requests accepted, not yet run.
   uint32_t num_kv_blocks = 1024;         ///< Of 64 tokens, all layers.
+  /// Rows between nodes are cut into frames of at most so many bytes.
+  uint32_t max_frame_bytes = 4u << 20;
 
   friend bool operator==(const topology_limits&, const topology_limits&)
     = default;

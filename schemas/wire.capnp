@@ -15,7 +15,7 @@
 #       24    8 source: the incarnation of my process, random at its start
 #       32    8 destination: the incarnation that I mean; another one refuses the frame
 #       40    8 id: a request, or for rows: rank 16 bits, worker 16, micro-batch 8, serial 24
-#       48    8 deadline: microseconds that I give you, 0: none
+#       48    8 first: for rows the number of the first answer, see DispatchSlab; else 0
 #       56    4 length: bytes of the body
 #       60    4 CRC32C of the header with this field zero, and (by configuration) of the body
 #
@@ -26,8 +26,14 @@
 # * control: one `Control` message.
 # * dispatch: a slab. 4 bytes: size of the message that follows, 4 bytes: offset of the rows (a
 #   multiple of 64); then a `DispatchSlab` message; then the rows.
-# * combine: the rows and nothing else: one for each entry of the section's `rows`, in that order,
-#   [hidden] values of the cluster's combine type. The id names the worker that made them.
+# * combine: the rows and nothing else: one answer for each entry of the section's `rows`, [hidden]
+#   values of the cluster's combine type. The id names the worker that made them, `first` the number
+#   of the first one. The answers to one section may come in any number of frames, in order. A frame
+#   without rows says that the worker cannot answer.
+#
+# Frames of rows are cut: what one rank has for one node in one layer may come in several slabs with
+# the same id, each complete in itself. Between two nodes control comes in the order in which it was
+# sent, and so do rows; either may overtake the other.
 #
 # Comments are written from the sender's point of view.
 
@@ -37,6 +43,10 @@ $Cxx.namespace("troupe::schema");
 struct DispatchSlab {
   # Rows of one layer of one rank for the workers of your node. Give every section to its worker; the
   # rows are not to be copied for that. They are mine no longer.
+  #
+  # Every entry of a section's `rows` wants one answer, and the answers have numbers: the frame's
+  # `first` is that of the first entry of the first section, and they go on from there, entry by entry
+  # and section by section.
 
   numRows @0 :UInt32;
   rowBytes @1 :UInt32;

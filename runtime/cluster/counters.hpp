@@ -12,7 +12,6 @@ namespace troupe {
 
 enum class counter : uint8_t {
   steps,
-  prompt_tokens,
   generated_tokens,
   running,         ///< A gauge.
   waiting,         ///< A gauge.
@@ -22,8 +21,6 @@ enum class counter : uint8_t {
   combine_bytes,
   ranks_used,
   workers_used,
-  grouped_runs, ///< Grouped GEMMs of the workers.
-  grouped_rows, ///< (row, expert) pairs in them.
   num_counters,
 };
 

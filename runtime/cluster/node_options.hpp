@@ -22,8 +22,7 @@ struct node_options {
   /// Shared by devices and actors of a process; null: the device has its own.
   std::shared_ptr<kernels::thread_pool> pool;
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
-  uint64_t max_slab_bytes = uint64_t{1} << 30;
-  std::string model_dir; ///< Wins over what the controller says.
+  std::string model_dir;       ///< Wins over what the controller says.
 };
 
 } // namespace troupe

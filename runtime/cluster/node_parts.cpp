@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 namespace troupe {
 
@@ -12,6 +13,9 @@ namespace {
 
 /// Version of the operations' arithmetic: raise it with any change of bits.
 constexpr uint64_t operations_version = 2;
+
+/// Tokens of the longest prompt that fits into a control message of 16 MiB.
+constexpr uint64_t max_control_ids = uint64_t{15} << 18;
 
 /// Of texts with their sizes, so that neighbours keep apart.
 class hash : public fnv_hash {
@@ -69,17 +73,12 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
-  // Room for a full step of every rank; a token has at most one row for each
-  // of the worker's experts.
-  auto most_slots = std::ranges::max_element(experts, {}, [](auto& x) {
-                      return x.size();
-                    })->size();
-  auto per_token = std::min<size_t>(parts.config.num_experts_per_tok,
-                                    most_slots);
-  auto rows = parts.cluster.limits.max_num_batched_tokens
-              * parts.cluster.num_ranks();
+  // A token has at most one row for each of the worker's experts.
+  auto per_token = std::min(parts.config.num_experts_per_tok,
+                            most_slots(parts.map, out->id));
+  auto rows = parts.traffic.max_staging_rows;
   out->max_staging_rows = rows;
-  out->max_runs = rows * static_cast<uint32_t>(per_token);
+  out->max_runs = rows * per_token;
   auto staging = parts.device->allocate(uint64_t{rows}
                                         * parts.dispatch_layout.row_bytes());
   if (!staging)
@@ -180,6 +179,10 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("num_kv_blocks holds " + std::to_string(room)
                   + " tokens, less than max_model_len "
                   + std::to_string(cluster.max_model_len));
+  if (uint64_t{cluster.max_model_len} > max_control_ids)
+    return misfit("max_model_len " + std::to_string(cluster.max_model_len)
+                  + " is more than one message to a rank holds: "
+                  + std::to_string(max_control_ids) + " tokens");
   if (!cluster.nodes[0].gateway || !cluster.nodes[0].controller)
     return misfit("the first node has to be gateway and controller");
   return {};
@@ -195,6 +198,43 @@ std::unique_ptr<kernels::device> make_device(const node_options& options) {
   cpu.target = options.target;
   cpu.pool = options.pool;
   return kernels::make_cpu_device(cpu);
+}
+
+placement place_experts(const topology& cluster, const model_config& config) {
+  std::vector<node_id> node_of_worker;
+  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
+    node_of_worker.push_back(cluster.node_of_worker(w));
+  return {config.num_moe_layers(), config.n_routed_experts,
+          cluster.num_workers(), std::move(node_of_worker)};
+}
+
+/// Bytes that this machine could still give to programs; all that there are if
+/// it does not say.
+uint64_t available_memory() {
+  std::ifstream in{"/proc/meminfo"};
+  std::string key;
+  for (uint64_t kib = 0; in >> key >> kib; in.ignore(64, '\n'))
+    if (key == "MemAvailable:")
+      return kib * 1024;
+  return UINT64_MAX;
+}
+
+/// What follows from topology and model alone.
+std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
+                                       const model_config& config) {
+  auto out = std::make_shared<node_parts>();
+  out->cluster = cluster;
+  out->node = node;
+  out->config = config;
+  out->map = place_experts(cluster, config);
+  out->dispatch_layout = config.dispatch_layout(cluster.activations);
+  out->combine_row_bytes
+    = config.hidden_size
+      * kernels::size_of(config.combine_type(cluster.activations));
+  out->traffic = plan_traffic(cluster, config, out->map, node);
+  out->slabs = std::make_unique<slab_pool>(out->traffic.slab_bytes);
+  out->answers = std::make_unique<slab_pool>(out->traffic.answer_bytes);
+  return out;
 }
 
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.
@@ -223,27 +263,19 @@ load_node_parts(const topology& cluster, node_id node,
     return config.why();
   if (auto fits = check_fits(cluster, *config); !fits)
     return fits.why();
-  auto out = std::make_shared<node_parts>();
-  out->cluster = cluster;
-  out->node = node;
-  out->config = *config;
+  auto out = plan_parts(cluster, node, *config);
+  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
+    return fits.why();
   auto choices = count_choices(model_dir, config->vocab_size);
   if (!choices)
     return choices.why();
   out->num_choices = *choices;
-  std::vector<node_id> node_of_worker;
-  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
-    node_of_worker.push_back(cluster.node_of_worker(w));
-  out->map = placement{config->num_moe_layers(), config->n_routed_experts,
-                       cluster.num_workers(), std::move(node_of_worker)};
-  out->dispatch_layout = config->dispatch_layout(cluster.activations);
-  out->combine_row_bytes
-    = config->hidden_size
-      * kernels::size_of(config->combine_type(cluster.activations));
   out->device = make_device(options);
-  out->slabs = std::make_unique<slab_pool>(options.max_slab_bytes);
   if (auto made = make_all(*out, *source, progress); !made)
     return made.why();
+  // Once more: weights and caches have taken theirs.
+  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
+    return fits.why();
   // After loading, when most of the files is in the system's cache.
   out->fingerprint = numerics_fingerprint(*source, cluster.activations,
                                           out->device->target());

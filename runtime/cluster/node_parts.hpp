@@ -6,6 +6,7 @@
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
+#include "runtime/cluster/traffic_limits.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/model/forward.hpp"
@@ -46,9 +47,11 @@ struct node_parts {
   placement map;
   kernels::row_layout dispatch_layout; ///< Of rows to workers.
   uint32_t combine_row_bytes = 0;      ///< Of rows back.
+  traffic_limits traffic;
   uint64_t fingerprint = 0;
   std::unique_ptr<kernels::device> device;
-  std::unique_ptr<slab_pool> slabs;
+  std::unique_ptr<slab_pool> slabs;             ///< Of rows to workers.
+  std::unique_ptr<slab_pool> answers;           ///< Of rows back.
   std::unique_ptr<attention_weights> attention; ///< Shared by the ranks.
   std::vector<std::unique_ptr<rank_parts>> ranks;
   std::vector<std::unique_ptr<worker_parts>> workers;

@@ -46,10 +46,6 @@ public:
   /// Tokens committed so far.
   uint32_t position_of(request_id id) const;
 
-  size_t size() const {
-    return entries_.size();
-  }
-
 private:
   struct entry {
     owner who;

@@ -45,12 +45,13 @@ struct assignment {
   uint32_t choice = 0; ///< row * top_k + i
 };
 
-std::vector<assignment> sorted_assignments(const placement& map,
-                                           uint32_t moe_layer,
-                                           std::span<const int32_t> experts) {
+/// `first` is the number of the first choice in the batch.
+std::vector<assignment>
+sorted_assignments(const placement& map, uint32_t moe_layer,
+                   std::span<const int32_t> experts, uint32_t first) {
   std::vector<assignment> out(experts.size());
   for (uint32_t i = 0; i < experts.size(); ++i)
-    out[i] = {map.slot_of(moe_layer, uint32_t(experts[i])), i};
+    out[i] = {map.slot_of(moe_layer, uint32_t(experts[i])), first + i};
   std::ranges::stable_sort(out, [](auto& x, auto& y) {
     return std::pair{x.slot.worker, x.slot.slot}
            < std::pair{y.slot.worker, y.slot.slot};
@@ -59,10 +60,10 @@ std::vector<assignment> sorted_assignments(const placement& map,
 }
 
 /// Collects the sections of one node; gives each token one row of the slab.
+/// `row` is the one of the token at hand, `none` as long as it has none.
 class slab_builder {
 public:
-  slab_builder(slab_plan& slab, std::vector<uint32_t>& row_of_token)
-    : slab_(slab), row_of_token_(row_of_token) {
+  slab_builder(slab_plan& slab, uint32_t& row) : slab_(slab), row_(row) {
   }
 
   void add(const assignment& x, uint32_t token) {
@@ -80,38 +81,59 @@ private:
   static constexpr uint32_t none = UINT32_MAX;
 
   uint32_t row_of(uint32_t token) {
-    auto& row = row_of_token_[token];
-    if (row == none) {
-      row = static_cast<uint32_t>(slab_.tokens.size());
+    if (row_ == none) {
+      row_ = static_cast<uint32_t>(slab_.tokens.size());
       slab_.tokens.push_back(token);
     }
-    return row;
+    return row_;
   }
 
   slab_plan& slab_;
-  std::vector<uint32_t>& row_of_token_;
+  uint32_t& row_;
 };
+
+/// Appends the slabs of some choices, whose answers lie from `first` on.
+void add_piece(dispatch_plan& plan, const placement& map,
+               const std::vector<assignment>& sorted, uint32_t first,
+               uint32_t num_tokens, uint32_t top_k) {
+  auto first_slab = plan.slabs.size();
+  auto first_part = plan.workers.size();
+  auto first_token = first / top_k;
+  std::vector<uint32_t> row_of_token; // of this piece
+  for (uint32_t i = 0; i < sorted.size(); ++i) {
+    auto& x = sorted[i];
+    auto node = map.node_of(x.slot.worker);
+    if (plan.slabs.size() == first_slab || plan.slabs.back().node != node) {
+      plan.slabs.push_back({node, first + i, {}, {}});
+      row_of_token.assign(num_tokens, UINT32_MAX);
+    }
+    auto token = x.choice / top_k;
+    slab_builder{plan.slabs.back(), row_of_token[token - first_token]}.add(
+      x, token);
+    if (plan.workers.size() == first_part
+        || plan.workers.back().worker != x.slot.worker)
+      plan.workers.push_back({x.slot.worker, first + i, 0});
+    ++plan.workers.back().count;
+    plan.row_of[x.choice] = first + i;
+  }
+}
 
 } // namespace
 
 dispatch_plan plan_dispatch(const placement& map, uint32_t moe_layer,
-                            std::span<const int32_t> experts, uint32_t top_k) {
+                            std::span<const int32_t> experts, uint32_t top_k,
+                            uint32_t max_rows) {
+  CHECK(max_rows > 0);
   dispatch_plan plan;
   plan.row_of.resize(experts.size());
-  auto sorted = sorted_assignments(map, moe_layer, experts);
-  std::vector<uint32_t> row_of_token;
-  for (uint32_t i = 0; i < sorted.size(); ++i) {
-    auto& x = sorted[i];
-    auto node = map.node_of(x.slot.worker);
-    if (plan.slabs.empty() || plan.slabs.back().node != node) {
-      plan.slabs.push_back({node, {}, {}});
-      row_of_token.assign(experts.size() / top_k, UINT32_MAX);
-    }
-    slab_builder{plan.slabs.back(), row_of_token}.add(x, x.choice / top_k);
-    if (plan.workers.empty() || plan.workers.back().worker != x.slot.worker)
-      plan.workers.push_back({x.slot.worker, i, 0});
-    ++plan.workers.back().count;
-    plan.row_of[x.choice] = i;
+  auto num_tokens = static_cast<uint32_t>(experts.size() / top_k);
+  for (uint32_t token = 0; token < num_tokens;) {
+    auto count = std::min(max_rows, num_tokens - token);
+    auto first = token * top_k;
+    auto sorted = sorted_assignments(
+      map, moe_layer, experts.subspan(first, size_t{count} * top_k), first);
+    add_piece(plan, map, sorted, first, count, top_k);
+    token += count;
   }
   return plan;
 }

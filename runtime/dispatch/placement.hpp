@@ -65,32 +65,38 @@ struct slab_section {
   std::vector<uint32_t> row;    ///< Index into the slab's rows, by slot.
 };
 
-/// What one rank sends to one node in one layer.
+/// What one rank sends to one node in one layer, or a piece of it.
 struct slab_plan {
   node_id node = 0;
+  /// Number of the first answer: where the rows of the sections, one after the
+  /// other, come to lie in the landing.
+  uint32_t first = 0;
   std::vector<uint32_t> tokens;       ///< Rows of the batch, each once.
   std::vector<slab_section> sections; ///< Ascending by worker.
 };
 
 /// Everything that a rank has to know about one dispatch.
 struct dispatch_plan {
-  std::vector<slab_plan> slabs; ///< Ascending by node.
+  std::vector<slab_plan> slabs; ///< Ascending by piece, then by node.
   /// [rows * top_k]: where the output of a choice comes to lie in the landing.
   std::vector<uint32_t> row_of;
 
-  /// Where a worker's rows come to lie.
+  /// Where a worker's answers to one section come to lie.
   struct returned {
     worker_id worker = 0;
     uint32_t first = 0;
     uint32_t count = 0;
   };
 
-  std::vector<returned> workers; ///< Ascending by worker.
+  /// Ascending by first, without gaps; within a piece ascending by worker.
+  std::vector<returned> workers;
 };
 
 /// Sorts the choices of a batch by node, worker and slot. Rows of one slot keep
-/// the order of the batch.
+/// the order of the batch. More than `max_rows` rows go in pieces, each a
+/// dispatch of its own: no slab has more rows than that.
 dispatch_plan plan_dispatch(const placement& map, uint32_t moe_layer,
-                            std::span<const int32_t> experts, uint32_t top_k);
+                            std::span<const int32_t> experts, uint32_t top_k,
+                            uint32_t max_rows = UINT32_MAX);
 
 } // namespace troupe

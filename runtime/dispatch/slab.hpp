@@ -13,6 +13,11 @@
 
 namespace troupe {
 
+/// What a slab says beside its rows, in bytes at most: for itself, and for each
+/// choice of a row.
+constexpr uint64_t slab_overhead = 1024;
+constexpr uint64_t slab_choice_bytes = 64;
+
 /// A slab being made: the message is written, the rows are still to come.
 struct slab_draft {
   body payload;

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstdlib>
 #include <mutex>
-#include <vector>
 
 namespace troupe {
 
@@ -19,18 +18,30 @@ size_t class_of(uint64_t bytes) {
   return static_cast<size_t>(std::countr_zero(rounded / smallest));
 }
 
+uint64_t size_of(size_t c) {
+  return smallest << c;
+}
+
 } // namespace
 
 struct slab_pool::shelf {
   std::mutex mutex;
   uint64_t max_bytes = 0;
-  uint64_t claimed = 0;
+  uint64_t claimed = 0; ///< In use or idle.
+  uint64_t in_use = 0;
   std::array<std::vector<std::byte*>, num_classes> idle;
+  std::vector<std::function<void()>> waiting; ///< For room.
 
   ~shelf() {
     for (auto& list : idle)
       for (auto* data : list)
         std::free(data);
+  }
+
+  // -- with the mutex held ----------------------------------------------------
+
+  bool has_room(uint64_t bytes) const {
+    return in_use + bytes <= max_bytes;
   }
 
   /// Frees idle slabs until `bytes` more may be claimed.
@@ -39,9 +50,36 @@ struct slab_pool::shelf {
       while (!idle[c].empty() && claimed + bytes > max_bytes) {
         std::free(idle[c].back());
         idle[c].pop_back();
-        claimed -= smallest << c;
+        claimed -= size_of(c);
       }
     return claimed + bytes <= max_bytes;
+  }
+
+  std::byte* take(size_t c) {
+    std::byte* data = nullptr;
+    if (!idle[c].empty()) {
+      data = idle[c].back();
+      idle[c].pop_back();
+    } else if (make_room(size_of(c))) {
+      data = static_cast<std::byte*>(std::aligned_alloc(64, size_of(c)));
+      claimed += data ? size_of(c) : 0;
+    }
+    in_use += data ? size_of(c) : 0;
+    return data;
+  }
+
+  // -- without it -------------------------------------------------------------
+
+  void give_back(std::byte* data, size_t c) {
+    std::vector<std::function<void()>> calls;
+    {
+      std::lock_guard lock{mutex};
+      idle[c].push_back(data);
+      in_use -= size_of(c);
+      calls.swap(waiting);
+    }
+    for (auto& call : calls)
+      call();
   }
 };
 
@@ -50,27 +88,47 @@ slab_pool::slab_pool(uint64_t max_bytes) : shelf_(std::make_shared<shelf>()) {
 }
 
 std::optional<slab_pool::slab> slab_pool::take(uint64_t bytes) {
-  if (bytes > smallest << (num_classes - 1))
+  std::lock_guard lock{shelf_->mutex};
+  return take_locked(bytes);
+}
+
+std::optional<slab_pool::slab> slab_pool::take_locked(uint64_t bytes) {
+  if (bytes > size_of(num_classes - 1))
     return std::nullopt;
   auto c = class_of(bytes);
-  std::byte* data = nullptr;
-  {
-    std::lock_guard lock{shelf_->mutex};
-    if (!shelf_->idle[c].empty()) {
-      data = shelf_->idle[c].back();
-      shelf_->idle[c].pop_back();
-    } else if (shelf_->make_room(smallest << c)) {
-      data = static_cast<std::byte*>(std::aligned_alloc(64, smallest << c));
-      shelf_->claimed += data ? smallest << c : 0;
-    }
-  }
+  auto* data = shelf_->take(c);
   if (!data)
     return std::nullopt;
   auto give_back = [shelf = shelf_, c](std::byte* x) {
-    std::lock_guard lock{shelf->mutex};
-    shelf->idle[c].push_back(x);
+    shelf->give_back(x, c);
   };
   return slab{std::shared_ptr<std::byte>{data, give_back}, bytes};
+}
+
+std::vector<slab_pool::slab>
+slab_pool::take_cut(uint64_t bytes, uint64_t piece,
+                    const std::function<void()>& on_room) {
+  CHECK(piece > 0 && piece <= size_of(num_classes - 1));
+  std::vector<slab> out;
+  std::lock_guard lock{shelf_->mutex};
+  auto rest = bytes % piece;
+  auto needed = bytes / piece * size_of(class_of(piece))
+                + (rest > 0 ? size_of(class_of(rest)) : 0);
+  if (!shelf_->has_room(needed)) {
+    shelf_->waiting.push_back(on_room);
+    return out;
+  }
+  out.reserve(bytes / piece + 1);
+  for (auto left = bytes; left > 0; left -= out.back().bytes) {
+    auto next = take_locked(std::min(left, piece));
+    CHECK(next); // or the system itself is out of memory
+    out.push_back(std::move(*next));
+  }
+  return out;
+}
+
+uint64_t slab_pool::footprint(uint64_t bytes, uint64_t count) {
+  return 2 * bytes + smallest * count;
 }
 
 } // namespace troupe

@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace troupe {
 
@@ -29,8 +31,21 @@ public:
   /// Claims at least one byte; nothing if the limit is reached.
   std::optional<slab> take(uint64_t bytes);
 
+  /// Claims `bytes` in slabs of `piece` bytes, the last one shorter: all or
+  /// none. If there is no room, `on_room` is called once, when a slab has come
+  /// back: by whoever gave it back, so it must be short.
+  std::vector<slab> take_cut(uint64_t bytes, uint64_t piece,
+                             const std::function<void()>& on_room);
+
+  /// What slabs of `bytes` bytes in all take of a pool at most, if they are
+  /// `count` slabs.
+  static uint64_t footprint(uint64_t bytes, uint64_t count);
+
 private:
   struct shelf;
+
+  std::optional<slab> take_locked(uint64_t bytes);
+
   std::shared_ptr<shelf> shelf_;
 };
 

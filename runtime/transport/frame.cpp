@@ -31,7 +31,7 @@ void for_each_field(Header& x, F f) {
   f(x.source);
   f(x.destination);
   f(x.id);
-  f(x.deadline);
+  f(x.first);
   f(x.length);
 }
 
@@ -100,6 +100,10 @@ result<frame_header> decode_header(std::span<const std::byte> bytes,
   if (header.length != payload.size())
     return damaged("its length does not fit its body");
   return header;
+}
+
+lane lane_of(std::span<const std::byte, frame_header::size> header) {
+  return lane_of(frame_class(header[5])); // after magic and version
 }
 
 uint32_t cluster_hash(std::string_view name) {

@@ -26,6 +26,18 @@ enum class frame_class : uint8_t {
   combine,   ///< A slab of rows from one worker back to one rank.
 };
 
+/// Frames of one lane keep their order between two nodes; lanes do not wait for
+/// each other.
+enum class lane : uint8_t { control, rows };
+
+constexpr size_t num_lanes = 2;
+
+/// Heartbeats belong to control.
+constexpr lane lane_of(frame_class kind) {
+  auto is_rows = kind == frame_class::dispatch || kind == frame_class::combine;
+  return is_rows ? lane::rows : lane::control;
+}
+
 /// Which step of which rank a slab of rows belongs to, as the header's id.
 struct rows_id {
   uint16_t rank = 0;
@@ -63,8 +75,9 @@ struct frame_header {
   uint64_t source = 0;      ///< Incarnation of the sending process.
   uint64_t destination = 0; ///< Incarnation that it is meant for.
   uint64_t id = 0;          ///< A request, or rows_id.
-  uint64_t deadline = 0;    ///< Microseconds from sending on; 0: none.
-  uint32_t length = 0;      ///< Bytes of the body.
+  /// Of rows: the number of the first answer, see DispatchSlab.
+  uint64_t first = 0;
+  uint32_t length = 0; ///< Bytes of the body.
 };
 
 /// Immutable bytes that several may hold. 64-byte aligned.
@@ -114,6 +127,9 @@ encode_header(const frame_header& header, std::span<const std::byte> payload,
 result<frame_header> decode_header(std::span<const std::byte> bytes,
                                    std::span<const std::byte> payload,
                                    bool with_body);
+
+/// The lane of a frame, from the bytes of a header that may be damaged.
+lane lane_of(std::span<const std::byte, frame_header::size> header);
 
 /// What frame_header::cluster holds.
 uint32_t cluster_hash(std::string_view name);

@@ -75,8 +75,7 @@ frame_gate::decide(const frame_header& header) const {
   auto peer = find(header.source);
   if (!peer)
     return is_over(header.source) ? refusal::stale : refusal::unknown_peer;
-  auto is_rows = header.kind == frame_class::dispatch
-                 || header.kind == frame_class::combine;
+  auto is_rows = lane_of(header.kind) == lane::rows;
   auto now = view_and_epoch_.load();
   if (is_rows
       && (header.view < uint32_t(now >> 32) || header.epoch < uint32_t(now)))

@@ -14,7 +14,8 @@ public:
                 transport_handler handler)
     : net_(net), id_(id), identity_(std::move(identity)),
       handler_(std::move(handler)),
-      gate_(cluster_hash(net.options_.cluster), identity_.incarnation) {
+      gate_(cluster_hash(net.options_.cluster), identity_.incarnation),
+      max_unsent_(net.options_.max_unsent) {
     CHECK(gate_.add_peer(id_, identity_.incarnation));
   }
 
@@ -30,7 +31,8 @@ public:
       return accept({header, std::move(payload)});
     ++frames_sent_;
     bytes_sent_ += frame_header::size + size;
-    if (!peer->post({.what = {header, std::move(payload)}, .is_frame = true}))
+    if (!peer->post({.what = {header, std::move(payload)}, .is_frame = true},
+                    max_unsent_))
       part(*peer, "node " + peer->identity_.name
                     + " did not take what was sent to it");
   }
@@ -101,8 +103,8 @@ public:
     gate_.set_view(view, epoch);
   }
 
-  node_id id() const {
-    return id_;
+  void set_max_unsent(size_t bytes) {
+    max_unsent_ = bytes;
   }
 
 private:
@@ -116,13 +118,13 @@ private:
     return x.is_frame ? frame_header::size + x.what.header.length : 0;
   }
 
-  /// Returns whether there was room.
-  bool post(event x) {
+  /// Returns whether there was room, that is `limit` bytes for what waits.
+  bool post(event x, size_t limit = SIZE_MAX) {
     auto size = size_of(x);
     std::unique_lock guard{mutex_};
     if (closed_)
       return true;
-    if (waiting_ + size > net_.options_.max_unsent)
+    if (waiting_ + size > limit)
       return false;
     waiting_ += size;
     events_.push_back(std::move(x));
@@ -169,6 +171,7 @@ private:
   const node_identity identity_;
   const transport_handler handler_;
   frame_gate gate_;
+  std::atomic<size_t> max_unsent_;
   std::atomic<uint64_t> frames_sent_ = 0;
   std::atomic<uint64_t> frames_received_ = 0;
   std::atomic<uint64_t> bytes_sent_ = 0;
@@ -198,6 +201,10 @@ public:
 
   void send(node_id to, frame_header header, body payload) override {
     node_->send(to, header, std::move(payload));
+  }
+
+  void set_max_unsent(size_t bytes) override {
+    node_->set_max_unsent(bytes);
   }
 
   void set_view(uint32_t view, uint32_t epoch) override {

@@ -18,7 +18,8 @@ class loopback_node;
 
 struct loopback_options {
   std::string cluster = "loopback";
-  /// Bytes that may wait for a busy receiver before it counts as lost.
+  /// Bytes that may wait for a busy receiver before it counts as lost, until a
+  /// sender has another limit set.
   size_t max_unsent = size_t{256} << 20;
 };
 

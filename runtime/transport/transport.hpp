@@ -2,7 +2,9 @@
 
 /// The one way between nodes. A transport belongs to one process ("node"),
 /// knows its peers by node_id and carries frames between them, in order for
-/// each pair. A dead peer is an event, never a crash.
+/// each pair and lane. A dead peer is an event, never a crash. A peer is lost
+/// if it is silent or its connection breaks, not because it is slow: what it
+/// does not take yet waits here.
 ///
 /// Two implementations: in_process (loopback.hpp: nodes of one process, no
 /// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
@@ -59,9 +61,14 @@ public:
   virtual ~transport() = default;
 
   /// Sends `payload` after `header`; fills in version, cluster, source,
-  /// destination, view and length. Never blocks: beyond the configured limit
-  /// of unsent bytes the peer counts as lost. Unknown or lost peers: dropped.
+  /// destination, view and length. Never blocks: what the network does not
+  /// take yet is kept, up to a limit that no normal work reaches
+  /// (set_max_unsent); beyond it the peer counts as lost. Unknown or lost
+  /// peers: dropped.
   virtual void send(node_id to, frame_header header, body payload) = 0;
+
+  /// Bytes that may wait for each peer from now on.
+  virtual void set_max_unsent(size_t bytes) = 0;
 
   /// The view and epoch that outgoing frames carry. Incoming dispatch and
   /// combine of an older one are refused as stale; of a newer one they are let

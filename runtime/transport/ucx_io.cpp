@@ -34,7 +34,8 @@ ucx_io::ucx_io(ucx_options options, ucx_environment environment,
   : options_(std::move(options)), environment_(environment),
     admit_(std::move(admit)), handler_(std::move(handler)),
     gate_(cluster_hash(options_.cluster), options_.self.incarnation),
-    self_id_(options_.self_id ? *options_.self_id : no_id) {
+    self_id_(options_.self_id ? *options_.self_id : no_id),
+    max_unsent_(options_.max_unsent) {
 }
 
 ucx_io::~ucx_io() {
@@ -71,6 +72,7 @@ void ucx_io::run() {
   while (!is_stopping_) {
     auto busy = mailbox_.run_all();
     busy |= worker_->progress();
+    busy |= pump();
     auto now = environment_.time.now();
     // What came in while this process was stopped is read before anybody is
     // judged by the silence.
@@ -158,7 +160,7 @@ ucs_status_t ucx_io::on_am(std::span<const std::byte> header, void* data,
   }
   auto limit = from->peer ? options_.max_body : handshake::max_message;
   auto expected = from->link->num_expected();
-  if (length > limit || expected + length > limit + options_.max_unsent) {
+  if (length > limit || expected + length > most_expected()) {
     gate_.count(refusal::damaged);
     end(*from, errc::peer_lost, "sent more than the limit");
     return UCS_OK;
@@ -215,6 +217,10 @@ void ucx_io::on_failure(ucx_link& which, ucs_status_t why) {
         std::string{"lost its connection: "} + ucs_status_string(why));
 }
 
+size_t ucx_io::most_expected() const {
+  return 4 * num_lanes * (options_.window + options_.max_body);
+}
+
 // -- what goes out ------------------------------------------------------------
 
 void ucx_io::send(node_id to, frame_header header, body payload) {
@@ -231,7 +237,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
   auto size = payload.bytes().size();
   CHECK(size <= options_.max_body);
   auto cost = size + overhead;
-  if (peer->unsent.fetch_add(cost) + cost > options_.max_unsent) {
+  if (peer->unsent.fetch_add(cost) + cost > max_unsent_) {
     peer->unsent -= cost;
     return post([this, peer] {
       if (auto x = find(peer->id); x && x->peer == peer)
@@ -242,18 +248,51 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
     nullptr, [peer, cost](auto) { peer->unsent -= cost; }};
   gate_.stamp(header, peer->identity.incarnation, size);
   auto bytes = encode_header(header, payload.bytes(), peer->checksum_bodies);
-  post([this, peer, bytes, payload = std::move(payload),
-        charge = std::move(charge)]() mutable {
-    transmit_queued(peer, bytes, std::move(payload), std::move(charge));
+  post([this, peer,
+        x = parcel{bytes, std::move(payload), std::move(charge)}]() mutable {
+    offer(peer, std::move(x));
   });
 }
 
-void ucx_io::transmit_queued(const std::shared_ptr<ucx_peer>& peer,
-                             const header_bytes& header, body payload,
-                             std::shared_ptr<const void> charge) {
-  auto x = find(peer->id);
-  if (x && x->peer == peer)
-    transmit(*x, header, std::move(payload), std::move(charge));
+/// Into the network, or behind what waits for the same lane.
+void ucx_io::offer(const std::shared_ptr<ucx_peer>& peer, parcel&& x) {
+  auto to = find(peer->id);
+  if (!to || to->peer != peer || to->is_over)
+    return;
+  auto& waiting = to->waiting[size_t(lane_of(x.header))];
+  if (waiting.empty() && has_room(*to, x))
+    return transmit(*to, x.header, std::move(x.payload), std::move(x.charge));
+  if (to->num_waiting() == 0)
+    congested_.push_back(to);
+  waiting.push_back(std::move(x));
+}
+
+bool ucx_io::has_room(const session& to, const parcel& x) const {
+  auto under_way = to.link->bytes_sending(lane_of(x.header));
+  auto size = x.header.size() + x.payload.bytes().size();
+  return under_way == 0 || under_way + size <= options_.window;
+}
+
+/// Sends what has waited and has room now. Returns whether anything was sent.
+bool ucx_io::pump() {
+  auto has_sent = false;
+  std::erase_if(congested_, [&](auto& x) {
+    has_sent |= pump(*x);
+    return x->num_waiting() == 0;
+  });
+  return has_sent;
+}
+
+bool ucx_io::pump(session& x) {
+  auto has_sent = false;
+  for (auto& waiting : x.waiting) // control first
+    while (!waiting.empty() && !x.is_over && has_room(x, waiting.front())) {
+      auto next = std::move(waiting.front());
+      waiting.pop_front();
+      transmit(x, next.header, std::move(next.payload), std::move(next.charge));
+      has_sent = true;
+    }
+  return has_sent;
 }
 
 void ucx_io::deliver_to_self(frame_header header, body payload) {
@@ -276,6 +315,10 @@ void ucx_io::transmit(session& to, const header_bytes& header, body payload,
 void ucx_io::set_self(node_id id) {
   CHECK(self_id_ == no_id || self_id_ == id);
   self_id_ = id;
+}
+
+void ucx_io::set_max_unsent(size_t bytes) {
+  max_unsent_ = bytes;
 }
 
 void ucx_io::set_view(uint32_t view, uint32_t epoch) {
@@ -366,6 +409,8 @@ void ucx_io::bury(const session_ptr& x) {
         i != peers_.end() && i->second == x->peer)
       peers_.erase(i);
   }
+  for (auto& waiting : x->waiting)
+    waiting.clear();
   x->link->close();
   closing_.push_back(x->link);
   if (x->why_over.empty())

@@ -50,6 +50,7 @@ public:
   }
 
   void set_self(node_id id);
+  void set_max_unsent(size_t bytes);
   void set_view(uint32_t view, uint32_t epoch);
   void connect(node_id peer, endpoint_address address,
                std::chrono::milliseconds deadline, std::string name);
@@ -59,6 +60,13 @@ public:
   transport_stats stats() const;
 
 private:
+  /// A frame that is to go out. `charge` gives its bytes back to its peer.
+  struct parcel {
+    header_bytes header;
+    body payload;
+    std::shared_ptr<const void> charge;
+  };
+
   struct session {
     std::shared_ptr<ucx_link> link;
     bool is_ours = false;    ///< We connected.
@@ -77,6 +85,13 @@ private:
     bool is_monitored = false;
     clock::instant last_heard = {};
     clock::instant next_question = {};
+    std::deque<parcel> waiting[num_lanes]; ///< For room in the lane's window.
+    uint64_t num_sent = 0;                 ///< At stalled_since.
+    clock::instant stalled_since = {};
+
+    size_t num_waiting() const {
+      return waiting[0].size() + waiting[1].size();
+    }
   };
 
   using session_ptr = std::shared_ptr<session>;
@@ -92,14 +107,18 @@ private:
                   body payload) override;
   void on_failure(ucx_link& which, ucs_status_t why) override;
   void on_joined_frame(session& from, frame&& x);
+  /// Bytes that a peer may have announced: several times what its windows let
+  /// it have under way, since what has come may wait for its turn.
+  size_t most_expected() const;
   std::shared_ptr<ucx_link> make_link();
   session_ptr find(ucp_ep_h endpoint) const;
   session_ptr find(node_id peer) const;
   void transmit(session& to, const header_bytes& header, body payload,
                 std::shared_ptr<const void> charge = nullptr);
-  void transmit_queued(const std::shared_ptr<ucx_peer>& peer,
-                       const header_bytes& header, body payload,
-                       std::shared_ptr<const void> charge);
+  void offer(const std::shared_ptr<ucx_peer>& peer, parcel&& x);
+  bool has_room(const session& to, const parcel& x) const;
+  bool pump();
+  bool pump(session& x);
   void deliver_to_self(frame_header header, body payload);
   void end(session& x, errc code, std::string why);
   void bury();
@@ -140,6 +159,7 @@ private:
   std::atomic<uint32_t> self_id_;
   mutable std::shared_mutex peers_mutex_; ///< For peers_.
   std::map<node_id, std::shared_ptr<ucx_peer>> peers_;
+  std::atomic<size_t> max_unsent_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<uint64_t> frames_sent_ = 0;
   std::atomic<uint64_t> frames_received_ = 0;
@@ -149,6 +169,7 @@ private:
   // The I/O thread's own.
   std::unordered_map<ucp_ep_h, session_ptr> sessions_;
   std::map<node_id, session_ptr> joined_;
+  std::vector<session_ptr> congested_; ///< With frames that wait.
   std::vector<session_ptr> over_;
   std::vector<std::shared_ptr<ucx_link>> closing_;
   clock::instant last_round_ = {};

@@ -13,9 +13,9 @@ namespace {
 /// In the id of a heartbeat: who asks and who answers.
 constexpr uint64_t question = 0, answer = 1;
 
-/// Bytes per second that a healthy network carries at least: while so much is
-/// under way, heartbeats wait behind it.
-constexpr double slowest_network = 100e6;
+/// Bytes per second that a network carries at least: while so much is under
+/// way, heartbeats wait behind it, and a peer is given the time that it takes.
+constexpr double slowest_network = 10e6;
 
 body copy_of(std::span<const std::byte> bytes) {
   auto data = std::make_shared<std::vector<std::byte>>(bytes.begin(),
@@ -183,7 +183,7 @@ void ucx_io::join(session& x, node_id id) {
     std::lock_guard guard{peers_mutex_};
     peers_[id] = x.peer;
   }
-  x.last_heard = environment_.time.now();
+  x.last_heard = x.stalled_since = environment_.time.now();
   environment_.log.info("node " + who.name + " has joined");
   if (handler_.on_peer_joined)
     handler_.on_peer_joined(id, x.peer->identity);
@@ -209,8 +209,10 @@ void ucx_io::watch(clock::instant now) {
   auto gap = now - std::exchange(last_round_, now);
   auto was_stopped = gap > options_.silence_verdict / 2;
   for (auto& [endpoint, x] : sessions_) {
-    if (was_stopped)
+    if (was_stopped) {
       x->last_heard += gap;
+      x->stalled_since += gap;
+    }
     if (x->is_over)
       continue;
     if (x->peer)
@@ -226,9 +228,17 @@ void ucx_io::watch_meeting(session& x, clock::instant now) {
 }
 
 void ucx_io::watch_joined(session& x, clock::instant now) {
+  if (x.link->num_sending() == 0
+      || std::exchange(x.num_sent, x.link->num_sent()) != x.link->num_sent())
+    x.stalled_since = now;
+  if (now - x.stalled_since > options_.stall_verdict)
+    return end(x, errc::peer_lost,
+               "took nothing of what was sent to it for "
+                 + in_seconds(options_.stall_verdict));
   if (!x.is_monitored)
     return;
-  auto under_way = x.link->num_expected() + x.peer->unsent;
+  auto under_way = x.link->num_expected() + x.link->bytes_sending(lane::control)
+                   + x.link->bytes_sending(lane::rows);
   auto allowance = std::chrono::duration_cast<clock::instant::duration>(
     std::chrono::duration<double>{double(under_way) / slowest_network});
   if (now - x.last_heard > options_.silence_verdict + allowance)
@@ -247,6 +257,8 @@ clock::instant ucx_io::next_watch(clock::instant now) const {
       next = std::min(next, x->deadline);
     else if (x->is_monitored)
       next = std::min(next, x->next_question);
+    if (x->peer && x->link->num_sending() > 0)
+      next = std::min(next, x->stalled_since + options_.stall_verdict);
   }
   return next;
 }

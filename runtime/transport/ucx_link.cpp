@@ -12,6 +12,10 @@ struct ucx_link::outgoing {
   header_bytes header;
   body payload;
   std::shared_ptr<const void> charge;
+
+  size_t size() const {
+    return header.size() + payload.bytes().size();
+  }
 };
 
 struct ucx_link::incoming {
@@ -68,7 +72,8 @@ ucs_status_t ucx_link::connect(ucp_worker_h worker,
 void ucx_link::close() {
   if (std::exchange(is_closing_, true))
     return;
-  inbox_.clear();
+  for (auto& inbox : inbox_)
+    inbox.clear();
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
   param.flags = UCP_EP_CLOSE_FLAG_FORCE;
@@ -105,6 +110,7 @@ void ucx_link::send(const header_bytes& header, body payload,
     op->link->finish(op, status);
   };
   ++num_sending_;
+  bytes_sending_[size_t(lane_of(header))] += x->size();
   auto bytes = x->payload.bytes();
   auto request = ucp_am_send_nbx(endpoint_, ucx_worker::message_id,
                                  x->header.data(), x->header.size(),
@@ -115,8 +121,10 @@ void ucx_link::send(const header_bytes& header, body payload,
 
 void ucx_link::finish(outgoing* x, ucs_status_t status) {
   auto self = x->link;
+  bytes_sending_[size_t(lane_of(x->header))] -= x->size();
   delete x;
   --num_sending_;
+  ++num_sent_;
   if (status != UCS_OK && !is_closing_)
     owner_.on_failure(*this, status);
 }
@@ -133,13 +141,14 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
   x->length = length;
   if (length > 0)
     x->bytes = allocate(length);
-  inbox_.push_back(x);
+  auto which = lane_of(header);
+  inbox_[size_t(which)].push_back(x);
   num_expected_ += length;
   if (!is_rendezvous) {
     if (length > 0)
       std::memcpy(x->bytes.get(), data, length);
     x->status = UCS_OK;
-    deliver_complete();
+    deliver_complete(which);
     return UCS_OK;
   }
   ucp_request_param_t param{};
@@ -154,7 +163,7 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
     ucp_request_free(request);
     op->status = status;
     --op->link->num_receiving_;
-    op->link->deliver_complete();
+    op->link->deliver_complete(lane_of(op->header));
   };
   ++num_receiving_;
   auto request = ucp_am_recv_data_nbx(worker, data, x->bytes.get(), length,
@@ -164,14 +173,15 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
   delete static_cast<std::shared_ptr<incoming>*>(param.user_data);
   --num_receiving_;
   x->status = UCS_PTR_STATUS(request);
-  deliver_complete();
+  deliver_complete(which);
   return UCS_INPROGRESS;
 }
 
-void ucx_link::deliver_complete() {
-  while (!inbox_.empty() && inbox_.front()->status != UCS_INPROGRESS) {
-    auto x = std::move(inbox_.front());
-    inbox_.pop_front();
+void ucx_link::deliver_complete(lane which) {
+  auto& inbox = inbox_[size_t(which)];
+  while (!inbox.empty() && inbox.front()->status != UCS_INPROGRESS) {
+    auto x = std::move(inbox.front());
+    inbox.pop_front();
     num_expected_ -= x->length;
     if (x->status == UCS_OK)
       owner_.on_message(*this, x->header,

@@ -1,7 +1,7 @@
 #pragma once
 
-/// One connection: sends, receives in order, closes at once. It knows nothing
-/// of who is at the other end. Everything happens on the I/O thread.
+/// One connection: sends, receives in order per lane, closes at once. It knows
+/// nothing of who is at the other end. Everything happens on the I/O thread.
 
 #include "runtime/transport/frame.hpp"
 #include "runtime/transport/ucx_address.hpp"
@@ -18,7 +18,8 @@ class ucx_link : public std::enable_shared_from_this<ucx_link> {
 public:
   class owner {
   public:
-    /// In the order in which the other side sent. Must not close the link.
+    /// In the order in which the other side sent on that lane. Must not close
+    /// the link.
     virtual void
     on_message(ucx_link& from, const header_bytes& header, body payload)
       = 0;
@@ -61,6 +62,16 @@ public:
     return num_sending_;
   }
 
+  /// Their bytes, headers included.
+  size_t bytes_sending(lane which) const {
+    return bytes_sending_[size_t(which)];
+  }
+
+  /// Sends that have come to an end, well or not.
+  uint64_t num_sent() const {
+    return num_sent_;
+  }
+
   /// Drops what is under way, in both directions, and tells nobody.
   void close();
 
@@ -73,16 +84,19 @@ private:
 
   ucs_status_t create(ucp_worker_h worker, ucp_ep_params_t& params);
   void finish(outgoing* x, ucs_status_t status);
-  void deliver_complete();
+  void deliver_complete(lane which);
 
   owner& owner_;
   ucp_ep_h endpoint_ = nullptr;
   void* close_request_ = nullptr;
   bool is_closing_ = false;
   size_t num_sending_ = 0;
+  size_t bytes_sending_[num_lanes] = {};
+  uint64_t num_sent_ = 0;
   size_t num_receiving_ = 0; ///< Receives that UCX holds a pointer to.
   size_t num_expected_ = 0;
-  std::deque<std::shared_ptr<incoming>> inbox_; ///< In order of arrival.
+  /// Each in order of arrival.
+  std::deque<std::shared_ptr<incoming>> inbox_[num_lanes];
 };
 
 } // namespace troupe

@@ -1,7 +1,7 @@
 #pragma once
 
 /// Calls that any thread leaves for the I/O thread, in order. Lock-free; the
-/// limit on what waits is the senders' (ucx_options::max_unsent).
+/// limit on what waits is the senders' (transport::set_max_unsent).
 
 #include <algorithm>
 #include <atomic>

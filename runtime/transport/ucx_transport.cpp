@@ -23,6 +23,8 @@ result<void> check(const ucx_options& x) {
   if (x.heartbeat_period.count() < 1
       || x.silence_verdict < 2 * x.heartbeat_period)
     return no("the silence verdict is at least two heartbeat periods");
+  if (x.window == 0)
+    return no("the window holds at least one byte");
   if (x.max_body > UINT32_MAX || x.max_unsent < x.max_body)
     return no("the limit on unsent bytes holds at least one body");
   return {};
@@ -69,6 +71,10 @@ void ucx_transport::monitor(node_id peer) {
 
 void ucx_transport::send(node_id to, frame_header header, body payload) {
   io_->send(to, header, std::move(payload));
+}
+
+void ucx_transport::set_max_unsent(size_t bytes) {
+  io_->set_max_unsent(bytes);
 }
 
 void ucx_transport::set_view(uint32_t view, uint32_t epoch) {

@@ -38,8 +38,16 @@ struct ucx_options {
   std::chrono::milliseconds silence_verdict{1000};
   std::chrono::milliseconds handshake_deadline{5000};
   size_t max_pending_handshakes = 64; ///< Of those who came to us.
-  size_t max_body = size_t{256} << 20;
-  size_t max_unsent = size_t{256} << 20; ///< Bytes for each peer.
+  size_t max_body = size_t{32} << 20;
+  /// Bytes of a lane that are handed to the network at once, for each peer; at
+  /// least one frame is. The rest waits here, so that a heartbeat waits behind
+  /// no more than this.
+  size_t window = size_t{8} << 20;
+  /// Bytes that may wait for each peer, until set_max_unsent.
+  size_t max_unsent = size_t{256} << 20;
+  /// A peer to which bytes are under way and that takes none for so long is
+  /// lost, also if nobody watches it.
+  std::chrono::milliseconds stall_verdict{30000};
 };
 
 /// What a transport is given to live on; must outlive it.
@@ -81,6 +89,7 @@ public:
   void monitor(node_id peer);
 
   void send(node_id to, frame_header header, body payload) override;
+  void set_max_unsent(size_t bytes) override;
   void set_view(uint32_t view, uint32_t epoch) override;
   void disconnect(node_id peer) override;
   transport_stats stats() const override;

@@ -18,6 +18,7 @@ struct variant {
   uint32_t others = 0;  ///< Requests beside the reference ones.
   uint32_t kv_blocks = 512;
   precision activations = precision::fp8;
+  uint32_t frame = 4u << 20; ///< max_frame_bytes
 };
 
 std::ostream& operator<<(std::ostream& out, const variant& x) {
@@ -42,6 +43,7 @@ protected:
     out.cluster.limits.max_num_batched_tokens = x.chunk;
     out.cluster.limits.max_num_seqs = std::min(x.chunk, 64u);
     out.cluster.limits.num_kv_blocks = x.kv_blocks;
+    out.cluster.limits.max_frame_bytes = x.frame;
     out.model_dir = nano_model();
     out.node.num_threads = x.threads;
     return out;
@@ -91,6 +93,18 @@ INSTANTIATE_TEST_SUITE_P(
     variant{.name = "ChunksOf64", .dp = 2, .ep = 2, .chunk = 64},
     variant{.name = "Among28Others", .dp = 2, .ep = 8, .others = 28},
     variant{.name = "FewBlocks", .others = 12, .kv_blocks = 9},
+    variant{.name = "SmallFrames", .dp = 2, .ep = 4, .frame = 4096},
+    variant{.name = "SmallFramesOneWorker", .frame = 5000},
+    variant{.name = "SmallFramesAmongOthers",
+            .dp = 3,
+            .ep = 5,
+            .chunk = 100,
+            .others = 12,
+            .frame = 7777},
+    variant{.name = "SmallFramesFp32",
+            .ep = 2,
+            .activations = precision::fp32,
+            .frame = 4096},
     variant{.name = "Bf16", .ep = 4, .activations = precision::bf16},
     variant{.name = "Fp32", .ep = 4, .activations = precision::fp32}),
   [](auto& info) { return std::string{info.param.name}; });

@@ -95,6 +95,17 @@ TEST_F(Processes, FourAnswerLikeThePlainPathBitForBit) {
                ask_plain(nano_model(), precision::fp8, reference_requests()));
 }
 
+TEST_F(Processes, AnswerAlikeHoweverRowsAreCutIntoFrames) {
+  auto cluster = four_nodes();
+  cluster.limits.max_frame_bytes = 4096;
+  ASSERT_NO_FATAL_FAILURE(start(cluster));
+  auto requests = reference_requests();
+  for (uint32_t i = 0; i < 8; ++i)
+    requests.push_back(request_for(random_prompt(100 + i, 30 + 10 * i), 6, i));
+  expect_equal(ask_all(*company_, requests),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
 TEST_F(Processes, EndTogetherAndCleanly) {
   ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
   company_.reset();

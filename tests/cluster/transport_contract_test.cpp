@@ -149,15 +149,15 @@ TEST_P(TransportContract, KeepsTheFieldsThatBelongToTheSender) {
   x.layer = 7;
   x.step = 8;
   x.id = 9;
-  x.deadline = 10;
+  x.first = 10;
   a.self->set_view(3, 4);
   a.self->send(1, x, bytes(5, 6));
   ASSERT_TRUE(b.await_frames(1));
   auto& [from, y] = b.frames[0];
   EXPECT_EQ(from, 0);
   EXPECT_EQ(std::tie(y.header.kind, y.header.layer, y.header.step, y.header.id,
-                     y.header.deadline),
-            std::tie(x.kind, x.layer, x.step, x.id, x.deadline));
+                     y.header.first),
+            std::tie(x.kind, x.layer, x.step, x.id, x.first));
   EXPECT_EQ(y.header.view, 3u);
   EXPECT_EQ(y.header.epoch, 4u);
   EXPECT_EQ(y.header.length, 5u);
@@ -260,14 +260,16 @@ struct UcxDoor : testing::Test {
 } // namespace
 
 TEST_F(UcxDoor, RefusesOptionsThatMakeNoSense) {
-  ucx_options bad_host, any_host, no_name, odd_limits, odd_times;
+  ucx_options bad_host, any_host, no_name, odd_limits, odd_times, no_window;
   bad_host.listen.host = "localhost";
   any_host.listen.host = "0.0.0.0";
   any_host.secret = "x";
   no_name.self.name = std::string(65, 'x');
   odd_limits.max_unsent = 1;
+  no_window.window = 0;
   odd_times.silence_verdict = odd_times.heartbeat_period;
-  for (auto& x : {bad_host, any_host, no_name, odd_limits, odd_times}) {
+  for (auto& x :
+       {bad_host, any_host, no_name, odd_limits, odd_times, no_window}) {
     auto net = listen(x);
     ASSERT_FALSE(net);
     EXPECT_EQ(net.why().code, errc::invalid_input);

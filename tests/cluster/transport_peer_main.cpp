@@ -129,9 +129,13 @@ private:
     } else if (verb == "send") {
       send(node_id(peer), in);
     } else if (verb == "flood") {
-      auto payload = pattern(0, 4 << 20);
-      for (int i = 0; i < 16; ++i)
-        net_->send(node_id(peer), {}, payload);
+      flood(node_id(peer));
+    } else if (verb == "limit") {
+      net_->set_max_unsent(size_t(peer));
+    } else if (verb == "say") {
+      frame_header header; // control
+      header.id = 99;
+      net_->send(node_id(peer), header, pattern(99, 64));
     } else if (verb == "monitor") {
       net_->monitor(node_id(peer));
     } else if (verb == "disconnect") {
@@ -157,6 +161,14 @@ private:
       header.id = id;
       net_->send(peer, header, pattern(id, size));
     }
+  }
+
+  /// Rows: 16 frames of 4 MiB with ids 1, 2...
+  void flood(node_id peer) {
+    frame_header header;
+    header.kind = frame_class::dispatch;
+    for (header.id = 1; header.id <= 16; ++header.id)
+      net_->send(peer, header, pattern(header.id, 4 << 20));
   }
 
   void print_stats() {
@@ -213,9 +225,10 @@ private:
 } // namespace troupe
 
 /// Arguments: name, own node, cluster, secret, incarnation (0: drawn),
-/// fingerprint, whether bodies are checksummed, limit on unsent bytes.
+/// fingerprint, whether bodies are checksummed, limit on unsent bytes,
+/// milliseconds after which a peer that takes nothing is lost.
 int main(int argc, char** argv) {
-  CHECK(argc == 9);
+  CHECK(argc == 10);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   troupe::ucx_options options;
   options.self.name = argv[1];
@@ -226,5 +239,6 @@ int main(int argc, char** argv) {
   options.checksum_bodies = std::atoi(argv[7]) != 0;
   options.max_unsent = std::strtoull(argv[8], nullptr, 10);
   options.max_body = std::min(options.max_body, options.max_unsent);
+  options.stall_verdict = std::chrono::milliseconds{std::atoi(argv[9])};
   troupe::peer_process{std::move(options), uint16_t(std::atoi(argv[2]))}.run();
 }

@@ -30,7 +30,8 @@ struct peer_options {
   string fingerprint = "0";
   string checksum_bodies = "0";
   string max_unsent = "268435456";
-  string name = {}; ///< Empty: node-ID.
+  string stall_verdict = "30000"; ///< Milliseconds.
+  string name = {};               ///< Empty: node-ID.
 };
 
 class peer {
@@ -39,7 +40,7 @@ public:
     auto name = x.name.empty() ? "node-" + std::to_string(id) : x.name;
     start({string{std::getenv("BINARY_DIR")} + "/tests/transport_peer", name,
            std::to_string(id), x.cluster, x.secret, x.incarnation,
-           x.fingerprint, x.checksum_bodies, x.max_unsent});
+           x.fingerprint, x.checksum_bodies, x.max_unsent, x.stall_verdict});
     std::istringstream line{expect("listening")};
     string word;
     line >> word >> port >> incarnation;
@@ -307,7 +308,74 @@ TEST(Transport, KeepsAWatchedPeerThatLives) {
   exchange(b, 1, a, 0);
 }
 
-TEST(Transport, LosesAPeerThatTakesNothing) {
+TEST(Transport, KeepsWhatASlowPeerDoesNotTakeYet) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  b.signal(SIGSTOP);
+  a.tell("flood 1"); // Eight windows.
+  a.expect("ok flood");
+  a.tell("idle 1500"); // A watched peer would be lost by now.
+  a.expect("idle");
+  b.signal(SIGCONT);
+  for (int id = 1; id <= 16; ++id)
+    EXPECT_EQ(b.expect("frame"),
+              "frame 0 " + std::to_string(id) + " 4194304 good ");
+  exchange(a, 0, b, 1);
+  exchange(b, 1, a, 0);
+}
+
+TEST(Transport, LetsControlOvertakeRowsThatWait) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  b.signal(SIGSTOP);
+  a.tell("flood 1");
+  a.expect("ok flood");
+  a.tell("say 1");
+  a.expect("ok say");
+  b.signal(SIGCONT);
+  int rows_before = 0;
+  while (b.expect("frame").find(" 99 64 good") == string::npos)
+    ++rows_before;
+  EXPECT_LE(rows_before, 3) << "a window holds two";
+}
+
+TEST(Transport, KeepsAWatchedPeerThatIsFlooded) {
+  peer a{0}, b{1};
+  join(a, 0, b, 1);
+  a.tell("monitor 1");
+  b.tell("monitor 0");
+  for (int i = 0; i < 3; ++i) {
+    a.tell("flood 1");
+    b.tell("flood 0");
+  }
+  for (auto x : {&a, &b})
+    for (int i = 0; i < 3 * 16; ++i)
+      EXPECT_NE(x->expect("frame").find(" good"), string::npos);
+}
+
+TEST(Transport, LosesAPeerThatTakesNothingUntilTheDeadline) {
+  peer a{0, {.stall_verdict = "700"}}, b{1};
+  join(a, 0, b, 1);
+  b.signal(SIGSTOP);
+  a.tell("flood 1");
+  EXPECT_NE(
+    a.expect("lost 1").find("took nothing of what was sent to it for 0.7 s"),
+    string::npos);
+}
+
+TEST(Transport, TakesMoreOnceItsLimitIsRaised) {
+  peer a{0, {.max_unsent = "33554432"}}, b{1};
+  join(a, 0, b, 1);
+  a.tell("limit 100000000");
+  b.signal(SIGSTOP);
+  a.tell("flood 1");
+  a.expect("ok flood");
+  b.signal(SIGCONT);
+  for (int i = 0; i < 16; ++i)
+    EXPECT_NE(b.expect("frame").find(" good"), string::npos);
+}
+
+TEST(Transport, LosesAPeerForWhichMoreWaitsThanTheLimit) {
   peer a{0, {.max_unsent = "33554432"}}, b{1};
   join(a, 0, b, 1);
   b.signal(SIGSTOP);

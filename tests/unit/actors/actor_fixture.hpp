@@ -36,6 +36,9 @@ public:
   void send(node_id, frame_header, body) override {
   }
 
+  void set_max_unsent(size_t) override {
+  }
+
   void set_view(uint32_t, uint32_t) override {
   }
 

@@ -47,10 +47,7 @@ node_report full_report() {
   out.node = sender;
   for (size_t i = 0; i < num_counters; ++i)
     out.values[i] = 100 + i;
-  out.network.frames_sent = 1;
-  out.network.frames_received = 2;
   out.network.bytes_sent = UINT64_MAX;
-  out.network.bytes_received = 4;
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     out.network.frames_refused[i] = 200 + i;
   return out;
@@ -211,10 +208,7 @@ TEST(Wire, KeepsAReport) {
   auto sent = full_report();
   auto back = there_and_back(sent);
   EXPECT_EQ(back.values, sent.values);
-  EXPECT_EQ(back.network.frames_sent, 1u);
-  EXPECT_EQ(back.network.frames_received, 2u);
   EXPECT_EQ(back.network.bytes_sent, UINT64_MAX);
-  EXPECT_EQ(back.network.bytes_received, 4u);
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     EXPECT_EQ(back.network.frames_refused[i], 200 + i);
 }

@@ -16,7 +16,7 @@ TEST(Counters, HaveNamesOfTheirOwn) {
   EXPECT_FALSE(names.contains(""));
   EXPECT_EQ(name_of(counter::steps), "steps");
   EXPECT_EQ(name_of(counter::kv_blocks_free), "kv_blocks_free");
-  EXPECT_EQ(name_of(counter::grouped_rows), "grouped_rows");
+  EXPECT_EQ(name_of(counter::workers_used), "workers_used");
 }
 
 TEST(Counters, CountFromSeveralThreads) {

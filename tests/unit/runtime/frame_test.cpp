@@ -32,14 +32,14 @@ frame_header sample_header(size_t length) {
   x.source = 0x1314151617181920;
   x.destination = 0x2122232425262728;
   x.id = 0x2930313233343536;
-  x.deadline = 0x3738394041424344;
+  x.first = 0x3738394041424344;
   x.length = uint32_t(length);
   return x;
 }
 
 auto tied(const frame_header& x) {
   return std::tie(x.version, x.kind, x.layer, x.cluster, x.view, x.epoch,
-                  x.step, x.source, x.destination, x.id, x.deadline, x.length);
+                  x.step, x.source, x.destination, x.id, x.first, x.length);
 }
 
 /// The bytes with their checksum made to fit again.

@@ -214,6 +214,23 @@ TEST(Loopback, LosesAPeerThatTakesNothing) {
   EXPECT_EQ(lost, strings{"node b did not take what was sent to it"});
 }
 
+TEST(Loopback, KeepsWhatABusyPeerDoesNotTakeUpToTheSendersLimit) {
+  loopback_network net{{.max_unsent = 1000}};
+  std::unique_ptr<transport> a, b;
+  size_t num_lost = 0, num_frames = 0;
+  a = net.join(0, {"a", 1, 0, {}},
+               {.on_peer_lost = [&](auto...) { ++num_lost; }});
+  a->set_max_unsent(100000);
+  b = net.join(1, {"b", 2, 0, {}}, {.on_frame = [&](node_id, frame&&) {
+                 if (num_frames++ == 0)
+                   for (int i = 0; i < 30; ++i)
+                     a->send(1, control(1), bytes(300));
+               }});
+  a->send(1, control(0), {});
+  EXPECT_EQ(num_frames, 31u);
+  EXPECT_EQ(num_lost, 0u);
+}
+
 TEST(Loopback, KeepsEachSendersOrderWithManyThreads) {
   constexpr int num_senders = 4, num_frames = 2000;
   loopback_network net;

@@ -42,7 +42,7 @@ bool strictly_ascending(const Range& range, Key key) {
 }
 
 void check_order(const placement& map, const dispatch_plan& plan) {
-  EXPECT_TRUE(strictly_ascending(plan.slabs, &slab_plan::node));
+  EXPECT_TRUE(strictly_ascending(plan.slabs, &slab_plan::first));
   for (auto& slab : plan.slabs) {
     std::set<uint32_t> tokens(slab.tokens.begin(), slab.tokens.end());
     EXPECT_EQ(tokens.size(), slab.tokens.size()) << "a row travels twice";
@@ -81,6 +81,12 @@ void check_landing(const placement& map, uint32_t layer,
     EXPECT_EQ(x.token, i / top_k);
     EXPECT_EQ(x.slot, map.slot_of(layer, uint32_t(experts[i])));
   }
+  uint32_t answers = 0;
+  for (auto& slab : plan.slabs) {
+    EXPECT_EQ(slab.first, answers);
+    for (auto& section : slab.sections)
+      answers += uint32_t(section.row.size());
+  }
   uint32_t next = 0;
   for (auto& worker : plan.workers) {
     EXPECT_EQ(worker.first, next);
@@ -88,8 +94,22 @@ void check_landing(const placement& map, uint32_t layer,
       EXPECT_EQ(landing.at(next++).slot.worker, worker.worker);
   }
   EXPECT_EQ(next, landing.size());
+}
+
+/// A dispatch in one piece goes once to each node and each worker.
+void check_whole(const dispatch_plan& plan) {
+  EXPECT_TRUE(strictly_ascending(plan.slabs, &slab_plan::node));
   EXPECT_TRUE(
     strictly_ascending(plan.workers, &dispatch_plan::returned::worker));
+}
+
+/// Rows go in pieces of consecutive ones, none larger than asked for.
+void check_pieces(const dispatch_plan& plan, uint32_t max_rows) {
+  for (auto& slab : plan.slabs) {
+    EXPECT_LE(slab.tokens.size(), max_rows);
+    for (auto token : slab.tokens)
+      EXPECT_EQ(token / max_rows, slab.tokens[0] / max_rows);
+  }
 }
 
 std::vector<int32_t> random_routes(std::mt19937& random, uint32_t num_rows,
@@ -152,6 +172,20 @@ TEST(Dispatch, KeepsTheOrderOfTheBatchWithinASlot) {
   EXPECT_EQ(plan.row_of, (std::vector<uint32_t>{0, 1, 2}));
 }
 
+TEST(Dispatch, OfMoreRowsThanAPieceHoldsGoesInPieces) {
+  auto map = spread(1, 4, {0, 0, 1, 1}); // expert e on worker e
+  auto plan = plan_dispatch(map, 0, std::vector<int32_t>{1, 0, 3, 1}, 2, 1);
+  ASSERT_EQ(plan.slabs.size(), 3u);
+  EXPECT_EQ(plan.slabs[0].tokens, std::vector<uint32_t>{0});
+  EXPECT_EQ(plan.slabs[1].tokens, std::vector<uint32_t>{1});
+  EXPECT_EQ(plan.slabs[2].tokens, std::vector<uint32_t>{1});
+  EXPECT_EQ(plan.slabs[1].first, 2u);
+  EXPECT_EQ(plan.slabs[2].first, 3u);
+  ASSERT_EQ(plan.workers.size(), 4u); // 0 and 1, then 1 and 3
+  EXPECT_EQ(plan.workers[2].worker, 1);
+  EXPECT_EQ(plan.row_of, (std::vector<uint32_t>{1, 0, 3, 2}));
+}
+
 TEST(Dispatch, OfNothingIsEmpty) {
   auto plan = plan_dispatch(spread(1, 2, {0, 1}), 0, {}, 2);
   EXPECT_TRUE(plan.slabs.empty());
@@ -175,6 +209,12 @@ TEST(Dispatch, LandsEveryChoiceOfRandomRoutesExactlyOnce) {
     auto plan = plan_dispatch(map, layer, experts, top_k);
     check_order(map, plan);
     check_landing(map, layer, experts, top_k, plan);
+    check_whole(plan);
+    auto max_rows = uint32_t(random() % 12 + 1);
+    auto cut = plan_dispatch(map, layer, experts, top_k, max_rows);
+    check_order(map, cut);
+    check_landing(map, layer, experts, top_k, cut);
+    check_pieces(cut, max_rows);
     if (HasFailure())
       return;
   }

@@ -55,7 +55,7 @@ TEST(RequestTable, CommitsPositionsInOrder) {
   EXPECT_EQ(table.commit(1, term, tokens(1, 3)), verdict::committed);
   EXPECT_EQ(table.position_of(1), 4u);
   EXPECT_EQ(table.commit(1, term, end(4)), verdict::committed);
-  EXPECT_EQ(table.size(), 0u);
+  EXPECT_EQ(table.all().size(), 0u);
 }
 
 TEST(RequestTable, RefusesWhatIsStaleRepeatedOrAhead) {
@@ -112,7 +112,7 @@ TEST(RequestTable, AgreesWithAPlainCountOverRandomEvents) {
       --load[i->second];
       open.erase(i);
     }
-    EXPECT_EQ(table.size(), open.size());
+    EXPECT_EQ(table.all().size(), open.size());
     for (rank_id r = 0; r < 4; ++r)
       EXPECT_EQ(table.requests_of(r).size(), size_t(load[r]));
   }

@@ -1,0 +1,54 @@
+#pragma once
+
+/// What the rows of a step may weigh. Worked out once, at start, from the
+/// topology, the model and the placement: how rows are cut into frames, how
+/// much of them a node may have made and not got rid of, how much may wait for
+/// one peer. Arithmetic alone; no clock, no I/O.
+///
+/// The unit is one step of one rank in one layer: a rank waits for all answers
+/// before it sends the next rows, so what is under way at once is bounded by
+/// the number of ranks.
+
+#include "runtime/dispatch/placement.hpp"
+#include "runtime/error.hpp"
+#include "runtime/topology.hpp"
+
+#include <cstdint>
+
+namespace troupe {
+
+struct traffic_limits {
+  // -- how rows are cut -------------------------------------------------------
+  uint32_t dispatch_rows = 0; ///< Rows of a dispatch frame, at most.
+  uint32_t combine_rows = 0;  ///< Rows of a combine frame, at most.
+
+  // -- what one rank's layer weighs, in bytes ---------------------------------
+  uint64_t dispatch_bytes = 0; ///< Of all that a rank sends to one node.
+  uint64_t combine_bytes = 0;  ///< Of all that this node answers to one rank.
+
+  // -- what this node may hold ------------------------------------------------
+  uint32_t max_staging_rows = 0; ///< Rows of one grouped run of a worker.
+  uint64_t slab_bytes = 0;       ///< Pool of the slabs of this node's ranks.
+  uint64_t answer_bytes = 0;     ///< Pool of the answers of its workers.
+  uint64_t received_bytes = 0;   ///< Frames that have come and are in use.
+  /// What may wait for one peer. The pools never give so much, and no more
+  /// requests than that are open: it is not reached in normal work.
+  uint64_t max_unsent = 0;
+
+  /// All memory that frames may take on this node, in bytes.
+  uint64_t memory() const {
+    return slab_bytes + answer_bytes + received_bytes;
+  }
+};
+
+/// `map` is a placement of this model's experts on the workers of `cluster`.
+traffic_limits plan_traffic(const topology& cluster, const model_config& config,
+                            const placement& map, node_id node);
+
+/// Refuses limits that need more than `available` bytes. Error: out_of_memory.
+result<void> check_traffic(const traffic_limits& x, uint64_t available);
+
+/// Most slots that `worker` has in any layer; 0 in a model without experts.
+uint32_t most_slots(const placement& map, worker_id worker);
+
+} // namespace troupe
