@@ -61,11 +61,12 @@ public:
     names_ = std::move(names);
   }
 
-  std::optional<node_id> find(const std::string& name) const {
+  result<node_id> place_of(const std::string& name) const {
     std::lock_guard lock{mutex_};
     auto i = std::ranges::find(names_, name);
     if (i == names_.end())
-      return std::nullopt;
+      return failure{errc::refused,
+                     "this cluster has no place for node " + name};
     return node_id(i - names_.begin());
   }
 
@@ -106,7 +107,7 @@ network_factory ucx_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {
     auto names = std::make_shared<register_of_names>(options.names);
     auto admit = [names](const node_identity& who) {
-      return names->find(who.name);
+      return names->place_of(who.name);
     };
     auto world = std::make_shared<real_world>();
     auto made = ucx_transport::listen(

@@ -17,7 +17,8 @@
 #       40    8 id: a request, or for rows: rank 16 bits, worker 16, micro-batch 8, serial 24
 #       48    8 first: for rows the number of the first answer, see DispatchSlab; else 0
 #       56    4 length: bytes of the body
-#       60    4 CRC32C of the header with this field zero, and (by configuration) of the body
+#       60    4 CRC32C of the connection's tag (hello.capnp), then of the header with this field zero,
+#               then (by configuration) of the body
 #
 # **view** counts changes of membership, **epoch** changes of expert placement. A receiver drops and
 # counts frames of another cluster, of an incarnation that is over, and of an older view or epoch.

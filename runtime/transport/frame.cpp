@@ -35,12 +35,13 @@ void for_each_field(Header& x, F f) {
   f(x.length);
 }
 
-/// The checksum's own place counts as zero.
+/// The checksum's own place counts as zero; the tag comes before everything.
 uint32_t checksum(std::span<const std::byte> header,
-                  std::span<const std::byte> payload, bool with_body) {
+                  std::span<const std::byte> payload, const frame_seal& seal) {
   constexpr std::array<std::byte, 4> zero{};
-  auto crc = crc32c(zero, crc32c(header.first(crc_offset)));
-  return with_body ? crc32c(payload, crc) : crc;
+  auto crc = seal.tag == 0 ? 0 : crc32c(std::as_bytes(std::span{&seal.tag, 1}));
+  crc = crc32c(zero, crc32c(header.first(crc_offset), crc));
+  return seal.with_body ? crc32c(payload, crc) : crc;
 }
 
 template <class T>
@@ -61,7 +62,8 @@ bool is_known(frame_class kind) {
 } // namespace
 
 header_bytes encode_header(const frame_header& header,
-                           std::span<const std::byte> payload, bool with_body) {
+                           std::span<const std::byte> payload,
+                           const frame_seal& seal) {
   CHECK(payload.size() <= std::numeric_limits<uint32_t>::max());
   CHECK(header.length == payload.size());
   header_bytes bytes{};
@@ -73,19 +75,18 @@ header_bytes encode_header(const frame_header& header,
   put(frame_header::magic_value);
   for_each_field(header, put);
   CHECK(offset == crc_offset);
-  put(checksum(bytes, payload, with_body));
+  put(checksum(bytes, payload, seal));
   return bytes;
 }
 
 result<frame_header> decode_header(std::span<const std::byte> bytes,
                                    std::span<const std::byte> payload,
-                                   bool with_body) {
+                                   const frame_seal& seal) {
   if (bytes.size() != frame_header::size)
     return damaged("its header is not 64 bytes long");
   if (read_at<uint32_t>(bytes, 0) != frame_header::magic_value)
     return damaged("it does not begin with TRP1");
-  if (read_at<uint32_t>(bytes, crc_offset)
-      != checksum(bytes, payload, with_body))
+  if (read_at<uint32_t>(bytes, crc_offset) != checksum(bytes, payload, seal))
     return damaged("its checksum does not fit");
   frame_header header;
   size_t offset = 4;
@@ -100,6 +101,10 @@ result<frame_header> decode_header(std::span<const std::byte> bytes,
   if (header.length != payload.size())
     return damaged("its length does not fit its body");
   return header;
+}
+
+uint64_t source_of(std::span<const std::byte, frame_header::size> header) {
+  return read_at<uint64_t>(header, 24);
 }
 
 lane lane_of(std::span<const std::byte, frame_header::size> header) {

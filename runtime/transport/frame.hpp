@@ -117,16 +117,27 @@ enum class refusal : uint8_t {
   num_refusals,
 };
 
-/// Writes the 64 bytes, checksum included. `with_body`: the checksum covers the
-/// body too. `header.length` is the size of `payload`.
+/// What two processes have agreed upon for the checksums of their frames.
+struct frame_seal {
+  /// Known to the two alone (handshake::frame_tag): a stranger's frame does not
+  /// fit. It keeps out who has seen no frame; it is no signature.
+  uint64_t tag = 0;
+  bool with_body = false; ///< The checksum covers the body too.
+};
+
+/// Writes the 64 bytes, checksum included. `header.length` is the size of
+/// `payload`.
 std::array<std::byte, frame_header::size>
 encode_header(const frame_header& header, std::span<const std::byte> payload,
-              bool with_body);
+              const frame_seal& seal);
 
 /// Checks magic, version, checksum and length, and reads. Error: invalid_input.
 result<frame_header> decode_header(std::span<const std::byte> bytes,
                                    std::span<const std::byte> payload,
-                                   bool with_body);
+                                   const frame_seal& seal);
+
+/// The incarnation that 64 bytes say they come from; not checked.
+uint64_t source_of(std::span<const std::byte, frame_header::size> header);
 
 /// The lane of a frame, from the bytes of a header that may be damaged.
 lane lane_of(std::span<const std::byte, frame_header::size> header);

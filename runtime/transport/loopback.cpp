@@ -83,7 +83,7 @@ public:
   }
 
   void inject(std::span<const std::byte> header, body payload) {
-    auto decoded = decode_header(header, payload.bytes(), false);
+    auto decoded = decode_header(header, payload.bytes(), {});
     if (!decoded)
       return gate_.count(refusal::damaged);
     post({.what = {*decoded, std::move(payload)}, .is_frame = true});

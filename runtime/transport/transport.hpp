@@ -38,6 +38,7 @@ struct transport_stats {
   uint64_t frames_received = 0;
   uint64_t bytes_sent = 0; ///< Headers and bodies that left the process.
   uint64_t bytes_received = 0;
+  uint64_t strangers_dropped = 0; ///< Connections that proved nothing.
   uint64_t frames_refused[size_t(refusal::num_refusals)] = {};
 };
 

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace troupe {
@@ -24,18 +25,39 @@ constexpr milliseconds sending_sleep{1};
 
 constexpr milliseconds longest_sleep{500};
 
+/// After the end of a line, how long frames that came before it are read. On
+/// another connection they may be a little behind.
+constexpr milliseconds last_words{2};
+
+/// Bytes per second that a network carries at least: while so much is under
+/// way, heartbeats wait behind it, and a peer is given the time that it takes.
+constexpr double slowest_network = 10e6;
+
 /// What a queued frame costs beside its bytes.
 constexpr size_t overhead = 256;
+
+/// In the id of a heartbeat: who asks and who answers.
+constexpr uint64_t question = 0, answer = 1;
+
+std::string in_seconds(milliseconds x) {
+  auto tenths = x.count() / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
 
 } // namespace
 
 ucx_io::ucx_io(ucx_options options, ucx_environment environment,
                admission admit, transport_handler handler)
   : options_(std::move(options)), environment_(environment),
-    admit_(std::move(admit)), handler_(std::move(handler)),
+    handler_(std::move(handler)),
     gate_(cluster_hash(options_.cluster), options_.self.incarnation),
     self_id_(options_.self_id ? *options_.self_id : no_id),
-    max_unsent_(options_.max_unsent) {
+    max_unsent_(options_.max_unsent),
+    watch_(
+      {options_.heartbeat_period, options_.silence_verdict, slowest_network}),
+    doorman_(std::make_unique<doorman>(make_owner(std::move(admit)),
+                                       options_.self.incarnation,
+                                       environment_.log)) {
 }
 
 ucx_io::~ucx_io() {
@@ -44,23 +66,28 @@ ucx_io::~ucx_io() {
     return;
   worker_->wake();
   thread_.join();
+  doorman_
+    .reset(); // No more of its news; the worker is still there to be woken.
 }
 
 result<void> ucx_io::start() {
   auto worker = ucx_worker::open(
-    options_.listen,
-    {.on_connection = [this](ucp_conn_request_h x) { on_connection(x); },
-     .on_message =
-       [this](std::span<const std::byte> header, void* data, size_t length,
-              const ucp_am_recv_param_t& param) {
-         return on_am(header, data, length, param);
-       }});
+    options_.listen, [this](std::span<const std::byte> header, void* data,
+                            size_t length, bool is_rendezvous) {
+      return on_am(header, data, length, is_rendezvous);
+    });
   if (!worker)
     return worker.why();
   worker_ = std::move(*worker);
-  options_.self.listen = worker_->address();
-  hello_ = {options_.cluster, options_.secret, options_.self,
-            options_.checksum_bodies};
+  handshake_options who{options_.cluster, options_.secret, options_.self,
+                        options_.checksum_bodies, worker_->data_address()};
+  auto address = doorman_->open({options_.listen, options_.tls,
+                                 options_.handshake_deadline,
+                                 options_.max_pending_handshakes},
+                                who, environment_.chance);
+  if (!address)
+    return address.why();
+  options_.self.listen = *address;
   thread_ = std::thread{[this] { run(); }};
   return {};
 }
@@ -68,15 +95,14 @@ result<void> ucx_io::start() {
 // -- the loop -----------------------------------------------------------------
 
 void ucx_io::run() {
-  auto last_busy = last_round_ = environment_.time.now();
+  auto last_busy = last_watch_ = environment_.time.now();
   while (!is_stopping_) {
     auto busy = mailbox_.run_all();
     busy |= worker_->progress();
-    busy |= pump();
+    busy |= sessions_.pump();
     auto now = environment_.time.now();
-    // What came in while this process was stopped is read before anybody is
-    // judged by the silence.
-    if (!busy)
+    // Busy or not: who is silent is judged after what has come was read.
+    if (!busy || is_due(now))
       watch(now);
     bury();
     if (busy)
@@ -88,10 +114,9 @@ void ucx_io::run() {
 }
 
 void ucx_io::pause(clock::instant last_busy) {
-  auto is_sending = false;
-  for (auto& [endpoint, x] : sessions_)
-    is_sending |= x->link->num_sending() > 0;
-  is_sending |= !closing_.empty();
+  auto is_sending = sessions_.is_closing();
+  for (auto& [line, x] : sessions_.all())
+    is_sending |= x->is_sending() || x->line_ended;
   auto now = environment_.time.now();
   auto is_fresh = now - last_busy < (is_sending ? sending_spin : spin);
   if (is_fresh && !others_.is_dense())
@@ -107,16 +132,52 @@ void ucx_io::post(ucx_mailbox::call f) {
   worker_->wake();
 }
 
-void ucx_io::close_all() {
-  for (auto& [endpoint, x] : sessions_) {
-    x->link->close();
-    closing_.push_back(x->link);
+bool ucx_io::is_due(clock::instant now) const {
+  return now - last_watch_ >= options_.heartbeat_period / 4;
+}
+
+void ucx_io::watch(clock::instant now) {
+  last_watch_ = now;
+  for (auto& [line, x] : sessions_.all()) {
+    if (x->is_over)
+      continue;
+    if (!x->is_joined && now >= x->deadline)
+      sessions_.end(*x, errc::deadline_passed, "did not answer in time");
+    else if (x->line_ended && now >= *x->line_ended + last_words)
+      sessions_.end(*x, errc::peer_lost, "closed its connection");
+    else if (x->is_joined && x->stall(now) > options_.stall_verdict)
+      sessions_.end(*x, errc::peer_lost,
+                    "took nothing of what was sent to it for "
+                      + in_seconds(options_.stall_verdict));
+    else if (x->is_joined)
+      watch_.set_under_way(x->peer()->id, x->bytes_under_way());
   }
-  sessions_.clear();
-  joined_.clear();
+  auto news = watch_.tick(now);
+  for (auto& verdict : news.dead)
+    if (auto x = sessions_.find(verdict.peer);
+        x && x->incarnation() == verdict.incarnation)
+      sessions_.end(*x, errc::peer_lost, verdict.why);
+  for (auto& asked : news.ask)
+    if (auto x = sessions_.find(asked.peer);
+        x && x->incarnation() == asked.incarnation)
+      send_own(*x, frame_class::heartbeat, question);
+}
+
+clock::instant ucx_io::next_watch(clock::instant now) const {
+  auto next = watch_.next_tick().value_or(now + longest_sleep);
+  for (auto& [line, x] : sessions_.all()) {
+    if (!x->is_joined)
+      next = std::min(next, x->deadline);
+    if (x->line_ended)
+      next = std::min(next, *x->line_ended + last_words);
+  }
+  return next;
+}
+
+void ucx_io::close_all() {
+  sessions_.close_all();
   auto deadline = environment_.time.now() + std::chrono::seconds{1};
-  auto is_closed = [](auto& link) { return link->is_closed(); };
-  while (std::erase_if(closing_, is_closed), !closing_.empty()) {
+  while (sessions_.is_closing()) {
     if (environment_.time.now() > deadline) {
       environment_.log.warning("ucx did not close all of its endpoints");
       break;
@@ -126,95 +187,96 @@ void ucx_io::close_all() {
   }
 }
 
-std::shared_ptr<ucx_link> ucx_io::make_link() {
-  ucx_link::owner& self = *this;
-  return std::make_shared<ucx_link>(self);
-}
-
 // -- what comes in ------------------------------------------------------------
 
-void ucx_io::on_connection(ucp_conn_request_h request) {
-  if (num_pending() >= options_.max_pending_handshakes)
-    return worker_->reject(request);
-  auto x = std::make_shared<session>();
-  x->link = make_link();
-  if (x->link->accept(worker_->handle(), request) != UCS_OK)
-    return;
-  sessions_[x->link->handle()] = x;
-  start_meeting(x, handshake::role::responder, options_.handshake_deadline);
-}
-
 ucs_status_t ucx_io::on_am(std::span<const std::byte> header, void* data,
-                           size_t length, const ucp_am_recv_param_t& param) {
+                           size_t length, bool is_rendezvous) {
   header_bytes copy{};
   if (header.size() != copy.size()) {
     gate_.count(refusal::damaged);
     return UCS_OK;
   }
   std::memcpy(copy.data(), header.data(), copy.size());
-  auto has_endpoint = param.recv_attr & UCP_AM_RECV_ATTR_FIELD_REPLY_EP;
-  auto from = has_endpoint ? find(param.reply_ep) : nullptr;
+  // Who sent it is not proven by this: the seal is checked once it is whole.
+  auto from = sessions_.find_incarnation(source_of(copy));
   if (!from || from->is_over) {
-    gate_.count(from || has_endpoint ? refusal::stale : refusal::unknown_peer);
+    auto is_known = from || doorman_->is_over(source_of(copy));
+    gate_.count(is_known ? refusal::stale : refusal::unknown_peer);
     return UCS_OK;
   }
-  auto limit = from->peer ? options_.max_body : handshake::max_message;
-  auto expected = from->link->num_expected();
-  if (length > limit || expected + length > most_expected()) {
+  if (!from->link()) { // Endpoints are not made within progress().
+    if (length == 0)
+      post([this, copy, from] { on_first_frame(from, copy); });
+    return UCS_OK;
+  }
+  auto limit = from->is_joined ? options_.max_body : 0;
+  if (length > limit
+      || from->link()->num_expected() + length > most_expected()) {
     gate_.count(refusal::damaged);
-    end(*from, errc::peer_lost, "sent more than the limit");
+    sessions_.end(*from, errc::peer_lost, "sent more than the limit");
     return UCS_OK;
   }
-  auto is_rendezvous = (param.recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
-  return from->link->receive(worker_->handle(), copy, data, length,
-                             is_rendezvous);
+  return from->link()->receive(worker_->handle(), copy, data, length,
+                               is_rendezvous);
+}
+
+/// Of who dialled us: its hello.
+void ucx_io::on_first_frame(const session_ptr& from, const header_bytes& x) {
+  auto decoded = decode_header(x, {}, from->peer()->seal);
+  if (!decoded || decoded->kind != frame_class::hello)
+    return gate_.count(refusal::damaged);
+  if (!from->link() && link_up(from))
+    on_hello(from);
 }
 
 void ucx_io::on_message(ucx_link& link, const header_bytes& header,
                         body payload) {
-  auto from = find(link.handle());
+  auto from = sessions_.find_link(link);
   if (!from || from->is_over)
     return gate_.count(refusal::stale);
   ++frames_received_;
   bytes_received_ += header.size() + payload.bytes().size();
-  // Before anything is agreed upon, the checksum covers all.
-  auto with_body = !from->peer || from->peer->checksum_bodies;
-  auto decoded = decode_header(header, payload.bytes(), with_body);
-  if (!decoded) {
-    gate_.count(refusal::damaged);
-    if (!from->peer)
-      end(*from, errc::invalid_input, decoded.why().message);
-    return;
-  }
-  frame x{*decoded, std::move(payload)};
-  if (from->peer)
-    return on_joined_frame(*from, std::move(x));
-  if (x.header.kind == frame_class::hello)
-    return on_hello(*from, x);
-  gate_.count(refusal::unknown_peer);
-  end(*from, errc::invalid_input, "sent frames before it had joined");
+  auto decoded = decode_header(header, payload.bytes(), from->peer()->seal);
+  if (!decoded)
+    return gate_.count(refusal::damaged);
+  if (decoded->kind == frame_class::hello)
+    return on_hello(from);
+  if (!from->is_joined)
+    return gate_.count(refusal::unknown_peer);
+  on_joined_frame(*from, {*decoded, std::move(payload)});
 }
 
-void ucx_io::on_joined_frame(session& from, frame&& x) {
-  from.last_heard = environment_.time.now();
-  if (x.header.source != from.peer->identity.incarnation)
-    return gate_.count(refusal::unknown_peer);
+void ucx_io::on_joined_frame(ucx_session& from, frame&& x) {
+  watch_.heard(from.peer()->id, from.incarnation());
   auto verdict = gate_.judge(x.header);
   auto id = std::get_if<node_id>(&verdict);
   if (!id)
     return;
-  if (x.header.kind == frame_class::heartbeat)
-    return on_heartbeat(from, x);
-  if (x.header.kind == frame_class::hello)
-    return gate_.count(refusal::damaged);
+  if (x.header.kind == frame_class::heartbeat) {
+    if (x.header.id == question)
+      send_own(from, frame_class::heartbeat, answer);
+    return;
+  }
   if (handler_.on_frame)
     handler_.on_frame(*id, std::move(x));
 }
 
+/// The first frame of either side: the way there and back is open.
+void ucx_io::on_hello(const session_ptr& from) {
+  if (from->is_joined)
+    return gate_.count(refusal::damaged);
+  join(from);
+  if (!from->is_ours())
+    send_own(*from, frame_class::hello, 0);
+  if (handler_.on_peer_joined)
+    handler_.on_peer_joined(from->peer()->id, from->peer()->identity);
+}
+
 void ucx_io::on_failure(ucx_link& which, ucs_status_t why) {
-  if (auto x = find(which.handle()))
-    end(*x, errc::peer_lost,
-        std::string{"lost its connection: "} + ucs_status_string(why));
+  if (auto x = sessions_.find_link(which))
+    sessions_.end(*x, errc::peer_lost,
+                  std::string{"lost its connection: "}
+                    + ucs_status_string(why));
 }
 
 size_t ucx_io::most_expected() const {
@@ -240,74 +302,44 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
   if (peer->unsent.fetch_add(cost) + cost > max_unsent_) {
     peer->unsent -= cost;
     return post([this, peer] {
-      if (auto x = find(peer->id); x && x->peer == peer)
-        end(*x, errc::peer_lost, "did not take what was sent to it");
+      if (auto x = sessions_.find(peer->id); x && x->peer() == peer)
+        sessions_.end(*x, errc::peer_lost, "did not take what was sent to it");
     });
   }
   std::shared_ptr<const void> charge{
     nullptr, [peer, cost](auto) { peer->unsent -= cost; }};
   gate_.stamp(header, peer->identity.incarnation, size);
-  auto bytes = encode_header(header, payload.bytes(), peer->checksum_bodies);
+  auto bytes = encode_header(header, payload.bytes(), peer->seal);
   post([this, peer,
-        x = parcel{bytes, std::move(payload), std::move(charge)}]() mutable {
-    offer(peer, std::move(x));
+        x = ucx_session::parcel{bytes, std::move(payload),
+                                std::move(charge)}]() mutable {
+    auto to = sessions_.find(peer->id);
+    if (to && to->peer() == peer && !to->is_over)
+      offer(*to, std::move(x));
   });
 }
 
-/// Into the network, or behind what waits for the same lane.
-void ucx_io::offer(const std::shared_ptr<ucx_peer>& peer, parcel&& x) {
-  auto to = find(peer->id);
-  if (!to || to->peer != peer || to->is_over)
+void ucx_io::offer(ucx_session& to, ucx_session::parcel x) {
+  ++frames_sent_;
+  bytes_sent_ += x.header.size() + x.payload.bytes().size();
+  sessions_.offer(to, std::move(x));
+}
+
+/// A frame that belongs to the transport itself.
+void ucx_io::send_own(ucx_session& to, frame_class kind, uint64_t id) {
+  if (to.is_over)
     return;
-  auto& waiting = to->waiting[size_t(lane_of(x.header))];
-  if (waiting.empty() && has_room(*to, x))
-    return transmit(*to, x.header, std::move(x.payload), std::move(x.charge));
-  if (to->num_waiting() == 0)
-    congested_.push_back(to);
-  waiting.push_back(std::move(x));
-}
-
-bool ucx_io::has_room(const session& to, const parcel& x) const {
-  auto under_way = to.link->bytes_sending(lane_of(x.header));
-  auto size = x.header.size() + x.payload.bytes().size();
-  return under_way == 0 || under_way + size <= options_.window;
-}
-
-/// Sends what has waited and has room now. Returns whether anything was sent.
-bool ucx_io::pump() {
-  auto has_sent = false;
-  std::erase_if(congested_, [&](auto& x) {
-    has_sent |= pump(*x);
-    return x->num_waiting() == 0;
-  });
-  return has_sent;
-}
-
-bool ucx_io::pump(session& x) {
-  auto has_sent = false;
-  for (auto& waiting : x.waiting) // control first
-    while (!waiting.empty() && !x.is_over && has_room(x, waiting.front())) {
-      auto next = std::move(waiting.front());
-      waiting.pop_front();
-      transmit(x, next.header, std::move(next.payload), std::move(next.charge));
-      has_sent = true;
-    }
-  return has_sent;
+  frame_header header;
+  header.kind = kind;
+  header.id = id;
+  gate_.stamp(header, to.incarnation(), 0);
+  offer(to, {encode_header(header, {}, to.peer()->seal), {}, nullptr});
 }
 
 void ucx_io::deliver_to_self(frame_header header, body payload) {
   gate_.stamp(header, gate_.incarnation(), payload.bytes().size());
   if (handler_.on_frame)
     handler_.on_frame(node_id(self_id_), {header, std::move(payload)});
-}
-
-void ucx_io::transmit(session& to, const header_bytes& header, body payload,
-                      std::shared_ptr<const void> charge) {
-  if (to.is_over)
-    return;
-  ++frames_sent_;
-  bytes_sent_ += header.size() + payload.bytes().size();
-  to.link->send(header, std::move(payload), std::move(charge));
 }
 
 // -- the owner's other wishes -------------------------------------------------
@@ -327,17 +359,11 @@ void ucx_io::set_view(uint32_t view, uint32_t epoch) {
 
 void ucx_io::connect(node_id peer, endpoint_address address,
                      milliseconds deadline, std::string name) {
-  post([=, this] { start_connect(peer, address, deadline, name); });
+  post([=, this] { doorman_->dial(peer, address, name, deadline); });
 }
 
 void ucx_io::monitor(node_id peer) {
-  post([this, peer] {
-    auto x = find(peer);
-    if (!x || x->is_monitored)
-      return;
-    x->is_monitored = true;
-    x->last_heard = x->next_question = environment_.time.now();
-  });
+  post([this, peer] { watch_.monitor(peer); });
 }
 
 void ucx_io::disconnect(node_id peer) {
@@ -352,12 +378,9 @@ void ucx_io::disconnect(node_id peer) {
   if (!known)
     return;
   post([this, known] {
-    auto x = find(known->id);
-    if (!x || x->peer != known)
-      return;
-    x->why_over.clear(); // No event.
-    x->is_over = true;
-    over_.push_back(x);
+    auto x = sessions_.find(known->id);
+    if (x && x->peer() == known)
+      sessions_.end(*x, errc::cancelled, {}); // No event.
   });
 }
 
@@ -365,67 +388,99 @@ transport_stats ucx_io::stats() const {
   transport_stats x{.frames_sent = frames_sent_,
                     .frames_received = frames_received_,
                     .bytes_sent = bytes_sent_,
-                    .bytes_received = bytes_received_};
+                    .bytes_received = bytes_received_,
+                    .strangers_dropped = doorman_->stats().dropped};
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     x.frames_refused[i] = gate_.refused(refusal(i));
   return x;
 }
 
-// -- the end of a session -----------------------------------------------------
+// -- sessions -----------------------------------------------------------------
 
-ucx_io::session_ptr ucx_io::find(ucp_ep_h endpoint) const {
-  auto i = sessions_.find(endpoint);
-  return i == sessions_.end() ? nullptr : i->second;
+doorman::owner ucx_io::make_owner(admission admit) {
+  doorman::owner out;
+  out.post = [this](auto f) { post(std::move(f)); };
+  out.admit = std::move(admit);
+  out.open = [this](auto& x, node_id id, bool is_ours, milliseconds deadline) {
+    open(x, id, is_ours, deadline);
+  };
+  out.connect_failed = handler_.on_connect_failed;
+  out.line_ended = [this](line_id line) {
+    if (auto x = sessions_.find_line(line))
+      x->line_ended = environment_.time.now();
+  };
+  return out;
 }
 
-ucx_io::session_ptr ucx_io::find(node_id peer) const {
-  auto i = joined_.find(peer);
-  return i == joined_.end() ? nullptr : i->second;
+void ucx_io::open(const acquaintance& x, node_id id, bool is_ours,
+                  milliseconds deadline) {
+  auto session = std::make_shared<ucx_session>(x, id, is_ours, options_.window);
+  session->deadline = environment_.time.now() + deadline;
+  sessions_.add(session);
+  if (auto ok = worker_->admit(x.who.listen); !ok)
+    return sessions_.end(*session, ok.why().code, ok.why().message);
+  if (is_ours && link_up(session))
+    send_own(*session, frame_class::hello, 0);
 }
 
-void ucx_io::end(session& x, errc code, std::string why) {
-  if (std::exchange(x.is_over, true))
-    return;
-  x.code = code;
-  x.why_over = std::move(why);
-  over_.push_back(find(x.link->handle()));
+/// Gives a session its link. Not within progress().
+bool ucx_io::link_up(const session_ptr& x) {
+  if (x->is_over)
+    return false;
+  ucx_link::owner& self = *this;
+  auto link = std::make_shared<ucx_link>(self);
+  auto status = link->connect(worker_->handle(), x->data_address());
+  if (status != UCS_OK) {
+    sessions_.end(*x, errc::peer_lost,
+                  std::string{"cannot be sent to: "}
+                    + ucs_status_string(status));
+    return false;
+  }
+  x->set_link(link);
+  sessions_.add_link(x);
+  return true;
+}
+
+void ucx_io::join(const session_ptr& x) {
+  worker_->dismiss(x->peer()->identity.listen);
+  doorman_->joined(x->line());
+  auto id = x->peer()->id;
+  auto added = gate_.add_peer(id, x->incarnation());
+  CHECK(added);
+  sessions_.add_joined(x);
+  watch_.joined(id, x->incarnation());
+  {
+    std::lock_guard guard{peers_mutex_};
+    peers_[id] = x->peer();
+  }
+  environment_.log.info("node " + x->peer()->identity.name + " has joined");
 }
 
 void ucx_io::bury() {
-  auto is_closed = [](auto& link) { return link->is_closed(); };
-  std::erase_if(closing_, is_closed);
-  while (!over_.empty())
-    for (auto& x : std::exchange(over_, {}))
-      bury(x);
+  for (auto& x : sessions_.bury())
+    part(x);
 }
 
-void ucx_io::bury(const session_ptr& x) {
-  sessions_.erase(x->link->handle());
-  if (x->peer) {
-    joined_.erase(x->peer->id);
-    gate_.remove_peer(x->peer->id);
+/// The end of a session, for everybody else.
+void ucx_io::part(const session_ptr& x) {
+  auto& peer = *x->peer();
+  auto why = "node " + peer.identity.name + " " + x->why_over;
+  doorman_->ended(x->line(), x->is_joined, {x->code, why});
+  if (!x->is_joined)
+    return worker_->dismiss(peer.identity.listen);
+  watch_.gone(peer.id, x->incarnation());
+  gate_.remove_peer(peer.id);
+  {
     std::lock_guard guard{peers_mutex_};
-    if (auto i = peers_.find(x->peer->id);
-        i != peers_.end() && i->second == x->peer)
+    if (auto i = peers_.find(peer.id);
+        i != peers_.end() && i->second == x->peer())
       peers_.erase(i);
   }
-  for (auto& waiting : x->waiting)
-    waiting.clear();
-  x->link->close();
-  closing_.push_back(x->link);
   if (x->why_over.empty())
     return;
-  if (x->peer) {
-    auto why = "node " + x->peer->identity.name + " " + x->why_over;
-    environment_.log.debug(why);
-    if (handler_.on_peer_lost)
-      handler_.on_peer_lost(x->peer->id, why);
-  } else if (x->is_ours && !x->is_refused) {
-    auto why = "cannot join the node at " + x->address + ": " + x->why_over;
-    environment_.log.debug(why);
-    if (handler_.on_connect_failed)
-      handler_.on_connect_failed(x->expected, {x->code, why});
-  }
+  environment_.log.debug(why);
+  if (handler_.on_peer_lost)
+    handler_.on_peer_lost(peer.id, why);
 }
 
 } // namespace troupe

@@ -39,9 +39,13 @@ std::shared_ptr<std::byte> allocate(size_t n) {
 
 // -- opening and closing ------------------------------------------------------
 
-ucs_status_t ucx_link::create(ucp_worker_h worker, ucp_ep_params_t& params) {
-  params.field_mask |= UCP_EP_PARAM_FIELD_ERR_HANDLER
-                       | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE;
+ucs_status_t ucx_link::connect(ucp_worker_h worker,
+                               std::span<const std::byte> address) {
+  ucp_ep_params_t params{};
+  params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS
+                      | UCP_EP_PARAM_FIELD_ERR_HANDLER
+                      | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE;
+  params.address = reinterpret_cast<const ucp_address_t*>(address.data());
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler.arg = this;
   params.err_handler.cb = [](void* self, ucp_ep_h, ucs_status_t status) {
@@ -50,23 +54,6 @@ ucs_status_t ucx_link::create(ucp_worker_h worker, ucp_ep_params_t& params) {
       link->owner_.on_failure(*link, status);
   };
   return ucp_ep_create(worker, &params, &endpoint_);
-}
-
-ucs_status_t ucx_link::accept(ucp_worker_h worker, ucp_conn_request_h request) {
-  ucp_ep_params_t params{};
-  params.field_mask = UCP_EP_PARAM_FIELD_CONN_REQUEST;
-  params.conn_request = request;
-  return create(worker, params);
-}
-
-ucs_status_t ucx_link::connect(ucp_worker_h worker,
-                               const socket_address& address) {
-  ucp_ep_params_t params{};
-  params.field_mask = UCP_EP_PARAM_FIELD_FLAGS | UCP_EP_PARAM_FIELD_SOCK_ADDR;
-  params.flags = UCP_EP_PARAMS_FLAGS_CLIENT_SERVER;
-  params.sockaddr.addr = address.get();
-  params.sockaddr.addrlen = address.size;
-  return create(worker, params);
 }
 
 void ucx_link::close() {
@@ -99,10 +86,7 @@ void ucx_link::send(const header_bytes& header, body payload,
   auto x = new outgoing{shared_from_this(), header, std::move(payload),
                         std::move(charge)};
   ucp_request_param_t param{};
-  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA
-                       | UCP_OP_ATTR_FIELD_FLAGS;
-  // The receiver must know the connection: headers can claim anything.
-  param.flags = UCP_AM_SEND_FLAG_REPLY;
+  param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.user_data = x;
   param.cb.send = [](void* request, ucs_status_t status, void* data) {
     ucp_request_free(request);

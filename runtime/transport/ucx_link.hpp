@@ -4,7 +4,6 @@
 /// nothing of who is at the other end. Everything happens on the I/O thread.
 
 #include "runtime/transport/frame.hpp"
-#include "runtime/transport/ucx_address.hpp"
 
 #include <ucp/api/ucp.h>
 
@@ -34,15 +33,8 @@ public:
   explicit ucx_link(owner& o) : owner_(o) {
   }
 
-  /// Answers who came to our listener.
-  ucs_status_t accept(ucp_worker_h worker, ucp_conn_request_h request);
-
-  /// Goes to another's listener. Sends may follow at once.
-  ucs_status_t connect(ucp_worker_h worker, const socket_address& address);
-
-  ucp_ep_h handle() const {
-    return endpoint_;
-  }
+  /// Connects to the worker that has this address. Sends may follow at once.
+  ucs_status_t connect(ucp_worker_h worker, std::span<const std::byte> address);
 
   /// Keeps `payload` and `charge` until the bytes are out or given up.
   void send(const header_bytes& header, body payload,
@@ -82,7 +74,6 @@ private:
   struct outgoing;
   struct incoming;
 
-  ucs_status_t create(ucp_worker_h worker, ucp_ep_params_t& params);
   void finish(outgoing* x, ucs_status_t status);
   void deliver_complete(lane which);
 

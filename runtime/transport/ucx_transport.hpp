@@ -2,8 +2,9 @@
 
 /// Frames between processes, as UCX active messages over TCP. One I/O thread
 /// per transport owns every connection and sleeps when there is nothing to do;
-/// any thread may send. Peers prove at the door that they know the cluster's
-/// secret (schemas/hello.capnp). A dead, silent or cut peer is an event.
+/// any thread may send. Peers meet at a door of our own, where they prove
+/// that they know the cluster's secret (runtime/meeting). A dead, silent or cut
+/// peer is an event.
 ///
 /// One side of each pair connects. If both do, one connection survives.
 
@@ -11,6 +12,7 @@
 #include "runtime/entropy.hpp"
 #include "runtime/error.hpp"
 #include "runtime/log.hpp"
+#include "runtime/meeting/doorman.hpp"
 #include "runtime/transport/transport.hpp"
 
 #include <chrono>
@@ -29,6 +31,7 @@ struct ucx_options {
   /// Empty is refused beyond loopback, unless `insecure`.
   std::string secret;
   bool insecure = false;
+  tls_files tls; ///< Of meetings; none: clear text, but proven.
   /// Name and fingerprint. An incarnation of 0 is drawn; listen is filled in.
   node_identity self;
   /// 0 for the controller; a joining node learns its own later (set_self).
@@ -56,10 +59,6 @@ struct ucx_environment {
   entropy& chance;
   const logger& log;
 };
-
-/// Which node this is, or nothing if it has no place in the cluster. Called on
-/// the I/O thread with a proven identity of a process that came to us.
-using admission = std::function<std::optional<node_id>(const node_identity&)>;
 
 class ucx_transport final : public transport {
 public:

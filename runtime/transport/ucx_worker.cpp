@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace troupe {
@@ -31,23 +32,32 @@ void set_global_default(const char* name, const char* value) {
     ucs_global_opts_set_value(name, value);
 }
 
-ucs_status_t on_message(void* self, const void* header, size_t header_length,
-                        void* data, size_t length,
-                        const ucp_am_recv_param_t* param) {
-  auto handlers = static_cast<ucx_worker::callbacks*>(self);
-  return handlers->on_message(
-    {static_cast<const std::byte*>(header), header_length}, data, length,
-    *param);
+ucs_status_t on_am(void* self, const void* header, size_t header_length,
+                   void* data, size_t length,
+                   const ucp_am_recv_param_t* param) {
+  auto& handle = *static_cast<ucx_worker::message_handler*>(self);
+  auto is_rendezvous = (param->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0;
+  return handle({static_cast<const std::byte*>(header), header_length}, data,
+                length, is_rendezvous);
+}
+
+/// The address from which a process at `host` connects: on the loopback
+/// interface UCX has but one.
+result<socket_address> source_of(const endpoint_address& host) {
+  auto out = to_socket_address({host.host, 0});
+  if (out && is_loopback(*out))
+    return to_socket_address(
+      {out->storage.ss_family == AF_INET ? "127.0.0.1" : "::1", 0});
+  return out;
 }
 
 } // namespace
 
-ucx_worker::ucx_worker(callbacks handlers) : handlers_(std::move(handlers)) {
+ucx_worker::ucx_worker(message_handler on_message)
+  : on_message_(std::move(on_message)) {
 }
 
 ucx_worker::~ucx_worker() {
-  if (listener_)
-    ucp_listener_destroy(listener_);
   if (worker_)
     ucp_worker_destroy(worker_);
   if (context_)
@@ -57,8 +67,8 @@ ucx_worker::~ucx_worker() {
 }
 
 result<std::unique_ptr<ucx_worker>>
-ucx_worker::open(const endpoint_address& address, callbacks handlers) {
-  std::unique_ptr<ucx_worker> x{new ucx_worker{std::move(handlers)}};
+ucx_worker::open(const endpoint_address& address, message_handler on_message) {
+  std::unique_ptr<ucx_worker> x{new ucx_worker{std::move(on_message)}};
   if (auto ok = x->start(address); !ok)
     return ok.why();
   return x;
@@ -70,9 +80,10 @@ result<void> ucx_worker::start(const endpoint_address& address) {
     return failure{errc::io, "cannot make an eventfd"};
   if (auto ok = start_context(address); !ok)
     return ok;
+  auto known = port_filter::listening_sockets();
   if (auto ok = start_worker(); !ok)
     return ok;
-  return start_listener(address);
+  return close_ports(known);
 }
 
 result<void> ucx_worker::start_context(const endpoint_address& address) {
@@ -120,33 +131,44 @@ result<void> ucx_worker::start_worker() {
                        | UCP_AM_HANDLER_PARAM_FIELD_CB
                        | UCP_AM_HANDLER_PARAM_FIELD_ARG;
   handler.id = message_id;
-  handler.cb = on_message;
-  handler.arg = &handlers_;
+  handler.cb = on_am;
+  handler.arg = &on_message_;
   if (auto s = ucp_worker_set_am_recv_handler(worker_, &handler); s != UCS_OK)
     return io_failure("cannot receive", s);
   return {};
 }
 
-result<void> ucx_worker::start_listener(const endpoint_address& address) {
-  auto socket = to_socket_address(address);
-  ucp_listener_params_t params{};
-  params.field_mask = UCP_LISTENER_PARAM_FIELD_SOCK_ADDR
-                      | UCP_LISTENER_PARAM_FIELD_CONN_HANDLER;
-  params.sockaddr.addr = socket->get();
-  params.sockaddr.addrlen = socket->size;
-  params.conn_handler.arg = &handlers_;
-  params.conn_handler.cb = [](ucp_conn_request_h request, void* self) {
-    static_cast<callbacks*>(self)->on_connection(request);
-  };
-  if (auto s = ucp_listener_create(worker_, &params, &listener_); s != UCS_OK)
-    return failure{errc::io, "cannot listen on " + to_string(address) + ": "
-                               + ucs_status_string(s)};
-  ucp_listener_attr_t attributes{};
-  attributes.field_mask = UCP_LISTENER_ATTR_FIELD_SOCKADDR;
-  if (auto s = ucp_listener_query(listener_, &attributes); s != UCS_OK)
-    return io_failure("does not tell where it listens", s);
-  address_ = to_endpoint_address(attributes.sockaddr);
+/// Closes the ports that UCX has opened: those that were not `known` before.
+result<void> ucx_worker::close_ports(const std::vector<int>& known) {
+  auto sockets = port_filter::listening_sockets();
+  std::erase_if(sockets, [&](int fd) {
+    return std::ranges::find(known, fd) != known.end();
+  });
+  auto closed = port_filter::close(std::move(sockets));
+  if (!closed)
+    return closed.why();
+  ports_ = std::move(*closed);
   return {};
+}
+
+std::vector<std::byte> ucx_worker::data_address() const {
+  ucp_address_t* address = nullptr;
+  size_t size = 0;
+  CHECK(ucp_worker_get_address(worker_, &address, &size) == UCS_OK);
+  auto first = reinterpret_cast<const std::byte*>(address);
+  std::vector<std::byte> out(first, first + size);
+  ucp_worker_release_address(worker_, address);
+  return out;
+}
+
+result<void> ucx_worker::admit(const endpoint_address& host) {
+  auto source = source_of(host);
+  return source ? ports_->admit(*source) : source.why();
+}
+
+void ucx_worker::dismiss(const endpoint_address& host) {
+  if (auto source = source_of(host))
+    ports_->dismiss(*source);
 }
 
 void ucx_worker::wait(std::chrono::milliseconds limit,
@@ -167,10 +189,6 @@ void ucx_worker::wake() {
     return;
   uint64_t one = 1;
   [[maybe_unused]] auto n = write(wake_fd_, &one, sizeof one);
-}
-
-void ucx_worker::reject(ucp_conn_request_h request) {
-  ucp_listener_reject(listener_, request);
 }
 
 } // namespace troupe

@@ -83,9 +83,10 @@ private:
   }
 
   /// "node-3" is node 3; nobody else has a place.
-  static std::optional<node_id> admit(const node_identity& who) {
+  static result<node_id> admit(const node_identity& who) {
     if (!who.name.starts_with("node-"))
-      return std::nullopt;
+      return failure{errc::refused,
+                     "this cluster has no place for node " + who.name};
     return node_id(std::atoi(who.name.c_str() + 5));
   }
 
@@ -177,7 +178,7 @@ private:
           "foreign", x.frames_refused[size_t(refusal::foreign)], "stale",
           x.frames_refused[size_t(refusal::stale)], "unknown",
           x.frames_refused[size_t(refusal::unknown_peer)], "received",
-          x.frames_received);
+          x.frames_received, "strangers", x.strangers_dropped);
   }
 
   void measure(node_id peer, std::istream& in) {

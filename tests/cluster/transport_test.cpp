@@ -220,7 +220,7 @@ TEST(Transport, RefusesAnotherCluster) {
   peer a{0}, b{1, {.cluster = "other"}};
   b.connect(0, a);
   b.expect("failed 0 refused");
-  EXPECT_EQ(a.count("foreign"), 1);
+  EXPECT_EQ(a.count("strangers"), 1);
 }
 
 TEST(Transport, RefusesOtherNumerics) {
@@ -293,7 +293,7 @@ TEST(Transport, LosesASilentPeerAndRefusesItsReturn) {
   b.expect("lost 0");
   b.connect(0, a);
   EXPECT_NE(b.expect("failed 0 refused").find("was given up"), string::npos);
-  EXPECT_EQ(a.count("stale"), stale + 1);
+  EXPECT_GT(a.count("stale"), stale); // What waited was not let in.
   a.tell("send 1 64");
   a.expect("ok send");
 }

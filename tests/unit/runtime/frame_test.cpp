@@ -53,7 +53,7 @@ std::vector<std::byte> resealed(std::vector<std::byte> bytes) {
 std::vector<std::byte> encoded(const frame_header& header,
                                std::span<const std::byte> payload,
                                bool with_body = false) {
-  auto bytes = encode_header(header, payload, with_body);
+  auto bytes = encode_header(header, payload, {0, with_body});
   return {bytes.begin(), bytes.end()};
 }
 
@@ -108,10 +108,24 @@ TEST(Frame, ReadsWhatItWrote) {
     for (bool with_body : {false, true}) {
       auto payload = pattern(n);
       auto bytes = encoded(sample_header(n), payload, with_body);
-      auto header = decode_header(bytes, payload, with_body);
+      auto header = decode_header(bytes, payload, {0, with_body});
       ASSERT_TRUE(header) << header.why().message;
       EXPECT_TRUE(tied(*header) == tied(sample_header(n)));
     }
+}
+
+TEST(Frame, OfAnotherConnectionDoesNotFit) {
+  auto header = sample_header(0);
+  auto bytes = encode_header(header, {}, {.tag = 5});
+  EXPECT_TRUE(decode_header(bytes, {}, {.tag = 5}));
+  for (uint64_t tag : {0u, 1u, 4u, 6u})
+    EXPECT_FALSE(decode_header(bytes, {}, {.tag = tag}));
+  EXPECT_FALSE(decode_header(encode_header(header, {}, {}), {}, {.tag = 5}));
+}
+
+TEST(Frame, SaysWhereItComesFromBeforeItIsRead) {
+  auto header = sample_header(0);
+  EXPECT_EQ(source_of(encode_header(header, {}, {})), header.source);
 }
 
 TEST(Frame, FindsEveryFlippedBitOfTheHeader) {
@@ -120,7 +134,8 @@ TEST(Frame, FindsEveryFlippedBitOfTheHeader) {
     for (size_t bit = 0; bit < 64 * 8; ++bit) {
       auto bytes = encoded(sample_header(40), payload, with_body);
       bytes[bit / 8] ^= std::byte(1 << bit % 8);
-      EXPECT_FALSE(decode_header(bytes, payload, with_body)) << "bit " << bit;
+      EXPECT_FALSE(decode_header(bytes, payload, {0, with_body}))
+        << "bit " << bit;
     }
 }
 
@@ -130,35 +145,35 @@ TEST(Frame, FindsEveryFlippedBitOfTheBodyIfItIsCovered) {
   for (size_t bit = 0; bit < payload.size() * 8; ++bit) {
     auto other = payload;
     other[bit / 8] ^= std::byte(1 << bit % 8);
-    EXPECT_FALSE(decode_header(bytes, other, true)) << "bit " << bit;
+    EXPECT_FALSE(decode_header(bytes, other, {0, true})) << "bit " << bit;
   }
 }
 
 TEST(Frame, IsRefusedAtEveryWrongHeaderSize) {
   auto bytes = encoded(sample_header(0), {});
   for (size_t n = 0; n < 64; ++n) {
-    auto header = decode_header(std::span{bytes}.first(n), {}, false);
+    auto header = decode_header(std::span{bytes}.first(n), {}, {});
     ASSERT_FALSE(header);
     EXPECT_EQ(header.why().code, errc::invalid_input);
   }
   bytes.push_back(std::byte{0});
-  EXPECT_FALSE(decode_header(bytes, {}, false));
+  EXPECT_FALSE(decode_header(bytes, {}, {}));
 }
 
 TEST(Frame, IsRefusedIfItsLengthIsNotThatOfItsBody) {
   auto payload = pattern(41);
   auto bytes = encoded(sample_header(40), std::span{payload}.first(40));
   for (size_t n : {0, 39, 41})
-    EXPECT_FALSE(decode_header(bytes, std::span{payload}.first(n), false));
+    EXPECT_FALSE(decode_header(bytes, std::span{payload}.first(n), {}));
 }
 
 TEST(Frame, IsRefusedIfItsVersionOrClassIsUnknown) {
   auto good = encoded(sample_header(0), {});
-  EXPECT_TRUE(decode_header(resealed(good), {}, false));
+  EXPECT_TRUE(decode_header(resealed(good), {}, {}));
   for (auto [place, value] : {std::pair{4, 0}, {4, 2}, {5, 0}, {5, 6}}) {
     auto bytes = good;
     bytes[place] = std::byte(value);
-    EXPECT_FALSE(decode_header(resealed(bytes), {}, false));
+    EXPECT_FALSE(decode_header(resealed(bytes), {}, {}));
   }
 }
 

@@ -150,7 +150,7 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   x.view = 5;
   x.epoch = 6;
   auto inject = [&](const frame_header& header) {
-    net.inject(0, encode_header(header, {}, false), {});
+    net.inject(0, encode_header(header, {}, {}), {});
   };
   inject(x);
   EXPECT_EQ(a.taken(), strings{"frame 1 9"});
@@ -166,7 +166,7 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   bad.source = 77;
   inject(bad);
   EXPECT_EQ(a.refused(refusal::unknown_peer), 1u);
-  auto raw = encode_header(x, {}, false);
+  auto raw = encode_header(x, {}, {});
   raw[20] ^= std::byte{1};
   net.inject(0, raw, {});
   EXPECT_EQ(a.refused(refusal::damaged), 1u);

@@ -1,0 +1,125 @@
+#include "runtime/meeting/doorman.hpp"
+
+namespace troupe {
+
+using course = meeting_rules::course;
+
+namespace {
+
+std::string text_of(const endpoint_address& x) {
+  auto is_v6 = x.host.find(':') != std::string::npos;
+  return (is_v6 ? "[" + x.host + "]" : x.host) + ":" + std::to_string(x.port);
+}
+
+} // namespace
+
+doorman::doorman(owner to, uint64_t incarnation, const logger& log)
+  : owner_(std::move(to)), log_(log), rules_(incarnation) {
+}
+
+result<endpoint_address> doorman::open(door_options options,
+                                       handshake_options who, entropy& chance) {
+  deadline_ = options.deadline;
+  auto made = door::open(std::move(options), std::move(who), chance, log_,
+                         make_handler());
+  if (!made)
+    return made.why();
+  door_ = std::move(*made);
+  return door_->address();
+}
+
+door_handler doorman::make_handler() {
+  door_handler out;
+  out.on_proven = [this](acquaintance x) {
+    owner_.post([this, x = std::move(x)] { on_proven(x); });
+  };
+  out.on_met = [this](line_id line, const node_identity& who) {
+    owner_.post([this, line, who] { on_met(line, who); });
+  };
+  out.on_welcomed = [this](acquaintance x) {
+    owner_.post([this, x = std::move(x)] { on_welcomed(x); });
+  };
+  out.on_failed = [this](line_id line, const failure& why) {
+    owner_.post([this, line, why] { fail(line, why); });
+  };
+  out.on_ended = [this](line_id line, const std::string&) {
+    owner_.post([this, line] { owner_.line_ended(line); });
+  };
+  return out;
+}
+
+void doorman::dial(node_id peer, const endpoint_address& address,
+                   std::string expected_name,
+                   std::chrono::milliseconds deadline) {
+  auto line = door_->dial(address, std::move(expected_name), deadline);
+  dials_[line] = {peer, text_of(address), deadline};
+}
+
+void doorman::on_proven(const acquaintance& x) {
+  result<node_id> place = failure{errc::refused, "nobody joins here"};
+  if (owner_.admit)
+    place = owner_.admit(x.who);
+  auto decision = rules_.proven(x.line, place, x.who);
+  if (decision.gives_way) {
+    dials_.erase(*decision.gives_way);
+    door_->close(*decision.gives_way);
+  }
+  if (decision.what == course::take) {
+    owner_.open(x, *place, false, deadline_);
+    door_->welcome(x.line);
+  } else if (decision.what == course::refuse) {
+    log_.warning("refused node " + x.who.name + ": " + decision.why);
+    door_->refuse(x.line, decision.why);
+  }
+}
+
+void doorman::on_met(line_id line, const node_identity& who) {
+  auto i = dials_.find(line);
+  if (i == dials_.end())
+    return door_->close(line);
+  auto decision = rules_.met(line, i->second.peer, who);
+  if (decision.what == course::take)
+    return door_->proceed(line);
+  if (decision.what == course::refuse)
+    fail(line, {errc::refused, decision.why});
+  dials_.erase(line);
+  door_->close(line);
+}
+
+void doorman::on_welcomed(const acquaintance& x) {
+  auto i = dials_.find(x.line);
+  if (i == dials_.end())
+    return door_->close(x.line);
+  auto decision = rules_.welcomed(x.line);
+  if (decision.what == course::take)
+    return owner_.open(x, i->second.peer, true, i->second.deadline);
+  if (decision.what == course::refuse)
+    fail(x.line, {errc::refused, decision.why});
+  dials_.erase(x.line);
+  door_->close(x.line);
+}
+
+void doorman::joined(line_id line) {
+  dials_.erase(line);
+}
+
+void doorman::ended(line_id line, bool was_joined, const failure& why) {
+  door_->close(line);
+  rules_.ended(line, was_joined);
+  fail(line, why);
+}
+
+void doorman::fail(line_id line, const failure& why) {
+  auto i = dials_.find(line);
+  if (i == dials_.end())
+    return;
+  auto dial = i->second;
+  dials_.erase(i);
+  rules_.ended(line, false);
+  if (owner_.connect_failed)
+    owner_.connect_failed(dial.peer,
+                          {why.code, "cannot join the node at " + dial.address
+                                       + ": " + why.message});
+}
+
+} // namespace troupe

@@ -1,0 +1,82 @@
+#pragma once
+
+/// Decides at a door who becomes a peer, by the rules of meeting, and tells its
+/// owner of nothing else. What the door says on its own thread is carried to
+/// the owner's by `post`; all but open() happens there.
+
+#include "runtime/meeting/door.hpp"
+
+#include <map>
+
+namespace troupe {
+
+/// Which node this is, or why the cluster has no place for it (one sentence for
+/// its operator). Asked on the owner's thread with a proven identity.
+using admission = std::function<result<node_id>(const node_identity&)>;
+
+class doorman {
+public:
+  struct owner {
+    /// Carries a call to the owner's thread. Any thread.
+    std::function<void(std::function<void()>)> post;
+    admission admit; ///< Empty: nobody joins.
+    /// Both sides agree that they are to be connected, until `deadline`.
+    std::function<void(const acquaintance&, node_id id, bool is_ours,
+                       std::chrono::milliseconds deadline)>
+      open;
+    std::function<void(node_id peer, const failure&)> connect_failed;
+    /// A line that open() was called for has ended from the other side.
+    std::function<void(line_id)> line_ended;
+  };
+
+  /// `chance` and `log` outlive this.
+  doorman(owner to, uint64_t incarnation, const logger& log);
+
+  /// Ours from now on, with its port.
+  result<endpoint_address> open(door_options options, handshake_options who,
+                                entropy& chance);
+
+  /// Ends in owner's open() or connect_failed().
+  void dial(node_id peer, const endpoint_address& address,
+            std::string expected_name, std::chrono::milliseconds deadline);
+
+  /// The peers of a line are connected.
+  void joined(line_id line);
+
+  /// A line is of no use any more: it closes. If it was dialled and never
+  /// joined, `why` is told as connect_failed.
+  void ended(line_id line, bool was_joined, const failure& why);
+
+  /// Whether a process of this incarnation was given up.
+  bool is_over(uint64_t incarnation) const {
+    return rules_.is_over(incarnation);
+  }
+
+  /// Any thread.
+  door_stats stats() const {
+    return door_->stats();
+  }
+
+private:
+  /// A process that we go to.
+  struct dialled {
+    node_id peer = 0;
+    std::string address; ///< For people.
+    std::chrono::milliseconds deadline{};
+  };
+
+  door_handler make_handler();
+  void on_proven(const acquaintance& x);
+  void on_met(line_id line, const node_identity& who);
+  void on_welcomed(const acquaintance& x);
+  void fail(line_id line, const failure& why);
+
+  const owner owner_;
+  const logger& log_;
+  std::chrono::milliseconds deadline_{}; ///< Of those who come.
+  meeting_rules rules_;
+  std::map<line_id, dialled> dials_; ///< Until they are joined or fail.
+  std::unique_ptr<door> door_; ///< Last: its thread uses all of the above.
+};
+
+} // namespace troupe

@@ -1,0 +1,61 @@
+#include "runtime/transport/ucx_session.hpp"
+
+namespace troupe {
+
+ucx_session::ucx_session(acquaintance other, node_id id, bool is_ours,
+                         size_t window)
+  : other_(std::move(other)), is_ours_(is_ours), window_(window),
+    peer_(std::make_shared<ucx_peer>(
+      id, other_.who, frame_seal{other_.frame_tag, other_.checksum_bodies})) {
+}
+
+void ucx_session::offer(parcel x) {
+  auto& waiting = waiting_[size_t(lane_of(x.header))];
+  if (waiting.empty() && has_room(x))
+    return transmit(std::move(x));
+  waiting.push_back(std::move(x));
+}
+
+bool ucx_session::pump() {
+  auto has_sent = false;
+  for (auto& waiting : waiting_) // control first
+    while (!waiting.empty() && !is_over && has_room(waiting.front())) {
+      auto next = std::move(waiting.front());
+      waiting.pop_front();
+      transmit(std::move(next));
+      has_sent = true;
+    }
+  return has_sent;
+}
+
+bool ucx_session::has_room(const parcel& x) const {
+  auto under_way = link_->bytes_sending(lane_of(x.header));
+  auto size = x.header.size() + x.payload.bytes().size();
+  return under_way == 0 || under_way + size <= window_;
+}
+
+void ucx_session::transmit(parcel x) {
+  link_->send(x.header, std::move(x.payload), std::move(x.charge));
+}
+
+size_t ucx_session::bytes_under_way() const {
+  return link_->num_expected() + link_->bytes_sending(lane::control)
+         + link_->bytes_sending(lane::rows);
+}
+
+clock::instant::duration ucx_session::stall(clock::instant now) {
+  auto has_moved = std::exchange(num_sent_, link_->num_sent())
+                   != link_->num_sent();
+  if (!is_sending() || has_moved || !stalled_since_)
+    stalled_since_ = now;
+  return now - *stalled_since_;
+}
+
+void ucx_session::close() {
+  for (auto& waiting : waiting_)
+    waiting.clear();
+  if (link_)
+    link_->close();
+}
+
+} // namespace troupe

@@ -1,0 +1,117 @@
+#pragma once
+
+/// One peer as the I/O thread sees it: its line, its link, and what is to go
+/// out to it. Knows nothing of meetings.
+///
+/// What the network does not take yet waits here, in the order of its lane, and
+/// a lane hands over no more than a window at once, so that control waits
+/// behind few bytes of rows.
+
+#include "runtime/clock.hpp"
+#include "runtime/meeting/door.hpp"
+#include "runtime/transport/ucx_link.hpp"
+
+#include <atomic>
+#include <deque>
+
+namespace troupe {
+
+/// What senders know of a peer. Shared by them and the I/O thread.
+struct ucx_peer {
+  node_id id;
+  node_identity identity;
+  frame_seal seal;                ///< Of the frames between us.
+  std::atomic<size_t> unsent = 0; ///< Bytes, headers included.
+};
+
+class ucx_session {
+public:
+  /// A frame that is to go out. `charge` gives its bytes back to its peer.
+  struct parcel {
+    header_bytes header;
+    body payload;
+    std::shared_ptr<const void> charge;
+  };
+
+  /// `window`: bytes of a lane that the network is handed at once; at least
+  /// one frame is.
+  ucx_session(acquaintance other, node_id id, bool is_ours, size_t window);
+
+  const std::shared_ptr<ucx_peer>& peer() const {
+    return peer_;
+  }
+
+  line_id line() const {
+    return other_.line;
+  }
+
+  uint64_t incarnation() const {
+    return peer_->identity.incarnation;
+  }
+
+  const std::vector<std::byte>& data_address() const {
+    return other_.data_address;
+  }
+
+  /// We dialled.
+  bool is_ours() const {
+    return is_ours_;
+  }
+
+  /// Null before it is connected.
+  const std::shared_ptr<ucx_link>& link() const {
+    return link_;
+  }
+
+  void set_link(std::shared_ptr<ucx_link> link) {
+    link_ = std::move(link);
+  }
+
+  /// Hands it to the network, or lets it wait for room.
+  void offer(parcel x);
+
+  /// Hands over what has waited and has room now. Returns whether anything was.
+  bool pump();
+
+  bool is_waiting() const {
+    return !waiting_[0].empty() || !waiting_[1].empty();
+  }
+
+  bool is_sending() const {
+    return link_ && link_->num_sending() > 0;
+  }
+
+  /// Bytes of frames between us that are neither out nor here.
+  size_t bytes_under_way() const;
+
+  /// How long the network has taken nothing although there was something.
+  clock::instant::duration stall(clock::instant now);
+
+  /// Drops what waits, and closes the link.
+  void close();
+
+  // -- for its owner ----------------------------------------------------------
+
+  bool is_joined = false; ///< Both sides have heard of each other by frame.
+  bool is_over = false;
+  std::string why_over; ///< Empty: no event.
+  errc code = errc::peer_lost;
+  clock::instant deadline = {}; ///< Until it is joined.
+  /// Since its line has ended; what came before it is still read.
+  std::optional<clock::instant> line_ended;
+
+private:
+  bool has_room(const parcel& x) const;
+  void transmit(parcel x);
+
+  const acquaintance other_;
+  const bool is_ours_;
+  const size_t window_;
+  const std::shared_ptr<ucx_peer> peer_;
+  std::shared_ptr<ucx_link> link_;
+  std::deque<parcel> waiting_[num_lanes];
+  uint64_t num_sent_ = 0; ///< At stalled_since_.
+  std::optional<clock::instant> stalled_since_;
+};
+
+} // namespace troupe
