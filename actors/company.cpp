@@ -21,6 +21,18 @@ uint64_t draw_incarnation() {
   return source.draw();
 }
 
+/// How many sequences a rank's cache holds, against what may run at once.
+std::string cache_line(const topology& x) {
+  auto tokens = uint64_t{x.num_kv_blocks()}
+                * kernels::latent_cache::block_tokens;
+  auto seqs = x.limits.max_num_seqs;
+  return "the cache of a rank holds " + std::to_string(tokens)
+         + " tokens: " + std::to_string(seqs) + " sequences (max_num_seqs) of "
+         + std::to_string(tokens / seqs) + ", or "
+         + std::to_string(tokens / x.max_model_len) + " of "
+         + std::to_string(x.max_model_len) + " (max_model_len)";
+}
+
 } // namespace
 
 struct company::impl {
@@ -91,6 +103,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (!first)
     return first.why();
   x->first = std::move(*first);
+  x->log.info(cache_line(opts.cluster));
   return std::unique_ptr<company>{new company{std::move(x)}};
 }
 

@@ -44,7 +44,8 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
   out->id = static_cast<rank_id>(id);
   auto& limits = parts.cluster.limits;
   auto pool = kv_pool::make(*parts.device, parts.config,
-                            parts.cluster.activations, limits.num_kv_blocks);
+                            parts.cluster.activations,
+                            parts.cluster.num_kv_blocks());
   if (!pool)
     return pool.why();
   out->pool = std::move(*pool);
@@ -174,7 +175,7 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
                   + " is beyond the model's "
                   + std::to_string(config.max_position_embeddings)
                   + " positions");
-  auto room = uint64_t{cluster.limits.num_kv_blocks}
+  auto room = uint64_t{cluster.num_kv_blocks()}
               * kernels::latent_cache::block_tokens;
   if (room < cluster.max_model_len)
     return misfit("num_kv_blocks holds " + std::to_string(room)
