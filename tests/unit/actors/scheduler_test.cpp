@@ -143,8 +143,11 @@ TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {
   for (auto& answer : answers()) {
     EXPECT_EQ(answer.term, 7u);
     EXPECT_EQ(answer.event->finish, finish_reason::failed);
-    EXPECT_EQ(answer.event->cause->code, errc::invalid_input);
+    EXPECT_TRUE(answer.event->tokens.empty());
   }
+  EXPECT_EQ(answers()[0].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[1].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[2].event->cause->code, errc::context_too_long);
   request(4, std::vector<int32_t>(60), 4);
   EXPECT_EQ(num_steps(), 1u);
 }
