@@ -170,8 +170,6 @@ result<control_message> read_request(schema::RunRequest::Reader in) {
   what->max_tokens = in.getMaxTokens();
   what->ignore_eos = in.getIgnoreEos();
   what->want_logits = in.getWantLogits();
-  if (what->prompt.empty() || what->max_tokens == 0)
-    return damaged("a request without prompt or without room for an answer");
   return control_message{
     run_request{in.getRequest(), in.getTerm(), in.getRank(), std::move(what)}};
 }
