@@ -72,13 +72,14 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   out->shard = std::move(*shard);
   // Room for a full step of every rank; a token has at most one row for each
   // of the worker's experts.
-  auto most_slots = std::ranges::max_element(experts, {}, [](auto& x) {
-                      return x.size();
-                    })->size();
+  size_t most_slots = 0;
+  for (auto& layer : experts)
+    most_slots = std::max(most_slots, layer.size());
   auto per_token = std::min<size_t>(parts.config.num_experts_per_tok,
                                     most_slots);
-  auto rows = parts.cluster.limits.max_num_batched_tokens
-              * parts.cluster.num_ranks();
+  auto rows = most_slots > 0 ? parts.cluster.limits.max_num_batched_tokens
+                                 * parts.cluster.num_ranks()
+                             : 0;
   out->max_staging_rows = rows;
   out->max_runs = rows * static_cast<uint32_t>(per_token);
   auto staging = parts.device->allocate(uint64_t{rows}
@@ -170,6 +171,9 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("there are " + std::to_string(cluster.num_workers())
                   + " workers, but the model has only "
                   + std::to_string(config.n_routed_experts) + " experts");
+  if (cluster.num_workers() > 1 && config.num_moe_layers() == 0)
+    return misfit("there are " + std::to_string(cluster.num_workers())
+                  + " workers, but no layer of the model has experts");
   if (cluster.max_model_len > config.max_position_embeddings)
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is beyond the model's "
