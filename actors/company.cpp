@@ -4,21 +4,28 @@
 #include "actors/node.hpp"
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/entropy.hpp"
-
-#include <algorithm>
+#include "runtime/request_rules.hpp"
 
 namespace troupe {
 
 namespace {
 
-failure invalid(std::string message) {
-  return {errc::invalid_input, std::move(message)};
-}
-
 /// The one random number of a process: who it is.
 uint64_t draw_incarnation() {
   system_entropy source;
   return source.draw();
+}
+
+/// How many sequences a rank's cache holds, against what may run at once.
+std::string cache_line(const topology& x) {
+  auto tokens = uint64_t{x.num_kv_blocks()}
+                * kernels::latent_cache::block_tokens;
+  auto seqs = x.limits.max_num_seqs;
+  return "the cache of a rank holds " + std::to_string(tokens)
+         + " tokens: " + std::to_string(seqs) + " sequences (max_num_seqs) of "
+         + std::to_string(tokens / seqs) + ", or "
+         + std::to_string(tokens / x.max_model_len) + " of "
+         + std::to_string(x.max_model_len) + " (max_model_len)";
 }
 
 } // namespace
@@ -35,7 +42,10 @@ struct company::impl {
            * (limits.max_num_seqs + limits.max_num_waiting);
   }
 
-  result<void> check(generation_request& request) const;
+  request_rules rules() const {
+    return {options.cluster.max_model_len, config.vocab_size,
+            options.cluster.num_ranks()};
+  }
 
   /// Why nothing can be taken at present; or empty.
   std::string refusal() const {
@@ -91,6 +101,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (!first)
     return first.why();
   x->first = std::move(*first);
+  x->log.info(cache_line(opts.cluster));
   return std::unique_ptr<company>{new company{std::move(x)}};
 }
 
@@ -133,6 +144,7 @@ service_stats company::stats() const {
     out.requests_waiting += value(counter::waiting);
     out.kv_blocks_total += value(counter::kv_blocks_total);
     out.kv_blocks_free += value(counter::kv_blocks_free);
+    out.preemptions += value(counter::preemptions);
     out.dispatch_bytes += value(counter::dispatch_bytes);
     out.combine_bytes += value(counter::combine_bytes);
     out.ranks_used += value(counter::ranks_used);
@@ -155,40 +167,10 @@ std::optional<std::string> company::trouble() const {
 
 // -- requests -----------------------------------------------------------------
 
-result<void> company::impl::check(generation_request& request) const {
-  auto max_len = options.cluster.max_model_len;
-  if (request.prompt.empty())
-    return invalid("the prompt is empty");
-  auto is_foreign = [this](int32_t id) {
-    return id < 0 || uint32_t(id) >= config.vocab_size;
-  };
-  if (auto i = std::ranges::find_if(request.prompt, is_foreign);
-      i != request.prompt.end())
-    return invalid("token " + std::to_string(*i)
-                   + " is not in the vocabulary of "
-                   + std::to_string(config.vocab_size));
-  if (request.prompt.size() + std::max(request.max_tokens, 1u) > max_len)
-    return failure{
-      errc::context_too_long,
-      "This model's maximum context length is " + std::to_string(max_len)
-        + " tokens. However, you " + "requested "
-        + std::to_string(request.prompt.size()) + " in the prompt and "
-        + std::to_string(request.max_tokens) + " for the completion."};
-  auto& s = request.sampling;
-  if (!(s.temperature >= 0 && s.temperature <= 100) || !(s.top_p > 0)
-      || s.top_p > 1)
-    return invalid("temperature or top_p is out of range");
-  if (request.rank && *request.rank >= options.cluster.num_ranks())
-    return invalid("there is no rank " + std::to_string(*request.rank));
-  if (request.max_tokens == 0)
-    request.max_tokens = max_len - static_cast<uint32_t>(request.prompt.size());
-  return {};
-}
-
 result<request_id> company::submit(generation_request request,
                                    event_handler on_event) {
-  if (auto ok = impl_->check(request); !ok)
-    return ok.why();
+  if (auto refusal = settle(request, impl_->rules()))
+    return to_failure(*refusal);
   if (auto why = impl_->refusal(); !why.empty())
     return failure{errc::peer_lost, why};
   auto& status = *impl_->status;

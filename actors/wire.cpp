@@ -207,8 +207,6 @@ result<control_message> read_request(schema::RunRequest::Reader in) {
   max_tokens = in.getMaxTokens();
   ignore_eos = in.getIgnoreEos();
   want_logits = in.getWantLogits();
-  if (prompt.empty() || max_tokens == 0)
-    return damaged("a request without prompt or without room for an answer");
   run_request out;
   auto& [request, term, rank, its_what] = out;
   request = in.getRequest();

@@ -12,7 +12,9 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
   command.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
                      "Rows in a step of a rank");
   command.add_option("--num-kv-blocks", flags.num_kv_blocks,
-                     "Cache blocks of 64 tokens of a rank");
+                     "Cache blocks of 64 tokens of a rank (default: 1024 "
+                     "tokens for each of max-num-seqs, and no less than "
+                     "max-model-len)");
 }
 
 template <class T>

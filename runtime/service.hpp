@@ -22,7 +22,7 @@ struct sampling_params {
   uint64_t seed = 0;
 };
 
-/// One prompt to continue. Ids are checked by whoever accepts it.
+/// One prompt to continue. What it may ask for: runtime/request_rules.hpp.
 struct generation_request {
   std::vector<int32_t> prompt; ///< At least one token.
   sampling_params sampling;
@@ -75,6 +75,7 @@ struct service_stats {
   uint64_t requests_waiting = 0;
   uint64_t kv_blocks_total = 0;
   uint64_t kv_blocks_free = 0;
+  uint64_t preemptions = 0;        ///< Blocks lost to an older request.
   uint64_t dispatch_bytes = 0;     ///< Rows to workers.
   uint64_t combine_bytes = 0;      ///< Rows back.
   uint64_t network_bytes_sent = 0; ///< Of them and all else, what crossed UCX.

@@ -11,6 +11,11 @@ namespace troupe {
 
 namespace {
 
+constexpr auto kv_block_tokens = kernels::latent_cache::block_tokens;
+
+/// Of a sequence that is neither short nor long.
+constexpr uint32_t usual_tokens = 1024;
+
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
 }
@@ -71,7 +76,7 @@ result<void> validate_limits(const topology& x) {
     return invalid("limits: max_frame_bytes must be from 4096 to 16777216");
   if (x.max_model_len == 0)
     return invalid("max_model_len must be at least 1");
-  if (uint64_t{l.num_kv_blocks} * 64 < x.max_model_len)
+  if (uint64_t{x.num_kv_blocks()} * kv_block_tokens < x.max_model_len)
     return invalid("limits: num_kv_blocks of 64 tokens must hold "
                    "max_model_len tokens");
   return {};
@@ -113,6 +118,17 @@ uint32_t topology::num_workers() const {
   for (auto& node : nodes)
     n += node.workers.size();
   return static_cast<uint32_t>(n);
+}
+
+uint32_t topology::num_kv_blocks() const {
+  if (limits.num_kv_blocks > 0)
+    return limits.num_kv_blocks;
+  auto blocks_for = [](uint64_t num_tokens) {
+    return (num_tokens + kv_block_tokens - 1) / kv_block_tokens;
+  };
+  auto usual = blocks_for(std::min(max_model_len, usual_tokens));
+  return static_cast<uint32_t>(
+    std::max(limits.max_num_seqs * usual, blocks_for(max_model_len)));
 }
 
 std::optional<node_id> topology::find(std::string_view name) const {

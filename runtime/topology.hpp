@@ -35,7 +35,7 @@ struct topology_limits {
   uint32_t max_num_seqs = 64;            ///< Sequences in a step.
   uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
   uint32_t max_num_waiting = 1024;       ///< Requests accepted, not yet run.
-  uint32_t num_kv_blocks = 1024;         ///< Of 64 tokens, all layers.
+  uint32_t num_kv_blocks = 0; ///< Of 64 tokens; 0: see num_kv_blocks().
   /// Rows between nodes are cut into frames of at most so many bytes.
   uint32_t max_frame_bytes = 4u << 20;
 
@@ -55,6 +55,11 @@ struct topology {
 
   uint32_t num_ranks() const;
   uint32_t num_workers() const;
+
+  /// Cache blocks of a rank: those that limits names, or by the rule: 1,024
+  /// tokens (max_model_len, if that is less) for each of max_num_seqs, and no
+  /// less than max_model_len for one.
+  uint32_t num_kv_blocks() const;
 
   /// Returns the node with this name.
   std::optional<node_id> find(std::string_view name) const;

@@ -108,7 +108,8 @@ model_summary summarize(const checkpoint& source, const model_config& c) {
                           + routed / c.n_routed_experts * c.num_experts_per_tok;
   if (!c.tie_word_embeddings)
     out.active_parameters -= of(tensor_kind::embedding).parameters;
-  for (uint32_t size = 1; size <= c.n_routed_experts; ++size)
+  auto most = c.num_moe_layers() > 0 ? c.n_routed_experts : 1;
+  for (uint32_t size = 1; size <= most; ++size)
     if (c.n_routed_experts % size == 0)
       out.expert_parallel_sizes.push_back(size);
   out.kv_bytes_per_token = uint64_t{c.num_hidden_layers}

@@ -48,7 +48,8 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
   out->id = static_cast<rank_id>(id);
   auto& limits = parts.cluster.limits;
   auto pool = kv_pool::make(*parts.device, parts.config,
-                            parts.cluster.activations, limits.num_kv_blocks);
+                            parts.cluster.activations,
+                            parts.cluster.num_kv_blocks());
   if (!pool)
     return pool.why();
   out->pool = std::move(*pool);
@@ -76,7 +77,7 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   // A token has at most one row for each of the worker's experts.
   auto per_token = std::min(parts.config.num_experts_per_tok,
                             most_slots(parts.map, out->id));
-  auto rows = parts.traffic.max_staging_rows;
+  auto rows = per_token > 0 ? parts.traffic.max_staging_rows : 0;
   out->max_staging_rows = rows;
   out->max_runs = rows * per_token;
   auto staging = parts.device->allocate(uint64_t{rows}
@@ -168,12 +169,15 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("there are " + std::to_string(cluster.num_workers())
                   + " workers, but the model has only "
                   + std::to_string(config.n_routed_experts) + " experts");
+  if (cluster.num_workers() > 1 && config.num_moe_layers() == 0)
+    return misfit("there are " + std::to_string(cluster.num_workers())
+                  + " workers, but no layer of the model has experts");
   if (cluster.max_model_len > config.max_position_embeddings)
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is beyond the model's "
                   + std::to_string(config.max_position_embeddings)
                   + " positions");
-  auto room = uint64_t{cluster.limits.num_kv_blocks}
+  auto room = uint64_t{cluster.num_kv_blocks()}
               * kernels::latent_cache::block_tokens;
   if (room < cluster.max_model_len)
     return misfit("num_kv_blocks holds " + std::to_string(room)

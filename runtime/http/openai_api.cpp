@@ -70,30 +70,30 @@ api_error unknown_route(const request& what, bool wrong_method) {
           "", "unknown_url"};
 }
 
-struct length_figures {
-  uint64_t limit; ///< Prompt and answer together.
-  uint64_t prompt;
-  uint64_t answer; ///< 0: as much as there is room for.
-  bool is_chat;
-};
-
 /// The sentences are OpenAI's: clients look for them.
-std::optional<api_error> check_length(const length_figures& x) {
-  if (x.prompt + std::max<uint64_t>(x.answer, 1) <= x.limit)
-    return std::nullopt;
-  std::string name = x.is_chat ? "messages" : "prompt";
+api_error too_long(const request_refusal& x, const std::string& name) {
+  auto prompt = std::to_string(x.given);
   auto text = "This model's maximum context length is "
               + std::to_string(x.limit) + " tokens. However, ";
-  if (x.answer == 0)
-    text += "your " + name + " resulted in " + std::to_string(x.prompt)
+  if (x.max_tokens == 0)
+    text += "your " + name + " resulted in " + prompt
             + " tokens. Please reduce the length of the " + name + ".";
   else
-    text += "you requested " + std::to_string(x.prompt + x.answer) + " tokens ("
-            + std::to_string(x.prompt) + " in the " + name + ", "
-            + std::to_string(x.answer)
+    text += "you requested " + std::to_string(x.given + x.max_tokens)
+            + " tokens (" + prompt + " in the " + name + ", "
+            + std::to_string(x.max_tokens)
             + " in the completion). Please reduce the length of the " + name
             + " or completion.";
   return bad_parameter(name, text, "context_length_exceeded");
+}
+
+api_error in_openai_words(const request_refusal& x, const std::string& name) {
+  if (x.why == request_fault::too_long)
+    return too_long(x, name);
+  if (x.why == request_fault::unknown_token)
+    return bad_parameter(name,
+                         "There is no token " + std::to_string(x.given) + ".");
+  return to_api_error(to_failure(x));
 }
 
 } // namespace
@@ -280,8 +280,8 @@ void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
                           std::optional<reasoning_splitter> splitter,
                           const respond& to) {
   plan.num_prompt = prompt.size();
-  if (auto error = check(plan, prompt))
-    return answer(plan.route, to_reply(*error), to);
+  if (plan.options.model != options_.model)
+    return answer(plan.route, to_reply(unknown_model(plan.options.model)), to);
   auto stops = stop_strings::make(plan.options.stop);
   if (!stops)
     return answer(plan.route,
@@ -292,23 +292,20 @@ void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
   request.sampling.seed = plan.options.seed ? *plan.options.seed
                                             : sources_.random_bits();
   request.max_tokens = plan.options.max_tokens;
+  auto is_chat = plan.head.kind == completion_kind::chat;
+  if (auto refusal = settle(request, rules()))
+    return answer(
+      plan.route,
+      to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
   answer_text text{tokens_, std::move(splitter), std::move(*stops)};
   std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
     ->start(std::move(request));
 }
 
-std::optional<api_error>
-openai_api::check(const generation_plan& plan,
-                  std::span<const int32_t> prompt) const {
-  if (plan.options.model != options_.model)
-    return unknown_model(plan.options.model);
-  for (auto id : prompt)
-    if (id < 0 || static_cast<uint32_t>(id) >= tokens_.vocab_size())
-      return bad_parameter("prompt",
-                           "There is no token " + std::to_string(id) + ".");
-  bool is_chat = plan.head.kind == completion_kind::chat;
-  return check_length({serving_.info().max_model_len, prompt.size(),
-                       plan.options.max_tokens, is_chat});
+/// Ids beyond the tokenizer's have rows in the head, but are never meant.
+request_rules openai_api::rules() const {
+  auto info = serving_.info();
+  return {info.max_model_len, tokens_.vocab_size(), info.num_ranks};
 }
 
 } // namespace troupe::http

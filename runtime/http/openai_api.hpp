@@ -6,6 +6,7 @@
 /// tokens become text on another, so that a long prompt holds up no stream.
 
 #include "runtime/http/generation.hpp"
+#include "runtime/request_rules.hpp"
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
 
@@ -71,8 +72,7 @@ private:
   void generate(std::vector<int32_t> prompt, generation_plan plan,
                 std::optional<reasoning_splitter> splitter, const respond& to);
 
-  std::optional<api_error> check(const generation_plan& plan,
-                                 std::span<const int32_t> prompt) const;
+  request_rules rules() const;
   bool allowed(const std::string& authorization) const;
   generation_plan plan(completion_kind kind,
                        std::chrono::steady_clock::time_point arrival) const;

@@ -129,6 +129,38 @@ TEST(Cli, MakesAModelOfAnyShapeOnlyWhereThereIsNone) {
             2);
 }
 
+TEST(Cli, AModelWithoutExpertsAnswersInOneProcessAndIsNotSpread) {
+  scratch_dir scratch;
+  auto config = scratch.path() / "shape.json";
+  auto shape = json::parse(
+    content_of(source_dir() / "tests/data/golden/v3-fp8/config.json"));
+  shape["vocab_size"] = 512;
+  shape["first_k_dense_replace"] = shape["num_hidden_layers"];
+  std::ofstream{config} << shape;
+  auto model = (scratch.path() / "dense").string();
+  auto made = run_troupe({"model", "make", model, "--config", config});
+  ASSERT_EQ(made.status, 0) << made.errors;
+  auto inspected = run_troupe({"model", "inspect", model});
+  EXPECT_NE(inspected.out.find("expert parallel     1\n"), std::string::npos)
+    << inspected.out;
+  std::vector<std::string> ask{"generate", model,          "--token-ids",
+                               "1,2,3",    "--max-tokens", "4",
+                               "--json",   "--ignore-eos"};
+  auto answer = run_troupe(ask);
+  ASSERT_EQ(answer.status, 0) << answer.errors;
+  EXPECT_EQ(json::parse(answer.out).at("token_ids").size(), 4u);
+  ask.insert(ask.end(), {"--expert-parallel-size", "2"});
+  auto spread = run_troupe(ask);
+  EXPECT_EQ(spread.status, 1);
+  EXPECT_EQ(spread.errors, "troupe: there are 2 workers, but no layer of the "
+                           "model has experts\n");
+  auto timed
+    = run_troupe({"bench", "model", model, "--prompt", "16", "--decode-depth",
+                  "0", "--batch", "1", "--rounds", "1", "--json"});
+  ASSERT_EQ(timed.status, 0) << timed.errors;
+  EXPECT_EQ(json::parse(timed.out).at("decode")[0].at("expected_experts"), 0);
+}
+
 TEST(Cli, GenerateAnswersAndSaysHowInJson) {
   auto x = run_troupe({"generate", nano(), "--chat", "-p",
                        "What is the capital of France?", "--json"});

@@ -128,14 +128,15 @@ ask_all(service& company, const std::vector<generation_request>& requests) {
 /// What the plain path answers.
 inline std::vector<answer>
 ask_plain(const std::filesystem::path& model, precision activations,
-          const std::vector<generation_request>& requests) {
+          const std::vector<generation_request>& requests,
+          uint32_t num_choices = 1859) { // the nano tokenizer's
   kernels::cpu_options cpu;
   auto dev = kernels::make_cpu_device(cpu);
   auto source = checkpoint::open(model);
   plain_options options;
   options.activations = activations;
   options.max_model_len = 512;
-  options.num_choices = 1859; // the nano tokenizer's
+  options.num_choices = num_choices;
   auto plain = plain_forward::make(*dev, *source, options);
   EXPECT_TRUE(plain) << plain.why().message;
   std::vector<answer> out;

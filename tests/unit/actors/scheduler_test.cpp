@@ -138,14 +138,19 @@ TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {
   request(1, {1, int32_t(vocab_size)});
   request(2, {-1});
   request(3, std::vector<int32_t>(61), 4);
+  request(4, {});
   EXPECT_EQ(num_steps(), 0u);
-  ASSERT_EQ(answers().size(), 3u);
+  ASSERT_EQ(answers().size(), 4u);
   for (auto& answer : answers()) {
     EXPECT_EQ(answer.term, 7u);
     EXPECT_EQ(answer.event->finish, finish_reason::failed);
-    EXPECT_EQ(answer.event->cause->code, errc::invalid_input);
+    EXPECT_TRUE(answer.event->tokens.empty());
   }
-  request(4, std::vector<int32_t>(60), 4);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[1].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[2].event->cause->code, errc::context_too_long);
+  EXPECT_EQ(answers()[3].event->cause->code, errc::invalid_input);
+  request(5, std::vector<int32_t>(60), 4);
   EXPECT_EQ(num_steps(), 1u);
 }
 

@@ -107,6 +107,20 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
   }
 }
 
+TEST(Topology, HasBlocksForUsualSequencesAndForTheLongest) {
+  auto x = single_process(1, 1);
+  EXPECT_EQ(x.num_kv_blocks(), 64u * 1024 / 64);
+  x.max_model_len = 100; // less than what is usual
+  EXPECT_EQ(x.num_kv_blocks(), 64u * 2);
+  x.limits.max_num_seqs = 1;
+  x.max_model_len = 130'000;
+  EXPECT_EQ(x.num_kv_blocks(), 2032u);
+  EXPECT_TRUE(validate(x));
+  x.limits.num_kv_blocks = 2031;
+  EXPECT_EQ(x.num_kv_blocks(), 2031u);
+  EXPECT_FALSE(validate(x));
+}
+
 TEST(Topology, NamesTheKeyThatIsWrong) {
   auto with = [](const std::string& line) {
     return complaint_about(line + "\n" + front + "ranks = 1\nworkers = 1\n");
