@@ -332,6 +332,25 @@ std::vector<chat_message> read_messages(field_reader& in,
   return all;
 }
 
+/// The variables of chat templates that turn thought on and off. Whether the
+/// model's template has them is for its form to say.
+void read_switches(field_reader& in, chat_request& to) {
+  const auto* x = in.find("chat_template_kwargs");
+  if (!x)
+    return;
+  if (!x->is_object())
+    return in.refuse_type("chat_template_kwargs", "an object");
+  for (const auto& [key, value] : x->items()) {
+    auto name = "chat_template_kwargs." + key.substr(0, 256);
+    if (key != "thinking" && key != "enable_thinking")
+      return in.refuse(name, "there is no such variable.",
+                       "unsupported_parameter");
+    if (!value.is_boolean())
+      return in.refuse_type(name, "a boolean");
+    to.switches.emplace_back(key, value.get<bool>());
+  }
+}
+
 // -- prompts ------------------------------------------------------------------
 
 void read_ids(field_reader& in, const json& list, text_request& to) {
@@ -377,6 +396,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
   chat_request to;
   to.options = read_options(in, defaults, limits);
   to.messages = read_messages(in, limits);
+  read_switches(in, to);
   if (in.error())
     return std::move(*in.error());
   return to;
