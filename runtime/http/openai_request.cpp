@@ -332,9 +332,16 @@ std::vector<chat_message> read_messages(field_reader& in,
   return all;
 }
 
-/// The variables of chat templates that turn thought on and off. Whether the
-/// model's template has them is for its form to say.
-void read_switches(field_reader& in, chat_request& to) {
+/// What a request says about the chat template: variables that turn thought on
+/// and off. Whether the model's template has them is for its form to say.
+void read_template_fields(field_reader& in, chat_request& to) {
+  for (const auto* name :
+       {"chat_template", "continue_final_message", "documents"})
+    if (const auto* x = in.find(name); x && !is_empty(*x))
+      in.refuse(name, "not supported by this server.", "unsupported_parameter");
+  if (const auto* x = in.find("add_generation_prompt"); x && *x != true)
+    in.refuse("add_generation_prompt", "only true is supported.",
+              "unsupported_parameter");
   const auto* x = in.find("chat_template_kwargs");
   if (!x)
     return;
@@ -396,7 +403,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
   chat_request to;
   to.options = read_options(in, defaults, limits);
   to.messages = read_messages(in, limits);
-  read_switches(in, to);
+  read_template_fields(in, to);
   if (in.error())
     return std::move(*in.error());
   return to;
