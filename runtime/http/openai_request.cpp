@@ -355,6 +355,8 @@ void read_template_fields(field_reader& in, chat_request& to) {
     if (!value.is_boolean())
       return in.refuse_type(name, "a boolean");
     to.switches.emplace_back(key, value.get<bool>());
+    if (to.switches.front().second != to.switches.back().second)
+      in.refuse("chat_template_kwargs", "its variables contradict each other.");
   }
 }
 

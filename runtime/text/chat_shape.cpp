@@ -59,6 +59,7 @@ chat_shape deepseek_v3_1() {
   auto x = deepseek_v3();
   x.name = "deepseek-v3.1";
   x.opens = opening_rule::after_user;
+  x.prompts_user_only = true;
   x.said = "</think>";
   x.speaking = "</think>";
   x.thinking = "<think>";

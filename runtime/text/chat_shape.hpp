@@ -53,8 +53,9 @@ struct chat_shape {
   std::string default_system; ///< If the first message is none; or empty.
   chat_frame user;
   opening_rule opens = opening_rule::always;
-  std::string opening;  ///< Of an answer.
-  std::string said;     ///< Behind the opening of an earlier answer.
+  bool prompts_user_only = false; ///< Nobody answers anything else.
+  std::string opening;            ///< Of an answer.
+  std::string said;               ///< Behind the opening of an earlier answer.
   std::string speaking; ///< Behind that of an answer to come, without thought.
   std::string thinking; ///< With thought. Empty: it never begins with one.
   bool has_answers = true; ///< The template has assistant's messages.

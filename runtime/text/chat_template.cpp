@@ -143,8 +143,10 @@ private:
     shape.has_answers = ends_answers();
     shape.end = writes("{eos}") ? "" : "<｜end▁of▁sentence｜>";
     if (shape.opens == opening_rule::after_user
-        && !x_.uses.contains("is_last_user"))
+        && !x_.uses.contains("is_last_user")) {
       shape.opens = opening_rule::always;
+      shape.prompts_user_only = false;
+    }
     if (!writes("<｜tool▁call▁begin｜>") || !writes("<｜tool▁output▁begin｜>"))
       shape.tools = tool_style::none;
     shape.output_separator = writes("\n<｜tool▁output▁begin｜>") ? "\n" : "";
@@ -248,6 +250,16 @@ result<chat_shape> proven(const template_reading& x, chat_shape shape) {
   return shape;
 }
 
+/// Later revisions let the model answer whatever came last.
+result<chat_shape> proven_either(const template_reading& x, chat_shape shape) {
+  auto proof = proven(x, shape);
+  if (proof || !shape.prompts_user_only)
+    return proof;
+  shape.prompts_user_only = false;
+  auto other = proven(x, shape);
+  return other ? other : proof;
+}
+
 } // namespace
 
 result<chat_shape> recognise_chat_template(const chat_template_text& x) {
@@ -257,7 +269,7 @@ result<chat_shape> recognise_chat_template(const chat_template_text& x) {
   auto shape = reading ? recogniser{*reading}.run()
                        : result<chat_shape>{reading.why()};
   if (shape)
-    shape = proven(*reading, std::move(*shape));
+    shape = proven_either(*reading, *shape);
   if (!shape)
     return refusal("the chat template in " + x.source
                    + " is none of the forms that are known (" + chat_families()

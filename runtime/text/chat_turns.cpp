@@ -76,7 +76,7 @@ bool chat_turns::finish(bool add_generation_prompt) {
   if (!add_generation_prompt || last_ == last_said::tool)
     return false;
   bool after_user = last_ == last_said::user;
-  if (shape_.opens == opening_rule::after_user && !after_user)
+  if (shape_.prompts_user_only && !after_user)
     return false;
   if (shape_.opens != opening_rule::with_user || !after_user) {
     segment(chat_author::generated);

@@ -190,6 +190,15 @@ TEST(ChatTemplate, SaysWhetherItThinksUnlessTold) {
     replaced(v3_1, "{%- if not thinking %}", "{%- if thinking == 'off' %}")));
 }
 
+TEST(ChatTemplate, SaysWhetherTheModelAnswersOnlyTheUser) {
+  EXPECT_TRUE(recognised(v3_1)->prompts_user_only);
+  auto later = recognised(
+    replaced(v3_1, "{%- if add_generation_prompt and ns.is_last_user %}",
+             "{%- if add_generation_prompt and not ns.is_tool %}"));
+  ASSERT_TRUE(later) << later.why().message;
+  EXPECT_FALSE(later->prompts_user_only);
+}
+
 TEST(ChatTemplate, ReadsTheSystemMessageOfItsOwn) {
   EXPECT_EQ(recognised(k2)->default_system, "You are a helpful assistant");
   EXPECT_EQ(

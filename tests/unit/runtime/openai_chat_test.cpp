@@ -151,6 +151,8 @@ TEST_F(OpenaiChat, RefusesByNameWhatTheTemplateHasNoVariableFor) {
               std::string::npos);
   }
   EXPECT_EQ(fetch(ask({{"chat_template_kwargs", "thinking"}})).status, 400);
+  json both = {{"thinking", true}, {"enable_thinking", false}};
+  EXPECT_EQ(fetch(ask({{"chat_template_kwargs", both}})).status, 400);
   auto client = connect(); // asks for nothing
   client.send(ask({{"chat_template_kwargs", {{"thinking", false}}}}));
   service_.wait_for(1);
