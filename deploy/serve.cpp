@@ -1,3 +1,4 @@
+#include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -19,6 +20,7 @@ struct serve_flags {
   http::server_options server;
   std::string model_name;
   std::string api_key;
+  std::string chat_template{auto_chat_template};
 };
 
 /// Everything behind the listening socket, in the order of its dependence.
@@ -35,9 +37,12 @@ result<std::unique_ptr<front>> open_front(const serve_flags& flags,
   if (!tokens)
     return tokens.why();
   auto out = std::make_unique<front>(front{std::move(*tokens), {}, {}});
-  auto form = chat_form::load(x.model_dir, out->tokens);
+  auto form = chat_form::load(x.model_dir, out->tokens, flags.chat_template);
   if (!form)
     return form.why();
+  std::fprintf(stderr, "%s: %s\n",
+               form->trouble().empty() ? "chat template" : "chats are refused",
+               form->describe().c_str());
   auto defaults = read_model_defaults(x.model_dir);
   if (!defaults)
     return defaults.why();
@@ -119,6 +124,7 @@ void add_serve(CLI::App& app, int& status) {
                       "Name that requests give (the directory's)");
   command->add_option("--api-key", flags->api_key,
                       "Key that requests must carry");
+  add_chat_template(*command, flags->chat_template);
   command->callback([flags, &status] { status = run(*flags); });
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/checkpoint/inspect.hpp"
 
+#include "runtime/text/chat_template.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -54,6 +56,15 @@ std::string parallel_row(const model_summary& s) {
   for (auto size : s.expert_parallel_sizes)
     out += (out.empty() ? "" : ", ") + std::to_string(size);
   return out;
+}
+
+std::string chat_row(const std::filesystem::path& model_dir) {
+  auto text = find_chat_template(model_dir);
+  if (!text)
+    return text.why().message;
+  auto shape = recognise_chat_template(*text);
+  return shape ? describe(*shape) + " (" + text->source + ")"
+               : shape.why().message;
 }
 
 } // namespace
@@ -146,6 +157,7 @@ result<std::string> inspect_model(const std::filesystem::path& model_dir) {
              std::to_string(s.kv_bytes_per_token) + " bytes per token");
   out += row("context",
              std::to_string(config->max_position_embeddings) + " tokens");
+  out += row("chat template", chat_row(model_dir));
   return out;
 }
 

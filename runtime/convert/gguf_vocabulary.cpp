@@ -2,6 +2,7 @@
 
 #include "runtime/checkpoint/safetensors.hpp"
 #include "runtime/text/chat_config.hpp"
+#include "runtime/text/chat_template_file.hpp"
 #include "runtime/text/tokenizer_file.hpp"
 
 #include <optional>
@@ -83,7 +84,7 @@ void add_special_ids(const model_config& config, gguf_keys& out) {
                static_cast<uint32_t>(config.eos_token_ids.front()));
 }
 
-/// What stands in tokenizer_config.json, if there is one.
+/// What stands in tokenizer_config.json, if there is one, and the template.
 result<void> add_chat_config(const std::filesystem::path& model_dir,
                              const token_list& list, gguf_keys& out) {
   auto text = read_file(model_dir / "tokenizer_config.json");
@@ -94,8 +95,11 @@ result<void> add_chat_config(const std::filesystem::path& model_dir,
     return config.why();
   if (auto id = list.find(config->pad_token))
     out.number("tokenizer.ggml.padding_token_id", *id);
-  if (!config->chat_template.empty())
-    out.text("tokenizer.chat_template", config->chat_template);
+  auto found = find_chat_template(model_dir, *text);
+  if (!found)
+    return found.why();
+  if (!found->text.empty())
+    out.text("tokenizer.chat_template", found->text);
   return {};
 }
 

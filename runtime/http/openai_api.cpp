@@ -70,6 +70,14 @@ api_error unknown_route(const request& what, bool wrong_method) {
           "", "unknown_url"};
 }
 
+api_error no_switch(const std::string& name) {
+  auto param = "chat_template_kwargs." + name;
+  return bad_parameter(param,
+                       "Invalid value for '" + param
+                         + "': this model's chat template has no such switch.",
+                       "unsupported_parameter");
+}
+
 /// The sentences are OpenAI's: clients look for them.
 api_error too_long(const request_refusal& x, const std::string& name) {
   auto prompt = std::to_string(x.given);
@@ -251,7 +259,11 @@ void openai_api::start_chat(const request& what, const respond& to,
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<chat_request>(body);
   chat_options how;
-  how.thinking = form_.thinks_by_default();
+  for (auto& [name, value] : asked.switches) {
+    if (form_.trouble().empty() && !form_.takes_switch(name, value))
+      return answer(plan.route, to_reply(no_switch(name)), to);
+    how.thinking = value;
+  }
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);

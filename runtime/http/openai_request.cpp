@@ -332,6 +332,34 @@ std::vector<chat_message> read_messages(field_reader& in,
   return all;
 }
 
+/// What a request says about the chat template: variables that turn thought on
+/// and off. Whether the model's template has them is for its form to say.
+void read_template_fields(field_reader& in, chat_request& to) {
+  for (const auto* name :
+       {"chat_template", "continue_final_message", "documents"})
+    if (const auto* x = in.find(name); x && !is_empty(*x))
+      in.refuse(name, "not supported by this server.", "unsupported_parameter");
+  if (const auto* x = in.find("add_generation_prompt"); x && *x != true)
+    in.refuse("add_generation_prompt", "only true is supported.",
+              "unsupported_parameter");
+  const auto* x = in.find("chat_template_kwargs");
+  if (!x)
+    return;
+  if (!x->is_object())
+    return in.refuse_type("chat_template_kwargs", "an object");
+  for (const auto& [key, value] : x->items()) {
+    auto name = "chat_template_kwargs." + key.substr(0, 256);
+    if (key != "thinking" && key != "enable_thinking")
+      return in.refuse(name, "there is no such variable.",
+                       "unsupported_parameter");
+    if (!value.is_boolean())
+      return in.refuse_type(name, "a boolean");
+    to.switches.emplace_back(key, value.get<bool>());
+    if (to.switches.front().second != to.switches.back().second)
+      in.refuse("chat_template_kwargs", "its variables contradict each other.");
+  }
+}
+
 // -- prompts ------------------------------------------------------------------
 
 void read_ids(field_reader& in, const json& list, text_request& to) {
@@ -377,6 +405,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
   chat_request to;
   to.options = read_options(in, defaults, limits);
   to.messages = read_messages(in, limits);
+  read_template_fields(in, to);
   if (in.error())
     return std::move(*in.error());
   return to;

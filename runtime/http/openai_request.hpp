@@ -34,6 +34,8 @@ struct completion_options {
 struct chat_request {
   completion_options options;
   std::vector<chat_message> messages; ///< At least one.
+  /// chat_template_kwargs: variables of the template and their values.
+  std::vector<std::pair<std::string, bool>> switches;
 };
 
 struct text_request {

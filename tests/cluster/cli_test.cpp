@@ -72,7 +72,28 @@ TEST(Cli, InspectTellsWhatACheckpointHolds) {
   auto x = run_troupe({"model", "inspect", nano()});
   ASSERT_EQ(x.status, 0) << x.errors;
   EXPECT_NE(x.out.find("DeepseekV3ForCausalLM"), std::string::npos) << x.out;
+  EXPECT_NE(x.out.find("chat template       deepseek-r1"), std::string::npos);
   EXPECT_EQ(run_troupe({"model", "inspect", "/nowhere"}).status, 1);
+}
+
+TEST(Cli, ChoosesAChatTemplateByItsName) {
+  auto prompt = [](const std::string& name) {
+    auto x = run_troupe({"generate", nano(), "--chat", "-p", "hi", "--json",
+                         "--max-tokens", "1", "--chat-template", name});
+    EXPECT_EQ(x.status, 0) << x.errors;
+    return json::parse(x.out).at("prompt_token_ids").get<std::vector<int>>();
+  };
+  const std::vector<int> v3_1 = {0, 1846, 348, 1847, 1849};
+  EXPECT_EQ(prompt("deepseek-v3.1"), v3_1);
+  EXPECT_EQ(prompt("deepseek-v3"), std::vector<int>({0, 1846, 348, 1847}));
+  EXPECT_EQ(prompt("auto"), std::vector<int>({0, 1846, 348, 1847, 1848, 201}));
+  for (auto command : {"generate", "serve"}) {
+    auto x = run_troupe({command, nano(), "--chat-template", "chatml"});
+    EXPECT_NE(x.status, 0);
+    EXPECT_NE(x.errors.find("there are deepseek-v2, deepseek-v3,"),
+              std::string::npos)
+      << x.errors;
+  }
 }
 
 TEST(Cli, MakesAModelThatAnswersAndExportsIt) {

@@ -221,6 +221,13 @@ TEST_F(GgufExport, TakesTheVocabularyAlong) {
             std::string::npos);
 }
 
+TEST_F(GgufExport, TakesTheChatTemplateThatLiesBesideTheConfiguration) {
+  auto model = make(tiny());
+  write_text(model / "chat_template.jinja", "{{ bos_token }}");
+  EXPECT_EQ(exported(model).string("tokenizer.chat_template"),
+            "{{ bos_token }}");
+}
+
 TEST_F(GgufExport, QuantisesMatricesWithWholeBlocks) {
   auto model = make(tiny());
   auto file = exported(model, ggml_type::q8_0);

@@ -32,6 +32,16 @@ protected:
     form_ = std::make_unique<chat_form>(std::move(*form));
   }
 
+  /// The model has another chat template. Before start().
+  void use_template(const std::string& text) {
+    json config = {{"bos_token", "<｜begin▁of▁sentence｜>"},
+                   {"eos_token", "<｜end▁of▁sentence｜>"},
+                   {"chat_template", text}};
+    auto form = chat_form::parse(config.dump(), *tokens_);
+    ASSERT_TRUE(form) << form.why().message;
+    form_ = std::make_unique<chat_form>(std::move(*form));
+  }
+
   void start(openai_options options = {}) {
     options.model = "nano";
     options.fingerprint = "fp_test";
