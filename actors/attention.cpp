@@ -11,6 +11,10 @@
 //       |               +------+ dispatch                              |
 //       +------------------------ step_ended --------------------------+
 //
+// Only rows that are away on other nodes are waited for with a deadline. What
+// this node computes, a step that has failed and is still in the stream among
+// it, takes as long as it takes.
+//
 // Invariant: `serial` names what is waited for; whatever carries another one
 // is late and is dropped.
 
@@ -41,9 +45,12 @@ struct attention_state {
   uint32_t serial = 0; ///< 24 bits; of the stage that is out.
   uint32_t step = 0;
   uint32_t layer = 0;
-  clock::time_point started;
   dispatch_plan plan;
-  std::vector<bool> returned; ///< [plan.workers]
+  /// The last serial whose rows have left. Written by the stream's notices.
+  std::shared_ptr<std::atomic<uint32_t>> left
+    = std::make_shared<std::atomic<uint32_t>>();
+  std::optional<clock::time_point> away_since; ///< Since a tick has seen it.
+  std::vector<bool> returned;                  ///< [plan.workers]
   std::map<node_id, node_lost> lost;
 
   // -- the walk ---------------------------------------------------------------
@@ -53,7 +60,6 @@ struct attention_state {
     if (step++ == 0)
       context.counters->add(counter::ranks_used);
     context.counters->add(counter::steps);
-    started = now();
     layer = 0;
     rank->stages->begin(*msg.rows);
     advance();
@@ -82,13 +88,13 @@ struct attention_state {
   }
 
   void end_stage(const stage_ended& msg) {
-    if (msg.serial != serial
-        || (what != phase::routing && what != phase::ending))
+    if (msg.serial != serial || what == phase::idle)
       return;
     if (!msg.failure.empty())
       return fail({errc::step_failed, msg.failure});
     if (what == phase::routing)
       return dispatch();
+    CHECK(what == phase::ending);
     auto logits = rank->stages->logits();
     end(
       {std::make_shared<const std::vector<float>>(logits.begin(), logits.end()),
@@ -125,11 +131,15 @@ struct attention_state {
       parcels->push_back({slab.node, header(), draft->payload});
     }
     what = phase::away;
+    away_since.reset();
     // The notice sends: rows leave without another turn of this actor.
-    rank->stream->notify([net = context.net, parcels](auto& status) {
-      if (status)
-        for (auto& x : *parcels)
-          net->send(x.to, x.header, x.slab);
+    rank->stream->notify([net = context.net, parcels, to = self, left = left,
+                          s = serial](auto& status) {
+      if (!status)
+        return tell(to, stage_ended{s, status.failure});
+      for (auto& x : *parcels)
+        net->send(x.to, x.header, x.slab);
+      left->store(s);
     });
     rank->stages->shared_expert(layer); // while the rows are away
   }
@@ -151,6 +161,9 @@ struct attention_state {
     if (i == plan.workers.end() || returned[i - plan.workers.begin()])
       return;
     auto row_bytes = uint64_t{parts->combine_row_bytes};
+    if (msg.rows.bytes().empty())
+      return fail({errc::step_failed, "worker " + std::to_string(i->worker)
+                                        + " could not run what it was sent"});
     if (msg.rows.bytes().size() != i->count * row_bytes)
       return fail({errc::step_failed, "worker " + std::to_string(i->worker)
                                         + " returned another number of rows "
@@ -198,16 +211,28 @@ struct attention_state {
         return fail({errc::peer_lost, sentence(msg)});
   }
 
+  /// Workers of other nodes whose rows are not back yet, as text.
+  std::string missing() const {
+    std::string out;
+    for (size_t i = 0; i < returned.size(); ++i)
+      if (!returned[i]
+          && parts->map.node_of(plan.workers[i].worker) != parts->node)
+        out += " " + std::to_string(plan.workers[i].worker);
+    return out;
+  }
+
   void check_deadline() {
-    if (what == phase::idle || now() - started < context.step_timeout)
+    if (what != phase::away || left->load() != serial)
       return;
-    std::string waiting;
-    for (size_t i = 0; what == phase::away && i < returned.size(); ++i)
-      if (!returned[i])
-        waiting += " " + std::to_string(plan.workers[i].worker);
-    fail({errc::deadline_passed,
-          waiting.empty() ? "the step did not end in time"
-                          : "no rows came back in time from worker" + waiting});
+    auto late = missing();
+    if (late.empty())
+      return;
+    if (!away_since)
+      away_since = now();
+    std::chrono::milliseconds limit{parts->cluster.limits.step_timeout_ms};
+    if (now() - *away_since >= limit)
+      fail({errc::deadline_passed,
+            "no rows came back in time from worker" + late});
   }
 };
 

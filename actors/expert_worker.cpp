@@ -40,7 +40,7 @@ struct expert_worker_state {
                            + ": refused rows of rank "
                            + std::to_string(msg.id.rank)
                            + " for a layer or slot that is not here");
-      return;
+      return context.net->send(msg.from, header(msg), {});
     }
     waiting.push_back(std::move(msg));
     if (!running)
@@ -164,6 +164,7 @@ struct expert_worker_state {
     body rows;
   };
 
+  /// No rows say that there will be none.
   void send_back(const std::vector<rows_arrived>& items, const grouped& all) {
     auto parcels = std::make_shared<std::vector<parcel>>();
     std::vector<std::byte*> start;
@@ -171,9 +172,8 @@ struct expert_worker_state {
     for (auto& x : items) {
       auto rows = parts->slabs->take(section_of(x).row.size() * row_bytes);
       start.push_back(rows ? rows->data.get() : nullptr);
-      if (rows)
-        parcels->push_back({x.from, header(x), rows->whole()});
-      else
+      parcels->push_back({x.from, header(x), rows ? rows->whole() : body{}});
+      if (!rows)
         context.log->error("no memory left for rows of rank "
                            + std::to_string(x.id.rank));
     }
@@ -185,9 +185,8 @@ struct expert_worker_state {
                             start[p.item] + p.to * row_bytes, parcels});
     worker->stream->notify(
       [to = self, net = context.net, parcels](auto& status) {
-        if (status)
-          for (auto& x : *parcels)
-            net->send(x.to, x.header, x.rows);
+        for (auto& x : *parcels)
+          net->send(x.to, x.header, status ? x.rows : body{});
         tell(to, run_ended{status.failure});
       });
   }

@@ -13,6 +13,8 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "Rows in a step of a rank");
   command.add_option("--num-kv-blocks", flags.num_kv_blocks,
                      "Cache blocks of 64 tokens of a rank");
+  command.add_option("--step-timeout-ms", flags.step_timeout_ms,
+                     "How long a layer's rows may be away on other nodes");
 }
 
 template <class T>
@@ -76,6 +78,7 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.max_num_seqs, max_num_seqs);
   override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
   override(out->limits.num_kv_blocks, num_kv_blocks);
+  override(out->limits.step_timeout_ms, step_timeout_ms);
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;

@@ -28,6 +28,7 @@
 #   multiple of 64); then a `DispatchSlab` message; then the rows.
 # * combine: the rows and nothing else: one for each entry of the section's `rows`, in that order,
 #   [hidden] values of the cluster's combine type. The id names the worker that made them.
+#   Nothing at all says that the worker could not run them.
 #
 # Comments are written from the sender's point of view.
 

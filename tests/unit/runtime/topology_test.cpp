@@ -67,6 +67,7 @@ max_num_seqs = 8
 max_num_batched_tokens = 64
 max_num_waiting = 9
 num_kv_blocks = 10
+step_timeout_ms = 11
 [[nodes]]
 name = "solo"
 host = "10.0.0.1"
@@ -84,7 +85,7 @@ workers = 1
   EXPECT_EQ(x->controller.port, 7700);
   EXPECT_EQ(x->activations, precision::bf16);
   EXPECT_EQ(x->max_model_len, 256u);
-  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10}));
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 11}));
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 
@@ -95,6 +96,7 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
     x.controller = {"::1", 7};
     x.activations = precision::fp32;
     x.limits.num_kv_blocks = 77;
+    x.limits.step_timeout_ms = 78;
     auto text = render(x);
     auto y = parse_topology(text, "rendered");
     ASSERT_TRUE(y) << y.why().message << "\n" << text;
@@ -123,6 +125,7 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
          {"limits = {max_num_seqs = 0}", "max_num_seqs must be"},
          {"limits = {kv = 1}", "limits: kv is not a key"},
          {"limits = {num_kv_blocks = 1}", "num_kv_blocks"},
+         {"limits = {step_timeout_ms = 0}", "step_timeout_ms must be"},
          {"cluster = ", "t.toml:1"},
        }) {
     auto why = with(line);
