@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 namespace troupe {
@@ -24,6 +25,7 @@ struct node_options {
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   uint64_t max_slab_bytes = uint64_t{1} << 30;
   std::string model_dir; ///< Wins over what the controller says.
+  std::stop_token stop;  ///< Ends loading, which then says cancelled.
 };
 
 } // namespace troupe
