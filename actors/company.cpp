@@ -49,10 +49,13 @@ struct company::impl {
 
   /// Why nothing can be taken at present; or empty.
   std::string refusal() const {
-    if (auto cause = first->over())
-      return cause->message;
     std::lock_guard lock{status->mutex};
     return status->refusal;
+  }
+
+  void close(const failure& why) {
+    status->requests.close(why);
+    tell(first->here()->read()->gateway, shut_down{});
   }
 
   company_options options;
@@ -60,7 +63,6 @@ struct company::impl {
   logger log;
   std::shared_ptr<gateway_status> status = std::make_shared<gateway_status>();
   std::unique_ptr<node> first;
-  std::atomic<request_id> next_id{1};
 };
 
 company::company(std::unique_ptr<impl> impl) : impl_(std::move(impl)) {
@@ -82,7 +84,6 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.options = opts.node;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.step_timeout = opts.step_timeout;
   setup.cluster = opts.cluster;
   setup.model_dir = opts.model_dir;
   setup.status = x->status;
@@ -106,6 +107,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
 }
 
 company::~company() {
+  close({errc::cancelled, "the service has ended"});
   impl_->first->shut_down_cluster(std::chrono::seconds{2});
 }
 
@@ -115,6 +117,10 @@ endpoint_address company::address() const {
 
 result<void> company::wait_until_ready(std::chrono::milliseconds deadline) {
   return impl_->first->wait_until_started(deadline);
+}
+
+void company::close(const failure& why) {
+  impl_->close(why);
 }
 
 std::optional<failure> company::over() const {
@@ -130,10 +136,11 @@ service_info company::info() const {
 service_stats company::stats() const {
   auto& status = *impl_->status;
   service_stats out;
-  out.requests_accepted = status.accepted;
-  out.requests_finished = status.finished;
-  out.requests_failed = status.failed;
-  out.requests_cancelled = status.cancelled;
+  auto requests = status.requests.counted();
+  out.requests_accepted = requests.accepted;
+  out.requests_finished = requests.finished;
+  out.requests_failed = requests.failed;
+  out.requests_cancelled = requests.cancelled;
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   for (auto& report : status.reports) {
@@ -157,7 +164,7 @@ service_stats company::stats() const {
 }
 
 std::optional<std::string> company::trouble() const {
-  if (auto cause = impl_->first->over())
+  if (auto cause = impl_->status->requests.closed())
     return cause->message;
   std::lock_guard lock{impl_->status->mutex};
   if (impl_->status->trouble.empty())
@@ -171,20 +178,14 @@ result<request_id> company::submit(generation_request request,
                                    event_handler on_event) {
   if (auto refusal = settle(request, impl_->rules()))
     return to_failure(*refusal);
-  if (auto why = impl_->refusal(); !why.empty())
+  auto& requests = impl_->status->requests;
+  if (auto why = impl_->refusal(); !why.empty() && !requests.closed())
     return failure{errc::peer_lost, why};
-  auto& status = *impl_->status;
-  if (++status.open > impl_->max_open()) {
-    --status.open;
-    return failure{errc::overloaded, "there are "
-                                       + std::to_string(impl_->max_open())
-                                       + " open requests already"};
-  }
-  auto id = impl_->next_id++;
-  tell(impl_->first->here()->read()->gateway,
-       accept_request{
-         id, std::make_shared<const generation_request>(std::move(request)),
-         std::make_shared<const event_handler>(std::move(on_event))});
+  auto id = requests.open(std::move(on_event), impl_->max_open());
+  if (id)
+    tell(impl_->first->here()->read()->gateway,
+         accept_request{*id, std::make_shared<const generation_request>(
+                               std::move(request))});
   return id;
 }
 
@@ -218,7 +219,6 @@ member_node::start(member_options options) {
   setup.options.model_dir = opts.model_dir;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.step_timeout = opts.step_timeout;
   setup.make_network
     = ucx_network({opts.cluster, opts.name, setup.incarnation, opts.listen,
                    opts.secret, opts.insecure, &x->log});

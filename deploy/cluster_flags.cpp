@@ -15,6 +15,8 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "Cache blocks of 64 tokens of a rank (default: 1024 "
                      "tokens for each of max-num-seqs, and no less than "
                      "max-model-len)");
+  command.add_option("--step-timeout-ms", flags.step_timeout_ms,
+                     "How long a layer's rows may be away on other nodes");
 }
 
 template <class T>
@@ -78,6 +80,7 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.max_num_seqs, max_num_seqs);
   override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
   override(out->limits.num_kv_blocks, num_kv_blocks);
+  override(out->limits.step_timeout_ms, step_timeout_ms);
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;

@@ -28,6 +28,7 @@ struct cluster_flags {
   std::optional<uint32_t> max_num_seqs;
   std::optional<uint32_t> max_num_batched_tokens;
   std::optional<uint32_t> num_kv_blocks;
+  std::optional<uint32_t> step_timeout_ms;
 
   void add_to(CLI::App& command);
 

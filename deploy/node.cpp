@@ -3,7 +3,6 @@
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 
-#include <atomic>
 #include <thread>
 
 namespace troupe {
@@ -43,14 +42,13 @@ int run(node_flags& flags) {
   auto member = member_node::start(options);
   if (!member)
     return report(member.why());
-  std::atomic<bool> over{false};
+  std::optional<failure> cause;
   std::thread watcher{[&] {
-    while (!over && !signals.wait_for(std::chrono::milliseconds{100}))
-      continue;
-    (*member)->request_end();
+    cause = (*member)->wait_until_over();
+    end_signals::pretend();
   }};
-  auto cause = (*member)->wait_until_over();
-  over = true;
+  signals.wait();
+  (*member)->request_end();
   watcher.join();
   return cause ? report(*cause) : 0;
 }

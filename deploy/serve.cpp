@@ -15,6 +15,9 @@ namespace troupe {
 
 namespace {
 
+/// For clients to take the ends of their answers.
+constexpr std::chrono::seconds last_words{5};
+
 struct serve_flags {
   cluster_flags cluster;
   http::server_options server;
@@ -81,6 +84,30 @@ result<void> stay_up(running_company& x, end_signals& signals,
   return {};
 }
 
+/// From the first connection to the reason to end: none if a signal asked.
+result<void> serve_until_end(const front& in, running_company& x,
+                             const std::string& address, end_signals& signals,
+                             const logger& log) {
+  if (auto at = x.serving->address(); at.port != 0)
+    log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
+  if (auto ready = wait_until_ready(x, signals); !ready)
+    return ready.why().code == errc::cancelled ? result<void>{} : ready;
+  auto info = x.serving->info();
+  std::fprintf(stderr,
+               "ready at http://%s:%u: %u nodes, %u ranks, %u workers, context "
+               "of %u tokens\n",
+               address.c_str(), in.server->port(), info.num_nodes,
+               info.num_ranks, info.num_workers, info.max_model_len);
+  return stay_up(x, signals, log);
+}
+
+/// Whoever waits hears how it ends, and has it, before anything goes.
+void end(const front& in, running_company& x, const logger& log) {
+  x.serving->close({errc::cancelled, "the server is shutting down"});
+  if (!in.server->finish(last_words))
+    log.warning("not every client has taken the end of its answer");
+}
+
 int run(const serve_flags& flags) {
   end_signals signals;
   system_clock time;
@@ -92,20 +119,8 @@ int run(const serve_flags& flags) {
   auto front = open_front(flags, *x, time, chance);
   if (!front)
     return report(front.why());
-  auto address = flags.server.address + ":"
-                 + std::to_string((*front)->server->port());
-  if (x->serving->address().port != 0)
-    log.info("nodes join at " + x->serving->address().host + ":"
-             + std::to_string(x->serving->address().port));
-  if (auto ready = wait_until_ready(*x, signals); !ready)
-    return ready.why().code == errc::cancelled ? 0 : report(ready.why());
-  auto info = x->serving->info();
-  std::fprintf(stderr,
-               "ready at http://%s: %u nodes, %u ranks, %u workers, context "
-               "of %u tokens\n",
-               address.c_str(), info.num_nodes, info.num_ranks,
-               info.num_workers, info.max_model_len);
-  auto ended = stay_up(*x, signals, log);
+  auto ended = serve_until_end(**front, *x, flags.server.address, signals, log);
+  end(**front, *x, log);
   return ended ? 0 : report(ended.why());
 }
 

@@ -50,8 +50,8 @@ struct generation_event {
 
 using request_id = uint64_t;
 
-/// Called on a thread of the service, one call at a time for a request: short,
-/// without blocking, without throwing.
+/// Called on a thread of the service or of the one who ends it, one call at a
+/// time for a request: short, without blocking, without throwing.
 using event_handler = std::function<void(const generation_event&)>;
 
 struct service_info {
@@ -97,8 +97,9 @@ public:
   virtual std::optional<std::string> trouble() const = 0;
 
   /// Accepts `request` or says why not (invalid_input, context_too_long,
-  /// overloaded, peer_lost). After acceptance `on_event` hears of it until an
-  /// event with a finish reason, which always comes.
+  /// overloaded, peer_lost, or why the service has ended). After acceptance
+  /// `on_event` hears of it until an event with a finish reason, which always
+  /// comes: at the latest before the service is gone.
   virtual result<request_id>
   submit(generation_request request, event_handler on_event) = 0;
 

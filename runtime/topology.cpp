@@ -79,6 +79,8 @@ result<void> validate_limits(const topology& x) {
   if (uint64_t{x.num_kv_blocks()} * kv_block_tokens < x.max_model_len)
     return invalid("limits: num_kv_blocks of 64 tokens must hold "
                    "max_model_len tokens");
+  if (l.step_timeout_ms == 0)
+    return invalid("limits: step_timeout_ms must be at least 1");
   return {};
 }
 

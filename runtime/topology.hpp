@@ -30,7 +30,8 @@ struct topology_node {
   friend bool operator==(const topology_node&, const topology_node&) = default;
 };
 
-/// What is claimed at start and never exceeded, for each rank.
+/// What is claimed at start and never exceeded, for each rank; and how long it
+/// waits.
 struct topology_limits {
   uint32_t max_num_seqs = 64;            ///< Sequences in a step.
   uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
@@ -38,6 +39,9 @@ struct topology_limits {
   uint32_t num_kv_blocks = 0; ///< Of 64 tokens; 0: see num_kv_blocks().
   /// Rows between nodes are cut into frames of at most so many bytes.
   uint32_t max_frame_bytes = 4u << 20;
+  /// For rows of a layer that other nodes have to give back. What the own node
+  /// computes takes as long as it takes.
+  uint32_t step_timeout_ms = 300'000;
 
   friend bool operator==(const topology_limits&, const topology_limits&)
     = default;

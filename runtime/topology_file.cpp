@@ -146,12 +146,13 @@ result<void> read_limits(const toml::table& table, const std::string& source,
                          topology_limits& out) {
   table_reader in{table, source + ": limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
-                 "num_kv_blocks", "max_frame_bytes"});
+                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms"});
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
   in.read("max_num_waiting", out.max_num_waiting);
   in.read("num_kv_blocks", out.num_kv_blocks);
   in.read("max_frame_bytes", out.max_frame_bytes);
+  in.read("step_timeout_ms", out.step_timeout_ms);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -258,7 +259,8 @@ std::string render(const topology& x) {
       << "max_num_batched_tokens = " << x.limits.max_num_batched_tokens << "\n"
       << "max_num_waiting = " << x.limits.max_num_waiting << "\n"
       << "num_kv_blocks = " << x.limits.num_kv_blocks << "\n"
-      << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n";
+      << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n"
+      << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"

@@ -72,6 +72,17 @@ function(troupe_client_test label script)
     RUN_SERIAL TRUE ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
 endfunction()
 
+# troupe_script_test(LABEL SCRIPT): runs SCRIPT, which needs Python alone and
+# starts the binary itself.
+function(troupe_script_test label script)
+  get_filename_component(name ${script} NAME_WE)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  add_test(NAME ${name} COMMAND
+    Python3::Interpreter -B ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300
+    RUN_SERIAL TRUE ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
+endfunction()
+
 # troupe_header_checks(): one translation unit for every header of runtime and
 # kernels that has no source of its own name to prove that it stands alone.
 function(troupe_header_checks)

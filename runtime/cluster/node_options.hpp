@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 namespace troupe {
@@ -23,6 +24,7 @@ struct node_options {
   std::shared_ptr<kernels::thread_pool> pool;
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   std::string model_dir;       ///< Wins over what the controller says.
+  std::stop_token stop;        ///< Ends loading, which then says cancelled.
 };
 
 } // namespace troupe

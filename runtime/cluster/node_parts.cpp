@@ -65,12 +65,12 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
 
 result<std::unique_ptr<worker_parts>>
 make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
-            const load_progress& progress) {
+            const load_progress& progress, const std::stop_token& stop) {
   auto out = std::make_unique<worker_parts>();
   out->id = static_cast<worker_id>(id);
   auto experts = parts.map.experts_of(out->id);
-  auto shard = load_expert_shard(source, *parts.device,
-                                 parts.cluster.activations, experts, progress);
+  auto shard = load_expert_shard(
+    source, *parts.device, parts.cluster.activations, experts, progress, stop);
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
@@ -96,12 +96,13 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
 }
 
 result<void> make_all(node_parts& parts, const checkpoint& source,
-                      const node_progress& progress) {
+                      const node_progress& progress,
+                      const std::stop_token& stop) {
   auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
     auto weights = load_attention_weights(
       source, *parts.device, parts.cluster.activations,
-      parts.cluster.max_model_len, named(progress, "attention"));
+      parts.cluster.max_model_len, named(progress, "attention"), stop);
     if (!weights)
       return weights.why();
     parts.attention = std::move(*weights);
@@ -114,7 +115,7 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
   }
   for (auto id : me.workers) {
     auto name = "worker " + std::to_string(id);
-    auto worker = make_worker(parts, source, id, named(progress, name));
+    auto worker = make_worker(parts, source, id, named(progress, name), stop);
     if (!worker)
       return worker.why();
     parts.workers.push_back(std::move(*worker));
@@ -275,7 +276,7 @@ load_node_parts(const topology& cluster, node_id node,
     return choices.why();
   out->num_choices = *choices;
   out->device = make_device(options);
-  if (auto made = make_all(*out, *source, progress); !made)
+  if (auto made = make_all(*out, *source, progress, options.stop); !made)
     return made.why();
   // Once more: weights and caches have taken theirs.
   if (auto fits = check_traffic(out->traffic, available_memory()); !fits)

@@ -43,9 +43,6 @@ public:
   std::vector<request_id> requests_of(rank_id rank) const;
   std::vector<request_id> all() const;
 
-  /// Tokens committed so far.
-  uint32_t position_of(request_id id) const;
-
 private:
   struct entry {
     owner who;

@@ -78,7 +78,8 @@ public:
 
   /// Runs until the connection ends, or not at all if there is no room.
   void start() {
-    key_ = house_.enter(address_, killer());
+    key_ = house_.enter(address_,
+                        {caller(&connection::shut), caller(&connection::end)});
     if (key_ == 0)
       return;
     error_code ignored;
@@ -92,11 +93,11 @@ public:
   }
 
 private:
-  std::function<void()> killer() {
-    return [weak = weak_from_this(), where = socket_.get_executor()] {
-      asio::post(where, [weak] {
+  std::function<void()> caller(void (connection::*fn)()) {
+    return [fn, weak = weak_from_this(), where = socket_.get_executor()] {
+      asio::post(where, [fn, weak] {
         if (auto self = weak.lock())
-          self->shut();
+          ((*self).*fn)();
       });
     };
   }
@@ -116,6 +117,13 @@ private:
       if (clock::now() >= deadline_)
         shut();
     }
+  }
+
+  /// After the request that is under way, if one is.
+  void end() {
+    last_ = true;
+    if (resting_)
+      shut();
   }
 
   void shut() {
@@ -167,6 +175,9 @@ private:
   /// Reads until the buffer starts with a head that keeps the rules.
   asio::awaitable<bool> read_head() {
     bool idle = !fresh_ && buffer_.size() == 0;
+    resting_ = buffer_.size() == 0;
+    if (last_ && resting_)
+      co_return false;
     fresh_ = false;
     size_t size = 0;
     while ((size = head_size(peeked())) == 0) {
@@ -175,6 +186,7 @@ private:
       auto n = co_await read_some();
       if (n == 0)
         co_return false;
+      resting_ = false;
       if (std::exchange(idle, false))
         allow(limits_.head_deadline);
     }
@@ -239,7 +251,7 @@ private:
       shut();
     way->close(); // does nothing after a finish
     co_await stop_reading();
-    co_return ok&& keep;
+    co_return ok&& keep && !last_;
   }
 
   /// Cancelling the timer that `transmit` waits on, from any thread.
@@ -281,6 +293,7 @@ private:
       std::string out;
       if (next.head) {
         begun = true;
+        keep = keep && !last_;
         out = first_bytes(*next.head, next.whole, chunked, keep, head_only);
       }
       if (!next.bytes.empty() && !head_only)
@@ -386,7 +399,9 @@ private:
   clock::time_point deadline_ = clock::time_point::max();
   beast::flat_buffer buffer_;
   uint64_t key_ = 0;
-  bool fresh_ = true; ///< The deadline runs since the accept.
+  bool fresh_ = true;    ///< The deadline runs since the accept.
+  bool resting_ = false; ///< No byte of a request has come.
+  bool last_ = false;    ///< No request is to follow.
   bool reading_ = false;
   bool wanted_ = false;
   bool peer_gone_ = false;

@@ -21,7 +21,7 @@ house::house(server_options o, handler& h, logger l)
   : options(std::move(o)), use(h), log(std::move(l)) {
 }
 
-uint64_t house::enter(const std::string& address, std::function<void()> kill) {
+uint64_t house::enter(const std::string& address, way_out out) {
   std::lock_guard guard{mutex_};
   const auto& limits = options.limits;
   auto known = per_address_.find(address);
@@ -33,13 +33,15 @@ uint64_t house::enter(const std::string& address, std::function<void()> kill) {
   }
   ++per_address_[address];
   auto key = ++stats_.accepted;
-  open_.emplace(key, std::move(kill));
+  open_.emplace(key, std::move(out));
   return key;
 }
 
 void house::leave(uint64_t key, const std::string& address) {
   std::lock_guard guard{mutex_};
   open_.erase(key);
+  if (open_.empty())
+    emptied_.notify_all();
   auto i = per_address_.find(address);
   if (--i->second == 0)
     per_address_.erase(i);
@@ -50,10 +52,15 @@ void house::refused() {
   ++stats_.refused;
 }
 
-void house::kill_all() {
+void house::end_all(std::function<void()> way_out::*how) {
   std::lock_guard guard{mutex_};
-  for (auto& [key, kill] : open_)
-    kill();
+  for (auto& [key, out] : open_)
+    (out.*how)();
+}
+
+bool house::wait_until_empty(std::chrono::milliseconds limit) {
+  std::unique_lock lock{mutex_};
+  return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
 server_stats house::stats() const {
@@ -75,12 +82,7 @@ public:
   }
 
   ~beast_server() override {
-    asio::post(acceptor_.get_executor(), [this] {
-      error_code ignored;
-      acceptor_.close(ignored);
-      pause_.cancel();
-      house_.kill_all();
-    });
+    close(&way_out::now);
     for (auto& x : threads_)
       x.join();
   }
@@ -115,6 +117,11 @@ public:
       threads_.emplace_back([this] { io_.run(); });
   }
 
+  bool finish(std::chrono::milliseconds limit) override {
+    close(&way_out::soon);
+    return house_.wait_until_empty(limit);
+  }
+
   uint16_t port() const override {
     return port_;
   }
@@ -124,6 +131,15 @@ public:
   }
 
 private:
+  void close(std::function<void()> way_out::*how) {
+    asio::post(acceptor_.get_executor(), [this, how] {
+      error_code ignored;
+      acceptor_.close(ignored);
+      pause_.cancel();
+      house_.end_all(how);
+    });
+  }
+
   void accept() {
     if (!acceptor_.is_open())
       return;

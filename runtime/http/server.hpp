@@ -54,6 +54,11 @@ public:
   /// threads.
   virtual ~server() = default;
 
+  /// Takes no connection and no request any more, and lets those that are
+  /// being read or answered come to their end. Returns whether all connections
+  /// have ended within `limit`.
+  virtual bool finish(std::chrono::milliseconds limit) = 0;
+
   virtual uint16_t port() const = 0;
 
   virtual server_stats stats() const = 0;

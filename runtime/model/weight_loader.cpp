@@ -34,10 +34,10 @@ weight_loader::weight_loader(const checkpoint& source,
                              precision activations,
                              std::vector<kernels::buffer>& memory,
                              const load_progress& progress,
-                             uint64_t total_bytes)
+                             uint64_t total_bytes, std::stop_token stop)
   : source_(source), config_(config), dev_(dev), activations_(activations),
     memory_(memory), progress_(progress), total_bytes_(total_bytes),
-    window_(source, dev) {
+    stop_(std::move(stop)), window_(source, dev) {
 }
 
 // -- what there is to load ----------------------------------------------------
@@ -178,6 +178,8 @@ bool weight_loader::finish() {
 
 const tensor_view* weight_loader::find(const std::string& name,
                                        const std::vector<uint64_t>& shape) {
+  if (stop_.stop_requested() && !trouble_)
+    trouble_ = failure{errc::cancelled, "loading was cancelled"};
   if (trouble_)
     return nullptr;
   auto view = source_.find(name);

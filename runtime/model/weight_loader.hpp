@@ -19,7 +19,8 @@ public:
   weight_loader(const checkpoint& source, const model_config& config,
                 kernels::device& dev, precision activations,
                 std::vector<kernels::buffer>& memory,
-                const load_progress& progress, uint64_t total_bytes);
+                const load_progress& progress, uint64_t total_bytes,
+                std::stop_token stop = {});
 
   /// A vector as FP32: [1, cols].
   kernels::tensor vector(const std::string& name, uint32_t cols);
@@ -81,6 +82,7 @@ private:
   std::vector<kernels::buffer>& memory_;
   const load_progress& progress_;
   uint64_t total_bytes_;
+  std::stop_token stop_;
   uint64_t done_bytes_ = 0;
   uint64_t shown_bytes_ = 0; ///< As progress, which never goes back.
   kernels::buffer chunk_;    ///< What is left of the last one.

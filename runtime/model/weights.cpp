@@ -149,7 +149,7 @@ kernels::dtype operand_type(const kernels::weight& w, precision activations) {
 result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,
                        precision activations, uint32_t max_model_len,
-                       const load_progress& progress) {
+                       const load_progress& progress, std::stop_token stop) {
   auto config = read_model_config(source.directory());
   if (!config)
     return config.why();
@@ -162,7 +162,8 @@ load_attention_weights(const checkpoint& source, kernels::device& dev,
                    activations,
                    out->memory,
                    progress,
-                   attention_bytes(source, *config)};
+                   attention_bytes(source, *config),
+                   std::move(stop)};
   load_ends(in, max_model_len, *out);
   for (uint32_t i = 0; i < config->num_hidden_layers && in.go_on(); ++i)
     out->layers.push_back(load_layer(in, *config, i));
@@ -177,7 +178,7 @@ result<std::unique_ptr<expert_shard>>
 load_expert_shard(const checkpoint& source, kernels::device& dev,
                   precision activations,
                   const std::vector<std::vector<uint32_t>>& experts,
-                  const load_progress& progress) {
+                  const load_progress& progress, std::stop_token stop) {
   auto config = read_model_config(source.directory());
   if (!config)
     return config.why();
@@ -191,8 +192,8 @@ load_expert_shard(const checkpoint& source, kernels::device& dev,
   out->config = *config;
   out->activations = activations;
   out->slots.resize(experts.size());
-  weight_loader in{source,      *config,  dev,  activations,
-                   out->memory, progress, total};
+  weight_loader in{source,      *config,  dev,   activations,
+                   out->memory, progress, total, std::move(stop)};
   for (uint32_t i = 0; i < experts.size() && in.go_on(); ++i)
     load_experts(in, *config, activations, first + i, experts[i],
                  out->slots[i]);

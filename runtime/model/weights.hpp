@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 namespace troupe {
@@ -59,17 +60,21 @@ struct expert_shard {
 /// where activations are quantised, everything else BF16 or FP32.
 kernels::dtype operand_type(const kernels::weight& w, precision activations);
 
-/// Loads what a rank needs, for positions up to max_model_len.
+/// Loads what a rank needs, for positions up to max_model_len. `stop` is heard
+/// before each tensor; then the error is cancelled.
 result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,
                        precision activations, uint32_t max_model_len,
-                       const load_progress& progress = {});
+                       const load_progress& progress = {},
+                       std::stop_token stop = {});
 
-/// Loads the logical experts `experts[moe_layer][slot]` of every MoE layer.
+/// Loads the logical experts `experts[moe_layer][slot]` of every MoE layer;
+/// stops likewise.
 result<std::unique_ptr<expert_shard>>
 load_expert_shard(const checkpoint& source, kernels::device& dev,
                   precision activations,
                   const std::vector<std::vector<uint32_t>>& experts,
-                  const load_progress& progress = {});
+                  const load_progress& progress = {},
+                  std::stop_token stop = {});
 
 } // namespace troupe

@@ -79,26 +79,28 @@ void ucx_io::run() {
     if (!busy)
       watch(now);
     bury();
-    if (busy)
-      last_busy = now;
-    else
+    if (!busy)
       pause(last_busy);
+    else if (std::exchange(has_traffic_, false) || is_sending())
+      last_busy = now; // signs of life alone are not worth to stay awake for
   }
   close_all();
 }
 
+bool ucx_io::is_sending() const {
+  auto sends = [](auto& x) { return x.second->link->num_sending() > 0; };
+  return !closing_.empty() || std::ranges::any_of(sessions_, sends);
+}
+
 void ucx_io::pause(clock::instant last_busy) {
-  auto is_sending = false;
-  for (auto& [endpoint, x] : sessions_)
-    is_sending |= x->link->num_sending() > 0;
-  is_sending |= !closing_.empty();
+  auto sending = is_sending();
   auto now = environment_.time.now();
-  auto is_fresh = now - last_busy < (is_sending ? sending_spin : spin);
+  auto is_fresh = now - last_busy < (sending ? sending_spin : spin);
   if (is_fresh && !others_.is_dense())
     return others_.yield();
   auto limit = std::chrono::ceil<milliseconds>(next_watch(now) - now);
   limit = std::clamp(limit, milliseconds{0},
-                     is_sending ? sending_sleep : longest_sleep);
+                     sending ? sending_sleep : longest_sleep);
   worker_->wait(limit, [this] { return !mailbox_.empty() || is_stopping_; });
 }
 
@@ -205,6 +207,7 @@ void ucx_io::on_joined_frame(session& from, frame&& x) {
     return;
   if (x.header.kind == frame_class::heartbeat)
     return on_heartbeat(from, x);
+  has_traffic_ = true;
   if (x.header.kind == frame_class::hello)
     return gate_.count(refusal::damaged);
   if (handler_.on_frame)
@@ -256,6 +259,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
 
 /// Into the network, or behind what waits for the same lane.
 void ucx_io::offer(const std::shared_ptr<ucx_peer>& peer, parcel&& x) {
+  has_traffic_ = true;
   auto to = find(peer->id);
   if (!to || to->peer != peer || to->is_over)
     return;

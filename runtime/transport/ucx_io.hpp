@@ -98,6 +98,7 @@ private:
 
   // -- the loop (ucx_io.cpp) --------------------------------------------------
   void run();
+  bool is_sending() const;
   void pause(clock::instant last_busy);
   void post(ucx_mailbox::call f);
   void on_connection(ucp_conn_request_h request);
@@ -173,8 +174,9 @@ private:
   std::vector<session_ptr> over_;
   std::vector<std::shared_ptr<ucx_link>> closing_;
   clock::instant last_round_ = {};
-  kernels::crowd others_; ///< Who else wants the cores.
-  std::thread thread_;    ///< Last: it uses all of the above.
+  bool has_traffic_ = false; ///< More than signs of life since the last round.
+  kernels::crowd others_;    ///< Who else wants the cores.
+  std::thread thread_;       ///< Last: it uses all of the above.
 };
 
 } // namespace troupe

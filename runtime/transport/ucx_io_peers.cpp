@@ -246,7 +246,9 @@ void ucx_io::watch_joined(session& x, clock::instant now) {
                "was silent for " + in_seconds(options_.silence_verdict));
   if (now < x.next_question)
     return;
-  x.next_question = now + options_.heartbeat_period;
+  // All at the same instants, so that this thread wakes up once for them.
+  auto since = now.time_since_epoch() % options_.heartbeat_period;
+  x.next_question = now + options_.heartbeat_period - since;
   send_heartbeat(x, true);
 }
 

@@ -96,6 +96,12 @@ public:
     return answers_;
   }
 
+  /// Without waiting.
+  size_t num_finished() {
+    std::lock_guard lock{mutex_};
+    return num_finished_;
+  }
+
   /// Waits until at least so many tokens have come.
   void wait_for_tokens(size_t count) {
     std::unique_lock lock{mutex_};

@@ -133,6 +133,22 @@ TEST_F(Processes, AKilledWorkerNodeEndsRequestsWithItsName) {
   EXPECT_NE(company_->trouble()->find(lost), std::string::npos);
 }
 
+TEST_F(Processes, ANodeThatIsAskedToEndGoesCleanlyWhateverItsStreamsDo) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  listener ears{8};
+  for (uint32_t i = 0; i < 8; ++i)
+    ASSERT_TRUE(company_->submit(long_request(i % 2), ears.handler(i)));
+  ears.wait_for_tokens(20);
+  nodes_[0].kill(SIGTERM); // holds both ranks
+  EXPECT_EQ(nodes_[0].wait(patience), 0);
+  auto name = four_nodes().nodes[1].name;
+  for (auto& x : ears.wait()) {
+    ASSERT_TRUE(x.cause);
+    EXPECT_NE(x.cause->message.find(name), std::string::npos)
+      << x.cause->message;
+  }
+}
+
 TEST_F(Processes, AKilledRankNodeLeavesTheOthersGoingOn) {
   ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
   listener ears{2};

@@ -68,6 +68,7 @@ max_num_batched_tokens = 64
 max_num_waiting = 9
 num_kv_blocks = 10
 max_frame_bytes = 5000
+step_timeout_ms = 11
 [[nodes]]
 name = "solo"
 host = "10.0.0.1"
@@ -85,7 +86,7 @@ workers = 1
   EXPECT_EQ(x->controller.port, 7700);
   EXPECT_EQ(x->activations, precision::bf16);
   EXPECT_EQ(x->max_model_len, 256u);
-  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000}));
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11}));
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 
@@ -97,6 +98,7 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
     x.activations = precision::fp32;
     x.limits.num_kv_blocks = 77;
     x.limits.max_frame_bytes = 4097;
+    x.limits.step_timeout_ms = 78;
     auto text = render(x);
     auto y = parse_topology(text, "rendered");
     ASSERT_TRUE(y) << y.why().message << "\n" << text;
@@ -141,6 +143,7 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
          {"limits = {num_kv_blocks = 1}", "num_kv_blocks"},
          {"limits = {max_frame_bytes = 4095}", "max_frame_bytes must be"},
          {"limits = {max_frame_bytes = 16777217}", "max_frame_bytes must be"},
+         {"limits = {step_timeout_ms = 0}", "step_timeout_ms must be"},
          {"cluster = ", "t.toml:1"},
        }) {
     auto why = with(line);

@@ -36,6 +36,22 @@ TEST_F(Weights, SayWhichTensorIsMissing) {
   EXPECT_EQ(why(model_), "tensor " + std::string{q_a} + " is missing");
 }
 
+TEST_F(Weights, StopWhenTheyAreToldTo) {
+  std::stop_source stop;
+  auto source = checkpoint::open(model_.write(scratch_dir()));
+  ASSERT_TRUE(source) << source.why().message;
+  auto at_once = [&stop](uint64_t, uint64_t) { stop.request_stop(); };
+  auto attention = load_attention_weights(*source, *dev_, precision::fp8, 128,
+                                          at_once, stop.get_token());
+  ASSERT_FALSE(attention);
+  EXPECT_EQ(attention.why().code, errc::cancelled);
+  std::vector<std::vector<uint32_t>> experts(2, {3});
+  auto shard = load_expert_shard(*source, *dev_, precision::fp8, experts, {},
+                                 stop.get_token());
+  ASSERT_FALSE(shard);
+  EXPECT_EQ(shard.why().code, errc::cancelled);
+}
+
 TEST_F(Weights, SayWhichScaleIsMissing) {
   model_.tensors.erase(std::string{expert} + "_scale_inv");
   EXPECT_EQ(why(model_),
