@@ -9,6 +9,8 @@
 
 namespace troupe {
 
+struct model_config;
+
 namespace kernels {
 class thread_pool;
 } // namespace kernels
@@ -24,6 +26,8 @@ struct node_options {
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   uint64_t max_slab_bytes = uint64_t{1} << 30;
   std::string model_dir; ///< Wins over what the controller says.
+  /// What the model's config.json said, if it was read; null: not yet.
+  std::shared_ptr<const model_config> config;
 };
 
 } // namespace troupe

@@ -1,9 +1,9 @@
 #include "runtime/text/chat.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/chat_config.hpp"
 #include "runtime/text/chat_parts.hpp"
 
-#include <fstream>
 #include <iterator>
 
 namespace troupe {
@@ -109,15 +109,15 @@ void write_system(std::span<const chat_message> messages, chat_parts& out) {
 }
 
 /// Returns the content of the file, or nothing if there is none.
-std::optional<std::string> content_of(const std::filesystem::path& path) {
-  constexpr std::streamsize max_size = 16 << 20;
-  std::ifstream in{path, std::ios::binary};
-  if (!in)
-    return std::nullopt;
-  std::string content(max_size, '\0');
-  in.read(content.data(), max_size);
-  content.resize(static_cast<size_t>(in.gcount()));
-  return content;
+result<std::optional<std::string>>
+content_of(const std::filesystem::path& path) {
+  constexpr uint64_t max_size = 16 << 20;
+  auto content = read_regular_file(path, max_size);
+  if (content)
+    return std::optional{std::move(*content)};
+  if (content.why().code == errc::not_found)
+    return std::optional<std::string>{};
+  return content.why();
 }
 
 } // namespace
@@ -127,8 +127,13 @@ result<chat_form> chat_form::load(const std::filesystem::path& model_dir,
   auto path = model_dir / "tokenizer_config.json";
   auto config = content_of(path);
   if (!config)
+    return config.why();
+  if (!*config)
     return failure{errc::not_found, "cannot read " + path.string()};
-  return parse(*config, tokens, content_of(model_dir / "chat_template.jinja"));
+  auto chat_template = content_of(model_dir / "chat_template.jinja");
+  if (!chat_template)
+    return chat_template.why();
+  return parse(**config, tokens, *chat_template);
 }
 
 result<chat_form> chat_form::parse(std::string_view config,

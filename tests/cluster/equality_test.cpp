@@ -2,6 +2,7 @@
 /// work is spread.
 
 #include "tests/cluster/company_fixture.hpp"
+#include "tests/model_files.hpp"
 
 #include <map>
 
@@ -65,6 +66,26 @@ TEST(CompanyEnd, WaitsForWhatItsStreamsCompute) {
         ears.handler(i)));
     ears.wait_for_tokens(1 + seed);
   }
+}
+
+/// A file that changes between two readings cannot make two models of one.
+TEST(CompanyStart, TakesAConfigurationThatWasReadBefore) {
+  auto dir = scratch_dir();
+  for (auto name : {"model.safetensors", "tokenizer.json"})
+    std::filesystem::create_symlink(
+      std::filesystem::absolute(std::filesystem::path{nano_model()} / name),
+      dir / name);
+  company_options options;
+  options.cluster = single_process(1, 2);
+  options.cluster.max_model_len = 512;
+  options.model_dir = dir.string();
+  EXPECT_FALSE(company::start(options)) << "there is no config.json";
+  options.node.config
+    = std::make_shared<model_config>(*read_model_config(nano_model()));
+  auto company = company::start(std::move(options));
+  ASSERT_TRUE(company) << company.why().message;
+  auto ready = (*company)->wait_until_ready(std::chrono::seconds{60});
+  EXPECT_TRUE(ready) << ready.why().message;
 }
 
 TEST_P(Company, AnswersLikeThePlainPathBitForBit) {
