@@ -71,12 +71,16 @@ company::company(std::unique_ptr<impl> impl) : impl_(std::move(impl)) {
 result<std::unique_ptr<company>> company::start(company_options options) {
   if (auto ok = validate(options.cluster); !ok)
     return ok.why();
-  auto config = read_model_config(options.model_dir);
-  if (!config)
-    return config.why();
-  if (auto fits = check_fits(options.cluster, *config); !fits)
+  if (!options.node.config) {
+    auto read = read_model_config(options.model_dir);
+    if (!read)
+      return read.why();
+    options.node.config = std::make_shared<model_config>(std::move(*read));
+  }
+  auto config = *options.node.config;
+  if (auto fits = check_fits(options.cluster, config); !fits)
     return fits.why();
-  auto x = std::make_unique<impl>(std::move(options), std::move(*config));
+  auto x = std::make_unique<impl>(std::move(options), std::move(config));
   auto& opts = x->options;
   node_setup setup;
   setup.name = opts.cluster.nodes[0].name;

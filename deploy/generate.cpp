@@ -51,6 +51,9 @@ prompt_ids(const generate_flags& flags, const running_company& x,
            const std::optional<tokenizer>& tokens) {
   if (!flags.token_ids.empty())
     return flags.token_ids;
+  auto defaults = read_model_defaults(x.model_dir, x.config, *tokens);
+  if (!defaults)
+    return defaults.why();
   if (flags.chat) {
     auto form = chat_form::load(x.model_dir, *tokens, flags.chat_template);
     if (!form)
@@ -61,12 +64,9 @@ prompt_ids(const generate_flags& flags, const running_company& x,
       return rendered.why();
     return rendered->ids;
   }
-  auto defaults = read_model_defaults(x.model_dir);
-  if (!defaults)
-    return defaults.why();
   auto ids = tokens->encode(flags.prompt, specials::recognised);
-  if (defaults->add_bos && x.config.bos_token_id >= 0)
-    ids.insert(ids.begin(), x.config.bos_token_id);
+  if (defaults->first_id)
+    ids.insert(ids.begin(), *defaults->first_id);
   return ids;
 }
 

@@ -69,6 +69,7 @@ result<running_company> start_company(const cluster_flags& flags) {
   running_company out;
   out.model_dir = cluster->model;
   out.config = *config;
+  options->node.config = std::make_shared<model_config>(*config);
   out.max_model_len = cluster->max_model_len;
   out.progress = std::make_unique<progress_display>(cluster->nodes[0].name,
                                                     false);

@@ -46,14 +46,14 @@ result<std::unique_ptr<front>> open_front(const serve_flags& flags,
   std::fprintf(stderr, "%s: %s\n",
                form->trouble().empty() ? "chat template" : "chats are refused",
                form->describe().c_str());
-  auto defaults = read_model_defaults(x.model_dir);
+  auto defaults = read_model_defaults(x.model_dir, x.config, out->tokens);
   if (!defaults)
     return defaults.why();
   http::openai_options options;
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
   options.api_key = flags.api_key;
-  options.add_bos = defaults->add_bos;
+  options.add_bos = defaults->first_id.has_value();
   options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
                       defaults->sampling.top_k};
   http::openai_sources sources{[&time] { return time.now(); },

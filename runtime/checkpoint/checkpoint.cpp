@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 
-#include "runtime/json/strict_json.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
+#include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -31,8 +32,29 @@ bool is_file_name(std::string_view name) {
          && name.ends_with(".safetensors");
 }
 
+constexpr harmless_key harmless_metadata[] = {
+  {"total_size", "headers say it themselves"},
+  {"total_parameters", "headers say it themselves"},
+};
+
+/// All but the map itself: nothing that decides may stand beside it.
+result<void> check_index(std::string_view text) {
+  auto in = field_reader::parse(index_name, text);
+  if (!in)
+    return in.why();
+  if (auto metadata = in->object("metadata")) {
+    metadata->refuse_unknown(harmless_metadata);
+    in->absorb(*metadata);
+  }
+  in->has("weight_map");
+  in->refuse_unknown({});
+  if (!in->trouble().empty())
+    return failure{errc::invalid_input, in->trouble()};
+  return {};
+}
+
 result<shard_index> parse_index(std::string_view text) {
-  if (auto ok = check_json(index_name, text, 4); !ok)
+  if (auto ok = check_index(text); !ok)
     return ok.why();
   auto all = json::parse(text.begin(), text.end(), nullptr, false);
   if (!all.is_object() || !all.contains("weight_map")
@@ -52,14 +74,8 @@ result<shard_index> parse_index(std::string_view text) {
 }
 
 result<shard_index> read_index(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
-  if (!file)
-    return file.why();
-  auto bytes = (*file)->bytes();
-  if (bytes.size() > max_index_bytes)
-    return bad_index(" has more than 100 MB");
-  return parse_index(
-    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto text = read_regular_file(path, max_index_bytes);
+  return text ? parse_index(*text) : result<shard_index>{text.why()};
 }
 
 /// Index and header have to name the same tensors.
@@ -83,7 +99,9 @@ result<void> check_shard(const std::string& shard,
 
 } // namespace
 
-result<checkpoint> checkpoint::open(const std::filesystem::path& model_dir) {
+result<checkpoint>
+checkpoint::open(const std::filesystem::path& model_dir,
+                 std::shared_ptr<const model_config> config) {
   shard_index index;
   std::error_code ignored;
   auto is_single = std::filesystem::exists(model_dir / "model.safetensors",
@@ -102,6 +120,8 @@ result<checkpoint> checkpoint::open(const std::filesystem::path& model_dir) {
   }
   checkpoint out;
   out.directory_ = model_dir;
+  out.config_ = config ? result<model_config>{*config}
+                       : read_model_config(model_dir);
   for (auto& [shard, indexed] : index) {
     auto file = safetensors_file::open(model_dir / shard);
     if (!file)

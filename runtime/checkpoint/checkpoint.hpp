@@ -4,6 +4,7 @@
 /// model.safetensors, or shards with model.safetensors.index.json. Mapped, not
 /// read: whoever loads decides what it touches.
 
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 
 #include <filesystem>
@@ -17,8 +18,11 @@ class checkpoint {
 public:
   /// Opens all files of `model_dir` and checks them against each other: index
   /// and headers name the same tensors in the same files, none twice. Errors:
-  /// not_found, io, invalid_input.
-  static result<checkpoint> open(const std::filesystem::path& model_dir);
+  /// not_found, io, invalid_input. `config` is what the directory's config.json
+  /// said, if somebody has read it before.
+  static result<checkpoint>
+  open(const std::filesystem::path& model_dir,
+       std::shared_ptr<const model_config> config = nullptr);
 
   /// Null if there is no such tensor. Views live as long as the checkpoint.
   const tensor_view* find(std::string_view name) const;
@@ -28,6 +32,11 @@ public:
 
   const std::filesystem::path& directory() const {
     return directory_;
+  }
+
+  /// What config.json said, or why it cannot be used. Read once.
+  const result<model_config>& config() const {
+    return config_;
   }
 
   /// Error: io, if a file changed since it was opened.
@@ -45,6 +54,7 @@ private:
   const mapped_file& file_of(std::span<const std::byte> part) const;
 
   std::filesystem::path directory_;
+  result<model_config> config_ = failure{};
   std::vector<safetensors_file> files_;
   std::map<std::string, const tensor_view*, std::less<>> tensors_;
 };

@@ -129,12 +129,12 @@ model_summary summarize(const checkpoint& source, const model_config& c) {
 }
 
 result<std::string> inspect_model(const std::filesystem::path& model_dir) {
-  auto config = read_model_config(model_dir);
-  if (!config)
-    return config.why();
   auto source = checkpoint::open(model_dir);
   if (!source)
     return source.why();
+  auto& config = source->config();
+  if (!config)
+    return config.why();
   auto s = summarize(*source, *config);
   std::string out;
   out += row("architecture",

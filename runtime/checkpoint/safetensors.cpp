@@ -1,5 +1,6 @@
 #include "runtime/checkpoint/safetensors.hpp"
 
+#include "runtime/json/field_reader.hpp"
 #include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
@@ -86,6 +87,22 @@ bool is_metadata(const json& x) {
          });
 }
 
+constexpr harmless_key harmless_metadata[] = {
+  {"format", "names the library that wrote it; bytes are the same in all"},
+  {"model", "names the model whose numbers these are"},
+  {"total_size", "the header says it itself"},
+  {"total_parameters", "the header says it itself"},
+};
+
+/// The first key that might say how to make numbers of the bytes, or nothing.
+std::optional<std::string> unknown_key(const json& metadata) {
+  for (auto& [key, value] : metadata.items())
+    if (std::ranges::none_of(harmless_metadata,
+                             [&key = key](auto& x) { return x.name == key; }))
+      return key.substr(0, max_name_bytes);
+  return std::nullopt;
+}
+
 /// A tensor in order of its place in the file.
 struct placed {
   range where;
@@ -130,6 +147,10 @@ result<tensor_map> parse_tensors(const std::string& what, const json& header,
     if (name == "__metadata__") {
       if (!is_metadata(entry))
         return bad(name, "must map strings to strings");
+      if (auto key = unknown_key(entry))
+        return bad(name, "has " + *key
+                           + ", which is not known, and it might change what "
+                             "is computed");
       continue;
     }
     if (!is_plain(name))

@@ -10,6 +10,8 @@
 
 namespace troupe {
 
+struct model_config;
+
 namespace kernels {
 class thread_pool;
 } // namespace kernels
@@ -25,6 +27,8 @@ struct node_options {
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   std::string model_dir;       ///< Wins over what the controller says.
   std::stop_token stop;        ///< Ends loading, which then says cancelled.
+  /// What the model's config.json said, if it was read; null: not yet.
+  std::shared_ptr<const model_config> config;
 };
 
 } // namespace troupe

@@ -188,6 +188,8 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is more than one message to a rank holds: "
                   + std::to_string(max_control_ids) + " tokens");
+  if (auto ok = check_activations(config, cluster.activations); !ok)
+    return ok;
   if (!cluster.nodes[0].gateway || !cluster.nodes[0].controller)
     return misfit("the first node has to be gateway and controller");
   return {};
@@ -260,10 +262,10 @@ result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
                 const node_progress& progress) {
-  auto source = checkpoint::open(model_dir);
+  auto source = checkpoint::open(model_dir, options.config);
   if (!source)
     return source.why();
-  auto config = read_model_config(model_dir);
+  auto& config = source->config();
   if (!config)
     return config.why();
   if (auto fits = check_fits(cluster, *config); !fits)

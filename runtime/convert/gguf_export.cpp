@@ -147,7 +147,7 @@ result<exported_model>
 export_gguf(const checkpoint& source, const std::filesystem::path& out,
             ggml_type weights, const load_progress& progress) {
   CHECK(weights != ggml_type::f32);
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
   if (auto ok = check_gguf_can_hold(*config); !ok)

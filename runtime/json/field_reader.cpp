@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 #include <sstream>
 
 namespace troupe {
@@ -15,8 +17,10 @@ struct field_reader::impl {
   std::string what;
   json fields;
   std::string trouble;
+  mutable std::set<std::string, std::less<>> asked = {}; ///< Names so far.
 
   const json* find(std::string_view name) const {
+    asked.emplace(name);
     auto at = fields.find(std::string{name});
     return at == fields.end() || at->is_null() ? nullptr : &*at;
   }
@@ -52,6 +56,11 @@ result<field_reader> field_reader::parse(std::string what,
 
 bool field_reader::has(std::string_view name) const {
   return impl_->find(name) != nullptr;
+}
+
+bool field_reader::has_object(std::string_view name) const {
+  auto x = impl_->find(name);
+  return x && x->is_object();
 }
 
 uint32_t field_reader::integer(std::string_view name, uint32_t least,
@@ -148,6 +157,122 @@ std::optional<field_reader> field_reader::object(std::string_view name) {
   }
   return field_reader{std::make_unique<impl>(
     impl{impl_->what + ": " + std::string{name}, *x, {}})};
+}
+
+std::string field_reader::text(std::string_view name) {
+  auto x = impl_->find(name);
+  if (x && x->is_string())
+    return x->get<std::string>();
+  refuse(name, "is missing or no string");
+  return {};
+}
+
+std::vector<std::string> field_reader::texts(std::string_view name,
+                                             size_t max_count) {
+  auto x = impl_->find(name);
+  if (!x)
+    return {};
+  auto ok = x->is_array() && x->size() <= max_count;
+  std::vector<std::string> out;
+  for (size_t i = 0; ok && i < x->size(); ++i) {
+    ok = (*x)[i].is_string();
+    out.push_back(ok ? (*x)[i].get<std::string>() : "");
+  }
+  if (!ok)
+    refuse(name, "must be a list of at most " + std::to_string(max_count)
+                   + " strings");
+  return ok ? out : std::vector<std::string>{};
+}
+
+std::vector<field_reader> field_reader::objects(std::string_view name,
+                                                size_t max_count) {
+  auto x = impl_->find(name);
+  if (!x)
+    return {};
+  auto is_object = [](auto& item) { return item.is_object(); };
+  if (!x->is_array() || x->size() > max_count
+      || !std::all_of(x->begin(), x->end(), is_object)) {
+    refuse(name, "must be a list of at most " + std::to_string(max_count)
+                   + " objects");
+    return {};
+  }
+  std::vector<field_reader> out;
+  auto what = impl_->what + ": " + std::string{name};
+  for (auto& item : *x)
+    out.push_back(field_reader{std::make_unique<impl>(impl{what, item, {}})});
+  return out;
+}
+
+std::optional<field_reader> field_reader::take_object(std::string_view name) {
+  auto x = impl_->find(name);
+  if (!x || !x->is_object())
+    return object(name);
+  return field_reader{
+    std::make_unique<impl>(impl{impl_->what + ": " + std::string{name},
+                                std::move(impl_->fields[std::string{name}]),
+                                {}})};
+}
+
+std::vector<std::string> field_reader::names() const {
+  std::vector<std::string> out;
+  for (auto& [name, value] : impl_->fields.items())
+    out.push_back(name);
+  return out;
+}
+
+std::vector<field_reader::named_number>
+field_reader::numbers(std::string_view name) {
+  std::vector<named_number> out;
+  auto x = impl_->find(name);
+  if (!x || !x->is_object()) {
+    refuse(name, "is missing or no object");
+    return out;
+  }
+  for (auto& [key, value] : x->items()) {
+    auto ok = value.is_number_unsigned() && value.get<uint64_t>() <= UINT32_MAX;
+    out.push_back(
+      {key, ok ? std::optional{value.get<uint32_t>()} : std::nullopt});
+  }
+  return out;
+}
+
+std::vector<std::vector<std::string>>
+field_reader::word_lists(std::string_view name) {
+  std::vector<std::vector<std::string>> out;
+  auto x = impl_->find(name);
+  if (!x || !x->is_array()) {
+    refuse(name, "is missing or no list");
+    return out;
+  }
+  for (auto& item : *x) {
+    auto& words = out.emplace_back();
+    if (item.is_string())
+      words.push_back(item.get<std::string>());
+    if (!item.is_array())
+      continue;
+    for (auto& word : item)
+      if (word.is_string())
+        words.push_back(word.get<std::string>());
+    if (words.size() != item.size())
+      words.clear();
+  }
+  return out;
+}
+
+void field_reader::must_be(std::string_view name, std::string_view value) {
+  auto x = impl_->find(name);
+  if (x && *x != json::parse(value))
+    refuse(name, "must be " + std::string{value});
+}
+
+void field_reader::refuse_unknown(std::span<const harmless_key> harmless) {
+  for (auto& [name, value] : impl_->fields.items()) {
+    auto is_this = [&name = name](auto& x) { return x.name == name; };
+    if (!value.is_null() && !impl_->asked.contains(name)
+        && std::none_of(harmless.begin(), harmless.end(), is_this))
+      refuse(name.substr(0, 128), "is not known, and it might change what is "
+                                  "computed");
+  }
 }
 
 void field_reader::refuse(std::string_view name, const std::string& why) {

@@ -1,21 +1,35 @@
 #pragma once
 
 /// Fields of a JSON object, read with a range each. The first field that is
-/// wrong is kept; what is read after it is of no account.
+/// wrong is kept; what is read after it is of no account. A reader remembers
+/// which fields it was asked for, so that the others can be refused.
 
 #include "runtime/error.hpp"
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace troupe {
 
+/// A field that may hold anything, and why that changes no result.
+struct harmless_key {
+  std::string_view name;
+  std::string_view why;
+};
+
 class field_reader {
 public:
+  /// A field of an object; no value if it is no integer below 2^32.
+  struct named_number {
+    std::string name;
+    std::optional<uint32_t> value;
+  };
+
   /// Parses `text`, which has to be a JSON object. `what` stands in errors,
   /// e.g. "config.json". Error: invalid_input.
   static result<field_reader> parse(std::string what, std::string_view text);
@@ -25,6 +39,8 @@ public:
 
   /// Returns whether the field is there and not null.
   bool has(std::string_view name) const;
+  /// Returns whether the field is an object.
+  bool has_object(std::string_view name) const;
 
   uint32_t integer(std::string_view name, uint32_t least, uint32_t most);
   uint32_t integer_or(std::string_view name, uint32_t least, uint32_t most,
@@ -42,6 +58,31 @@ public:
   std::string only_text(std::string_view name);
   /// The object in a field; its errors are told by the object itself.
   std::optional<field_reader> object(std::string_view name);
+
+  /// The same, no longer here afterwards: for what is large.
+  std::optional<field_reader> take_object(std::string_view name);
+
+  /// A string that has to be there.
+  std::string text(std::string_view name);
+  /// A list of at most `max_count` strings; empty if it is not there.
+  std::vector<std::string> texts(std::string_view name, size_t max_count);
+  /// A list of at most `max_count` objects; empty if it is not there.
+  std::vector<field_reader> objects(std::string_view name, size_t max_count);
+  /// All fields of an object that has to be there.
+  std::vector<named_number> numbers(std::string_view name);
+  /// A list that has to be there; each item is a string or a list of strings,
+  /// or else an empty list.
+  std::vector<std::vector<std::string>> word_lists(std::string_view name);
+  /// The names of all fields, sorted.
+  std::vector<std::string> names() const;
+
+  /// Refuses what is neither null nor `value` (as JSON writes it), which is
+  /// what it means if the field is not there.
+  void must_be(std::string_view name, std::string_view value);
+
+  /// Refuses the first field that is not null, that nobody has asked for and
+  /// that is not among `harmless`. To be called when all is read.
+  void refuse_unknown(std::span<const harmless_key> harmless);
 
   /// Says that `name` is wrong: "<what>: <name> <why>".
   void refuse(std::string_view name, const std::string& why);

@@ -68,7 +68,7 @@ batch chunk_of(const std::vector<int32_t>& tokens, attention_form form,
 result<void> plain_forward::impl::load(const checkpoint& source,
                                        const plain_options& wanted,
                                        const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
   options = wanted;

@@ -150,9 +150,11 @@ result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,
                        precision activations, uint32_t max_model_len,
                        const load_progress& progress, std::stop_token stop) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
+  if (auto ok = check_activations(*config, activations); !ok)
+    return ok.why();
   auto out = std::make_unique<attention_weights>();
   out->config = *config;
   out->activations = activations;
@@ -179,9 +181,11 @@ load_expert_shard(const checkpoint& source, kernels::device& dev,
                   precision activations,
                   const std::vector<std::vector<uint32_t>>& experts,
                   const load_progress& progress, std::stop_token stop) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
+  if (auto ok = check_activations(*config, activations); !ok)
+    return ok.why();
   CHECK(experts.size() == config->num_moe_layers());
   auto first = config->first_k_dense_replace;
   uint64_t total = 0;

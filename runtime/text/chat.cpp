@@ -1,5 +1,6 @@
 #include "runtime/text/chat.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/chat_atoms.hpp"
 #include "runtime/text/chat_template.hpp"
 #include "runtime/text/chat_turns.hpp"
@@ -26,7 +27,8 @@ std::string missing_token(const chat_shape& x, const tokenizer& tokens) {
 result<chat_form> chat_form::load(const std::filesystem::path& model_dir,
                                   const tokenizer& tokens,
                                   std::string_view choice) {
-  auto config = read_text_file(model_dir / "tokenizer_config.json");
+  auto config = read_regular_file(model_dir / "tokenizer_config.json",
+                                  max_chat_file_bytes);
   if (!config)
     return config.why();
   auto parsed = parse_chat_config(*config);

@@ -1,5 +1,7 @@
 #include "runtime/text/chat_config.hpp"
 
+#include "runtime/json/strict_json.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <optional>
@@ -50,6 +52,8 @@ std::string note_of(const json& root) {
 } // namespace
 
 result<chat_config> parse_chat_config(std::string_view text) {
+  if (auto ok = check_json("tokenizer_config.json", text); !ok)
+    return ok.why();
   auto root = json::parse(text, nullptr, false);
   if (!root.is_object())
     return failure{errc::invalid_input,

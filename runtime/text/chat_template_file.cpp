@@ -1,11 +1,10 @@
 #include "runtime/text/chat_template_file.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/json/strict_json.hpp"
 #include "runtime/text/chat_config.hpp"
 
 #include <nlohmann/json.hpp>
-
-#include <fstream>
 
 namespace troupe {
 
@@ -27,29 +26,21 @@ result<chat_template_text> template_of_json(std::string_view content) {
 
 } // namespace
 
-result<std::string> read_text_file(const std::filesystem::path& path) {
-  constexpr std::streamsize max_size = 16 << 20;
-  std::error_code error;
-  std::ifstream in;
-  if (std::filesystem::is_regular_file(path, error))
-    in.open(path, std::ios::binary);
-  if (!in.is_open())
-    return failure{errc::not_found, "cannot read " + path.string()};
-  std::string content(max_size, '\0');
-  in.read(content.data(), max_size);
-  content.resize(static_cast<size_t>(in.gcount()));
-  content.shrink_to_fit();
-  return content;
-}
-
 result<chat_template_text>
 find_chat_template(const std::filesystem::path& model_dir,
                    std::string_view config) {
   constexpr auto jinja = "chat_template.jinja";
-  if (auto text = read_text_file(model_dir / jinja))
+  auto text = read_regular_file(model_dir / jinja, max_chat_file_bytes);
+  if (text)
     return chat_template_text{std::move(*text), jinja, ""};
-  if (auto text = read_text_file(model_dir / "chat_template.json"))
+  if (text.why().code != errc::not_found)
+    return text.why();
+  text = read_regular_file(model_dir / "chat_template.json",
+                           max_chat_file_bytes);
+  if (text)
     return template_of_json(*text);
+  if (text.why().code != errc::not_found)
+    return text.why();
   if (config.empty())
     return chat_template_text{};
   auto parsed = parse_chat_config(config);
@@ -62,7 +53,10 @@ find_chat_template(const std::filesystem::path& model_dir,
 
 result<chat_template_text>
 find_chat_template(const std::filesystem::path& model_dir) {
-  auto config = read_text_file(model_dir / "tokenizer_config.json");
+  auto config = read_regular_file(model_dir / "tokenizer_config.json",
+                                  max_chat_file_bytes);
+  if (!config && config.why().code != errc::not_found)
+    return config.why();
   return find_chat_template(model_dir, config ? *config : "");
 }
 

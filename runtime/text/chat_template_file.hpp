@@ -4,10 +4,14 @@
 
 #include "runtime/error.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
 namespace troupe {
+
+/// More than any file of a chat template or a tokenizer's configuration has.
+constexpr uint64_t max_chat_file_bytes = 16 << 20;
 
 /// A template and the file that it came from.
 struct chat_template_text {
@@ -26,9 +30,5 @@ find_chat_template(const std::filesystem::path& model_dir,
 /// The same, and reads tokenizer_config.json if there is one.
 result<chat_template_text>
 find_chat_template(const std::filesystem::path& model_dir);
-
-/// Returns what a file of a tokenizer holds, at most 16 MiB of it. Error:
-/// not_found if there is no such file.
-result<std::string> read_text_file(const std::filesystem::path& path);
 
 } // namespace troupe

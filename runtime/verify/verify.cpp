@@ -109,14 +109,14 @@ verify_report judge(const model_config& c, std::string_view set,
 } // namespace
 
 precision default_activations(const model_config& config) {
-  return config.fp8 ? precision::fp8 : precision::bf16;
+  return config.fp8 && !config.ue8m0 ? precision::fp8 : precision::bf16;
 }
 
 result<verify_report>
 verify_model(kernels::device& dev, const checkpoint& source,
              const std::filesystem::path& golden_path,
              const verify_options& options, const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
   auto set = set_of(golden_path);

@@ -3,6 +3,7 @@
 
 #include "tests/cluster/company_fixture.hpp"
 #include "tests/edited_model.hpp"
+#include "tests/model_files.hpp"
 
 #include <map>
 
@@ -109,6 +110,26 @@ TEST(CompanyWithoutExperts, AnswersLikeThePlainPath) {
   ASSERT_FALSE(spread);
   EXPECT_EQ(spread.why().message,
             "there are 2 workers, but no layer of the model has experts");
+}
+
+/// A file that changes between two readings cannot make two models of one.
+TEST(CompanyStart, TakesAConfigurationThatWasReadBefore) {
+  auto dir = scratch_dir();
+  for (auto name : {"model.safetensors", "tokenizer.json"})
+    std::filesystem::create_symlink(
+      std::filesystem::absolute(std::filesystem::path{nano_model()} / name),
+      dir / name);
+  company_options options;
+  options.cluster = single_process(1, 2);
+  options.cluster.max_model_len = 512;
+  options.model_dir = dir.string();
+  EXPECT_FALSE(company::start(options)) << "there is no config.json";
+  options.node.config
+    = std::make_shared<model_config>(*read_model_config(nano_model()));
+  auto company = company::start(std::move(options));
+  ASSERT_TRUE(company) << company.why().message;
+  auto ready = (*company)->wait_until_ready(std::chrono::seconds{60});
+  EXPECT_TRUE(ready) << ready.why().message;
 }
 
 TEST_P(Company, AnswersLikeThePlainPathBitForBit) {
