@@ -87,6 +87,11 @@ public:
     return static_cast<uint32_t>(waiting_.size());
   }
 
+  /// Requests that failed since their logits were no finite numbers.
+  uint64_t num_without_choice() const {
+    return num_without_choice_;
+  }
+
 private:
   struct sequence {
     request_id id = 0;
@@ -134,6 +139,7 @@ private:
 
   batcher_options options_;
   kv_pool& pool_;
+  uint64_t num_without_choice_ = 0;
   std::deque<sequence_ptr> waiting_;
   std::vector<sequence_ptr> running_; ///< Oldest first.
   std::vector<sequence_ptr> in_step_; ///< In the order of the batch.

@@ -4,10 +4,20 @@ namespace troupe {
 
 std::string_view name_of(counter x) {
   constexpr std::array<std::string_view, num_counters> names
-    = {"steps",         "prompt_tokens",   "generated_tokens", "running",
-       "waiting",       "kv_blocks_total", "kv_blocks_free",   "dispatch_bytes",
-       "combine_bytes", "ranks_used",      "workers_used",     "grouped_runs",
-       "grouped_rows"};
+    = {"steps",
+       "prompt_tokens",
+       "generated_tokens",
+       "running",
+       "waiting",
+       "kv_blocks_total",
+       "kv_blocks_free",
+       "dispatch_bytes",
+       "combine_bytes",
+       "ranks_used",
+       "workers_used",
+       "grouped_runs",
+       "grouped_rows",
+       "requests_without_choice"};
   return names[size_t(x)];
 }
 

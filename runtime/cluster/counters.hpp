@@ -22,8 +22,9 @@ enum class counter : uint8_t {
   combine_bytes,
   ranks_used,
   workers_used,
-  grouped_runs, ///< Grouped GEMMs of the workers.
-  grouped_rows, ///< (row, expert) pairs in them.
+  grouped_runs,            ///< Grouped GEMMs of the workers.
+  grouped_rows,            ///< (row, expert) pairs in them.
+  requests_without_choice, ///< Their logits were no finite numbers.
   num_counters,
 };
 
