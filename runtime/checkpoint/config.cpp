@@ -1,6 +1,6 @@
 #include "runtime/checkpoint/config.hpp"
 
-#include "runtime/checkpoint/safetensors.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/json/field_reader.hpp"
 
 namespace troupe {
@@ -11,15 +11,10 @@ constexpr size_t max_config_bytes = 4 << 20;
 constexpr uint32_t max_width = 1 << 20;
 
 result<field_reader> read_object(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
-  if (!file)
-    return file.why();
-  auto bytes = (*file)->bytes();
-  if (bytes.size() > max_config_bytes)
-    return failure{errc::invalid_input, path.string() + " is too large"};
-  return field_reader::parse(
-    path.filename().string(),
-    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto text = read_regular_file(path, max_config_bytes);
+  if (!text)
+    return text.why();
+  return field_reader::parse(path.filename().string(), *text);
 }
 
 void read_sizes(field_reader& in, model_config& out) {

@@ -1,5 +1,6 @@
 #include "runtime/cluster/node_parts.hpp"
 
+#include "runtime/cluster/memory_room.hpp"
 #include "runtime/fnv.hpp"
 #include "runtime/text/tokenizer.hpp"
 
@@ -39,10 +40,17 @@ load_progress named(const node_progress& progress, std::string what) {
   return [=](uint64_t done, uint64_t total) { progress(what, done, total); };
 }
 
-result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
+result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
+                                              const memory_room& room) {
   auto out = std::make_unique<rank_parts>();
   out->id = static_cast<rank_id>(id);
   auto& limits = parts.cluster.limits;
+  // Again: who started at the same time may have been quicker.
+  auto bytes = limits.num_kv_blocks
+               * kv_pool::block_bytes(parts.config, parts.cluster.activations);
+  if (auto ok = room.check("the KV cache of rank " + std::to_string(id), bytes);
+      !ok)
+    return ok.why();
   auto pool = kv_pool::make(*parts.device, parts.config,
                             parts.cluster.activations, limits.num_kv_blocks);
   if (!pool)
@@ -95,8 +103,36 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   return out;
 }
 
+/// Rows on their way between the ranks and workers of a step, at most.
+uint64_t slab_bytes(const node_parts& parts, uint64_t limit) {
+  auto& c = parts.cluster;
+  auto rows = uint64_t{c.limits.max_num_batched_tokens} * c.num_ranks()
+              * parts.config.num_experts_per_tok;
+  auto row = parts.dispatch_layout.row_bytes() + parts.combine_row_bytes;
+  return std::min(limit, rows * row);
+}
+
+/// What a node claims at start, before it does.
+result<void> check_room(const node_parts& parts, const checkpoint& source,
+                        const node_options& options, const memory_room& room) {
+  auto& c = parts.cluster;
+  auto& me = c.nodes[parts.node];
+  auto weights
+    = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
+  for (auto id : me.workers)
+    weights += expert_weight_bytes(
+      source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
+  auto caches = me.ranks.size() * c.limits.num_kv_blocks
+                * kv_pool::block_bytes(parts.config, c.activations);
+  auto slabs = slab_bytes(parts, options.max_slab_bytes);
+  return room.check("node " + me.name + " (weights " + bytes_text(weights)
+                      + ", KV caches " + bytes_text(caches) + ", rows "
+                      + bytes_text(slabs) + ")",
+                    weights + caches + slabs);
+}
+
 result<void> make_all(node_parts& parts, const checkpoint& source,
-                      const node_progress& progress) {
+                      const memory_room& room, const node_progress& progress) {
   auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
     auto weights = load_attention_weights(
@@ -107,7 +143,7 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
     parts.attention = std::move(*weights);
   }
   for (auto id : me.ranks) {
-    auto rank = make_rank(parts, id);
+    auto rank = make_rank(parts, id, room);
     if (!rank)
       return rank.why();
     parts.ranks.push_back(std::move(*rank));
@@ -142,22 +178,26 @@ node_parts::~node_parts() {
       device->free(mem);
 }
 
-uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
-                              std::string_view target) {
+result<uint64_t> numerics_fingerprint(const checkpoint& source,
+                                      precision activations,
+                                      std::string_view target) {
   hash out;
   out.add(operations_version);
   out.add(target);
   out.add(to_string(activations));
+  std::vector<std::byte> sample;
   for (auto& name : source.names()) {
     auto* x = source.find(name);
     out.add(name);
     for (auto dim : x->shape)
       out.add(uint64_t{dim});
     // A sample: both ends of every tensor tell checkpoints apart.
-    auto sample = std::min<size_t>(x->bytes.size(), 256);
-    out.add(x->bytes.first(sample));
-    out.add(x->bytes.last(sample));
-    source.give_back(x->bytes);
+    sample.resize(std::min<size_t>(x->num_bytes, 256));
+    for (auto first : {uint64_t{0}, x->num_bytes - sample.size()}) {
+      if (auto ok = source.read(*x, first, sample); !ok)
+        return ok.why();
+      out.add(sample);
+    }
   }
   return out.value();
 }
@@ -242,11 +282,17 @@ load_node_parts(const topology& cluster, node_id node,
       * kernels::size_of(config->combine_type(cluster.activations));
   out->device = make_device(options);
   out->slabs = std::make_unique<slab_pool>(options.max_slab_bytes);
-  if (auto made = make_all(*out, *source, progress); !made)
+  memory_room room{options.allow_overcommit};
+  if (auto ok = check_room(*out, *source, options, room); !ok)
+    return ok.why();
+  if (auto made = make_all(*out, *source, room, progress); !made)
     return made.why();
   // After loading, when most of the files is in the system's cache.
-  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
+  auto fingerprint = numerics_fingerprint(*source, cluster.activations,
                                           out->device->target());
+  if (!fingerprint)
+    return fingerprint.why();
+  out->fingerprint = *fingerprint;
   return out;
 }
 
