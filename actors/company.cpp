@@ -160,6 +160,7 @@ service_stats company::stats() const {
     out.combine_bytes += value(counter::combine_bytes);
     out.ranks_used += value(counter::ranks_used);
     out.workers_used += value(counter::workers_used);
+    out.requests_without_choice += value(counter::requests_without_choice);
     out.network_bytes_sent += report.network.bytes_sent;
     for (auto n : report.network.frames_refused)
       out.frames_refused += n;

@@ -25,13 +25,21 @@ node_context make_context(const node_setup& setup, transport* net,
 
 node::node(node_setup setup)
   : setup_(std::move(setup)), router_(here_, *setup_.log),
-    pool_(std::make_shared<kernels::thread_pool>(setup_.options.num_threads)),
-    config_(pool_) {
-  setup_.options.pool = pool_;
+    pool_(setup_.options.pool), config_(pool_) {
   setup_.options.stop = stop_loading_.get_token();
 }
 
 result<std::unique_ptr<node>> node::start(node_setup setup) {
+  auto num_threads = setup.options.num_threads;
+  if (num_threads == 0 || num_threads > max_threads)
+    return failure{errc::invalid_input,
+                   "a node has from 1 to " + std::to_string(max_threads)
+                     + " threads, not " + std::to_string(num_threads)};
+  setup.options.pool = kernels::thread_pool::start(num_threads);
+  if (!setup.options.pool)
+    return failure{errc::out_of_memory, "the system does not give "
+                                          + std::to_string(num_threads)
+                                          + " threads"};
   std::unique_ptr<node> out{new node{std::move(setup)}};
   auto made = out->setup_.make_network(out->make_handler());
   if (!made)

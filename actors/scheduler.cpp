@@ -25,6 +25,7 @@ struct scheduler_state {
   gauge waiting;
   gauge total_blocks;
   gauge free_blocks;
+  gauge without_choice;
 
   /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
@@ -70,6 +71,7 @@ struct scheduler_state {
     running.set(decide->num_running());
     waiting.set(decide->num_waiting());
     free_blocks.set(rank->pool->num_free());
+    without_choice.set(decide->num_without_choice());
   }
 
   void publish(batch_output output) {
@@ -98,6 +100,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.waiting = {context.counters, counter::waiting};
   state.total_blocks = {context.counters, counter::kv_blocks_total};
   state.free_blocks = {context.counters, counter::kv_blocks_free};
+  state.without_choice = {context.counters, counter::requests_without_choice};
   state.total_blocks.set(rank->pool->num_blocks());
   state.free_blocks.set(rank->pool->num_free());
   return {

@@ -160,7 +160,7 @@ result<void> bench::load() {
       return ok;
   auto& load = report_.load;
   for (auto& name : source->names())
-    load.bytes += source->find(name)->bytes.size();
+    load.bytes += source->find(name)->num_bytes;
   auto before = resident_bytes();
   auto start = seconds_of(time_);
   auto ok = load_actors(wanted);

@@ -1,5 +1,7 @@
 #include "deploy/cluster_flags.hpp"
 
+#include "runtime/cluster/node_options.hpp"
+
 namespace troupe {
 
 namespace {
@@ -49,8 +51,12 @@ void cluster_flags::add_to(CLI::App& command) {
                 "What products see and what travels (default fp8)")
     ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
   add_limits(command, *this);
-  command.add_option("--threads", num_threads,
-                     "Threads of the CPU device of a process (default: all)");
+  command
+    .add_option("--threads", num_threads,
+                "Threads of the CPU device of a process (default: all)")
+    ->check(CLI::Range(0u, max_threads));
+  command.add_flag("--allow-overcommit", allow_overcommit,
+                   "Start even if memory for weights and caches is not there");
   command.add_option("--cluster-secret-file", secret_file,
                      "Secret that every node must know");
   command.add_flag("--insecure", insecure,

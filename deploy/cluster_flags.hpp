@@ -21,6 +21,7 @@ struct cluster_flags {
   std::string topology_file;
   std::string secret_file;
   bool insecure = false;
+  bool allow_overcommit = false;
   std::string log_level_name = "warning";
   uint32_t num_threads = 0; ///< 0: one for each processor.
   std::optional<std::string> activations;

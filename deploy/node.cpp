@@ -74,8 +74,12 @@ void add_node(CLI::App& app, int& status) {
   command->add_option("--listen", flags->listen,
                       "HOST:PORT where other nodes reach this one");
   flags->options.node.num_threads = 0;
-  command->add_option("--threads", flags->options.node.num_threads,
-                      "Threads of the CPU device (default: all)");
+  command
+    ->add_option("--threads", flags->options.node.num_threads,
+                 "Threads of the CPU device (default: all)")
+    ->check(CLI::Range(0u, max_threads));
+  command->add_flag("--allow-overcommit", flags->options.node.allow_overcommit,
+                    "Start even if memory for weights and caches is not there");
   command->add_option("--cluster-secret-file", flags->secret_file,
                       "Secret that every node must know");
   command->add_flag("--insecure", flags->options.insecure,

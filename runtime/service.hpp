@@ -82,6 +82,8 @@ struct service_stats {
   uint64_t frames_refused = 0;     ///< Stale, foreign or damaged.
   uint64_t ranks_used = 0;         ///< That have run a step.
   uint64_t workers_used = 0;       ///< That have run a row.
+  /// Of those that failed: their logits were no finite numbers.
+  uint64_t requests_without_choice = 0;
 };
 
 class service {

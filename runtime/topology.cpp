@@ -20,7 +20,14 @@ failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
 }
 
+/// C's functions would stop reading at a NUL and take what is before it.
+bool holds_nul(std::string_view text) {
+  return text.find('\0') != std::string_view::npos;
+}
+
 bool is_numeric_host(const std::string& host) {
+  if (holds_nul(host))
+    return false;
   unsigned char bytes[sizeof(in6_addr)];
   return inet_pton(AF_INET, host.c_str(), bytes) == 1
          || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
@@ -196,6 +203,10 @@ topology local(uint32_t num_nodes, uint32_t dp, uint32_t ep) {
 result<void> validate(const topology& x) {
   if (!is_name(x.cluster))
     return invalid("cluster must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (holds_nul(x.model) || holds_nul(x.secret_file))
+    return invalid("model and secret_file must not hold a NUL");
+  if (!is_numeric_host(x.controller.host))
+    return invalid("controller must be a numeric HOST:PORT");
   if (x.nodes.empty())
     return invalid("nodes: there are none");
   std::set<std::string> names;

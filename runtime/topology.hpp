@@ -78,8 +78,8 @@ struct topology {
 result<topology> parse_topology(std::string_view text,
                                 std::string_view source_name);
 
-/// Reads a file; relative paths in it are meant from its folder. Errors: io,
-/// invalid_input.
+/// Reads a file; relative paths in it are meant from its folder. Errors:
+/// not_found, io, invalid_input.
 result<topology> read_topology(const std::filesystem::path& path);
 
 /// Everything in one process. dp, ep >= 1.

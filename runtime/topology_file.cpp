@@ -1,9 +1,10 @@
 #include "runtime/topology.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
+
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <fstream>
 #include <initializer_list>
 #include <sstream>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr uint32_t max_nodes = 1024;
 constexpr uint32_t max_parts = 4096; // ranks, or workers
-constexpr uintmax_t max_file_bytes = 1 << 20;
+constexpr uint64_t max_file_bytes = 1 << 20;
 
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
@@ -36,6 +37,8 @@ public:
 
   void read(std::string_view key, std::string& out) {
     read_as<std::string>(key, out, "must be a string");
+    if (out.find('\0') != out.npos)
+      complain(key, "must not hold a NUL");
   }
 
   void read(std::string_view key, bool& out) {
@@ -225,16 +228,10 @@ result<topology> parse_topology(std::string_view text,
 }
 
 result<topology> read_topology(const std::filesystem::path& path) {
-  std::error_code error;
-  auto size = std::filesystem::file_size(path, error);
-  std::ifstream in{path, std::ios::binary};
-  if (error || !in)
-    return failure{errc::io, path.string() + ": cannot be read"};
-  if (size > max_file_bytes)
-    return invalid(path.string() + ": is larger than 1 MiB");
-  std::string text(size, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(size));
-  auto out = parse_topology(text, path.string());
+  auto text = read_regular_file(path, max_file_bytes);
+  if (!text)
+    return text.why();
+  auto out = parse_topology(*text, path.string());
   if (!out)
     return out;
   for (auto file : {&out->model, &out->secret_file})

@@ -264,10 +264,16 @@ std::optional<batch_output> batcher::commit(sequence& x,
                       position);
   batch_output out{x.id, x.term, {}};
   out.event.first_position = position;
-  out.event.finish = finish_of(x, token);
+  if (!token) {
+    ++num_without_choice_;
+    out.event.finish = finish_reason::failed;
+    out.event.cause = no_choice(position);
+    return out;
+  }
+  out.event.finish = finish_of(x, *token);
   if (out.event.finish != finish_reason::stop) {
-    x.tokens.push_back(token);
-    out.event.tokens.push_back(token);
+    x.tokens.push_back(*token);
+    out.event.tokens.push_back(*token);
     if (x.request.want_logits)
       out.event.logits.assign(logits.begin(), logits.end());
   }

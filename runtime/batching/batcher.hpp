@@ -101,6 +101,11 @@ public:
     return num_preemptions_;
   }
 
+  /// Requests that failed since their logits were no finite numbers.
+  uint64_t num_without_choice() const {
+    return num_without_choice_;
+  }
+
 private:
   struct sequence {
     request_id id = 0;
@@ -168,6 +173,7 @@ private:
   kv_pool& pool_;
   uint64_t next_age_ = 0;
   uint64_t num_preemptions_ = 0;
+  uint64_t num_without_choice_ = 0;
   std::deque<sequence_ptr> waiting_;  ///< Oldest first.
   std::vector<sequence_ptr> running_; ///< Oldest first.
   std::vector<sequence_ptr> in_step_; ///< In the order of the batch.

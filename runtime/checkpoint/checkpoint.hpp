@@ -1,13 +1,14 @@
 #pragma once
 
 /// The tensors of a model directory in the published layout: one
-/// model.safetensors, or shards with model.safetensors.index.json. Mapped, not
-/// read: whoever loads decides what it touches.
+/// model.safetensors, or shards with model.safetensors.index.json. Only headers
+/// are read when it is opened; whoever loads reads the tensors that it wants.
 
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/checkpoint/safetensors.hpp"
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +25,21 @@ public:
   open(const std::filesystem::path& model_dir,
        std::shared_ptr<const model_config> config = nullptr);
 
-  /// Null if there is no such tensor. Views live as long as the checkpoint.
-  const tensor_view* find(std::string_view name) const;
+  /// Null if there is no such tensor. Lives as long as the checkpoint.
+  const stored_tensor* find(std::string_view name) const;
+
+  /// Fills `out` with the bytes of `x` from `first` on. Error: io, if they
+  /// cannot be read or the file changed since it was opened.
+  result<void> read(const stored_tensor& x, uint64_t first,
+                    std::span<std::byte> out) const;
+
+  /// Reads a whole tensor. Error: as above.
+  result<std::vector<std::byte>> read(const stored_tensor& x) const;
+
+  /// Reads a whole tensor as FP32. Errors: as above; invalid_input for a type
+  /// that is not F32, BF16 or F8_E4M3.
+  result<std::vector<float>> read_floats(std::string_view name,
+                                         const stored_tensor& x) const;
 
   /// All names, sorted.
   std::vector<std::string> names() const;
@@ -42,21 +56,18 @@ public:
   /// Error: io, if a file changed since it was opened.
   result<void> check_unchanged() const;
 
-  /// Says that `part` of a tensor will be read soon.
-  void read_ahead(std::span<const std::byte> part) const;
-
-  /// Lets go of the memory that `part` of a tensor takes; views stay valid,
-  /// and what is read again comes from the file again.
-  void give_back(std::span<const std::byte> part) const;
+  /// Says whether `out` may be written: not if it is, by whatever name, one of
+  /// the files that the model is read from. Error: invalid_input.
+  result<void> check_no_source(const std::filesystem::path& out) const;
 
 private:
   checkpoint() = default;
-  const mapped_file& file_of(std::span<const std::byte> part) const;
+  result<void> add(input_file file, stored_map tensors);
 
   std::filesystem::path directory_;
   result<model_config> config_ = failure{};
-  std::vector<safetensors_file> files_;
-  std::map<std::string, const tensor_view*, std::less<>> tensors_;
+  std::vector<input_file> files_;
+  stored_map tensors_;
 };
 
 } // namespace troupe

@@ -99,11 +99,11 @@ tensor_kind kind_of(std::string_view name, const model_config& c) {
 model_summary summarize(const checkpoint& source, const model_config& c) {
   model_summary out;
   for (auto& name : source.names()) {
-    auto& view = *source.find(name);
+    auto& x = *source.find(name);
     auto& kind = out.kinds[static_cast<size_t>(kind_of(name, c))];
-    kind.bytes += view.bytes.size();
+    kind.bytes += x.num_bytes;
     if (!name.ends_with("_scale_inv"))
-      kind.parameters += view.num_elements();
+      kind.parameters += x.num_elements();
   }
   auto of = [&](tensor_kind kind) -> auto& {
     return out.kinds[static_cast<size_t>(kind)];

@@ -22,6 +22,7 @@ enum class counter : uint8_t {
   combine_bytes,
   ranks_used,
   workers_used,
+  requests_without_choice, ///< Their logits were no finite numbers.
   num_counters,
 };
 

@@ -1,11 +1,11 @@
 #include "runtime/cluster/node_parts.hpp"
 
+#include "runtime/cluster/memory_room.hpp"
 #include "runtime/fnv.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 namespace troupe {
 
@@ -43,10 +43,17 @@ load_progress named(const node_progress& progress, std::string what) {
   return [=](uint64_t done, uint64_t total) { progress(what, done, total); };
 }
 
-result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
+result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
+                                              const memory_room& room) {
   auto out = std::make_unique<rank_parts>();
   out->id = static_cast<rank_id>(id);
   auto& limits = parts.cluster.limits;
+  // Again: who started at the same time may have been quicker.
+  auto bytes = parts.cluster.num_kv_blocks()
+               * kv_pool::block_bytes(parts.config, parts.cluster.activations);
+  if (auto ok = room.check("the KV cache of rank " + std::to_string(id), bytes);
+      !ok)
+    return ok.why();
   auto pool = kv_pool::make(*parts.device, parts.config,
                             parts.cluster.activations,
                             parts.cluster.num_kv_blocks());
@@ -95,8 +102,27 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   return out;
 }
 
+/// What a node claims at start, before it does.
+result<void> check_room(const node_parts& parts, const checkpoint& source,
+                        const memory_room& room) {
+  auto& c = parts.cluster;
+  auto& me = c.nodes[parts.node];
+  auto weights
+    = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
+  for (auto id : me.workers)
+    weights += expert_weight_bytes(
+      source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
+  auto caches = me.ranks.size() * c.num_kv_blocks()
+                * kv_pool::block_bytes(parts.config, c.activations);
+  auto rows = parts.traffic.memory();
+  return room.check("node " + me.name + " (weights " + bytes_text(weights)
+                      + ", KV caches " + bytes_text(caches) + ", rows of steps "
+                      + bytes_text(rows) + ")",
+                    weights + caches + rows);
+}
+
 result<void> make_all(node_parts& parts, const checkpoint& source,
-                      const node_progress& progress,
+                      const memory_room& room, const node_progress& progress,
                       const std::stop_token& stop) {
   auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
@@ -108,7 +134,7 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
     parts.attention = std::move(*weights);
   }
   for (auto id : me.ranks) {
-    auto rank = make_rank(parts, id);
+    auto rank = make_rank(parts, id, room);
     if (!rank)
       return rank.why();
     parts.ranks.push_back(std::move(*rank));
@@ -143,22 +169,26 @@ node_parts::~node_parts() {
       device->free(mem);
 }
 
-uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
-                              std::string_view target) {
+result<uint64_t> numerics_fingerprint(const checkpoint& source,
+                                      precision activations,
+                                      std::string_view target) {
   hash out;
   out.add(operations_version);
   out.add(target);
   out.add(to_string(activations));
+  std::vector<std::byte> sample;
   for (auto& name : source.names()) {
     auto* x = source.find(name);
     out.add(name);
     for (auto dim : x->shape)
       out.add(uint64_t{dim});
     // A sample: both ends of every tensor tell checkpoints apart.
-    auto sample = std::min<size_t>(x->bytes.size(), 256);
-    out.add(x->bytes.first(sample));
-    out.add(x->bytes.last(sample));
-    source.give_back(x->bytes);
+    sample.resize(std::min<size_t>(x->num_bytes, 256));
+    for (auto first : {uint64_t{0}, x->num_bytes - sample.size()}) {
+      if (auto ok = source.read(*x, first, sample); !ok)
+        return ok.why();
+      out.add(sample);
+    }
   }
   return out.value();
 }
@@ -215,17 +245,6 @@ placement place_experts(const topology& cluster, const model_config& config) {
           cluster.num_workers(), std::move(node_of_worker)};
 }
 
-/// Bytes that this machine could still give to programs; all that there are if
-/// it does not say.
-uint64_t available_memory() {
-  std::ifstream in{"/proc/meminfo"};
-  std::string key;
-  for (uint64_t kib = 0; in >> key >> kib; in.ignore(64, '\n'))
-    if (key == "MemAvailable:")
-      return kib * 1024;
-  return UINT64_MAX;
-}
-
 /// What follows from topology and model alone.
 std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
                                        const model_config& config) {
@@ -271,21 +290,22 @@ load_node_parts(const topology& cluster, node_id node,
   if (auto fits = check_fits(cluster, *config); !fits)
     return fits.why();
   auto out = plan_parts(cluster, node, *config);
-  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
-    return fits.why();
   auto choices = count_choices(model_dir, config->vocab_size);
   if (!choices)
     return choices.why();
   out->num_choices = *choices;
   out->device = make_device(options);
-  if (auto made = make_all(*out, *source, progress, options.stop); !made)
+  memory_room room{options.allow_overcommit};
+  if (auto ok = check_room(*out, *source, room); !ok)
+    return ok.why();
+  if (auto made = make_all(*out, *source, room, progress, options.stop); !made)
     return made.why();
-  // Once more: weights and caches have taken theirs.
-  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
-    return fits.why();
   // After loading, when most of the files is in the system's cache.
-  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
+  auto fingerprint = numerics_fingerprint(*source, cluster.activations,
                                           out->device->target());
+  if (!fingerprint)
+    return fingerprint.why();
+  out->fingerprint = *fingerprint;
   return out;
 }
 

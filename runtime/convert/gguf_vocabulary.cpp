@@ -11,6 +11,9 @@ namespace troupe {
 
 namespace {
 
+/// Of a tokenizer's files.
+constexpr uint64_t max_text_bytes = 256 << 20;
+
 /// Types of tokens, with llama.cpp's numbers.
 enum token_type : int32_t {
   normal = 1,
@@ -18,8 +21,6 @@ enum token_type : int32_t {
   user_defined = 4,
   unused = 5,
 };
-
-constexpr uint64_t max_bytes = 256 << 20;
 
 /// Tokens of the chat form count as control even if they are not special: so
 /// does llama.cpp's own converter.
@@ -80,7 +81,8 @@ void add_special_ids(const model_config& config, gguf_keys& out) {
 /// What stands in tokenizer_config.json, if there is one, and the template.
 result<void> add_chat_config(const std::filesystem::path& model_dir,
                              const token_list& list, gguf_keys& out) {
-  auto text = read_regular_file(model_dir / "tokenizer_config.json", max_bytes);
+  auto text = read_regular_file(model_dir / "tokenizer_config.json",
+                                max_text_bytes);
   if (!text)
     return text.why().code == errc::not_found ? result<void>{} : text.why();
   auto config = parse_chat_config(*text);
@@ -100,7 +102,7 @@ result<void> add_chat_config(const std::filesystem::path& model_dir,
 
 result<void> add_vocabulary(const std::filesystem::path& model_dir,
                             const model_config& config, gguf_keys& out) {
-  auto text = read_regular_file(model_dir / "tokenizer.json", max_bytes);
+  auto text = read_regular_file(model_dir / "tokenizer.json", max_text_bytes);
   if (!text && text.why().code == errc::not_found) {
     out.text("tokenizer.ggml.model", "none");
     return {};

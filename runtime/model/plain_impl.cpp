@@ -79,7 +79,7 @@ result<void> plain_forward::impl::load(const checkpoint& source,
                    "a model needs room for two tokens and a chunk of one"};
   uint64_t total = 0;
   for (auto& name : source.names())
-    total += source.find(name)->bytes.size();
+    total += source.find(name)->num_bytes;
   uint64_t before = 0;
   auto count = [&](uint64_t done, uint64_t of) {
     before = of;

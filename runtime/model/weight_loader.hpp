@@ -1,8 +1,9 @@
 #pragma once
 
 /// Tensors of a checkpoint on their way to a device, each checked for its
-/// shape and type first. The first failure is kept, and everything after it
-/// comes out empty: so loading reads as a list of what there is to load.
+/// shape, its type and for numbers that are none. The first failure is kept,
+/// and everything after it comes out empty: so loading reads as a list of what
+/// there is to load.
 
 #include "runtime/model/absorbed.hpp"
 #include "runtime/model/load_window.hpp"
@@ -61,13 +62,16 @@ public:
   }
 
 private:
-  const tensor_view* find(const std::string& name,
-                          const std::vector<uint64_t>& shape);
+  const stored_tensor* find(const std::string& name,
+                            const std::vector<uint64_t>& shape);
+  void note(failure why);
   std::optional<std::vector<float>> scales_of(const std::string& name,
                                               uint32_t rows, uint32_t cols);
+  load_window::part read(const std::string& name, const stored_tensor& x,
+                         uint64_t first, uint64_t num_bytes);
   kernels::buffer claim(uint64_t bytes);
-  kernels::weight pack(const tensor_view& view, kernels::dtype type,
-                       uint32_t rows, uint32_t cols,
+  kernels::weight pack(const std::string& name, const stored_tensor& x,
+                       kernels::dtype type, uint32_t rows, uint32_t cols,
                        std::vector<float> scales = {});
   template <class T>
   void pack_halves(absorbed_halves<T> halves, const absorbed_shape& shape,

@@ -112,6 +112,21 @@ precision default_activations(const model_config& config) {
   return config.fp8 && !config.ue8m0 ? precision::fp8 : precision::bf16;
 }
 
+/// The file that is written must not be one that is read.
+static result<void> check_out(const checkpoint& source,
+                              const std::filesystem::path& golden,
+                              const std::filesystem::path& out) {
+  if (out.empty())
+    return {};
+  std::error_code ignored;
+  if (std::filesystem::equivalent(golden, out, ignored))
+    return failure{errc::invalid_input,
+                   out.string()
+                     + " is the golden file, which is read: write "
+                       "to another file"};
+  return source.check_no_source(out);
+}
+
 result<verify_report>
 verify_model(kernels::device& dev, const checkpoint& source,
              const std::filesystem::path& golden_path,
@@ -125,6 +140,8 @@ verify_model(kernels::device& dev, const checkpoint& source,
                    golden_path.filename().string()
                      + " has no bounds: a golden file is called golden, "
                        "golden-fp8act or golden-fp8act-absorbed"};
+  if (auto ok = check_out(source, golden_path, options.out); !ok)
+    return ok.why();
   auto golden = read_golden(golden_path, *config);
   if (!golden)
     return golden.why();

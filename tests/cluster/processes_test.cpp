@@ -58,6 +58,7 @@ protected:
     auto path = ::testing::TempDir() + "secret-" + name + "-"
                 + std::to_string(getpid());
     auto* file = fopen(path.c_str(), "w");
+    EXPECT_EQ(fchmod(fileno(file), 0600), 0);
     fputs(secret.c_str(), file);
     fclose(file);
     auto address = company_->address();

@@ -1,5 +1,7 @@
 #include "tests/unit/actors/actor_fixture.hpp"
 
+#include <limits>
+
 using namespace troupe;
 
 namespace {
@@ -106,6 +108,22 @@ TEST_F(Scheduler, AnswersWithTheTermThatItWasGiven) {
   EXPECT_EQ(answers()[1].event->finish, finish_reason::length);
   EXPECT_EQ(num_steps(), 2u) << "nothing is left to do";
   EXPECT_EQ(count(counter::generated_tokens), 2u);
+}
+
+TEST_F(Scheduler, CountsTheRequestsWhoseLogitsAreNoNumbers) {
+  request(1, {1});
+  auto bad = std::make_shared<const std::vector<float>>(
+    vocab_size, std::numeric_limits<float>::quiet_NaN());
+  say(scheduler_actor_, step_ended{bad, {}});
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].event->finish, finish_reason::failed);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::step_failed);
+  EXPECT_EQ(count(counter::requests_without_choice), 1u);
+  request(2, {2}, 1);
+  end_step(4);
+  ASSERT_EQ(answers().size(), 2u);
+  EXPECT_EQ(answers()[1].event->finish, finish_reason::length);
+  EXPECT_EQ(count(counter::requests_without_choice), 1u);
 }
 
 TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {

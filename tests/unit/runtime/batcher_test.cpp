@@ -2,6 +2,8 @@
 
 #include "tests/unit/runtime/batcher_fixture.hpp"
 
+#include <cmath>
+
 using namespace troupe;
 
 namespace {
@@ -166,6 +168,35 @@ TEST_F(Batcher, AFailedStepEndsThoseInItAndNobodyElse) {
   EXPECT_EQ(out[0].event.cause->message, "node b is gone");
   EXPECT_EQ(pool_->num_free(), 4u);
   EXPECT_EQ(step().at(0).request, 3u);
+}
+
+TEST_F(Batcher, EndsOneWhoseLogitsAreNoNumbersAndNobodyElse) {
+  make(4, 16, 64, 8);
+  for (request_id id : {1, 2, 3})
+    batcher_->add(id, 0, request(4, 3));
+  auto logits = model_.run(batcher_->next_step());
+  ASSERT_EQ(logits.size(), 3u * token_model::vocab_size);
+  logits[token_model::vocab_size + 2] = NAN;
+  auto outputs = batcher_->end_step(logits);
+  ASSERT_EQ(outputs.size(), 3u);
+  EXPECT_EQ(outputs[1].request, 2u);
+  EXPECT_EQ(outputs[1].event.finish, finish_reason::failed);
+  EXPECT_TRUE(outputs[1].event.tokens.empty());
+  EXPECT_EQ(outputs[1].event.cause->code, errc::step_failed);
+  EXPECT_EQ(outputs[1].event.cause->message,
+            "the model computed no finite logits for token 0 of the answer");
+  EXPECT_EQ(batcher_->num_without_choice(), 1u);
+  EXPECT_EQ(batcher_->num_running(), 2u);
+  EXPECT_EQ(pool_->num_free(), 6u);
+  for (auto i : {0, 2}) {
+    auto answer = outputs[size_t(i)].event.tokens;
+    EXPECT_EQ(answer.size(), 1u);
+  }
+  step();
+  for (auto& x : step())
+    EXPECT_EQ(x.event.finish, finish_reason::length);
+  EXPECT_EQ(pool_->num_free(), 8u);
+  EXPECT_EQ(batcher_->num_without_choice(), 1u);
 }
 
 TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {

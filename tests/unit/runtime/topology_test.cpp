@@ -145,6 +145,11 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
          {"limits = {max_frame_bytes = 16777217}", "max_frame_bytes must be"},
          {"limits = {step_timeout_ms = 0}", "step_timeout_ms must be"},
          {"cluster = ", "t.toml:1"},
+         {R"(cluster = "a\u0000b")", "cluster must not hold a NUL"},
+         {R"(model = "/m\u0000x")", "model must not hold a NUL"},
+         {R"(secret_file = "s\u0000")", "secret_file must not hold a NUL"},
+         {R"(controller = "127.0.0.1\u0000:1")",
+          "controller must not hold a NUL"},
        }) {
     auto why = with(line);
     EXPECT_NE(why.find(key), std::string::npos) << line << " gives " << why;
@@ -165,6 +170,7 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
          {"ranks = [0, 0]\nworkers = 1", "number 0 stands on two nodes"},
          {"ranks = 1\nworkers = 1\ngpu = 1", "nodes[0]: gpu is not a key"},
          {"host = \"example.org\"", "nodes[0]: host must be"},
+         {R"(host = "127.0.0.1\u0000.evil")", "host must not hold a NUL"},
          {"[[nodes]]\nname = \"front\"", "nodes[1]: name front is taken"},
          {"[[nodes]]\nname = \"b\"\ncontroller = true",
           "nodes[1]: controller must be"},
@@ -177,6 +183,22 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
             std::string::npos);
   EXPECT_NE(complaint_about("").find("nodes must be a list"),
             std::string::npos);
+}
+
+TEST(Topology, RefusesANulThatComesFromNoFile) {
+  using namespace std::string_literals;
+  auto x = single_process(1, 1);
+  x.nodes[0].host = "127.0.0.1\0.evil"s;
+  EXPECT_EQ(validate(x).why().message,
+            "nodes[0]: host must be a numeric address");
+  x = single_process(1, 1);
+  x.controller.host = "::1\0"s;
+  EXPECT_FALSE(validate(x));
+  x = single_process(1, 1);
+  x.model = "/m\0"s;
+  EXPECT_FALSE(validate(x));
+  EXPECT_FALSE(parse_endpoint("127.0.0.1\0:7000"s));
+  EXPECT_FALSE(parse_endpoint("[::1\0]:7000"s));
 }
 
 TEST(Topology, FourLocalNodesSplitFrontRanksAndWorkers) {
@@ -224,7 +246,7 @@ TEST(Topology, PathsInAFileAreMeantFromItsFolder) {
   EXPECT_EQ(x->model, (root / "examples/nano/model").string());
   auto missing = read_topology(root / "examples/topologies/none.toml");
   ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.why().code, errc::io);
+  EXPECT_EQ(missing.why().code, errc::not_found);
 }
 
 TEST(Topology, AnEndpointIsANumericHostAndAPort) {
