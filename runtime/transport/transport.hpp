@@ -4,7 +4,7 @@
 /// knows its peers by node_id and carries frames between them, in order for
 /// each pair. A dead peer is an event, never a crash.
 ///
-/// Two implementations: in_process (loopback.hpp: nodes of one process, no
+/// Two implementations: loopback (loopback.hpp: nodes of one process, no
 /// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
 /// at once by either, so that local and remote take the same path.
 

@@ -106,11 +106,12 @@ verify_report judge(const model_config& c, std::string_view set,
   return out;
 }
 
-} // namespace
-
+/// Which precision a model is verified in if nobody says.
 precision default_activations(const model_config& config) {
   return config.fp8 ? precision::fp8 : precision::bf16;
 }
+
+} // namespace
 
 result<verify_report>
 verify_model(kernels::device& dev, const checkpoint& source,

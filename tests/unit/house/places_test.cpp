@@ -2,17 +2,34 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 using namespace troupe;
 
 namespace {
 
-/// The process of the test is its own: what is unset here is back in the next.
+/// Each test begins without the variables and leaves them as they were.
 class Places : public testing::Test {
 protected:
-  void SetUp() override {
-    unsetenv("SOURCE_DIR");
-    unsetenv("BINARY_DIR");
+  Places() {
+    for (auto& [name, value] : kept_) {
+      if (auto found = std::getenv(name))
+        value = found;
+      unsetenv(name);
+    }
   }
+
+  ~Places() override {
+    for (auto& [name, value] : kept_) {
+      unsetenv(name);
+      if (value)
+        setenv(name, value->c_str(), 1);
+    }
+  }
+
+private:
+  std::pair<const char*, std::optional<std::string>> kept_[2]
+    = {{"SOURCE_DIR", {}}, {"BINARY_DIR", {}}};
 };
 
 using PlacesDeathTest = Places;

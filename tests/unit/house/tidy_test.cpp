@@ -73,6 +73,7 @@ const owner owners[] = {
    "processes are started in one place"},
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|tests/places\\.hpp|"
+   "tests/unit/house/places_test\\.cpp|"
    "tests/cluster/transport_peer_main\\.cpp",
    "settings are flags or the topology; tests know their places"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
