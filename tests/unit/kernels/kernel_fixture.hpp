@@ -251,10 +251,48 @@ private:
   std::vector<buffer> claimed_;
 };
 
+// -- what runs under a sanitizer ----------------------------------------------
+
+// Sanitizers see how memory is reached and not what comes out, and take ten
+// times as long: the smallest shapes of every kind do. AddressSanitizer looks
+// at the loops of every instruction set, since each reaches memory its own way;
+// ThreadSanitizer at one, since what they share is around them.
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool is_sanitized = true;
+constexpr bool is_for_threads = true;
+#elif defined(__SANITIZE_ADDRESS__)
+constexpr bool is_sanitized = true;
+constexpr bool is_for_threads = false;
+#else
+constexpr bool is_sanitized = false;
+constexpr bool is_for_threads = false;
+#endif
+
+/// Returns `all`; under a sanitizer only those of at most two blocks of scales
+/// and a tail.
+inline std::vector<uint32_t> lengths(std::initializer_list<uint32_t> all) {
+  std::vector<uint32_t> out{all};
+  if (is_sanitized)
+    std::erase_if(out, [](uint32_t x) { return x > 2 * scale_block + 1; });
+  return out;
+}
+
+/// Returns `all`, or under a sanitizer the first `count` of them.
+template <class T>
+std::vector<T> first_if_sanitized(size_t count, std::vector<T> all) {
+  if (is_sanitized && all.size() > count)
+    all.erase(all.begin() + count, all.end());
+  return all;
+}
+
 // -- devices ------------------------------------------------------------------
 
-/// Names for make_device: every device that this build and machine have.
+/// Names for make_device: every device that this build and machine have; of
+/// ThreadSanitizer the best one.
 inline std::vector<std::string> device_names() {
+  if (is_for_threads)
+    return {std::string{make_cpu_device({.target = "best"})->target()}};
   std::vector<std::string> out{"reference"};
   for (auto target : {"avx512-bf16", "avx512", "avx2", "portable"}) {
     auto name = "cpu/" + std::string(target);
