@@ -1,7 +1,7 @@
 #pragma once
 
-/// One node: its network, its actor system and its cast, put together. This is
-/// where the real world is composed; tests compose it with a loopback network.
+/// One node: its network, its actor system and its cast, put together. In which
+/// world it lives is its maker's choice: networks.hpp has the real and another.
 
 #include "actors/cast.hpp"
 #include "actors/frame_router.hpp"

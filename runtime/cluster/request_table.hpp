@@ -3,7 +3,7 @@
 /// The gateway's memory: every accepted request, who owns it and what has been
 /// committed to its client. The gateway is the commit point: it lets a token
 /// in only if the term is the request's own and the position the next one.
-/// [PROTOCOL 4.1]
+/// Terms cross in schemas/wire.capnp.
 
 #include "runtime/cluster/membership.hpp"
 #include "runtime/dispatch/placement.hpp"

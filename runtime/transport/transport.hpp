@@ -6,7 +6,7 @@
 /// if it is silent or its connection breaks, not because it is slow: what it
 /// does not take yet waits here.
 ///
-/// Two implementations: in_process (loopback.hpp: nodes of one process, no
+/// Two implementations: loopback (loopback.hpp: nodes of one process, no
 /// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
 /// at once by either, so that local and remote take the same path.
 

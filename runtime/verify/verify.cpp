@@ -106,8 +106,7 @@ verify_report judge(const model_config& c, std::string_view set,
   return out;
 }
 
-} // namespace
-
+/// Which precision a model is verified in if nobody says.
 precision default_activations(const model_config& config) {
   return config.fp8 && !config.ue8m0 ? precision::fp8 : precision::bf16;
 }
@@ -126,6 +125,8 @@ static result<void> check_out(const checkpoint& source,
                        "to another file"};
   return source.check_no_source(out);
 }
+
+} // namespace
 
 result<verify_report>
 verify_model(kernels::device& dev, const checkpoint& source,

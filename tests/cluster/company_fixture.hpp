@@ -6,9 +6,9 @@
 #include "actors/company.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/model/plain_forward.hpp"
+#include "tests/places.hpp"
 
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
@@ -28,8 +28,7 @@ struct answer {
 };
 
 inline std::filesystem::path nano_model() {
-  return std::filesystem::path{std::getenv("SOURCE_DIR")} / "examples" / "nano"
-         / "model";
+  return source_dir() / "examples/nano/model";
 }
 
 /// A prompt of this length over the ids of the nano model's words.

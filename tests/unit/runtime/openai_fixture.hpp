@@ -6,6 +6,7 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
+#include "tests/places.hpp"
 #include "tests/unit/runtime/http_client.hpp"
 #include "tests/unit/runtime/scripted_service.hpp"
 
@@ -13,7 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
-#include <cstdlib>
 
 namespace troupe::http {
 
@@ -22,8 +22,7 @@ using nlohmann::json;
 class openai_fixture : public testing::Test {
 protected:
   void SetUp() override {
-    auto model = std::filesystem::path{std::getenv("SOURCE_DIR")}
-                 / "examples/nano/model";
+    auto model = source_dir() / "examples/nano/model";
     auto tokens = tokenizer::load(model / "tokenizer.json");
     ASSERT_TRUE(tokens) << tokens.why().message;
     tokens_ = std::make_unique<tokenizer>(std::move(*tokens));

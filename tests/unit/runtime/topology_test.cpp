@@ -1,8 +1,9 @@
 #include "runtime/topology.hpp"
 
+#include "tests/places.hpp"
+
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -228,7 +229,7 @@ TEST(Topology, LocalIsValidForEverySmallShape) {
 }
 
 TEST(Topology, EveryExampleIsValid) {
-  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  auto root = source_dir();
   int num_read = 0;
   for (auto& file :
        std::filesystem::directory_iterator{root / "examples/topologies"}) {
@@ -240,7 +241,7 @@ TEST(Topology, EveryExampleIsValid) {
 }
 
 TEST(Topology, PathsInAFileAreMeantFromItsFolder) {
-  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  auto root = source_dir();
   auto x = read_topology(root / "examples/topologies/four_nodes.toml");
   ASSERT_TRUE(x) << x.why().message;
   EXPECT_EQ(x->model, (root / "examples/nano/model").string());
