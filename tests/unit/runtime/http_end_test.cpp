@@ -25,13 +25,18 @@ protected:
     service_.tell(id, last);
   }
 
+  static std::string stream_text() {
+    json body = {{"model", "nano"}, {"prompt", "once"}, {"stream", true}};
+    return post("/v1/completions", body.dump());
+  }
+
   std::future<bool> finished_;
 };
 
 TEST_F(HttpEnd, WaitsForStreamsAndWholeAnswers) {
   start();
   auto stream = connect();
-  stream.send(ask({{"stream", true}}));
+  stream.send(stream_text());
   service_.wait_for(1);
   auto whole = connect();
   whole.send(ask());
@@ -39,9 +44,9 @@ TEST_F(HttpEnd, WaitsForStreamsAndWholeAnswers) {
   auto told = connect();
   told.send(ask({{"stream", true}}));
   service_.wait_for(3);
-  generation_event token;
-  token.tokens = {100};
-  service_.tell(1, token);
+  generation_event some;
+  some.tokens = ids(" upon a time");
+  service_.tell(1, some);
   EXPECT_EQ(stream.receive_head().status, 200);
   begin_to_finish();
   EXPECT_EQ(finished_.wait_for(std::chrono::milliseconds{50}),
