@@ -34,10 +34,7 @@ struct node_identity {
 };
 
 struct transport_stats {
-  uint64_t frames_sent = 0;
-  uint64_t frames_received = 0;
   uint64_t bytes_sent = 0; ///< Headers and bodies that left the process.
-  uint64_t bytes_received = 0;
   uint64_t frames_refused[size_t(refusal::num_refusals)] = {};
 };
 

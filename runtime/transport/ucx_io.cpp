@@ -177,8 +177,6 @@ void ucx_io::on_message(ucx_link& link, const header_bytes& header,
   auto from = find(link.handle());
   if (!from || from->is_over)
     return gate_.count(refusal::stale);
-  ++frames_received_;
-  bytes_received_ += header.size() + payload.bytes().size();
   // Before anything is agreed upon, the checksum covers all.
   auto with_body = !from->peer || from->peer->checksum_bodies;
   auto decoded = decode_header(header, payload.bytes(), with_body);
@@ -309,7 +307,6 @@ void ucx_io::transmit(session& to, const header_bytes& header, body payload,
                       std::shared_ptr<const void> charge) {
   if (to.is_over)
     return;
-  ++frames_sent_;
   bytes_sent_ += header.size() + payload.bytes().size();
   to.link->send(header, std::move(payload), std::move(charge));
 }
@@ -366,10 +363,7 @@ void ucx_io::disconnect(node_id peer) {
 }
 
 transport_stats ucx_io::stats() const {
-  transport_stats x{.frames_sent = frames_sent_,
-                    .frames_received = frames_received_,
-                    .bytes_sent = bytes_sent_,
-                    .bytes_received = bytes_received_};
+  transport_stats x{.bytes_sent = bytes_sent_};
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     x.frames_refused[i] = gate_.refused(refusal(i));
   return x;

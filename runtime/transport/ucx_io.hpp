@@ -162,10 +162,7 @@ private:
   std::map<node_id, std::shared_ptr<ucx_peer>> peers_;
   std::atomic<size_t> max_unsent_;
   std::atomic<bool> is_stopping_ = false;
-  std::atomic<uint64_t> frames_sent_ = 0;
-  std::atomic<uint64_t> frames_received_ = 0;
   std::atomic<uint64_t> bytes_sent_ = 0;
-  std::atomic<uint64_t> bytes_received_ = 0;
 
   // The I/O thread's own.
   std::unordered_map<ucp_ep_h, session_ptr> sessions_;

@@ -220,8 +220,8 @@ TEST_F(Attention, FailsAtOnceWhenAWorkerSaysThatThereWillBeNoRows) {
   auto id = rows_id::unpack(header.id);
   for (uint32_t worker = 0; worker < 2 && end() == "none"; ++worker) {
     id.worker = worker_id(worker);
-    say(attention_, rows_returned{id, header.layer, {}});
+    say(attention_, rows_returned{id, header.layer, 0, {}});
   }
   EXPECT_TRUE(end().starts_with("step_failed: worker ")) << end();
-  EXPECT_TRUE(end().ends_with(" could not run what it was sent")) << end();
+  EXPECT_TRUE(end().ends_with(" could not run its rows")) << end();
 }

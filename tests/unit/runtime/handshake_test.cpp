@@ -203,7 +203,7 @@ TEST_F(Handshake, RefusesMessagesOutOfTurn) {
 TEST_F(Handshake, RefusesAnotherProtocol) {
   expect_refused(meet([](int i, bytes& message) {
     if (i == 0)
-      edit(message, [](schema::Hello::Builder x) { x.setProtocol(2); });
+      edit(message, [](schema::Hello::Builder x) { x.setProtocol(1); });
   }));
 }
 
