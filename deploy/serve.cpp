@@ -1,3 +1,4 @@
+#include "deploy/api_key_flags.hpp"
 #include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/model_defaults.hpp"
@@ -22,7 +23,7 @@ struct serve_flags {
   cluster_flags cluster;
   http::server_options server;
   std::string model_name;
-  std::string api_key;
+  api_key_flags keys;
   std::string chat_template{auto_chat_template};
 };
 
@@ -33,9 +34,9 @@ struct front {
   std::unique_ptr<http::server> server;
 };
 
-result<std::unique_ptr<front>> open_front(const serve_flags& flags,
-                                          running_company& x, const clock& time,
-                                          entropy& chance) {
+result<std::unique_ptr<front>>
+open_front(const serve_flags& flags, running_company& x, const clock& time,
+           entropy& chance, std::vector<std::string> keys) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
@@ -52,7 +53,7 @@ result<std::unique_ptr<front>> open_front(const serve_flags& flags,
   http::openai_options options;
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
-  options.api_key = flags.api_key;
+  options.keys = std::move(keys);
   options.add_bos = defaults->first_id.has_value();
   options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
                       defaults->sampling.top_k};
@@ -113,10 +114,13 @@ int run(const serve_flags& flags) {
   system_clock time;
   system_entropy chance;
   logger log{"serve", flags.cluster.level()};
+  auto keys = flags.keys.read();
+  if (!keys)
+    return report(keys.why());
   auto x = start_company(flags.cluster);
   if (!x)
     return report(x.why());
-  auto front = open_front(flags, *x, time, chance);
+  auto front = open_front(flags, *x, time, chance, std::move(*keys));
   if (!front)
     return report(front.why());
   auto ended = serve_until_end(**front, *x, flags.server.address, signals, log);
@@ -137,8 +141,7 @@ void add_serve(CLI::App& app, int& status) {
   command->add_option("--port", flags->server.port, "0: any that is free");
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
-  command->add_option("--api-key", flags->api_key,
-                      "Key that requests must carry");
+  flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   command->callback([flags, &status] { status = run(*flags); });
 }

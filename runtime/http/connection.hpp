@@ -1,7 +1,7 @@
 #pragma once
 
 /// A connection of the HTTP server. This header, connection.cpp and server.cpp
-/// are the only files that know Asio; connection.cpp alone knows Beast.
+/// are the only files that know Asio.
 
 #include "runtime/http/server.hpp"
 
@@ -34,6 +34,12 @@ public:
 
   void leave(uint64_t key, const std::string& address);
 
+  /// Takes `size` bytes of what all connections together may hold for bodies,
+  /// or returns false.
+  bool hold(size_t size);
+
+  void release(size_t size);
+
   /// Counts a request that the server answered itself.
   void refused();
 
@@ -49,6 +55,7 @@ private:
   std::condition_variable emptied_;
   std::map<uint64_t, way_out> open_;
   std::map<std::string, size_t> per_address_;
+  size_t held_ = 0; ///< Bytes of bodies.
   server_stats stats_;
 };
 

@@ -1,8 +1,5 @@
 #include "runtime/http/openai_api.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <cstdio>
 
@@ -15,13 +12,6 @@ constexpr const char* text_path = "/v1/completions";
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
-
-std::string sha256(std::string_view text) {
-  std::string hash(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(hash.data()));
-  return hash;
-}
 
 std::string hex(uint64_t a, uint64_t b) {
   char text[40];
@@ -58,7 +48,7 @@ api_error unknown_model(const std::string& name) {
           "model_not_found"};
 }
 
-api_error unknown_route(const request& what, bool wrong_method) {
+api_error unknown_route(const request_head& what, bool wrong_method) {
   if (wrong_method)
     return {405, "invalid_request_error",
             "Not allowed to " + what.method + " on " + what.path.substr(0, 256)
@@ -111,14 +101,15 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
                        openai_sources sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(std::move(options)), sources_(std::move(sources)),
-    key_hash_(options_.api_key.empty() ? "" : sha256(options_.api_key)),
-    created_(sources_.unix_time()),
+    keys_(options_.keys), created_(sources_.unix_time()),
     context_(std::make_shared<generation_context>(serving, sources_.now)),
-    requests_(options_.max_waiting_bytes) {
+    short_requests_(options_.max_waiting_bytes / 8),
+    long_requests_(options_.max_waiting_bytes) {
 }
 
 openai_api::~openai_api() {
-  requests_.stop();
+  short_requests_.stop();
+  long_requests_.stop();
   context_->events.stop();
 }
 
@@ -141,18 +132,24 @@ const openai_api::route* openai_api::find(std::string_view path) {
   return nullptr;
 }
 
+std::optional<reply> openai_api::refuse_head(const request_head& head) {
+  const auto* x = find(head.path);
+  bool open = x && x->open;
+  if (!open && !keys_.allow(head.authorization))
+    return counted("other", to_reply({401, "invalid_request_error",
+                                      "Incorrect API key provided.", "",
+                                      "invalid_api_key"}));
+  auto method = head.method == "HEAD" ? "GET" : head.method;
+  if (!x || method != x->method)
+    return counted("other", to_reply(unknown_route(head, x)));
+  if (method == "GET" && head.has_body())
+    return counted("other", refusal(400, "a GET request takes no body"));
+  return std::nullopt;
+}
+
 void openai_api::handle(request what, respond to) {
   const auto* x = find(what.path);
-  bool open = x && x->open;
-  if (!open && !allowed(what.authorization))
-    return answer(
-      "other",
-      to_reply({401, "invalid_request_error", "Incorrect API key provided.", "",
-                "invalid_api_key"}),
-      to);
-  auto method = what.method == "HEAD" ? "GET" : what.method;
-  if (!x || method != x->method)
-    return answer("other", to_reply(unknown_route(what, x)), to);
+  CHECK(x != nullptr); // or its head would have been refused
   (this->*x->run)(std::move(what), std::move(to));
 }
 
@@ -161,21 +158,14 @@ reply openai_api::refusal(unsigned status, std::string_view why) {
   return to_reply({status, type, std::string{why}, "", ""});
 }
 
-bool openai_api::allowed(const std::string& authorization) const {
-  if (key_hash_.empty())
-    return true;
-  constexpr std::string_view scheme = "Bearer ";
-  auto given = std::string_view{authorization};
-  if (!given.starts_with(scheme))
-    return false;
-  auto hash = sha256(given.substr(scheme.size()));
-  return CRYPTO_memcmp(hash.data(), key_hash_.data(), hash.size()) == 0;
-}
-
 void openai_api::answer(const std::string& route, reply what,
                         const respond& to) {
+  to->answer(counted(route, std::move(what)));
+}
+
+reply openai_api::counted(const std::string& route, reply what) {
   context_->metrics.count_request(route, what.status);
-  to->answer(std::move(what));
+  return what;
 }
 
 // -- what is answered at once -------------------------------------------------
@@ -215,11 +205,15 @@ void openai_api::metrics(request, respond to) {
 
 // -- completions --------------------------------------------------------------
 
-void openai_api::enqueue(size_t bytes, const respond& to,
-                         std::function<void()> job) {
-  if (!requests_.post(bytes + least_cost, std::move(job)))
-    to->answer(to_reply(to_api_error(
-      {errc::overloaded, "Too many requests are waiting; try again later."})));
+void openai_api::enqueue(const std::string& route, size_t bytes,
+                         const respond& to, std::function<void()> job) {
+  auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
+  if (!queue.post(bytes + least_cost, std::move(job)))
+    answer(route,
+           to_reply(to_api_error({errc::overloaded,
+                                  "Too many requests are waiting; try again "
+                                  "later."})),
+           to);
 }
 
 generation_plan
@@ -238,7 +232,7 @@ openai_api::plan(completion_kind kind,
 
 void openai_api::chat(request what, respond to) {
   auto size = what.body.size();
-  enqueue(size, to,
+  enqueue(chat_path, size, to,
           [this, to, what = std::move(what), arrival = sources_.now()] {
             start_chat(what, to, plan(completion_kind::chat, arrival));
           });
@@ -246,7 +240,7 @@ void openai_api::chat(request what, respond to) {
 
 void openai_api::text(request what, respond to) {
   auto size = what.body.size();
-  enqueue(size, to,
+  enqueue(text_path, size, to,
           [this, to, what = std::move(what), arrival = sources_.now()] {
             start_text(what, to, plan(completion_kind::text, arrival));
           });

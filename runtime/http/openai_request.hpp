@@ -46,6 +46,7 @@ struct text_request {
 
 struct request_limits {
   size_t max_values = 1 << 18; ///< JSON values of a body.
+  size_t max_keys = 4096;      ///< Of each of its objects.
   size_t max_messages = 4096;
   size_t max_tool_calls = 128; ///< Of a message.
   size_t max_stops = 16;

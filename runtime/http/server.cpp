@@ -47,6 +47,19 @@ void house::leave(uint64_t key, const std::string& address) {
     per_address_.erase(i);
 }
 
+bool house::hold(size_t size) {
+  std::lock_guard guard{mutex_};
+  if (size > options.limits.max_bodies - held_)
+    return false;
+  held_ += size;
+  return true;
+}
+
+void house::release(size_t size) {
+  std::lock_guard guard{mutex_};
+  held_ -= size;
+}
+
 void house::refused() {
   std::lock_guard guard{mutex_};
   ++stats_.refused;
@@ -74,14 +87,14 @@ namespace {
 
 // -- the server ---------------------------------------------------------------
 
-class beast_server : public server {
+class asio_server : public server {
 public:
-  beast_server(server_options options, handler& use, logger log)
+  asio_server(server_options options, handler& use, logger log)
     : house_(std::move(options), use, std::move(log)),
       acceptor_(asio::make_strand(io_)), pause_(acceptor_.get_executor()) {
   }
 
-  ~beast_server() override {
+  ~asio_server() override {
     close(&way_out::now);
     for (auto& x : threads_)
       x.join();
@@ -176,8 +189,8 @@ private:
 
 result<std::unique_ptr<server>> server::start(server_options options,
                                               handler& use, logger log) {
-  auto x = std::make_unique<beast_server>(std::move(options), use,
-                                          std::move(log));
+  auto x = std::make_unique<asio_server>(std::move(options), use,
+                                         std::move(log));
   if (auto ok = x->listen(); !ok)
     return ok.why();
   x->run();

@@ -56,7 +56,7 @@ void finish(field_reader& in, std::span<const harmless_key> harmless = {}) {
 }
 
 field_reader required(field_reader& in, std::string_view name) {
-  auto x = in.take_object(name);
+  auto x = in.object(name);
   if (x)
     return std::move(*x);
   in.refuse(name, "is missing or no object");

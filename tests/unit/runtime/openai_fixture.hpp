@@ -49,7 +49,11 @@ protected:
       return std::chrono::steady_clock::time_point{now_};
     };
     sources.unix_time = [] { return int64_t{1'700'000'000}; };
-    sources.random_bits = [this] { return ++bits_; };
+    sources.random_bits = [this] {
+      if (on_draw_)
+        on_draw_();
+      return ++bits_;
+    };
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
                                         std::move(options), sources);
     auto x = server::start({}, *api_, logger{"test", log_level::error});
@@ -127,6 +131,7 @@ protected:
   test::scripted_service service_;
   std::atomic<std::chrono::steady_clock::duration> now_{};
   std::atomic<uint64_t> bits_ = 0;
+  std::function<void()> on_draw_; ///< On the thread that reads a request.
   std::unique_ptr<openai_api> api_;
   std::unique_ptr<server> server_;
 };
