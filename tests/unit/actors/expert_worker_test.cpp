@@ -3,12 +3,12 @@
 
 #include "actors/cast.hpp"
 #include "runtime/dispatch/slab.hpp"
+#include "tests/places.hpp"
 #include "tests/unit/actors/keeping_network.hpp"
 
 #include <gtest/gtest.h>
 
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 
 using namespace troupe;
@@ -26,8 +26,7 @@ protected:
     node_options options;
     options.num_threads = 1;
     auto made = load_node_parts(
-      cluster, 0,
-      std::string{std::getenv("SOURCE_DIR")} + "/examples/nano/model", options);
+      cluster, 0, (source_dir() / "examples/nano/model").string(), options);
     ASSERT_TRUE(made) << made.why().message;
     parts_ = *made;
     node_context context;
