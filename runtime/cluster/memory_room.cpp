@@ -38,6 +38,14 @@ std::optional<uint64_t> value_of(const std::string& text,
   return std::nullopt;
 }
 
+/// What the process of a /proc/PID/status was promised and has not used, in
+/// bytes.
+uint64_t promised_in(const std::string& text) {
+  auto claimed = value_of(text, "VmData:").value_or(0);
+  auto used = value_of(text, "RssAnon:").value_or(0);
+  return (claimed - std::min(claimed, used)) * 1024;
+}
+
 /// The least of what is known.
 std::optional<uint64_t> least(std::optional<uint64_t> a,
                               std::optional<uint64_t> b) {
@@ -102,13 +110,6 @@ std::optional<uint64_t> parse_available(std::string_view meminfo) {
   return kib ? std::optional{*kib * 1024} : std::nullopt;
 }
 
-uint64_t parse_promised(std::string_view status) {
-  std::string text{status};
-  auto claimed = value_of(text, "VmData:").value_or(0);
-  auto used = value_of(text, "RssAnon:").value_or(0);
-  return (claimed - std::min(claimed, used)) * 1024;
-}
-
 std::optional<uint64_t> room_of(const group_memory& x) {
   auto limit = number(x.limit); // "max" is none
   if (!limit)
@@ -152,7 +153,7 @@ uint64_t memory_room::promised() const {
     std::error_code gone; // or somebody else's
     if (fs::read_symlink(entry.path() / "exe", gone) != self || gone)
       continue;
-    auto bytes = parse_promised(text_of(entry.path() / "status"));
+    auto bytes = promised_in(text_of(entry.path() / "status"));
     out += bytes <= total * 1024 ? bytes : 0;
   }
   return out;

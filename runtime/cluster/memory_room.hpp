@@ -43,10 +43,6 @@ std::string bytes_text(uint64_t bytes);
 /// Returns MemAvailable of a /proc/meminfo, in bytes.
 std::optional<uint64_t> parse_available(std::string_view meminfo);
 
-/// Returns what the process of a /proc/PID/status was promised and has not
-/// used, in bytes.
-uint64_t parse_promised(std::string_view status);
-
 /// What a control group says of itself.
 struct group_memory {
   std::string limit; ///< memory.max, or memory.limit_in_bytes.

@@ -85,9 +85,14 @@ void request_reader::find_head() {
 
 void request_reader::read_length() {
   auto n = std::min<uint64_t>(head_.length - body_.size(), buffer_.size());
-  if (body_.size() + n > body_.capacity())
-    body_.reserve(std::min<uint64_t>(
+  if (body_.size() + n > body_.capacity()) {
+    // A fresh string: one that grows sets aside twice what it had.
+    std::string larger;
+    larger.reserve(std::min<uint64_t>(
       head_.length, std::max(2 * body_.capacity(), body_.size() + n)));
+    larger.append(body_);
+    body_.swap(larger);
+  }
   body_.append(buffer_, 0, n);
   buffer_.erase(0, n);
   if (body_.size() == head_.length)

@@ -34,7 +34,10 @@ result<chat_form> chat_form::load(const std::filesystem::path& model_dir,
   auto parsed = parse_chat_config(*config);
   if (!parsed)
     return parsed.why();
-  return make(*parsed, find_chat_template(model_dir, *config), tokens, choice);
+  auto text = find_chat_template(model_dir, *config);
+  if (!text && text.why().code == errc::io)
+    return text.why(); // no file to read is no template to refuse
+  return make(*parsed, text, tokens, choice);
 }
 
 result<chat_form> chat_form::parse(std::string_view config,

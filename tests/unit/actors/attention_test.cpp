@@ -69,7 +69,11 @@ protected:
                      {"b", "127.0.0.1", false, false, {}, {}}};
     cluster.nodes[of_workers].workers = {0, 1};
     cluster.max_model_len = 64;
-    cluster.limits = {4, 8, 1, 4, uint32_t(limit.count())};
+    cluster.limits = {.max_num_seqs = 4,
+                      .max_num_batched_tokens = 8,
+                      .max_num_waiting = 1,
+                      .num_kv_blocks = 4,
+                      .step_timeout_ms = uint32_t(limit.count())};
     node_options options;
     options.target = "reference";
     auto loaded = load_node_parts(cluster, 0, golden_case("v3-fp8"), options);

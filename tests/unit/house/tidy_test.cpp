@@ -75,7 +75,7 @@ const owner owners[] = {
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|tests/"
    "places\\.hpp|"
-   "tests/unit/house/places_test\\.cpp|"
+   "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
    "tests/cluster/transport_peer_main\\.cpp",
    "settings are flags or the topology; a secret may come this way"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
