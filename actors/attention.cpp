@@ -14,6 +14,10 @@
 // If there is no room for the rows, routing becomes crowded, and each tick
 // tries to dispatch again.
 //
+// Only rows that are away on other nodes are waited for with a deadline. What
+// this node computes, a step that has failed and is still in the stream among
+// it, takes as long as it takes.
+//
 // Invariant: `serial` names what is waited for; whatever carries another one
 // is late and is dropped. Rows come back in any number of frames, those of one
 // section in order.
@@ -45,10 +49,14 @@ struct attention_state {
   uint32_t serial = 0; ///< 24 bits; of the stage that is out.
   uint32_t step = 0;
   uint32_t layer = 0;
-  clock::time_point started;
   dispatch_plan plan;
   std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
   uint32_t num_missing = 0;       ///< Rows that are not.
+  /// The last serial whose rows have left. Written by the stream's notices.
+  std::shared_ptr<std::atomic<uint32_t>> left
+    = std::make_shared<std::atomic<uint32_t>>();
+  /// Since a tick has seen rows that are away, or cannot leave.
+  std::optional<clock::time_point> away_since;
   std::map<node_id, node_lost> lost;
 
   // -- the walk ---------------------------------------------------------------
@@ -58,7 +66,6 @@ struct attention_state {
     if (step++ == 0)
       context.counters->add(counter::ranks_used);
     context.counters->add(counter::steps);
-    started = now();
     layer = 0;
     rank->stages->begin(*msg.rows);
     advance();
@@ -80,6 +87,7 @@ struct attention_state {
 
   void await_stage(phase next) {
     what = next;
+    away_since.reset();
     serial = (serial + 1) & 0xffffff;
     rank->stream->notify([to = self, s = serial](auto& status) {
       tell(to, stage_ended{s, status.failure});
@@ -87,13 +95,13 @@ struct attention_state {
   }
 
   void end_stage(const stage_ended& msg) {
-    if (msg.serial != serial
-        || (what != phase::routing && what != phase::ending))
+    if (msg.serial != serial || what == phase::idle)
       return;
     if (!msg.failure.empty())
       return fail({errc::step_failed, msg.failure});
     if (what == phase::routing)
       return dispatch();
+    CHECK(what == phase::ending);
     auto logits = rank->stages->logits();
     end(
       {std::make_shared<const std::vector<float>>(logits.begin(), logits.end()),
@@ -132,11 +140,15 @@ struct attention_state {
     for (size_t i = 0; i < plan.slabs.size(); ++i)
       pack(plan.slabs[i], (*parcels)[i]);
     what = phase::away;
+    away_since.reset();
     // The notice sends: rows leave without another turn of this actor.
-    rank->stream->notify([net = context.net, parcels](auto& status) {
-      if (status)
-        for (auto& x : *parcels)
-          net->send(x.to, x.header, std::move(x.slab));
+    rank->stream->notify([net = context.net, parcels, to = self, left = left,
+                          s = serial](auto& status) {
+      if (!status)
+        return tell(to, stage_ended{s, status.failure});
+      for (auto& x : *parcels)
+        net->send(x.to, x.header, std::move(x.slab));
+      left->store(s);
     });
     rank->stages->shared_expert(layer); // while the rows are away
   }
@@ -234,20 +246,34 @@ struct attention_state {
         return fail({errc::peer_lost, sentence(msg)});
   }
 
-  void check_deadline() {
-    if (what == phase::idle || now() - started < context.step_timeout)
-      return;
-    std::string waiting;
-    for (auto worker : debtors())
-      waiting += " " + std::to_string(worker);
-    fail({errc::deadline_passed,
-          waiting.empty() ? "the step did not end in time"
-                          : "no rows came back in time from worker" + waiting});
+  bool has_waited_too_long() {
+    if (!away_since)
+      away_since = now();
+    std::chrono::milliseconds limit{parts->cluster.limits.step_timeout_ms};
+    return now() - *away_since >= limit;
   }
 
+  void check_deadline() {
+    if (what != phase::away || left->load() != serial)
+      return;
+    std::string late;
+    for (auto worker : debtors())
+      if (parts->map.node_of(worker) != parts->node)
+        late += " " + std::to_string(worker);
+    if (late.empty())
+      return;
+    if (has_waited_too_long())
+      fail({errc::deadline_passed,
+            "no rows came back in time from worker" + late});
+  }
+
+  /// Slabs come free as other ranks' rows leave; that is waited for like rows.
   void retry() {
-    if (what == phase::crowded)
-      dispatch();
+    if (what != phase::crowded)
+      return;
+    if (has_waited_too_long())
+      return fail({errc::overloaded, "there was no room for the step's rows"});
+    dispatch();
   }
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-/// The one door to CAF: everything that is particular to version 0.17 stands
-/// here, so that a later version costs one file. All messages stay inside the
-/// process; between nodes travel frames (peer.cpp), so nothing is inspected.
+/// The door to CAF: what is particular to version 0.17 stands here and, of its
+/// scheduler, in pool_coordinator.hpp. All messages stay inside the process;
+/// between nodes travel frames (peer.cpp), so nothing is inspected.
 
 #include <caf/all.hpp>
 

@@ -5,9 +5,9 @@
 
 #include "actors/directory.hpp"
 #include "actors/protocol.hpp"
+#include "runtime/cluster/open_requests.hpp"
 #include "runtime/log.hpp"
 
-#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -19,8 +19,7 @@ struct node_context {
   transport* net = nullptr;
   node_counters* counters = nullptr;
   const logger* log = nullptr;
-  std::shared_ptr<directory> here;                ///< Who is on this node.
-  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
+  std::shared_ptr<directory> here; ///< Who is on this node.
 };
 
 local_scheduler
@@ -37,13 +36,9 @@ expert_worker
 spawn_expert_worker(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<node_parts> parts, worker_parts& worker);
 
-/// What the gateway tells the front end without a message.
+/// What the gateway and the front end share without a message.
 struct gateway_status {
-  std::atomic<uint64_t> open{0}; ///< Counted by the front end, ended here.
-  std::atomic<uint64_t> accepted{0};
-  std::atomic<uint64_t> finished{0};
-  std::atomic<uint64_t> failed{0};
-  std::atomic<uint64_t> cancelled{0};
+  open_requests requests; ///< Opened by the front end, served by the gateway.
   std::atomic<uint64_t> prompt_tokens{0};
 
   mutable std::mutex mutex;

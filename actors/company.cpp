@@ -4,21 +4,28 @@
 #include "actors/node.hpp"
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/entropy.hpp"
-
-#include <algorithm>
+#include "runtime/request_rules.hpp"
 
 namespace troupe {
 
 namespace {
 
-failure invalid(std::string message) {
-  return {errc::invalid_input, std::move(message)};
-}
-
 /// The one random number of a process: who it is.
 uint64_t draw_incarnation() {
   system_entropy source;
   return source.draw();
+}
+
+/// How many sequences a rank's cache holds, against what may run at once.
+std::string cache_line(const topology& x) {
+  auto tokens = uint64_t{x.num_kv_blocks()}
+                * kernels::latent_cache::block_tokens;
+  auto seqs = x.limits.max_num_seqs;
+  return "the cache of a rank holds " + std::to_string(tokens)
+         + " tokens: " + std::to_string(seqs) + " sequences (max_num_seqs) of "
+         + std::to_string(tokens / seqs) + ", or "
+         + std::to_string(tokens / x.max_model_len) + " of "
+         + std::to_string(x.max_model_len) + " (max_model_len)";
 }
 
 } // namespace
@@ -35,14 +42,20 @@ struct company::impl {
            * (limits.max_num_seqs + limits.max_num_waiting);
   }
 
-  result<void> check(generation_request& request) const;
+  request_rules rules() const {
+    return {options.cluster.max_model_len, config.vocab_size,
+            options.cluster.num_ranks()};
+  }
 
   /// Why nothing can be taken at present; or empty.
   std::string refusal() const {
-    if (auto cause = first->over())
-      return cause->message;
     std::lock_guard lock{status->mutex};
     return status->refusal;
+  }
+
+  void close(const failure& why) {
+    status->requests.close(why);
+    tell(first->here()->read()->gateway, shut_down{});
   }
 
   company_options options;
@@ -50,7 +63,6 @@ struct company::impl {
   logger log;
   std::shared_ptr<gateway_status> status = std::make_shared<gateway_status>();
   std::unique_ptr<node> first;
-  std::atomic<request_id> next_id{1};
 };
 
 company::company(std::unique_ptr<impl> impl) : impl_(std::move(impl)) {
@@ -59,12 +71,16 @@ company::company(std::unique_ptr<impl> impl) : impl_(std::move(impl)) {
 result<std::unique_ptr<company>> company::start(company_options options) {
   if (auto ok = validate(options.cluster); !ok)
     return ok.why();
-  auto config = read_model_config(options.model_dir);
-  if (!config)
-    return config.why();
-  if (auto fits = check_fits(options.cluster, *config); !fits)
+  if (!options.node.config) {
+    auto read = read_model_config(options.model_dir);
+    if (!read)
+      return read.why();
+    options.node.config = std::make_shared<model_config>(std::move(*read));
+  }
+  auto config = *options.node.config;
+  if (auto fits = check_fits(options.cluster, config); !fits)
     return fits.why();
-  auto x = std::make_unique<impl>(std::move(options), std::move(*config));
+  auto x = std::make_unique<impl>(std::move(options), std::move(config));
   auto& opts = x->options;
   node_setup setup;
   setup.name = opts.cluster.nodes[0].name;
@@ -72,7 +88,6 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.options = opts.node;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.step_timeout = opts.step_timeout;
   setup.cluster = opts.cluster;
   setup.model_dir = opts.model_dir;
   setup.status = x->status;
@@ -91,10 +106,12 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (!first)
     return first.why();
   x->first = std::move(*first);
+  x->log.info(cache_line(opts.cluster));
   return std::unique_ptr<company>{new company{std::move(x)}};
 }
 
 company::~company() {
+  close({errc::cancelled, "the service has ended"});
   impl_->first->shut_down_cluster(std::chrono::seconds{2});
 }
 
@@ -104,6 +121,10 @@ endpoint_address company::address() const {
 
 result<void> company::wait_until_ready(std::chrono::milliseconds deadline) {
   return impl_->first->wait_until_started(deadline);
+}
+
+void company::close(const failure& why) {
+  impl_->close(why);
 }
 
 std::optional<failure> company::over() const {
@@ -119,10 +140,11 @@ service_info company::info() const {
 service_stats company::stats() const {
   auto& status = *impl_->status;
   service_stats out;
-  out.requests_accepted = status.accepted;
-  out.requests_finished = status.finished;
-  out.requests_failed = status.failed;
-  out.requests_cancelled = status.cancelled;
+  auto requests = status.requests.counted();
+  out.requests_accepted = requests.accepted;
+  out.requests_finished = requests.finished;
+  out.requests_failed = requests.failed;
+  out.requests_cancelled = requests.cancelled;
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   for (auto& report : status.reports) {
@@ -133,10 +155,12 @@ service_stats company::stats() const {
     out.requests_waiting += value(counter::waiting);
     out.kv_blocks_total += value(counter::kv_blocks_total);
     out.kv_blocks_free += value(counter::kv_blocks_free);
+    out.preemptions += value(counter::preemptions);
     out.dispatch_bytes += value(counter::dispatch_bytes);
     out.combine_bytes += value(counter::combine_bytes);
     out.ranks_used += value(counter::ranks_used);
     out.workers_used += value(counter::workers_used);
+    out.requests_without_choice += value(counter::requests_without_choice);
     out.network_bytes_sent += report.network.bytes_sent;
     for (auto n : report.network.frames_refused)
       out.frames_refused += n;
@@ -145,7 +169,7 @@ service_stats company::stats() const {
 }
 
 std::optional<std::string> company::trouble() const {
-  if (auto cause = impl_->first->over())
+  if (auto cause = impl_->status->requests.closed())
     return cause->message;
   std::lock_guard lock{impl_->status->mutex};
   if (impl_->status->trouble.empty())
@@ -155,54 +179,18 @@ std::optional<std::string> company::trouble() const {
 
 // -- requests -----------------------------------------------------------------
 
-result<void> company::impl::check(generation_request& request) const {
-  auto max_len = options.cluster.max_model_len;
-  if (request.prompt.empty())
-    return invalid("the prompt is empty");
-  auto is_foreign = [this](int32_t id) {
-    return id < 0 || uint32_t(id) >= config.vocab_size;
-  };
-  if (auto i = std::ranges::find_if(request.prompt, is_foreign);
-      i != request.prompt.end())
-    return invalid("token " + std::to_string(*i)
-                   + " is not in the vocabulary of "
-                   + std::to_string(config.vocab_size));
-  if (request.prompt.size() + std::max(request.max_tokens, 1u) > max_len)
-    return failure{
-      errc::context_too_long,
-      "This model's maximum context length is " + std::to_string(max_len)
-        + " tokens. However, you " + "requested "
-        + std::to_string(request.prompt.size()) + " in the prompt and "
-        + std::to_string(request.max_tokens) + " for the completion."};
-  auto& s = request.sampling;
-  if (!(s.temperature >= 0 && s.temperature <= 100) || !(s.top_p > 0)
-      || s.top_p > 1)
-    return invalid("temperature or top_p is out of range");
-  if (request.rank && *request.rank >= options.cluster.num_ranks())
-    return invalid("there is no rank " + std::to_string(*request.rank));
-  if (request.max_tokens == 0)
-    request.max_tokens = max_len - static_cast<uint32_t>(request.prompt.size());
-  return {};
-}
-
 result<request_id> company::submit(generation_request request,
                                    event_handler on_event) {
-  if (auto ok = impl_->check(request); !ok)
-    return ok.why();
-  if (auto why = impl_->refusal(); !why.empty())
+  if (auto refusal = settle(request, impl_->rules()))
+    return to_failure(*refusal);
+  auto& requests = impl_->status->requests;
+  if (auto why = impl_->refusal(); !why.empty() && !requests.closed())
     return failure{errc::peer_lost, why};
-  auto& status = *impl_->status;
-  if (++status.open > impl_->max_open()) {
-    --status.open;
-    return failure{errc::overloaded, "there are "
-                                       + std::to_string(impl_->max_open())
-                                       + " open requests already"};
-  }
-  auto id = impl_->next_id++;
-  tell(impl_->first->here()->read()->gateway,
-       accept_request{
-         id, std::make_shared<const generation_request>(std::move(request)),
-         std::make_shared<const event_handler>(std::move(on_event))});
+  auto id = requests.open(std::move(on_event), impl_->max_open());
+  if (id)
+    tell(impl_->first->here()->read()->gateway,
+         accept_request{*id, std::make_shared<const generation_request>(
+                               std::move(request))});
   return id;
 }
 
@@ -236,7 +224,6 @@ member_node::start(member_options options) {
   setup.options.model_dir = opts.model_dir;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.step_timeout = opts.step_timeout;
   setup.make_network
     = ucx_network({opts.cluster, opts.name, setup.incarnation, opts.listen,
                    opts.secret, opts.insecure, &x->log});

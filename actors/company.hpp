@@ -26,7 +26,6 @@ struct company_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 };
 
 /// The first node of a topology, gateway and controller, and with a topology of
@@ -37,7 +36,7 @@ public:
   /// the background. Errors: io, invalid_input.
   static result<std::unique_ptr<company>> start(company_options options);
 
-  /// Tells all nodes to leave and ends.
+  /// Closes, tells all nodes to leave and ends.
   ~company() override;
 
   /// Where nodes join; port 0 in a company of one node.
@@ -53,6 +52,10 @@ public:
   result<request_id> submit(generation_request request,
                             event_handler on_event) override;
   void cancel(request_id id) override;
+
+  /// Takes no request any more; every open one has ended, with `why` as its
+  /// cause, when this returns. Nodes and actors stay.
+  void close(const failure& why);
 
   /// Not empty once this node is of no use any more.
   std::optional<failure> over() const;
@@ -74,7 +77,6 @@ struct member_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 };
 
 /// Any other node of a topology.

@@ -3,6 +3,8 @@
 //   accepted --rank chosen--> running --last event committed--> gone
 //       \                        \--client_gone--> cancelled --> gone
 //        \------------------------\--node_lost---> failed, names the node
+//
+// Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
 #include "runtime/cluster/request_table.hpp"
@@ -20,7 +22,6 @@ struct gateway_state {
   topology cluster;
   std::shared_ptr<gateway_status> status;
   std::unique_ptr<request_table> table;
-  std::map<request_id, std::shared_ptr<const event_handler>> listeners;
   std::map<node_id, node_lost> lost;
   std::function<void()> on_started;
   bool started = false;
@@ -73,8 +74,8 @@ struct gateway_state {
   // -- requests ---------------------------------------------------------------
 
   void accept(const accept_request& msg) {
-    listeners[msg.request] = msg.on_event;
-    ++status->accepted;
+    if (!status->requests.has(msg.request))
+      return; // all were closed meanwhile
     status->prompt_tokens += msg.what->prompt.size();
     if (auto* x = obstacle(*msg.what))
       return end_early(msg.request, {errc::peer_lost, sentence(*x)});
@@ -97,49 +98,33 @@ struct gateway_state {
   }
 
   /// Ends a request for its client now and frees what its rank holds.
-  void end_early(request_id id, failure cause) {
-    generation_event last;
-    last.first_position = table->position_of(id);
-    last.finish = finish_reason::failed;
-    last.cause = std::move(cause);
+  void end_early(request_id id, const failure& cause) {
+    withdraw(id);
+    status->requests.fail(id, cause);
+  }
+
+  void withdraw(request_id id) {
     if (auto owner = table->remove(id))
       tell_rank(owner->rank, cancel_request{id, owner->rank});
-    deliver(id, last);
   }
 
   void commit(const tokens_ready& msg) {
     auto verdict = table->commit(msg.request, msg.term, *msg.event);
     if (verdict == request_table::verdict::committed)
-      deliver(msg.request, *msg.event);
+      status->requests.deliver(msg.request, *msg.event);
     else if (verdict == request_table::verdict::refused)
       context.log->warning("request " + std::to_string(msg.request)
                            + ": refused a token of another term or position");
   }
 
-  void deliver(request_id id, const generation_event& event) {
-    auto i = listeners.find(id);
-    if (i == listeners.end())
-      return;
-    auto listener = i->second;
-    if (event.finish != finish_reason::none) {
-      listeners.erase(i);
-      count_end(event);
-    }
-    (*listener)(event);
-  }
-
-  void count_end(const generation_event& event) {
-    --status->open;
-    if (event.finish != finish_reason::failed)
-      ++status->finished;
-    else if (event.cause && event.cause->code == errc::cancelled)
-      ++status->cancelled;
-    else
-      ++status->failed;
-  }
-
   void cancel(request_id id) {
     end_early(id, {errc::cancelled, "the request was cancelled"});
+  }
+
+  /// The clients have been told; the ranks need not go on.
+  void shut_down() {
+    for (auto id : table->all())
+      withdraw(id);
   }
 
   // -- the cluster ------------------------------------------------------------
@@ -194,6 +179,7 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const node_report& msg) { self->state.report(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](cluster_started) { self->state.start(); },
+    [=](troupe::shut_down) { self->state.shut_down(); },
   };
 }
 

@@ -1,8 +1,14 @@
 #include "actors/node.hpp"
 
+#include "actors/farewell.hpp"
+
 namespace troupe {
 
 namespace {
+
+/// Of an actor, which has to come to the end of a message on a thread that may
+/// have to come to the end of an operation.
+constexpr std::chrono::minutes farewell_deadline{5};
 
 node_context make_context(const node_setup& setup, transport* net,
                           node_counters* counters,
@@ -12,7 +18,6 @@ node_context make_context(const node_setup& setup, transport* net,
   out.counters = counters;
   out.log = setup.log;
   out.here = here;
-  out.step_timeout = setup.step_timeout;
   return out;
 }
 
@@ -20,12 +25,21 @@ node_context make_context(const node_setup& setup, transport* net,
 
 node::node(node_setup setup)
   : setup_(std::move(setup)), router_(here_, *setup_.log),
-    pool_(std::make_shared<kernels::thread_pool>(setup_.options.num_threads)),
-    config_(pool_) {
-  setup_.options.pool = pool_;
+    pool_(setup_.options.pool), config_(pool_) {
+  setup_.options.stop = stop_loading_.get_token();
 }
 
 result<std::unique_ptr<node>> node::start(node_setup setup) {
+  auto num_threads = setup.options.num_threads;
+  if (num_threads == 0 || num_threads > max_threads)
+    return failure{errc::invalid_input,
+                   "a node has from 1 to " + std::to_string(max_threads)
+                     + " threads, not " + std::to_string(num_threads)};
+  setup.options.pool = kernels::thread_pool::start(num_threads);
+  if (!setup.options.pool)
+    return failure{errc::out_of_memory, "the system does not give "
+                                          + std::to_string(num_threads)
+                                          + " threads"};
   std::unique_ptr<node> out{new node{std::move(setup)}};
   auto made = out->setup_.make_network(out->make_handler());
   if (!made)
@@ -43,7 +57,7 @@ transport_handler node::make_handler() {
   transport_handler out;
   out.on_frame = [this](node_id from, frame&& x) {
     // Frames of a peer come after its on_peer_joined, which may still wait.
-    if (cast_ready_)
+    if (is_open_)
       return router_.route(from, std::move(x));
     post([this, from, x = std::move(x)]() mutable {
       router_.route(from, std::move(x));
@@ -64,12 +78,16 @@ transport_handler node::make_handler() {
 }
 
 void node::post(std::function<void()> event) {
-  if (!cast_ready_) {
-    std::lock_guard lock{early_mutex_};
-    if (!cast_ready_)
-      return early_.push_back(std::move(event));
+  std::lock_guard guard{door_};
+  node_life::entrance how;
+  {
+    std::lock_guard lock{mutex_};
+    how = life_.for_events();
   }
-  event();
+  if (how == node_life::entrance::wait)
+    early_.push_back(std::move(event));
+  else if (how == node_life::entrance::go)
+    event();
 }
 
 void node::on_joined(node_id peer, const node_identity& identity) {
@@ -77,8 +95,11 @@ void node::on_joined(node_id peer, const node_identity& identity) {
   auto handle = spawn_peer(*system_, context, peer);
   // The logger that CAF left on this thread would outlive the system.
   caf::logger::set_current_actor_system(nullptr);
+  watch(handle, "peer");
   here_->update([&](cast_list& list) { list.peers[peer] = handle; });
   count_peer(+1);
+  if (setup_.cluster && is_over())
+    tell(handle, shut_down{}); // it came too late to be told with the others
   tell(
     here_->read()->supervisor,
     peer_joined{peer, {identity.name, identity.incarnation, identity.listen}});
@@ -91,27 +112,32 @@ void node::on_gone(node_id peer, const std::string& why) {
 
 // -- the cast -----------------------------------------------------------------
 
-void node::spawn_cast() {
-  auto context = make_context(setup_, network_.net.get(), &counters_, here_);
-  supervisor_hooks hooks;
-  hooks.connect = network_.connect;
-  hooks.monitor = [this](node_id peer) {
+supervisor_hooks node::make_hooks() {
+  supervisor_hooks out;
+  out.connect = network_.connect;
+  out.monitor = [this](node_id peer) {
     if (network_.monitor)
       network_.monitor(peer);
   };
-  hooks.identify = [this](node_id self, const topology& cluster) {
+  out.identify = [this](node_id self, const topology& cluster) {
     if (network_.identify)
       network_.identify(self, cluster);
   };
-  hooks.run_blocking = [this](auto fn) {
+  out.run_blocking = [this](auto fn) {
     CHECK(!loader_.joinable());
     loader_ = std::thread{std::move(fn)};
   };
-  hooks.progress = setup_.progress;
-  hooks.on_end = [this](auto& cause) { end(cause); };
+  out.progress = setup_.progress;
+  out.on_end = [this](auto& cause) { end(cause); };
+  return out;
+}
+
+void node::spawn_cast() {
+  auto context = make_context(setup_, network_.net.get(), &counters_, here_);
+  auto hooks = make_hooks();
   auto on_started = [this] {
     std::lock_guard lock{mutex_};
-    started_ = true;
+    life_.start();
     changed_.notify_all();
   };
   hooks.on_started = setup_.cluster ? std::function<void()>{[] {}} : on_started;
@@ -123,17 +149,45 @@ void node::spawn_cast() {
     cast.controller = spawn_controller(*system_, context, *setup_.cluster,
                                        setup_.model_dir, hooks.monitor);
   }
+  watch(cast.supervisor, "supervisor");
+  watch(cast.gateway, "gateway");
+  watch(cast.controller, "controller");
   here_->update([&](cast_list& list) { list = cast; });
-  {
-    std::lock_guard lock{early_mutex_};
-    for (auto& event : early_)
-      event();
-    early_.clear();
-    cast_ready_ = true;
-  }
+  open_stage();
   if (cast.controller)
     tell(cast.controller,
          node_joined{0, {setup_.name, setup_.incarnation, network_.address}});
+}
+
+/// A node cannot do without any of its actors. Children are the supervisor's
+/// to watch.
+template <class Handle>
+void node::watch(const Handle& actor, const char* who) {
+  if (!actor)
+    return;
+  actor->attach_functor([this, who](const caf::error& why) {
+    if (why == caf::exit_reason::user_shutdown
+        || why == caf::exit_reason::unreachable)
+      return; // we asked, or nobody needs it any more
+    failure cause{errc::step_failed,
+                  std::string{"the "} + who
+                    + " of this node has died: " + caf::to_string(why)};
+    setup_.log->error(cause.message);
+    end(cause);
+  });
+}
+
+/// The cast is there: what the network has said meanwhile finds it.
+void node::open_stage() {
+  std::lock_guard guard{door_};
+  {
+    std::lock_guard lock{mutex_};
+    life_.act();
+  }
+  for (auto& event : early_)
+    event();
+  early_.clear();
+  is_open_ = true;
 }
 
 void node::join(const endpoint_address& controller) {
@@ -145,10 +199,12 @@ void node::join(const endpoint_address& controller) {
 
 result<void> node::wait_until_started(std::chrono::milliseconds deadline) {
   std::unique_lock lock{mutex_};
-  changed_.wait_for(lock, deadline, [this] { return started_ || over_; });
-  if (over_)
-    return cause_ ? *cause_ : failure{errc::cancelled, "the node was ended"};
-  if (!started_)
+  changed_.wait_for(lock, deadline,
+                    [this] { return life_.at() >= node_life::stage::serving; });
+  if (life_.is_over())
+    return life_.cause().value_or(
+      failure{errc::cancelled, "the node was ended"});
+  if (life_.at() != node_life::stage::serving)
     return failure{errc::deadline_passed,
                    "the cluster did not start within "
                      + std::to_string(deadline.count() / 1000) + " s"};
@@ -157,19 +213,22 @@ result<void> node::wait_until_started(std::chrono::milliseconds deadline) {
 
 std::optional<failure> node::wait_until_over() {
   std::unique_lock lock{mutex_};
-  changed_.wait(lock, [this] { return over_; });
-  return cause_;
+  changed_.wait(lock, [this] { return life_.is_over(); });
+  return life_.cause();
 }
 
 void node::request_end() {
   end(std::nullopt);
 }
 
-void node::end(const std::optional<failure>& cause) {
+bool node::is_over() {
   std::lock_guard lock{mutex_};
-  if (!std::exchange(over_, true))
-    cause_ = cause;
-  changed_.notify_all();
+  return life_.is_over();
+}
+
+std::optional<failure> node::over() {
+  std::lock_guard lock{mutex_};
+  return life_.cause();
 }
 
 void node::count_peer(int change) {
@@ -178,13 +237,29 @@ void node::count_peer(int change) {
   changed_.notify_all();
 }
 
-std::optional<failure> node::over() {
-  std::lock_guard lock{mutex_};
-  return cause_;
+// -- the end ------------------------------------------------------------------
+
+void node::end(const std::optional<failure>& cause) {
+  {
+    std::lock_guard lock{mutex_};
+    if (!life_.end(cause))
+      return;
+    changed_.notify_all();
+  }
+  if (!setup_.status)
+    return;
+  setup_.status->requests.close(
+    cause.value_or(failure{errc::cancelled, "the service has ended"}));
+  tell(here_->read()->gateway, shut_down{});
 }
 
 void node::shut_down_cluster(std::chrono::milliseconds deadline) {
-  auto list = here_->read();
+  end(std::nullopt);
+  std::shared_ptr<const cast_list> list;
+  {
+    std::lock_guard guard{door_}; // whoever joins later is told then
+    list = here_->read();
+  }
   // First ourselves, so that nobody mourns those who leave.
   tell(list->supervisor, shut_down{});
   tell(list->controller, shut_down{});
@@ -194,36 +269,53 @@ void node::shut_down_cluster(std::chrono::milliseconds deadline) {
   changed_.wait_for(lock, deadline, [this] { return num_peers_ == 0; });
 }
 
+/// From here on no event of the network spawns anybody.
+void node::close_stage() {
+  std::lock_guard guard{door_};
+  std::lock_guard lock{mutex_};
+  life_.leave();
+}
+
+/// The supervisor goes first: after it nobody spawns anybody, and the list is
+/// complete. The loader's last message finds nobody.
+void node::end_actors() {
+  {
+    farewell first{*system_};
+    first.bid(here_->read()->supervisor);
+    CHECK(first.wait(farewell_deadline));
+  }
+  if (loader_.joinable())
+    loader_.join();
+  auto list = here_->read();
+  farewell all{*system_};
+  all.bid(list->gateway);
+  all.bid(list->controller);
+  for (auto& [id, x] : list->peers)
+    all.bid(x);
+  for (auto& [id, x] : list->schedulers)
+    all.bid(x);
+  for (auto& [id, x] : list->ranks)
+    all.bid(x);
+  for (auto& [id, x] : list->workers)
+    all.bid(x);
+  CHECK(all.wait(farewell_deadline));
+}
+
 node::~node() {
   if (!system_)
     return;
-  auto list = here_->read();
-  auto kill = [](auto& handle) {
-    if (handle)
-      caf::anon_send_exit(handle, caf::exit_reason::user_shutdown);
-  };
-  kill(list->supervisor);
-  kill(list->gateway);
-  kill(list->controller);
-  for (auto* group : {&list->peers})
-    for (auto& [id, x] : *group)
-      kill(x);
-  for (auto& [id, x] : list->schedulers)
-    kill(x);
-  for (auto& [id, x] : list->ranks)
-    kill(x);
-  for (auto& [id, x] : list->workers)
-    kill(x);
-  // Streams are not to end on a thread of their pool: the last one who holds
-  // the parts is this function.
-  if (loader_.joinable())
-    loader_.join();
-  auto parts = list->parts;
-  list.reset();
+  end(std::nullopt);
+  stop_loading_.request_stop();
+  close_stage();
+  end_actors();
+  // What is left of a step still sends rows and tells actors that have ended.
+  // The last one who holds the streams is this function: none of them is to end
+  // on a thread of its pool.
+  auto parts = here_->read()->parts;
   here_->update([](cast_list& all) { all = {}; });
-  system_.reset(); // waits until all actors have ended
   parts.reset();
-  network_.net.reset(); // no thread of ours calls it any more
+  network_.net.reset(); // its thread calls us no more
+  system_.reset();
 }
 
 } // namespace troupe

@@ -1,17 +1,19 @@
 #pragma once
 
-/// One node: its network, its actor system and its cast, put together. This is
-/// where the real world is composed; tests compose it with a loopback network.
+/// One node: its network, its actor system and its cast, put together. In which
+/// world it lives is its maker's choice: networks.hpp has the real and another.
 
 #include "actors/cast.hpp"
 #include "actors/frame_router.hpp"
 #include "actors/pool_coordinator.hpp"
+#include "runtime/cluster/node_life.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -38,7 +40,6 @@ struct node_setup {
   const logger* log = nullptr; ///< Outlives the node.
   network_factory make_network;
   node_progress progress;
-  std::chrono::milliseconds step_timeout{300000}; ///< Of one forward pass.
 
   // Only on the first node of a topology:
   std::optional<topology> cluster;
@@ -50,7 +51,8 @@ class node {
 public:
   static result<std::unique_ptr<node>> start(node_setup setup);
 
-  /// Ends all actors, then the network.
+  /// Ends every open request, then all actors, then the network. Waits for
+  /// what the streams compute.
   ~node();
 
   const endpoint_address& address() const {
@@ -97,7 +99,14 @@ private:
   void on_joined(node_id peer, const node_identity& identity);
   void on_gone(node_id peer, const std::string& why);
   void spawn_cast();
+  supervisor_hooks make_hooks();
+  template <class Handle>
+  void watch(const Handle& actor, const char* who);
+  void open_stage();
   void end(const std::optional<failure>& cause);
+  void close_stage();
+  void end_actors();
+  bool is_over();
   void count_peer(int change);
 
   node_setup setup_;
@@ -109,17 +118,16 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   network network_;
   std::thread loader_; ///< Reads the weights.
+  std::stop_source stop_loading_;
 
-  std::mutex early_mutex_;
+  std::mutex door_; ///< One event at a time; for what follows.
   std::vector<std::function<void()>> early_; ///< Events before the cast was.
-  std::atomic<bool> cast_ready_{false};
+  std::atomic<bool> is_open_{false};         ///< Frames need no lock any more.
 
   std::mutex mutex_; ///< For what follows.
   std::condition_variable changed_;
   size_t num_peers_ = 0; ///< Connected.
-  bool started_ = false;
-  bool over_ = false;
-  std::optional<failure> cause_;
+  node_life life_;
 };
 
 } // namespace troupe

@@ -112,11 +112,10 @@ using expert_worker = reacts_to<rows_arrived, run_ended, node_lost, room_made>;
 
 // -- gateway: the commit point of every request -------------------------------
 
-/// A request that the front end has checked and counted.
+/// A request that the front end has checked and opened.
 struct accept_request {
   request_id request = 0;
   std::shared_ptr<const generation_request> what;
-  std::shared_ptr<const event_handler> on_event;
 };
 
 /// The client has gone.
@@ -142,7 +141,7 @@ struct node_report {
 struct cluster_started {};
 
 using gateway = reacts_to<tokens_ready, accept_request, client_gone,
-                          node_report, node_lost, cluster_started>;
+                          node_report, node_lost, cluster_started, shut_down>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report>;
 

@@ -5,6 +5,7 @@
 //     idle --------------------> stepping -----------> idle | stepping
 
 #include "actors/cast.hpp"
+#include "runtime/request_rules.hpp"
 
 namespace troupe {
 
@@ -17,23 +18,25 @@ struct scheduler_state {
   std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
+  request_rules rules;
   gateway_inbox front;
+  uint64_t preemptions = 0; ///< Of them, those counted.
   gauge running;
   gauge waiting;
   gauge total_blocks;
   gauge free_blocks;
+  gauge without_choice;
 
+  /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
-    if (!decide->fits(*msg.what)) {
+    auto request = *msg.what;
+    if (auto refusal = settle(request, rules)) {
       batch_output last{msg.request, msg.term, {}};
       last.event.finish = finish_reason::failed;
-      last.event.cause = failure{errc::invalid_input,
-                                 "the request does not fit into the model of "
-                                 "rank "
-                                   + std::to_string(rank->id)};
+      last.event.cause = to_failure(*refusal);
       return publish(std::move(last));
     }
-    decide->add(msg.request, msg.term, *msg.what);
+    decide->add(msg.request, msg.term, std::move(request));
     step();
   }
 
@@ -62,9 +65,13 @@ struct scheduler_state {
              run_step{std::make_shared<const batch>(std::move(next))});
       }
     }
+    auto all = decide->num_preemptions();
+    context.counters->add(counter::preemptions,
+                          all - std::exchange(preemptions, all));
     running.set(decide->num_running());
     waiting.set(decide->num_waiting());
     free_blocks.set(rank->pool->num_free());
+    without_choice.set(decide->num_without_choice());
   }
 
   void publish(batch_output output) {
@@ -86,11 +93,14 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.parts = std::move(parts);
   state.rank = rank;
   state.decide = std::make_unique<batcher>(options, *rank->pool);
+  state.rules.max_model_len = options.max_model_len;
+  state.rules.vocab_size = options.vocab_size;
   state.front = std::move(answers_to);
   state.running = {context.counters, counter::running};
   state.waiting = {context.counters, counter::waiting};
   state.total_blocks = {context.counters, counter::kv_blocks_total};
   state.free_blocks = {context.counters, counter::kv_blocks_free};
+  state.without_choice = {context.counters, counter::requests_without_choice};
   state.total_blocks.set(rank->pool->num_blocks());
   state.free_blocks.set(rank->pool->num_free());
   return {

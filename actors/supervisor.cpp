@@ -8,6 +8,7 @@
 
 #include "actors/cast.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace troupe {
@@ -15,6 +16,9 @@ namespace troupe {
 namespace {
 
 constexpr auto tick_period = std::chrono::milliseconds{250};
+
+/// Ticks between two reports that say nothing new: others sleep meanwhile.
+constexpr uint32_t ticks_of_silence = 20;
 
 struct supervisor_state {
   static constexpr const char* name = "supervisor";
@@ -26,6 +30,8 @@ struct supervisor_state {
   std::shared_ptr<node_parts> parts;
   std::set<node_id> connected;
   std::set<node_id> awaited; ///< Of the view, not connected yet.
+  node_report said;          ///< The last one.
+  uint32_t silence = 0;      ///< Ticks since then.
   bool viewed = false;
   bool started = false;
   bool over = false;
@@ -34,6 +40,8 @@ struct supervisor_state {
   // -- who we are -------------------------------------------------------------
 
   void load(const welcome& msg) {
+    if (over)
+      return;
     auto cluster = parse_topology(msg.topology, "the controller's topology");
     if (!cluster || msg.node >= cluster->nodes.size())
       return end(cluster ? failure{errc::invalid_input,
@@ -51,6 +59,8 @@ struct supervisor_state {
   }
 
   void take(const parts_loaded& msg) {
+    if (over)
+      return;
     if (msg.cause)
       return end(*msg.cause);
     parts = msg.parts;
@@ -209,8 +219,20 @@ struct supervisor_state {
       return;
     auto list = context.here->read();
     tell_all(*list, tick{});
-    tell(front(), node_report{context.node, context.counters->read(),
-                              context.net->stats()});
+    report();
+  }
+
+  void report() {
+    node_report now{context.node, context.counters->read(),
+                    context.net->stats()};
+    auto is_news = now.values != said.values
+                   || !std::ranges::equal(now.network.frames_refused,
+                                          said.network.frames_refused);
+    if (!is_news && ++silence < ticks_of_silence)
+      return;
+    said = now;
+    silence = 0;
+    tell(front(), now);
   }
 
   void end(const std::optional<failure>& cause) {

@@ -138,19 +138,19 @@ void write(Control::Builder out, const tokens_ready& msg) {
   }
 }
 
-/// What a report says of the network, after the counters: what is shown.
+/// What a report says of the network, after the counters.
 constexpr const char* bytes_sent_name = "bytes_sent";
 constexpr const char* refused_prefix = "frames_refused.";
 
 void write(Control::Builder out, const node_report& msg) {
   auto& [the_sender, counters, network] = msg;
+  auto& [bytes_sent, frames_refused] = network;
   std::vector<std::pair<std::string, uint64_t>> all;
   for (size_t i = 0; i < num_counters; ++i)
     all.push_back({std::string{name_of(counter(i))}, counters[i]});
-  all.push_back({bytes_sent_name, network.bytes_sent});
+  all.push_back({bytes_sent_name, bytes_sent});
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
-    all.push_back(
-      {refused_prefix + std::to_string(i), network.frames_refused[i]});
+    all.push_back({refused_prefix + std::to_string(i), frames_refused[i]});
   auto x = out.initReport();
   auto names = x.initNames(static_cast<unsigned>(all.size()));
   auto values = x.initValues(static_cast<unsigned>(all.size()));
@@ -207,8 +207,6 @@ result<control_message> read_request(schema::RunRequest::Reader in) {
   max_tokens = in.getMaxTokens();
   ignore_eos = in.getIgnoreEos();
   want_logits = in.getWantLogits();
-  if (prompt.empty() || max_tokens == 0)
-    return damaged("a request without prompt or without room for an answer");
   run_request out;
   auto& [request, term, rank, its_what] = out;
   request = in.getRequest();
@@ -245,6 +243,7 @@ result<control_message> read_tokens(schema::TokensReady::Reader in) {
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
   node_report out;
   auto& [the_sender, counters, network] = out;
+  auto& [bytes_sent, frames_refused] = network;
   the_sender = from;
   auto names = in.getNames();
   auto values = in.getValues();
@@ -257,10 +256,10 @@ result<control_message> read_report(node_id from, schema::Report::Reader in) {
       if (name == name_of(counter(c)))
         counters[c] = values[i];
     if (name == bytes_sent_name)
-      network.bytes_sent = values[i];
+      bytes_sent = values[i];
     for (size_t r = 0; r < size_t(refusal::num_refusals); ++r)
       if (name == refused_prefix + std::to_string(r))
-        network.frames_refused[r] = values[i];
+        frames_refused[r] = values[i];
   }
   return control_message{out};
 }

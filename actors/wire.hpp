@@ -1,7 +1,7 @@
 #pragma once
 
 /// Messages between nodes as Cap'n Proto bytes and back (schemas/wire.capnp,
-/// Control). Only peer.cpp and frame_router.cpp use this.
+/// Control). Only peer.cpp uses this.
 
 #include "actors/protocol.hpp"
 

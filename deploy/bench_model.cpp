@@ -134,13 +134,13 @@ private:
 
 result<void> bench::load() {
   auto& o = report_.options;
-  auto config = read_model_config(o.model);
-  if (!config)
-    return config.why();
-  config_ = *config;
   auto source = checkpoint::open(o.model);
   if (!source)
     return source.why();
+  auto& config = source->config();
+  if (!config)
+    return config.why();
+  config_ = *config;
   auto wanted = room_for(o);
   if (wanted.positions > config_.max_position_embeddings)
     return failure{errc::context_too_long,
@@ -160,7 +160,7 @@ result<void> bench::load() {
       return ok;
   auto& load = report_.load;
   for (auto& name : source->names())
-    load.bytes += source->find(name)->bytes.size();
+    load.bytes += source->find(name)->num_bytes;
   auto before = resident_bytes();
   auto start = seconds_of(time_);
   auto ok = load_actors(wanted);
@@ -198,6 +198,7 @@ result<void> bench::load_actors(const room& wanted) {
   limits.num_kv_blocks = static_cast<uint32_t>(wanted.blocks);
   options.model_dir = o.model;
   options.node.num_threads = o.num_threads;
+  options.node.config = std::make_shared<model_config>(config_);
   options.progress = [this](auto& what, auto done, auto total) {
     progress_.show(what, done, total);
   };

@@ -1,5 +1,7 @@
 #include "deploy/cluster_flags.hpp"
 
+#include "runtime/cluster/node_options.hpp"
+
 namespace troupe {
 
 namespace {
@@ -12,7 +14,11 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
   command.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
                      "Rows in a step of a rank");
   command.add_option("--num-kv-blocks", flags.num_kv_blocks,
-                     "Cache blocks of 64 tokens of a rank");
+                     "Cache blocks of 64 tokens of a rank (default: 1024 "
+                     "tokens for each of max-num-seqs, and no less than "
+                     "max-model-len)");
+  command.add_option("--step-timeout-ms", flags.step_timeout_ms,
+                     "How long a layer's rows may be away on other nodes");
 }
 
 template <class T>
@@ -45,8 +51,12 @@ void cluster_flags::add_to(CLI::App& command) {
                 "What products see and what travels (default fp8)")
     ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
   add_limits(command, *this);
-  command.add_option("--threads", num_threads,
-                     "Threads of the CPU device of a process (default: all)");
+  command
+    .add_option("--threads", num_threads,
+                "Threads of the CPU device of a process (default: all)")
+    ->check(CLI::Range(0u, max_threads));
+  command.add_flag("--allow-overcommit", allow_overcommit,
+                   "Start even if memory for weights and caches is not there");
   command.add_option("--cluster-secret-file", secret_file,
                      "Secret that every node must know");
   command.add_flag("--insecure", insecure,
@@ -76,6 +86,7 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.max_num_seqs, max_num_seqs);
   override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
   override(out->limits.num_kv_blocks, num_kv_blocks);
+  override(out->limits.step_timeout_ms, step_timeout_ms);
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;

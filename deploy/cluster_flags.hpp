@@ -21,6 +21,7 @@ struct cluster_flags {
   std::string topology_file;
   std::string secret_file;
   bool insecure = false;
+  bool allow_overcommit = false;
   std::string log_level_name = "warning";
   uint32_t num_threads = 0; ///< 0: one for each processor.
   std::optional<std::string> activations;
@@ -28,6 +29,7 @@ struct cluster_flags {
   std::optional<uint32_t> max_num_seqs;
   std::optional<uint32_t> max_num_batched_tokens;
   std::optional<uint32_t> num_kv_blocks;
+  std::optional<uint32_t> step_timeout_ms;
 
   void add_to(CLI::App& command);
 

@@ -15,6 +15,12 @@ public:
   /// Waits; returns whether one came, now or earlier.
   bool wait_for(std::chrono::milliseconds duration);
 
+  /// Waits until one comes.
+  void wait();
+
+  /// From any thread: the one who waits goes on as if one had come.
+  static void pretend();
+
 private:
   bool came_ = false;
 };

@@ -1,4 +1,5 @@
 #include "deploy/answer_queue.hpp"
+#include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -20,6 +21,7 @@ struct generate_flags {
   std::string prompt;
   std::vector<int32_t> token_ids;
   bool chat = false;
+  std::string chat_template{auto_chat_template};
   bool json = false;
   generation_request request;
 };
@@ -49,23 +51,22 @@ prompt_ids(const generate_flags& flags, const running_company& x,
            const std::optional<tokenizer>& tokens) {
   if (!flags.token_ids.empty())
     return flags.token_ids;
+  auto defaults = read_model_defaults(x.model_dir, x.config, *tokens);
+  if (!defaults)
+    return defaults.why();
   if (flags.chat) {
-    auto form = chat_form::load(x.model_dir, *tokens);
+    auto form = chat_form::load(x.model_dir, *tokens, flags.chat_template);
     if (!form)
       return form.why();
     chat_message message{chat_role::user, flags.prompt, {}};
-    chat_options options{true, form->thinks_by_default()};
-    auto rendered = form->render({&message, 1}, options, *tokens);
+    auto rendered = form->render({&message, 1}, {}, *tokens);
     if (!rendered)
       return rendered.why();
     return rendered->ids;
   }
-  auto defaults = read_model_defaults(x.model_dir);
-  if (!defaults)
-    return defaults.why();
   auto ids = tokens->encode(flags.prompt, specials::recognised);
-  if (defaults->add_bos && x.config.bos_token_id >= 0)
-    ids.insert(ids.begin(), x.config.bos_token_id);
+  if (defaults->first_id)
+    ids.insert(ids.begin(), *defaults->first_id);
   return ids;
 }
 
@@ -190,6 +191,7 @@ void add_generate(CLI::App& app, int& status) {
     ->delimiter(',');
   command->add_flag("--chat", flags->chat,
                     "The prompt is a message; the model answers it");
+  add_chat_template(*command, flags->chat_template);
   command->add_option("--max-tokens", request.max_tokens, "At most (256)");
   command
     ->add_option("--temperature", request.sampling.temperature,

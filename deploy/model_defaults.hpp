@@ -2,8 +2,10 @@
 
 /// What a checkpoint's own files say about how it wants to be asked.
 
+#include "runtime/checkpoint/config.hpp"
 #include "runtime/error.hpp"
 #include "runtime/service.hpp"
+#include "runtime/text/tokenizer.hpp"
 
 #include <filesystem>
 
@@ -11,12 +13,15 @@ namespace troupe {
 
 struct model_defaults {
   sampling_params sampling; ///< generation_config.json, if it samples.
-  bool add_bos = false;     ///< tokenizer_config.json: before plain text.
+  /// The token before plain text: tokenizer_config.json or tokenizer.json.
+  std::optional<int32_t> first_id;
 };
 
-/// Files and fields that are not there leave the values above. Error:
-/// invalid_input for what is there and makes no sense.
+/// Fields that are not there leave the values above. `config` and `tokens` are
+/// those of `model_dir`. Error: invalid_input for what is there and makes no
+/// sense, io.
 result<model_defaults>
-read_model_defaults(const std::filesystem::path& model_dir);
+read_model_defaults(const std::filesystem::path& model_dir,
+                    const model_config& config, const tokenizer& tokens);
 
 } // namespace troupe

@@ -53,7 +53,8 @@ void add_model_export_gguf(CLI::App& model, int& status) {
     ->required();
   command
     ->add_option("OUT", flags->out,
-                 "The .gguf file to write; replaced if it is there")
+                 "The .gguf file to write; replaced, if it is there, when "
+                 "the new one is whole")
     ->required();
   command->add_option("--type", flags->type, "Of matrices")
     ->check(CLI::IsMember({"bf16", "q8_0"}))

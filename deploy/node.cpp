@@ -3,7 +3,6 @@
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 
-#include <atomic>
 #include <thread>
 
 namespace troupe {
@@ -43,14 +42,13 @@ int run(node_flags& flags) {
   auto member = member_node::start(options);
   if (!member)
     return report(member.why());
-  std::atomic<bool> over{false};
+  std::optional<failure> cause;
   std::thread watcher{[&] {
-    while (!over && !signals.wait_for(std::chrono::milliseconds{100}))
-      continue;
-    (*member)->request_end();
+    cause = (*member)->wait_until_over();
+    end_signals::pretend();
   }};
-  auto cause = (*member)->wait_until_over();
-  over = true;
+  signals.wait();
+  (*member)->request_end();
   watcher.join();
   return cause ? report(*cause) : 0;
 }
@@ -76,8 +74,12 @@ void add_node(CLI::App& app, int& status) {
   command->add_option("--listen", flags->listen,
                       "HOST:PORT where other nodes reach this one");
   flags->options.node.num_threads = 0;
-  command->add_option("--threads", flags->options.node.num_threads,
-                      "Threads of the CPU device (default: all)");
+  command
+    ->add_option("--threads", flags->options.node.num_threads,
+                 "Threads of the CPU device (default: all)")
+    ->check(CLI::Range(0u, max_threads));
+  command->add_flag("--allow-overcommit", flags->options.node.allow_overcommit,
+                    "Start even if memory for weights and caches is not there");
   command->add_option("--cluster-secret-file", flags->secret_file,
                       "Secret that every node must know");
   command->add_flag("--insecure", flags->options.insecure,

@@ -1,7 +1,8 @@
 #include "deploy/running_company.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
+
 #include <algorithm>
-#include <fstream>
 #include <thread>
 
 namespace troupe {
@@ -9,6 +10,8 @@ namespace troupe {
 namespace {
 
 constexpr std::chrono::milliseconds poll_interval{100};
+constexpr size_t min_secret_bytes = 16;
+constexpr size_t max_secret_bytes = 4096;
 
 std::vector<std::vector<std::string>>
 node_commands(const cluster_flags& flags, const topology& cluster,
@@ -27,6 +30,8 @@ node_commands(const cluster_flags& flags, const topology& cluster,
                                      std::to_string(num_threads),
                                      "--log-level",
                                      flags.log_level_name};
+    if (flags.allow_overcommit)
+      command.push_back("--allow-overcommit");
     if (!cluster.secret_file.empty()) {
       command.push_back("--cluster-secret-file");
       command.push_back(cluster.secret_file);
@@ -69,11 +74,13 @@ result<running_company> start_company(const cluster_flags& flags) {
   running_company out;
   out.model_dir = cluster->model;
   out.config = *config;
+  options->node.config = std::make_shared<model_config>(*config);
   out.max_model_len = cluster->max_model_len;
   out.progress = std::make_unique<progress_display>(cluster->nodes[0].name,
                                                     false);
   auto num_threads = device_threads(flags.num_threads, flags.num_nodes);
   options->node.num_threads = num_threads;
+  options->node.allow_overcommit = flags.allow_overcommit;
   options->progress = [to = out.progress.get()](auto& what, auto done,
                                                 auto total) {
     to->show(what, done, total);
@@ -108,15 +115,22 @@ result<void> wait_until_ready(running_company& x, end_signals& signals) {
 result<std::string> read_secret(const std::string& path) {
   if (path.empty())
     return std::string{};
-  std::ifstream in{path, std::ios::binary};
-  std::string out(4097, '\0');
-  in.read(out.data(), static_cast<std::streamsize>(out.size()));
-  if (in.bad() || in.gcount() == 0)
-    return failure{errc::io, path + ": the cluster's secret cannot be read"};
-  out.resize(static_cast<size_t>(in.gcount()));
+  std::error_code error;
+  auto mode = std::filesystem::status(path, error).permissions();
+  auto others = std::filesystem::perms::group_all
+                | std::filesystem::perms::others_all;
+  if (!error && (mode & others) != std::filesystem::perms::none)
+    return failure{errc::invalid_input,
+                   path
+                     + ": others may read or change the cluster's secret; "
+                       "chmod 600 keeps it"};
+  auto text = read_regular_file(path, max_secret_bytes + 2);
+  if (!text)
+    return text.why();
+  auto out = std::move(*text);
   while (!out.empty() && (out.back() == '\n' || out.back() == '\r'))
     out.pop_back();
-  if (out.size() < 16 || out.size() > 4096)
+  if (out.size() < min_secret_bytes || out.size() > max_secret_bytes)
     return failure{errc::invalid_input,
                    path + ": a secret has from 16 to 4096 bytes"};
   return out;

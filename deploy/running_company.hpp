@@ -27,8 +27,9 @@ result<running_company> start_company(const cluster_flags& flags);
 /// end, io if a child has ended, or what `serving` says.
 result<void> wait_until_ready(running_company& x, end_signals& signals);
 
-/// Reads a secret; empty for no path. Errors: io; invalid_input if it is
-/// shorter than 16 bytes or longer than 4096.
+/// Reads a secret; empty for no path. Errors: io, not_found; invalid_input if
+/// it is shorter than 16 bytes or longer than 4096, or if others than its owner
+/// may read or change the file.
 result<std::string> read_secret(const std::string& path);
 
 /// `num_threads`, or for 0 an equal share of the processors.

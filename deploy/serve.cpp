@@ -1,3 +1,5 @@
+#include "deploy/api_key_flags.hpp"
+#include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -14,11 +16,15 @@ namespace troupe {
 
 namespace {
 
+/// For clients to take the ends of their answers.
+constexpr std::chrono::seconds last_words{5};
+
 struct serve_flags {
   cluster_flags cluster;
   http::server_options server;
   std::string model_name;
-  std::string api_key;
+  api_key_flags keys;
+  std::string chat_template{auto_chat_template};
 };
 
 /// Everything behind the listening socket, in the order of its dependence.
@@ -28,24 +34,27 @@ struct front {
   std::unique_ptr<http::server> server;
 };
 
-result<std::unique_ptr<front>> open_front(const serve_flags& flags,
-                                          running_company& x, const clock& time,
-                                          entropy& chance) {
+result<std::unique_ptr<front>>
+open_front(const serve_flags& flags, running_company& x, const clock& time,
+           entropy& chance, std::vector<std::string> keys) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
   auto out = std::make_unique<front>(front{std::move(*tokens), {}, {}});
-  auto form = chat_form::load(x.model_dir, out->tokens);
+  auto form = chat_form::load(x.model_dir, out->tokens, flags.chat_template);
   if (!form)
     return form.why();
-  auto defaults = read_model_defaults(x.model_dir);
+  std::fprintf(stderr, "%s: %s\n",
+               form->trouble().empty() ? "chat template" : "chats are refused",
+               form->describe().c_str());
+  auto defaults = read_model_defaults(x.model_dir, x.config, out->tokens);
   if (!defaults)
     return defaults.why();
   http::openai_options options;
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
-  options.api_key = flags.api_key;
-  options.add_bos = defaults->add_bos;
+  options.keys = std::move(keys);
+  options.add_bos = defaults->first_id.has_value();
   options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
                       defaults->sampling.top_k};
   http::openai_sources sources{[&time] { return time.now(); },
@@ -76,31 +85,46 @@ result<void> stay_up(running_company& x, end_signals& signals,
   return {};
 }
 
+/// From the first connection to the reason to end: none if a signal asked.
+result<void> serve_until_end(const front& in, running_company& x,
+                             const std::string& address, end_signals& signals,
+                             const logger& log) {
+  if (auto at = x.serving->address(); at.port != 0)
+    log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
+  if (auto ready = wait_until_ready(x, signals); !ready)
+    return ready.why().code == errc::cancelled ? result<void>{} : ready;
+  auto info = x.serving->info();
+  std::fprintf(stderr,
+               "ready at http://%s:%u: %u nodes, %u ranks, %u workers, context "
+               "of %u tokens\n",
+               address.c_str(), in.server->port(), info.num_nodes,
+               info.num_ranks, info.num_workers, info.max_model_len);
+  return stay_up(x, signals, log);
+}
+
+/// Whoever waits hears how it ends, and has it, before anything goes.
+void end(const front& in, running_company& x, const logger& log) {
+  x.serving->close({errc::cancelled, "the server is shutting down"});
+  if (!in.server->finish(last_words))
+    log.warning("not every client has taken the end of its answer");
+}
+
 int run(const serve_flags& flags) {
   end_signals signals;
   system_clock time;
   system_entropy chance;
   logger log{"serve", flags.cluster.level()};
+  auto keys = flags.keys.read();
+  if (!keys)
+    return report(keys.why());
   auto x = start_company(flags.cluster);
   if (!x)
     return report(x.why());
-  auto front = open_front(flags, *x, time, chance);
+  auto front = open_front(flags, *x, time, chance, std::move(*keys));
   if (!front)
     return report(front.why());
-  auto address = flags.server.address + ":"
-                 + std::to_string((*front)->server->port());
-  if (x->serving->address().port != 0)
-    log.info("nodes join at " + x->serving->address().host + ":"
-             + std::to_string(x->serving->address().port));
-  if (auto ready = wait_until_ready(*x, signals); !ready)
-    return ready.why().code == errc::cancelled ? 0 : report(ready.why());
-  auto info = x->serving->info();
-  std::fprintf(stderr,
-               "ready at http://%s: %u nodes, %u ranks, %u workers, context "
-               "of %u tokens\n",
-               address.c_str(), info.num_nodes, info.num_ranks,
-               info.num_workers, info.max_model_len);
-  auto ended = stay_up(*x, signals, log);
+  auto ended = serve_until_end(**front, *x, flags.server.address, signals, log);
+  end(**front, *x, log);
   return ended ? 0 : report(ended.why());
 }
 
@@ -117,8 +141,8 @@ void add_serve(CLI::App& app, int& status) {
   command->add_option("--port", flags->server.port, "0: any that is free");
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
-  command->add_option("--api-key", flags->api_key,
-                      "Key that requests must carry");
+  flags->keys.add_to(*command);
+  add_chat_template(*command, flags->chat_template);
   command->callback([flags, &status] { status = run(*flags); });
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <vector>
 
 namespace troupe {
@@ -31,29 +32,29 @@ double exp_of_negative(double x) {
   return std::ldexp(sum, static_cast<int>(n));
 }
 
-/// Not a number: never chosen before one that is.
-float clean(float logit) {
-  return std::isnan(logit) ? -std::numeric_limits<float>::infinity() : logit;
-}
-
-/// The first of the largest; 0 if there is none but NaNs and -inf. Lanes of
+/// The first of the largest, if there is a finite one and no NaN. Lanes of
 /// their own, since a vocabulary is long and a step may sample many rows.
-int32_t largest(std::span<const float> logits) {
+std::optional<size_t> largest(std::span<const float> logits) {
   constexpr size_t lanes = 16;
-  constexpr auto none = -std::numeric_limits<float>::infinity();
   float tops[lanes];
-  std::fill_n(tops, lanes, none);
+  int32_t bad[lanes] = {};
+  std::fill_n(tops, lanes, -std::numeric_limits<float>::infinity());
+  auto look_at = [&](size_t lane, float x) {
+    tops[lane] = x > tops[lane] ? x : tops[lane];
+    bad[lane] |= x != x;
+  };
   size_t i = 0;
   for (; i + lanes <= logits.size(); i += lanes)
     for (size_t l = 0; l < lanes; ++l)
-      tops[l] = logits[i + l] > tops[l] ? logits[i + l] : tops[l];
+      look_at(l, logits[i + l]);
   for (; i < logits.size(); ++i)
-    tops[0] = logits[i] > tops[0] ? logits[i] : tops[0];
+    look_at(0, logits[i]);
   auto top = *std::max_element(tops, tops + lanes);
-  if (top == none)
-    return 0;
+  auto any_bad = std::accumulate(bad, bad + lanes, 0) > 0;
+  if (any_bad || !std::isfinite(top))
+    return std::nullopt;
   auto first = std::find(logits.begin(), logits.end(), top);
-  return static_cast<int32_t>(first - logits.begin());
+  return static_cast<size_t>(first - logits.begin());
 }
 
 /// exp((logit - max) / temperature), not normalised.
@@ -61,7 +62,7 @@ std::vector<double> weights_of(std::span<const float> logits, double max,
                                double temperature) {
   std::vector<double> weights(logits.size());
   for (size_t i = 0; i < logits.size(); ++i)
-    weights[i] = exp_of_negative((clean(logits[i]) - max) / temperature);
+    weights[i] = exp_of_negative((logits[i] - max) / temperature);
   return weights;
 }
 
@@ -70,8 +71,8 @@ std::vector<double> weights_of(std::span<const float> logits, double max,
 void sort_largest(std::span<uint32_t> ids, size_t begin, size_t count,
                   std::span<const float> logits) {
   auto before = [&](uint32_t a, uint32_t b) {
-    auto x = clean(logits[a]);
-    auto y = clean(logits[b]);
+    auto x = logits[a];
+    auto y = logits[b];
     return x != y ? x > y : a < b;
   };
   auto first = ids.begin() + static_cast<ptrdiff_t>(begin);
@@ -152,17 +153,24 @@ double uniform(uint64_t seed, uint64_t position) {
   return static_cast<double>(x >> 11) * 0x1p-53;
 }
 
-int32_t sample(std::span<const float> logits, uint32_t num_choices,
-               const sampling_params& params, uint32_t position) {
+std::optional<int32_t>
+sample(std::span<const float> logits, uint32_t num_choices,
+       const sampling_params& params, uint32_t position) {
   CHECK(num_choices > 0 && num_choices <= logits.size());
   logits = logits.first(num_choices);
   auto best = largest(logits);
-  auto max = clean(logits[static_cast<size_t>(best)]);
-  if (params.temperature <= 0 || !std::isfinite(max))
-    return best;
-  auto weights = weights_of(logits, max, params.temperature);
+  if (!best)
+    return std::nullopt;
+  if (params.temperature <= 0)
+    return static_cast<int32_t>(*best);
+  auto weights = weights_of(logits, logits[*best], params.temperature);
   restrict(logits, params, weights);
   return invert(weights, uniform(params.seed, position));
+}
+
+failure no_choice(uint32_t position) {
+  return {errc::step_failed, "the model computed no finite logits for token "
+                               + std::to_string(position) + " of the answer"};
 }
 
 } // namespace troupe

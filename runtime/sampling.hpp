@@ -6,6 +6,7 @@
 #include "runtime/service.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace troupe {
@@ -19,8 +20,15 @@ double uniform(uint64_t seed, uint64_t position);
 /// lowest id. Otherwise softmax(logits / temperature), restricted to the top_k
 /// largest, then to the smallest set of largest ones whose probability is at
 /// least top_p (ties in order of id), and inverted at uniform(seed, position).
-/// `position` counts from 0, the first token after the prompt.
-int32_t sample(std::span<const float> logits, uint32_t num_choices,
-               const sampling_params& params, uint32_t position);
+/// `position` counts from 0, the first token after the prompt. Nothing, if one
+/// of the logits is NaN, or the largest is infinite: then none was chosen by
+/// the model.
+std::optional<int32_t> sample(std::span<const float> logits,
+                              uint32_t num_choices,
+                              const sampling_params& params, uint32_t position);
+
+/// What a request ends with whose logits `sample` could not use; `position` as
+/// above.
+failure no_choice(uint32_t position);
 
 } // namespace troupe

@@ -22,7 +22,7 @@ struct sampling_params {
   uint64_t seed = 0;
 };
 
-/// One prompt to continue. Ids are checked by whoever accepts it.
+/// One prompt to continue. What it may ask for: runtime/request_rules.hpp.
 struct generation_request {
   std::vector<int32_t> prompt; ///< At least one token.
   sampling_params sampling;
@@ -50,8 +50,8 @@ struct generation_event {
 
 using request_id = uint64_t;
 
-/// Called on a thread of the service, one call at a time for a request: short,
-/// without blocking, without throwing.
+/// Called on a thread of the service or of the one who ends it, one call at a
+/// time for a request: short, without blocking, without throwing.
 using event_handler = std::function<void(const generation_event&)>;
 
 struct service_info {
@@ -75,12 +75,15 @@ struct service_stats {
   uint64_t requests_waiting = 0;
   uint64_t kv_blocks_total = 0;
   uint64_t kv_blocks_free = 0;
+  uint64_t preemptions = 0;        ///< Blocks lost to an older request.
   uint64_t dispatch_bytes = 0;     ///< Rows to workers.
   uint64_t combine_bytes = 0;      ///< Rows back.
   uint64_t network_bytes_sent = 0; ///< Of them and all else, what crossed UCX.
   uint64_t frames_refused = 0;     ///< Stale, foreign or damaged.
   uint64_t ranks_used = 0;         ///< That have run a step.
   uint64_t workers_used = 0;       ///< That have run a row.
+  /// Of those that failed: their logits were no finite numbers.
+  uint64_t requests_without_choice = 0;
 };
 
 class service {
@@ -96,8 +99,9 @@ public:
   virtual std::optional<std::string> trouble() const = 0;
 
   /// Accepts `request` or says why not (invalid_input, context_too_long,
-  /// overloaded, peer_lost). After acceptance `on_event` hears of it until an
-  /// event with a finish reason, which always comes.
+  /// overloaded, peer_lost, or why the service has ended). After acceptance
+  /// `on_event` hears of it until an event with a finish reason, which always
+  /// comes: at the latest before the service is gone.
   virtual result<request_id>
   submit(generation_request request, event_handler on_event) = 0;
 

@@ -11,11 +11,23 @@ namespace troupe {
 
 namespace {
 
+constexpr auto kv_block_tokens = kernels::latent_cache::block_tokens;
+
+/// Of a sequence that is neither short nor long.
+constexpr uint32_t usual_tokens = 1024;
+
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
 }
 
+/// C's functions would stop reading at a NUL and take what is before it.
+bool holds_nul(std::string_view text) {
+  return text.find('\0') != std::string_view::npos;
+}
+
 bool is_numeric_host(const std::string& host) {
+  if (holds_nul(host))
+    return false;
   unsigned char bytes[sizeof(in6_addr)];
   return inet_pton(AF_INET, host.c_str(), bytes) == 1
          || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
@@ -71,9 +83,11 @@ result<void> validate_limits(const topology& x) {
     return invalid("limits: max_frame_bytes must be from 4096 to 16777216");
   if (x.max_model_len == 0)
     return invalid("max_model_len must be at least 1");
-  if (uint64_t{l.num_kv_blocks} * 64 < x.max_model_len)
+  if (uint64_t{x.num_kv_blocks()} * kv_block_tokens < x.max_model_len)
     return invalid("limits: num_kv_blocks of 64 tokens must hold "
                    "max_model_len tokens");
+  if (l.step_timeout_ms == 0)
+    return invalid("limits: step_timeout_ms must be at least 1");
   return {};
 }
 
@@ -113,6 +127,17 @@ uint32_t topology::num_workers() const {
   for (auto& node : nodes)
     n += node.workers.size();
   return static_cast<uint32_t>(n);
+}
+
+uint32_t topology::num_kv_blocks() const {
+  if (limits.num_kv_blocks > 0)
+    return limits.num_kv_blocks;
+  auto blocks_for = [](uint64_t num_tokens) {
+    return (num_tokens + kv_block_tokens - 1) / kv_block_tokens;
+  };
+  auto usual = blocks_for(std::min(max_model_len, usual_tokens));
+  return static_cast<uint32_t>(
+    std::max(limits.max_num_seqs * usual, blocks_for(max_model_len)));
 }
 
 std::optional<node_id> topology::find(std::string_view name) const {
@@ -178,6 +203,10 @@ topology local(uint32_t num_nodes, uint32_t dp, uint32_t ep) {
 result<void> validate(const topology& x) {
   if (!is_name(x.cluster))
     return invalid("cluster must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (holds_nul(x.model) || holds_nul(x.secret_file))
+    return invalid("model and secret_file must not hold a NUL");
+  if (!is_numeric_host(x.controller.host))
+    return invalid("controller must be a numeric HOST:PORT");
   if (x.nodes.empty())
     return invalid("nodes: there are none");
   std::set<std::string> names;

@@ -30,14 +30,18 @@ struct topology_node {
   friend bool operator==(const topology_node&, const topology_node&) = default;
 };
 
-/// What is claimed at start and never exceeded, for each rank.
+/// What is claimed at start and never exceeded, for each rank; and how long it
+/// waits.
 struct topology_limits {
   uint32_t max_num_seqs = 64;            ///< Sequences in a step.
   uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
   uint32_t max_num_waiting = 1024;       ///< Requests accepted, not yet run.
-  uint32_t num_kv_blocks = 1024;         ///< Of 64 tokens, all layers.
+  uint32_t num_kv_blocks = 0; ///< Of 64 tokens; 0: see num_kv_blocks().
   /// Rows between nodes are cut into frames of at most so many bytes.
   uint32_t max_frame_bytes = 4u << 20;
+  /// For rows of a layer that other nodes have to give back. What the own node
+  /// computes takes as long as it takes.
+  uint32_t step_timeout_ms = 300'000;
 
   friend bool operator==(const topology_limits&, const topology_limits&)
     = default;
@@ -56,6 +60,11 @@ struct topology {
   uint32_t num_ranks() const;
   uint32_t num_workers() const;
 
+  /// Cache blocks of a rank: those that limits names, or by the rule: 1,024
+  /// tokens (max_model_len, if that is less) for each of max_num_seqs, and no
+  /// less than max_model_len for one.
+  uint32_t num_kv_blocks() const;
+
   /// Returns the node with this name.
   std::optional<node_id> find(std::string_view name) const;
   /// Returns where a rank lives. rank < num_ranks().
@@ -69,8 +78,8 @@ struct topology {
 result<topology> parse_topology(std::string_view text,
                                 std::string_view source_name);
 
-/// Reads a file; relative paths in it are meant from its folder. Errors: io,
-/// invalid_input.
+/// Reads a file; relative paths in it are meant from its folder. Errors:
+/// not_found, io, invalid_input.
 result<topology> read_topology(const std::filesystem::path& path);
 
 /// Everything in one process. dp, ep >= 1.

@@ -1,9 +1,10 @@
 #include "runtime/topology.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
+
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <fstream>
 #include <initializer_list>
 #include <sstream>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr uint32_t max_nodes = 1024;
 constexpr uint32_t max_parts = 4096; // ranks, or workers
-constexpr uintmax_t max_file_bytes = 1 << 20;
+constexpr uint64_t max_file_bytes = 1 << 20;
 
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
@@ -36,6 +37,8 @@ public:
 
   void read(std::string_view key, std::string& out) {
     read_as<std::string>(key, out, "must be a string");
+    if (out.find('\0') != out.npos)
+      complain(key, "must not hold a NUL");
   }
 
   void read(std::string_view key, bool& out) {
@@ -146,12 +149,13 @@ result<void> read_limits(const toml::table& table, const std::string& source,
                          topology_limits& out) {
   table_reader in{table, source + ": limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
-                 "num_kv_blocks", "max_frame_bytes"});
+                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms"});
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
   in.read("max_num_waiting", out.max_num_waiting);
   in.read("num_kv_blocks", out.num_kv_blocks);
   in.read("max_frame_bytes", out.max_frame_bytes);
+  in.read("step_timeout_ms", out.step_timeout_ms);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -224,16 +228,10 @@ result<topology> parse_topology(std::string_view text,
 }
 
 result<topology> read_topology(const std::filesystem::path& path) {
-  std::error_code error;
-  auto size = std::filesystem::file_size(path, error);
-  std::ifstream in{path, std::ios::binary};
-  if (error || !in)
-    return failure{errc::io, path.string() + ": cannot be read"};
-  if (size > max_file_bytes)
-    return invalid(path.string() + ": is larger than 1 MiB");
-  std::string text(size, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(size));
-  auto out = parse_topology(text, path.string());
+  auto text = read_regular_file(path, max_file_bytes);
+  if (!text)
+    return text.why();
+  auto out = parse_topology(*text, path.string());
   if (!out)
     return out;
   for (auto file : {&out->model, &out->secret_file})
@@ -258,7 +256,8 @@ std::string render(const topology& x) {
       << "max_num_batched_tokens = " << x.limits.max_num_batched_tokens << "\n"
       << "max_num_waiting = " << x.limits.max_num_waiting << "\n"
       << "num_kv_blocks = " << x.limits.num_kv_blocks << "\n"
-      << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n";
+      << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n"
+      << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"

@@ -2,20 +2,16 @@
 
 /// Where tests find models and where they may write.
 
+#include "tests/places.hpp"
+
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
 
 namespace troupe {
-
-inline std::filesystem::path source_dir() {
-  auto dir = std::getenv("SOURCE_DIR");
-  return dir ? dir : ".";
-}
 
 /// A case of the golden data: a model directory with golden files in it.
 inline std::filesystem::path golden_case(const std::string& name) {
@@ -28,15 +24,12 @@ inline std::filesystem::path nano_dir() {
 
 /// An empty directory of the running test's own.
 inline std::filesystem::path scratch_dir() {
-  auto root = std::getenv("BINARY_DIR");
   auto test = testing::UnitTest::GetInstance()->current_test_info();
   auto name = std::string{test->test_suite_name()} + "." + test->name();
   for (auto& c : name)
     if (c == '/')
       c = '_';
-  auto dir = (root ? std::filesystem::path{root}
-                   : std::filesystem::temp_directory_path())
-             / "scratch" / name;
+  auto dir = binary_dir() / "scratch" / name;
   std::filesystem::remove_all(dir);
   std::filesystem::create_directories(dir);
   return dir;

@@ -27,6 +27,8 @@ function(troupe_library name)
   target_link_libraries(${name} PUBLIC troupe_flags ${ARGN})
 endfunction()
 
+# Tests find both by themselves (tests/places.hpp) where they are started by
+# hand.
 set(test_environment
   "SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BINARY_DIR=${PROJECT_BINARY_DIR}")
 # UCX patches madvise as it is loaded, and ThreadSanitizer does not survive a
@@ -35,16 +37,39 @@ if(TROUPE_SANITIZE STREQUAL "thread")
   list(APPEND test_environment "UCX_MEM_EVENTS=n")
 endif()
 
+# What a test says that has several threads, of its own or of what it uses.
+set(words_of_threads "std::(j?thread|async|future|promise|atomic)|_threads|\
+/(http_client|openai_fixture|scripted_service)\\.hpp")
+
+# troupe_keep_threaded(LIST): leaves the sources that have threads. To
+# ThreadSanitizer the others would only be slow.
+function(troupe_keep_threaded list)
+  set(kept "")
+  foreach(source ${${list}})
+    file(STRINGS ${source} found REGEX "${words_of_threads}" LIMIT_COUNT 1)
+    if(NOT found STREQUAL "")
+      list(APPEND kept ${source})
+    endif()
+  endforeach()
+  set(${list} "${kept}" PARENT_SCOPE)
+endfunction()
+
 # troupe_tests(LABEL FOLDER LIBRARIES...): one executable of the *_test.cpp in
 # FOLDER; every test of it carries LABEL.
 function(troupe_tests label folder)
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*_test.cpp)
+  if(TROUPE_SANITIZE STREQUAL "thread")
+    troupe_keep_threaded(sources)
+  endif()
   if(NOT sources)
     return()
   endif()
   string(REPLACE "/" "_" name ${folder}_tests)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
+  # What is tested is optimised; compiling the tests takes longer than running
+  # them.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   # Clusters judge silence by the clock: they get the machine to themselves.
   string(COMPARE EQUAL ${label} cluster alone)
   # Without values: some of them are addresses, other ones in every run.
@@ -68,6 +93,17 @@ function(troupe_client_test label script)
     ${PROJECT_SOURCE_DIR}/build/venv/bin/python -B
     ${CMAKE_CURRENT_SOURCE_DIR}/cluster/with_server.py
     ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300
+    RUN_SERIAL TRUE ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
+endfunction()
+
+# troupe_script_test(LABEL SCRIPT): runs SCRIPT, which needs Python alone and
+# starts the binary itself.
+function(troupe_script_test label script)
+  get_filename_component(name ${script} NAME_WE)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  add_test(NAME ${name} COMMAND
+    Python3::Interpreter -B ${CMAKE_CURRENT_SOURCE_DIR}/${script})
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300
     RUN_SERIAL TRUE ENVIRONMENT "SOURCE_DIR=${PROJECT_SOURCE_DIR};BINARY_DIR=${PROJECT_BINARY_DIR}")
 endfunction()

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -41,13 +42,28 @@ bool spin_until(crowd& others, Done done) {
 
 } // namespace
 
-thread_pool::thread_pool(uint32_t num_threads) {
+std::shared_ptr<thread_pool> thread_pool::start(uint32_t num_threads) {
+  std::shared_ptr<thread_pool> out{
+    new thread_pool{num_threads, as_many_as_there_are{}}};
+  return out->num_threads() == num_threads ? out : nullptr;
+}
+
+thread_pool::thread_pool(uint32_t num_threads)
+  : thread_pool(num_threads, as_many_as_there_are{}) {
+  CHECK(threads_.size() == num_threads);
+}
+
+thread_pool::thread_pool(uint32_t num_threads, as_many_as_there_are) {
   CHECK(num_threads > 0);
   threads_.reserve(num_threads);
   // The workers read threads_.size(): let them begin when it is final.
   std::lock_guard guard(mutex_);
-  for (uint32_t i = 0; i < num_threads; ++i)
-    threads_.emplace_back([this] { work(); });
+  try { // the standard library has no other way to say it
+    for (uint32_t i = 0; i < num_threads; ++i)
+      threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    return; // with those that there are
+  }
 }
 
 thread_pool::~thread_pool() {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -27,6 +28,11 @@ public:
   /// Tasks that may wait; more is a bug of the caller.
   static constexpr size_t max_tasks = 1 << 16;
 
+  /// Null if the system gives no `num_threads`, of which there is at least
+  /// one.
+  static std::shared_ptr<thread_pool> start(uint32_t num_threads);
+
+  /// For those who know that there are so few to be had.
   explicit thread_pool(uint32_t num_threads);
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
@@ -65,6 +71,9 @@ public:
   }
 
 private:
+  struct as_many_as_there_are {};
+  thread_pool(uint32_t num_threads, as_many_as_there_are);
+
   using piece_fn = void (*)(const void* context, uint32_t piece);
 
   /// Neighbouring pieces that one thread is to take, others only when their

@@ -15,11 +15,22 @@ uint32_t num_blocks_for(uint32_t num_tokens) {
   return (num_tokens + block_tokens - 1) / block_tokens;
 }
 
+constexpr auto age_of = [](auto& x) { return x->age; };
+
 } // namespace
+
+uint32_t batcher::sequence::num_blocks_after(uint64_t more) const {
+  // The last token that is sampled is never computed.
+  auto most = request.prompt.size() + request.max_tokens - 1;
+  return num_blocks_for(
+    static_cast<uint32_t>(std::min<uint64_t>(most, num_tokens() + more)));
+}
 
 batcher::batcher(batcher_options options, kv_pool& pool)
   : options_(std::move(options)), pool_(pool) {
-  CHECK(options_.max_num_seqs > 0 && options_.max_num_batched_tokens > 0);
+  // Whoever runs has a row in every step.
+  CHECK(options_.max_num_seqs > 0);
+  CHECK(options_.max_num_batched_tokens >= options_.max_num_seqs);
   CHECK(num_blocks_for(options_.max_model_len) <= pool.num_blocks());
   if (options_.num_choices == 0)
     options_.num_choices = options_.vocab_size;
@@ -30,20 +41,13 @@ batcher::~batcher() {
     release_blocks(*x);
 }
 
-bool batcher::fits(const generation_request& request) const {
-  auto is_known = [this](int32_t token) {
-    return token >= 0 && uint32_t(token) < options_.vocab_size;
-  };
-  return !request.prompt.empty() && request.max_tokens > 0
-         && request.prompt.size() + request.max_tokens <= options_.max_model_len
-         && std::ranges::all_of(request.prompt, is_known);
-}
-
 void batcher::add(request_id id, uint32_t term, generation_request request) {
-  CHECK(fits(request));
+  CHECK(!request.prompt.empty() && request.max_tokens > 0);
+  CHECK(request.prompt.size() + request.max_tokens <= options_.max_model_len);
   auto x = std::make_shared<sequence>();
   x->id = id;
   x->term = term;
+  x->age = next_age_++;
   x->tokens = request.prompt;
   x->request = std::move(request);
   x->blocks = std::make_shared<kernels::block_table>();
@@ -78,63 +82,121 @@ std::optional<batch_output> batcher::cancel(request_id id) {
 batch batcher::next_step() {
   CHECK(!step_is_out());
   batch out;
-  // Decoding first: one row each keeps everybody's stream alive.
-  auto before = waiting_.size();
-  schedule_running(out, [](uint32_t missing) { return missing == 1; });
-  schedule_running(out, [](uint32_t missing) { return missing > 1; });
-  // Whoever has just given blocks back is not to take them again at once.
-  if (waiting_.size() == before)
-    admit_waiting(out);
+  decode(out);
+  prefill(out);
   return out;
 }
 
-template <class Predicate>
-void batcher::schedule_running(batch& out, Predicate wanted) {
+/// One row each keeps everybody's stream alive.
+void batcher::decode(batch& out) {
   // By index, since make_room may take the youngest away.
   for (size_t i = 0; i < running_.size(); ++i) {
     auto x = running_[i];
-    auto missing = static_cast<uint32_t>(x->tokens.size()) - x->num_computed;
-    auto room = options_.max_num_batched_tokens - out.num_rows();
-    if (room == 0)
-      return;
-    if (x->num_scheduled > 0 || !wanted(missing))
+    if (x->num_missing() != 1 || !make_room(*x))
       continue;
-    auto n = std::min(x->num_of_one_form(), room);
-    if (make_room(*x, x->num_computed + n))
-      schedule(x, n, out);
+    x->num_scheduled = 1;
+    schedule(std::move(x), out);
   }
 }
 
-void batcher::admit_waiting(batch& out) {
-  while (!waiting_.empty() && running_.size() < options_.max_num_seqs) {
-    auto room = options_.max_num_batched_tokens - out.num_rows();
-    auto x = waiting_.front();
-    auto n = std::min(x->num_of_one_form(), room);
-    // Never at the cost of somebody who runs already.
-    if (room == 0 || !claim_blocks(*x, n))
-      return;
-    waiting_.pop_front();
-    running_.push_back(x);
-    schedule(x, n, out);
-  }
+void batcher::prefill(batch& out) {
+  auto room = options_.max_num_batched_tokens - out.num_rows();
+  auto prompts = prefilling();
+  for (size_t i = 0, left = room; i < prompts.size() && left == room; ++i)
+    room -= give_rows(prompts[i], (room + 1) / 2);
+  auto shortest_first = prompts;
+  std::ranges::stable_sort(shortest_first, {},
+                           [](auto& x) { return x->num_of_one_form(); });
+  for (auto& x : shortest_first)
+    room -= give_rows(x, room);
+  // Neighbours of one form are one run.
+  std::ranges::stable_sort(prompts, {}, [](auto& x) { return x->form(); });
+  for (auto& x : prompts)
+    if (x->num_scheduled > 0)
+      schedule(std::move(x), out);
 }
 
-void batcher::schedule(sequence_ptr x, uint32_t num_rows, batch& out) {
+/// Those with more than one row to compute, and those who could be let in,
+/// oldest first.
+std::vector<batcher::sequence_ptr> batcher::prefilling() const {
+  std::vector<sequence_ptr> out;
+  auto places = options_.max_num_seqs - running_.size();
+  for (size_t i = 0; i < waiting_.size() && i < places; ++i)
+    out.push_back(waiting_[i]);
+  for (auto& x : running_)
+    if (x->num_scheduled == 0)
+      out.push_back(x);
+  std::ranges::sort(out, {}, age_of);
+  return out;
+}
+
+/// Plans up to `most` rows more of `x`, which is let in if it waits. Returns
+/// how many.
+uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most) {
+  auto n = std::min(x->num_of_one_form() - x->num_scheduled, most);
+  if (n == 0 || (!x->running && !admit(x)))
+    return 0;
+  x->num_scheduled += n;
+  return n;
+}
+
+/// Never at the cost of somebody who runs already.
+bool batcher::admit(const sequence_ptr& x) {
+  auto at = std::ranges::find(waiting_, x);
+  auto older = std::ranges::subrange(waiting_.begin(), at);
+  if (!std::ranges::all_of(older, [this](auto& y) { return may_be_passed(*y); })
+      || num_blocks_to_admit(*x) > pool_.num_free())
+    return false;
+  CHECK(claim_blocks(*x));
+  for (auto& y : older)
+    ++y->num_passed;
+  waiting_.erase(at);
+  x->running = true;
+  running_.insert(std::ranges::upper_bound(running_, x->age, {}, age_of), x);
+  return true;
+}
+
+/// Blocks for all known tokens of `x`, and for what it and all who run write
+/// until its prompt is computed and each has made block_tokens tokens more.
+uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
+  uint64_t num_rows = x.num_missing();
+  uint64_t num_prompts = 1;
+  for (auto& y : running_)
+    if (y->num_missing() > 1) {
+      num_rows += y->num_missing();
+      ++num_prompts;
+    }
+  // Steps are full while there are prompts, but for those that end the run of
+  // a form.
+  auto rows_of_step = options_.max_num_batched_tokens - running_.size();
+  auto num_steps = num_rows / rows_of_step + 1 + num_prompts;
+  uint64_t out = x.num_blocks_after(num_steps + block_tokens);
+  for (auto& y : running_)
+    out += y->num_blocks_after(num_steps + block_tokens) - y->blocks->size();
+  return out;
+}
+
+bool batcher::may_be_passed(const sequence& x) const {
+  return x.num_answered() == 0 && x.num_passed < options_.max_num_seqs;
+}
+
+/// Puts the rows that were planned into the step.
+void batcher::schedule(sequence_ptr x, batch& out) {
   auto first = x->tokens.begin() + x->num_computed;
   batch_rows rows;
-  rows.tokens.assign(first, first + num_rows);
+  rows.tokens.assign(first, first + x->num_scheduled);
   rows.first_position = x->num_computed;
   rows.form = x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
-  rows.want_logits = x->num_computed + num_rows == x->tokens.size();
-  x->num_scheduled = num_rows;
+  rows.want_logits = x->num_scheduled == x->num_missing();
   out.sequences.push_back(std::move(rows));
   in_step_.push_back(std::move(x));
 }
 
-bool batcher::claim_blocks(sequence& x, uint32_t num_tokens) {
-  auto need = num_blocks_for(num_tokens);
+/// Claims the blocks of all known tokens.
+bool batcher::claim_blocks(sequence& x) {
+  auto need = num_blocks_for(x.num_tokens());
   if (need > x.blocks->size() + pool_.num_free())
     return false;
   while (x.blocks->size() < need)
@@ -142,15 +204,19 @@ bool batcher::claim_blocks(sequence& x, uint32_t num_tokens) {
   return true;
 }
 
-bool batcher::make_room(sequence& x, uint32_t num_tokens) {
-  while (!claim_blocks(x, num_tokens)) {
+/// Makes sure that `x` has its blocks, if need be at the cost of the youngest,
+/// which may be itself: then it returns false.
+bool batcher::make_room(sequence& x) {
+  while (!claim_blocks(x)) {
     auto youngest = running_.back();
-    if (youngest->num_scheduled > 0)
-      return false; // it is in this step already; x waits for the next one
+    CHECK(youngest->num_scheduled == 0);
+    ++num_preemptions_;
     release_blocks(*youngest);
     youngest->num_computed = 0;
+    youngest->running = false;
     running_.pop_back();
-    waiting_.push_front(youngest);
+    waiting_.insert(
+      std::ranges::upper_bound(waiting_, youngest->age, {}, age_of), youngest);
     if (youngest.get() == &x)
       return false;
   }
@@ -198,10 +264,16 @@ std::optional<batch_output> batcher::commit(sequence& x,
                       position);
   batch_output out{x.id, x.term, {}};
   out.event.first_position = position;
-  out.event.finish = finish_of(x, token);
+  if (!token) {
+    ++num_without_choice_;
+    out.event.finish = finish_reason::failed;
+    out.event.cause = no_choice(position);
+    return out;
+  }
+  out.event.finish = finish_of(x, *token);
   if (out.event.finish != finish_reason::stop) {
-    x.tokens.push_back(token);
-    out.event.tokens.push_back(token);
+    x.tokens.push_back(*token);
+    out.event.tokens.push_back(*token);
     if (x.request.want_logits)
       out.event.logits.assign(logits.begin(), logits.end());
   }

@@ -14,7 +14,21 @@
 ///      +---------------------+  no free block: the youngest gives its blocks
 ///                               back and starts again, with the same tokens
 ///
-/// Invariant: one step is out at a time.
+/// Rows of a step: one for everybody who decodes. Of what is left the oldest
+/// prompt gets at least half, so that nobody waits for ever; the rest goes to
+/// the prompts that need the fewest, so that nobody waits long for a few rows.
+///
+/// Blocks: whoever is let in takes those of all its known tokens at once, and
+/// only if there are also those that it and all who run will need until its
+/// prompt is computed and everybody has gone a block further. So no prefill is
+/// thrown away, and who gives its blocks back has gained block_tokens tokens
+/// since it was let in: computing again has a bound.
+///
+/// Who waits may be passed by younger ones for which there is room, but only
+/// by max_num_seqs of them, and by none once its answer has begun.
+///
+/// Invariants: one step is out at a time; waiting and running are in order of
+/// age.
 
 #include "runtime/error.hpp"
 #include "runtime/model/batch.hpp"
@@ -31,7 +45,7 @@ namespace troupe {
 
 struct batcher_options {
   uint32_t max_num_seqs = 64;            ///< Running at once.
-  uint32_t max_num_batched_tokens = 512; ///< Rows of a step.
+  uint32_t max_num_batched_tokens = 512; ///< Rows of a step; >= max_num_seqs.
   uint32_t max_model_len = 4096;
   uint32_t vocab_size = 0;  ///< Logits of a row.
   uint32_t num_choices = 0; ///< Ids that may be sampled; 0: vocab_size.
@@ -53,12 +67,7 @@ public:
   /// Releases the blocks of all requests.
   ~batcher();
 
-  /// Returns whether add may be called with it: all tokens are in the
-  /// vocabulary, and prompt and max_tokens (each at least 1) fit into
-  /// max_model_len.
-  bool fits(const generation_request& request) const;
-
-  /// Queues a request that fits.
+  /// Queues a request that has been settled (runtime/request_rules.hpp).
   void add(request_id id, uint32_t term, generation_request request);
 
   /// Frees what the request holds: at once, or when the step that it is part
@@ -87,20 +96,44 @@ public:
     return static_cast<uint32_t>(waiting_.size());
   }
 
+  /// How often blocks were given back before their time.
+  uint64_t num_preemptions() const {
+    return num_preemptions_;
+  }
+
+  /// Requests that failed since their logits were no finite numbers.
+  uint64_t num_without_choice() const {
+    return num_without_choice_;
+  }
+
 private:
   struct sequence {
     request_id id = 0;
     uint32_t term = 0;
+    uint64_t age = 0; ///< Number in the order of arrival.
     generation_request request;
     std::vector<int32_t> tokens; ///< Prompt and answer.
     uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
     uint32_t num_scheduled = 0;  ///< Rows in the step that is out.
+    uint32_t num_passed = 0;     ///< Younger ones let in while this waits.
     std::shared_ptr<kernels::block_table> blocks;
+    bool running = false;
     bool cancelled = false;
 
-    uint32_t num_answered() const {
-      return static_cast<uint32_t>(tokens.size() - request.prompt.size());
+    uint32_t num_tokens() const {
+      return static_cast<uint32_t>(tokens.size());
     }
+
+    uint32_t num_answered() const {
+      return num_tokens() - static_cast<uint32_t>(request.prompt.size());
+    }
+
+    uint32_t num_missing() const {
+      return num_tokens() - num_computed;
+    }
+
+    /// Blocks that it holds once it has made `more` tokens, or its last.
+    uint32_t num_blocks_after(uint64_t more) const;
 
     /// Of the next token that is to be computed.
     attention_form form() const {
@@ -120,13 +153,17 @@ private:
 
   using sequence_ptr = std::shared_ptr<sequence>;
 
-  template <class Predicate>
-  void schedule_running(batch& out, Predicate wanted);
-  void schedule(sequence_ptr x, uint32_t max_rows, batch& out);
-  bool claim_blocks(sequence& x, uint32_t num_tokens);
-  bool make_room(sequence& x, uint32_t num_tokens);
+  void decode(batch& out);
+  void prefill(batch& out);
+  std::vector<sequence_ptr> prefilling() const;
+  uint32_t give_rows(const sequence_ptr& x, uint32_t most);
+  bool admit(const sequence_ptr& x);
+  uint64_t num_blocks_to_admit(const sequence& x) const;
+  bool may_be_passed(const sequence& x) const;
+  void schedule(sequence_ptr x, batch& out);
+  bool claim_blocks(sequence& x);
+  bool make_room(sequence& x);
   void release_blocks(sequence& x);
-  void admit_waiting(batch& out);
   std::optional<batch_output> commit(sequence& x,
                                      std::span<const float> logits);
   finish_reason finish_of(const sequence& x, int32_t token) const;
@@ -134,7 +171,10 @@ private:
 
   batcher_options options_;
   kv_pool& pool_;
-  std::deque<sequence_ptr> waiting_;
+  uint64_t next_age_ = 0;
+  uint64_t num_preemptions_ = 0;
+  uint64_t num_without_choice_ = 0;
+  std::deque<sequence_ptr> waiting_;  ///< Oldest first.
   std::vector<sequence_ptr> running_; ///< Oldest first.
   std::vector<sequence_ptr> in_step_; ///< In the order of the batch.
 };

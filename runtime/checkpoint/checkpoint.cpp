@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 
-#include "runtime/json/strict_json.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
+#include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -31,8 +32,29 @@ bool is_file_name(std::string_view name) {
          && name.ends_with(".safetensors");
 }
 
+constexpr harmless_key harmless_metadata[] = {
+  {"total_size", "headers say it themselves"},
+  {"total_parameters", "headers say it themselves"},
+};
+
+/// All but the map itself: nothing that decides may stand beside it.
+result<void> check_index(std::string_view text) {
+  auto in = field_reader::parse(index_name, text);
+  if (!in)
+    return in.why();
+  if (auto metadata = in->object("metadata")) {
+    metadata->refuse_unknown(harmless_metadata);
+    in->absorb(*metadata);
+  }
+  in->has("weight_map");
+  in->refuse_unknown({});
+  if (!in->trouble().empty())
+    return failure{errc::invalid_input, in->trouble()};
+  return {};
+}
+
 result<shard_index> parse_index(std::string_view text) {
-  if (auto ok = check_json(index_name, text, 4); !ok)
+  if (auto ok = check_index(text); !ok)
     return ok.why();
   auto all = json::parse(text.begin(), text.end(), nullptr, false);
   if (!all.is_object() || !all.contains("weight_map")
@@ -52,29 +74,22 @@ result<shard_index> parse_index(std::string_view text) {
 }
 
 result<shard_index> read_index(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
-  if (!file)
-    return file.why();
-  auto bytes = (*file)->bytes();
-  if (bytes.size() > max_index_bytes)
-    return bad_index(" has more than 100 MB");
-  return parse_index(
-    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto text = read_regular_file(path, max_index_bytes);
+  return text ? parse_index(*text) : result<shard_index>{text.why()};
 }
 
 /// Index and header have to name the same tensors.
 result<void> check_shard(const std::string& shard,
-                         const std::vector<std::string>& indexed,
-                         const safetensors_file& file) {
+                         std::vector<std::string> indexed,
+                         const stored_map& tensors) {
   for (auto& name : indexed)
-    if (!file.find(name))
+    if (!tensors.contains(name))
       return failure{errc::invalid_input, "tensor " + name.substr(0, 512)
                                             + " is not in " + shard
                                             + " where the index says"};
-  if (indexed.size() == file.tensors().size())
-    return {};
-  for (auto& [name, view] : file.tensors())
-    if (std::find(indexed.begin(), indexed.end(), name) == indexed.end())
+  std::ranges::sort(indexed);
+  for (auto& [name, x] : tensors)
+    if (!std::ranges::binary_search(indexed, name))
       return failure{errc::invalid_input,
                      "tensor " + name + " is in " + shard
                        + " though the index does not say so"};
@@ -83,7 +98,9 @@ result<void> check_shard(const std::string& shard,
 
 } // namespace
 
-result<checkpoint> checkpoint::open(const std::filesystem::path& model_dir) {
+result<checkpoint>
+checkpoint::open(const std::filesystem::path& model_dir,
+                 std::shared_ptr<const model_config> config) {
   shard_index index;
   std::error_code ignored;
   auto is_single = std::filesystem::exists(model_dir / "model.safetensors",
@@ -102,33 +119,66 @@ result<checkpoint> checkpoint::open(const std::filesystem::path& model_dir) {
   }
   checkpoint out;
   out.directory_ = model_dir;
+  out.config_ = config ? result<model_config>{*config}
+                       : read_model_config(model_dir);
   for (auto& [shard, indexed] : index) {
-    auto file = safetensors_file::open(model_dir / shard);
+    auto file = input_file::open(model_dir / shard);
     if (!file)
       return file.why();
+    auto tensors = read_header(*file);
+    if (!tensors)
+      return tensors.why();
     if (auto ok = is_single ? result<void>{}
-                            : check_shard(shard, indexed, *file);
+                            : check_shard(shard, indexed, *tensors);
         !ok)
       return ok.why();
-    out.files_.push_back(std::move(*file));
+    if (auto ok = out.add(std::move(*file), std::move(*tensors)); !ok)
+      return ok.why();
   }
-  for (auto& file : out.files_)
-    for (auto& [name, view] : file.tensors())
-      if (!out.tensors_.emplace(name, &view).second)
-        return failure{errc::invalid_input,
-                       "tensor " + name + " is in two files"};
   return out;
 }
 
-const tensor_view* checkpoint::find(std::string_view name) const {
+result<void> checkpoint::add(input_file file, stored_map tensors) {
+  for (auto& [name, x] : tensors) {
+    x.file = static_cast<uint32_t>(files_.size());
+    if (!tensors_.emplace(name, std::move(x)).second)
+      return failure{errc::invalid_input,
+                     "tensor " + name + " is in two files"};
+  }
+  files_.push_back(std::move(file));
+  return {};
+}
+
+const stored_tensor* checkpoint::find(std::string_view name) const {
   auto at = tensors_.find(name);
-  return at == tensors_.end() ? nullptr : at->second;
+  return at == tensors_.end() ? nullptr : &at->second;
+}
+
+result<void> checkpoint::read(const stored_tensor& x, uint64_t first,
+                              std::span<std::byte> out) const {
+  CHECK(first <= x.num_bytes && out.size() <= x.num_bytes - first);
+  return files_.at(x.file).read(x.offset + first, out);
+}
+
+result<std::vector<std::byte>> checkpoint::read(const stored_tensor& x) const {
+  std::vector<std::byte> out(x.num_bytes);
+  if (auto ok = read(x, 0, out); !ok)
+    return ok.why();
+  return out;
+}
+
+result<std::vector<float>>
+checkpoint::read_floats(std::string_view name, const stored_tensor& x) const {
+  auto bytes = read(x);
+  if (!bytes)
+    return bytes.why();
+  return to_floats(name, {x.dtype, x.shape, *bytes});
 }
 
 std::vector<std::string> checkpoint::names() const {
   std::vector<std::string> out;
   out.reserve(tensors_.size());
-  for (auto& [name, view] : tensors_)
+  for (auto& [name, x] : tensors_)
     out.push_back(name);
   return out;
 }
@@ -140,21 +190,21 @@ result<void> checkpoint::check_unchanged() const {
   return {};
 }
 
-void checkpoint::read_ahead(std::span<const std::byte> part) const {
-  if (!part.empty())
-    file_of(part).read_ahead(part);
-}
-
-void checkpoint::give_back(std::span<const std::byte> part) const {
-  if (!part.empty())
-    file_of(part).give_back(part);
-}
-
-const mapped_file& checkpoint::file_of(std::span<const std::byte> part) const {
-  auto at = std::ranges::find_if(files_,
-                                 [&](auto& x) { return x.file().holds(part); });
-  CHECK(at != files_.end());
-  return at->file();
+result<void>
+checkpoint::check_no_source(const std::filesystem::path& out) const {
+  std::vector<std::filesystem::path> sources;
+  for (auto& file : files_)
+    sources.push_back(file.path());
+  std::error_code error;
+  for (auto& entry : std::filesystem::directory_iterator{directory_, error})
+    if (entry.path().extension() == ".json")
+      sources.push_back(entry.path());
+  for (auto& source : sources)
+    if (std::filesystem::equivalent(source, out, error))
+      return failure{errc::invalid_input,
+                     out.string() + " is " + source.string()
+                       + ", which is read: write to another file"};
+  return {};
 }
 
 } // namespace troupe

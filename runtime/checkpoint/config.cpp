@@ -1,25 +1,119 @@
 #include "runtime/checkpoint/config.hpp"
 
-#include "runtime/checkpoint/safetensors.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
+#include "runtime/checkpoint/rope_config.hpp"
 #include "runtime/json/field_reader.hpp"
 
 namespace troupe {
 
 namespace {
 
-constexpr size_t max_config_bytes = 4 << 20;
+constexpr uint64_t max_config_bytes = 4 << 20;
 constexpr uint32_t max_width = 1 << 20;
 
+constexpr std::string_view origin = "says where the file comes from";
+constexpr std::string_view training = "only training has a use for it";
+constexpr std::string_view returned = "what a Python call hands back";
+constexpr std::string_view speed = "how it is computed, not what";
+constexpr std::string_view classes = "names for classifiers";
+constexpr std::string_view generation = "generation_config.json says it";
+
+constexpr harmless_key harmless[] = {
+  {"model_type", "architectures decides"},
+  {"auto_map", "names the Python code of the architecture"},
+  {"dtype", "every tensor says its own, --activations the rest"},
+  {"torch_dtype", "every tensor says its own, --activations the rest"},
+  {"pad_token_id", "nothing is padded"},
+  {"sep_token_id", "nothing is separated"},
+  {"decoder_start_token_id", "there is no encoder before the decoder"},
+  {"is_decoder", "the architecture is one"},
+  {"tokenizer_class", "tokenizer.json decides"},
+  {"_name_or_path", origin},
+  {"name_or_path", origin},
+  {"_commit_hash", origin},
+  {"transformers_version", origin},
+  {"trust_remote_code", origin},
+  {"unsloth_version", origin},
+  {"unsloth_fixed", origin},
+  {"attention_dropout", training},
+  {"initializer_range", training},
+  {"aux_loss_alpha", training},
+  {"router_aux_loss_coef", training},
+  {"seq_aux", training},
+  {"gradient_checkpointing", training},
+  {"finetuning_task", training},
+  {"task_specific_params", training},
+  {"problem_type", training},
+  {"output_attentions", returned},
+  {"output_hidden_states", returned},
+  {"output_router_logits", returned},
+  {"output_scores", returned},
+  {"return_dict", returned},
+  {"return_dict_in_generate", returned},
+  {"use_return_dict", returned},
+  {"ep_size", speed},
+  {"pretraining_tp", speed},
+  {"use_cache", speed},
+  {"chunk_size_feed_forward", speed},
+  {"torchscript", speed},
+  {"use_bfloat16", speed},
+  {"_attn_implementation", speed},
+  {"_attn_implementation_autoset", speed},
+  {"attn_implementation", speed},
+  {"_experts_implementation", speed},
+  {"id2label", classes},
+  {"label2id", classes},
+  {"num_labels", classes},
+  {"tf_legacy_loss", classes},
+  {"max_length", generation},
+  {"early_stopping", generation},
+  {"length_penalty", generation},
+  {"num_return_sequences", generation},
+  {"remove_invalid_values", generation},
+};
+
+struct neutral_key {
+  std::string_view name;
+  std::string_view value; ///< JSON: the one that changes nothing.
+};
+
+/// What would change a number or a token and is not done here.
+constexpr neutral_key neutral[] = {
+  {"use_mla", "true"},
+  {"mlp_bias", "false"},
+  {"use_sliding_window", "false"},
+  {"partial_rotary_factor", "1"},
+  {"logit_scale", "1"},
+  {"pruned_heads", "{}"},
+  {"is_encoder_decoder", "false"},
+  {"add_cross_attention", "false"},
+  {"tie_encoder_decoder", "false"},
+  // Written by old versions of transformers, always with these values.
+  {"do_sample", "false"},
+  {"temperature", "1"},
+  {"top_k", "50"},
+  {"top_p", "1"},
+  {"typical_p", "1"},
+  {"num_beams", "1"},
+  {"num_beam_groups", "1"},
+  {"diversity_penalty", "0"},
+  {"repetition_penalty", "1"},
+  {"no_repeat_ngram_size", "0"},
+  {"encoder_no_repeat_ngram_size", "0"},
+  {"min_length", "0"},
+};
+
 result<field_reader> read_object(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
-  if (!file)
-    return file.why();
-  auto bytes = (*file)->bytes();
-  if (bytes.size() > max_config_bytes)
-    return failure{errc::invalid_input, path.string() + " is too large"};
-  return field_reader::parse(
-    path.filename().string(),
-    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  auto text = read_regular_file(path, max_config_bytes);
+  if (!text)
+    return text.why();
+  return field_reader::parse(path.filename().string(), *text);
+}
+
+/// A field that follows from others may be there if it agrees with them.
+void read_again(field_reader& in, std::string_view name, uint32_t value) {
+  if (in.has(name) && in.integer(name, 0, UINT32_MAX) != value)
+    in.refuse(name, "must be " + std::to_string(value));
 }
 
 void read_sizes(field_reader& in, model_config& out) {
@@ -39,7 +133,7 @@ void read_sizes(field_reader& in, model_config& out) {
 
 void read_attention(field_reader& in, model_config& out) {
   out.num_attention_heads = in.integer("num_attention_heads", 1, 4096);
-  out.q_lora_rank = in.integer_or("q_lora_rank", 1, max_width, 0);
+  out.q_lora_rank = in.integer_or("q_lora_rank", 0, max_width, 0);
   out.kv_lora_rank = in.integer("kv_lora_rank", 1, 1 << 16);
   out.qk_nope_head_dim = in.integer("qk_nope_head_dim", 1, 1 << 16);
   out.qk_rope_head_dim = in.integer("qk_rope_head_dim", 2, 1 << 16);
@@ -52,6 +146,23 @@ void read_attention(field_reader& in, model_config& out) {
     in.refuse("rope_interleave", "must be true");
   if (in.text_or("hidden_act", "silu") != "silu")
     in.refuse("hidden_act", "must be silu");
+  read_again(in, "num_key_value_heads", out.num_attention_heads);
+  read_again(in, "head_dim", out.qk_rope_head_dim);
+  read_again(in, "qk_head_dim", out.qk_nope_head_dim + out.qk_rope_head_dim);
+}
+
+/// What layers are, one by one, where a file says so.
+void read_layer_types(field_reader& in, const model_config& c) {
+  auto attention = in.texts("layer_types", 4096);
+  if (in.has("layer_types")
+      && attention
+           != std::vector<std::string>(c.num_hidden_layers, "full_attention"))
+    in.refuse("layer_types", "must be full_attention for every layer");
+  std::vector<std::string> kinds(c.num_hidden_layers, "sparse");
+  for (uint32_t i = 0; i < c.first_k_dense_replace; ++i)
+    kinds[i] = "dense";
+  if (in.has("mlp_layer_types") && in.texts("mlp_layer_types", 4096) != kinds)
+    in.refuse("mlp_layer_types", "must be what first_k_dense_replace says");
 }
 
 void read_experts(field_reader& in, model_config& out) {
@@ -66,6 +177,8 @@ void read_experts(field_reader& in, model_config& out) {
     = static_cast<float>(in.number("routed_scaling_factor", 0, 1e6));
   if (in.integer_or("moe_layer_freq", 0, 4096, 1) != 1)
     in.refuse("moe_layer_freq", "must be 1");
+  read_again(in, "num_experts", out.n_routed_experts);
+  read_again(in, "num_local_experts", out.n_routed_experts);
 }
 
 /// V3: sigmoid scores, a bias for the choice, groups by their two best.
@@ -109,27 +222,10 @@ void check_groups(field_reader& in, const model_config& c) {
     in.refuse("n_group", "must leave two experts in a group");
 }
 
-void read_rope(field_reader& in, model_config& out) {
-  out.rope_theta = in.number_or("rope_theta", 1.001, 1e12, 10000);
-  auto s = in.object("rope_scaling");
-  if (!s)
-    return;
-  auto type = s->text_or("rope_type", s->text_or("type", "yarn"));
-  if (type == "default")
-    return;
-  if (type != "yarn")
-    s->refuse("type", "must be yarn or default");
-  yarn_scaling y;
-  y.factor = s->number("factor", 1, 1e6);
-  y.original_max_position_embeddings
-    = s->number("original_max_position_embeddings", 1, 1e9);
-  y.beta_fast = s->number_or("beta_fast", 1e-3, 1e6, y.beta_fast);
-  y.beta_slow = s->number_or("beta_slow", 1e-3, 1e6, y.beta_slow);
-  y.mscale = s->number_or("mscale", 0, 100, y.mscale);
-  y.mscale_all_dim = s->number_or("mscale_all_dim", 0, 100, y.mscale_all_dim);
-  in.absorb(*s);
-  out.rope_scaling = y;
-}
+constexpr harmless_key harmless_quantization[] = {
+  {"modules_to_not_convert", "every tensor says its own type"},
+  {"ignored_layers", "every tensor says its own type"},
+};
 
 void read_quantization(field_reader& in, model_config& out) {
   auto q = in.object("quantization_config");
@@ -145,6 +241,12 @@ void read_quantization(field_reader& in, model_config& out) {
   if (q->integers("weight_block_size", 1, 1 << 20, 2)
       != std::vector<int32_t>{128, 128})
     q->refuse("weight_block_size", "must be [128, 128]");
+  out.ue8m0 = q->text_or("scale_fmt", "float") == "ue8m0";
+  if (!out.ue8m0 && q->text_or("scale_fmt", "float") != "float")
+    q->refuse("scale_fmt", "must be float or ue8m0");
+  q->must_be("dequantize", "false");
+  q->must_be("is_checkpoint_fp8_serialized", "true");
+  q->refuse_unknown(harmless_quantization);
   in.absorb(*q);
 }
 
@@ -152,8 +254,7 @@ void read_tokens(field_reader& in, model_config& out) {
   auto last = static_cast<int32_t>(out.vocab_size) - 1;
   if (auto ids = in.integers("bos_token_id", 0, last, 1); !ids.empty())
     out.bos_token_id = ids.front();
-  if (in.has("eos_token_id"))
-    out.eos_token_ids = in.integers("eos_token_id", 0, last, 64);
+  out.eos_token_ids = in.integers("eos_token_id", 0, last, 64);
 }
 
 void read_all(field_reader& in, model_config& out) {
@@ -170,9 +271,13 @@ void read_all(field_reader& in, model_config& out) {
   else
     read_v3_gate(in, out);
   check_groups(in, out);
+  read_layer_types(in, out);
   read_rope(in, out);
   read_quantization(in, out);
   read_tokens(in, out);
+  for (auto& x : neutral)
+    in.must_be(x.name, x.value);
+  in.refuse_unknown(harmless);
 }
 
 result<model_config> read_config(field_reader& in) {
@@ -198,6 +303,16 @@ kernels::dtype model_config::combine_type(precision activations) const {
                                         : kernels::dtype::bf16;
 }
 
+result<void> check_activations(const model_config& config,
+                               precision activations) {
+  if (!config.ue8m0 || activations != precision::fp8)
+    return {};
+  return failure{errc::invalid_input,
+                 "config.json: quantization_config: scale_fmt ue8m0 asks for "
+                 "FP8 activations whose scales are powers of two, which are "
+                 "not supported: take bf16 or fp32 activations"};
+}
+
 result<model_config> parse_model_config(std::string what,
                                         std::string_view text) {
   auto in = field_reader::parse(std::move(what), text);
@@ -211,16 +326,15 @@ result<model_config> read_model_config(const std::filesystem::path& model_dir) {
   auto config = read_config(*in);
   if (!config)
     return config;
-  auto& out = *config;
-  auto generation = read_object(model_dir / "generation_config.json");
+  auto generation = read_generation_config(model_dir, config->vocab_size);
   if (!generation)
-    return generation.why().code == errc::not_found
-             ? result<model_config>{out}
-             : result<model_config>{generation.why()};
-  read_tokens(*generation, out);
-  if (!generation->trouble().empty())
-    return failure{errc::invalid_input, generation->trouble()};
-  return out;
+    return generation.why();
+  config->bos_token_id
+    = generation->bos_token_id.value_or(config->bos_token_id);
+  if (!generation->eos_token_ids.empty())
+    config->eos_token_ids = generation->eos_token_ids;
+  config->generation = std::move(*generation);
+  return config;
 }
 
 } // namespace troupe

@@ -3,6 +3,7 @@
 /// A checkpoint's config.json, in its own words, and what follows from it.
 
 #include "kernels/ops.hpp"
+#include "runtime/checkpoint/generation_config.hpp"
 #include "runtime/checkpoint/precision.hpp"
 #include "runtime/error.hpp"
 
@@ -22,6 +23,10 @@ struct yarn_scaling {
   double beta_slow = 1;
   double mscale = 1;
   double mscale_all_dim = 0;
+  std::optional<double> attention_factor; ///< Of sin and cos; else by mscale.
+  bool truncate = true; ///< The blend begins and ends at whole dimensions.
+
+  bool operator==(const yarn_scaling&) const = default;
 };
 
 /// Fields keep the checkpoint's names.
@@ -55,9 +60,11 @@ struct model_config {
   uint32_t max_position_embeddings = 0;
   bool tie_word_embeddings = false;
   uint32_t num_nextn_predict_layers = 0;
-  bool fp8 = false; ///< quantization_config says fp8, 128 x 128 blocks.
+  bool fp8 = false;   ///< quantization_config says fp8, 128 x 128 blocks.
+  bool ue8m0 = false; ///< Scales of FP8 activations are powers of two.
   int32_t bos_token_id = -1;
   std::vector<int32_t> eos_token_ids; ///< generation_config.json wins if there.
+  generation_defaults generation;
 
   uint32_t num_moe_layers() const {
     return num_hidden_layers - first_k_dense_replace;
@@ -72,8 +79,14 @@ struct model_config {
   kernels::dtype combine_type(precision activations) const;
 };
 
-/// Reads the text of a config.json; `what` stands in errors. Error:
-/// invalid_input that names the field.
+/// Says whether rows may be computed in `activations` the way the checkpoint
+/// means them. Error: invalid_input that names the field.
+result<void> check_activations(const model_config& config,
+                               precision activations);
+
+/// Reads the text of a config.json; `what` stands in errors. Every field is
+/// used, known to change no result, or refused. Error: invalid_input that names
+/// the field.
 result<model_config> parse_model_config(std::string what,
                                         std::string_view text);
 

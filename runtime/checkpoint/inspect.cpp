@@ -1,5 +1,7 @@
 #include "runtime/checkpoint/inspect.hpp"
 
+#include "runtime/text/chat_template.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -56,6 +58,15 @@ std::string parallel_row(const model_summary& s) {
   return out;
 }
 
+std::string chat_row(const std::filesystem::path& model_dir) {
+  auto text = find_chat_template(model_dir);
+  if (!text)
+    return text.why().message;
+  auto shape = recognise_chat_template(*text);
+  return shape ? describe(*shape) + " (" + text->source + ")"
+               : shape.why().message;
+}
+
 } // namespace
 
 std::string_view to_string(tensor_kind kind) {
@@ -88,11 +99,11 @@ tensor_kind kind_of(std::string_view name, const model_config& c) {
 model_summary summarize(const checkpoint& source, const model_config& c) {
   model_summary out;
   for (auto& name : source.names()) {
-    auto& view = *source.find(name);
+    auto& x = *source.find(name);
     auto& kind = out.kinds[static_cast<size_t>(kind_of(name, c))];
-    kind.bytes += view.bytes.size();
+    kind.bytes += x.num_bytes;
     if (!name.ends_with("_scale_inv"))
-      kind.parameters += view.num_elements();
+      kind.parameters += x.num_elements();
   }
   auto of = [&](tensor_kind kind) -> auto& {
     return out.kinds[static_cast<size_t>(kind)];
@@ -108,7 +119,8 @@ model_summary summarize(const checkpoint& source, const model_config& c) {
                           + routed / c.n_routed_experts * c.num_experts_per_tok;
   if (!c.tie_word_embeddings)
     out.active_parameters -= of(tensor_kind::embedding).parameters;
-  for (uint32_t size = 1; size <= c.n_routed_experts; ++size)
+  auto most = c.num_moe_layers() > 0 ? c.n_routed_experts : 1;
+  for (uint32_t size = 1; size <= most; ++size)
     if (c.n_routed_experts % size == 0)
       out.expert_parallel_sizes.push_back(size);
   out.kv_bytes_per_token = uint64_t{c.num_hidden_layers}
@@ -117,12 +129,12 @@ model_summary summarize(const checkpoint& source, const model_config& c) {
 }
 
 result<std::string> inspect_model(const std::filesystem::path& model_dir) {
-  auto config = read_model_config(model_dir);
-  if (!config)
-    return config.why();
   auto source = checkpoint::open(model_dir);
   if (!source)
     return source.why();
+  auto& config = source->config();
+  if (!config)
+    return config.why();
   auto s = summarize(*source, *config);
   std::string out;
   out += row("architecture",
@@ -145,6 +157,7 @@ result<std::string> inspect_model(const std::filesystem::path& model_dir) {
              std::to_string(s.kv_bytes_per_token) + " bytes per token");
   out += row("context",
              std::to_string(config->max_position_embeddings) + " tokens");
+  out += row("chat template", chat_row(model_dir));
   return out;
 }
 

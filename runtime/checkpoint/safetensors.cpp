@@ -1,12 +1,13 @@
 #include "runtime/checkpoint/safetensors.hpp"
 
+#include "runtime/checkpoint/output_file.hpp"
+#include "runtime/json/field_reader.hpp"
 #include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <optional>
 
 namespace troupe {
@@ -18,6 +19,7 @@ namespace {
 constexpr uint64_t max_header_bytes = 100'000'000;
 constexpr size_t max_tensors = 1'000'000;
 constexpr size_t max_rank = 8;
+constexpr uint64_t length_bytes = 8; // of the header, before it
 constexpr size_t max_name_bytes = 512;
 
 bool is_plain(std::string_view name) {
@@ -26,7 +28,7 @@ bool is_plain(std::string_view name) {
                         [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-/// Where a tensor says that it lies in the data part.
+/// Bytes of a file, or of its data part.
 struct range {
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -53,9 +55,9 @@ bool parse_shape(const json& x, std::vector<uint64_t>& shape, uint64_t& bytes) {
   return true;
 }
 
-/// Turns one header entry into a view, or says in few words what is wrong.
-std::string parse_entry(const json& x, std::span<const std::byte> data,
-                        tensor_view& out, range& where) {
+/// Reads one entry of a header, whose tensors lie in `data` of the file, or
+/// says in few words what is wrong.
+std::string parse_entry(const json& x, const range& data, stored_tensor& out) {
   if (!x.is_object() || x.size() != 3 || !x.contains("dtype")
       || !x.contains("shape") || !x.contains("data_offsets"))
     return "must have dtype, shape and data_offsets and nothing else";
@@ -70,13 +72,14 @@ std::string parse_entry(const json& x, std::span<const std::byte> data,
   if (!parse_shape(x["shape"], out.shape, bytes))
     return "has no valid shape of at most 8 dimensions";
   auto offsets = parse_range(x["data_offsets"]);
-  if (!offsets || offsets->begin > offsets->end || offsets->end > data.size())
+  if (!offsets || offsets->begin > offsets->end
+      || offsets->end > data.end - data.begin)
     return "has data_offsets outside of the file";
   if (offsets->end - offsets->begin != bytes)
     return "has " + std::to_string(offsets->end - offsets->begin)
            + " bytes where its shape needs " + std::to_string(bytes);
-  where = *offsets;
-  out.bytes = data.subspan(where.begin, bytes);
+  out.offset = data.begin + offsets->begin;
+  out.num_bytes = bytes;
   return {};
 }
 
@@ -86,37 +89,51 @@ bool is_metadata(const json& x) {
          });
 }
 
-/// A tensor in order of its place in the file.
-struct placed {
-  range where;
-  std::string_view name;
+constexpr harmless_key harmless_metadata[] = {
+  {"format", "names the library that wrote it; bytes are the same in all"},
+  {"model", "names the model whose numbers these are"},
+  {"total_size", "the header says it itself"},
+  {"total_parameters", "the header says it itself"},
 };
 
-/// The ranges have to cover [0, size) without holes and overlap.
-result<void> check_contiguous(const std::string& what, std::vector<placed> all,
-                              uint64_t size) {
-  std::sort(all.begin(), all.end(), [](auto& a, auto& b) {
-    return std::pair{a.where.begin, a.where.end}
-           < std::pair{b.where.begin, b.where.end};
+/// The first key that might say how to make numbers of the bytes, or nothing.
+std::optional<std::string> unknown_key(const json& metadata) {
+  for (auto& [key, value] : metadata.items())
+    if (std::ranges::none_of(harmless_metadata,
+                             [&key = key](auto& x) { return x.name == key; }))
+      return key.substr(0, max_name_bytes);
+  return std::nullopt;
+}
+
+/// The tensors have to cover `data` without holes and overlap.
+result<void> check_contiguous(const std::string& what, const stored_map& all,
+                              const range& data) {
+  std::vector<const stored_map::value_type*> placed;
+  placed.reserve(all.size());
+  for (auto& x : all)
+    placed.push_back(&x);
+  std::ranges::sort(placed, {}, [](auto* x) {
+    return std::pair{x->second.offset, x->second.num_bytes};
   });
-  uint64_t end = 0;
-  for (auto& x : all) {
-    if (x.where.begin != end)
-      return failure{errc::invalid_input,
-                     what + ": tensor " + std::string{x.name}
-                       + (x.where.begin < end ? " overlaps another one"
-                                              : " follows a hole")};
-    end = x.where.end;
+  auto end = data.begin;
+  for (auto* x : placed) {
+    auto begin = x->second.offset;
+    if (begin != end)
+      return failure{
+        errc::invalid_input,
+        what + ": tensor " + x->first
+          + (begin < end ? " overlaps another one" : " follows a hole")};
+    end += x->second.num_bytes;
   }
-  if (end != size)
+  if (end != data.end)
     return failure{errc::invalid_input,
-                   what + ": " + std::to_string(size - end)
+                   what + ": " + std::to_string(data.end - end)
                      + " bytes after the last tensor belong to none"};
   return {};
 }
 
-result<tensor_map> parse_tensors(const std::string& what, const json& header,
-                                 std::span<const std::byte> data) {
+result<stored_map> parse_tensors(const std::string& what, const json& header,
+                                 const range& data) {
   auto bad = [&](const std::string& name, const std::string& why) {
     return failure{errc::invalid_input, what + ": tensor "
                                           + name.substr(0, max_name_bytes) + " "
@@ -124,12 +141,15 @@ result<tensor_map> parse_tensors(const std::string& what, const json& header,
   };
   if (header.size() > max_tensors)
     return failure{errc::invalid_input, what + " has too many tensors"};
-  tensor_map out;
-  std::vector<placed> all;
+  stored_map out;
   for (auto& [name, entry] : header.items()) {
     if (name == "__metadata__") {
       if (!is_metadata(entry))
         return bad(name, "must map strings to strings");
+      if (auto key = unknown_key(entry))
+        return bad(name, "has " + *key
+                           + ", which is not known, and it might change what "
+                             "is computed");
       continue;
     }
     if (!is_plain(name))
@@ -137,14 +157,12 @@ result<tensor_map> parse_tensors(const std::string& what, const json& header,
                      what
                        + ": a tensor's name is not 1 to 512 printable "
                          "characters"};
-    tensor_view view;
-    range where;
-    if (auto why = parse_entry(entry, data, view, where); !why.empty())
+    stored_tensor x;
+    if (auto why = parse_entry(entry, data, x); !why.empty())
       return bad(name, why);
-    auto at = out.emplace(name, std::move(view)).first;
-    all.push_back({where, at->first});
+    out.emplace(name, std::move(x));
   }
-  if (auto ok = check_contiguous(what, std::move(all), data.size()); !ok)
+  if (auto ok = check_contiguous(what, out, data); !ok)
     return ok.why();
   return out;
 }
@@ -156,43 +174,88 @@ uint64_t load_u64(std::span<const std::byte> bytes) {
   return x;
 }
 
-} // namespace
-
-result<tensor_map> parse_safetensors(std::string_view name,
-                                     std::span<const std::byte> file) {
-  std::string what{name};
+/// Bytes of the header that follows the first 8 of a file, which are in `head`
+/// if the file has as many.
+result<uint64_t> header_bytes_of(const std::string& what,
+                                 std::span<const std::byte> head,
+                                 uint64_t file_bytes) {
   auto bad = [&](const char* why) {
     return failure{errc::invalid_input, what + " " + why};
   };
-  if (file.size() < 8)
+  if (file_bytes < length_bytes)
     return bad("is shorter than 8 bytes: no safetensors file");
-  auto header_bytes = load_u64(file);
-  if (header_bytes > max_header_bytes)
+  auto out = load_u64(head.first(length_bytes));
+  if (out > max_header_bytes)
     return bad("has a header of more than 100 MB");
-  if (header_bytes > file.size() - 8)
+  if (out > file_bytes - length_bytes)
     return bad("ends within its header");
-  std::string_view text{reinterpret_cast<const char*>(file.data()) + 8,
-                        static_cast<size_t>(header_bytes)};
+  return out;
+}
+
+/// Reads the header `text` of a file of `file_bytes`.
+result<stored_map> parse_header(const std::string& what, std::string_view text,
+                                uint64_t file_bytes) {
+  auto bad = failure{errc::invalid_input,
+                     what + " has a header that is no JSON object"};
   if (!text.starts_with('{'))
-    return bad("has a header that is no JSON object");
+    return bad;
   if (auto ok = check_json(what + ": the header", text, 3); !ok)
     return ok.why();
   auto header = json::parse(text.begin(), text.end(), nullptr, false);
   if (!header.is_object())
-    return bad("has a header that is no JSON object");
-  return parse_tensors(what, header, file.subspan(8 + header_bytes));
+    return bad;
+  return parse_tensors(what, header, {length_bytes + text.size(), file_bytes});
+}
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+} // namespace
+
+result<stored_map> read_header(const input_file& file) {
+  auto what = file.path().filename().string();
+  std::vector<std::byte> bytes(std::min(file.size(), length_bytes));
+  if (auto ok = file.read(0, bytes); !ok)
+    return ok.why();
+  auto size = header_bytes_of(what, bytes, file.size());
+  if (!size)
+    return size.why();
+  bytes.resize(*size);
+  if (auto ok = file.read(length_bytes, bytes); !ok)
+    return ok.why();
+  return parse_header(what, text_of(bytes), file.size());
+}
+
+result<tensor_map> parse_safetensors(std::string_view name,
+                                     std::span<const std::byte> file) {
+  std::string what{name};
+  auto size = header_bytes_of(what, file, file.size());
+  if (!size)
+    return size.why();
+  auto found = parse_header(what, text_of(file.subspan(length_bytes, *size)),
+                            file.size());
+  if (!found)
+    return found.why();
+  tensor_map out;
+  for (auto& [key, x] : *found)
+    out.emplace(
+      key, tensor_view{x.dtype, x.shape, file.subspan(x.offset, x.num_bytes)});
+  return out;
 }
 
 result<safetensors_file>
 safetensors_file::open(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
+  auto file = input_file::open(path);
   if (!file)
     return file.why();
-  auto tensors = parse_safetensors(path.filename().string(), (*file)->bytes());
+  safetensors_file out;
+  out.bytes_.resize(file->size());
+  if (auto ok = file->read(0, out.bytes_); !ok)
+    return ok.why();
+  auto tensors = parse_safetensors(path.filename().string(), out.bytes_);
   if (!tensors)
     return tensors.why();
-  safetensors_file out;
-  out.file_ = std::move(*file);
   out.tensors_ = std::move(*tensors);
   return out;
 }
@@ -237,18 +300,15 @@ safetensors_writer::write(const std::filesystem::path& path) const {
   }
   auto text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  std::ofstream out{path, std::ios::binary | std::ios::trunc};
-  uint64_t size = text.size();
+  output_file out{path};
+  std::string length;
   for (int i = 0; i < 8; ++i)
-    out.put(static_cast<char>(size >> (8 * i)));
-  out << text;
+    length += static_cast<char>(uint64_t{text.size()} >> (8 * i));
+  out.write(length);
+  out.write(text);
   for (auto& [name, x] : entries_)
-    out.write(reinterpret_cast<const char*>(x.bytes.data()),
-              static_cast<std::streamsize>(x.bytes.size()));
-  out.close();
-  if (!out)
-    return failure{errc::io, path.string() + " cannot be written"};
-  return {};
+    out.write(x.bytes);
+  return out.close();
 }
 
 } // namespace troupe

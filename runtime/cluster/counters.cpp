@@ -4,9 +4,10 @@ namespace troupe {
 
 std::string_view name_of(counter x) {
   constexpr std::array<std::string_view, num_counters> names
-    = {"steps",           "generated_tokens", "running",        "waiting",
-       "kv_blocks_total", "kv_blocks_free",   "dispatch_bytes", "combine_bytes",
-       "ranks_used",      "workers_used"};
+    = {"steps",       "generated_tokens", "running",
+       "waiting",     "kv_blocks_total",  "kv_blocks_free",
+       "preemptions", "dispatch_bytes",   "combine_bytes",
+       "ranks_used",  "workers_used",     "requests_without_choice"};
   return names[size_t(x)];
 }
 

@@ -17,10 +17,12 @@ enum class counter : uint8_t {
   waiting,         ///< A gauge.
   kv_blocks_total, ///< A gauge.
   kv_blocks_free,  ///< A gauge.
+  preemptions,     ///< Requests that lost their blocks to older ones.
   dispatch_bytes,
   combine_bytes,
   ranks_used,
   workers_used,
+  requests_without_choice, ///< Their logits were no finite numbers.
   num_counters,
 };
 

@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 namespace troupe {
+
+struct model_config;
 
 namespace kernels {
 class thread_pool;
@@ -17,12 +20,20 @@ class thread_pool;
 using node_progress
   = std::function<void(const std::string& what, uint64_t done, uint64_t total)>;
 
+/// More threads than processors only get into each other's way.
+constexpr uint32_t max_threads = 1024;
+
 struct node_options {
-  uint32_t num_threads = 2; ///< Of the pool.
+  uint32_t num_threads = 2; ///< Of the pool; from 1 to max_threads.
   /// Shared by devices and actors of a process; null: the device has its own.
   std::shared_ptr<kernels::thread_pool> pool;
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
-  std::string model_dir;       ///< Wins over what the controller says.
+  /// Start even if the memory that is claimed is not there.
+  bool allow_overcommit = false;
+  std::string model_dir; ///< Wins over what the controller says.
+  std::stop_token stop;  ///< Ends loading, which then says cancelled.
+  /// What the model's config.json said, if it was read; null: not yet.
+  std::shared_ptr<const model_config> config;
 };
 
 } // namespace troupe

@@ -1,11 +1,11 @@
 #include "runtime/cluster/node_parts.hpp"
 
+#include "runtime/cluster/memory_room.hpp"
 #include "runtime/fnv.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 namespace troupe {
 
@@ -43,12 +43,20 @@ load_progress named(const node_progress& progress, std::string what) {
   return [=](uint64_t done, uint64_t total) { progress(what, done, total); };
 }
 
-result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
+result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
+                                              const memory_room& room) {
   auto out = std::make_unique<rank_parts>();
   out->id = static_cast<rank_id>(id);
   auto& limits = parts.cluster.limits;
+  // Again: who started at the same time may have been quicker.
+  auto bytes = parts.cluster.num_kv_blocks()
+               * kv_pool::block_bytes(parts.config, parts.cluster.activations);
+  if (auto ok = room.check("the KV cache of rank " + std::to_string(id), bytes);
+      !ok)
+    return ok.why();
   auto pool = kv_pool::make(*parts.device, parts.config,
-                            parts.cluster.activations, limits.num_kv_blocks);
+                            parts.cluster.activations,
+                            parts.cluster.num_kv_blocks());
   if (!pool)
     return pool.why();
   out->pool = std::move(*pool);
@@ -64,19 +72,19 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id) {
 
 result<std::unique_ptr<worker_parts>>
 make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
-            const load_progress& progress) {
+            const load_progress& progress, const std::stop_token& stop) {
   auto out = std::make_unique<worker_parts>();
   out->id = static_cast<worker_id>(id);
   auto experts = parts.map.experts_of(out->id);
-  auto shard = load_expert_shard(source, *parts.device,
-                                 parts.cluster.activations, experts, progress);
+  auto shard = load_expert_shard(
+    source, *parts.device, parts.cluster.activations, experts, progress, stop);
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
   // A token has at most one row for each of the worker's experts.
   auto per_token = std::min(parts.config.num_experts_per_tok,
                             most_slots(parts.map, out->id));
-  auto rows = parts.traffic.max_staging_rows;
+  auto rows = per_token > 0 ? parts.traffic.max_staging_rows : 0;
   out->max_staging_rows = rows;
   out->max_runs = rows * per_token;
   auto staging = parts.device->allocate(uint64_t{rows}
@@ -94,26 +102,46 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
   return out;
 }
 
+/// What a node claims at start, before it does.
+result<void> check_room(const node_parts& parts, const checkpoint& source,
+                        const memory_room& room) {
+  auto& c = parts.cluster;
+  auto& me = c.nodes[parts.node];
+  auto weights
+    = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
+  for (auto id : me.workers)
+    weights += expert_weight_bytes(
+      source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
+  auto caches = me.ranks.size() * c.num_kv_blocks()
+                * kv_pool::block_bytes(parts.config, c.activations);
+  auto rows = parts.traffic.memory();
+  return room.check("node " + me.name + " (weights " + bytes_text(weights)
+                      + ", KV caches " + bytes_text(caches) + ", rows of steps "
+                      + bytes_text(rows) + ")",
+                    weights + caches + rows);
+}
+
 result<void> make_all(node_parts& parts, const checkpoint& source,
-                      const node_progress& progress) {
+                      const memory_room& room, const node_progress& progress,
+                      const std::stop_token& stop) {
   auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
     auto weights = load_attention_weights(
       source, *parts.device, parts.cluster.activations,
-      parts.cluster.max_model_len, named(progress, "attention"));
+      parts.cluster.max_model_len, named(progress, "attention"), stop);
     if (!weights)
       return weights.why();
     parts.attention = std::move(*weights);
   }
   for (auto id : me.ranks) {
-    auto rank = make_rank(parts, id);
+    auto rank = make_rank(parts, id, room);
     if (!rank)
       return rank.why();
     parts.ranks.push_back(std::move(*rank));
   }
   for (auto id : me.workers) {
     auto name = "worker " + std::to_string(id);
-    auto worker = make_worker(parts, source, id, named(progress, name));
+    auto worker = make_worker(parts, source, id, named(progress, name), stop);
     if (!worker)
       return worker.why();
     parts.workers.push_back(std::move(*worker));
@@ -141,22 +169,26 @@ node_parts::~node_parts() {
       device->free(mem);
 }
 
-uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
-                              std::string_view target) {
+result<uint64_t> numerics_fingerprint(const checkpoint& source,
+                                      precision activations,
+                                      std::string_view target) {
   hash out;
   out.add(operations_version);
   out.add(target);
   out.add(to_string(activations));
+  std::vector<std::byte> sample;
   for (auto& name : source.names()) {
     auto* x = source.find(name);
     out.add(name);
     for (auto dim : x->shape)
       out.add(uint64_t{dim});
     // A sample: both ends of every tensor tell checkpoints apart.
-    auto sample = std::min<size_t>(x->bytes.size(), 256);
-    out.add(x->bytes.first(sample));
-    out.add(x->bytes.last(sample));
-    source.give_back(x->bytes);
+    sample.resize(std::min<size_t>(x->num_bytes, 256));
+    for (auto first : {uint64_t{0}, x->num_bytes - sample.size()}) {
+      if (auto ok = source.read(*x, first, sample); !ok)
+        return ok.why();
+      out.add(sample);
+    }
   }
   return out.value();
 }
@@ -168,12 +200,15 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("there are " + std::to_string(cluster.num_workers())
                   + " workers, but the model has only "
                   + std::to_string(config.n_routed_experts) + " experts");
+  if (cluster.num_workers() > 1 && config.num_moe_layers() == 0)
+    return misfit("there are " + std::to_string(cluster.num_workers())
+                  + " workers, but no layer of the model has experts");
   if (cluster.max_model_len > config.max_position_embeddings)
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is beyond the model's "
                   + std::to_string(config.max_position_embeddings)
                   + " positions");
-  auto room = uint64_t{cluster.limits.num_kv_blocks}
+  auto room = uint64_t{cluster.num_kv_blocks()}
               * kernels::latent_cache::block_tokens;
   if (room < cluster.max_model_len)
     return misfit("num_kv_blocks holds " + std::to_string(room)
@@ -183,6 +218,8 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is more than one message to a rank holds: "
                   + std::to_string(max_control_ids) + " tokens");
+  if (auto ok = check_activations(config, cluster.activations); !ok)
+    return ok;
   if (!cluster.nodes[0].gateway || !cluster.nodes[0].controller)
     return misfit("the first node has to be gateway and controller");
   return {};
@@ -206,17 +243,6 @@ placement place_experts(const topology& cluster, const model_config& config) {
     node_of_worker.push_back(cluster.node_of_worker(w));
   return {config.num_moe_layers(), config.n_routed_experts,
           cluster.num_workers(), std::move(node_of_worker)};
-}
-
-/// Bytes that this machine could still give to programs; all that there are if
-/// it does not say.
-uint64_t available_memory() {
-  std::ifstream in{"/proc/meminfo"};
-  std::string key;
-  for (uint64_t kib = 0; in >> key >> kib; in.ignore(64, '\n'))
-    if (key == "MemAvailable:")
-      return kib * 1024;
-  return UINT64_MAX;
 }
 
 /// What follows from topology and model alone.
@@ -255,30 +281,31 @@ result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
                 const node_progress& progress) {
-  auto source = checkpoint::open(model_dir);
+  auto source = checkpoint::open(model_dir, options.config);
   if (!source)
     return source.why();
-  auto config = read_model_config(model_dir);
+  auto& config = source->config();
   if (!config)
     return config.why();
   if (auto fits = check_fits(cluster, *config); !fits)
     return fits.why();
   auto out = plan_parts(cluster, node, *config);
-  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
-    return fits.why();
   auto choices = count_choices(model_dir, config->vocab_size);
   if (!choices)
     return choices.why();
   out->num_choices = *choices;
   out->device = make_device(options);
-  if (auto made = make_all(*out, *source, progress); !made)
+  memory_room room{options.allow_overcommit};
+  if (auto ok = check_room(*out, *source, room); !ok)
+    return ok.why();
+  if (auto made = make_all(*out, *source, room, progress, options.stop); !made)
     return made.why();
-  // Once more: weights and caches have taken theirs.
-  if (auto fits = check_traffic(out->traffic, available_memory()); !fits)
-    return fits.why();
   // After loading, when most of the files is in the system's cache.
-  out->fingerprint = numerics_fingerprint(*source, cluster.activations,
+  auto fingerprint = numerics_fingerprint(*source, cluster.activations,
                                           out->device->target());
+  if (!fingerprint)
+    return fingerprint.why();
+  out->fingerprint = *fingerprint;
   return out;
 }
 

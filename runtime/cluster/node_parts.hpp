@@ -70,8 +70,9 @@ load_node_parts(const topology& cluster, node_id node,
 result<void> check_fits(const topology& cluster, const model_config& config);
 
 /// Identifies the tokens that a node would compute: weights, target, precision
-/// and the version of the operations. [PROTOCOL 4.1]
-uint64_t numerics_fingerprint(const checkpoint& source, precision activations,
-                              std::string_view target);
+/// and the version of the operations. Error: io.
+result<uint64_t> numerics_fingerprint(const checkpoint& source,
+                                      precision activations,
+                                      std::string_view target);
 
 } // namespace troupe

@@ -57,9 +57,4 @@ std::vector<request_id> request_table::all() const {
   return out;
 }
 
-uint32_t request_table::position_of(request_id id) const {
-  auto i = entries_.find(id);
-  return i == entries_.end() ? 0 : i->second.next_position;
-}
-
 } // namespace troupe

@@ -3,7 +3,7 @@
 /// The gateway's memory: every accepted request, who owns it and what has been
 /// committed to its client. The gateway is the commit point: it lets a token
 /// in only if the term is the request's own and the position the next one.
-/// [PROTOCOL 4.1]
+/// Terms cross in schemas/wire.capnp.
 
 #include "runtime/cluster/membership.hpp"
 #include "runtime/dispatch/placement.hpp"
@@ -42,9 +42,6 @@ public:
   /// Returns the requests of a rank.
   std::vector<request_id> requests_of(rank_id rank) const;
   std::vector<request_id> all() const;
-
-  /// Tokens committed so far.
-  uint32_t position_of(request_id id) const;
 
 private:
   struct entry {

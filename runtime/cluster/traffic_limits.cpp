@@ -87,12 +87,6 @@ uint64_t answers_to(const quantities& q, const traffic_limits& x, uint64_t rows,
   return slab_pool::footprint(answers * q.answer_bytes, frames);
 }
 
-std::string in_gigabytes(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GB", double(bytes) / 1e9);
-  return text;
-}
-
 } // namespace
 
 uint32_t most_slots(const placement& map, worker_id worker) {
@@ -135,16 +129,6 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
     = rows + rows / 16 + other_control
       + open * (4 * uint64_t{cluster.max_model_len} + request_overhead);
   return out;
-}
-
-result<void> check_traffic(const traffic_limits& x, uint64_t available) {
-  if (x.memory() <= available)
-    return {};
-  return failure{errc::out_of_memory,
-                 "the rows of steps may take " + in_gigabytes(x.memory())
-                   + " on this node, but " + in_gigabytes(available)
-                   + " are free: lower max_num_batched_tokens, or spread ranks "
-                     "and workers over more nodes"};
 }
 
 } // namespace troupe

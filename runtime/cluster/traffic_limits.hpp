@@ -45,9 +45,6 @@ struct traffic_limits {
 traffic_limits plan_traffic(const topology& cluster, const model_config& config,
                             const placement& map, node_id node);
 
-/// Refuses limits that need more than `available` bytes. Error: out_of_memory.
-result<void> check_traffic(const traffic_limits& x, uint64_t available);
-
 /// Most slots that `worker` has in any layer; 0 in a model without experts.
 uint32_t most_slots(const placement& map, worker_id worker);
 

@@ -65,7 +65,8 @@ result<void> write_rows(const gguf_plan& x, const weight_rows& from,
   for (uint64_t row = 0; row < x.rows; row += most) {
     auto count = std::min(most, x.rows - row);
     values.resize(count * x.cols);
-    from.read(row, count, values.data());
+    if (auto ok = from.read(row, count, values.data()); !ok)
+      return ok;
     if (auto ok = out.append(x.tensor.type, values); !ok)
       return ok;
   }
@@ -91,7 +92,8 @@ result<void> write_heads(const gguf_plan& x, const model_config& c,
   row_list values(count * x.cols);
   for (uint64_t head = 0; head < c.num_attention_heads; ++head) {
     auto first = head * (nope + c.v_head_dim) + (is_k ? 0 : nope);
-    from.read(first, count, values.data());
+    if (auto ok = from.read(first, count, values.data()); !ok)
+      return ok;
     auto turned = is_k ? transposed(values, count, x.cols) : values;
     if (auto ok = out.append(x.tensor.type, turned); !ok)
       return ok;
@@ -130,9 +132,9 @@ result<void> write_all(const checkpoint& source, const model_config& config,
   for (auto& x : plans)
     if (auto ok = write_tensor(source, config, x, out); !ok)
       return ok;
-  if (auto ok = file.finish(); !ok)
+  if (auto ok = source.check_unchanged(); !ok)
     return ok;
-  return source.check_unchanged();
+  return file.finish();
 }
 
 /// The name of the directory, however its path ends.
@@ -147,7 +149,9 @@ result<exported_model>
 export_gguf(const checkpoint& source, const std::filesystem::path& out,
             ggml_type weights, const load_progress& progress) {
   CHECK(weights != ggml_type::f32);
-  auto config = read_model_config(source.directory());
+  if (auto ok = source.check_no_source(out); !ok)
+    return ok.why();
+  auto& config = source.config();
   if (!config)
     return config.why();
   if (auto ok = check_gguf_can_hold(*config); !ok)
@@ -163,13 +167,9 @@ export_gguf(const checkpoint& source, const std::filesystem::path& out,
   for (auto& x : plans)
     tensors.push_back(x.tensor);
   gguf_writer file{out, keys, std::move(tensors)};
-  auto ok = write_all(source, *config, plans, file, progress);
-  if (ok)
-    return exported_model{plans.size(), file.total_bytes()};
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(out, ignored))
-    std::filesystem::remove(out, ignored);
-  return ok.why();
+  if (auto ok = write_all(source, *config, plans, file, progress); !ok)
+    return ok.why();
+  return exported_model{plans.size(), file.total_bytes()};
 }
 
 } // namespace troupe

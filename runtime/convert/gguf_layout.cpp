@@ -231,6 +231,10 @@ result<void> check_gguf_can_hold(const model_config& c) {
           || c.rope_scaling->mscale != c.rope_scaling->mscale_all_dim))
     return cannot_hold("rope_scaling's mscale and mscale_all_dim must be the "
                        "same and not 0");
+  if (c.rope_scaling
+      && (c.rope_scaling->attention_factor || !c.rope_scaling->truncate))
+    return cannot_hold("rope_scaling must do without attention_factor and "
+                       "truncate");
   return {};
 }
 

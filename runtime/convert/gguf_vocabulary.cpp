@@ -1,7 +1,8 @@
 #include "runtime/convert/gguf_vocabulary.hpp"
 
-#include "runtime/checkpoint/safetensors.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/chat_config.hpp"
+#include "runtime/text/chat_template_file.hpp"
 #include "runtime/text/tokenizer_file.hpp"
 
 #include <optional>
@@ -10,6 +11,9 @@ namespace troupe {
 
 namespace {
 
+/// Of a tokenizer's files.
+constexpr uint64_t max_text_bytes = 256 << 20;
+
 /// Types of tokens, with llama.cpp's numbers.
 enum token_type : int32_t {
   normal = 1,
@@ -17,15 +21,6 @@ enum token_type : int32_t {
   user_defined = 4,
   unused = 5,
 };
-
-/// Returns the content of a file, or not_found.
-result<std::string> read_file(const std::filesystem::path& path) {
-  auto file = mapped_file::open(path);
-  if (!file)
-    return file.why();
-  auto bytes = (*file)->bytes();
-  return std::string{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 /// Tokens of the chat form count as control even if they are not special: so
 /// does llama.cpp's own converter.
@@ -83,10 +78,11 @@ void add_special_ids(const model_config& config, gguf_keys& out) {
                static_cast<uint32_t>(config.eos_token_ids.front()));
 }
 
-/// What stands in tokenizer_config.json, if there is one.
+/// What stands in tokenizer_config.json, if there is one, and the template.
 result<void> add_chat_config(const std::filesystem::path& model_dir,
                              const token_list& list, gguf_keys& out) {
-  auto text = read_file(model_dir / "tokenizer_config.json");
+  auto text = read_regular_file(model_dir / "tokenizer_config.json",
+                                max_text_bytes);
   if (!text)
     return text.why().code == errc::not_found ? result<void>{} : text.why();
   auto config = parse_chat_config(*text);
@@ -94,8 +90,11 @@ result<void> add_chat_config(const std::filesystem::path& model_dir,
     return config.why();
   if (auto id = list.find(config->pad_token))
     out.number("tokenizer.ggml.padding_token_id", *id);
-  if (!config->chat_template.empty())
-    out.text("tokenizer.chat_template", config->chat_template);
+  auto found = find_chat_template(model_dir, *text);
+  if (!found)
+    return found.why();
+  if (!found->text.empty())
+    out.text("tokenizer.chat_template", found->text);
   return {};
 }
 
@@ -103,7 +102,7 @@ result<void> add_chat_config(const std::filesystem::path& model_dir,
 
 result<void> add_vocabulary(const std::filesystem::path& model_dir,
                             const model_config& config, gguf_keys& out) {
-  auto text = read_file(model_dir / "tokenizer.json");
+  auto text = read_regular_file(model_dir / "tokenizer.json", max_text_bytes);
   if (!text && text.why().code == errc::not_found) {
     out.text("tokenizer.ggml.model", "none");
     return {};

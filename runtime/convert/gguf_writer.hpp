@@ -54,8 +54,9 @@ struct gguf_tensor {
 
 class gguf_writer {
 public:
-  /// Replaces the file and writes all but the tensors' bytes, which come in
-  /// the order of `tensors`. What fails here is told by what comes next.
+  /// Begins a file that replaces what is there when it is finished: with all
+  /// but the tensors' bytes, which come in the order of `tensors`. What fails
+  /// here is told by what comes next.
   gguf_writer(const std::filesystem::path& path, const gguf_keys& keys,
               std::vector<gguf_tensor> tensors);
 

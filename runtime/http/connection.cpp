@@ -1,6 +1,6 @@
 // A connection is one coroutine that goes round
 //
-//     head -> rules -> body -> handler -> answer -> head ...
+//     head -> handler's word -> body -> handler -> answer -> head ...
 //
 // with two helpers beside it: a watchdog, which closes the socket when the
 // deadline that the round has set is over, and, while an answer is awaited, a
@@ -12,6 +12,8 @@
 #include "runtime/http/connection.hpp"
 
 #include "runtime/http/exchange.hpp"
+#include "runtime/http/reply_text.hpp"
+#include "runtime/http/request_reader.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -20,65 +22,42 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
+
+#include <array>
 
 namespace troupe::http {
 
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
 using asio::ip::tcp;
 using clock = std::chrono::steady_clock;
-using parser = beast::http::request_parser<beast::http::string_body>;
+using stage = request_reader::stage;
 using boost::system::error_code;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_sent_early = 64 << 10; ///< Bytes of a next request.
 constexpr size_t max_lingering = 16 << 20;  ///< Bytes read to say good-bye.
-
-std::string render_head(const reply& what, std::string_view framing,
-                        bool keep_alive) {
-  auto status = beast::http::int_to_status(what.status);
-  auto text = "HTTP/1.1 " + std::to_string(what.status) + " "
-              + std::string{beast::http::obsolete_reason(status)} + "\r\n";
-  text += "Server: troupe\r\nContent-Type: " + what.content_type + "\r\n";
-  for (const auto& [name, value] : what.headers)
-    text += name + ": " + value + "\r\n";
-  text += framing;
-  text += keep_alive ? "\r\n" : "Connection: close\r\n\r\n";
-  return text;
-}
-
-std::string content_length(const reply& what) {
-  return "Content-Length: " + std::to_string(what.body.size()) + "\r\n";
-}
-
-std::string chunk(std::string_view bytes) {
-  char size[20];
-  std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
-  return size + std::string{bytes} + "\r\n";
-}
+constexpr size_t read_size = 8 << 10;       ///< Bytes at once.
 
 class connection : public std::enable_shared_from_this<connection> {
 public:
   connection(house& in, tcp::socket socket, std::string address)
     : house_(in), limits_(in.options.limits), socket_(std::move(socket)),
       address_(std::move(address)), watch_(socket_.get_executor()),
-      wake_(socket_.get_executor()) {
+      wake_(socket_.get_executor()), reader_(limits_.reading) {
   }
 
   ~connection() {
+    house_.release(held_);
     if (key_ != 0)
       house_.leave(key_, address_);
   }
 
   /// Runs until the connection ends, or not at all if there is no room.
   void start() {
-    key_ = house_.enter(address_, killer());
+    key_ = house_.enter(address_,
+                        {caller(&connection::shut), caller(&connection::end)});
     if (key_ == 0)
       return;
     error_code ignored;
@@ -92,11 +71,11 @@ public:
   }
 
 private:
-  std::function<void()> killer() {
-    return [weak = weak_from_this(), where = socket_.get_executor()] {
-      asio::post(where, [weak] {
+  std::function<void()> caller(void (connection::*fn)()) {
+    return [fn, weak = weak_from_this(), where = socket_.get_executor()] {
+      asio::post(where, [fn, weak] {
         if (auto self = weak.lock())
-          self->shut();
+          ((*self).*fn)();
       });
     };
   }
@@ -104,7 +83,11 @@ private:
   // -- deadlines --------------------------------------------------------------
 
   void allow(std::chrono::milliseconds time) {
-    deadline_ = clock::now() + time;
+    allow_until(clock::now() + time);
+  }
+
+  void allow_until(clock::time_point end) {
+    deadline_ = end;
     if (deadline_ < watch_.expiry())
       watch_.cancel();
   }
@@ -116,6 +99,13 @@ private:
       if (clock::now() >= deadline_)
         shut();
     }
+  }
+
+  /// After the request that is under way, if one is.
+  void end() {
+    last_ = true;
+    if (resting_)
+      shut();
   }
 
   void shut() {
@@ -133,113 +123,115 @@ private:
       bool more = co_await serve_one();
       if (!more)
         break;
-      allow(buffer_.size() > 0 ? limits_.head_deadline : limits_.idle);
+      allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
     }
     shut();
   }
 
   /// Returns whether another request may follow.
   asio::awaitable<bool> serve_one() {
+    head_only_ = false;
     bool ready = co_await read_head();
     if (!ready)
       co_return false;
-    parser in;
-    in.body_limit(limits_.max_body);
-    in.header_limit(static_cast<uint32_t>(limits_.head.max_bytes));
-    error_code ec;
-    buffer_.consume(in.put(buffer_.data(), ec));
-    if (ec == beast::http::error::body_limit)
-      co_return co_await refuse(413, too_large());
-    if (ec || !in.is_header_done())
-      co_return co_await refuse(400,
-                                "the request is not HTTP: " + ec.message());
-    ready = co_await read_body(in);
+    head_only_ = reader_.head().method == "HEAD";
+    if (auto no = house_.use.refuse_head(reader_.head()))
+      co_return co_await decline(std::move(*no));
+    ready = co_await read_body();
     if (!ready)
       co_return false;
-    co_return co_await answer(in.release());
+    co_return co_await answer(reader_.take());
   }
 
-  std::string_view peeked() const {
-    auto data = buffer_.data();
-    return {static_cast<const char*>(data.data()), data.size()};
-  }
-
-  /// Reads until the buffer starts with a head that keeps the rules.
+  /// Reads until a head is there that keeps the rules.
   asio::awaitable<bool> read_head() {
-    bool idle = !fresh_ && buffer_.size() == 0;
+    bool idle = !fresh_ && reader_.waiting() == 0;
+    resting_ = reader_.waiting() == 0;
+    if (last_ && resting_)
+      co_return false;
     fresh_ = false;
-    size_t size = 0;
-    while ((size = head_size(peeked())) == 0) {
-      if (buffer_.size() > limits_.head.max_bytes)
-        break;
-      auto n = co_await read_some();
-      if (n == 0)
+    while (reader_.at() == stage::head) {
+      auto got = co_await read_some();
+      if (got.empty())
         co_return false;
+      resting_ = false;
+      reader_.add(got);
       if (std::exchange(idle, false))
         allow(limits_.head_deadline);
     }
-    auto head = peeked().substr(0, size == 0 ? peeked().size() : size);
-    if (auto ok = check_head(head, limits_.head); !ok) {
-      auto status = ok.why().code == errc::overloaded ? 431 : 400;
-      co_return co_await refuse(status, ok.why().message);
-    }
+    if (reader_.at() == stage::refused)
+      co_return co_await refuse();
     co_return true;
   }
 
-  asio::awaitable<size_t> read_some() {
-    auto [ec, n] = co_await socket_.async_read_some(buffer_.prepare(8192),
+  /// Empty: the stream has ended.
+  asio::awaitable<std::string_view> read_some() {
+    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(bytes_),
                                                     token);
-    buffer_.commit(n);
-    co_return ec ? 0 : n;
+    co_return ec ? std::string_view{} : std::string_view{bytes_.data(), n};
   }
 
-  asio::awaitable<bool> read_body(parser& in) {
-    allow(limits_.body_deadline);
-    auto expect = in.get()[beast::http::field::expect];
-    if (!in.is_done() && beast::iequals(expect, "100-continue")) {
+  /// Reads until the body has come, which has a deadline and, after a moment
+  /// of grace, a least speed.
+  asio::awaitable<bool> read_body() {
+    auto begin = clock::now();
+    const auto& head = reader_.head();
+    bool asks = head.expects_continue && head.http_11 && reader_.waiting() == 0;
+    reader_.read_body();
+    if (asks && reader_.at() == stage::body) {
       bool sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
       if (!sent)
         co_return false;
     }
-    if (!in.is_done()) {
-      auto [ec, n] = co_await beast::http::async_read(socket_, buffer_, in,
-                                                      token);
-      if (ec == beast::http::error::body_limit)
-        co_return co_await refuse(413, too_large());
-      if (ec == beast::http::error::bad_chunk
-          || ec == beast::http::error::bad_chunk_extension
-          || ec == beast::http::error::bad_field)
-        co_return co_await refuse(400, "the body's chunks make no sense");
-      if (ec)
+    while (reader_.at() == stage::body) {
+      if (!hold(reader_.body_memory()))
+        co_return co_await refuse(503, "too many bodies are on their way; try "
+                                       "again later");
+      allow_until(begin + time_for(reader_.body_size()));
+      auto got = co_await read_some();
+      if (got.empty())
         co_return false;
+      reader_.add(got);
     }
+    hold(0);
+    if (reader_.at() == stage::refused)
+      co_return co_await refuse();
     co_return true;
   }
 
-  std::string too_large() const {
-    return "the body is larger than " + std::to_string(limits_.max_body)
-           + " bytes";
+  /// How long a body may take of which `size` bytes have come.
+  std::chrono::milliseconds time_for(size_t size) const {
+    std::chrono::milliseconds earned{size * 1000 / limits_.least_body_speed};
+    return std::min(limits_.body_deadline, limits_.body_grace + earned);
+  }
+
+  /// Has its part of what all connections may hold for bodies be `size`.
+  bool hold(size_t size) {
+    house_.release(std::exchange(held_, 0));
+    if (!house_.hold(size))
+      return false;
+    held_ = size;
+    return true;
   }
 
   // -- answers ----------------------------------------------------------------
 
-  asio::awaitable<bool> answer(parser::value_type message) {
-    bool chunked = message.version() >= 11;
-    bool keep = chunked && message.keep_alive();
-    bool head_only = message.method() == beast::http::verb::head;
+  asio::awaitable<bool> answer(request what) {
+    bool chunked = what.http_11;
+    bool keep = what.keep_alive;
     auto way = std::make_shared<exchange>(limits_.max_buffered, waker());
     {
       auto to = make_responder(
         way, house_.use.refusal(500, "the request was dropped"));
-      house_.use.handle(translate(std::move(message)), std::move(to));
+      house_.use.handle(std::move(what), std::move(to));
     }
     start_reading();
-    bool ok = co_await transmit(*way, keep, chunked, head_only);
+    bool ok = co_await transmit(*way, keep, chunked);
     if (!ok)
       shut();
     way->close(); // does nothing after a finish
     co_await stop_reading();
-    co_return ok&& keep;
+    co_return ok&& keep && !last_;
   }
 
   /// Cancelling the timer that `transmit` waits on, from any thread.
@@ -252,25 +244,13 @@ private:
     };
   }
 
-  static request translate(parser::value_type message) {
-    request what;
-    what.method = std::string{message.method_string()};
-    auto target = message.target();
-    what.path = std::string{target.substr(0, target.find('?'))};
-    what.authorization
-      = std::string{message[beast::http::field::authorization]};
-    what.body = std::move(message.body());
-    return what;
-  }
-
   asio::awaitable<void> rest() {
     wake_.expires_at(clock::time_point::max());
     co_await wake_.async_wait(token);
   }
 
   /// Sends what comes until it ends. False: the connection is of no more use.
-  asio::awaitable<bool> transmit(exchange& way, bool& keep, bool chunked,
-                                 bool head_only) {
+  asio::awaitable<bool> transmit(exchange& way, bool& keep, bool chunked) {
     allow(limits_.answer);
     auto last = deadline_;
     bool begun = false;
@@ -281,11 +261,12 @@ private:
       std::string out;
       if (next.head) {
         begun = true;
-        out = first_bytes(*next.head, next.whole, chunked, keep, head_only);
+        keep = keep && !last_;
+        out = first_bytes(*next.head, next.whole, chunked, keep, head_only_);
       }
-      if (!next.bytes.empty() && !head_only)
+      if (!next.bytes.empty() && !head_only_)
         out += chunked ? chunk(next.bytes) : next.bytes;
-      if (next.ended && !next.whole && chunked && !head_only)
+      if (next.ended && !next.whole && chunked && !head_only_)
         out += "0\r\n\r\n";
       if (next.ended)
         way.finish();
@@ -320,13 +301,31 @@ private:
     co_return !ec;
   }
 
-  /// Answers for the server itself. False, as nothing can follow: where the
-  /// next request would start is unknown.
+  /// Sends the handler's refusal of a head. Where a body may be on its way
+  /// nothing can follow: it is not read.
+  asio::awaitable<bool> decline(reply what) {
+    bool keep = reader_.head().keep_alive && !reader_.head().has_body();
+    if (!keep)
+      co_return co_await part(std::move(what));
+    reader_.read_body();
+    reader_.take();
+    co_return co_await send(first_bytes(what, true, true, true, head_only_));
+  }
+
+  /// Answers for the server itself what the reader has refused.
+  asio::awaitable<bool> refuse() {
+    co_return co_await refuse(reader_.why().status, reader_.why().why);
+  }
+
   asio::awaitable<bool> refuse(unsigned status, std::string why) {
     house_.refused();
-    auto what = house_.use.refusal(status, why);
-    auto out = render_head(what, content_length(what), false) + what.body;
-    bool sent = co_await send(std::move(out));
+    co_return co_await part(house_.use.refusal(status, why));
+  }
+
+  /// A last answer. False, as nothing can follow: where the next request would
+  /// start is unknown.
+  asio::awaitable<bool> part(reply what) {
+    bool sent = co_await send(first_bytes(what, true, true, false, head_only_));
     if (sent)
       co_await linger();
     co_return false;
@@ -339,11 +338,10 @@ private:
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     allow(limits_.linger);
     for (size_t sum = 0; sum < max_lingering;) {
-      buffer_.clear();
-      auto n = co_await read_some();
-      if (n == 0)
+      auto got = co_await read_some();
+      if (got.empty())
         break;
-      sum += n;
+      sum += got.size();
     }
   }
 
@@ -359,8 +357,9 @@ private:
 
   asio::awaitable<void> read_early() {
     while (wanted_) {
-      auto n = co_await read_some();
-      if (wanted_ && (n == 0 || buffer_.size() > max_sent_early)) {
+      auto got = co_await read_some();
+      reader_.add(got);
+      if (wanted_ && (got.empty() || reader_.waiting() > max_sent_early)) {
         peer_gone_ = true;
         break;
       }
@@ -384,9 +383,14 @@ private:
   asio::steady_timer watch_;
   asio::steady_timer wake_; ///< Cancelled to say: look again.
   clock::time_point deadline_ = clock::time_point::max();
-  beast::flat_buffer buffer_;
+  std::array<char, read_size> bytes_; ///< What has just come.
+  request_reader reader_;
+  size_t held_ = 0; ///< Of what all connections may hold for bodies.
   uint64_t key_ = 0;
-  bool fresh_ = true; ///< The deadline runs since the accept.
+  bool head_only_ = false; ///< HEAD asks for no body.
+  bool fresh_ = true;      ///< The deadline runs since the accept.
+  bool resting_ = false;   ///< No byte of a request has come.
+  bool last_ = false;      ///< No request is to follow.
   bool reading_ = false;
   bool wanted_ = false;
   bool peer_gone_ = false;

@@ -1,16 +1,23 @@
 #pragma once
 
 /// A connection of the HTTP server. This header, connection.cpp and server.cpp
-/// are the only files that know Asio; connection.cpp alone knows Beast.
+/// are the only files that know Asio.
 
 #include "runtime/http/server.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
 
 namespace troupe::http {
+
+/// How to end a connection, from any thread.
+struct way_out {
+  std::function<void()> now;
+  std::function<void()> soon; ///< After the request that is under way.
+};
 
 /// Shared by the connections and the server, which outlives them.
 class house {
@@ -22,22 +29,33 @@ public:
   const logger log;
 
   /// Returns a key, or 0 if there is no room for one more from `address`.
-  /// `kill` may be called, with the lock held, until `leave` has returned.
-  uint64_t enter(const std::string& address, std::function<void()> kill);
+  /// `out` may be called, with the lock held, until `leave` has returned.
+  uint64_t enter(const std::string& address, way_out out);
 
   void leave(uint64_t key, const std::string& address);
+
+  /// Takes `size` bytes of what all connections together may hold for bodies,
+  /// or returns false.
+  bool hold(size_t size);
+
+  void release(size_t size);
 
   /// Counts a request that the server answered itself.
   void refused();
 
-  void kill_all();
+  void end_all(std::function<void()> way_out::*how);
+
+  /// Returns whether nobody was left within `limit`.
+  bool wait_until_empty(std::chrono::milliseconds limit);
 
   server_stats stats() const;
 
 private:
   mutable std::mutex mutex_;
-  std::map<uint64_t, std::function<void()>> open_;
+  std::condition_variable emptied_;
+  std::map<uint64_t, way_out> open_;
   std::map<std::string, size_t> per_address_;
+  size_t held_ = 0; ///< Bytes of bodies.
   server_stats stats_;
 };
 

@@ -1,8 +1,9 @@
 #pragma once
 
 /// What the server and the API say to each other. The server knows bytes and
-/// limits, the handler knows what they mean; neither sees Beast or JSON types.
+/// limits, the handler knows what they mean; neither sees Asio or JSON types.
 ///
+///     server  -- head -->  handler, which may refuse it before any body
 ///     server  -- request, responder -->  handler
 ///     server  <-- answer | begin, write..., end --  responder, any thread
 ///     server  -- on_closed -->  handler, when the client goes away
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,11 +19,24 @@
 
 namespace troupe::http {
 
-/// A whole request, within the limits of the server.
-struct request {
+/// What is known of a request before its body is read.
+struct request_head {
   std::string method; ///< As sent, e.g. "POST".
   std::string path;   ///< Without the query.
   std::string authorization;
+  bool http_11 = true;           ///< False: HTTP/1.0.
+  bool keep_alive = true;        ///< Another request may follow.
+  bool expects_continue = false; ///< Sends the body when told to.
+  bool chunked = false;
+  uint64_t length = 0; ///< Bytes of the body, if it is not chunked.
+
+  bool has_body() const {
+    return chunked || length > 0;
+  }
+};
+
+/// A whole request, within the limits of the server.
+struct request : request_head {
   std::string body;
 };
 
@@ -63,7 +78,11 @@ class handler {
 public:
   virtual ~handler() = default;
 
-  /// Called on an I/O thread: short, without blocking.
+  /// What refuses `head` before a byte of its body is read; none: go on.
+  /// Called on an I/O thread, as is `handle`: short, without blocking.
+  virtual std::optional<reply> refuse_head(const request_head& head) = 0;
+
+  /// A request whose head was not refused.
   virtual void handle(request what, std::shared_ptr<responder> to) = 0;
 
   /// Words for what the server refuses itself, e.g. (413, "the body ...").

@@ -1,8 +1,5 @@
 #include "runtime/http/openai_api.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <cstdio>
 
@@ -15,13 +12,6 @@ constexpr const char* text_path = "/v1/completions";
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
-
-std::string sha256(std::string_view text) {
-  std::string hash(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(hash.data()));
-  return hash;
-}
 
 std::string hex(uint64_t a, uint64_t b) {
   char text[40];
@@ -58,7 +48,7 @@ api_error unknown_model(const std::string& name) {
           "model_not_found"};
 }
 
-api_error unknown_route(const request& what, bool wrong_method) {
+api_error unknown_route(const request_head& what, bool wrong_method) {
   if (wrong_method)
     return {405, "invalid_request_error",
             "Not allowed to " + what.method + " on " + what.path.substr(0, 256)
@@ -70,30 +60,38 @@ api_error unknown_route(const request& what, bool wrong_method) {
           "", "unknown_url"};
 }
 
-struct length_figures {
-  uint64_t limit; ///< Prompt and answer together.
-  uint64_t prompt;
-  uint64_t answer; ///< 0: as much as there is room for.
-  bool is_chat;
-};
+api_error no_switch(const std::string& name) {
+  auto param = "chat_template_kwargs." + name;
+  return bad_parameter(param,
+                       "Invalid value for '" + param
+                         + "': this model's chat template has no such switch.",
+                       "unsupported_parameter");
+}
 
 /// The sentences are OpenAI's: clients look for them.
-std::optional<api_error> check_length(const length_figures& x) {
-  if (x.prompt + std::max<uint64_t>(x.answer, 1) <= x.limit)
-    return std::nullopt;
-  std::string name = x.is_chat ? "messages" : "prompt";
+api_error too_long(const request_refusal& x, const std::string& name) {
+  auto prompt = std::to_string(x.given);
   auto text = "This model's maximum context length is "
               + std::to_string(x.limit) + " tokens. However, ";
-  if (x.answer == 0)
-    text += "your " + name + " resulted in " + std::to_string(x.prompt)
+  if (x.max_tokens == 0)
+    text += "your " + name + " resulted in " + prompt
             + " tokens. Please reduce the length of the " + name + ".";
   else
-    text += "you requested " + std::to_string(x.prompt + x.answer) + " tokens ("
-            + std::to_string(x.prompt) + " in the " + name + ", "
-            + std::to_string(x.answer)
+    text += "you requested " + std::to_string(x.given + x.max_tokens)
+            + " tokens (" + prompt + " in the " + name + ", "
+            + std::to_string(x.max_tokens)
             + " in the completion). Please reduce the length of the " + name
             + " or completion.";
   return bad_parameter(name, text, "context_length_exceeded");
+}
+
+api_error in_openai_words(const request_refusal& x, const std::string& name) {
+  if (x.why == request_fault::too_long)
+    return too_long(x, name);
+  if (x.why == request_fault::unknown_token)
+    return bad_parameter(name,
+                         "There is no token " + std::to_string(x.given) + ".");
+  return to_api_error(to_failure(x));
 }
 
 } // namespace
@@ -103,14 +101,15 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
                        openai_sources sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(std::move(options)), sources_(std::move(sources)),
-    key_hash_(options_.api_key.empty() ? "" : sha256(options_.api_key)),
-    created_(sources_.unix_time()),
+    keys_(options_.keys), created_(sources_.unix_time()),
     context_(std::make_shared<generation_context>(serving, sources_.now)),
-    requests_(options_.max_waiting_bytes) {
+    short_requests_(options_.max_waiting_bytes / 8),
+    long_requests_(options_.max_waiting_bytes) {
 }
 
 openai_api::~openai_api() {
-  requests_.stop();
+  short_requests_.stop();
+  long_requests_.stop();
   context_->events.stop();
 }
 
@@ -133,18 +132,24 @@ const openai_api::route* openai_api::find(std::string_view path) {
   return nullptr;
 }
 
+std::optional<reply> openai_api::refuse_head(const request_head& head) {
+  const auto* x = find(head.path);
+  bool open = x && x->open;
+  if (!open && !keys_.allow(head.authorization))
+    return counted("other", to_reply({401, "invalid_request_error",
+                                      "Incorrect API key provided.", "",
+                                      "invalid_api_key"}));
+  auto method = head.method == "HEAD" ? "GET" : head.method;
+  if (!x || method != x->method)
+    return counted("other", to_reply(unknown_route(head, x)));
+  if (method == "GET" && head.has_body())
+    return counted("other", refusal(400, "a GET request takes no body"));
+  return std::nullopt;
+}
+
 void openai_api::handle(request what, respond to) {
   const auto* x = find(what.path);
-  bool open = x && x->open;
-  if (!open && !allowed(what.authorization))
-    return answer(
-      "other",
-      to_reply({401, "invalid_request_error", "Incorrect API key provided.", "",
-                "invalid_api_key"}),
-      to);
-  auto method = what.method == "HEAD" ? "GET" : what.method;
-  if (!x || method != x->method)
-    return answer("other", to_reply(unknown_route(what, x)), to);
+  CHECK(x != nullptr); // or its head would have been refused
   (this->*x->run)(std::move(what), std::move(to));
 }
 
@@ -153,21 +158,14 @@ reply openai_api::refusal(unsigned status, std::string_view why) {
   return to_reply({status, type, std::string{why}, "", ""});
 }
 
-bool openai_api::allowed(const std::string& authorization) const {
-  if (key_hash_.empty())
-    return true;
-  constexpr std::string_view scheme = "Bearer ";
-  auto given = std::string_view{authorization};
-  if (!given.starts_with(scheme))
-    return false;
-  auto hash = sha256(given.substr(scheme.size()));
-  return CRYPTO_memcmp(hash.data(), key_hash_.data(), hash.size()) == 0;
-}
-
 void openai_api::answer(const std::string& route, reply what,
                         const respond& to) {
+  to->answer(counted(route, std::move(what)));
+}
+
+reply openai_api::counted(const std::string& route, reply what) {
   context_->metrics.count_request(route, what.status);
-  to->answer(std::move(what));
+  return what;
 }
 
 // -- what is answered at once -------------------------------------------------
@@ -207,11 +205,15 @@ void openai_api::metrics(request, respond to) {
 
 // -- completions --------------------------------------------------------------
 
-void openai_api::enqueue(size_t bytes, const respond& to,
-                         std::function<void()> job) {
-  if (!requests_.post(bytes + least_cost, std::move(job)))
-    to->answer(to_reply(to_api_error(
-      {errc::overloaded, "Too many requests are waiting; try again later."})));
+void openai_api::enqueue(const std::string& route, size_t bytes,
+                         const respond& to, std::function<void()> job) {
+  auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
+  if (!queue.post(bytes + least_cost, std::move(job)))
+    answer(route,
+           to_reply(to_api_error({errc::overloaded,
+                                  "Too many requests are waiting; try again "
+                                  "later."})),
+           to);
 }
 
 generation_plan
@@ -230,7 +232,7 @@ openai_api::plan(completion_kind kind,
 
 void openai_api::chat(request what, respond to) {
   auto size = what.body.size();
-  enqueue(size, to,
+  enqueue(chat_path, size, to,
           [this, to, what = std::move(what), arrival = sources_.now()] {
             start_chat(what, to, plan(completion_kind::chat, arrival));
           });
@@ -238,7 +240,7 @@ void openai_api::chat(request what, respond to) {
 
 void openai_api::text(request what, respond to) {
   auto size = what.body.size();
-  enqueue(size, to,
+  enqueue(text_path, size, to,
           [this, to, what = std::move(what), arrival = sources_.now()] {
             start_text(what, to, plan(completion_kind::text, arrival));
           });
@@ -251,7 +253,11 @@ void openai_api::start_chat(const request& what, const respond& to,
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<chat_request>(body);
   chat_options how;
-  how.thinking = form_.thinks_by_default();
+  for (auto& [name, value] : asked.switches) {
+    if (form_.trouble().empty() && !form_.takes_switch(name, value))
+      return answer(plan.route, to_reply(no_switch(name)), to);
+    how.thinking = value;
+  }
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
@@ -280,8 +286,8 @@ void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
                           std::optional<reasoning_splitter> splitter,
                           const respond& to) {
   plan.num_prompt = prompt.size();
-  if (auto error = check(plan, prompt))
-    return answer(plan.route, to_reply(*error), to);
+  if (plan.options.model != options_.model)
+    return answer(plan.route, to_reply(unknown_model(plan.options.model)), to);
   auto stops = stop_strings::make(plan.options.stop);
   if (!stops)
     return answer(plan.route,
@@ -292,23 +298,20 @@ void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
   request.sampling.seed = plan.options.seed ? *plan.options.seed
                                             : sources_.random_bits();
   request.max_tokens = plan.options.max_tokens;
+  auto is_chat = plan.head.kind == completion_kind::chat;
+  if (auto refusal = settle(request, rules()))
+    return answer(
+      plan.route,
+      to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
   answer_text text{tokens_, std::move(splitter), std::move(*stops)};
   std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
     ->start(std::move(request));
 }
 
-std::optional<api_error>
-openai_api::check(const generation_plan& plan,
-                  std::span<const int32_t> prompt) const {
-  if (plan.options.model != options_.model)
-    return unknown_model(plan.options.model);
-  for (auto id : prompt)
-    if (id < 0 || static_cast<uint32_t>(id) >= tokens_.vocab_size())
-      return bad_parameter("prompt",
-                           "There is no token " + std::to_string(id) + ".");
-  bool is_chat = plan.head.kind == completion_kind::chat;
-  return check_length({serving_.info().max_model_len, prompt.size(),
-                       plan.options.max_tokens, is_chat});
+/// Ids beyond the tokenizer's have rows in the head, but are never meant.
+request_rules openai_api::rules() const {
+  auto info = serving_.info();
+  return {info.max_model_len, tokens_.vocab_size(), info.num_ranks};
 }
 
 } // namespace troupe::http

@@ -2,10 +2,13 @@
 
 /// OpenAI's HTTP interface in front of a `service`: routes, keys, requests in,
 /// answers out. The table of routes says what each needs; what is not in it
-/// does not exist. Requests are read and tokenized on a thread of their own,
-/// tokens become text on another, so that a long prompt holds up no stream.
+/// does not exist. Requests are read and tokenized on threads of their own,
+/// long bodies on another one than short ones, and tokens become text on a
+/// third, so that a long prompt holds up neither a stream nor a question.
 
+#include "runtime/http/api_keys.hpp"
 #include "runtime/http/generation.hpp"
+#include "runtime/request_rules.hpp"
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
 
@@ -14,19 +17,21 @@ namespace troupe::http {
 struct openai_options {
   std::string model; ///< The name that requests must give.
   std::string fingerprint = "troupe";
-  std::string api_key; ///< Empty: everybody may.
+  std::vector<std::string> keys; ///< None: everybody may.
   sampling_defaults defaults;
   bool add_bos = true; ///< In front of the prompts of text completions.
   request_limits limits;
-  size_t max_waiting_bytes = 64 << 20; ///< Of bodies not yet read; then 429.
+  size_t short_body = 64 << 10; ///< Up to so many bytes.
+  /// Of long bodies not yet read, and an eighth of it of short ones; then 429.
+  size_t max_waiting_bytes = 64 << 20;
 };
 
 /// Where an API gets time and chance from. Called on its own threads and on
 /// those that call it.
 struct openai_sources {
   steady_clock now;
-  std::function<int64_t()> unix_time;    ///< s
-  std::function<uint64_t()> random_bits; ///< Of the thread that reads requests.
+  std::function<int64_t()> unix_time; ///< s
+  std::function<uint64_t()> random_bits;
 };
 
 /// `serving` and `tokens` must outlive the API, the API its server.
@@ -37,6 +42,8 @@ public:
 
   /// Ends its threads; what is unfinished then is not answered.
   ~openai_api() override;
+
+  std::optional<reply> refuse_head(const request_head& head) override;
 
   void handle(request what, std::shared_ptr<responder> to) override;
 
@@ -62,8 +69,9 @@ private:
   void health(request what, respond to);
   void metrics(request what, respond to);
 
-  /// Does `job` on the thread that reads requests, or answers 429.
-  void enqueue(size_t bytes, const respond& to, std::function<void()> job);
+  /// Does `job` on the thread that reads bodies of such a size, or answers 429.
+  void enqueue(const std::string& route, size_t bytes, const respond& to,
+               std::function<void()> job);
 
   void start_chat(const request& what, const respond& to, generation_plan plan);
   void start_text(const request& what, const respond& to, generation_plan plan);
@@ -71,22 +79,22 @@ private:
   void generate(std::vector<int32_t> prompt, generation_plan plan,
                 std::optional<reasoning_splitter> splitter, const respond& to);
 
-  std::optional<api_error> check(const generation_plan& plan,
-                                 std::span<const int32_t> prompt) const;
-  bool allowed(const std::string& authorization) const;
+  request_rules rules() const;
   generation_plan plan(completion_kind kind,
                        std::chrono::steady_clock::time_point arrival) const;
   void answer(const std::string& route, reply what, const respond& to);
+  reply counted(const std::string& route, reply what);
 
   service& serving_;
   const tokenizer& tokens_;
   const chat_form form_;
   const openai_options options_;
   const openai_sources sources_;
-  const std::string key_hash_; ///< SHA-256; empty: no key is needed.
+  const api_keys keys_;
   const int64_t created_;
   std::shared_ptr<generation_context> context_;
-  task_queue requests_; ///< Cost: bytes.
+  task_queue short_requests_; ///< Cost: bytes.
+  task_queue long_requests_;  ///< Likewise.
 };
 
 } // namespace troupe::http

@@ -1,6 +1,6 @@
 #include "runtime/http/openai_request.hpp"
 
-#include "runtime/json/strict_json.hpp"
+#include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -13,123 +13,46 @@ namespace {
 
 using nlohmann::json;
 
-// -- reading fields -----------------------------------------------------------
+// -- bodies -------------------------------------------------------------------
 
-/// Reads the members of one object and keeps the first thing that is wrong.
-/// A member that is null counts as absent, as OpenAI has it.
-class field_reader {
-public:
-  explicit field_reader(const json& object) : object_(object) {
+const char* code_of(field_fault fault) {
+  switch (fault) {
+    case field_fault::type:
+      return "invalid_type";
+    case field_fault::missing:
+      return "missing_required_parameter";
+    case field_fault::unsupported:
+      return "unsupported_parameter";
+    case field_fault::value:
+      break;
   }
+  return "invalid_value";
+}
 
-  const json* find(const char* name) const {
-    auto i = object_.find(name);
-    return i == object_.end() || i->is_null() ? nullptr : &*i;
-  }
+/// What is wrong with a field, in OpenAI's words.
+api_error to_api_error(const field_trouble& x) {
+  auto message = x.fault == field_fault::missing
+                   ? "Missing required parameter: '" + x.path + "'."
+                   : "Invalid value for '" + x.path + "': " + x.why + ".";
+  return bad_parameter(x.path, std::move(message), code_of(x.fault));
+}
 
-  void refuse(const std::string& name, const std::string& what,
-              std::string code = "invalid_value") {
-    if (!error_)
-      error_ = bad_parameter(name, "Invalid value for '" + name + "': " + what,
-                             std::move(code));
-  }
-
-  void refuse_type(const std::string& name, const std::string& expected) {
-    refuse(name, "expected " + expected + ".", "invalid_type");
-  }
-
-  std::optional<uint64_t> whole(const char* name, uint64_t min, uint64_t max) {
-    const auto* x = find(name);
-    if (!x)
-      return std::nullopt;
-    if (!x->is_number_integer()) {
-      refuse_type(name, "an integer");
-      return std::nullopt;
-    }
-    if (!x->is_number_unsigned() || x->get<uint64_t>() < min
-        || x->get<uint64_t>() > max) {
-      refuse(name, "must be from " + std::to_string(min) + " to "
-                     + std::to_string(max) + ".");
-      return std::nullopt;
-    }
-    return x->get<uint64_t>();
-  }
-
-  std::optional<double> number(const char* name, double min, double max) {
-    const auto* x = find(name);
-    if (!x)
-      return std::nullopt;
-    if (!x->is_number()) {
-      refuse_type(name, "a number");
-      return std::nullopt;
-    }
-    auto value = x->get<double>();
-    if (!(value >= min && value <= max)) {
-      refuse(name, "must be from " + json(min).dump() + " to "
-                     + json(max).dump() + ".");
-      return std::nullopt;
-    }
-    return value;
-  }
-
-  bool boolean(const char* name) {
-    const auto* x = find(name);
-    if (x && !x->is_boolean())
-      refuse_type(name, "a boolean");
-    return x && x->is_boolean() && x->get<bool>();
-  }
-
-  /// The string `x`, called `name` in errors.
-  std::string string(const json& x, const std::string& name) {
-    if (!x.is_string()) {
-      refuse_type(name, "a string");
-      return {};
-    }
-    auto text = x.get<std::string>();
-    if (text.find('\0') != std::string::npos)
-      refuse(name, "must not hold the character U+0000.");
-    return text;
-  }
-
-  std::optional<api_error>& error() {
-    return error_;
-  }
-
-private:
-  const json& object_;
-  std::optional<api_error> error_;
-};
-
-/// Parses a body that is an object, or says why not.
-parsed<json> parse_body(std::string_view body, const request_limits& limits) {
-  if (auto ok = check_json("the body", body); !ok)
-    return bad_parameter("", ok.why().message, "invalid_json");
-  size_t count = 0;
-  auto counted = [&](int, json::parse_event_t event, json&) {
-    using enum json::parse_event_t;
-    if (event == value || event == object_start || event == array_start)
-      ++count;
-    return count <= limits.max_values;
-  };
-  auto x = json::parse(body, counted, /*allow_exceptions=*/false);
-  if (count > limits.max_values)
-    return bad_parameter("", "the body holds more than "
-                               + std::to_string(limits.max_values) + " values");
-  if (!x.is_object())
-    return bad_parameter("", "the body is not a JSON object", "invalid_json");
-  return x;
+result<field_reader> read_body(std::string_view body,
+                               const request_limits& limits) {
+  json_limits within;
+  within.max_values = limits.max_values;
+  within.max_keys = limits.max_keys;
+  return field_reader::parse("the body", body, within);
 }
 
 // -- options ------------------------------------------------------------------
 
 std::string one_stop(field_reader& in, const json& x,
                      const request_limits& limits) {
-  auto text = in.string(x, "stop");
-  if (text.empty())
-    in.refuse("stop", "a stop string must not be empty.");
-  if (text.size() > limits.max_stop_bytes)
-    in.refuse("stop", "a stop string must not be longer than "
-                        + std::to_string(limits.max_stop_bytes) + " bytes.");
+  auto text = in.text_at(x, "stop");
+  if (text.empty() || text.size() > limits.max_stop_bytes)
+    in.refuse("stop", "a stop string must have from 1 to "
+                        + std::to_string(limits.max_stop_bytes) + " bytes");
   return text;
 }
 
@@ -140,8 +63,8 @@ std::vector<std::string> stops(field_reader& in, const request_limits& limits) {
   if (x->is_string())
     return {one_stop(in, *x, limits)};
   if (!x->is_array() || x->size() > limits.max_stops) {
-    in.refuse("stop", "expected a string or a list of at most "
-                        + std::to_string(limits.max_stops) + " strings.");
+    in.refuse("stop", "must be a string or a list of at most "
+                        + std::to_string(limits.max_stops) + " strings");
     return {};
   }
   std::vector<std::string> all;
@@ -159,16 +82,16 @@ bool is_empty(const json& x) {
 void refuse_unsupported(field_reader& in) {
   in.whole("n", 1, 1);
   in.whole("best_of", 1, 1);
-  in.number("presence_penalty", 0, 0);
-  in.number("frequency_penalty", 0, 0);
+  in.number_or("presence_penalty", 0, 0, 0);
+  in.number_or("frequency_penalty", 0, 0, 0);
   for (const auto* name : {"logprobs", "top_logprobs", "logit_bias", "tools",
                            "functions", "echo", "suffix", "audio"})
     if (const auto* x = in.find(name); x && !is_empty(*x))
-      in.refuse(name, "not supported by this server.", "unsupported_parameter");
+      in.refuse(name, "not supported by this server", field_fault::unsupported);
   const auto* format = in.find("response_format");
   if (format && *format != json{{"type", "text"}})
-    in.refuse("response_format", "only the type 'text' is supported.",
-              "unsupported_parameter");
+    in.refuse("response_format", "only the type 'text' is supported",
+              field_fault::unsupported);
 }
 
 void read_sampling(field_reader& in, const sampling_defaults& defaults,
@@ -176,10 +99,9 @@ void read_sampling(field_reader& in, const sampling_defaults& defaults,
   constexpr auto least = std::numeric_limits<float>::min();
   auto& sampling = to.sampling;
   sampling.temperature = static_cast<float>(
-    in.number("temperature", 0, 2).value_or(defaults.temperature));
+    in.number_or("temperature", 0, 2, defaults.temperature));
   sampling.top_p = std::max(
-    least,
-    static_cast<float>(in.number("top_p", 0, 1).value_or(defaults.top_p)));
+    least, static_cast<float>(in.number_or("top_p", 0, 1, defaults.top_p)));
   constexpr auto max = std::numeric_limits<int32_t>::max();
   const auto* top_k = in.find("top_k");
   bool all = top_k && *top_k == -1; // how vLLM's clients say it
@@ -190,28 +112,23 @@ void read_sampling(field_reader& in, const sampling_defaults& defaults,
 }
 
 void read_stream(field_reader& in, completion_options& to) {
-  to.stream = in.boolean("stream");
-  const auto* options = in.find("stream_options");
+  to.stream = in.boolean_or("stream", false);
+  auto options = in.object("stream_options");
   if (!options)
     return;
-  if (!options->is_object())
-    return in.refuse_type("stream_options", "an object");
   if (!to.stream)
-    return in.refuse("stream_options", "only allowed when 'stream' is true.");
-  field_reader inner{*options};
-  to.include_usage = inner.boolean("include_usage");
-  if (inner.error())
-    in.refuse_type("stream_options.include_usage", "a boolean");
+    return in.refuse("stream_options", "only allowed when 'stream' is true");
+  to.include_usage = options->boolean_or("include_usage", false);
+  in.absorb(*options);
 }
 
 completion_options read_options(field_reader& in,
                                 const sampling_defaults& defaults,
                                 const request_limits& limits) {
   completion_options to;
-  if (const auto* model = in.find("model"))
-    to.model = in.string(*model, "model");
-  else
-    in.refuse("model", "a model is needed.", "missing_required_parameter");
+  if (!in.has("model"))
+    in.refuse("model", "is needed", field_fault::missing);
+  to.model = in.text_or("model", "");
   read_sampling(in, defaults, to);
   constexpr auto max = std::numeric_limits<int32_t>::max();
   auto old_name = in.whole("max_tokens", 1, max);
@@ -227,18 +144,17 @@ completion_options read_options(field_reader& in,
 // -- messages -----------------------------------------------------------------
 
 /// A string, or a list of {"type": "text", "text": ...}.
-std::string read_content(field_reader& in, const json& x,
-                         const std::string& name) {
+std::string read_content(field_reader& in, const json& x) {
   if (!x.is_array())
-    return in.string(x, name);
+    return in.text_at(x, "content");
   std::string all;
   for (const auto& part : x) {
     if (!part.is_object() || part.value("type", json()) != "text"
         || !part.contains("text")) {
-      in.refuse(name, "only parts of the type 'text' are supported.");
+      in.refuse("content", "only parts of the type 'text' are supported");
       return {};
     }
-    all += in.string(part["text"], name);
+    all += in.text_at(part["text"], "content");
   }
   return all;
 }
@@ -251,23 +167,24 @@ chat_tool_call read_tool_call(field_reader& in, const json& x,
                            ? x["function"]
                            : none;
   if (!function.contains("name") || !function.contains("arguments")) {
-    in.refuse(name, "expected a function with a name and arguments.");
+    in.refuse(name, "must be a function with a name and arguments");
     return {};
   }
   chat_tool_call call;
   if (x.contains("type"))
-    call.type = in.string(x["type"], name + ".type");
-  call.name = in.string(function["name"], name + ".function.name");
-  call.arguments = in.string(function["arguments"],
-                             name + ".function.arguments");
+    call.type = in.text_at(x["type"], name + ".type");
+  call.name = in.text_at(function["name"], name + ".function.name");
+  call.arguments = in.text_at(function["arguments"],
+                              name + ".function.arguments");
   return call;
 }
 
-void read_tool_calls(field_reader& in, const json& x, const std::string& name,
-                     size_t max, chat_message& to) {
+void read_tool_calls(field_reader& in, const json& x, size_t max,
+                     chat_message& to) {
+  const std::string name = "tool_calls";
   if (!x.is_array() || x.size() > max)
-    return in.refuse(name, "expected a list of at most " + std::to_string(max)
-                             + " calls.");
+    return in.refuse(name, "must be a list of at most " + std::to_string(max)
+                             + " calls");
   for (const auto& call : x)
     to.tool_calls.push_back(read_tool_call(in, call, name));
 }
@@ -284,30 +201,24 @@ std::optional<chat_role> parse_role(const json& x) {
   return std::nullopt;
 }
 
-chat_message read_message(field_reader& in, const json& x,
-                          const std::string& name,
+chat_message read_message(field_reader& in, const json& role_name,
                           const request_limits& limits) {
   chat_message to;
-  if (!x.is_object()) {
-    in.refuse_type(name, "an object");
-    return to;
-  }
-  auto role = parse_role(x.value("role", json()));
+  auto role = parse_role(role_name);
   if (!role)
-    in.refuse(name + ".role",
-              "must be one of system, developer, user, assistant, tool.");
+    in.refuse("role",
+              "must be one of system, developer, user, assistant, tool");
   to.role = role.value_or(chat_role::user);
-  field_reader fields{x};
-  const auto* calls = fields.find("tool_calls");
+  const auto* calls = in.find("tool_calls");
   if (calls && role == chat_role::assistant)
-    read_tool_calls(in, *calls, name + ".tool_calls", limits.max_tool_calls,
-                    to);
+    read_tool_calls(in, *calls, limits.max_tool_calls, to);
   else if (calls)
-    in.refuse(name + ".tool_calls", "only an assistant calls tools.");
-  if (const auto* content = fields.find("content"))
-    to.content = read_content(in, *content, name + ".content");
+    in.refuse("tool_calls", "only an assistant calls tools");
+  if (const auto* content = in.find("content"))
+    to.content = read_content(in, *content);
   else if (to.tool_calls.empty())
-    in.refuse_type(name + ".content", "a string or a list of text parts");
+    in.refuse("content", "must be a string or a list of text parts",
+              field_fault::type);
   return to;
 }
 
@@ -315,21 +226,57 @@ std::vector<chat_message> read_messages(field_reader& in,
                                         const request_limits& limits) {
   const auto* list = in.find("messages");
   if (!list) {
-    in.refuse("messages", "messages are needed.", "missing_required_parameter");
+    in.refuse("messages", "are needed", field_fault::missing);
     return {};
   }
   if (!list->is_array() || list->empty()
       || list->size() > limits.max_messages) {
-    in.refuse("messages", "expected a list of 1 to "
+    in.refuse("messages", "must be a list of 1 to "
                             + std::to_string(limits.max_messages)
-                            + " messages.");
+                            + " messages");
     return {};
   }
   std::vector<chat_message> all;
-  for (const auto& x : *list)
-    all.push_back(read_message(
-      in, x, "messages[" + std::to_string(all.size()) + "]", limits));
+  for (const auto& x : *list) {
+    auto name = "messages[" + std::to_string(all.size()) + "]";
+    if (!x.is_object()) {
+      in.refuse(name, "must be an object", field_fault::type);
+      return {};
+    }
+    auto message = in.within(x, name);
+    all.push_back(read_message(message, x.value("role", json()), limits));
+    in.absorb(message);
+  }
   return all;
+}
+
+/// What a request says about the chat template: variables that turn thought on
+/// and off. Whether the model's template has them is for its form to say.
+void read_template_fields(field_reader& in, chat_request& to) {
+  for (const auto* name :
+       {"chat_template", "continue_final_message", "documents"})
+    if (const auto* x = in.find(name); x && !is_empty(*x))
+      in.refuse(name, "not supported by this server", field_fault::unsupported);
+  if (const auto* x = in.find("add_generation_prompt"); x && *x != true)
+    in.refuse("add_generation_prompt", "only true is supported",
+              field_fault::unsupported);
+  const auto* x = in.find("chat_template_kwargs");
+  if (!x)
+    return;
+  if (!x->is_object())
+    return in.refuse("chat_template_kwargs", "must be an object",
+                     field_fault::type);
+  for (const auto& [key, value] : x->items()) {
+    auto name = "chat_template_kwargs." + key.substr(0, 256);
+    if (key != "thinking" && key != "enable_thinking")
+      return in.refuse(name, "there is no such variable",
+                       field_fault::unsupported);
+    if (!value.is_boolean())
+      return in.refuse(name, "must be true or false", field_fault::type);
+    to.switches.emplace_back(key, value.get<bool>());
+    if (to.switches.front().second != to.switches.back().second)
+      in.refuse("chat_template_kwargs", "its variables contradict each other");
+  }
 }
 
 // -- prompts ------------------------------------------------------------------
@@ -338,11 +285,11 @@ void read_ids(field_reader& in, const json& list, text_request& to) {
   for (const auto& id : list) {
     if (!id.is_number_unsigned()
         || id.get<uint64_t>() > std::numeric_limits<int32_t>::max())
-      return in.refuse("prompt", "expected a string or a list of token ids.");
+      return in.refuse("prompt", "must be a string or a list of token ids");
     to.ids.push_back(id.get<int32_t>());
   }
   if (to.ids.empty())
-    in.refuse("prompt", "must not be empty.");
+    in.refuse("prompt", "must not be empty");
 }
 
 /// A string, a list of ids, or a list of one such (several would be several
@@ -350,19 +297,18 @@ void read_ids(field_reader& in, const json& list, text_request& to) {
 void read_prompt(field_reader& in, text_request& to) {
   const auto* x = in.find("prompt");
   if (!x)
-    return in.refuse("prompt", "a prompt is needed.",
-                     "missing_required_parameter");
+    return in.refuse("prompt", "is needed", field_fault::missing);
   bool wrapped = x->is_array() && !x->empty() && !x->front().is_number();
   if (wrapped && x->size() > 1)
-    return in.refuse("prompt", "only one prompt at a time is supported.",
-                     "unsupported_parameter");
+    return in.refuse("prompt", "only one prompt at a time is supported",
+                     field_fault::unsupported);
   if (wrapped)
     x = &x->front();
   if (x->is_array())
     return read_ids(in, *x, to);
-  to.text = in.string(*x, "prompt");
+  to.text = in.text_at(*x, "prompt");
   if (to.text.empty())
-    in.refuse("prompt", "must not be empty.");
+    in.refuse("prompt", "must not be empty");
 }
 
 } // namespace
@@ -370,30 +316,29 @@ void read_prompt(field_reader& in, text_request& to) {
 parsed<chat_request> parse_chat_request(std::string_view body,
                                         const sampling_defaults& defaults,
                                         const request_limits& limits) {
-  auto x = parse_body(body, limits);
-  if (auto* error = std::get_if<api_error>(&x))
-    return std::move(*error);
-  field_reader in{std::get<json>(x)};
+  auto in = read_body(body, limits);
+  if (!in)
+    return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
-  to.options = read_options(in, defaults, limits);
-  to.messages = read_messages(in, limits);
-  if (in.error())
-    return std::move(*in.error());
+  to.options = read_options(*in, defaults, limits);
+  to.messages = read_messages(*in, limits);
+  read_template_fields(*in, to);
+  if (in->first_trouble())
+    return to_api_error(*in->first_trouble());
   return to;
 }
 
 parsed<text_request> parse_text_request(std::string_view body,
                                         const sampling_defaults& defaults,
                                         const request_limits& limits) {
-  auto x = parse_body(body, limits);
-  if (auto* error = std::get_if<api_error>(&x))
-    return std::move(*error);
-  field_reader in{std::get<json>(x)};
+  auto in = read_body(body, limits);
+  if (!in)
+    return bad_parameter("", in.why().message, "invalid_json");
   text_request to;
-  to.options = read_options(in, defaults, limits);
-  read_prompt(in, to);
-  if (in.error())
-    return std::move(*in.error());
+  to.options = read_options(*in, defaults, limits);
+  read_prompt(*in, to);
+  if (in->first_trouble())
+    return to_api_error(*in->first_trouble());
   return to;
 }
 

@@ -34,6 +34,8 @@ struct completion_options {
 struct chat_request {
   completion_options options;
   std::vector<chat_message> messages; ///< At least one.
+  /// chat_template_kwargs: variables of the template and their values.
+  std::vector<std::pair<std::string, bool>> switches;
 };
 
 struct text_request {
@@ -44,6 +46,7 @@ struct text_request {
 
 struct request_limits {
   size_t max_values = 1 << 18; ///< JSON values of a body.
+  size_t max_keys = 4096;      ///< Of each of its objects.
   size_t max_messages = 4096;
   size_t max_tool_calls = 128; ///< Of a message.
   size_t max_stops = 16;

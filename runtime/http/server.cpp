@@ -21,7 +21,7 @@ house::house(server_options o, handler& h, logger l)
   : options(std::move(o)), use(h), log(std::move(l)) {
 }
 
-uint64_t house::enter(const std::string& address, std::function<void()> kill) {
+uint64_t house::enter(const std::string& address, way_out out) {
   std::lock_guard guard{mutex_};
   const auto& limits = options.limits;
   auto known = per_address_.find(address);
@@ -33,16 +33,31 @@ uint64_t house::enter(const std::string& address, std::function<void()> kill) {
   }
   ++per_address_[address];
   auto key = ++stats_.accepted;
-  open_.emplace(key, std::move(kill));
+  open_.emplace(key, std::move(out));
   return key;
 }
 
 void house::leave(uint64_t key, const std::string& address) {
   std::lock_guard guard{mutex_};
   open_.erase(key);
+  if (open_.empty())
+    emptied_.notify_all();
   auto i = per_address_.find(address);
   if (--i->second == 0)
     per_address_.erase(i);
+}
+
+bool house::hold(size_t size) {
+  std::lock_guard guard{mutex_};
+  if (size > options.limits.max_bodies - held_)
+    return false;
+  held_ += size;
+  return true;
+}
+
+void house::release(size_t size) {
+  std::lock_guard guard{mutex_};
+  held_ -= size;
 }
 
 void house::refused() {
@@ -50,10 +65,15 @@ void house::refused() {
   ++stats_.refused;
 }
 
-void house::kill_all() {
+void house::end_all(std::function<void()> way_out::*how) {
   std::lock_guard guard{mutex_};
-  for (auto& [key, kill] : open_)
-    kill();
+  for (auto& [key, out] : open_)
+    (out.*how)();
+}
+
+bool house::wait_until_empty(std::chrono::milliseconds limit) {
+  std::unique_lock lock{mutex_};
+  return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
 server_stats house::stats() const {
@@ -67,20 +87,15 @@ namespace {
 
 // -- the server ---------------------------------------------------------------
 
-class beast_server : public server {
+class asio_server : public server {
 public:
-  beast_server(server_options options, handler& use, logger log)
+  asio_server(server_options options, handler& use, logger log)
     : house_(std::move(options), use, std::move(log)),
       acceptor_(asio::make_strand(io_)), pause_(acceptor_.get_executor()) {
   }
 
-  ~beast_server() override {
-    asio::post(acceptor_.get_executor(), [this] {
-      error_code ignored;
-      acceptor_.close(ignored);
-      pause_.cancel();
-      house_.kill_all();
-    });
+  ~asio_server() override {
+    close(&way_out::now);
     for (auto& x : threads_)
       x.join();
   }
@@ -115,6 +130,11 @@ public:
       threads_.emplace_back([this] { io_.run(); });
   }
 
+  bool finish(std::chrono::milliseconds limit) override {
+    close(&way_out::soon);
+    return house_.wait_until_empty(limit);
+  }
+
   uint16_t port() const override {
     return port_;
   }
@@ -124,6 +144,15 @@ public:
   }
 
 private:
+  void close(std::function<void()> way_out::*how) {
+    asio::post(acceptor_.get_executor(), [this, how] {
+      error_code ignored;
+      acceptor_.close(ignored);
+      pause_.cancel();
+      house_.end_all(how);
+    });
+  }
+
   void accept() {
     if (!acceptor_.is_open())
       return;
@@ -160,8 +189,8 @@ private:
 
 result<std::unique_ptr<server>> server::start(server_options options,
                                               handler& use, logger log) {
-  auto x = std::make_unique<beast_server>(std::move(options), use,
-                                          std::move(log));
+  auto x = std::make_unique<asio_server>(std::move(options), use,
+                                         std::move(log));
   if (auto ok = x->listen(); !ok)
     return ok.why();
   x->run();

@@ -6,8 +6,8 @@
 /// sent early and waits.
 
 #include "runtime/error.hpp"
-#include "runtime/http/header_rules.hpp"
 #include "runtime/http/message.hpp"
+#include "runtime/http/request_reader.hpp"
 #include "runtime/log.hpp"
 
 #include <chrono>
@@ -15,13 +15,15 @@
 namespace troupe::http {
 
 struct server_limits {
-  head_limits head;
-  size_t max_body = 8 << 20;
+  reader_limits reading;         ///< Of each request.
+  size_t max_bodies = 256 << 20; ///< Bytes of bodies that are on their way.
   size_t max_connections = 4096;
   size_t max_connections_per_address = 64;
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
   std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
   std::chrono::milliseconds body_deadline{60'000}; ///< From the head's end.
+  std::chrono::milliseconds body_grace{10'000};    ///< Then a least speed:
+  size_t least_body_speed = 8 << 10;               ///< Bytes in a second.
   std::chrono::milliseconds idle{30'000};          ///< Between requests.
   std::chrono::milliseconds stall{30'000};         ///< Of one write.
   std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
@@ -53,6 +55,11 @@ public:
   /// Closes every connection, which tells its responder, and waits for the
   /// threads.
   virtual ~server() = default;
+
+  /// Takes no connection and no request any more, and lets those that are
+  /// being read or answered come to their end. Returns whether all connections
+  /// have ended within `limit`.
+  virtual bool finish(std::chrono::milliseconds limit) = 0;
 
   virtual uint16_t port() const = 0;
 

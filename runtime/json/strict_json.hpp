@@ -1,17 +1,34 @@
 #pragma once
 
-/// What JSON from outside must keep to before anybody looks at what it says:
-/// the grammar, UTF-8, a depth, and no object with the same key twice (two
-/// readers could otherwise see two different files).
+/// The one way in for JSON from outside, files and requests alike. It must keep
+/// to the grammar, UTF-8, limits, and no object with the same key twice (two
+/// readers could otherwise see two different files). Its time is that of the
+/// text's length n, times log n for the keys of one object, whatever they are:
+/// nothing is hashed.
 
 #include "runtime/error.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace troupe {
 
-/// Checks all of `text`. Error: invalid_input; its sentence begins with
-/// `what`, e.g. "config.json".
+struct json_limits {
+  size_t max_depth = 32;        ///< Objects and lists within each other.
+  size_t max_values = SIZE_MAX; ///< Objects and lists count as one, too.
+  size_t max_keys = SIZE_MAX;   ///< Of one object.
+};
+
+/// Reads all of `text`. Error: invalid_input; its sentence begins with `what`,
+/// e.g. "config.json".
+result<nlohmann::json> parse_json(std::string_view what, std::string_view text,
+                                  const json_limits& limits = {});
+
+/// Says what `parse_json` would have to say about `text`, for those who read
+/// it in another way.
 result<void> check_json(std::string_view what, std::string_view text,
                         size_t max_depth = 32);
 

@@ -84,7 +84,11 @@ peer_watch::news peer_watch::tick(clock::instant now) {
 std::optional<clock::instant> peer_watch::next_tick() const {
   if (num_monitored_ == 0)
     return std::nullopt;
-  return last_ ? *last_ + options_.heartbeat_period : clock::instant::min();
+  if (!last_)
+    return clock::instant::min();
+  // At the same instants whoever asks, so that a machine wakes up once for all.
+  auto since = last_->time_since_epoch() % options_.heartbeat_period;
+  return *last_ + options_.heartbeat_period - since;
 }
 
 } // namespace troupe

@@ -4,17 +4,29 @@
 
 namespace troupe {
 
+/// Less the memory.
+kernels::latent_cache kv_pool::cache_of(const model_config& config,
+                                        precision activations) {
+  kernels::latent_cache out;
+  out.type = activations == precision::fp32 ? kernels::dtype::f32
+                                            : kernels::dtype::bf16;
+  out.latent = config.kv_lora_rank;
+  out.rope = config.qk_rope_head_dim;
+  auto layer_bytes = uint64_t{kernels::latent_cache::block_tokens}
+                     * (out.latent + out.rope) * size_of(out.type);
+  out.block_stride = layer_bytes * config.num_hidden_layers;
+  return out;
+}
+
+uint64_t kv_pool::block_bytes(const model_config& config,
+                              precision activations) {
+  return cache_of(config, activations).block_stride;
+}
+
 result<std::unique_ptr<kv_pool>>
 kv_pool::make(kernels::device& dev, const model_config& config,
               precision activations, uint32_t num_blocks) {
-  kernels::latent_cache cache;
-  cache.type = activations == precision::fp32 ? kernels::dtype::f32
-                                              : kernels::dtype::bf16;
-  cache.latent = config.kv_lora_rank;
-  cache.rope = config.qk_rope_head_dim;
-  auto layer_bytes = uint64_t{kernels::latent_cache::block_tokens}
-                     * (cache.latent + cache.rope) * size_of(cache.type);
-  cache.block_stride = layer_bytes * config.num_hidden_layers;
+  auto cache = cache_of(config, activations);
   auto mem = dev.allocate(cache.block_stride * num_blocks);
   if (!mem)
     return failure{errc::out_of_memory,
@@ -25,7 +37,7 @@ kv_pool::make(kernels::device& dev, const model_config& config,
   out->dev_ = &dev;
   out->mem_ = *mem;
   out->first_layer_ = cache;
-  out->layer_bytes_ = layer_bytes;
+  out->layer_bytes_ = cache.block_stride / config.num_hidden_layers;
   out->references_.resize(num_blocks);
   for (auto block = num_blocks; block > 0; --block)
     out->free_.push_back(block - 1);

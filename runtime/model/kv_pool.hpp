@@ -34,12 +34,17 @@ public:
 
   /// Bytes of one block, all layers.
   uint64_t block_bytes() const;
+  static uint64_t block_bytes(const model_config& config,
+                              precision activations);
 
   /// Returns the cache of one layer as operations want it.
   kernels::latent_cache layer(uint32_t layer) const;
 
 private:
   kv_pool() = default;
+
+  static kernels::latent_cache cache_of(const model_config& config,
+                                        precision activations);
 
   kernels::device* dev_ = nullptr;
   kernels::buffer mem_;

@@ -1,12 +1,11 @@
 #pragma once
 
-/// Parts of a checkpoint on their way to a device. A part is read ahead when it
-/// enters, one operation reads it, and then its pages go back to the system, so
-/// that a file never lies in memory beside what was made of it. Several streams
-/// let one part be read while others are packed.
+/// Parts of a checkpoint on their way to a device. A part is read into memory
+/// of the window, one operation reads it from there, and then the memory is
+/// there for another: so a file never lies in memory beside what was made of
+/// it. Several streams let one part be waited for while others are packed.
 
 #include "kernels/device.hpp"
-#include "runtime/checkpoint/checkpoint.hpp"
 
 #include <condition_variable>
 #include <memory>
@@ -24,23 +23,41 @@ public:
   /// Aim for the size of a part.
   static constexpr uint64_t part_bytes = 4 << 20;
 
-  /// Both outlive this.
-  load_window(const checkpoint& source, kernels::device& dev,
-              uint64_t limit = default_limit);
+  struct chunk;
 
-  /// Waits for room, then enqueues `op`, which reads `part` of the checkpoint
-  /// and `copied` bytes that it keeps alive itself. What is larger than the
-  /// limit goes alone.
-  void submit(kernels::operation op, std::span<const std::byte> part,
-              uint64_t copied = 0);
+  /// Bytes of a file, as long as they are on their way.
+  struct part {
+    std::span<std::byte> bytes;
+    chunk* home = nullptr;
 
-  /// Takes a part that has been read already.
-  void leave(std::span<const std::byte> part);
+    explicit operator bool() const {
+      return home != nullptr;
+    }
+  };
+
+  /// `dev` outlives this.
+  explicit load_window(kernels::device& dev, uint64_t limit = default_limit);
+  ~load_window();
+
+  /// Waits for room and returns memory for `num_bytes`, to be filled and then
+  /// submitted or given back; empty if the device has none. What is larger
+  /// than the limit goes alone.
+  part claim(uint64_t num_bytes);
+
+  /// Enqueues `op`, which reads `x`.
+  void submit(kernels::operation op, const part& x);
+
+  /// Waits for room, then enqueues `op`, which reads `num_bytes` that it keeps
+  /// alive itself.
+  void submit(kernels::operation op, uint64_t num_bytes);
+
+  /// Takes back a part that no operation is to read.
+  void give_back(const part& x);
 
   /// Waits for everything, and says how it fared.
   kernels::stream_status finish();
 
-  /// Bytes that entered and have not been given back.
+  /// Bytes that were claimed and have not been used up.
   uint64_t in_flight() const {
     return in_flight_;
   }
@@ -51,9 +68,10 @@ public:
   }
 
 private:
+  /// What an operation has read: a part, or bytes that it had itself.
   struct passage {
-    std::span<const std::byte> part;
-    uint64_t bytes = 0; ///< With what was copied.
+    chunk* home = nullptr;
+    uint64_t num_bytes = 0;
   };
 
   /// Written by notices.
@@ -66,20 +84,22 @@ private:
     kernels::stream_status status; ///< The first that is not well.
   };
 
-  void enter(uint64_t bytes);
-  void take(const passage& x);
+  void enter(uint64_t num_bytes);
+  void enqueue(kernels::operation op, passage x);
+  void leave(const passage& x);
   void collect();
-  void give_back();
+  bool open_chunk(uint64_t num_bytes);
 
-  const checkpoint& source_;
+  kernels::device& dev_;
   const uint64_t limit_;
   uint64_t in_flight_ = 0;
   uint64_t most_in_flight_ = 0;
-  std::vector<std::span<const std::byte>> read_; ///< To be given back.
-  uint64_t read_bytes_ = 0;
+  std::vector<std::unique_ptr<chunk>> chunks_;
+  std::vector<chunk*> free_; ///< Of them; the last is warm.
+  chunk* open_ = nullptr;    ///< Where the next part goes.
   arrivals arrivals_;
   size_t turn_ = 0;
-  std::vector<std::unique_ptr<kernels::stream>> streams_;
+  std::vector<std::unique_ptr<kernels::stream>> streams_; ///< Go first.
 };
 
 } // namespace troupe

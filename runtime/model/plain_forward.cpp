@@ -87,18 +87,20 @@ plain_forward::generate(const generation_request& request,
     auto logits = x.stages->logits();
     auto position = static_cast<uint32_t>(out.tokens.size());
     auto id = sample(logits, num_choices, request.sampling, position);
-    if (is_end(id)) {
+    if (!id)
+      return no_choice(position);
+    if (is_end(*id)) {
       out.finish = finish_reason::stop;
       return out;
     }
-    out.tokens.push_back(id);
+    out.tokens.push_back(*id);
     if (request.want_logits)
       out.logits.insert(out.logits.end(), logits.begin(), logits.end());
     if (on_token)
-      on_token(id);
+      on_token(*id);
     if (out.tokens.size() == limit)
       return out;
-    next = x.decode(id, prompt + position, blocks);
+    next = x.decode(*id, prompt + position, blocks);
   }
 }
 

@@ -68,7 +68,7 @@ batch chunk_of(const std::vector<int32_t>& tokens, attention_form form,
 result<void> plain_forward::impl::load(const checkpoint& source,
                                        const plain_options& wanted,
                                        const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
   options = wanted;
@@ -79,7 +79,7 @@ result<void> plain_forward::impl::load(const checkpoint& source,
                    "a model needs room for two tokens and a chunk of one"};
   uint64_t total = 0;
   for (auto& name : source.names())
-    total += source.find(name)->bytes.size();
+    total += source.find(name)->num_bytes;
   uint64_t before = 0;
   auto count = [&](uint64_t done, uint64_t of) {
     before = of;

@@ -73,7 +73,10 @@ result<void> plain_forward::generate_together(
     auto blocks = std::make_unique<sequence_blocks>(*x.pool, size + num_tokens);
     if (auto ok = x.prefill(prompt, *blocks); !ok)
       return ok;
-    tokens.push_back(choose(0));
+    auto id = choose(0);
+    if (!id)
+      return no_choice(0);
+    tokens.push_back(*id);
     running.push_back({std::move(blocks), size, tokens.back()});
   }
   on_step(tokens);
@@ -81,7 +84,10 @@ result<void> plain_forward::generate_together(
     if (auto ok = x.pass(step_of(running)); !ok)
       return ok;
     for (size_t row = 0; row < running.size(); ++row) {
-      tokens[row] = running[row].next = choose(row);
+      auto id = choose(row);
+      if (!id)
+        return no_choice(i);
+      tokens[row] = running[row].next = *id;
       ++running[row].position;
     }
     on_step(tokens);

@@ -30,12 +30,17 @@ std::vector<double> frequencies(const model_config& c) {
   if (!c.rope_scaling)
     return out;
   auto& s = *c.rope_scaling;
-  auto low = std::max(std::floor(dimension_of(s.beta_fast, c)), 0.0);
-  auto high = std::min(std::ceil(dimension_of(s.beta_slow, c)),
-                       c.qk_rope_head_dim - 1.0);
+  auto low = dimension_of(s.beta_fast, c);
+  auto high = dimension_of(s.beta_slow, c);
+  if (s.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, c.qk_rope_head_dim - 1.0);
+  auto width = high == low ? 0.001 : high - low;
   for (size_t i = 0; i < out.size(); ++i) {
-    auto ramp = std::clamp(
-      (static_cast<double>(i) - low) / std::max(high - low, 0.001), 0.0, 1.0);
+    auto ramp = std::clamp((static_cast<double>(i) - low) / width, 0.0, 1.0);
     out[i] = out[i] / s.factor * ramp + out[i] * (1 - ramp);
   }
   return out;
@@ -56,7 +61,8 @@ std::vector<float> rope_table(const model_config& c, uint32_t num_positions) {
   auto frequency = frequencies(c);
   auto size = 1.0;
   if (auto& s = c.rope_scaling)
-    size = mscale(s->factor, s->mscale) / mscale(s->factor, s->mscale_all_dim);
+    size = s->attention_factor.value_or(mscale(s->factor, s->mscale)
+                                        / mscale(s->factor, s->mscale_all_dim));
   std::vector<float> out;
   out.reserve(uint64_t{num_positions} * c.qk_rope_head_dim);
   for (uint32_t position = 0; position < num_positions; ++position)

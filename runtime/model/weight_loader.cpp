@@ -1,7 +1,8 @@
 #include "runtime/model/weight_loader.hpp"
 
+#include "runtime/checkpoint/finite.hpp"
+
 #include <algorithm>
-#include <cmath>
 
 namespace troupe {
 
@@ -34,10 +35,10 @@ weight_loader::weight_loader(const checkpoint& source,
                              precision activations,
                              std::vector<kernels::buffer>& memory,
                              const load_progress& progress,
-                             uint64_t total_bytes)
+                             uint64_t total_bytes, std::stop_token stop)
   : source_(source), config_(config), dev_(dev), activations_(activations),
     memory_(memory), progress_(progress), total_bytes_(total_bytes),
-    window_(source, dev) {
+    stop_(std::move(stop)), window_(dev) {
 }
 
 // -- what there is to load ----------------------------------------------------
@@ -46,12 +47,16 @@ kernels::tensor weight_loader::vector(const std::string& name, uint32_t cols) {
   auto view = find(name, {cols});
   if (!view)
     return {};
-  auto values = to_floats(name, *view);
+  auto values = source_.read_floats(name, *view);
   if (!values) {
-    trouble_ = values.why();
+    note(values.why());
     return {};
   }
-  window_.leave(view->bytes);
+  auto bytes = std::as_bytes(std::span{*values});
+  if (auto at = first_not_finite(tensor_type::f32, bytes)) {
+    note(not_finite(name, *at));
+    return {};
+  }
   return floats(std::move(*values), 1, cols);
 }
 
@@ -62,7 +67,7 @@ kernels::tensor weight_loader::floats(std::vector<float> values, uint32_t rows,
     return {};
   auto kept = std::make_shared<std::vector<float>>(std::move(values));
   auto bytes = std::as_bytes(std::span{*kept});
-  window_.submit(kernels::copy_in{bytes.data(), mem, kept}, {}, bytes.size());
+  window_.submit(kernels::copy_in{bytes.data(), mem, kept}, bytes.size());
   return kernels::dense(mem, dtype::f32, rows, cols);
 }
 
@@ -76,14 +81,17 @@ kernels::tensor weight_loader::table(const std::string& name, uint32_t rows,
     refuse(name, "must be BF16 or F32");
     return {};
   }
-  auto mem = claim(view->bytes.size());
+  auto mem = claim(view->num_bytes);
   if (!mem)
     return {};
   constexpr auto step = load_window::part_bytes;
   for (uint64_t at = 0; at < mem.bytes; at += step) {
-    auto part = view->bytes.subspan(at, std::min(step, mem.bytes - at));
-    window_.submit(
-      kernels::copy_in{part.data(), mem.slice(at, part.size()), nullptr}, part);
+    auto size = std::min(step, mem.bytes - at);
+    auto part = read(name, *view, at, size);
+    if (!part)
+      return {};
+    kernels::copy_in op{part.bytes.data(), mem.slice(at, size), nullptr};
+    window_.submit(std::move(op), part);
   }
   return kernels::dense(mem, *type, rows, cols);
 }
@@ -94,14 +102,15 @@ kernels::weight weight_loader::linear(const std::string& name, uint32_t rows,
   if (!view)
     return {};
   if (view->dtype == tensor_type::bf16)
-    return pack(*view, dtype::bf16, rows, cols);
+    return pack(name, *view, dtype::bf16, rows, cols);
   if (view->dtype != tensor_type::f8_e4m3) {
     refuse(name, "must be F8_E4M3 or BF16");
     return {};
   }
   auto scales = scales_of(name, rows, cols);
-  return scales ? pack(*view, dtype::f8_e4m3, rows, cols, std::move(*scales))
-                : kernels::weight{};
+  return scales
+           ? pack(name, *view, dtype::f8_e4m3, rows, cols, std::move(*scales))
+           : kernels::weight{};
 }
 
 kernels::weight weight_loader::exact_linear(const std::string& name,
@@ -110,7 +119,7 @@ kernels::weight weight_loader::exact_linear(const std::string& name,
   if (!view)
     return {};
   if (view->dtype == tensor_type::bf16 || view->dtype == tensor_type::f32)
-    return pack(*view, *to_dtype(view->dtype), rows, cols);
+    return pack(name, *view, *to_dtype(view->dtype), rows, cols);
   refuse(name, "must be BF16 or F32");
   return {};
 }
@@ -147,16 +156,24 @@ void weight_loader::absorbed(const std::string& name, kernels::weight& k_b,
       return;
     scales = std::move(*found);
   }
+  auto whole = read(name, *view, 0, view->num_bytes);
+  if (!whole)
+    return;
+  tensor_view values{view->dtype, view->shape, whole.bytes};
   if (activations_ == precision::fp32)
-    pack_halves(absorb<float>(*view, scales, shape), shape, k_b, v_b);
+    pack_halves(absorb<float>(values, scales, shape), shape, k_b, v_b);
   else
-    pack_halves(absorb<uint16_t>(*view, scales, shape), shape, k_b, v_b);
-  window_.leave(view->bytes);
+    pack_halves(absorb<uint16_t>(values, scales, shape), shape, k_b, v_b);
+  window_.give_back(whole);
 }
 
 void weight_loader::refuse(const std::string& name, const std::string& why) {
+  note({errc::invalid_input, "tensor " + name + " " + why});
+}
+
+void weight_loader::note(failure why) {
   if (!trouble_)
-    trouble_ = failure{errc::invalid_input, "tensor " + name + " " + why};
+    trouble_ = std::move(why);
 }
 
 bool weight_loader::go_on() {
@@ -169,15 +186,17 @@ bool weight_loader::go_on() {
 }
 
 bool weight_loader::finish() {
-  if (auto status = window_.finish(); !status && !trouble_)
-    trouble_ = failure{errc::step_failed, status.failure};
+  if (auto status = window_.finish(); !status)
+    note({errc::step_failed, status.failure});
   return go_on();
 }
 
 // -- how ----------------------------------------------------------------------
 
-const tensor_view* weight_loader::find(const std::string& name,
-                                       const std::vector<uint64_t>& shape) {
+const stored_tensor* weight_loader::find(const std::string& name,
+                                         const std::vector<uint64_t>& shape) {
+  if (stop_.stop_requested() && !trouble_)
+    trouble_ = failure{errc::cancelled, "loading was cancelled"};
   if (trouble_)
     return nullptr;
   auto view = source_.find(name);
@@ -190,7 +209,7 @@ const tensor_view* weight_loader::find(const std::string& name,
                    + shape_text(shape));
     return nullptr;
   }
-  done_bytes_ += view->bytes.size();
+  done_bytes_ += view->num_bytes;
   return view;
 }
 
@@ -210,14 +229,34 @@ weight_loader::scales_of(const std::string& name, uint32_t rows,
     refuse(scale_name, "must be F32");
     return std::nullopt;
   }
-  auto out = *to_floats(scale_name, *view);
-  window_.leave(view->bytes);
-  for (auto x : out)
-    if (!std::isfinite(x)) {
-      refuse(scale_name, "is not finite");
-      return std::nullopt;
-    }
-  return out;
+  auto out = source_.read_floats(scale_name, *view);
+  auto ok = out ? check_scales(scale_name, *out) : out.why();
+  if (!ok) {
+    note(ok.why());
+    return std::nullopt;
+  }
+  return std::move(*out);
+}
+
+/// Bytes of `x` in the window, every element a finite number; else empty.
+load_window::part weight_loader::read(const std::string& name,
+                                      const stored_tensor& x, uint64_t first,
+                                      uint64_t num_bytes) {
+  if (trouble_)
+    return {};
+  auto part = window_.claim(num_bytes);
+  if (!part) {
+    note({errc::out_of_memory, "no memory to read tensor " + name + " into"});
+    return {};
+  }
+  if (auto ok = source_.read(x, first, part.bytes); !ok)
+    note(ok.why());
+  else if (auto at = first_not_finite(x.dtype, part.bytes))
+    note(not_finite(name, first / size_of(x.dtype) + *at));
+  if (!trouble_)
+    return part;
+  window_.give_back(part);
+  return {};
 }
 
 kernels::buffer weight_loader::claim(uint64_t bytes) {
@@ -229,10 +268,9 @@ kernels::buffer weight_loader::claim(uint64_t bytes) {
     size = std::max(size / min_chunk_bytes * min_chunk_bytes, whole);
     auto mem = dev_.allocate(size);
     if (!mem) {
-      trouble_ = failure{errc::out_of_memory, "no memory for "
-                                                + std::to_string(size)
-                                                + " bytes of weights on "
-                                                + std::string{dev_.target()}};
+      note({errc::out_of_memory, "no memory for " + std::to_string(size)
+                                   + " bytes of weights on "
+                                   + std::string{dev_.target()}});
       return {};
     }
     memory_.push_back(*mem);
@@ -250,14 +288,13 @@ kernels::weight weight_loader::claim_weight(dtype type, uint32_t rows,
              : kernels::weight{};
 }
 
-kernels::weight weight_loader::pack(const tensor_view& view, dtype type,
-                                    uint32_t rows, uint32_t cols,
-                                    std::vector<float> scales) {
+kernels::weight
+weight_loader::pack(const std::string& name, const stored_tensor& x, dtype type,
+                    uint32_t rows, uint32_t cols, std::vector<float> scales) {
   kernels::pack_weight op;
   op.dst = claim_weight(type, rows, cols, 1);
   if (!op.dst)
     return {};
-  op.src = view.bytes.data();
   auto kept = std::make_shared<std::vector<float>>(std::move(scales));
   if (type == dtype::f8_e4m3)
     op.scales = kept->data();
@@ -269,8 +306,13 @@ kernels::weight weight_loader::pack(const tensor_view& view, dtype type,
   for (uint64_t at = 0; at < rows; at += step) {
     op.first_row = static_cast<uint32_t>(at);
     op.num_rows = static_cast<uint32_t>(std::min(step, rows - at));
-    window_.submit(op,
-                   view.bytes.subspan(at * row_bytes, op.num_rows * row_bytes));
+    auto part = read(name, x, at * row_bytes, op.num_rows * row_bytes);
+    if (!part)
+      return {};
+    // The matrix would begin here; rows before the part are not read.
+    auto first = reinterpret_cast<uintptr_t>(part.bytes.data());
+    op.src = reinterpret_cast<const std::byte*>(first - at * row_bytes);
+    window_.submit(op, part);
   }
   return op.dst;
 }
@@ -288,7 +330,7 @@ void weight_loader::pack_halves(absorbed_halves<T> halves,
     auto kept = std::make_shared<std::vector<T>>(std::move(values));
     op.src = reinterpret_cast<const std::byte*>(kept->data());
     op.keep_alive = kept;
-    window_.submit(op, {}, kept->size() * sizeof(T));
+    window_.submit(op, kept->size() * sizeof(T));
     return op.dst;
   };
   k_b = pack(std::move(halves.k), shape.latent, shape.nope);

@@ -1,8 +1,9 @@
 #pragma once
 
 /// Tensors of a checkpoint on their way to a device, each checked for its
-/// shape and type first. The first failure is kept, and everything after it
-/// comes out empty: so loading reads as a list of what there is to load.
+/// shape, its type and for numbers that are none. The first failure is kept,
+/// and everything after it comes out empty: so loading reads as a list of what
+/// there is to load.
 
 #include "runtime/model/absorbed.hpp"
 #include "runtime/model/load_window.hpp"
@@ -19,7 +20,8 @@ public:
   weight_loader(const checkpoint& source, const model_config& config,
                 kernels::device& dev, precision activations,
                 std::vector<kernels::buffer>& memory,
-                const load_progress& progress, uint64_t total_bytes);
+                const load_progress& progress, uint64_t total_bytes,
+                std::stop_token stop = {});
 
   /// A vector as FP32: [1, cols].
   kernels::tensor vector(const std::string& name, uint32_t cols);
@@ -60,13 +62,16 @@ public:
   }
 
 private:
-  const tensor_view* find(const std::string& name,
-                          const std::vector<uint64_t>& shape);
+  const stored_tensor* find(const std::string& name,
+                            const std::vector<uint64_t>& shape);
+  void note(failure why);
   std::optional<std::vector<float>> scales_of(const std::string& name,
                                               uint32_t rows, uint32_t cols);
+  load_window::part read(const std::string& name, const stored_tensor& x,
+                         uint64_t first, uint64_t num_bytes);
   kernels::buffer claim(uint64_t bytes);
-  kernels::weight pack(const tensor_view& view, kernels::dtype type,
-                       uint32_t rows, uint32_t cols,
+  kernels::weight pack(const std::string& name, const stored_tensor& x,
+                       kernels::dtype type, uint32_t rows, uint32_t cols,
                        std::vector<float> scales = {});
   template <class T>
   void pack_halves(absorbed_halves<T> halves, const absorbed_shape& shape,
@@ -81,6 +86,7 @@ private:
   std::vector<kernels::buffer>& memory_;
   const load_progress& progress_;
   uint64_t total_bytes_;
+  std::stop_token stop_;
   uint64_t done_bytes_ = 0;
   uint64_t shown_bytes_ = 0; ///< As progress, which never goes back.
   kernels::buffer chunk_;    ///< What is left of the last one.

@@ -1,9 +1,9 @@
 #include "runtime/model/weight_rows.hpp"
 
 #include "kernels/host/floats.hpp"
+#include "runtime/checkpoint/finite.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace troupe {
@@ -18,8 +18,8 @@ failure wrong(const std::string& name, const std::string& why) {
   return {errc::invalid_input, "tensor " + name + " " + why};
 }
 
-result<const tensor_view*> find(const checkpoint& source,
-                                const std::string& name, const shape& wanted) {
+result<const stored_tensor*>
+find(const checkpoint& source, const std::string& name, const shape& wanted) {
   auto view = source.find(name);
   if (!view)
     return wrong(name, "is missing");
@@ -40,11 +40,11 @@ result<std::vector<float>> scales_of(const checkpoint& source,
     return view.why();
   if ((*view)->dtype != tensor_type::f32)
     return wrong(name, "must be F32");
-  auto out = to_floats(name, **view);
-  if (out && !std::all_of(out->begin(), out->end(), [](float x) {
-        return std::isfinite(x);
-      }))
-    return wrong(name, "is not finite");
+  auto out = source.read_floats(name, **view);
+  if (!out)
+    return out;
+  if (auto ok = check_scales(name, *out); !ok)
+    return ok.why();
   return out;
 }
 
@@ -59,9 +59,11 @@ weight_rows::open(const checkpoint& source, const model_config& config,
   if (!view)
     return view.why();
   weight_rows out;
-  out.view_ = *view;
+  out.source_ = &source;
+  out.name_ = name;
+  out.place_ = *view;
   out.cols_ = cols;
-  auto type = out.view_->dtype;
+  auto type = out.place_->dtype;
   if (type == tensor_type::f32 || type == tensor_type::bf16)
     return out;
   if (type != tensor_type::f8_e4m3)
@@ -78,28 +80,34 @@ weight_rows::open(const checkpoint& source, const model_config& config,
   return out;
 }
 
-void weight_rows::read(uint64_t first, uint64_t count, float* out) const {
-  auto from = view_->bytes.data() + first * cols_ * size_of(view_->dtype);
+result<void> weight_rows::read(uint64_t first, uint64_t count,
+                               float* out) const {
+  auto type = place_->dtype;
+  auto begin = first * cols_;
   auto num_values = count * cols_;
-  switch (view_->dtype) {
-    case tensor_type::f32:
-      std::memcpy(out, from, num_values * sizeof(float));
-      return;
-    case tensor_type::bf16:
-      for (uint64_t i = 0; i < num_values; ++i) {
-        uint16_t bits;
-        std::memcpy(&bits, from + 2 * i, sizeof(bits));
-        out[i] = kernels::host::from_bf16(bits);
-      }
-      return;
-    default:
-      for (auto row = first; row < first + count; ++row, out += cols_)
-        read_codes(row, out);
+  std::vector<std::byte> bytes(num_values * size_of(type));
+  if (auto ok = source_->read(*place_, begin * size_of(type), bytes); !ok)
+    return ok;
+  if (auto at = first_not_finite(type, bytes))
+    return not_finite(name_, begin + *at);
+  auto from = bytes.data();
+  if (type == tensor_type::f32) {
+    std::memcpy(out, from, bytes.size());
+  } else if (type == tensor_type::bf16) {
+    for (uint64_t i = 0; i < num_values; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, from + 2 * i, sizeof(bits));
+      out[i] = kernels::host::from_bf16(bits);
+    }
+  } else {
+    for (uint64_t i = 0; i < count; ++i)
+      read_codes(from + i * cols_, first + i, out + i * cols_);
   }
+  return {};
 }
 
-void weight_rows::read_codes(uint64_t row, float* out) const {
-  auto codes = view_->bytes.data() + row * cols_;
+void weight_rows::read_codes(const std::byte* codes, uint64_t row,
+                             float* out) const {
   auto blocks = (cols_ + block_width - 1) / block_width;
   auto scales = scales_.data() + row / block_width * blocks;
   for (uint64_t begin = 0; begin < cols_; begin += block_width) {

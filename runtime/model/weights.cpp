@@ -31,23 +31,12 @@ std::optional<uint64_t> layer_of(std::string_view name) {
   return out;
 }
 
-uint64_t attention_bytes(const checkpoint& source, const model_config& c) {
-  uint64_t sum = 0;
-  for (auto& name : source.names()) {
-    auto layer = layer_of(name);
-    if (name.find(".mlp.experts.") == std::string::npos
-        && (!layer || *layer < c.num_hidden_layers))
-      sum += source.find(name)->bytes.size();
-  }
-  return sum;
-}
-
 uint64_t expert_bytes(const checkpoint& source, const std::string& prefix) {
   uint64_t sum = 0;
   for (auto part : {"gate_proj", "up_proj", "down_proj"})
     for (auto end : {".weight", ".weight_scale_inv"})
       if (auto view = source.find(prefix + part + end))
-        sum += view->bytes.size();
+        sum += view->num_bytes;
   return sum;
 }
 
@@ -146,13 +135,38 @@ kernels::dtype operand_type(const kernels::weight& w, precision activations) {
   return is_fp8 ? dtype::f8_e4m3 : dtype::bf16;
 }
 
+uint64_t attention_weight_bytes(const checkpoint& source,
+                                const model_config& c) {
+  uint64_t sum = 0;
+  for (auto& name : source.names()) {
+    auto layer = layer_of(name);
+    if (name.find(".mlp.experts.") == std::string::npos
+        && (!layer || *layer < c.num_hidden_layers))
+      sum += source.find(name)->num_bytes;
+  }
+  return sum;
+}
+
+uint64_t
+expert_weight_bytes(const checkpoint& source, const model_config& config,
+                    const std::vector<std::vector<uint32_t>>& experts) {
+  auto first = config.first_k_dense_replace;
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < experts.size(); ++i)
+    for (auto expert : experts[i])
+      sum += expert_bytes(source, expert_prefix(first + i, expert));
+  return sum;
+}
+
 result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,
                        precision activations, uint32_t max_model_len,
-                       const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+                       const load_progress& progress, std::stop_token stop) {
+  auto& config = source.config();
   if (!config)
     return config.why();
+  if (auto ok = check_activations(*config, activations); !ok)
+    return ok.why();
   auto out = std::make_unique<attention_weights>();
   out->config = *config;
   out->activations = activations;
@@ -162,7 +176,8 @@ load_attention_weights(const checkpoint& source, kernels::device& dev,
                    activations,
                    out->memory,
                    progress,
-                   attention_bytes(source, *config)};
+                   attention_weight_bytes(source, *config),
+                   std::move(stop)};
   load_ends(in, max_model_len, *out);
   for (uint32_t i = 0; i < config->num_hidden_layers && in.go_on(); ++i)
     out->layers.push_back(load_layer(in, *config, i));
@@ -177,22 +192,21 @@ result<std::unique_ptr<expert_shard>>
 load_expert_shard(const checkpoint& source, kernels::device& dev,
                   precision activations,
                   const std::vector<std::vector<uint32_t>>& experts,
-                  const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+                  const load_progress& progress, std::stop_token stop) {
+  auto& config = source.config();
   if (!config)
     return config.why();
+  if (auto ok = check_activations(*config, activations); !ok)
+    return ok.why();
   CHECK(experts.size() == config->num_moe_layers());
   auto first = config->first_k_dense_replace;
-  uint64_t total = 0;
-  for (uint32_t i = 0; i < experts.size(); ++i)
-    for (auto expert : experts[i])
-      total += expert_bytes(source, expert_prefix(first + i, expert));
+  auto total = expert_weight_bytes(source, *config, experts);
   auto out = std::make_unique<expert_shard>();
   out->config = *config;
   out->activations = activations;
   out->slots.resize(experts.size());
-  weight_loader in{source,      *config,  dev,  activations,
-                   out->memory, progress, total};
+  weight_loader in{source,      *config,  dev,   activations,
+                   out->memory, progress, total, std::move(stop)};
   for (uint32_t i = 0; i < experts.size() && in.go_on(); ++i)
     load_experts(in, *config, activations, first + i, experts[i],
                  out->slots[i]);

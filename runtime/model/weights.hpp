@@ -2,8 +2,8 @@
 
 /// A checkpoint's tensors on a device: what an attention rank holds and what
 /// an expert worker holds. Loading reads each tensor once, checks its shape
-/// and type, packs it and lets go of the file's pages; see load_window.hpp for
-/// how much of the file may lie in memory at a time.
+/// and type and that every element is a finite number, and packs it; see
+/// load_window.hpp for how much of the file may lie in memory at a time.
 
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 namespace troupe {
@@ -59,17 +60,30 @@ struct expert_shard {
 /// where activations are quantised, everything else BF16 or FP32.
 kernels::dtype operand_type(const kernels::weight& w, precision activations);
 
-/// Loads what a rank needs, for positions up to max_model_len.
+/// Returns the bytes in the files of what an attention rank needs.
+uint64_t attention_weight_bytes(const checkpoint& source,
+                                const model_config& config);
+
+/// The same of the experts that `load_expert_shard` takes.
+uint64_t expert_weight_bytes(const checkpoint& source,
+                             const model_config& config,
+                             const std::vector<std::vector<uint32_t>>& experts);
+
+/// Loads what a rank needs, for positions up to max_model_len. `stop` is heard
+/// before each tensor; then the error is cancelled.
 result<std::unique_ptr<attention_weights>>
 load_attention_weights(const checkpoint& source, kernels::device& dev,
                        precision activations, uint32_t max_model_len,
-                       const load_progress& progress = {});
+                       const load_progress& progress = {},
+                       std::stop_token stop = {});
 
-/// Loads the logical experts `experts[moe_layer][slot]` of every MoE layer.
+/// Loads the logical experts `experts[moe_layer][slot]` of every MoE layer;
+/// stops likewise.
 result<std::unique_ptr<expert_shard>>
 load_expert_shard(const checkpoint& source, kernels::device& dev,
                   precision activations,
                   const std::vector<std::vector<uint32_t>>& experts,
-                  const load_progress& progress = {});
+                  const load_progress& progress = {},
+                  std::stop_token stop = {});
 
 } // namespace troupe

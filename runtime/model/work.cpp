@@ -47,7 +47,7 @@ model_work::model_work(const model_config& config, const model_summary& summary,
 
 double model_work::expected_experts(double rows) const {
   auto all = double(config_.n_routed_experts);
-  if (all == 0)
+  if (all == 0 || config_.num_moe_layers() == 0)
     return 0;
   auto share = double(config_.num_experts_per_tok) / all;
   return all * (1 - std::pow(1 - share, rows));

@@ -1,5 +1,7 @@
 #include "runtime/text/chat_config.hpp"
 
+#include "runtime/json/strict_json.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <optional>
@@ -37,13 +39,21 @@ std::string template_of(const json& root) {
   return {};
 }
 
-bool contains(std::string_view text, std::string_view part) {
-  return text.find(part) != text.npos;
+/// What else stands there when there is no template to be had.
+std::string note_of(const json& root) {
+  auto it = root.find("chat_template");
+  if (it == root.end() || it->is_null() || it->is_string())
+    return {};
+  return it->is_array() ? "none of the model's chat templates is named default"
+                        : "the model's chat_template is neither a text nor a "
+                          "list of named ones";
 }
 
 } // namespace
 
 result<chat_config> parse_chat_config(std::string_view text) {
+  if (auto ok = check_json("tokenizer_config.json", text); !ok)
+    return ok.why();
   auto root = json::parse(text, nullptr, false);
   if (!root.is_object())
     return failure{errc::invalid_input,
@@ -53,20 +63,10 @@ result<chat_config> parse_chat_config(std::string_view text) {
   if (!bos || !eos)
     return failure{errc::invalid_input, "tokenizer_config.json does not name "
                                         "bos_token and eos_token"};
-  return chat_config{*bos, *eos, template_of(root),
-                     token_at(root, "pad_token").value_or("")};
-}
-
-bool template_thinks(std::string_view chat_template) {
-  auto begin = chat_template.rfind("add_generation_prompt");
-  if (begin == chat_template.npos
-      || !contains(chat_template.substr(begin), "<think>"))
-    return false;
-  // Newer templates ask a variable, which they give a value of their own.
-  for (auto off : {"thinking is defined else false", "set thinking = false"})
-    if (contains(chat_template, off))
-      return false;
-  return true;
+  auto chat_template = template_of(root);
+  auto note = chat_template.empty() ? note_of(root) : "";
+  return chat_config{*bos, *eos, std::move(chat_template),
+                     token_at(root, "pad_token").value_or(""), note};
 }
 
 } // namespace troupe

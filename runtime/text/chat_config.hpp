@@ -14,13 +14,11 @@ struct chat_config {
   std::string eos_token;
   std::string chat_template; ///< Empty if there is none.
   std::string pad_token;     ///< Empty if there is none.
+  /// Why there is no template, if there are some that are not meant.
+  std::string chat_template_note;
 };
 
 /// `json` is not trusted.
 result<chat_config> parse_chat_config(std::string_view json);
-
-/// Whether the generation prompt of a template, as DeepSeek writes them, ends
-/// in <think> when nobody says whether to think.
-bool template_thinks(std::string_view chat_template);
 
 } // namespace troupe

@@ -4,23 +4,48 @@
 
 #include "runtime/text/tokenizer.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace troupe {
 
+/// Who wrote a part of a prompt.
+enum class chat_author : uint8_t {
+  given,     ///< People, tools, the form.
+  generated, ///< The model, as far as anybody can tell.
+};
+
+/// A message with the tokens of the form before it.
+struct chat_segment {
+  chat_author author = chat_author::given;
+  size_t begin = 0; ///< Index of its first token.
+  size_t end = 0;   ///< Of the one behind its last.
+};
+
 /// Builds text and ids side by side. Text that touches is encoded as one.
 class chat_parts {
 public:
-  explicit chat_parts(const tokenizer& tokens) : tokens_(&tokens) {
+  /// Without a tokenizer there are no ids, only text.
+  explicit chat_parts(const tokenizer* tokens) : tokens_(tokens) {
   }
+
+  /// What follows is a segment of its own. Where it touches the text before it
+  /// the two are one segment, which is given if either is.
+  void begin_segment(chat_author author);
+
+  /// Names the author of the segment at hand.
+  void set_author(chat_author author);
 
   /// Appends a token of the form; remembers the first that is not one.
   void token(std::string_view content);
 
   /// Appends text in which nothing is a token.
   void text(std::string_view content);
+
+  /// Appends what a form writes: its tokens, and text between them.
+  void form(std::string_view content);
 
   /// Empty, or a token of the form that the tokenizer lacks.
   const std::string& missing() const {
@@ -31,16 +56,23 @@ public:
     return whole_;
   }
 
-  /// Returns the ids of all that was appended.
+  /// Returns the ids of all that was appended. Nothing may follow.
   std::vector<int32_t> ids();
+
+  /// Returns the segments of `ids`, none of which is empty. After ids().
+  std::vector<chat_segment> segments() const;
 
 private:
   void flush();
+  /// Begins the segment that waits for its first token or text.
+  void cut();
 
   const tokenizer* tokens_;
   std::string whole_;
   std::string plain_; // the end of whole_, not encoded yet
   std::vector<int32_t> ids_;
+  std::vector<chat_segment> segments_; // without their ends
+  std::optional<chat_author> next_;    // of a segment that is still empty
   std::string missing_;
 };
 

@@ -1,16 +1,16 @@
 #include "runtime/text/tokenizer.hpp"
 
+#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/byte_level.hpp"
 #include "runtime/text/utf8.hpp"
 
 #include <algorithm>
-#include <fstream>
 
 namespace troupe {
 
 namespace {
 
-constexpr uintmax_t max_file = 256 << 20;
+constexpr uint64_t max_file = 256 << 20;
 
 using id_map = std::unordered_map<std::string, int32_t>;
 
@@ -52,7 +52,7 @@ result<std::vector<bpe_merge>> merges_of(const tokenizer_file& file,
 }
 
 /// An added token may be in the vocabulary too, but then as the same id, and
-/// its id may not be another token's.
+/// its id may not be another token's. What a template adds is added, too.
 result<void> check_added(const tokenizer_file& file, const id_map& vocab) {
   std::unordered_map<int32_t, std::string_view> owners;
   for (auto& [token, id] : vocab)
@@ -65,25 +65,21 @@ result<void> check_added(const tokenizer_file& file, const id_map& vocab) {
       return bad_file("the added token " + in_quotes(token.content)
                       + " and the vocabulary do not agree about its id");
   }
+  auto is_first = [&](auto& token) { return token.id == *file.first_id; };
+  if (file.first_id && std::ranges::none_of(file.added_tokens, is_first))
+    return bad_file("the post-processor adds the id "
+                    + std::to_string(*file.first_id)
+                    + ", which is no added token");
   return {};
 }
 
 } // namespace
 
 result<tokenizer> tokenizer::load(const std::filesystem::path& tokenizer_json) {
-  std::error_code error;
-  auto size = std::filesystem::file_size(tokenizer_json, error);
-  if (error)
-    return failure{errc::not_found, "cannot read " + tokenizer_json.string()
-                                      + ": " + error.message()};
-  if (size > max_file)
-    return failure{errc::invalid_input,
-                   tokenizer_json.string() + " is larger than 256 MiB"};
-  std::ifstream in{tokenizer_json, std::ios::binary};
-  std::string content(size, '\0');
-  if (!in.read(content.data(), static_cast<std::streamsize>(size)))
-    return failure{errc::io, "cannot read " + tokenizer_json.string()};
-  auto x = parse(content);
+  auto content = read_regular_file(tokenizer_json, max_file);
+  if (!content)
+    return content.why();
+  auto x = parse(*content);
   if (!x)
     return failure{x.why().code, tokenizer_json.parent_path().string() + "/"
                                    + x.why().message};
@@ -112,7 +108,7 @@ result<tokenizer> tokenizer::parse(std::string_view json) {
 tokenizer::tokenizer(const tokenizer_file& file, pre_tokenizer pre, bpe merges)
   : pre_tokenizer_(std::move(pre)), bpe_(std::move(merges)),
     added_(file.added_tokens), ignore_merges_(file.ignore_merges),
-    ids_(file.vocab.begin(), file.vocab.end()) {
+    ids_(file.vocab.begin(), file.vocab.end()), first_id_(file.first_id) {
   for (auto& token : file.added_tokens)
     ids_.emplace(token.content, token.id);
   int32_t largest = 0;
@@ -120,10 +116,13 @@ tokenizer::tokenizer(const tokenizer_file& file, pre_tokenizer pre, bpe merges)
     largest = std::max(largest, id);
   bytes_.resize(static_cast<size_t>(largest) + 1);
   special_.resize(bytes_.size());
+  is_added_.resize(bytes_.size());
   for (auto& [token, id] : ids_)
     bytes_[static_cast<size_t>(id)] = from_byte_alphabet(token).value_or(token);
-  for (auto& token : file.added_tokens)
+  for (auto& token : file.added_tokens) {
     special_[static_cast<size_t>(token.id)] = token.special;
+    is_added_[static_cast<size_t>(token.id)] = true;
+  }
 }
 
 void tokenizer::encode_plain(std::string_view text, bpe::scratch& memory,
@@ -177,6 +176,11 @@ std::optional<int32_t> tokenizer::id_of(std::string_view token) const {
   if (it == ids_.end())
     return std::nullopt;
   return it->second;
+}
+
+bool tokenizer::is_added(int32_t id) const {
+  return id >= 0 && static_cast<size_t>(id) < is_added_.size()
+         && is_added_[static_cast<size_t>(id)];
 }
 
 bool tokenizer::is_special(int32_t id) const {

@@ -1,8 +1,8 @@
 #pragma once
 
 /// Text to token ids and back: byte-level BPE, read from a tokenizer.json, with
-/// the ids that Hugging Face tokenizers gives. No template processing: nothing
-/// is added before or after the text.
+/// the ids that Hugging Face tokenizers gives. Nothing is added before or after
+/// the text; `first_id` says what the file would add.
 
 #include "runtime/text/added_tokens.hpp"
 #include "runtime/text/bpe.hpp"
@@ -54,6 +54,14 @@ public:
   /// but not <think>.
   bool is_special(int32_t id) const;
 
+  /// Whether it is found in text before any merging.
+  bool is_added(int32_t id) const;
+
+  /// The token that the file's own template puts before a text.
+  std::optional<int32_t> first_id() const {
+    return first_id_;
+  }
+
 private:
   tokenizer(const tokenizer_file& file, pre_tokenizer pre, bpe merges);
 
@@ -67,6 +75,8 @@ private:
   std::unordered_map<std::string, int32_t> ids_; // as the file writes them
   std::vector<std::string> bytes_;               // [vocab_size]
   std::vector<bool> special_;                    // [vocab_size]
+  std::vector<bool> is_added_;                   // [vocab_size]
+  std::optional<int32_t> first_id_;
 };
 
 } // namespace troupe

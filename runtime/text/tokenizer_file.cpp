@@ -1,67 +1,77 @@
 #include "runtime/text/tokenizer_file.hpp"
 
-#include "runtime/text/utf8.hpp"
+#include "runtime/json/field_reader.hpp"
 
-#include <nlohmann/json.hpp>
-
+#include <cctype>
 #include <unordered_set>
 
 namespace troupe {
 
 namespace {
 
-using json = nlohmann::json;
-
 constexpr size_t max_added_tokens = 1 << 16;
 constexpr size_t max_added_length = 1024;
 constexpr size_t max_splits = 16;
 
-/// The first thing found wrong; the rest is not looked at.
+constexpr std::string_view offsets = "only offsets into the text depend on it";
+
+constexpr harmless_key harmless_byte_level[] = {{"trim_offsets", offsets}};
+
+/// Neither the decoder nor the post-processor adds or leaves out anything.
+constexpr harmless_key harmless_outside[] = {
+  {"add_prefix_space", offsets},
+  {"trim_offsets", offsets},
+  {"use_regex", offsets},
+};
+
+constexpr harmless_key harmless_model[] = {
+  {"unk_token", "every byte is a token"},
+  {"fuse_unk", "every byte is a token"},
+  {"byte_fallback", "every byte is a token"},
+};
+
+constexpr harmless_key harmless_piece[]
+  = {{"type_id", "the model has no segments"}};
+
+constexpr harmless_key harmless_special[] = {{"id", "its name again"},
+                                             {"tokens", "its name again"}};
+
+constexpr harmless_key harmless_template[]
+  = {{"pair", "one text is encoded at a time"}};
+
+/// The first thing found wrong, as a sentence; the rest is not looked at.
 struct malformed {
   std::string why;
 };
 
-[[noreturn]] void refuse(std::string why) {
-  throw malformed{std::move(why)};
+[[noreturn]] void refuse(const std::string& why) {
+  throw malformed{"tokenizer.json: " + why};
+}
+
+/// To be called when all is read that an object may hold.
+void finish(field_reader& in, std::span<const harmless_key> harmless = {}) {
+  in.refuse_unknown(harmless);
+  if (!in.trouble().empty())
+    throw malformed{in.trouble()};
+}
+
+field_reader required(field_reader& in, std::string_view name) {
+  auto x = in.object(name);
+  if (x)
+    return std::move(*x);
+  in.refuse(name, "is missing or no object");
+  throw malformed{in.trouble()};
 }
 
 std::string in_quotes(std::string_view text) {
   return '"' + std::string{text.substr(0, 200)} + '"';
 }
 
-/// Returns the field, or null if it is missing.
-const json& field(const json& object, const char* name) {
-  static const json null;
-  auto it = object.find(name);
-  return it == object.end() ? null : *it;
-}
-
-const json& required(const json& object, const char* name, json::value_t type) {
-  auto& x = field(object, name);
-  if (x.type() != type)
-    refuse(in_quotes(name) + " is missing or of the wrong type");
-  return x;
-}
-
-const std::string& string_at(const json& object, const char* name) {
-  return required(object, name, json::value_t::string)
-    .get_ref<const std::string&>();
-}
-
-bool flag(const json& object, const char* name, bool otherwise) {
-  auto& x = field(object, name);
-  if (x.is_null())
-    return otherwise;
-  if (!x.is_boolean())
-    refuse(in_quotes(name) + " is neither true nor false");
-  return x.get<bool>();
-}
-
-int32_t id_from(const json& x, std::string_view token) {
-  if (!x.is_number_unsigned() || x.get<uint64_t>() >= max_token_ids)
+int32_t id_from(std::optional<uint32_t> x, std::string_view token) {
+  if (!x || *x >= max_token_ids)
     refuse("the id of the token " + in_quotes(token)
            + " is not a number below 4194304");
-  return x.get<int32_t>();
+  return static_cast<int32_t>(*x);
 }
 
 // -- pre-tokenizer ------------------------------------------------------------
@@ -76,39 +86,42 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-split_step read_split(const json& x) {
+split_step read_split(field_reader& x) {
   split_step step;
-  auto& pattern = required(x, "pattern", json::value_t::object);
-  if (pattern.contains("Regex"))
-    step.expression = string_at(pattern, "Regex");
+  auto pattern = required(x, "pattern");
+  if (pattern.has("Regex"))
+    step.expression = pattern.text("Regex");
   else
-    step.expression = escaped(string_at(pattern, "String"));
-  auto& behavior = string_at(x, "behavior");
+    step.expression = escaped(pattern.text("String"));
+  finish(pattern);
+  auto behavior = x.text("behavior");
   if (behavior == "Removed")
     step.behavior = split_behavior::removed;
   else if (behavior != "Isolated")
     refuse("the split behavior " + in_quotes(behavior) + " is not supported");
-  step.invert = flag(x, "invert", false);
+  step.invert = x.boolean_or("invert", false);
+  finish(x);
   return step;
 }
 
-void read_byte_level(const json& x, pre_tokenizer_spec& spec) {
-  spec.add_prefix_space = flag(x, "add_prefix_space", true);
-  spec.use_gpt2_expression = flag(x, "use_regex", true);
+void read_byte_level(field_reader& x, pre_tokenizer_spec& spec) {
+  spec.add_prefix_space = x.boolean_or("add_prefix_space", true);
+  spec.use_gpt2_expression = x.boolean_or("use_regex", true);
+  finish(x, harmless_byte_level);
 }
 
-pre_tokenizer_spec read_pre_tokenizer(const json& root) {
+pre_tokenizer_spec read_pre_tokenizer(field_reader& root) {
   pre_tokenizer_spec spec;
-  auto& x = required(root, "pre_tokenizer", json::value_t::object);
-  auto steps = json::array({x});
-  if (string_at(x, "type") == "Sequence")
-    steps = required(x, "pretokenizers", json::value_t::array);
-  if (steps.size() > max_splits)
-    refuse("the pre-tokenizer has more than 16 steps");
+  auto x = required(root, "pre_tokenizer");
+  std::vector<field_reader> steps;
+  if (x.text("type") == "Sequence") {
+    steps = x.objects("pretokenizers", max_splits);
+    finish(x);
+  } else {
+    steps.push_back(std::move(x));
+  }
   for (size_t i = 0; i < steps.size(); ++i) {
-    if (!steps[i].is_object())
-      refuse("a step of the pre-tokenizer is not an object");
-    auto& type = string_at(steps[i], "type");
+    auto type = steps[i].text("type");
     bool last = i + 1 == steps.size();
     if (last && type == "ByteLevel")
       read_byte_level(steps[i], spec);
@@ -126,33 +139,27 @@ pre_tokenizer_spec read_pre_tokenizer(const json& root) {
 
 // -- added tokens -------------------------------------------------------------
 
-added_token read_added_token(const json& x) {
-  if (!x.is_object())
-    refuse("an added token is not an object");
+added_token read_added_token(field_reader& x) {
   added_token token;
-  token.content = string_at(x, "content");
+  token.content = x.text("content");
   if (token.content.empty() || token.content.size() > max_added_length)
     refuse("an added token is empty or longer than 1024 bytes");
-  token.id = id_from(field(x, "id"), token.content);
-  token.special = flag(x, "special", false);
-  token.normalized = flag(x, "normalized", !token.special);
+  token.id = id_from(x.integer("id", 0, UINT32_MAX), token.content);
+  token.special = x.boolean_or("special", false);
+  token.normalized = x.boolean_or("normalized", !token.special);
   for (auto option : {"lstrip", "rstrip", "single_word"})
-    if (flag(x, option, false))
+    if (x.boolean_or(option, false))
       refuse("the added token " + in_quotes(token.content) + " asks for "
              + option + ", which is not supported");
+  finish(x);
   return token;
 }
 
-std::vector<added_token> read_added_tokens(const json& root) {
+std::vector<added_token> read_added_tokens(field_reader& root) {
   std::vector<added_token> tokens;
-  auto& list = field(root, "added_tokens");
-  if (list.is_null())
-    return tokens;
-  if (!list.is_array() || list.size() > max_added_tokens)
-    refuse("\"added_tokens\" is not a list of at most 65536 tokens");
   std::unordered_set<std::string> contents;
   std::unordered_set<int32_t> ids;
-  for (auto& x : list) {
+  for (auto& x : root.objects("added_tokens", max_added_tokens)) {
     tokens.push_back(read_added_token(x));
     auto& token = tokens.back();
     if (!contents.insert(token.content).second || !ids.insert(token.id).second)
@@ -164,84 +171,139 @@ std::vector<added_token> read_added_tokens(const json& root) {
 
 // -- model --------------------------------------------------------------------
 
-void check_model_options(const json& model) {
-  auto& type = field(model, "type");
-  if (!type.is_null() && type != "BPE")
+void check_model_options(field_reader& model) {
+  if (model.text_or("type", "BPE") != "BPE")
     refuse("the model is not of the type BPE");
-  for (auto name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    auto& x = field(model, name);
-    if (!x.is_null() && x != "")
-      refuse(in_quotes(name) + " is not supported");
-  }
-  auto& dropout = field(model, "dropout");
-  if (!dropout.is_null() && dropout != 0)
-    refuse("\"dropout\" is not supported");
+  model.must_be("continuing_subword_prefix", "\"\"");
+  model.must_be("end_of_word_suffix", "\"\"");
+  model.must_be("dropout", "0");
 }
 
-std::pair<std::string, std::string> read_merge(const json& x) {
-  if (x.is_array() && x.size() == 2 && x[0].is_string() && x[1].is_string())
-    return {x[0].get<std::string>(), x[1].get<std::string>()};
-  if (!x.is_string())
+std::pair<std::string, std::string> read_merge(std::vector<std::string> x) {
+  if (x.size() == 2)
+    return {std::move(x[0]), std::move(x[1])};
+  if (x.size() != 1)
     refuse("a merge is not a pair of tokens");
-  auto& text = x.get_ref<const std::string&>();
+  auto& text = x.front();
   auto space = text.find(' ');
   if (space == text.npos || text.find(' ', space + 1) != text.npos)
     refuse("the merge " + in_quotes(text) + " is not a pair of tokens");
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
-void read_model(const json& model, tokenizer_file& file) {
+void read_model(field_reader& root, tokenizer_file& file) {
+  auto model = required(root, "model");
   check_model_options(model);
-  file.ignore_merges = flag(model, "ignore_merges", false);
-  auto& vocab = required(model, "vocab", json::value_t::object);
+  file.ignore_merges = model.boolean_or("ignore_merges", false);
   std::unordered_set<int32_t> ids;
-  for (auto& [token, id] : vocab.items()) {
+  for (auto& [token, id] : model.numbers("vocab")) {
     file.vocab.emplace_back(token, id_from(id, token));
     if (!ids.insert(file.vocab.back().second).second)
       refuse("the id of the token " + in_quotes(token) + " stands there twice");
   }
-  for (auto& x : required(model, "merges", json::value_t::array))
-    file.merges.push_back(read_merge(x));
+  for (auto& x : model.word_lists("merges"))
+    file.merges.push_back(read_merge(std::move(x)));
+  finish(model, harmless_model);
 }
 
-void check_normalizer(const json& root) {
-  auto& x = field(root, "normalizer");
-  if (x.is_null())
+// -- before and after ---------------------------------------------------------
+
+void check_normalizer(field_reader& root) {
+  if (!root.has("normalizer"))
     return;
-  if (x.is_object() && field(x, "type") == "Sequence"
-      && field(x, "normalizers") == json::array())
-    return;
-  refuse("a normalizer is not supported");
+  auto x = root.object("normalizer");
+  if (!x || x->text("type") != "Sequence"
+      || !x->objects("normalizers", 0).empty() || !x->trouble().empty())
+    refuse("a normalizer is not supported");
+  finish(*x);
 }
 
-void check_decoder(const json& root) {
-  auto& x = field(root, "decoder");
-  if (!x.is_object() || field(x, "type") != "ByteLevel")
+void check_decoder(field_reader& root) {
+  auto x = root.object("decoder");
+  if (!x || x->text("type") != "ByteLevel")
     refuse("the decoder is not ByteLevel");
+  finish(*x, harmless_outside);
 }
 
-tokenizer_file read_file(const json& root) {
-  if (!root.is_object())
-    refuse("it is not a JSON object");
+/// The ids of a special token that a template names.
+std::vector<int32_t> template_ids(field_reader& tokens,
+                                  const std::string& name) {
+  auto x = required(tokens, name);
+  auto ids = x.integers("ids", 0, max_token_ids - 1, 16);
+  finish(x, harmless_special);
+  return ids;
+}
+
+/// What a template adds to one text: a token in front, or nothing.
+void read_template(field_reader& x, tokenizer_file& file) {
+  auto tokens = required(x, "special_tokens");
+  bool has_text = false;
+  for (auto& piece : x.objects("single", 64)) {
+    auto is_text = piece.has("Sequence");
+    auto inner = required(piece, is_text ? "Sequence" : "SpecialToken");
+    auto name = inner.text("id");
+    finish(inner, harmless_piece);
+    finish(piece);
+    if (is_text ? name != "A" || has_text : has_text || file.first_id)
+      refuse("the post-processor adds " + in_quotes(name)
+             + ": only one token in front of the text is supported");
+    if (is_text) {
+      has_text = true;
+      continue;
+    }
+    auto ids = template_ids(tokens, name);
+    if (ids.size() != 1)
+      refuse("the post-processor's token " + in_quotes(name)
+             + " does not have one id");
+    file.first_id = ids.front();
+  }
+  if (!has_text)
+    refuse("the post-processor leaves out the text");
+  finish(x, harmless_template);
+}
+
+void read_post_processor(field_reader& x, tokenizer_file& file) {
+  auto type = x.text("type");
+  if (type == "ByteLevel")
+    return finish(x, harmless_outside);
+  if (type == "TemplateProcessing")
+    return read_template(x, file);
+  if (type != "Sequence")
+    refuse("the post-processor " + in_quotes(type) + " is not supported");
+  for (auto& inner : x.objects("processors", 16)) {
+    if (inner.text("type") == "Sequence")
+      refuse("a sequence of post-processors stands in another one");
+    read_post_processor(inner, file);
+  }
+  finish(x);
+}
+
+tokenizer_file read_file(field_reader& root) {
   tokenizer_file file;
+  root.must_be("version", "\"1.0\"");
+  root.must_be("truncation", "null");
+  root.must_be("padding", "null");
   check_normalizer(root);
   check_decoder(root);
   file.pre_tokenizer = read_pre_tokenizer(root);
+  if (auto x = root.object("post_processor"))
+    read_post_processor(*x, file);
   file.added_tokens = read_added_tokens(root);
-  read_model(required(root, "model", json::value_t::object), file);
+  read_model(root, file);
+  finish(root);
   return file;
 }
 
 } // namespace
 
 result<tokenizer_file> parse_tokenizer_file(std::string_view text) {
+  auto root = field_reader::parse("tokenizer.json", text);
+  if (!root)
+    return root.why();
   try {
-    auto root = json::parse(text, nullptr, false);
-    if (root.is_discarded())
-      refuse("it is not JSON");
-    return read_file(root);
+    return read_file(*root);
   } catch (const malformed& x) {
-    return failure{errc::invalid_input, "tokenizer.json: " + x.why};
+    return failure{errc::invalid_input, x.why};
   }
 }
 

@@ -2,12 +2,13 @@
 
 /// What stands in a tokenizer.json of the byte-level BPE kind, as plain data.
 /// The file is not trusted: everything that the tokenizer relies upon is
-/// checked here, and what is not supported is refused by name.
+/// checked here, and what is not supported, or not known, is refused by name.
 
 #include "runtime/error.hpp"
 #include "runtime/text/pre_tokenizer.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,7 +29,8 @@ struct tokenizer_file {
   std::vector<added_token> added_tokens; ///< No content, no id twice.
   std::vector<std::pair<std::string, int32_t>> vocab; ///< In the alphabet.
   std::vector<std::pair<std::string, std::string>> merges;
-  bool ignore_merges = false; ///< A piece that is a token is that token.
+  bool ignore_merges = false;      ///< A piece that is a token is that token.
+  std::optional<int32_t> first_id; ///< What its template puts before a text.
 };
 
 /// No id is as large as this.

@@ -29,7 +29,6 @@ public:
     gate_.stamp(header, destination, size);
     if (to == id_)
       return accept({header, std::move(payload)});
-    ++frames_sent_;
     bytes_sent_ += frame_header::size + size;
     if (!peer->post({.what = {header, std::move(payload)}, .is_frame = true},
                     max_unsent_))
@@ -90,10 +89,7 @@ public:
   }
 
   transport_stats stats() const {
-    transport_stats x{.frames_sent = frames_sent_,
-                      .frames_received = frames_received_,
-                      .bytes_sent = bytes_sent_,
-                      .bytes_received = bytes_received_};
+    transport_stats x{.bytes_sent = bytes_sent_};
     for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
       x.frames_refused[i] = gate_.refused(refusal(i));
     return x;
@@ -155,8 +151,6 @@ private:
   void run(event& x) {
     if (!x.is_frame)
       return x.call();
-    frames_received_ += 1;
-    bytes_received_ += frame_header::size + x.what.header.length;
     accept(std::move(x.what));
   }
 
@@ -172,10 +166,7 @@ private:
   const transport_handler handler_;
   frame_gate gate_;
   std::atomic<size_t> max_unsent_;
-  std::atomic<uint64_t> frames_sent_ = 0;
-  std::atomic<uint64_t> frames_received_ = 0;
   std::atomic<uint64_t> bytes_sent_ = 0;
-  std::atomic<uint64_t> bytes_received_ = 0;
   mutable std::mutex
     mutex_; ///< For the four below; never held while a handler runs.
   std::deque<event> events_;

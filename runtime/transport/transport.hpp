@@ -6,7 +6,7 @@
 /// if it is silent or its connection breaks, not because it is slow: what it
 /// does not take yet waits here.
 ///
-/// Two implementations: in_process (loopback.hpp: nodes of one process, no
+/// Two implementations: loopback (loopback.hpp: nodes of one process, no
 /// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
 /// at once by either, so that local and remote take the same path.
 
@@ -34,10 +34,7 @@ struct node_identity {
 };
 
 struct transport_stats {
-  uint64_t frames_sent = 0;
-  uint64_t frames_received = 0;
-  uint64_t bytes_sent = 0; ///< Headers and bodies that left the process.
-  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;        ///< Headers and bodies that left the process.
   uint64_t strangers_dropped = 0; ///< Connections that proved nothing.
   uint64_t frames_refused[size_t(refusal::num_refusals)] = {};
 };

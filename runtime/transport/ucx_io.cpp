@@ -105,25 +105,30 @@ void ucx_io::run() {
     if (!busy || is_due(now))
       watch(now);
     bury();
-    if (busy)
-      last_busy = now;
-    else
+    if (!busy)
       pause(last_busy);
+    else if (std::exchange(has_traffic_, false) || is_sending())
+      last_busy = now; // signs of life alone are not worth to stay awake for
   }
   close_all();
 }
 
+bool ucx_io::is_sending() {
+  return sessions_.is_closing()
+         || std::ranges::any_of(sessions_.all(), [](auto& x) {
+              return x.second->is_sending() || x.second->line_ended;
+            });
+}
+
 void ucx_io::pause(clock::instant last_busy) {
-  auto is_sending = sessions_.is_closing();
-  for (auto& [line, x] : sessions_.all())
-    is_sending |= x->is_sending() || x->line_ended;
+  auto sending = is_sending();
   auto now = environment_.time.now();
-  auto is_fresh = now - last_busy < (is_sending ? sending_spin : spin);
+  auto is_fresh = now - last_busy < (sending ? sending_spin : spin);
   if (is_fresh && !others_.is_dense())
     return others_.yield();
   auto limit = std::chrono::ceil<milliseconds>(next_watch(now) - now);
   limit = std::clamp(limit, milliseconds{0},
-                     is_sending ? sending_sleep : longest_sleep);
+                     sending ? sending_sleep : longest_sleep);
   worker_->wait(limit, [this] { return !mailbox_.empty() || is_stopping_; });
 }
 
@@ -234,8 +239,6 @@ void ucx_io::on_message(ucx_link& link, const header_bytes& header,
   auto from = sessions_.find_link(link);
   if (!from || from->is_over)
     return gate_.count(refusal::stale);
-  ++frames_received_;
-  bytes_received_ += header.size() + payload.bytes().size();
   auto decoded = decode_header(header, payload.bytes(), from->peer()->seal);
   if (!decoded)
     return gate_.count(refusal::damaged);
@@ -257,6 +260,7 @@ void ucx_io::on_joined_frame(ucx_session& from, frame&& x) {
       send_own(from, frame_class::heartbeat, answer);
     return;
   }
+  has_traffic_ = true;
   if (handler_.on_frame)
     handler_.on_frame(*id, std::move(x));
 }
@@ -314,13 +318,13 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
         x = ucx_session::parcel{bytes, std::move(payload),
                                 std::move(charge)}]() mutable {
     auto to = sessions_.find(peer->id);
+    has_traffic_ = true;
     if (to && to->peer() == peer && !to->is_over)
       offer(*to, std::move(x));
   });
 }
 
 void ucx_io::offer(ucx_session& to, ucx_session::parcel x) {
-  ++frames_sent_;
   bytes_sent_ += x.header.size() + x.payload.bytes().size();
   sessions_.offer(to, std::move(x));
 }
@@ -385,10 +389,7 @@ void ucx_io::disconnect(node_id peer) {
 }
 
 transport_stats ucx_io::stats() const {
-  transport_stats x{.frames_sent = frames_sent_,
-                    .frames_received = frames_received_,
-                    .bytes_sent = bytes_sent_,
-                    .bytes_received = bytes_received_,
+  transport_stats x{.bytes_sent = bytes_sent_,
                     .strangers_dropped = doorman_->stats().dropped};
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     x.frames_refused[i] = gate_.refused(refusal(i));

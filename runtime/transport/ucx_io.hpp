@@ -60,6 +60,7 @@ private:
   // -- the loop ---------------------------------------------------------------
   void run();
   void pause(clock::instant last_busy);
+  bool is_sending();
   void post(ucx_mailbox::call f);
   void watch(clock::instant now);
   bool is_due(clock::instant now) const;
@@ -104,16 +105,14 @@ private:
   std::map<node_id, std::shared_ptr<ucx_peer>> peers_;
   std::atomic<size_t> max_unsent_;
   std::atomic<bool> is_stopping_ = false;
-  std::atomic<uint64_t> frames_sent_ = 0;
-  std::atomic<uint64_t> frames_received_ = 0;
   std::atomic<uint64_t> bytes_sent_ = 0;
-  std::atomic<uint64_t> bytes_received_ = 0;
 
   // The I/O thread's own.
   peer_watch watch_;
   ucx_sessions sessions_;
   clock::instant last_watch_ = {};
-  kernels::crowd others_; ///< Who else wants the cores.
+  bool has_traffic_ = false; ///< More than signs of life since the last round.
+  kernels::crowd others_;    ///< Who else wants the cores.
   std::unique_ptr<doorman> doorman_;
   std::thread thread_; ///< Last: it uses all of the above.
 };

@@ -106,17 +106,33 @@ verify_report judge(const model_config& c, std::string_view set,
   return out;
 }
 
-} // namespace
-
+/// Which precision a model is verified in if nobody says.
 precision default_activations(const model_config& config) {
-  return config.fp8 ? precision::fp8 : precision::bf16;
+  return config.fp8 && !config.ue8m0 ? precision::fp8 : precision::bf16;
 }
+
+/// The file that is written must not be one that is read.
+static result<void> check_out(const checkpoint& source,
+                              const std::filesystem::path& golden,
+                              const std::filesystem::path& out) {
+  if (out.empty())
+    return {};
+  std::error_code ignored;
+  if (std::filesystem::equivalent(golden, out, ignored))
+    return failure{errc::invalid_input,
+                   out.string()
+                     + " is the golden file, which is read: write "
+                       "to another file"};
+  return source.check_no_source(out);
+}
+
+} // namespace
 
 result<verify_report>
 verify_model(kernels::device& dev, const checkpoint& source,
              const std::filesystem::path& golden_path,
              const verify_options& options, const load_progress& progress) {
-  auto config = read_model_config(source.directory());
+  auto& config = source.config();
   if (!config)
     return config.why();
   auto set = set_of(golden_path);
@@ -125,6 +141,8 @@ verify_model(kernels::device& dev, const checkpoint& source,
                    golden_path.filename().string()
                      + " has no bounds: a golden file is called golden, "
                        "golden-fp8act or golden-fp8act-absorbed"};
+  if (auto ok = check_out(source, golden_path, options.out); !ok)
+    return ok.why();
   auto golden = read_golden(golden_path, *config);
   if (!golden)
     return golden.why();

@@ -31,9 +31,6 @@ struct verify_report {
   std::vector<std::string> faults; ///< Those out of bounds; empty: all holds.
 };
 
-/// Which precision a model is verified and served in if nobody says.
-precision default_activations(const model_config& config);
-
 /// Computes for every prompt of the golden file `golden` what it holds and
 /// compares. Bounds go by the file's name (golden..., golden-fp8act...) and
 /// the precision: fp32 has its own, bf16 too; fp8 keeps the sharper ones of

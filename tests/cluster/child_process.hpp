@@ -4,6 +4,7 @@
 /// outlives the object.
 
 #include "runtime/clock.hpp"
+#include "tests/places.hpp"
 
 #include <signal.h>
 #include <spawn.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,7 +24,7 @@ namespace troupe {
 class child_process {
 public:
   explicit child_process(std::vector<std::string> args) {
-    auto binary = std::string{std::getenv("BINARY_DIR")} + "/deploy/troupe";
+    auto binary = (binary_dir() / "deploy/troupe").string();
     std::vector<char*> argv{binary.data()};
     for (auto& arg : args)
       argv.push_back(arg.data());

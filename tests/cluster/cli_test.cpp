@@ -72,7 +72,28 @@ TEST(Cli, InspectTellsWhatACheckpointHolds) {
   auto x = run_troupe({"model", "inspect", nano()});
   ASSERT_EQ(x.status, 0) << x.errors;
   EXPECT_NE(x.out.find("DeepseekV3ForCausalLM"), std::string::npos) << x.out;
+  EXPECT_NE(x.out.find("chat template       deepseek-r1"), std::string::npos);
   EXPECT_EQ(run_troupe({"model", "inspect", "/nowhere"}).status, 1);
+}
+
+TEST(Cli, ChoosesAChatTemplateByItsName) {
+  auto prompt = [](const std::string& name) {
+    auto x = run_troupe({"generate", nano(), "--chat", "-p", "hi", "--json",
+                         "--max-tokens", "1", "--chat-template", name});
+    EXPECT_EQ(x.status, 0) << x.errors;
+    return json::parse(x.out).at("prompt_token_ids").get<std::vector<int>>();
+  };
+  const std::vector<int> v3_1 = {0, 1846, 348, 1847, 1849};
+  EXPECT_EQ(prompt("deepseek-v3.1"), v3_1);
+  EXPECT_EQ(prompt("deepseek-v3"), std::vector<int>({0, 1846, 348, 1847}));
+  EXPECT_EQ(prompt("auto"), std::vector<int>({0, 1846, 348, 1847, 1848, 201}));
+  for (auto command : {"generate", "serve"}) {
+    auto x = run_troupe({command, nano(), "--chat-template", "chatml"});
+    EXPECT_NE(x.status, 0);
+    EXPECT_NE(x.errors.find("there are deepseek-v2, deepseek-v3,"),
+              std::string::npos)
+      << x.errors;
+  }
 }
 
 TEST(Cli, MakesAModelThatAnswersAndExportsIt) {
@@ -127,6 +148,38 @@ TEST(Cli, MakesAModelOfAnyShapeOnlyWhereThereIsNone) {
   EXPECT_EQ(make({model + "3", "--preset", "huge"}).status, 2);
   EXPECT_EQ(make({model + "3", "--preset", "micro", "--config", config}).status,
             2);
+}
+
+TEST(Cli, AModelWithoutExpertsAnswersInOneProcessAndIsNotSpread) {
+  scratch_dir scratch;
+  auto config = scratch.path() / "shape.json";
+  auto shape = json::parse(
+    content_of(source_dir() / "tests/data/golden/v3-fp8/config.json"));
+  shape["vocab_size"] = 512;
+  shape["first_k_dense_replace"] = shape["num_hidden_layers"];
+  std::ofstream{config} << shape;
+  auto model = (scratch.path() / "dense").string();
+  auto made = run_troupe({"model", "make", model, "--config", config});
+  ASSERT_EQ(made.status, 0) << made.errors;
+  auto inspected = run_troupe({"model", "inspect", model});
+  EXPECT_NE(inspected.out.find("expert parallel     1\n"), std::string::npos)
+    << inspected.out;
+  std::vector<std::string> ask{"generate", model,          "--token-ids",
+                               "1,2,3",    "--max-tokens", "4",
+                               "--json",   "--ignore-eos"};
+  auto answer = run_troupe(ask);
+  ASSERT_EQ(answer.status, 0) << answer.errors;
+  EXPECT_EQ(json::parse(answer.out).at("token_ids").size(), 4u);
+  ask.insert(ask.end(), {"--expert-parallel-size", "2"});
+  auto spread = run_troupe(ask);
+  EXPECT_EQ(spread.status, 1);
+  EXPECT_EQ(spread.errors, "troupe: there are 2 workers, but no layer of the "
+                           "model has experts\n");
+  auto timed
+    = run_troupe({"bench", "model", model, "--prompt", "16", "--decode-depth",
+                  "0", "--batch", "1", "--rounds", "1", "--json"});
+  ASSERT_EQ(timed.status, 0) << timed.errors;
+  EXPECT_EQ(json::parse(timed.out).at("decode")[0].at("expected_experts"), 0);
 }
 
 TEST(Cli, GenerateAnswersAndSaysHowInJson) {

@@ -6,9 +6,9 @@
 #include "actors/company.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/model/plain_forward.hpp"
+#include "tests/places.hpp"
 
 #include <condition_variable>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
@@ -28,8 +28,7 @@ struct answer {
 };
 
 inline std::filesystem::path nano_model() {
-  return std::filesystem::path{std::getenv("SOURCE_DIR")} / "examples" / "nano"
-         / "model";
+  return source_dir() / "examples/nano/model";
 }
 
 /// A prompt of this length over the ids of the nano model's words.
@@ -96,6 +95,12 @@ public:
     return answers_;
   }
 
+  /// Without waiting.
+  size_t num_finished() {
+    std::lock_guard lock{mutex_};
+    return num_finished_;
+  }
+
   /// Waits until at least so many tokens have come.
   void wait_for_tokens(size_t count) {
     std::unique_lock lock{mutex_};
@@ -128,14 +133,15 @@ ask_all(service& company, const std::vector<generation_request>& requests) {
 /// What the plain path answers.
 inline std::vector<answer>
 ask_plain(const std::filesystem::path& model, precision activations,
-          const std::vector<generation_request>& requests) {
+          const std::vector<generation_request>& requests,
+          uint32_t num_choices = 1859) { // the nano tokenizer's
   kernels::cpu_options cpu;
   auto dev = kernels::make_cpu_device(cpu);
   auto source = checkpoint::open(model);
   plain_options options;
   options.activations = activations;
   options.max_model_len = 512;
-  options.num_choices = 1859; // the nano tokenizer's
+  options.num_choices = num_choices;
   auto plain = plain_forward::make(*dev, *source, options);
   EXPECT_TRUE(plain) << plain.why().message;
   std::vector<answer> out;

@@ -2,6 +2,8 @@
 /// work is spread.
 
 #include "tests/cluster/company_fixture.hpp"
+#include "tests/edited_model.hpp"
+#include "tests/model_files.hpp"
 
 #include <map>
 
@@ -67,6 +69,67 @@ TEST(CompanyEnd, WaitsForWhatItsStreamsCompute) {
         ears.handler(i)));
     ears.wait_for_tokens(1 + seed);
   }
+}
+
+/// There are blocks for both at first, but not to their ends: see
+/// BatcherBlocks.WhatWasPushedOutIsComputedAgainInItsFirstForms.
+TEST(CompanyBlocks, WhatIsComputedAgainComesToTheSameBits) {
+  std::vector<generation_request> requests
+    = {request_for(random_prompt(5, 60), 200, 0),
+       request_for(random_prompt(6, 130), 180, 3)};
+  company_options options;
+  options.cluster = single_process(1, 2);
+  options.cluster.max_model_len = 448;
+  options.cluster.limits.num_kv_blocks = 7;
+  options.model_dir = nano_model();
+  auto company = company::start(std::move(options));
+  ASSERT_TRUE(company) << company.why().message;
+  ASSERT_TRUE((*company)->wait_until_ready(std::chrono::seconds{60}));
+  auto got = ask_all(**company, requests);
+  expect_equal(got, ask_plain(nano_model(), precision::fp8, requests));
+}
+
+/// Only the layers without experts of a model with both.
+TEST(CompanyWithoutExperts, AnswersLikeThePlainPath) {
+  edited_model model{golden_case("dense-all-but-one")};
+  model.config["num_hidden_layers"] = model.config["first_k_dense_replace"];
+  auto dir = model.write(scratch_dir());
+  auto request = request_for({1, 2, 3, 250}, 8, 0);
+  company_options options;
+  options.cluster = single_process(2, 1);
+  options.cluster.max_model_len = 64;
+  options.model_dir = dir;
+  auto company = company::start(options);
+  ASSERT_TRUE(company) << company.why().message;
+  ASSERT_TRUE((*company)->wait_until_ready(std::chrono::seconds{60}));
+  auto plain = ask_plain(dir, precision::fp8, {request}, 0);
+  ASSERT_EQ(plain.at(0).tokens.size(), 8u);
+  expect_equal(ask_all(**company, {request}), plain);
+  options.cluster.nodes[0].workers = {0, 1};
+  auto spread = company::start(options);
+  ASSERT_FALSE(spread);
+  EXPECT_EQ(spread.why().message,
+            "there are 2 workers, but no layer of the model has experts");
+}
+
+/// A file that changes between two readings cannot make two models of one.
+TEST(CompanyStart, TakesAConfigurationThatWasReadBefore) {
+  auto dir = scratch_dir();
+  for (auto name : {"model.safetensors", "tokenizer.json"})
+    std::filesystem::create_symlink(
+      std::filesystem::absolute(std::filesystem::path{nano_model()} / name),
+      dir / name);
+  company_options options;
+  options.cluster = single_process(1, 2);
+  options.cluster.max_model_len = 512;
+  options.model_dir = dir.string();
+  EXPECT_FALSE(company::start(options)) << "there is no config.json";
+  options.node.config
+    = std::make_shared<model_config>(*read_model_config(nano_model()));
+  auto company = company::start(std::move(options));
+  ASSERT_TRUE(company) << company.why().message;
+  auto ready = (*company)->wait_until_ready(std::chrono::seconds{60});
+  EXPECT_TRUE(ready) << ready.why().message;
 }
 
 TEST_P(Company, AnswersLikeThePlainPathBitForBit) {

@@ -59,7 +59,9 @@ std::vector<answer> ask(topology cluster, const std::string& model,
        "--name", cluster.nodes[n].name, "--threads", "1"}});
   auto ready = (*made)->wait_until_ready(std::chrono::seconds{60});
   EXPECT_TRUE(ready) << ready.why().message;
-  return ask_all(**made, requests);
+  auto answers = ask_all(**made, requests);
+  (*made).reset(); // before its nodes
+  return answers;
 }
 
 } // namespace

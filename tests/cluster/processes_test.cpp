@@ -58,6 +58,7 @@ protected:
     auto path = ::testing::TempDir() + "secret-" + name + "-"
                 + std::to_string(getpid());
     auto* file = fopen(path.c_str(), "w");
+    EXPECT_EQ(fchmod(fileno(file), 0600), 0);
     fputs(secret.c_str(), file);
     fclose(file);
     auto address = company_->address();
@@ -131,6 +132,22 @@ TEST_F(Processes, AKilledWorkerNodeEndsRequestsWithItsName) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.why().code, errc::peer_lost);
   EXPECT_NE(company_->trouble()->find(lost), std::string::npos);
+}
+
+TEST_F(Processes, ANodeThatIsAskedToEndGoesCleanlyWhateverItsStreamsDo) {
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  listener ears{8};
+  for (uint32_t i = 0; i < 8; ++i)
+    ASSERT_TRUE(company_->submit(long_request(i % 2), ears.handler(i)));
+  ears.wait_for_tokens(20);
+  nodes_[0].kill(SIGTERM); // holds both ranks
+  EXPECT_EQ(nodes_[0].wait(patience), 0);
+  auto name = four_nodes().nodes[1].name;
+  for (auto& x : ears.wait()) {
+    ASSERT_TRUE(x.cause);
+    EXPECT_NE(x.cause->message.find(name), std::string::npos)
+      << x.cause->message;
+  }
 }
 
 TEST_F(Processes, AKilledRankNodeLeavesTheOthersGoingOn) {

@@ -3,6 +3,8 @@
 /// The `troupe` binary as a user runs it: arguments in, output and exit status
 /// out.
 
+#include "tests/places.hpp"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,15 +18,13 @@
 
 namespace troupe::tests {
 
+using troupe::source_dir;
+
 struct outcome {
   int status = -1; ///< Exit status; 128 + signal.
   std::string out;
   std::string errors;
 };
-
-inline std::filesystem::path source_dir() {
-  return std::getenv("SOURCE_DIR");
-}
 
 inline std::string nano() {
   return source_dir() / "examples/nano/model";
@@ -74,8 +74,7 @@ inline outcome run_troupe(const std::vector<std::string>& args,
     return (scratch.path() / name).string();
   };
   std::ofstream{file("in"), std::ios::binary} << input;
-  std::string command
-    = quoted(std::string{std::getenv("BINARY_DIR")} + "/deploy/troupe");
+  std::string command = quoted(binary_dir() / "deploy/troupe");
   for (auto& arg : args)
     command += " " + quoted(arg);
   command += " <" + quoted(file("in")) + " >" + quoted(file("out")) + " 2>"

@@ -177,8 +177,8 @@ private:
     print("stats", "damaged", x.frames_refused[size_t(refusal::damaged)],
           "foreign", x.frames_refused[size_t(refusal::foreign)], "stale",
           x.frames_refused[size_t(refusal::stale)], "unknown",
-          x.frames_refused[size_t(refusal::unknown_peer)], "received",
-          x.frames_received, "strangers", x.strangers_dropped);
+          x.frames_refused[size_t(refusal::unknown_peer)], "strangers",
+          x.strangers_dropped);
   }
 
   void measure(node_id peer, std::istream& in) {

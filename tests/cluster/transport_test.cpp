@@ -2,6 +2,7 @@
 // transport_peer; this one only pulls the strings.
 
 #include "runtime/clock.hpp"
+#include "tests/places.hpp"
 
 #include <gtest/gtest.h>
 
@@ -38,7 +39,7 @@ class peer {
 public:
   explicit peer(int id, const peer_options& x = {}) {
     auto name = x.name.empty() ? "node-" + std::to_string(id) : x.name;
-    start({string{std::getenv("BINARY_DIR")} + "/tests/transport_peer", name,
+    start({troupe::binary_dir() / "tests/transport_peer", name,
            std::to_string(id), x.cluster, x.secret, x.incarnation,
            x.fingerprint, x.checksum_bodies, x.max_unsent, x.stall_verdict});
     std::istringstream line{expect("listening")};

@@ -21,7 +21,9 @@ def wait_until_ready(server):
 
 
 def main(script):
-    source, binary = os.environ["SOURCE_DIR"], os.environ["BINARY_DIR"]
+    here = os.path.dirname(os.path.realpath(__file__))
+    source = os.environ.get("SOURCE_DIR", os.path.normpath(f"{here}/../.."))
+    binary = os.environ.get("BINARY_DIR", f"{source}/build/release")
     model = f"{source}/examples/nano/model"
     server = subprocess.Popen(
         [f"{binary}/deploy/troupe", "serve", model, "--port", "0"]

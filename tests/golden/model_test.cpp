@@ -108,6 +108,28 @@ TEST_P(GoldenModel, IsReproducedWithinItsBounds) {
 INSTANTIATE_TEST_SUITE_P(All, GoldenModel, testing::ValuesIn(all_runs()),
                          [](auto& x) { return name_of(x.param); });
 
+/// As transformers 5 writes config.json: the base and YaRN in one object.
+TEST(GoldenSpelling, OfRopeParametersIsTheSameModel) {
+  for (auto name : {"yarn-mscale", "kimi-style", "v2-group-limited"}) {
+    edited_model model{golden_case(name)};
+    auto& c = model.config;
+    auto words = c["rope_scaling"].is_null() ? nlohmann::json::object()
+                                             : c["rope_scaling"];
+    words["rope_type"] = words.value("type", "default");
+    words["rope_theta"] = c["rope_theta"];
+    words.erase("type");
+    c["rope_parameters"] = words;
+    c["dtype"] = c["torch_dtype"];
+    for (auto old : {"rope_theta", "rope_scaling", "torch_dtype"})
+      c.erase(old);
+    auto dir = model.write(scratch_dir());
+    auto golden = golden_case(name) / "golden.safetensors";
+    for (auto activations : {precision::fp32, precision::bf16})
+      for (auto& fault : verify(dir, golden, activations, "cpu/best").faults)
+        ADD_FAILURE() << name << " out of bounds: " << fault;
+  }
+}
+
 /// What verify writes holds the names and shapes of the golden file, the
 /// layers beside them.
 TEST(Verify, WritesWhatItComputed) {

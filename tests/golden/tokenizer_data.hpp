@@ -4,11 +4,12 @@
 
 #include "runtime/text/tokenizer.hpp"
 
+#include "tests/places.hpp"
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <zlib.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -16,11 +17,7 @@
 
 namespace troupe::test {
 
-inline std::filesystem::path source_dir() {
-  auto dir = std::getenv("SOURCE_DIR");
-  CHECK(dir);
-  return dir;
-}
+using troupe::source_dir;
 
 inline std::string gunzipped(const std::filesystem::path& path) {
   std::string out;

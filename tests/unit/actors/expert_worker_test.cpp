@@ -3,60 +3,17 @@
 
 #include "actors/cast.hpp"
 #include "runtime/dispatch/slab.hpp"
+#include "tests/places.hpp"
+#include "tests/unit/actors/keeping_network.hpp"
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <cstdlib>
+#include <bit>
 #include <cstring>
-#include <mutex>
 
 using namespace troupe;
 
 namespace {
-
-class keeping_network : public transport {
-public:
-  void send(node_id, frame_header header, body payload) override {
-    std::lock_guard lock{mutex_};
-    frames_.push_back({header, std::move(payload)});
-    changed_.notify_all();
-  }
-
-  void set_max_unsent(size_t) override {
-  }
-
-  void set_view(uint32_t, uint32_t) override {
-  }
-
-  void disconnect(node_id) override {
-  }
-
-  transport_stats stats() const override {
-    return {};
-  }
-
-  /// Waits for so many rows, or a frame without any; takes all frames.
-  std::vector<frame> wait_for_rows(uint64_t count, uint64_t row_bytes) {
-    std::unique_lock lock{mutex_};
-    auto is_done = [&] {
-      uint64_t bytes = 0;
-      for (auto& x : frames_) {
-        if (x.payload.bytes().empty())
-          return true;
-        bytes += x.payload.bytes().size();
-      }
-      return bytes >= count * row_bytes;
-    };
-    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds{60}, is_done));
-    return std::move(frames_);
-  }
-
-private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<frame> frames_;
-};
 
 constexpr uint16_t moe_layer = 1;
 
@@ -69,8 +26,7 @@ protected:
     node_options options;
     options.num_threads = 1;
     auto made = load_node_parts(
-      cluster, 0,
-      std::string{std::getenv("SOURCE_DIR")} + "/examples/nano/model", options);
+      cluster, 0, (source_dir() / "examples/nano/model").string(), options);
     ASSERT_TRUE(made) << made.why().message;
     parts_ = *made;
     node_context context;
@@ -92,13 +48,21 @@ protected:
   }
 
   /// A dispatch of `num_rows` rows by `rank`, in as many slabs as it takes.
-  void dispatch(rank_id rank, uint32_t serial, uint32_t num_rows,
-                uint16_t layer = moe_layer) {
+  /// Returns the number of the answer to each choice.
+  std::vector<uint32_t> dispatch(rank_id rank, uint32_t serial,
+                                 uint32_t num_rows,
+                                 uint16_t layer = moe_layer) {
     std::vector<int32_t> experts;
     for (uint32_t i = 0; i < num_rows * top_k(); ++i)
       experts.push_back(int32_t(i * 5 % parts_->config.n_routed_experts));
     auto plan = plan_dispatch(parts_->map, 0, experts, top_k(),
                               parts_->traffic.dispatch_rows);
+    send_slabs(plan, rank, serial, layer);
+    return plan.row_of;
+  }
+
+  void send_slabs(const dispatch_plan& plan, rank_id rank, uint32_t serial,
+                  uint16_t layer) {
     auto row_bytes = parts_->dispatch_layout.row_bytes();
     for (auto& slab : plan.slabs) {
       auto draft = draft_slab(*parts_->slabs, slab, row_bytes);
@@ -124,12 +88,33 @@ protected:
     }
   }
 
+  /// Waits for the answers to so many rows, or a frame without any.
   std::vector<frame> wait_for(uint32_t num_rows) {
-    return net_.wait_for_rows(uint64_t{num_rows} * top_k(),
-                              parts_->combine_row_bytes);
+    return net_.wait([&](auto& frames) {
+      uint64_t bytes = 0;
+      for (auto& x : frames) {
+        if (x.payload.bytes().empty())
+          return true;
+        bytes += x.payload.bytes().size();
+      }
+      return bytes >= uint64_t{num_rows} * top_k() * parts_->combine_row_bytes;
+    });
   }
 
-  /// The answers one after the other; their numbers go on without a gap.
+  /// The answers in the order of the choices; in the frames their numbers go
+  /// on without a gap.
+  std::vector<std::byte> answers(const std::vector<frame>& frames,
+                                 const std::vector<uint32_t>& row_of) const {
+    auto bytes = joined(frames);
+    EXPECT_EQ(bytes.size(), row_of.size() * parts_->combine_row_bytes);
+    std::vector<std::byte> out;
+    for (auto row : row_of) {
+      auto* from = bytes.data() + row * parts_->combine_row_bytes;
+      out.insert(out.end(), from, from + parts_->combine_row_bytes);
+    }
+    return out;
+  }
+
   std::vector<std::byte> joined(const std::vector<frame>& frames) const {
     std::vector<std::byte> out;
     for (auto& x : frames) {
@@ -155,18 +140,18 @@ protected:
 
 TEST_F(ExpertWorker, CutsItsAnswersAndChangesNoBit) {
   start(4u << 20);
-  dispatch(0, 1, 40);
+  auto row_of = dispatch(0, 1, 40);
   auto whole = wait_for(40);
   EXPECT_EQ(whole.size(), 1u);
-  auto want = joined(whole);
+  auto want = answers(whole, row_of);
   caf::anon_send_exit(worker_, caf::exit_reason::kill);
   start(4096);
-  dispatch(0, 1, 40);
+  row_of = dispatch(0, 1, 40);
   auto cut = wait_for(40);
   EXPECT_GE(cut.size(), want.size() / 4096);
   for (auto& x : cut)
     EXPECT_LE(x.payload.bytes().size(), 4096u);
-  EXPECT_EQ(joined(cut), want);
+  EXPECT_EQ(answers(cut, row_of), want);
 }
 
 TEST_F(ExpertWorker, KeepsRowsUntilThereIsRoomForTheirAnswers) {
@@ -191,6 +176,8 @@ TEST_F(ExpertWorker, ForgetsRowsThatTheirRankHasGivenUp) {
   auto held = wait_for(20);
   dispatch(1, 1, 20);
   dispatch(1, 2, 20);
+  dispatch(2, 1, 1, 0); // refused at once, so those before it have arrived
+  EXPECT_TRUE(wait_for(1).at(0).payload.bytes().empty());
   held.clear();
   held = wait_for(20);
   EXPECT_EQ(rows_id::unpack(held.at(0).header.id).serial, 2u);

@@ -35,12 +35,14 @@ protected:
     what->prompt = {1, 2, 3};
     what->max_tokens = 8;
     what->rank = rank;
-    ++status_->open; // as the front end does
-    say(gateway_, accept_request{id, what,
-                                 std::make_shared<const event_handler>(
-                                   [this, id](const generation_event& event) {
-                                     events_[id].push_back(event);
-                                   })});
+    auto opened = status_->requests.open(
+      [this, id](const generation_event& event) {
+        events_[id].push_back(event);
+      },
+      64);
+    ASSERT_TRUE(opened);
+    ASSERT_EQ(*opened, id) << "they are numbered from 1";
+    say(gateway_, accept_request{id, what});
   }
 
   void answer(request_id id, uint32_t position, std::vector<int32_t> tokens,
@@ -80,6 +82,10 @@ protected:
     return out;
   }
 
+  open_requests::figures figures() const {
+    return status_->requests.counted();
+  }
+
   std::string trouble() {
     std::lock_guard lock{status_->mutex};
     return status_->trouble;
@@ -111,7 +117,7 @@ TEST_F(Gateway, GivesARequestToTheRankWithTheFewest) {
   answer(1, 0, {9}, finish_reason::stop);
   accept(6);
   EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 4, 6}));
-  EXPECT_EQ(status_->accepted, 6u);
+  EXPECT_EQ(figures().accepted, 6u);
   EXPECT_EQ(status_->prompt_tokens, 18u);
 }
 
@@ -127,12 +133,12 @@ TEST_F(Gateway, HandsTokensOnUntilTheEnd) {
   answer(1, 0, {5});
   answer(1, 1, {6, 7});
   EXPECT_EQ(end_of(1), "");
-  EXPECT_EQ(status_->open, 1u);
+  EXPECT_EQ(figures().open, 1u);
   answer(1, 3, {8}, finish_reason::length);
   EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 6, 7, 8}));
   EXPECT_EQ(end_of(1), "well");
-  EXPECT_EQ(status_->open, 0u);
-  EXPECT_EQ(status_->finished, 1u);
+  EXPECT_EQ(figures().open, 0u);
+  EXPECT_EQ(figures().finished, 1u);
   answer(1, 4, {9});
   EXPECT_EQ(events_[1].size(), 3u) << "nothing comes after the end";
 }
@@ -153,7 +159,7 @@ TEST_F(Gateway, RefusesTokensOfAnotherTermOrPosition) {
 TEST_F(Gateway, IgnoresTokensOfNobody) {
   answer(99, 0, {1}, finish_reason::stop);
   EXPECT_TRUE(events_.empty());
-  EXPECT_EQ(status_->finished, 0u);
+  EXPECT_EQ(figures().finished, 0u);
 }
 
 TEST_F(Gateway, EndsACancelledRequestAtOnceAndTellsItsRank) {
@@ -167,8 +173,8 @@ TEST_F(Gateway, EndsACancelledRequestAtOnceAndTellsItsRank) {
   EXPECT_EQ(far_->of<cancel_request>()[0].request, 2u);
   EXPECT_EQ(far_->of<cancel_request>()[0].rank, 1);
   EXPECT_TRUE(near_->of<cancel_request>().empty());
-  EXPECT_EQ(status_->cancelled, 1u);
-  EXPECT_EQ(status_->open, 1u);
+  EXPECT_EQ(figures().cancelled, 1u);
+  EXPECT_EQ(figures().open, 1u);
   answer(2, 1, {6});
   say(gateway_, client_gone{2});
   say(gateway_, client_gone{77});
@@ -186,10 +192,10 @@ TEST_F(Gateway, EndsTheRequestsOfALostNodeAndNoOthers) {
   for (request_id id : {2, 3})
     EXPECT_EQ(end_of(id), "peer_lost: node b was lost: it fell off the stage");
   EXPECT_EQ(events_[3].back().first_position, 1u);
-  EXPECT_EQ(status_->failed, 2u);
-  EXPECT_EQ(status_->open, 1u);
+  EXPECT_EQ(figures().failed, 2u);
+  EXPECT_EQ(figures().open, 1u);
   lose(1, "b");
-  EXPECT_EQ(status_->failed, 2u);
+  EXPECT_EQ(figures().failed, 2u);
   answer(1, 0, {5}, finish_reason::stop);
   EXPECT_EQ(end_of(1), "well");
 }
@@ -207,7 +213,7 @@ TEST_F(Gateway, EndsARequestThatAsksForALostRank) {
   accept(1, 2);
   EXPECT_EQ(end_of(1), "peer_lost: node b was lost: it fell off the stage");
   EXPECT_TRUE(far_->of<run_request>().empty());
-  EXPECT_EQ(status_->open, 0u);
+  EXPECT_EQ(figures().open, 0u);
   accept(2, 0);
   EXPECT_EQ(ids_of(near_->of<run_request>()), ids{2});
 }
@@ -223,7 +229,7 @@ TEST_F(Gateway, EndsEveryRequestWhenExpertsAreLost) {
   accept(4);
   EXPECT_EQ(end_of(4), "peer_lost: node c was lost: it fell off the stage");
   EXPECT_EQ(near_->of<run_request>().size(), 1u);
-  EXPECT_EQ(status_->open, 0u);
+  EXPECT_EQ(figures().open, 0u);
 }
 
 TEST_F(Gateway, DoesNotMindTheLossOfANodeThatHeldNothing) {
@@ -256,4 +262,31 @@ TEST_F(Gateway, KeepsTheLastReportOfEveryNode) {
   std::lock_guard lock{status_->mutex};
   ASSERT_EQ(status_->reports.size(), 4u);
   EXPECT_EQ(status_->reports[3].values[size_t(counter::steps)], 6u);
+}
+
+TEST_F(Gateway, LetsTheRanksGoOnceAllAreClosed) {
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  answer(3, 0, {5});
+  status_->requests.close({errc::step_failed, "the stage is on fire"});
+  say(gateway_, shut_down{});
+  for (request_id id = 1; id <= 3; ++id)
+    EXPECT_EQ(end_of(id), "step_failed: the stage is on fire");
+  EXPECT_EQ(events_[3].back().first_position, 1u);
+  EXPECT_EQ(near_->of<cancel_request>().size(), 1u);
+  EXPECT_EQ(far_->of<cancel_request>().size(), 2u);
+  answer(3, 1, {6});
+  EXPECT_EQ(events_[3].size(), 2u);
+}
+
+TEST_F(Gateway, RunsNothingThatWasClosedOnItsWay) {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1};
+  auto id = status_->requests.open(
+    [this](const generation_event& event) { events_[1].push_back(event); }, 1);
+  ASSERT_TRUE(id);
+  status_->requests.close({errc::cancelled, "the show is over"});
+  say(gateway_, accept_request{*id, what});
+  EXPECT_EQ(end_of(1), "cancelled: the show is over");
+  EXPECT_TRUE(near_->of<run_request>().empty());
 }

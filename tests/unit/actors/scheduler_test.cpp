@@ -1,5 +1,7 @@
 #include "tests/unit/actors/actor_fixture.hpp"
 
+#include <limits>
+
 using namespace troupe;
 
 namespace {
@@ -108,6 +110,22 @@ TEST_F(Scheduler, AnswersWithTheTermThatItWasGiven) {
   EXPECT_EQ(count(counter::generated_tokens), 2u);
 }
 
+TEST_F(Scheduler, CountsTheRequestsWhoseLogitsAreNoNumbers) {
+  request(1, {1});
+  auto bad = std::make_shared<const std::vector<float>>(
+    vocab_size, std::numeric_limits<float>::quiet_NaN());
+  say(scheduler_actor_, step_ended{bad, {}});
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].event->finish, finish_reason::failed);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::step_failed);
+  EXPECT_EQ(count(counter::requests_without_choice), 1u);
+  request(2, {2}, 1);
+  end_step(4);
+  ASSERT_EQ(answers().size(), 2u);
+  EXPECT_EQ(answers()[1].event->finish, finish_reason::length);
+  EXPECT_EQ(count(counter::requests_without_choice), 1u);
+}
+
 TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {
   request(1, {1});
   request(2, {2});
@@ -138,14 +156,19 @@ TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {
   request(1, {1, int32_t(vocab_size)});
   request(2, {-1});
   request(3, std::vector<int32_t>(61), 4);
+  request(4, {});
   EXPECT_EQ(num_steps(), 0u);
-  ASSERT_EQ(answers().size(), 3u);
+  ASSERT_EQ(answers().size(), 4u);
   for (auto& answer : answers()) {
     EXPECT_EQ(answer.term, 7u);
     EXPECT_EQ(answer.event->finish, finish_reason::failed);
-    EXPECT_EQ(answer.event->cause->code, errc::invalid_input);
+    EXPECT_TRUE(answer.event->tokens.empty());
   }
-  request(4, std::vector<int32_t>(60), 4);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[1].event->cause->code, errc::invalid_input);
+  EXPECT_EQ(answers()[2].event->cause->code, errc::context_too_long);
+  EXPECT_EQ(answers()[3].event->cause->code, errc::invalid_input);
+  request(5, std::vector<int32_t>(60), 4);
   EXPECT_EQ(num_steps(), 1u);
 }
 

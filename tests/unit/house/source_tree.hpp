@@ -3,9 +3,10 @@
 /// The project's own files, as the tests of the house see them: with their
 /// folders, their lines, and their code without comments and literals.
 
+#include "tests/places.hpp"
+
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +15,8 @@
 #include <vector>
 
 namespace troupe::house {
+
+using troupe::source_dir;
 
 struct source_file {
   std::string path; ///< From the root, with '/'.
@@ -35,7 +38,7 @@ inline const std::vector<std::string> folders
 /// Returns every file of the project's folders; not what was built.
 inline std::vector<source_file> read_tree() {
   namespace fs = std::filesystem;
-  fs::path root = std::getenv("SOURCE_DIR");
+  auto root = source_dir();
   std::vector<source_file> out;
   for (auto& folder : folders)
     for (auto& entry : fs::recursive_directory_iterator{root / folder}) {

@@ -15,7 +15,8 @@ struct sizes {
   uint32_t latent, rope;
 };
 
-constexpr sizes all_sizes[] = {{1, 2}, {24, 8}, {96, 16}, {257, 24}, {512, 64}};
+const auto all_sizes = first_if_sanitized<sizes>(
+  4, {{1, 2}, {24, 8}, {96, 16}, {257, 24}, {512, 64}});
 
 class Attention : public on_every_device {};
 
@@ -340,8 +341,11 @@ struct head_sizes {
   uint32_t nope, value;
 };
 
-constexpr head_sizes all_heads[] = {
-  {{1, 2}, 1, 1}, {{24, 8}, 16, 24}, {{97, 16}, 33, 40}, {{128, 64}, 128, 64}};
+const auto all_heads = first_if_sanitized<head_sizes>(3,
+                                                      {{{1, 2}, 1, 1},
+                                                       {{24, 8}, 16, 24},
+                                                       {{97, 16}, 33, 40},
+                                                       {{128, 64}, 128, 64}});
 
 constexpr uint32_t mha_blocks = 9;
 

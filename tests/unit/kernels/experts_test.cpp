@@ -153,7 +153,7 @@ TEST_P(Experts, AreDifferentAndExistWhateverTheInput) {
 // -- swiglu -------------------------------------------------------------------
 
 TEST_P(Experts, GateWithinTheBound) {
-  for (uint32_t cols : {1, 24, 136, 257, 640})
+  for (uint32_t cols : lengths({1, 24, 136, 257, 640}))
     for (float scale : {1e-4f, 1.0f, 30.0f, 1e10f})
       expect_close(
         [&](workbench& b) {
@@ -168,7 +168,7 @@ TEST_P(Experts, GateWithinTheBound) {
 
 TEST_P(Experts, GateThenQuantise) {
   for (auto type : {dtype::bf16, dtype::f8_e4m3})
-    for (uint32_t cols : {1, 24, 136, 257, 640}) {
+    for (uint32_t cols : lengths({1, 24, 136, 257, 640})) {
       auto gate = bench.put(random_matrix(5, cols, 1));
       auto up = bench.put(random_matrix(5, cols, 2));
       auto plain = bench.make(dtype::f32, 5, cols);
@@ -289,7 +289,7 @@ TEST_P(Experts, NoRowsAreNoWork) {
 
 TEST_P(Experts, CombineBitForBit) {
   for (auto type : {dtype::f32, dtype::bf16})
-    for (uint32_t cols : {1, 24, 257, 640})
+    for (uint32_t cols : lengths({1, 24, 257, 640}))
       for (uint32_t k : {1, 3, 8})
         for (bool shared : {false, true})
           for (float scale : {1.0f, 1e30f})

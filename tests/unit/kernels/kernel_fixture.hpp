@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -251,14 +252,59 @@ private:
   std::vector<buffer> claimed_;
 };
 
+// -- what runs under a sanitizer ----------------------------------------------
+
+// Sanitizers see how memory is reached and not what comes out, and take ten
+// times as long: the smallest shapes of every kind do. ThreadSanitizer looks at
+// one device, since what threads share is around the loops; AddressSanitizer at
+// the reference, at the best loops and at those for few registers. The others
+// are the same sources once more.
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool is_sanitized = true;
+constexpr bool is_for_threads = true;
+#elif defined(__SANITIZE_ADDRESS__)
+constexpr bool is_sanitized = true;
+constexpr bool is_for_threads = false;
+#else
+constexpr bool is_sanitized = false;
+constexpr bool is_for_threads = false;
+#endif
+
+/// Returns `all`; under a sanitizer only those of at most two blocks of scales
+/// and a tail.
+inline std::vector<uint32_t> lengths(std::initializer_list<uint32_t> all) {
+  std::vector<uint32_t> out{all};
+  if (is_sanitized)
+    std::erase_if(out, [](uint32_t x) { return x > 2 * scale_block + 1; });
+  return out;
+}
+
+/// Returns `all`, or under a sanitizer the first `count` of them.
+template <class T>
+std::vector<T> first_if_sanitized(size_t count, std::vector<T> all) {
+  if (is_sanitized && all.size() > count)
+    all.erase(all.begin() + count, all.end());
+  return all;
+}
+
 // -- devices ------------------------------------------------------------------
 
-/// Names for make_device: every device that this build and machine have.
+/// Names for make_device: every device that this build and machine have, under
+/// a sanitizer some of them.
 inline std::vector<std::string> device_names() {
-  std::vector<std::string> out{"reference"};
-  for (auto target : {"avx512-bf16", "avx512", "avx2", "portable"}) {
-    auto name = "cpu/" + std::string(target);
-    if (make_cpu_device({.target = target})->target() == name)
+  std::vector<std::string> targets{"avx512-bf16", "avx512", "avx2", "portable"};
+  if (is_sanitized)
+    targets = {"best", "avx2"};
+  if (is_for_threads)
+    targets = {"best"};
+  std::vector<std::string> out;
+  if (!is_for_threads)
+    out.push_back("reference");
+  for (auto& target : targets) {
+    auto name = std::string{make_cpu_device({.target = target})->target()};
+    auto is_it = target == "best" || name == "cpu/" + target;
+    if (is_it && std::find(out.begin(), out.end(), name) == out.end())
       out.push_back(name);
   }
   return out;

@@ -72,9 +72,9 @@ std::vector<std::byte> pack(const raw_weight& w) {
 
 TEST(Packing, PutsEveryByteWhereTheDefinitionSays) {
   for (auto type : {dtype::f32, dtype::bf16, dtype::f8_e4m3})
-    for (uint32_t rows : {1, 31, 32, 33, 64, 129, 300})
-      for (uint32_t cols : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 127, 128,
-                            130, 257, 448, 2048}) {
+    for (uint32_t rows : lengths({1, 31, 32, 33, 64, 129, 300}))
+      for (uint32_t cols : lengths({1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 127,
+                                    128, 130, 257, 448, 2048})) {
         SCOPED_TRACE(testing::Message()
                      << int(type) << ": " << rows << " x " << cols);
         auto w = any_bits(type, rows, cols, 1);

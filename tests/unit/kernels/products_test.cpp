@@ -43,8 +43,8 @@ TROUPE_ON_EVERY_DEVICE(Products);
 
 TEST_P(Products, MultiplyWithinTheBoundWhateverTheShape) {
   for (auto types : pairs)
-    for (uint32_t k : {1, 24, 96, 128, 257, 640})
-      for (uint32_t n : {3, 16, 33, 129, 300})
+    for (uint32_t k : lengths({1, 24, 96, 128, 257, 640}))
+      for (uint32_t n : lengths({3, 16, 33, 129, 300}))
         for (uint32_t tokens : {1, 5})
           expect_linear(tokens, n, k, types);
 }

@@ -59,7 +59,7 @@ TEST_P(Rows, GathersRowsOfAnyType) {
 
 TEST_P(Rows, TravellingRowsAreReadInPlace) {
   for (auto type : operand_types)
-    for (uint32_t cols : {1, 24, 128, 257, 640}) {
+    for (uint32_t cols : lengths({1, 24, 128, 257, 640})) {
       auto x = bench.put_operand(random_matrix(6, cols, cols), type);
       row_layout layout{type, cols};
       EXPECT_EQ(layout.row_bytes() % 16, 0u);
@@ -101,7 +101,7 @@ TEST_P(Rows, EmbedsTokensExactly) {
 }
 
 TEST_P(Rows, NormsWithinTheBound) {
-  for (uint32_t cols : {1, 24, 96, 128, 257, 640, 7168})
+  for (uint32_t cols : lengths({1, 24, 96, 128, 257, 640, 7168}))
     for (float scale : {1e-4f, 1.0f, 1e4f, 1e15f}) {
       auto x = random_matrix(7, cols, cols, scale);
       std::fill_n(x.row(2), cols, 0.0f);
@@ -127,7 +127,7 @@ TEST_P(Rows, NormsInPlace) {
 
 TEST_P(Rows, TheOperandOfANormIsItsQuantisedOutput) {
   for (auto type : operand_types)
-    for (uint32_t cols : {1, 24, 257, 640}) {
+    for (uint32_t cols : lengths({1, 24, 257, 640})) {
       auto x = bench.put(random_matrix(7, cols, 6));
       auto weight = bench.put(random_matrix(1, cols, 7));
       auto out = bench.make(dtype::f32, 7, cols);
@@ -144,7 +144,7 @@ TEST_P(Rows, TheOperandOfANormIsItsQuantisedOutput) {
 
 TEST_P(Rows, QuantisesBitForBit) {
   for (auto type : operand_types)
-    for (uint32_t cols : {1, 24, 96, 127, 128, 129, 257, 640, 1000}) {
+    for (uint32_t cols : lengths({1, 24, 96, 127, 128, 129, 257, 640, 1000})) {
       auto x = awkward_rows(cols);
       auto codes = [&](workbench& b) {
         auto out = b.make_operand(type, x.rows, cols);

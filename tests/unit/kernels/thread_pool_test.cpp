@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <future>
+
+#include <sys/resource.h>
 
 using troupe::kernels::thread_pool;
 
@@ -74,6 +77,31 @@ TEST_P(ThreadPool, WakesThreadsThatSleep) {
     EXPECT_EQ(value.get(), i);
   }
 }
+
+TEST_P(ThreadPool, StartsWithAllItsThreads) {
+  auto pool = thread_pool::start(GetParam());
+  ASSERT_TRUE(pool);
+  EXPECT_EQ(pool->num_threads(), GetParam());
+}
+
+// Sanitizers need more room than is left here.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+/// Stacks of threads find no place: then there are none, and nothing else.
+int try_without_room() {
+  rlimit room{256 << 20, 256 << 20};
+  if (setrlimit(RLIMIT_AS, &room) != 0)
+    return 1;
+  if (thread_pool::start(10'000) != nullptr)
+    return 2;
+  return thread_pool::start(2) != nullptr ? 0 : 3;
+}
+
+TEST(ThreadPoolDeathTest, IsNoneWhereTheSystemGivesTooFewThreads) {
+  EXPECT_EXIT(std::_Exit(try_without_room()), testing::ExitedWithCode(0), "");
+}
+
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Threads, ThreadPool, testing::Values(1u, 2u, 4u));
 

@@ -1,57 +1,16 @@
 #include "runtime/batching/batcher.hpp"
 
-#include "tests/unit/runtime/token_model.hpp"
+#include "tests/unit/runtime/batcher_fixture.hpp"
 
-#include <gtest/gtest.h>
+#include <cmath>
 
 using namespace troupe;
 
 namespace {
 
-class Batcher : public testing::Test {
-protected:
-  void make(uint32_t max_num_seqs, uint32_t max_rows, uint32_t max_model_len,
-            uint32_t num_blocks) {
-    pool_ = make_token_pool(*device_, num_blocks);
-    batcher_options options;
-    options.max_num_seqs = max_num_seqs;
-    options.max_num_batched_tokens = max_rows;
-    options.max_model_len = max_model_len;
-    options.vocab_size = token_model::vocab_size;
-    options.num_choices = token_model::num_choices;
-    options.eos_token_ids = {token_model::eos};
-    batcher_ = std::make_unique<batcher>(options, *pool_);
-  }
-
-  static generation_request request(uint32_t num_prompt, uint32_t max_tokens) {
-    generation_request out;
-    for (uint32_t i = 0; i < num_prompt; ++i)
-      out.prompt.push_back(int32_t(i % 11));
-    out.max_tokens = max_tokens;
-    out.ignore_eos = true;
-    out.sampling.temperature = 0;
-    return out;
-  }
-
-  std::vector<batch_output> step() {
-    auto rows = batcher_->next_step();
-    return batcher_->end_step(model_.run(rows));
-  }
-
-  static std::vector<uint32_t> sizes(const batch& step) {
-    std::vector<uint32_t> out;
-    for (auto& x : step.sequences)
-      out.push_back(uint32_t(x.tokens.size()));
-    return out;
-  }
-
-  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
-  std::unique_ptr<kv_pool> pool_;
-  std::unique_ptr<batcher> batcher_;
-  token_model model_;
-};
-
 using numbers = std::vector<uint32_t>;
+
+class Batcher : public batcher_fixture {};
 
 } // namespace
 
@@ -101,55 +60,6 @@ TEST_F(Batcher, RunsNoMoreSequencesThanItMay) {
   EXPECT_EQ(batcher_->num_waiting(), 1u);
 }
 
-TEST_F(Batcher, LetsNobodyPassTheOneWhoWaitsForBlocks) {
-  make(4, 512, 192, 3);
-  batcher_->add(1, 1, request(100, 50));
-  batcher_->add(2, 1, request(100, 50));
-  batcher_->add(3, 1, request(1, 1)); // one block would do, and one is free
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{100});
-  EXPECT_EQ(batcher_->num_waiting(), 2u);
-}
-
-TEST_F(Batcher, TakesTheBlocksOfTheYoungestWhenNoneIsFree) {
-  make(4, 512, 128, 2);
-  batcher_->add(1, 1, request(64, 3));
-  batcher_->add(2, 1, request(64, 3));
-  EXPECT_EQ(step().size(), 2u);
-  EXPECT_EQ(pool_->num_free(), 0u);
-  auto rows = batcher_->next_step();
-  ASSERT_EQ(sizes(rows), numbers{1});
-  EXPECT_EQ(rows.sequences[0].blocks->size(), 2u);
-  EXPECT_EQ(batcher_->num_waiting(), 1u);
-  batcher_->end_step(model_.run(rows));
-  EXPECT_EQ(step().at(0).event.finish, finish_reason::length);
-  // The other one's prompt and first token are computed again, as one run.
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{65});
-}
-
-TEST_F(Batcher, PutsWhoHasLostItsBlocksFirstInLine) {
-  make(4, 512, 128, 2);
-  batcher_->add(1, 1, request(64, 2));
-  batcher_->add(2, 1, request(64, 3));
-  batcher_->add(3, 1, request(64, 3));
-  step();
-  EXPECT_EQ(step().at(0).event.finish, finish_reason::length);
-  EXPECT_EQ(batcher_->num_waiting(), 2u);
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{65});
-}
-
-TEST_F(Batcher, GivesNoBlocksInTheStepThatTookThem) {
-  make(4, 64, 192, 3);
-  batcher_->add(1, 1, request(64, 9));
-  step();
-  batcher_->add(2, 1, request(63, 9)); // beside one row of the first
-  ASSERT_EQ(step().size(), 2u);
-  ASSERT_EQ(step().size(), 2u);
-  EXPECT_EQ(pool_->num_free(), 0u);
-  // The second needs one more and gives up its only one.
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{1});
-  EXPECT_EQ(pool_->num_free(), 1u);
-}
-
 TEST_F(Batcher, EndsAnAnswerThatIsLongEnough) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 2));
@@ -194,20 +104,6 @@ TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
     std::vector<float>(logits.begin() + token_model::vocab_size, logits.end()));
 }
 
-TEST_F(Batcher, TellsWhatFits) {
-  make(4, 8, 64, 4);
-  EXPECT_TRUE(batcher_->fits(request(1, 63)));
-  EXPECT_FALSE(batcher_->fits(request(1, 64)));
-  EXPECT_FALSE(batcher_->fits(request(1, UINT32_MAX)));
-  EXPECT_FALSE(batcher_->fits(request(0, 1)));
-  EXPECT_FALSE(batcher_->fits(request(1, 0)));
-  for (int32_t token : {-1, int32_t(token_model::vocab_size)}) {
-    auto foreign = request(3, 1);
-    foreign.prompt[2] = token;
-    EXPECT_FALSE(batcher_->fits(foreign)) << token;
-  }
-}
-
 // -- cancel -------------------------------------------------------------------
 
 TEST_F(Batcher, CancelsWhoWaits) {
@@ -249,17 +145,6 @@ TEST_F(Batcher, CancelsInAStepAndFreesTheBlocksWhenItEnds) {
   EXPECT_EQ(pool_->num_free(), 3u);
 }
 
-TEST_F(Batcher, CancelsWhoHasLostItsBlocks) {
-  make(4, 512, 128, 2);
-  batcher_->add(1, 1, request(64, 5));
-  batcher_->add(2, 1, request(64, 5));
-  step();
-  step();
-  ASSERT_EQ(batcher_->num_waiting(), 1u);
-  EXPECT_EQ(batcher_->cancel(2)->event.first_position, 1u);
-  EXPECT_EQ(batcher_->num_waiting(), 0u);
-}
-
 TEST_F(Batcher, KnowsNoStrangerToCancel) {
   make(4, 8, 64, 4);
   EXPECT_FALSE(batcher_->cancel(1).has_value());
@@ -285,6 +170,35 @@ TEST_F(Batcher, AFailedStepEndsThoseInItAndNobodyElse) {
   EXPECT_EQ(step().at(0).request, 3u);
 }
 
+TEST_F(Batcher, EndsOneWhoseLogitsAreNoNumbersAndNobodyElse) {
+  make(4, 16, 64, 8);
+  for (request_id id : {1, 2, 3})
+    batcher_->add(id, 0, request(4, 3));
+  auto logits = model_.run(batcher_->next_step());
+  ASSERT_EQ(logits.size(), 3u * token_model::vocab_size);
+  logits[token_model::vocab_size + 2] = NAN;
+  auto outputs = batcher_->end_step(logits);
+  ASSERT_EQ(outputs.size(), 3u);
+  EXPECT_EQ(outputs[1].request, 2u);
+  EXPECT_EQ(outputs[1].event.finish, finish_reason::failed);
+  EXPECT_TRUE(outputs[1].event.tokens.empty());
+  EXPECT_EQ(outputs[1].event.cause->code, errc::step_failed);
+  EXPECT_EQ(outputs[1].event.cause->message,
+            "the model computed no finite logits for token 0 of the answer");
+  EXPECT_EQ(batcher_->num_without_choice(), 1u);
+  EXPECT_EQ(batcher_->num_running(), 2u);
+  EXPECT_EQ(pool_->num_free(), 6u);
+  for (auto i : {0, 2}) {
+    auto answer = outputs[size_t(i)].event.tokens;
+    EXPECT_EQ(answer.size(), 1u);
+  }
+  step();
+  for (auto& x : step())
+    EXPECT_EQ(x.event.finish, finish_reason::length);
+  EXPECT_EQ(pool_->num_free(), 8u);
+  EXPECT_EQ(batcher_->num_without_choice(), 1u);
+}
+
 TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 9));
@@ -307,30 +221,4 @@ TEST_F(Batcher, ComputesALongPromptInMultiHeadFormAndItsAnswerAbsorbed) {
   rows = batcher_->next_step();
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
   batcher_->end_step(model_.run(rows));
-}
-
-TEST_F(Batcher, ComputesWhatWasPushedOutAgainInItsFirstForms) {
-  // The second request gives its blocks back when the first wants a second
-  // one, after four tokens of its answer.
-  make(4, 512, 256, 4);
-  batcher_->add(1, 1, request(60, 10));
-  batcher_->add(2, 1, request(130, 20));
-  while (batcher_->num_waiting() > 0 || batcher_->num_running() < 2)
-    step();
-  while (batcher_->num_waiting() == 0)
-    step();
-  while (batcher_->num_running() > 0 && batcher_->num_waiting() > 0)
-    step();
-  auto rows = batcher_->next_step();
-  ASSERT_EQ(sizes(rows), numbers{130});
-  EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
-  EXPECT_FALSE(rows.sequences[0].want_logits);
-  EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
-  rows = batcher_->next_step();
-  ASSERT_EQ(rows.sequences.size(), 1u);
-  EXPECT_EQ(rows.sequences[0].first_position, 130u);
-  EXPECT_GT(rows.sequences[0].tokens.size(), 1u);
-  EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
-  EXPECT_TRUE(rows.sequences[0].want_logits);
-  EXPECT_EQ(batcher_->end_step(model_.run(rows)).size(), 1u);
 }

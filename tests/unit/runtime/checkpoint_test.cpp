@@ -4,6 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <ctime>
+
 namespace troupe {
 namespace {
 
@@ -92,6 +97,65 @@ TEST(Checkpoint, FollowsNoPathOutOfItsDirectory) {
                         "no plain name of a safetensors file")
       << name;
   }
+}
+
+TEST(Checkpoint, OpensAHundredThousandTensorsInAMoment) {
+  auto dir = scratch_dir();
+  std::string header, index;
+  constexpr int count = 100'000;
+  for (int i = 0; i < count; ++i) {
+    auto name = "\"layer." + std::to_string(i) + "\":";
+    auto comma = i > 0 ? "," : "";
+    auto at = std::to_string(i);
+    header += comma + name + R"({"dtype":"U8","shape":[1],"data_offsets":[)"
+              + at + "," + std::to_string(i + 1) + "]}";
+    if (i + 1 < count) // one that the index lacks: all are looked up
+      index += comma + name + "\"a.safetensors\"";
+  }
+  header = "{" + header + "}";
+  std::string file;
+  for (int i = 0; i < 8; ++i)
+    file += static_cast<char>(header.size() >> (8 * i));
+  write_text(dir / "a.safetensors", file + header + std::string(count, 'x'));
+  write_index(dir, index);
+  auto start = std::clock();
+  EXPECT_EQ(why(dir), "tensor layer.99999 is in a.safetensors though the index "
+                      "does not say so");
+  // CPU time: with every name compared to every other it was half a minute.
+  EXPECT_LT(std::clock() - start, 5 * CLOCKS_PER_SEC);
+}
+
+TEST(Checkpoint, APipeInPlaceOfAFileIsASentence) {
+  auto dir = scratch_dir();
+  auto pipe = [&](const char* name) {
+    EXPECT_EQ(::mkfifo((dir / name).c_str(), 0600), 0);
+    return (dir / name).string() + " is no regular file";
+  };
+  EXPECT_EQ(why(dir), dir.string()
+                        + " holds neither model.safetensors nor "
+                          "model.safetensors.index.json");
+  auto index = pipe("model.safetensors.index.json");
+  EXPECT_EQ(why(dir), index);
+  fs::remove(dir / "model.safetensors.index.json");
+  auto shard = pipe("a.safetensors");
+  write_index(dir, R"("x":"a.safetensors")");
+  EXPECT_EQ(why(dir), shard);
+  auto single = pipe("model.safetensors");
+  EXPECT_EQ(why(dir), single);
+}
+
+TEST(Checkpoint, ReadsPartsOfTensors) {
+  auto dir = golden_case("v3-bf16-sharded");
+  auto c = checkpoint::open(dir);
+  ASSERT_TRUE(c);
+  auto name = "lm_head.weight";
+  auto& x = *c->find(name);
+  auto whole = *c->read(x);
+  ASSERT_EQ(whole.size(), x.num_bytes);
+  std::vector<std::byte> part(100);
+  ASSERT_TRUE(c->read(x, 30, part));
+  EXPECT_TRUE(std::ranges::equal(part, std::span{whole}.subspan(30, 100)));
+  EXPECT_EQ(c->read_floats(name, x)->size(), x.num_elements());
 }
 
 TEST(Checkpoint, SaysWhatIsMissing) {

@@ -12,12 +12,12 @@ inline std::vector<float> values_of(const checkpoint& source,
                                     const std::string& name) {
   auto view = source.find(name);
   EXPECT_NE(view, nullptr) << name;
-  auto out = *to_floats(name, *view);
+  auto out = *source.read_floats(name, *view);
   if (view->dtype != tensor_type::f8_e4m3)
     return out;
   auto scales = source.find(name + "_scale_inv");
   EXPECT_NE(scales, nullptr) << name;
-  auto factors = *to_floats(name, *scales);
+  auto factors = *source.read_floats(name, *scales);
   auto cols = view->shape[1];
   for (size_t i = 0; i < out.size(); ++i)
     out[i] *= factors[i / cols / 128 * scales->shape[1] + i % cols / 128];

@@ -221,6 +221,13 @@ TEST_F(GgufExport, TakesTheVocabularyAlong) {
             std::string::npos);
 }
 
+TEST_F(GgufExport, TakesTheChatTemplateThatLiesBesideTheConfiguration) {
+  auto model = make(tiny());
+  write_text(model / "chat_template.jinja", "{{ bos_token }}");
+  EXPECT_EQ(exported(model).string("tokenizer.chat_template"),
+            "{{ bos_token }}");
+}
+
 TEST_F(GgufExport, QuantisesMatricesWithWholeBlocks) {
   auto model = make(tiny());
   auto file = exported(model, ggml_type::q8_0);
@@ -340,6 +347,60 @@ TEST_F(GgufExport, RefusesInOneSentenceWhatLlamaCppWouldNotRun) {
     EXPECT_EQ(why.find("llama.cpp cannot run this model: "), 0u) << why;
     EXPECT_NE(why.find(word), std::string::npos) << why;
   }
+}
+
+TEST_F(GgufExport, NeverWritesOntoWhatItReads) {
+  auto model = make(tiny());
+  auto source = checkpoint::open(model);
+  ASSERT_TRUE(source);
+  auto weights = model / "model.safetensors";
+  std::filesystem::create_symlink(weights, dir_ / "link.gguf");
+  std::filesystem::create_hard_link(weights, dir_ / "name.gguf");
+  std::filesystem::create_hard_link(model / "config.json", dir_ / "c.gguf");
+  auto before = read_text(weights);
+  for (auto& out :
+       {weights, dir_ / "link.gguf", dir_ / "name.gguf", dir_ / "c.gguf",
+        model / ".." / model.filename() / "model.safetensors"}) {
+    auto done = export_gguf(*source, out, ggml_type::bf16);
+    ASSERT_FALSE(done) << out;
+    EXPECT_NE(done.why().message.find(", which is read: write to another file"),
+              std::string::npos)
+      << done.why().message;
+    EXPECT_EQ(read_text(weights), before);
+  }
+}
+
+TEST_F(GgufExport, AFailureInTheMiddleLeavesTheOldFile) {
+  auto model = make(tiny());
+  auto source = checkpoint::open(model);
+  ASSERT_TRUE(source);
+  write_text(file_, "old");
+  auto before = std::distance(std::filesystem::directory_iterator{dir_}, {});
+  auto path = model / "model.safetensors";
+  auto failed = export_gguf(*source, file_, ggml_type::bf16,
+                            [&](uint64_t done, uint64_t total) {
+                              if (done > total / 2)
+                                std::filesystem::resize_file(path, 1000);
+                            });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.why().message, path.string() + " changed while it was read");
+  EXPECT_EQ(read_text(file_), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator{dir_}, {}),
+            before);
+}
+
+TEST_F(GgufExport, NamesATensorThatHoldsNoNumber) {
+  edited_model model{make(tiny())};
+  auto name = "model.layers.0.self_attn.o_proj.weight";
+  auto view = model.tensors.at(name);
+  std::vector<std::byte> bytes{view.bytes.begin(), view.bytes.end()};
+  bytes[7] = std::byte{0x7f};
+  bytes[6] = std::byte{0xff};
+  model.set(name, view.dtype, view.shape, std::move(bytes));
+  std::filesystem::create_directory(dir_ / "edited");
+  auto why = refusal(model.write(dir_ / "edited"));
+  EXPECT_EQ(why.find("tensor " + std::string{name} + " is not finite at"), 0u)
+    << why;
 }
 
 TEST_F(GgufExport, AFailureLeavesNoFile) {

@@ -14,8 +14,9 @@ namespace {
 
 // -- the handler of these tests -----------------------------------------------
 
-/// Answers by path: /echo gives the body back, /stream counts, /wait does not
-/// answer, /drop lets the responder go, /flood writes until it may not.
+/// Answers by path: /echo gives the body back, /key what it was authorized by,
+/// /stream counts, /wait does not answer, /drop lets the responder go, /flood
+/// writes until it may not; /closed is refused by its head.
 class test_handler : public handler {
 public:
   ~test_handler() override {
@@ -23,10 +24,18 @@ public:
       writer_.join();
   }
 
+  std::optional<reply> refuse_head(const request_head& head) override {
+    if (head.path == "/closed")
+      return reply{401, "text/plain", "not for you", {}};
+    return std::nullopt;
+  }
+
   void handle(request what, std::shared_ptr<responder> to) override {
     ++handled;
     if (what.path == "/echo")
       return to->answer({200, "text/plain", what.body, {{"X-Was", "echo"}}});
+    if (what.path == "/key")
+      return to->answer({200, "text/plain", what.authorization, {}});
     if (what.path == "/stream")
       return stream(*to);
     if (what.path == "/wait")
@@ -205,7 +214,7 @@ TEST_F(HttpServer, StopsAWriterWhoseClientDoesNotRead) {
 
 TEST_F(HttpServer, TakesABodyOfTheLimitAndRefusesOneByteMore) {
   server_limits limits;
-  limits.max_body = 100'000;
+  limits.reading.body.max_data = 100'000;
   start(limits);
   EXPECT_EQ(status_of(post("/echo", std::string(100'000, 'x'))), 200);
   EXPECT_EQ(status_of(post("/echo", std::string(100'001, 'x'))), 413);
@@ -243,6 +252,39 @@ TEST_F(HttpServer, TakesAHeadOfTheLimitAndRefusesOneByteMore) {
   EXPECT_EQ(status_of(head(16 << 10)), 200);
   EXPECT_EQ(status_of(head((16 << 10) + 1)), 431);
   EXPECT_EQ(status_of(get_echo + "A: " + std::string(1 << 20, 'x')), 431);
+}
+
+const std::string post_chunks = "POST /echo HTTP/1.1\r\nHost: x\r\n"
+                                "Transfer-Encoding: chunked\r\n\r\n";
+
+TEST_F(HttpServer, ClosesConnectionsWhoseExtensionsOrTrailersDoNotEnd) {
+  start();
+  for (const auto* begin : {"1;x=", "0\r\nx: "}) {
+    test::http_client client{server_->port()};
+    client.send(post_chunks + begin + std::string(1 << 20, 'a'));
+    EXPECT_EQ(client.receive().status, 400) << begin;
+    EXPECT_TRUE(client.at_end()) << begin;
+  }
+  std::string trailers;
+  for (int i = 0; i < 100'000; ++i)
+    trailers += "a: b\r\n";
+  EXPECT_EQ(status_of(post_chunks + "0\r\n" + trailers), 400);
+  EXPECT_EQ(handler_.handled, 0);
+}
+
+TEST_F(HttpServer, RefusesBodiesBeyondWhatAllTogetherMayHold) {
+  server_limits limits;
+  limits.max_bodies = 5000;
+  start(limits);
+  auto half = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
+              + std::string(3000, 'x');
+  test::http_client a{server_->port()};
+  a.send(half);
+  EXPECT_EQ(status_of(get_echo + "\r\n"), 200); // what came before is read
+  EXPECT_EQ(status_of(half), 503);
+  a.send(std::string(1000, 'x'));
+  EXPECT_EQ(a.receive().status, 200);
+  EXPECT_EQ(status_of(half + std::string(1000, 'x')), 200);
 }
 
 TEST_F(HttpServer, TurnsAwayTheConnectionBeyondTheLimitOfAnAddress) {
@@ -289,6 +331,69 @@ TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirBody) {
   client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
   EXPECT_TRUE(client.at_end());
   EXPECT_EQ(handler_.handled, 0);
+}
+
+TEST_F(HttpServer, ClosesConnectionsWhoseBodyDropsInByteByByte) {
+  server_limits limits;
+  limits.body_grace = std::chrono::milliseconds{50};
+  start(limits);
+  test::http_client client{server_->port()};
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n");
+  client.send("x");
+  EXPECT_TRUE(client.at_end());
+  EXPECT_EQ(handler_.handled, 0);
+}
+
+// -- heads that are refused ---------------------------------------------------
+
+TEST_F(HttpServer, RefusesAHeadBeforeItsBodyIsSent) {
+  start();
+  const std::string head = "POST /closed HTTP/1.1\r\nHost: x\r\n";
+  for (const auto* lines :
+       {"Content-Length: 8000000\r\n", "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 8000000\r\nExpect: 100-continue\r\n"}) {
+    test::http_client client{server_->port()};
+    client.send(head + lines + "\r\n");
+    auto got = client.receive();
+    EXPECT_EQ(got.status, 401) << lines;
+    EXPECT_EQ(got.headers["connection"], "close");
+    client.send(std::string(1 << 20, 'x')); // is not taken for a request
+    EXPECT_TRUE(client.at_end());
+  }
+  EXPECT_EQ(handler_.handled, 0);
+}
+
+TEST_F(HttpServer, GoesOnAfterARefusedHeadWithoutABody) {
+  start();
+  test::http_client client{server_->port()};
+  client.send("GET /closed HTTP/1.1\r\nHost: x\r\n\r\n" + get_echo + "\r\n");
+  EXPECT_EQ(client.receive().body, "not for you");
+  EXPECT_EQ(client.receive().status, 200);
+}
+
+TEST_F(HttpServer, AnswersHeadRequestsWithoutABody) {
+  start();
+  test::http_client client{server_->port()};
+  auto head = [](const std::string& path) {
+    return "HEAD " + path + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  };
+  client.send(head("/closed") + head("/stream") + "no request\r\n\r\n");
+  EXPECT_EQ(client.receive_head().status, 401);
+  EXPECT_EQ(client.receive_head().status, 200);
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 400);
+  EXPECT_FALSE(got.body.empty());
+}
+
+TEST_F(HttpServer, NeverTakesATrailerForAHeader) {
+  start();
+  test::http_client client{server_->port()};
+  client.send("POST /key HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+              "\r\n\r\n0\r\nAuthorization: Bearer k\r\n\r\n");
+  EXPECT_EQ(client.receive().body, "");
+  client.send("POST /key HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n"
+              "Content-Length: 0\r\n\r\n");
+  EXPECT_EQ(client.receive().body, "Bearer k");
 }
 
 // -- smuggling ----------------------------------------------------------------

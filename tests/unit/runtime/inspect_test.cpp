@@ -46,7 +46,8 @@ TEST(Inspect, WritesOneLineForEachFact) {
   ASSERT_TRUE(text) << text.why().message;
   for (auto part :
        {"DeepseekV3ForCausalLM, FP8 weights", "32 routed, 4 a token",
-        "MTP (unused)", "1, 2, 4, 8, 16, 32", "1600 bytes per token"})
+        "MTP (unused)", "1, 2, 4, 8, 16, 32", "1600 bytes per token",
+        "deepseek-r1, thinks unless told not to (tokenizer_config.json)"})
     EXPECT_NE(text->find(part), std::string::npos) << part << "\n" << *text;
 }
 

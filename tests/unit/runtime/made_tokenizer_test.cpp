@@ -66,16 +66,18 @@ TEST(MadeTokenizer, HasTheChatFormWithoutThought) {
   ASSERT_TRUE(form) << form.why().message;
   EXPECT_EQ(form->bos_id(), made_tokenizer::bos_id);
   EXPECT_EQ(form->eos_id(), made_tokenizer::eos_id);
+  EXPECT_EQ(form->describe(), "deepseek-v3 (tokenizer_config.json)");
   EXPECT_FALSE(form->thinks_by_default());
   EXPECT_TRUE(words->is_special(made_tokenizer::pad_id));
-  chat_message call{chat_role::assistant, "", {{"function", "f", "{}"}}};
   std::vector<chat_message> messages = {{chat_role::system, "Be brief.", {}},
                                         {chat_role::user, "Hi \xc3\xa9!", {}},
-                                        call,
-                                        {chat_role::tool, "7", {}}};
-  auto prompt = form->render(messages, {.thinking = true}, *words);
+                                        {chat_role::assistant, "Oh.", {}}};
+  auto prompt = form->render(messages, {}, *words);
   ASSERT_TRUE(prompt) << prompt.why().message;
   EXPECT_EQ(prompt->ids.front(), made_tokenizer::bos_id);
+  EXPECT_EQ(prompt->text,
+            "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi \xc3\xa9!"
+            "<｜Assistant｜>Oh.<｜end▁of▁sentence｜><｜Assistant｜>");
 }
 
 TEST(MadeTokenizer, RefusesAVocabularyWithoutRoomForBytes) {

@@ -1,5 +1,8 @@
 #include "tests/unit/runtime/openai_fixture.hpp"
 
+#include <future>
+#include <thread>
+
 namespace troupe::http {
 
 namespace {
@@ -57,7 +60,7 @@ TEST_F(OpenaiApi, HasNothingBesideItsTable) {
 
 TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
   openai_options options;
-  options.api_key = "secret";
+  options.keys = {"secret"};
   start(options);
   const std::vector<std::string> wrong = {"",
                                           "Authorization: Bearer wrong\r\n",
@@ -80,6 +83,54 @@ TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
   EXPECT_EQ(fetch(get("/v1/models", right)).status, 200);
   EXPECT_EQ(fetch(get("/metrics", right)).status, 200);
   EXPECT_EQ(fetch(post("/v1/completions", "{}", right)).status, 400);
+}
+
+TEST_F(OpenaiApi, AsksForTheKeyBeforeABodyComes) {
+  openai_options options;
+  options.keys = {"secret", "new"};
+  start(options);
+  const std::string head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
+  const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(fetch(head + "Content-Length: 8000000\r\n\r\n").status, 401);
+  EXPECT_EQ(fetch(head + chunked).status, 401);
+  EXPECT_EQ(
+    fetch(head + chunked + "0\r\nAuthorization: Bearer secret\r\n\r\n").status,
+    401);
+  for (const auto& key : options.keys)
+    EXPECT_EQ(fetch(head + "Authorization: Bearer " + key + "\r\n" + chunked
+                    + "2\r\n{}\r\n0\r\n\r\n")
+                .status,
+              400)
+      << key;
+  EXPECT_EQ(fetch("GET /health HTTP/1.1\r\nHost: x\r\n"
+                  "Content-Length: 8000000\r\n\r\n")
+              .status,
+            400);
+}
+
+TEST_F(OpenaiApi, ReadsShortRequestsWhileALongOneIsRead) {
+  std::promise<void> go_on;
+  auto gate = go_on.get_future().share();
+  std::atomic<bool> is_first = true;
+  on_draw_ = [&] {
+    if (is_first.exchange(false))
+      gate.wait();
+  };
+  openai_options options;
+  options.short_body = 200;
+  start(options);
+  auto a = connect();
+  a.send(ask({{"user", std::string(200, 'x')}}));
+  while (is_first)
+    std::this_thread::yield(); // it is being read
+  auto b = connect();
+  b.send(ask());
+  service_.wait_for(1);
+  service_.play(1, ids("word"), finish_reason::stop);
+  EXPECT_EQ(b.receive().status, 200);
+  EXPECT_EQ(service_.num_requests(), 1u);
+  go_on.set_value();
+  service_.wait_for(2);
 }
 
 TEST_F(OpenaiApi, CountsAndTimesForPrometheus) {

@@ -1,5 +1,7 @@
 #include "tests/unit/runtime/openai_fixture.hpp"
 
+#include "tests/unit/runtime/chat_templates.hpp"
+
 #include <thread>
 
 namespace troupe::http {
@@ -107,6 +109,85 @@ TEST_F(OpenaiChat, TakesContentInPartsAndToolMessages) {
     "<｜end▁of▁sentence｜><｜tool▁outputs▁begin｜>"
     "<｜tool▁output▁begin｜>42<｜tool▁output▁end｜>"
     "<｜tool▁outputs▁end｜>");
+}
+
+// -- the model's chat template ------------------------------------------------
+
+TEST_F(OpenaiChat, WritesThePromptAsTheModelsTemplateDoes) {
+  use_template(test::v3_1);
+  start();
+  const std::pair<json, std::string> cases[] = {
+    {json::object(), "</think>"},
+    {{{"thinking", false}}, "</think>"},
+    {{{"thinking", true}}, "<think>"},
+  };
+  request_id id = 0;
+  for (auto& [switches, mark] : cases) {
+    auto client = connect();
+    client.send(ask({{"chat_template_kwargs", switches}}));
+    EXPECT_EQ(service_.wait_for(++id).prompt,
+              ids("<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜>" + mark));
+    service_.play(id, ids("so"), finish_reason::stop);
+    auto message = json::parse(client.receive().body)["choices"][0]["message"];
+    bool thinks = mark == "<think>";
+    EXPECT_EQ(message[thinks ? "reasoning_content" : "content"], "so");
+  }
+}
+
+TEST_F(OpenaiChat, RefusesByNameWhatTheTemplateHasNoVariableFor) {
+  use_template(test::v3);
+  start();
+  const std::pair<const char*, json> cases[] = {{"thinking", true},
+                                                {"enable_thinking", true},
+                                                {"date", "today"},
+                                                {"thinking", "yes"}};
+  for (auto& [name, value] : cases) {
+    auto got = fetch(ask({{"chat_template_kwargs", {{name, value}}}}));
+    EXPECT_EQ(got.status, 400);
+    auto error = json::parse(got.body)["error"];
+    auto param = std::string{"chat_template_kwargs."} + name;
+    EXPECT_EQ(error["param"], param);
+    EXPECT_NE(error["message"].get<std::string>().find(param),
+              std::string::npos);
+  }
+  EXPECT_EQ(fetch(ask({{"chat_template_kwargs", "thinking"}})).status, 400);
+  json both = {{"thinking", true}, {"enable_thinking", false}};
+  EXPECT_EQ(fetch(ask({{"chat_template_kwargs", both}})).status, 400);
+  auto client = connect(); // asks for nothing
+  client.send(ask({{"chat_template_kwargs", {{"thinking", false}}}}));
+  service_.wait_for(1);
+}
+
+TEST_F(OpenaiChat, IsRefusedInASentenceWithoutAFormWhileTextGoesOn) {
+  for (std::string text : {"", "{{ messages[0].content }}"}) {
+    use_template(text);
+    start();
+    auto got = fetch(ask());
+    EXPECT_EQ(got.status, 400);
+    auto error = json::parse(got.body)["error"];
+    EXPECT_EQ(error["type"], "invalid_request_error");
+    EXPECT_NE(error["message"].get<std::string>().find("chat template"),
+              std::string::npos);
+    EXPECT_EQ(
+      fetch(ask({{"chat_template_kwargs", {{"thinking", true}}}})).status, 400);
+    auto id = static_cast<request_id>(text.empty() ? 1 : 2);
+    auto client = connect();
+    client.send(post("/v1/completions",
+                     json{{"model", "nano"}, {"prompt", "hi"}}.dump()));
+    EXPECT_EQ(service_.wait_for(id).prompt.front(), form_->bos_id());
+    TearDown();
+  }
+}
+
+TEST_F(OpenaiChat, RefusesMessagesThatTheTemplateHasNoFormFor) {
+  use_template(test::v2);
+  start();
+  auto got = fetch(
+    ask({{"messages",
+          {{{"role", "user"}, {"content", "a"}},
+           {{"role", "tool"}, {"content", "42"}, {"tool_call_id", "1"}}}}}));
+  EXPECT_EQ(got.status, 400);
+  EXPECT_NE(got.body.find("deepseek-v2"), std::string::npos) << got.body;
 }
 
 // -- streams ------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
+#include "tests/places.hpp"
 #include "tests/unit/runtime/http_client.hpp"
 #include "tests/unit/runtime/scripted_service.hpp"
 
@@ -13,7 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
-#include <cstdlib>
 
 namespace troupe::http {
 
@@ -22,12 +22,21 @@ using nlohmann::json;
 class openai_fixture : public testing::Test {
 protected:
   void SetUp() override {
-    auto model = std::filesystem::path{std::getenv("SOURCE_DIR")}
-                 / "examples/nano/model";
+    auto model = source_dir() / "examples/nano/model";
     auto tokens = tokenizer::load(model / "tokenizer.json");
     ASSERT_TRUE(tokens) << tokens.why().message;
     tokens_ = std::make_unique<tokenizer>(std::move(*tokens));
     auto form = chat_form::load(model, *tokens_);
+    ASSERT_TRUE(form) << form.why().message;
+    form_ = std::make_unique<chat_form>(std::move(*form));
+  }
+
+  /// The model has another chat template. Before start().
+  void use_template(const std::string& text) {
+    json config = {{"bos_token", "<｜begin▁of▁sentence｜>"},
+                   {"eos_token", "<｜end▁of▁sentence｜>"},
+                   {"chat_template", text}};
+    auto form = chat_form::parse(config.dump(), *tokens_);
     ASSERT_TRUE(form) << form.why().message;
     form_ = std::make_unique<chat_form>(std::move(*form));
   }
@@ -40,7 +49,11 @@ protected:
       return std::chrono::steady_clock::time_point{now_};
     };
     sources.unix_time = [] { return int64_t{1'700'000'000}; };
-    sources.random_bits = [this] { return ++bits_; };
+    sources.random_bits = [this] {
+      if (on_draw_)
+        on_draw_();
+      return ++bits_;
+    };
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
                                         std::move(options), sources);
     auto x = server::start({}, *api_, logger{"test", log_level::error});
@@ -118,6 +131,7 @@ protected:
   test::scripted_service service_;
   std::atomic<std::chrono::steady_clock::duration> now_{};
   std::atomic<uint64_t> bits_ = 0;
+  std::function<void()> on_draw_; ///< On the thread that reads a request.
   std::unique_ptr<openai_api> api_;
   std::unique_ptr<server> server_;
 };

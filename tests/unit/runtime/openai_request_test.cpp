@@ -179,6 +179,8 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("n":3)", R"("logprobs":true)", R"("top_logprobs":5)",
         R"("logit_bias":{"1":2})", R"("tools":[{"type":"function"}])",
+        R"("chat_template":"{{ 1 }}")", R"("add_generation_prompt":false)",
+        R"("continue_final_message":true)", R"("documents":[{"text":"a"}])",
         R"("response_format":{"type":"json_object"})"}) {
     auto error = refusal(chat_with(members));
     ASSERT_TRUE(error) << members;
@@ -190,6 +192,7 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("n":1)", R"("logprobs":false)", R"("logit_bias":{})",
         R"("tools":[])", R"("response_format":{"type":"text"})",
+        R"("chat_template":null,"add_generation_prompt":true)",
         R"("user":"somebody","never_heard_of":[1,2])"})
     EXPECT_FALSE(refusal(chat_with(members))) << members;
 }

@@ -189,23 +189,5 @@ TEST(Safetensors, DecodesE4m3AndBf16) {
     1.5f);
 }
 
-TEST(MappedFile, SaysWhatCannotBeRead) {
-  auto dir = scratch_dir();
-  EXPECT_EQ(mapped_file::open(dir / "none").why().code, errc::not_found);
-  EXPECT_EQ(mapped_file::open(dir).why().code, errc::io);
-  write_text(dir / "empty", "");
-  EXPECT_TRUE((*mapped_file::open(dir / "empty"))->bytes().empty());
-}
-
-TEST(MappedFile, NoticesThatItsFileHasChanged) {
-  auto path = scratch_dir() / "f";
-  write_text(path, "one");
-  auto file = mapped_file::open(path);
-  ASSERT_TRUE(file);
-  EXPECT_TRUE((*file)->check_unchanged());
-  write_text(path, "three");
-  EXPECT_FALSE((*file)->check_unchanged());
-}
-
 } // namespace
 } // namespace troupe

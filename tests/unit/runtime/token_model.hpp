@@ -56,8 +56,8 @@ public:
     auto tokens = request.prompt;
     while (out.tokens.size() < request.max_tokens) {
       auto logits = logits_after(tokens);
-      auto token = sample(logits, num_choices, request.sampling,
-                          uint32_t(out.tokens.size()));
+      auto token = *sample(logits, num_choices, request.sampling,
+                           uint32_t(out.tokens.size()));
       if (!request.ignore_eos && token == eos) {
         out.finish = finish_reason::stop;
         return out;

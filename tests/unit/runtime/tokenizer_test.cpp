@@ -3,6 +3,7 @@
 #include "runtime/text/byte_level.hpp"
 #include "runtime/text/detokenizer.hpp"
 #include "runtime/text/tokenize_lines.hpp"
+#include "tests/places.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -21,8 +22,7 @@ namespace {
 using id_list = std::vector<int32_t>;
 
 std::filesystem::path nano_path() {
-  return std::filesystem::path{std::getenv("SOURCE_DIR")}
-         / "examples/nano/model/tokenizer.json";
+  return source_dir() / "examples/nano/model/tokenizer.json";
 }
 
 std::string nano_text() {

@@ -1,8 +1,9 @@
 #include "runtime/topology.hpp"
 
+#include "tests/places.hpp"
+
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -68,6 +69,7 @@ max_num_batched_tokens = 64
 max_num_waiting = 9
 num_kv_blocks = 10
 max_frame_bytes = 5000
+step_timeout_ms = 11
 [[nodes]]
 name = "solo"
 host = "10.0.0.1"
@@ -85,7 +87,7 @@ workers = 1
   EXPECT_EQ(x->controller.port, 7700);
   EXPECT_EQ(x->activations, precision::bf16);
   EXPECT_EQ(x->max_model_len, 256u);
-  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000}));
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11}));
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 
@@ -97,6 +99,7 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
     x.activations = precision::fp32;
     x.limits.num_kv_blocks = 77;
     x.limits.max_frame_bytes = 4097;
+    x.limits.step_timeout_ms = 78;
     auto text = render(x);
     auto y = parse_topology(text, "rendered");
     ASSERT_TRUE(y) << y.why().message << "\n" << text;
@@ -105,6 +108,20 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
     EXPECT_EQ(y->secret_file, x.secret_file);
     EXPECT_EQ(y->limits, x.limits);
   }
+}
+
+TEST(Topology, HasBlocksForUsualSequencesAndForTheLongest) {
+  auto x = single_process(1, 1);
+  EXPECT_EQ(x.num_kv_blocks(), 64u * 1024 / 64);
+  x.max_model_len = 100; // less than what is usual
+  EXPECT_EQ(x.num_kv_blocks(), 64u * 2);
+  x.limits.max_num_seqs = 1;
+  x.max_model_len = 130'000;
+  EXPECT_EQ(x.num_kv_blocks(), 2032u);
+  EXPECT_TRUE(validate(x));
+  x.limits.num_kv_blocks = 2031;
+  EXPECT_EQ(x.num_kv_blocks(), 2031u);
+  EXPECT_FALSE(validate(x));
 }
 
 TEST(Topology, NamesTheKeyThatIsWrong) {
@@ -127,7 +144,13 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
          {"limits = {num_kv_blocks = 1}", "num_kv_blocks"},
          {"limits = {max_frame_bytes = 4095}", "max_frame_bytes must be"},
          {"limits = {max_frame_bytes = 16777217}", "max_frame_bytes must be"},
+         {"limits = {step_timeout_ms = 0}", "step_timeout_ms must be"},
          {"cluster = ", "t.toml:1"},
+         {R"(cluster = "a\u0000b")", "cluster must not hold a NUL"},
+         {R"(model = "/m\u0000x")", "model must not hold a NUL"},
+         {R"(secret_file = "s\u0000")", "secret_file must not hold a NUL"},
+         {R"(controller = "127.0.0.1\u0000:1")",
+          "controller must not hold a NUL"},
        }) {
     auto why = with(line);
     EXPECT_NE(why.find(key), std::string::npos) << line << " gives " << why;
@@ -148,6 +171,7 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
          {"ranks = [0, 0]\nworkers = 1", "number 0 stands on two nodes"},
          {"ranks = 1\nworkers = 1\ngpu = 1", "nodes[0]: gpu is not a key"},
          {"host = \"example.org\"", "nodes[0]: host must be"},
+         {R"(host = "127.0.0.1\u0000.evil")", "host must not hold a NUL"},
          {"[[nodes]]\nname = \"front\"", "nodes[1]: name front is taken"},
          {"[[nodes]]\nname = \"b\"\ncontroller = true",
           "nodes[1]: controller must be"},
@@ -160,6 +184,22 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
             std::string::npos);
   EXPECT_NE(complaint_about("").find("nodes must be a list"),
             std::string::npos);
+}
+
+TEST(Topology, RefusesANulThatComesFromNoFile) {
+  using namespace std::string_literals;
+  auto x = single_process(1, 1);
+  x.nodes[0].host = "127.0.0.1\0.evil"s;
+  EXPECT_EQ(validate(x).why().message,
+            "nodes[0]: host must be a numeric address");
+  x = single_process(1, 1);
+  x.controller.host = "::1\0"s;
+  EXPECT_FALSE(validate(x));
+  x = single_process(1, 1);
+  x.model = "/m\0"s;
+  EXPECT_FALSE(validate(x));
+  EXPECT_FALSE(parse_endpoint("127.0.0.1\0:7000"s));
+  EXPECT_FALSE(parse_endpoint("[::1\0]:7000"s));
 }
 
 TEST(Topology, FourLocalNodesSplitFrontRanksAndWorkers) {
@@ -189,7 +229,7 @@ TEST(Topology, LocalIsValidForEverySmallShape) {
 }
 
 TEST(Topology, EveryExampleIsValid) {
-  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  auto root = source_dir();
   int num_read = 0;
   for (auto& file :
        std::filesystem::directory_iterator{root / "examples/topologies"}) {
@@ -201,13 +241,13 @@ TEST(Topology, EveryExampleIsValid) {
 }
 
 TEST(Topology, PathsInAFileAreMeantFromItsFolder) {
-  std::filesystem::path root = std::getenv("SOURCE_DIR");
+  auto root = source_dir();
   auto x = read_topology(root / "examples/topologies/four_nodes.toml");
   ASSERT_TRUE(x) << x.why().message;
   EXPECT_EQ(x->model, (root / "examples/nano/model").string());
   auto missing = read_topology(root / "examples/topologies/none.toml");
   ASSERT_FALSE(missing);
-  EXPECT_EQ(missing.why().code, errc::io);
+  EXPECT_EQ(missing.why().code, errc::not_found);
 }
 
 TEST(Topology, AnEndpointIsANumericHostAndAPort) {

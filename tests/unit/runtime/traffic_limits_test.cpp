@@ -153,18 +153,6 @@ TEST(TrafficLimits, CutSlabsThatAreNoLargerThanAFrame) {
   }
 }
 
-TEST(TrafficLimits, ThatDoNotFitMemoryAreRefusedWithASentence) {
-  auto cluster = spread(1, 8, 1, 1);
-  cluster.limits.max_num_batched_tokens = 65536;
-  auto x = limits_of(cluster, 1);
-  EXPECT_TRUE(check_traffic(x, x.memory()));
-  auto no = check_traffic(x, x.memory() - 1);
-  ASSERT_FALSE(no);
-  EXPECT_EQ(no.why().code, errc::out_of_memory);
-  EXPECT_NE(no.why().message.find("max_num_batched_tokens"), std::string::npos);
-  EXPECT_NE(no.why().message.find(" GB on this node"), std::string::npos);
-}
-
 TEST(TrafficLimits, KeepThePromptsThatFitIntoAControlMessage) {
   auto config = v3();
   config.max_position_embeddings = 8u << 20;

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <cstring>
 
 namespace troupe {
 namespace {
@@ -36,6 +36,22 @@ TEST_F(Weights, SayWhichTensorIsMissing) {
   EXPECT_EQ(why(model_), "tensor " + std::string{q_a} + " is missing");
 }
 
+TEST_F(Weights, StopWhenTheyAreToldTo) {
+  std::stop_source stop;
+  auto source = checkpoint::open(model_.write(scratch_dir()));
+  ASSERT_TRUE(source) << source.why().message;
+  auto at_once = [&stop](uint64_t, uint64_t) { stop.request_stop(); };
+  auto attention = load_attention_weights(*source, *dev_, precision::fp8, 128,
+                                          at_once, stop.get_token());
+  ASSERT_FALSE(attention);
+  EXPECT_EQ(attention.why().code, errc::cancelled);
+  std::vector<std::vector<uint32_t>> experts(2, {3});
+  auto shard = load_expert_shard(*source, *dev_, precision::fp8, experts, {},
+                                 stop.get_token());
+  ASSERT_FALSE(shard);
+  EXPECT_EQ(shard.why().code, errc::cancelled);
+}
+
 TEST_F(Weights, SayWhichScaleIsMissing) {
   model_.tensors.erase(std::string{expert} + "_scale_inv");
   EXPECT_EQ(why(model_),
@@ -48,14 +64,76 @@ TEST_F(Weights, SayWhichShapeIsWrong) {
                            + " has the shape [136, 144], expected [137, 144]");
 }
 
-TEST_F(Weights, RefuseAScaleThatIsNotFinite) {
+/// What a tensor of each kind is called, and how it says NaN.
+struct nan_case {
+  std::string name;
+  std::string bytes; ///< Of an element, in place of its last one.
+  precision activations = precision::fp8;
+};
+
+TEST_F(Weights, NameTheTensorThatHoldsNoNumberWhateverItsKind) {
+  std::string f32{"\0\0\xc0\x7f", 4}, bf16 = "\xc0\x7f";
+  std::string inf{"\0\0\x80\xff", 4}, bf16_inf{"\x80\x7f", 2};
+  std::string layer = "model.layers.1.";
+  const nan_case cases[] = {
+    {"model.norm.weight", bf16},
+    {"model.norm.weight", bf16_inf},
+    {layer + "input_layernorm.weight", bf16},
+    {layer + "self_attn.kv_a_layernorm.weight", bf16},
+    {layer + "mlp.gate.e_score_correction_bias", f32},
+    {layer + "mlp.gate.e_score_correction_bias", inf},
+    {layer + "mlp.gate.weight", bf16},
+    {"model.embed_tokens.weight", bf16},
+    {"lm_head.weight", bf16_inf},
+    {q_a, "\x7f"},
+    {q_a, "\xff"},
+    {std::string{q_a} + "_scale_inv", f32},
+    {std::string{q_a} + "_scale_inv", inf},
+    {layer + "self_attn.kv_b_proj.weight", "\xff"},
+    {layer + "self_attn.kv_b_proj.weight", "\xff", precision::fp32},
+    {layer + "mlp.shared_experts.up_proj.weight", "\x7f"},
+    {expert, "\x7f"},
+    {std::string{expert} + "_scale_inv", f32},
+  };
+  for (auto& x : cases) {
+    edited_model model{golden_case("v3-fp8")};
+    auto& view = model.tensors.at(x.name);
+    ASSERT_EQ(x.bytes.size(), size_of(view.dtype)) << x.name;
+    std::vector<std::byte> bytes{view.bytes.begin(), view.bytes.end()};
+    std::memcpy(bytes.data() + bytes.size() - x.bytes.size(), x.bytes.data(),
+                x.bytes.size());
+    auto last = view.num_elements() - 1;
+    model.set(x.name, view.dtype, view.shape, std::move(bytes));
+    EXPECT_EQ(why(model, x.activations), "tensor " + x.name
+                                           + " is not finite at element "
+                                           + std::to_string(last));
+  }
+}
+
+TEST_F(Weights, RefuseScalesThatNoQuantiserWrites) {
   auto name = std::string{q_a} + "_scale_inv";
   auto view = model_.tensors.at(name);
-  auto scales = *to_floats(name, view);
-  scales.back() = NAN;
-  auto bytes = std::as_bytes(std::span{scales});
-  model_.set(name, view.dtype, view.shape, {bytes.begin(), bytes.end()});
-  EXPECT_EQ(why(model_), "tensor " + name + " is not finite");
+  for (float wrong : {-1.0f, 1e37f}) {
+    auto scales = *to_floats(name, view);
+    scales.back() = wrong;
+    auto bytes = std::as_bytes(std::span{scales});
+    model_.set(name, view.dtype, view.shape, {bytes.begin(), bytes.end()});
+    EXPECT_EQ(why(model_), "tensor " + name
+                             + " is no scale of FP8 codes at element "
+                             + std::to_string(scales.size() - 1));
+  }
+}
+
+TEST_F(Weights, SayThatTheirFileBecameShorterMeanwhile) {
+  auto dir = model_.write(scratch_dir());
+  auto source = checkpoint::open(dir);
+  ASSERT_TRUE(source);
+  auto path = dir / "model.safetensors";
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  auto attention = load_attention_weights(*source, *dev_, precision::fp8, 128);
+  ASSERT_FALSE(attention);
+  EXPECT_EQ(attention.why().message,
+            path.string() + " changed while it was read");
 }
 
 TEST_F(Weights, RefuseATypeThatNoProductTakes) {

@@ -1,0 +1,99 @@
+#include "runtime/cluster/open_requests.hpp"
+
+namespace troupe {
+
+result<request_id> open_requests::open(event_handler on_event, uint64_t limit) {
+  std::lock_guard lock{mutex_};
+  if (closed_)
+    return *closed_;
+  if (figures_.open >= limit)
+    return failure{errc::overloaded, "there are " + std::to_string(limit)
+                                       + " open requests already"};
+  auto x = std::make_shared<listener>();
+  x->on_event = std::move(on_event);
+  ++figures_.open;
+  auto id = request_id{++figures_.accepted};
+  listeners_.emplace(id, std::move(x));
+  return id;
+}
+
+bool open_requests::has(request_id id) const {
+  return find(id) != nullptr;
+}
+
+open_requests::listener_ptr open_requests::find(request_id id) const {
+  std::lock_guard lock{mutex_};
+  auto i = listeners_.find(id);
+  return i == listeners_.end() ? nullptr : i->second;
+}
+
+void open_requests::deliver(request_id id, const generation_event& event) {
+  if (auto x = find(id)) {
+    std::lock_guard lock{x->mutex};
+    hand_on(id, *x, event);
+  }
+}
+
+void open_requests::fail(request_id id, const failure& cause) {
+  if (auto x = find(id)) {
+    std::lock_guard lock{x->mutex};
+    generation_event last;
+    last.first_position = x->position;
+    last.finish = finish_reason::failed;
+    last.cause = cause;
+    hand_on(id, *x, last);
+  }
+}
+
+void open_requests::close(const failure& why) {
+  std::map<request_id, listener_ptr> all;
+  {
+    std::lock_guard lock{mutex_};
+    if (closed_)
+      return;
+    closed_ = why;
+    all = listeners_;
+  }
+  for (auto& [id, x] : all)
+    fail(id, why);
+}
+
+std::optional<failure> open_requests::closed() const {
+  std::lock_guard lock{mutex_};
+  return closed_;
+}
+
+open_requests::figures open_requests::counted() const {
+  std::lock_guard lock{mutex_};
+  return figures_;
+}
+
+/// Runs with the listener's mutex held.
+void open_requests::hand_on(request_id id, listener& x,
+                            const generation_event& event) {
+  if (x.over)
+    return;
+  x.position = event.first_position + uint32_t(event.tokens.size());
+  x.over = event.finish != finish_reason::none;
+  if (x.over)
+    count_end(event); // before its client asks for the next one
+  x.on_event(event);
+  if (!x.over)
+    return;
+  // Last: whoever closes waits for those that are still here.
+  std::lock_guard lock{mutex_};
+  listeners_.erase(id);
+}
+
+void open_requests::count_end(const generation_event& last) {
+  std::lock_guard lock{mutex_};
+  --figures_.open;
+  if (last.finish != finish_reason::failed)
+    ++figures_.finished;
+  else if (last.cause && last.cause->code == errc::cancelled)
+    ++figures_.cancelled;
+  else
+    ++figures_.failed;
+}
+
+} // namespace troupe

@@ -1,0 +1,188 @@
+#include "runtime/http/request_head.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr std::string_view line_break = "\r\n";
+constexpr size_t max_digits = 18; ///< Of a length: no overflow.
+
+failure bad(std::string why) {
+  return {errc::invalid_input, std::move(why)};
+}
+
+failure too_big(std::string why) {
+  return {errc::overloaded, std::move(why)};
+}
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+bool same(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string_view trim(std::string_view x) {
+  while (!x.empty() && (x.front() == ' ' || x.front() == '\t'))
+    x.remove_prefix(1);
+  while (!x.empty() && (x.back() == ' ' || x.back() == '\t'))
+    x.remove_suffix(1);
+  return x;
+}
+
+/// Whether the list `value`, parted by commas, holds `word`.
+bool lists(std::string_view value, std::string_view word) {
+  while (!value.empty()) {
+    auto comma = std::min(value.find(','), value.size());
+    if (same(trim(value.substr(0, comma)), word))
+      return true;
+    value.remove_prefix(std::min(comma + 1, value.size()));
+  }
+  return false;
+}
+
+bool all_digits(std::string_view x) {
+  return !x.empty() && x.size() <= max_digits
+         && std::ranges::all_of(x, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+class head_parser {
+public:
+  explicit head_parser(const head_limits& limits) : limits_(limits) {
+  }
+
+  result<request_head> parse(std::string_view text) {
+    auto end = text.find(line_break);
+    if (end > limits_.max_request_line)
+      return too_big("the request line is longer than "
+                     + std::to_string(limits_.max_request_line) + " bytes");
+    if (auto ok = read_request_line(text.substr(0, end)); !ok)
+      return ok.why();
+    auto rest = text.substr(end + line_break.size());
+    for (size_t lines = 0; !rest.starts_with(line_break); ++lines) {
+      if (lines == limits_.max_lines)
+        return too_big("the request has more than "
+                       + std::to_string(limits_.max_lines) + " header lines");
+      end = rest.find(line_break);
+      if (auto ok = read_line(rest.substr(0, end)); !ok)
+        return ok.why();
+      rest.remove_prefix(end + line_break.size());
+    }
+    if (auto ok = check_counts(); !ok)
+      return ok.why();
+    return std::move(head_);
+  }
+
+private:
+  /// METHOD SP TARGET SP HTTP/1.x
+  result<void> read_request_line(std::string_view line) {
+    auto first = line.find(' ');
+    auto last = line.rfind(' ');
+    if (first == line.npos || first == last)
+      return bad("the request is not HTTP: no method, target and version");
+    auto method = line.substr(0, first);
+    auto target = line.substr(first + 1, last - first - 1);
+    auto version = line.substr(last + 1);
+    if (method.empty() || !std::ranges::all_of(method, is_token_char))
+      return bad("the request is not HTTP: its method is no word");
+    if (target.empty() || !std::ranges::all_of(target, [](char c) {
+          return c > ' ' && c < '\x7f';
+        }))
+      return bad("the request's target holds more than visible ASCII");
+    if (version != "HTTP/1.1" && version != "HTTP/1.0")
+      return bad("the only versions accepted are HTTP/1.1 and HTTP/1.0");
+    head_.method = method;
+    head_.path = target.substr(0, target.find('?'));
+    head_.http_11 = version == "HTTP/1.1";
+    head_.keep_alive = head_.http_11;
+    return {};
+  }
+
+  result<void> read_line(std::string_view line) {
+    if (line.front() == ' ' || line.front() == '\t')
+      return bad("folded header lines are not accepted");
+    auto colon = line.find(':');
+    if (colon == line.npos || colon == 0)
+      return bad("a header line has no name");
+    auto name = line.substr(0, colon);
+    if (!std::ranges::all_of(name, is_token_char))
+      return bad("a header name holds white space or other signs");
+    auto value = trim(line.substr(colon + 1));
+    if (!std::ranges::all_of(value, is_value_char))
+      return bad("a header's value holds a bare CR, LF or other control");
+    return read_field(name, value);
+  }
+
+  result<void> read_field(std::string_view name, std::string_view value) {
+    if (same(name, "host"))
+      ++num_hosts_;
+    if (same(name, "connection") && lists(value, "close"))
+      head_.keep_alive = false;
+    if (same(name, "expect"))
+      head_.expects_continue = same(value, "100-continue");
+    if (same(name, "authorization")) {
+      if (++num_authorizations_ > 1)
+        return bad("more than one Authorization header");
+      head_.authorization = value;
+    }
+    if (same(name, "content-length")) {
+      ++num_lengths_;
+      if (!all_digits(value))
+        return bad("Content-Length is not a number");
+      std::from_chars(value.data(), value.data() + value.size(), head_.length);
+    }
+    if (same(name, "transfer-encoding")) {
+      ++num_encodings_;
+      if (!same(value, "chunked"))
+        return bad("the only Transfer-Encoding accepted is chunked");
+      head_.chunked = true;
+    }
+    return {};
+  }
+
+  result<void> check_counts() const {
+    if (num_lengths_ + num_encodings_ > 1)
+      return bad("more than one header says where the request ends");
+    if (num_encodings_ > 0 && !head_.http_11)
+      return bad("Transfer-Encoding needs HTTP/1.1");
+    if (num_hosts_ > 1 || (head_.http_11 && num_hosts_ == 0))
+      return bad("exactly one Host header is needed");
+    return {};
+  }
+
+  const head_limits& limits_;
+  request_head head_;
+  int num_hosts_ = 0;
+  int num_lengths_ = 0;
+  int num_encodings_ = 0;
+  int num_authorizations_ = 0;
+};
+
+} // namespace
+
+bool is_token_char(char c) {
+  constexpr std::string_view signs = "!#$%&'*+-.^_`|~";
+  return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z')
+         || signs.find(c) != signs.npos;
+}
+
+bool is_value_char(char c) {
+  auto byte = static_cast<unsigned char>(c);
+  return byte == '\t' || (byte >= ' ' && byte != 0x7f);
+}
+
+result<request_head> parse_head(std::string_view head,
+                                const head_limits& limits) {
+  if (head.size() > limits.max_bytes)
+    return too_big("the request's head is larger than "
+                   + std::to_string(limits.max_bytes) + " bytes");
+  if (!head.ends_with("\r\n\r\n"))
+    return bad("the request's head does not end");
+  return head_parser{limits}.parse(head);
+}
+
+} // namespace troupe::http

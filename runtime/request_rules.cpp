@@ -1,0 +1,57 @@
+#include "runtime/request_rules.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+std::optional<request_refusal> settle(generation_request& x,
+                                      const request_rules& rules) {
+  auto refuse = [&](request_fault why, int64_t given = 0, int64_t limit = 0) {
+    return request_refusal{why, given, limit, x.max_tokens};
+  };
+  using enum request_fault;
+  if (x.prompt.empty())
+    return refuse(empty_prompt);
+  auto is_unknown = [&](int32_t id) {
+    return id < 0 || static_cast<uint32_t>(id) >= rules.vocab_size;
+  };
+  if (auto i = std::ranges::find_if(x.prompt, is_unknown); i != x.prompt.end())
+    return refuse(unknown_token, *i, rules.vocab_size);
+  uint64_t size = x.prompt.size();
+  if (size + std::max(x.max_tokens, 1u) > rules.max_model_len)
+    return refuse(too_long, static_cast<int64_t>(size), rules.max_model_len);
+  auto& s = x.sampling;
+  // Not the other way round: NaN is out of range as well.
+  if (!(s.temperature >= 0 && s.temperature <= 100)
+      || !(s.top_p > 0 && s.top_p <= 1))
+    return refuse(wrong_sampling);
+  if (x.rank && *x.rank >= rules.num_ranks)
+    return refuse(unknown_rank, *x.rank, rules.num_ranks);
+  if (x.max_tokens == 0)
+    x.max_tokens = static_cast<uint32_t>(rules.max_model_len - size);
+  return std::nullopt;
+}
+
+failure to_failure(const request_refusal& x) {
+  auto given = std::to_string(x.given);
+  auto limit = std::to_string(x.limit);
+  switch (x.why) {
+    case request_fault::empty_prompt:
+      return {errc::invalid_input, "the prompt is empty"};
+    case request_fault::unknown_token:
+      return {errc::invalid_input,
+              "token " + given + " is not in the vocabulary of " + limit};
+    case request_fault::too_long:
+      return {errc::context_too_long,
+              "a prompt of " + given + " tokens and an answer of "
+                + std::to_string(std::max(x.max_tokens, 1u))
+                + " do not fit into a context of " + limit};
+    case request_fault::wrong_sampling:
+      return {errc::invalid_input, "temperature or top_p is out of range"};
+    case request_fault::unknown_rank:
+      break;
+  }
+  return {errc::invalid_input, "there is no rank " + given + " among " + limit};
+}
+
+} // namespace troupe

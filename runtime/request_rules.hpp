@@ -1,0 +1,45 @@
+#pragma once
+
+/// What a request has to fulfil, in one place. Whoever takes requests from
+/// outside asks: a company for those who embed it, a rank for those of another
+/// node, HTTP in order to answer in OpenAI's words.
+
+#include "runtime/service.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+namespace troupe {
+
+struct request_rules {
+  uint32_t max_model_len = 0; ///< Prompt and answer together.
+  uint32_t vocab_size = 0;
+  uint32_t num_ranks = std::numeric_limits<uint32_t>::max();
+};
+
+enum class request_fault : uint8_t {
+  empty_prompt,
+  unknown_token,  ///< `given` is the id, `limit` the size of the vocabulary.
+  too_long,       ///< `given` is what the prompt has, `limit` the context.
+  wrong_sampling, ///< temperature outside [0, 100], top_p outside (0, 1]
+  unknown_rank,   ///< `given` is the rank, `limit` how many there are.
+};
+
+/// Why a request cannot be taken, and the numbers that say so.
+struct request_refusal {
+  request_fault why = request_fault::empty_prompt;
+  int64_t given = 0;
+  int64_t limit = 0;
+  uint32_t max_tokens = 0; ///< As asked for; 0: as many as there is room for.
+};
+
+/// Says why `x` cannot be taken; or settles what it leaves open (max_tokens 0)
+/// and returns nothing.
+std::optional<request_refusal> settle(generation_request& x,
+                                      const request_rules& rules);
+
+/// The refusal as a sentence: context_too_long, or else invalid_input.
+failure to_failure(const request_refusal& x);
+
+} // namespace troupe

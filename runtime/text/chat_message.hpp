@@ -1,0 +1,26 @@
+#pragma once
+
+/// A conversation as people, tools and the model hand it over.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+enum class chat_role : uint8_t { system, user, assistant, tool };
+
+/// A call that the model made.
+struct chat_tool_call {
+  std::string type = "function";
+  std::string name;
+  std::string arguments; ///< JSON, as the model wrote it.
+};
+
+struct chat_message {
+  chat_role role = chat_role::user;
+  std::string content;
+  std::vector<chat_tool_call> tool_calls; ///< Of the assistant.
+};
+
+} // namespace troupe

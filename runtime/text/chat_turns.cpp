@@ -1,0 +1,216 @@
+#include "runtime/text/chat_turns.hpp"
+
+namespace troupe {
+
+namespace {
+
+// The bars are U+FF5C, the low lines U+2581.
+constexpr std::string_view calls_begin = "<｜tool▁calls▁begin｜>";
+constexpr std::string_view calls_end = "<｜tool▁calls▁end｜>";
+constexpr std::string_view call_begin = "<｜tool▁call▁begin｜>";
+constexpr std::string_view call_end = "<｜tool▁call▁end｜>";
+constexpr std::string_view call_sep = "<｜tool▁sep｜>";
+constexpr std::string_view outputs_begin = "<｜tool▁outputs▁begin｜>";
+constexpr std::string_view outputs_end = "<｜tool▁outputs▁end｜>";
+constexpr std::string_view output_begin = "<｜tool▁output▁begin｜>";
+constexpr std::string_view output_end = "<｜tool▁output▁end｜>";
+constexpr std::string_view end_of_thought = "</think>";
+
+} // namespace
+
+chat_turns::chat_turns(const chat_shape& shape, std::string_view end,
+                       bool thinking, chat_parts& out)
+  : shape_(shape), end_(end), thinking_(thinking), out_(out) {
+}
+
+void chat_turns::begin(std::span<const chat_message> messages) {
+  bool begins = !messages.empty() && messages.front().role == chat_role::system;
+  if (!shape_.default_system.empty() && !begins)
+    system({chat_role::system, shape_.default_system, {}});
+  if (shape_.systems == system_place::in_place)
+    return;
+  const chat_message* last = nullptr;
+  for (auto& message : messages) {
+    if (message.role != chat_role::system)
+      continue;
+    if (shape_.systems == system_place::joined) {
+      out_.text(last ? "\n\n" : "");
+      out_.text(message.content);
+    }
+    last = &message;
+    is_fresh_ = false;
+  }
+  if (last && shape_.systems == system_place::last)
+    out_.text(last->content);
+}
+
+void chat_turns::write(const chat_message& message) {
+  switch (message.role) {
+    case chat_role::system:
+      if (shape_.systems == system_place::in_place)
+        system(message);
+      break;
+    case chat_role::tool:
+      tool_output(message.content);
+      break;
+    case chat_role::user:
+      close_outputs();
+      segment(chat_author::given);
+      out_.form(shape_.user.before);
+      out_.text(message.content);
+      out_.form(shape_.user.after);
+      if (shape_.opens == opening_rule::with_user) {
+        segment(chat_author::generated);
+        out_.form(shape_.opening);
+      }
+      last_ = last_said::user;
+      break;
+    case chat_role::assistant:
+      answer(message);
+      break;
+  }
+}
+
+bool chat_turns::finish(bool add_generation_prompt) {
+  close_outputs();
+  if (!add_generation_prompt || last_ == last_said::tool)
+    return false;
+  bool after_user = last_ == last_said::user;
+  if (shape_.prompts_user_only && !after_user)
+    return false;
+  if (shape_.opens != opening_rule::with_user || !after_user) {
+    segment(chat_author::generated);
+    out_.form(shape_.opening);
+  }
+  out_.form(thinking_ ? shape_.thinking : shape_.speaking);
+  return thinking_;
+}
+
+void chat_turns::segment(chat_author author) {
+  if (!is_fresh_)
+    out_.begin_segment(author);
+  is_fresh_ = false;
+}
+
+void chat_turns::system(const chat_message& message) {
+  segment(chat_author::given);
+  out_.form(shape_.system.before);
+  out_.text(message.content);
+  out_.form(shape_.system.after);
+}
+
+void chat_turns::tool_output(std::string_view content) {
+  bool brackets = shape_.tools == tool_style::fenced;
+  segment(chat_author::given);
+  if (brackets && !outputs_open_)
+    out_.token(outputs_begin);
+  else if (outputs_open_)
+    out_.text(shape_.output_separator);
+  outputs_open_ = brackets;
+  out_.token(output_begin);
+  out_.text(content);
+  out_.token(output_end);
+  last_ = last_said::tool;
+}
+
+void chat_turns::answer(const chat_message& message) {
+  close_outputs();
+  auto content = kept(message);
+  // What was written with thoughts that are gone is written anew.
+  bool whole = content.size() == message.content.size() && !thinking_;
+  auto author = whole ? chat_author::generated : chat_author::given;
+  bool opened = last_ == last_said::user
+                && shape_.opens == opening_rule::with_user;
+  if (!opened)
+    segment(author);
+  out_.set_author(author);
+  bool opens = shape_.opens == opening_rule::always
+                 ? last_ != last_said::tool
+                 : shape_.opens == opening_rule::after_user
+                     && last_ == last_said::user;
+  if (opens) {
+    out_.form(shape_.opening);
+    out_.form(shape_.said);
+  }
+  out_.text(content);
+  tool_calls(message.tool_calls);
+  out_.token(end_);
+  last_ = last_said::assistant;
+}
+
+std::string_view chat_turns::kept(const chat_message& message) const {
+  std::string_view content = message.content;
+  auto end = content.npos;
+  if (shape_.dropped == thought_rule::to_last_end)
+    end = content.rfind(end_of_thought);
+  else if (shape_.dropped == thought_rule::to_first_end
+           && message.tool_calls.empty() && last_ != last_said::tool)
+    end = content.find(end_of_thought);
+  return end == content.npos ? content
+                             : content.substr(end + end_of_thought.size());
+}
+
+void chat_turns::tool_calls(const std::vector<chat_tool_call>& calls) {
+  if (calls.empty())
+    return;
+  out_.token(calls_begin);
+  for (auto& call : calls) {
+    if (&call != &calls.front() && shape_.tools == tool_style::fenced)
+      out_.text("\n");
+    tool_call(call);
+  }
+  out_.token(calls_end);
+}
+
+void chat_turns::tool_call(const chat_tool_call& call) {
+  bool is_fenced = shape_.tools == tool_style::fenced;
+  out_.token(call_begin);
+  if (is_fenced) {
+    out_.text(call.type);
+    out_.token(call_sep);
+  }
+  out_.text(call.name);
+  if (is_fenced)
+    out_.text("\n```json\n");
+  else
+    out_.token(call_sep);
+  out_.text(call.arguments);
+  if (is_fenced)
+    out_.text("\n```");
+  out_.token(call_end);
+}
+
+void chat_turns::close_outputs() {
+  if (outputs_open_)
+    out_.token(outputs_end);
+  outputs_open_ = false;
+}
+
+bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
+                chat_parts& out) {
+  auto& shape = how.shape;
+  chat_turns turns{shape, shape.end.empty() ? how.eos : shape.end, how.thinking,
+                   out};
+  out.begin_segment(chat_author::given);
+  if (shape.with_bos)
+    out.token(how.bos);
+  turns.begin(messages);
+  for (auto& message : messages)
+    turns.write(message);
+  return turns.finish(how.add_generation_prompt);
+}
+
+std::string unknown_messages(const chat_shape& shape,
+                             std::span<const chat_message> messages) {
+  for (auto& x : messages)
+    if (x.role == chat_role::system && shape.systems == system_place::none)
+      return "system messages";
+    else if (x.role == chat_role::assistant && !shape.has_answers)
+      return "messages of the assistant";
+    else if ((x.role == chat_role::tool || !x.tool_calls.empty())
+             && shape.tools == tool_style::none)
+      return "tool calls and their outputs";
+  return {};
+}
+
+} // namespace troupe

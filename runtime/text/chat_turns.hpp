@@ -1,0 +1,69 @@
+#pragma once
+
+/// Writes a conversation in a family's form, message by message.
+
+#include "runtime/text/chat_message.hpp"
+#include "runtime/text/chat_parts.hpp"
+#include "runtime/text/chat_shape.hpp"
+
+#include <span>
+
+namespace troupe {
+
+class chat_turns {
+public:
+  /// All must outlive this. `end` closes answers, where the form has no token
+  /// of its own; `thinking`: the answer to come begins with a thought.
+  chat_turns(const chat_shape& shape, std::string_view end, bool thinking,
+             chat_parts& out);
+
+  /// What stands before all messages but the begin token.
+  void begin(std::span<const chat_message> messages);
+
+  void write(const chat_message& message);
+
+  /// Returns whether the answer that comes next begins with a thought.
+  bool finish(bool add_generation_prompt);
+
+private:
+  enum class last_said : uint8_t { nothing, user, assistant, tool };
+
+  /// Begins a segment; the begin token is part of the first one.
+  void segment(chat_author author);
+  void system(const chat_message& message);
+  void tool_output(std::string_view content);
+  void answer(const chat_message& message);
+  void tool_calls(const std::vector<chat_tool_call>& calls);
+  void tool_call(const chat_tool_call& call);
+  void close_outputs();
+
+  /// What the form keeps of an answer.
+  std::string_view kept(const chat_message& message) const;
+
+  const chat_shape& shape_;
+  std::string_view end_;
+  bool thinking_;
+  chat_parts& out_;
+  bool is_fresh_ = true; // nothing but the begin token is written
+  bool outputs_open_ = false;
+  last_said last_ = last_said::nothing;
+};
+
+/// How to write one conversation.
+struct chat_writing {
+  const chat_shape& shape;
+  const std::string& bos;
+  const std::string& eos;
+  bool add_generation_prompt;
+  bool thinking; ///< The answer to come begins with a thought.
+};
+
+/// Writes all of it. Returns whether the answer begins within a thought.
+bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
+                chat_parts& out);
+
+/// Returns which of the messages the form does not have, or nothing.
+std::string unknown_messages(const chat_shape& shape,
+                             std::span<const chat_message> messages);
+
+} // namespace troupe

@@ -1,0 +1,176 @@
+/// A real rank of a real model on a real device; the test plays its workers.
+
+#include "actors/cast.hpp"
+#include "runtime/dispatch/slab.hpp"
+#include "tests/places.hpp"
+#include "tests/unit/actors/keeping_network.hpp"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+using namespace troupe;
+
+namespace {
+
+constexpr uint32_t num_rows = 20;
+
+class AttentionRows : public testing::Test {
+protected:
+  AttentionRows() {
+    auto cluster = single_process(1, 1);
+    cluster.max_model_len = 256;
+    node_options options;
+    options.num_threads = 1;
+    auto made = load_node_parts(
+      cluster, 0, (source_dir() / "examples/nano/model").string(), options);
+    EXPECT_TRUE(made) << made.why().message;
+    parts_ = *made;
+    node_context context;
+    context.net = &net_;
+    context.counters = &counters_;
+    context.log = &log_;
+    auto listen = [this](caf::event_based_actor*) -> caf::behavior {
+      return {[this](const step_ended& msg) { ended_.set_value(msg); }};
+    };
+    scheduler_ = caf::actor_cast<local_scheduler>(system_->spawn(listen));
+    rank_ = spawn_attention(*system_, context, parts_, *parts_->ranks[0],
+                            scheduler_);
+  }
+
+  void TearDown() override {
+    caf::anon_send_exit(rank_, caf::exit_reason::kill);
+    caf::anon_send_exit(scheduler_, caf::exit_reason::kill);
+    rank_ = attention{};
+    scheduler_ = local_scheduler{};
+    system_.reset(); // waits for them
+  }
+
+  void begin_step() {
+    batch_rows rows;
+    for (uint32_t i = 0; i < num_rows; ++i)
+      rows.tokens.push_back(int32_t(3 + i));
+    rows.blocks = std::make_shared<const kernels::block_table>(1, 0u);
+    rows.want_logits = true;
+    auto step = std::make_shared<batch>();
+    step->sequences.push_back(std::move(rows));
+    ended_ = {};
+    tell(rank_, run_step{step});
+  }
+
+  step_ended wait_for_end() {
+    auto end = ended_.get_future();
+    EXPECT_EQ(end.wait_for(std::chrono::seconds{60}),
+              std::future_status::ready);
+    return end.get();
+  }
+
+  frame wait_for_rows() {
+    return net_.wait([](auto& frames) { return !frames.empty(); }).at(0);
+  }
+
+  /// Answers of one worker from `first` on; every row says its number.
+  void answer(const frame& rows, uint64_t first, uint32_t count,
+              uint32_t extra_bytes = 0, worker_id worker = 0) {
+    auto row_bytes = parts_->combine_row_bytes;
+    auto data = std::make_shared<std::vector<std::byte>>(count * row_bytes
+                                                         + extra_bytes);
+    for (size_t i = 1; i < data->size(); i += 2) // high bytes of BF16
+      (*data)[i] = std::byte(0x30 + (first + i / row_bytes) % 8);
+    auto id = rows_id::unpack(rows.header.id);
+    id.worker = worker;
+    tell(rank_, rows_returned{id, rows.header.layer, first, {data, *data}});
+  }
+
+  uint32_t num_answers() const {
+    return num_rows * parts_->config.num_experts_per_tok;
+  }
+
+  /// Runs a step whose answers come in frames of `count` rows; its logits.
+  std::vector<float> logits_with_frames_of(uint32_t count) {
+    begin_step();
+    for (uint32_t i = 0; i < parts_->config.num_moe_layers(); ++i) {
+      auto rows = wait_for_rows();
+      EXPECT_EQ(rows.header.first, 0u);
+      for (uint32_t first = 0; first < num_answers(); first += count)
+        answer(rows, first, std::min(count, num_answers() - first));
+    }
+    auto end = wait_for_end();
+    EXPECT_FALSE(end.cause) << end.cause->message;
+    return end.logits ? *end.logits : std::vector<float>{};
+  }
+
+  /// How a step ends whose first layer is answered by `f`.
+  template <class F>
+  std::string failure_after(F f) {
+    begin_step();
+    auto rows = wait_for_rows();
+    f(rows);
+    auto end = wait_for_end();
+    return end.cause ? end.cause->message : "none";
+  }
+
+  caf::actor_system_config config_;
+  logger log_{"test", log_level::error};
+  node_counters counters_;
+  keeping_network net_;
+  std::promise<step_ended> ended_;
+  std::shared_ptr<node_parts> parts_;
+  std::unique_ptr<caf::actor_system> system_
+    = std::make_unique<caf::actor_system>(config_);
+  local_scheduler scheduler_;
+  attention rank_;
+};
+
+} // namespace
+
+TEST_F(AttentionRows, TakesRowsBackInAnyNumberOfFrames) {
+  auto want = logits_with_frames_of(num_answers());
+  ASSERT_EQ(want.size(), parts_->config.vocab_size);
+  for (uint32_t count : {1u, 7u, num_answers() / 2, num_answers() - 1})
+    EXPECT_EQ(logits_with_frames_of(count), want) << count;
+}
+
+TEST_F(AttentionRows, FailsAStepWhoseWorkerCannotAnswer) {
+  EXPECT_EQ(failure_after([&](auto& rows) { answer(rows, 0, 0); }),
+            "worker 0 could not run its rows");
+}
+
+TEST_F(AttentionRows, FailsAStepToWhichOtherRowsComeBack) {
+  auto other = "worker 0 returned other rows than it was sent";
+  auto n = num_answers();
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 1, n - 1); }), other);
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n + 1); }), other);
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n - 1, 2); }), other);
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, UINT64_MAX, 1); }), other);
+  EXPECT_EQ(failure_after([&](auto& x) {
+              answer(x, 0, 3);
+              answer(x, 0, 3); // again
+            }),
+            other);
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n, 0, 5); }),
+            "worker 5 returned other rows than it was sent");
+  EXPECT_EQ(logits_with_frames_of(n).size(), parts_->config.vocab_size)
+    << "the rank goes on";
+}
+
+TEST_F(AttentionRows, WaitsUntilThereIsRoomForItsRows) {
+  constexpr uint64_t room = 8192; // the rows of one layer
+  parts_->slabs = std::make_unique<slab_pool>(room);
+  begin_step();
+  auto held = wait_for_rows();
+  // Of the second layer nothing can be sent as long as we hold the first.
+  answer(held, 0, num_answers());
+  for (int i = 0; i < 1000; ++i)
+    tell(rank_, tick{});
+  EXPECT_FALSE(parts_->slabs->take(room));
+  std::jthread ticker{[&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      tell(rank_, tick{});
+      std::this_thread::yield();
+    }
+  }};
+  held = {};
+  EXPECT_EQ(wait_for_rows().header.layer, 2);
+}

@@ -1,0 +1,231 @@
+#include "tests/model_files.hpp"
+#include "tests/unit/actors/actor_fixture.hpp"
+
+#include <deque>
+
+using namespace troupe;
+
+namespace {
+
+/// A stream whose notices wait until the test lets them go: what it computes
+/// takes as long as the test likes.
+class held_stream : public kernels::stream {
+public:
+  explicit held_stream(std::unique_ptr<kernels::stream> inner)
+    : inner_(std::move(inner)) {
+  }
+
+  void enqueue(kernels::operation op) override {
+    inner_->enqueue(std::move(op));
+  }
+
+  kernels::event record() override {
+    return inner_->record();
+  }
+
+  void wait(const kernels::event& point) override {
+    inner_->wait(point);
+  }
+
+  void notify(std::function<void(const kernels::stream_status&)> fn) override {
+    notices_.push_back(std::move(fn));
+  }
+
+  /// Comes to the oldest notice.
+  void advance(const std::string& failure = "") {
+    ASSERT_FALSE(notices_.empty());
+    kernels::synchronize(*inner_);
+    auto fn = std::move(notices_.front());
+    notices_.pop_front();
+    kernels::stream_status status;
+    status.failure = failure;
+    fn(status);
+  }
+
+private:
+  std::unique_ptr<kernels::stream> inner_;
+  std::deque<std::function<void(const kernels::stream_status&)>> notices_;
+};
+
+class counting_network : public silent_network {
+public:
+  void send(node_id to, frame_header header, body) override {
+    sent.push_back({to, header});
+  }
+
+  std::vector<std::pair<node_id, frame_header>> sent;
+};
+
+constexpr std::chrono::milliseconds limit{400};
+constexpr std::chrono::hours long_ago{2};
+
+/// A real rank on a clock and a stream of the test's own.
+class Attention : public actor_fixture {
+protected:
+  /// The rank is on the first node, the workers are on node `of_workers`.
+  void start(size_t of_workers) {
+    topology cluster;
+    cluster.nodes = {{"a", "127.0.0.1", true, true, {0}, {}},
+                     {"b", "127.0.0.1", false, false, {}, {}}};
+    cluster.nodes[of_workers].workers = {0, 1};
+    cluster.max_model_len = 64;
+    cluster.limits = {.max_num_seqs = 4,
+                      .max_num_batched_tokens = 8,
+                      .max_num_waiting = 1,
+                      .num_kv_blocks = 4,
+                      .step_timeout_ms = uint32_t(limit.count())};
+    node_options options;
+    options.target = "reference";
+    auto loaded = load_node_parts(cluster, 0, golden_case("v3-fp8"), options);
+    ASSERT_TRUE(loaded) << loaded.why().message;
+    parts_ = *loaded;
+    auto& rank = *parts_->ranks[0];
+    auto held = std::make_unique<held_stream>(parts_->device->make_stream());
+    stream_ = held.get();
+    auto stages = attention_stages::make(*parts_->device, *held,
+                                         *parts_->attention, *rank.pool, 8, 4);
+    ASSERT_TRUE(stages) << stages.why().message;
+    rank.stages = std::move(*stages);
+    rank.stream = std::move(held);
+    context_.net = &network_;
+    attention_ = spawn_attention(system_, context_, parts_, rank,
+                                 spawn_listener<local_scheduler>(ends_));
+    scheduler_.run();
+  }
+
+  ~Attention() override {
+    if (attention_)
+      caf::anon_send_exit(attention_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  void run_step() {
+    auto blocks = std::make_shared<kernels::block_table>();
+    blocks->push_back(0);
+    auto rows = std::make_shared<batch>();
+    rows->sequences.push_back({{5}, 0, blocks});
+    rows->sequences[0].want_logits = true;
+    say(attention_, run_step_of(rows));
+  }
+
+  static troupe::run_step run_step_of(std::shared_ptr<const batch> rows) {
+    return {std::move(rows)};
+  }
+
+  void advance(const std::string& failure = "") {
+    stream_->advance(failure);
+    scheduler_.run();
+  }
+
+  /// The clock goes on by `duration`, with a tick at its end.
+  void pass(std::chrono::milliseconds duration) {
+    scheduler_.advance_time(duration);
+    say(attention_, tick{});
+  }
+
+  std::string end() const {
+    auto all = ends_->of<step_ended>();
+    if (all.empty())
+      return "none";
+    auto& cause = all.back().cause;
+    return cause ? std::string{to_string(cause->code)} + ": " + cause->message
+                 : "well";
+  }
+
+  /// Up to where the rows of the first layer with experts have left.
+  void send_rows() {
+    run_step();
+    advance(); // the router has chosen
+    ASSERT_TRUE(network_.sent.empty());
+    advance(); // they are packed
+    ASSERT_FALSE(network_.sent.empty());
+  }
+
+  counting_network network_;
+  std::shared_ptr<node_parts> parts_;
+  held_stream* stream_ = nullptr;
+  attention attention_;
+  std::shared_ptr<heard<step_ended, run_request, cancel_request>> ends_
+    = std::make_shared<heard<step_ended, run_request, cancel_request>>();
+};
+
+} // namespace
+
+TEST_F(Attention, WaitsForOtherNodesNoLongerThanTheLimit) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  pass(limit); // seen to be away
+  pass(limit - std::chrono::milliseconds{1});
+  EXPECT_EQ(end(), "none");
+  pass(std::chrono::milliseconds{1});
+  EXPECT_TRUE(end().starts_with(
+    "deadline_passed: no rows came back in time from worker "))
+    << end();
+}
+
+TEST_F(Attention, ComputesAsLongAsItTakes) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  run_step();
+  pass(long_ago);
+  pass(long_ago);
+  EXPECT_EQ(end(), "none") << "while the router works";
+  advance();
+  pass(long_ago);
+  pass(long_ago);
+  EXPECT_EQ(end(), "none") << "while rows are packed";
+  advance();
+  ASSERT_FALSE(network_.sent.empty());
+  pass(limit / 2);
+  EXPECT_EQ(end(), "none") << "the clock starts when they have left";
+}
+
+TEST_F(Attention, BeginsAStepBehindOneThatHasFailedWithAFreshClock) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  pass(limit);
+  pass(limit);
+  ASSERT_TRUE(end().starts_with("deadline_passed")) << end();
+  network_.sent.clear();
+  run_step(); // its operations wait behind the shared expert
+  pass(long_ago);
+  pass(long_ago);
+  advance();
+  pass(long_ago);
+  advance();
+  ASSERT_FALSE(network_.sent.empty());
+  pass(limit);
+  pass(limit / 2);
+  EXPECT_EQ(ends_->of<step_ended>().size(), 1u) << end();
+  pass(limit);
+  EXPECT_EQ(ends_->of<step_ended>().size(), 2u);
+}
+
+TEST_F(Attention, IsNotHurriedByWorkersOfItsOwnNode) {
+  ASSERT_NO_FATAL_FAILURE(start(0));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  for (int i = 0; i < 4; ++i)
+    pass(long_ago);
+  EXPECT_EQ(end(), "none");
+}
+
+TEST_F(Attention, FailsAtOnceWhenItsRowsCannotBePacked) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  run_step();
+  advance();
+  advance("the device has gone");
+  EXPECT_EQ(end(), "step_failed: the device has gone");
+  EXPECT_TRUE(network_.sent.empty());
+}
+
+TEST_F(Attention, FailsAtOnceWhenAWorkerSaysThatThereWillBeNoRows) {
+  ASSERT_NO_FATAL_FAILURE(start(0));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  auto header = network_.sent[0].second;
+  auto id = rows_id::unpack(header.id);
+  for (uint32_t worker = 0; worker < 2 && end() == "none"; ++worker) {
+    id.worker = worker_id(worker);
+    say(attention_, rows_returned{id, header.layer, 0, {}});
+  }
+  EXPECT_TRUE(end().starts_with("step_failed: worker ")) << end();
+  EXPECT_TRUE(end().ends_with(" could not run its rows")) << end();
+}

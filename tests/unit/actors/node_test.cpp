@@ -1,0 +1,147 @@
+#include "actors/node.hpp"
+
+#include "actors/networks.hpp"
+#include "tests/model_files.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+using namespace troupe;
+
+namespace {
+
+constexpr std::chrono::seconds patience{60};
+
+/// A whole node with a real cast, whose actors a test may end.
+class Node : public testing::Test {
+protected:
+  void start(uint32_t dp = 2, uint32_t ep = 2) {
+    node_setup setup;
+    setup.name = "solo";
+    setup.incarnation = 7;
+    setup.log = &log_;
+    setup.cluster = single_process(dp, ep);
+    setup.cluster->max_model_len = 64;
+    setup.cluster->limits = {8, 64, 16, 32};
+    setup.model_dir = golden_case("v3-fp8");
+    setup.status = status_;
+    network_options net{"troupe", setup.name, setup.incarnation, {}, "",
+                        false,    &log_,      {"solo"}};
+    setup.make_network = one_node_network(net);
+    auto made = node::start(std::move(setup));
+    ASSERT_TRUE(made) << made.why().message;
+    node_ = std::move(*made);
+  }
+
+  void start_and_wait() {
+    ASSERT_NO_FATAL_FAILURE(start());
+    auto ready = node_->wait_until_started(patience);
+    ASSERT_TRUE(ready) << ready.why().message;
+  }
+
+  std::shared_ptr<const cast_list> cast() {
+    return node_->here()->read();
+  }
+
+  /// Opens a request that ends only with the node.
+  void open_one() {
+    auto i = events_.size();
+    events_.emplace_back();
+    auto id = status_->requests.open(
+      [this, i](const generation_event& event) {
+        std::lock_guard lock{mutex_};
+        events_[i].push_back(event);
+      },
+      64);
+    ASSERT_TRUE(id) << id.why().message;
+  }
+
+  void open_some() {
+    events_.reserve(4);
+    for (int i = 0; i < 4; ++i)
+      ASSERT_NO_FATAL_FAILURE(open_one());
+  }
+
+  /// Every request has heard of one end, and this was its cause.
+  void expect_ends(const std::string& cause) {
+    std::lock_guard lock{mutex_};
+    for (auto& x : events_) {
+      ASSERT_EQ(x.size(), 1u);
+      EXPECT_EQ(x[0].finish, finish_reason::failed);
+      ASSERT_TRUE(x[0].cause);
+      EXPECT_NE(x[0].cause->message.find(cause), std::string::npos)
+        << x[0].cause->message;
+    }
+  }
+
+  logger log_{"test", log_level::error};
+  std::shared_ptr<gateway_status> status_ = std::make_shared<gateway_status>();
+  std::mutex mutex_;
+  std::vector<std::vector<generation_event>> events_;
+  std::unique_ptr<node> node_;
+};
+
+} // namespace
+
+TEST_F(Node, EndsEveryOpenRequestWhenItIsDestroyed) {
+  ASSERT_NO_FATAL_FAILURE(start_and_wait());
+  ASSERT_NO_FATAL_FAILURE(open_some());
+  node_.reset();
+  expect_ends("the service has ended");
+  EXPECT_TRUE(status_->requests.closed());
+}
+
+TEST_F(Node, MayBeDestroyedWhileItLoads) {
+  for (int i = 0; i < 20; ++i) {
+    status_ = std::make_shared<gateway_status>();
+    ASSERT_NO_FATAL_FAILURE(start());
+    if (i % 2 == 1)
+      (void)node_->wait_until_started(std::chrono::milliseconds{i});
+    node_.reset();
+  }
+}
+
+TEST_F(Node, EndsRequestsWithTheNameOfWhoeverHasDied) {
+  struct death {
+    const char* who;
+    std::function<void(const cast_list&)> kill;
+  };
+  auto kill = [](auto& actor) {
+    caf::anon_send_exit(actor, caf::exit_reason::unhandled_exception);
+  };
+  for (auto& x : std::vector<death>{
+         {"an actor of this node has died",
+          [&](auto& all) { kill(all.ranks.at(rank_id(1))); }},
+         {"an actor of this node has died",
+          [&](auto& all) { kill(all.schedulers.at(rank_id(0))); }},
+         {"an actor of this node has died",
+          [&](auto& all) { kill(all.workers.at(worker_id(1))); }},
+         {"the gateway of this node has died",
+          [&](auto& all) { kill(all.gateway); }},
+         {"the controller of this node has died",
+          [&](auto& all) { kill(all.controller); }},
+         {"the supervisor of this node has died",
+          [&](auto& all) { kill(all.supervisor); }}}) {
+    SCOPED_TRACE(x.who);
+    status_ = std::make_shared<gateway_status>();
+    events_.clear();
+    ASSERT_NO_FATAL_FAILURE(start_and_wait());
+    ASSERT_NO_FATAL_FAILURE(open_some());
+    x.kill(*cast());
+    auto cause = node_->wait_until_over();
+    ASSERT_TRUE(cause);
+    EXPECT_NE(cause->message.find(x.who), std::string::npos) << cause->message;
+    node_.reset();
+    expect_ends(x.who);
+  }
+}
+
+TEST_F(Node, GivesNothingAnyMoreOnceItIsOver) {
+  ASSERT_NO_FATAL_FAILURE(start_and_wait());
+  node_->request_end();
+  EXPECT_FALSE(node_->wait_until_over()) << "it was asked to";
+  auto refused = status_->requests.open([](auto&) { FAIL(); }, 64);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.why().code, errc::cancelled);
+}

@@ -1,0 +1,106 @@
+#include "tests/unit/actors/actor_fixture.hpp"
+
+using namespace troupe;
+
+namespace {
+
+constexpr std::chrono::milliseconds tick_period{250};
+
+/// A supervisor on the node of the gateway, without ranks and workers.
+class Supervisor : public actor_fixture {
+protected:
+  Supervisor() {
+    context_.here->update([this](cast_list& list) {
+      list.gateway = spawn_listener<gateway>(front_);
+      list.controller = spawn_listener<controller>(news_);
+    });
+    supervisor_hooks hooks;
+    hooks.connect = [](auto, auto&) {};
+    hooks.monitor = [](auto) {};
+    hooks.identify = [](auto, auto&) {};
+    hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
+    hooks.run_blocking = [this](auto fn) { loads_.push_back(std::move(fn)); };
+    supervisor_ = spawn_supervisor(system_, context_, {}, hooks);
+    scheduler_.run();
+  }
+
+  ~Supervisor() override {
+    caf::anon_send_exit(supervisor_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  static std::shared_ptr<node_parts> no_parts() {
+    auto out = std::make_shared<node_parts>();
+    out->cluster = local(2, 1, 1);
+    return out;
+  }
+
+  void pass_ticks(size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      scheduler_.advance_time(tick_period);
+      scheduler_.run();
+    }
+  }
+
+  size_t num_reports() const {
+    return front_->of<node_report>().size();
+  }
+
+  std::shared_ptr<heard<node_report>> front_
+    = std::make_shared<heard<node_report>>();
+  std::shared_ptr<heard<node_loaded>> news_
+    = std::make_shared<heard<node_loaded>>();
+  std::vector<std::function<void()>> loads_;
+  std::vector<std::optional<failure>> ends_;
+  supervisor supervisor_;
+};
+
+} // namespace
+
+TEST_F(Supervisor, ReportsWhatIsNewWithTheNextTick) {
+  say(supervisor_, parts_loaded{no_parts(), std::nullopt});
+  for (uint64_t i = 1; i <= 3; ++i) {
+    counters_.add(counter::steps);
+    pass_ticks(1);
+    ASSERT_EQ(num_reports(), i);
+    EXPECT_EQ(front_->all.size(), i);
+    EXPECT_EQ(front_->of<node_report>()[i - 1].values[size_t(counter::steps)],
+              i);
+  }
+}
+
+TEST_F(Supervisor, ReportsThatNothingHappensOnlyNowAndThen) {
+  say(supervisor_, parts_loaded{no_parts(), std::nullopt});
+  counters_.add(counter::steps);
+  pass_ticks(1);
+  ASSERT_EQ(num_reports(), 1u);
+  pass_ticks(19);
+  EXPECT_EQ(num_reports(), 1u);
+  pass_ticks(1);
+  EXPECT_EQ(num_reports(), 2u);
+  pass_ticks(40);
+  EXPECT_EQ(num_reports(), 4u);
+}
+
+TEST_F(Supervisor, EndsOnce) {
+  say(supervisor_, parts_loaded{nullptr, failure{errc::io, "no such file"}});
+  say(supervisor_, shut_down{});
+  ASSERT_EQ(ends_.size(), 1u);
+  ASSERT_TRUE(ends_[0]);
+  EXPECT_EQ(ends_[0]->message, "no such file");
+}
+
+TEST_F(Supervisor, TakesNoPartsOnceItIsOver) {
+  say(supervisor_, shut_down{});
+  say(supervisor_, parts_loaded{no_parts(), std::nullopt});
+  EXPECT_FALSE(context_.here->read()->parts);
+  EXPECT_TRUE(news_->all.empty());
+}
+
+TEST_F(Supervisor, LoadsNothingOnceItIsOver) {
+  say(supervisor_, shut_down{});
+  say(supervisor_, welcome{0, render(local(2, 1, 1)), "/models/nano"});
+  EXPECT_TRUE(loads_.empty());
+  ASSERT_EQ(ends_.size(), 1u);
+  EXPECT_FALSE(ends_[0]);
+}

@@ -1,0 +1,111 @@
+/// How a server ends: what is under way comes to its end, whoever rests goes.
+
+#include "tests/unit/runtime/openai_fixture.hpp"
+
+#include <future>
+
+namespace troupe::http {
+
+namespace {
+
+constexpr std::chrono::seconds patience{60};
+
+class HttpEnd : public openai_fixture {
+protected:
+  /// Finishes the server on another thread.
+  void begin_to_finish(std::chrono::milliseconds limit = patience) {
+    finished_ = std::async(std::launch::async,
+                           [this, limit] { return server_->finish(limit); });
+  }
+
+  void end_request(request_id id) {
+    generation_event last;
+    last.finish = finish_reason::failed;
+    last.cause = failure{errc::cancelled, "the server is shutting down"};
+    service_.tell(id, last);
+  }
+
+  static std::string stream_text() {
+    json body = {{"model", "nano"}, {"prompt", "once"}, {"stream", true}};
+    return post("/v1/completions", body.dump());
+  }
+
+  std::future<bool> finished_;
+};
+
+TEST_F(HttpEnd, WaitsForStreamsAndWholeAnswers) {
+  start();
+  auto stream = connect();
+  stream.send(stream_text());
+  service_.wait_for(1);
+  auto whole = connect();
+  whole.send(ask());
+  service_.wait_for(2);
+  auto told = connect();
+  told.send(ask({{"stream", true}}));
+  service_.wait_for(3);
+  generation_event some;
+  some.tokens = ids(" upon a time");
+  service_.tell(1, some);
+  EXPECT_EQ(stream.receive_head().status, 200);
+  begin_to_finish();
+  EXPECT_EQ(finished_.wait_for(std::chrono::milliseconds{50}),
+            std::future_status::timeout);
+  for (request_id id = 1; id <= 3; ++id)
+    end_request(id);
+  EXPECT_TRUE(finished_.get());
+  std::string last;
+  while (auto piece = stream.receive_chunk())
+    last = *piece;
+  EXPECT_NE(last.find("the server is shutting down"), std::string::npos);
+  EXPECT_TRUE(stream.at_end());
+  for (auto client : {&whole, &told}) {
+    auto got = client->receive();
+    EXPECT_EQ(got.status, 503);
+    EXPECT_EQ(got.headers["connection"], "close");
+    EXPECT_NE(got.body.find("the server is shutting down"), std::string::npos);
+    EXPECT_TRUE(client->at_end());
+  }
+}
+
+TEST_F(HttpEnd, ClosesConnectionsThatRestAtOnce) {
+  start();
+  auto fresh = connect();
+  auto used = connect();
+  used.send(get("/health"));
+  EXPECT_EQ(used.receive().status, 200);
+  begin_to_finish();
+  EXPECT_TRUE(finished_.get());
+  EXPECT_TRUE(fresh.at_end());
+  EXPECT_TRUE(used.at_end());
+}
+
+TEST_F(HttpEnd, AnswersARequestThatWasBeingRead) {
+  start();
+  auto client = connect();
+  auto text = get("/health");
+  client.send(text.substr(0, 9));
+  // Whoever connects later is accepted later: by then the first has been read.
+  EXPECT_EQ(fetch(get("/health")).status, 200);
+  begin_to_finish();
+  client.send(text.substr(9));
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.headers["connection"], "close");
+  EXPECT_TRUE(finished_.get());
+}
+
+TEST_F(HttpEnd, GivesUpAfterItsLimit) {
+  start();
+  auto client = connect();
+  client.send(ask({{"stream", true}}));
+  service_.wait_for(1);
+  begin_to_finish(std::chrono::milliseconds{20});
+  EXPECT_FALSE(finished_.get());
+  server_.reset();
+  EXPECT_TRUE(client.at_end());
+}
+
+} // namespace
+
+} // namespace troupe::http

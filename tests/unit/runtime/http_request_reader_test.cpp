@@ -1,0 +1,131 @@
+#include "runtime/http/request_reader.hpp"
+
+#include <gtest/gtest.h>
+
+namespace troupe::http {
+
+namespace {
+
+using stage = request_reader::stage;
+
+const std::string start_line = "POST /path?query HTTP/1.1\r\n";
+
+TEST(RequestReader, StopsBehindTheHeadUntilItIsToldToGoOn) {
+  request_reader reader;
+  reader.add(start_line + "Host: x\r\nAuthorization: Bearer k\r\n"
+             + "Content-Length: 3\r\n\r\nab");
+  ASSERT_EQ(reader.at(), stage::head_read);
+  EXPECT_EQ(reader.head().method, "POST");
+  EXPECT_EQ(reader.head().path, "/path");
+  EXPECT_EQ(reader.head().authorization, "Bearer k");
+  EXPECT_EQ(reader.head().length, 3u);
+  EXPECT_TRUE(reader.head().has_body());
+  EXPECT_EQ(reader.body_size(), 0u);
+  reader.read_body();
+  EXPECT_EQ(reader.at(), stage::body);
+  reader.add("cGET");
+  ASSERT_EQ(reader.at(), stage::complete);
+  EXPECT_EQ(reader.take().body, "abc");
+  EXPECT_EQ(reader.at(), stage::head);
+  EXPECT_EQ(reader.waiting(), 3u);
+}
+
+TEST(RequestReader, ReadsWhatWasSentEarlyAfterTheOneBefore) {
+  request_reader reader;
+  std::string text;
+  for (int i = 0; i < 3; ++i)
+    text += start_line + "Host: x\r\nContent-Length: 1\r\n\r\n"
+            + std::to_string(i);
+  reader.add(text);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(reader.at(), stage::head_read) << i;
+    reader.read_body();
+    ASSERT_EQ(reader.at(), stage::complete) << i;
+    EXPECT_EQ(reader.take().body, std::to_string(i));
+  }
+  EXPECT_EQ(reader.at(), stage::head);
+  EXPECT_EQ(reader.waiting(), 0u);
+}
+
+TEST(RequestReader, RefusesALengthBeyondTheLimitBeforeAByteOfItHasCome) {
+  reader_limits limits;
+  limits.body.max_data = 10;
+  for (const auto* length : {"10", "11", "999999999999999999"}) {
+    request_reader reader{limits};
+    reader.add(start_line + "Host: x\r\nContent-Length: " + length
+               + "\r\n\r\n");
+    ASSERT_EQ(reader.at(), stage::head_read);
+    reader.read_body();
+    if (std::string{length} == "10") {
+      EXPECT_EQ(reader.at(), stage::body);
+      continue;
+    }
+    ASSERT_EQ(reader.at(), stage::refused);
+    EXPECT_EQ(reader.why().status, 413u);
+  }
+}
+
+TEST(RequestReader, RefusesAtOnceWhatStartsLikeNoRequest) {
+  for (const std::string text :
+       {"\x16\x03\x01", "\r\nGET /", "\n", " GET /", "{\"model\"", "\xff"}) {
+    request_reader reader;
+    reader.add(text);
+    EXPECT_EQ(reader.at(), stage::refused) << text;
+  }
+}
+
+TEST(RequestReader, HoldsNoMoreThanAHeadWhileItWaitsForItsEnd) {
+  request_reader reader;
+  size_t most = 0;
+  for (size_t i = 0; i < 10'000 && reader.at() == stage::head; ++i) {
+    reader.add("GET / HTTP/1.1\r\n");
+    most = std::max(most, reader.waiting());
+  }
+  ASSERT_EQ(reader.at(), stage::refused);
+  EXPECT_EQ(reader.why().status, 431u);
+  EXPECT_LE(most, reader_limits{}.head.max_bytes + 16);
+  reader.add(std::string(1000, 'x'));
+  EXPECT_EQ(reader.waiting(), 0u);
+}
+
+TEST(RequestReader, SetsNoMoreAsideThanABodyNeeds) {
+  request_reader reader;
+  reader.add(start_line + "Host: x\r\nContent-Length: 100000\r\n\r\n");
+  reader.read_body();
+  EXPECT_LT(reader.body_memory(), 100u); // nothing has come
+  for (int i = 0; i < 100; ++i) {
+    reader.add(std::string(1000, 'x'));
+    EXPECT_LE(reader.body_memory(),
+              std::max(2 * reader.body_size(), size_t{50}));
+    EXPECT_LE(reader.body_memory(), 100'000u);
+  }
+  EXPECT_EQ(reader.at(), stage::complete);
+}
+
+TEST(RequestReader, KnowsWhoMayAskAgainAndWhoWaitsForAWord) {
+  auto head_of = [](const std::string& version, const std::string& lines) {
+    request_reader reader;
+    reader.add("GET / " + version + "\r\nHost: x\r\n" + lines + "\r\n");
+    EXPECT_EQ(reader.at(), stage::head_read) << lines;
+    return reader.head();
+  };
+  EXPECT_TRUE(head_of("HTTP/1.1", "").keep_alive);
+  EXPECT_TRUE(head_of("HTTP/1.1", "Connection: keep-alive\r\n").keep_alive);
+  EXPECT_FALSE(head_of("HTTP/1.1", "Connection: close\r\n").keep_alive);
+  EXPECT_FALSE(head_of("HTTP/1.1", "CONNECTION: te,\tClose ,x\r\n").keep_alive);
+  EXPECT_FALSE(head_of("HTTP/1.0", "").keep_alive);
+  EXPECT_FALSE(head_of("HTTP/1.1", "").expects_continue);
+  EXPECT_TRUE(head_of("HTTP/1.1", "Expect: 100-Continue\r\n").expects_continue);
+}
+
+TEST(RequestReader, TakesNoSecondAuthorization) {
+  request_reader reader;
+  reader.add(start_line + "Host: x\r\nAuthorization: Bearer a\r\n"
+             + "authorization: Bearer b\r\n\r\n");
+  ASSERT_EQ(reader.at(), stage::refused);
+  EXPECT_EQ(reader.why().status, 400u);
+}
+
+} // namespace
+
+} // namespace troupe::http

@@ -1,0 +1,91 @@
+#include "runtime/request_rules.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+using namespace troupe;
+
+namespace {
+
+generation_request request(uint32_t num_prompt, uint32_t max_tokens) {
+  generation_request out;
+  out.prompt.assign(num_prompt, 3);
+  out.max_tokens = max_tokens;
+  return out;
+}
+
+const request_rules rules{64, 16, 2};
+
+std::optional<request_fault> fault_of(generation_request x) {
+  auto refusal = settle(x, rules);
+  return refusal ? std::optional{refusal->why} : std::nullopt;
+}
+
+} // namespace
+
+TEST(RequestRules, TakeWhatFits) {
+  EXPECT_EQ(fault_of(request(1, 63)), std::nullopt);
+  EXPECT_EQ(fault_of(request(63, 1)), std::nullopt);
+  EXPECT_EQ(fault_of(request(1, 0)), std::nullopt);
+}
+
+TEST(RequestRules, SettleAnAnswerWithoutALimit) {
+  auto x = request(10, 0);
+  ASSERT_FALSE(settle(x, rules));
+  EXPECT_EQ(x.max_tokens, 54u);
+  x = request(10, 7);
+  ASSERT_FALSE(settle(x, rules));
+  EXPECT_EQ(x.max_tokens, 7u);
+}
+
+TEST(RequestRules, RefuseWhatIsTooLongWithTheNumbers) {
+  auto x = request(60, 5);
+  auto refusal = settle(x, rules);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->why, request_fault::too_long);
+  EXPECT_EQ(refusal->given, 60);
+  EXPECT_EQ(refusal->limit, 64);
+  EXPECT_EQ(refusal->max_tokens, 5u);
+  EXPECT_EQ(to_failure(*refusal).code, errc::context_too_long);
+  EXPECT_EQ(to_failure(*refusal).message,
+            "a prompt of 60 tokens and an answer of 5 do not fit into a "
+            "context of 64");
+  EXPECT_EQ(fault_of(request(64, 0)), request_fault::too_long);
+  EXPECT_EQ(fault_of(request(1, UINT32_MAX)), request_fault::too_long);
+}
+
+TEST(RequestRules, RefusePromptsThatTheModelDoesNotKnow) {
+  EXPECT_EQ(fault_of(request(0, 1)), request_fault::empty_prompt);
+  for (int32_t token : {-1, 16, INT32_MIN, INT32_MAX}) {
+    auto x = request(3, 1);
+    x.prompt[2] = token;
+    auto refusal = settle(x, rules);
+    ASSERT_TRUE(refusal) << token;
+    EXPECT_EQ(refusal->why, request_fault::unknown_token);
+    EXPECT_EQ(to_failure(*refusal).message,
+              "token " + std::to_string(token)
+                + " is not in the vocabulary of 16");
+  }
+}
+
+TEST(RequestRules, RefuseSamplingThatMakesNoSense) {
+  for (auto bad : {-1.f, 101.f, std::nanf("")}) {
+    auto x = request(1, 1);
+    x.sampling.temperature = bad;
+    EXPECT_EQ(fault_of(x), request_fault::wrong_sampling) << bad;
+  }
+  for (auto bad : {0.f, 1.5f, std::nanf("")}) {
+    auto x = request(1, 1);
+    x.sampling.top_p = bad;
+    EXPECT_EQ(fault_of(x), request_fault::wrong_sampling) << bad;
+  }
+}
+
+TEST(RequestRules, RefuseARankThatThereIsNot) {
+  auto x = request(1, 1);
+  x.rank = 1;
+  EXPECT_EQ(fault_of(x), std::nullopt);
+  x.rank = 2;
+  EXPECT_EQ(fault_of(x), request_fault::unknown_rank);
+}
