@@ -8,6 +8,14 @@ namespace {
 
 constexpr std::string_view end_of_head = "\r\n\r\n";
 
+/// As `reserve`, which however at least doubles what there is.
+void set_aside(std::string& text, size_t capacity) {
+  std::string wider;
+  wider.reserve(capacity);
+  wider += text;
+  text.swap(wider);
+}
+
 } // namespace
 
 request_reader::request_reader(const reader_limits& limits) : limits_(limits) {
@@ -85,14 +93,9 @@ void request_reader::find_head() {
 
 void request_reader::read_length() {
   auto n = std::min<uint64_t>(head_.length - body_.size(), buffer_.size());
-  if (body_.size() + n > body_.capacity()) {
-    // A fresh string: one that grows sets aside twice what it had.
-    std::string larger;
-    larger.reserve(std::min<uint64_t>(
-      head_.length, std::max(2 * body_.capacity(), body_.size() + n)));
-    larger.append(body_);
-    body_.swap(larger);
-  }
+  if (auto needed = body_.size() + n; needed > body_.capacity())
+    set_aside(body_, std::min<uint64_t>(
+                       head_.length, std::max(2 * body_.capacity(), needed)));
   body_.append(buffer_, 0, n);
   buffer_.erase(0, n);
   if (body_.size() == head_.length)
