@@ -9,8 +9,11 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
+
+#include <sys/resource.h>
 
 namespace troupe {
 
@@ -62,12 +65,27 @@ open_front(const serve_flags& flags, running_company& x, const clock& time,
                                [&chance] { return chance.draw(); }};
   out->api = std::make_unique<http::openai_api>(
     *x.serving, out->tokens, std::move(*form), options, sources);
-  auto server = http::server::start(flags.server, *out->api,
+  auto listening = flags.server;
+  share_descriptors(listening);
+  auto server = http::server::start(listening, *out->api,
                                     logger{"http", flags.cluster.level()});
   if (!server)
     return server.why();
   out->server = std::move(*server);
   return out;
+}
+
+/// Takes as many descriptors as the system gives, and leaves half of them to
+/// nodes, weights and files, whoever connects.
+void share_descriptors(http::server_options& server) {
+  rlimit most{};
+  if (::getrlimit(RLIMIT_NOFILE, &most) != 0)
+    return;
+  most.rlim_cur = most.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &most);
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  auto& limit = server.limits.max_connections;
+  limit = std::min<size_t>(limit, most.rlim_cur / 2);
 }
 
 /// Returns when a signal asks to end, or why it cannot go on.

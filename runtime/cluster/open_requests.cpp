@@ -80,6 +80,8 @@ void open_requests::hand_on(request_id id, listener& x,
   x.on_event(event);
   if (!x.over)
     return;
+  // What it captures goes with it, not with whoever holds the listener last.
+  x.on_event = {};
   // Last: whoever closes waits for those that are still here.
   std::lock_guard lock{mutex_};
   listeners_.erase(id);
