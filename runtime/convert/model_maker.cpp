@@ -83,7 +83,7 @@ result<json> config_to_make(const make_options& options) {
   auto given = parse_json("config.json", options.config_json);
   if (!given)
     return given.why();
-  auto out = std::move(*given);
+  json out = *given;
   if (!out.is_object())
     return failure{errc::invalid_input, "config.json is no JSON object"};
   out["num_nextn_predict_layers"] = 0;
