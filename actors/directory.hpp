@@ -22,7 +22,7 @@ struct cast_list {
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
   std::map<node_id, peer> peers;
-  std::shared_ptr<const node_parts> parts; ///< Once they are loaded.
+  std::shared_ptr<node_parts> parts; ///< Once they are loaded.
 };
 
 class directory {

@@ -309,11 +309,11 @@ node::~node() {
   close_stage();
   end_actors();
   // What is left of a step still sends rows and tells actors that have ended.
-  // The last one who holds the streams is this function: none of them is to end
-  // on a thread of its pool.
-  auto parts = here_->read()->parts;
+  // Others may hold the parts for a moment longer; so their streams end here,
+  // on no thread of their pool and while there is a network.
+  if (auto parts = here_->read()->parts)
+    parts->end_streams();
   here_->update([](cast_list& all) { all = {}; });
-  parts.reset();
   network_.net.reset(); // its thread calls us no more
   system_.reset();
 }

@@ -139,7 +139,8 @@ struct supervisor_state {
 
   void join(const peer_joined& msg) {
     connected.insert(msg.node);
-    if (auto list = context.here->read(); list->controller && !viewed)
+    // Also who comes late, so that it is refused and does not wait for ever.
+    if (auto list = context.here->read(); list->controller)
       tell(list->controller, node_joined{msg.node, msg.who});
     awaited.erase(msg.node);
     check_connected();

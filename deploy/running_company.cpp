@@ -1,6 +1,6 @@
 #include "deploy/running_company.hpp"
 
-#include "runtime/checkpoint/regular_file.hpp"
+#include "deploy/private_file.hpp"
 
 #include <algorithm>
 #include <thread>
@@ -115,16 +115,7 @@ result<void> wait_until_ready(running_company& x, end_signals& signals) {
 result<std::string> read_secret(const std::string& path) {
   if (path.empty())
     return std::string{};
-  std::error_code error;
-  auto mode = std::filesystem::status(path, error).permissions();
-  auto others = std::filesystem::perms::group_all
-                | std::filesystem::perms::others_all;
-  if (!error && (mode & others) != std::filesystem::perms::none)
-    return failure{errc::invalid_input,
-                   path
-                     + ": others may read or change the cluster's secret; "
-                       "chmod 600 keeps it"};
-  auto text = read_regular_file(path, max_secret_bytes + 2);
+  auto text = read_private_file(path, max_secret_bytes + 2);
   if (!text)
     return text.why();
   auto out = std::move(*text);

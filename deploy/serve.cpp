@@ -9,8 +9,11 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
+
+#include <sys/resource.h>
 
 namespace troupe {
 
@@ -33,6 +36,19 @@ struct front {
   std::unique_ptr<http::openai_api> api;
   std::unique_ptr<http::server> server;
 };
+
+/// Takes as many descriptors as the system gives, and leaves half of them to
+/// nodes, weights and files, whoever connects.
+void share_descriptors(http::server_options& server) {
+  rlimit most{};
+  if (::getrlimit(RLIMIT_NOFILE, &most) != 0)
+    return;
+  most.rlim_cur = most.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &most);
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  auto& limit = server.limits.max_connections;
+  limit = std::min<size_t>(limit, most.rlim_cur / 2);
+}
 
 result<std::unique_ptr<front>>
 open_front(const serve_flags& flags, running_company& x, const clock& time,
@@ -62,7 +78,9 @@ open_front(const serve_flags& flags, running_company& x, const clock& time,
                                [&chance] { return chance.draw(); }};
   out->api = std::make_unique<http::openai_api>(
     *x.serving, out->tokens, std::move(*form), options, sources);
-  auto server = http::server::start(flags.server, *out->api,
+  auto listening = flags.server;
+  share_descriptors(listening);
+  auto server = http::server::start(listening, *out->api,
                                     logger{"http", flags.cluster.level()});
   if (!server)
     return server.why();
@@ -103,8 +121,10 @@ result<void> serve_until_end(const front& in, running_company& x,
 }
 
 /// Whoever waits hears how it ends, and has it, before anything goes.
-void end(const front& in, running_company& x, const logger& log) {
-  x.serving->close({errc::cancelled, "the server is shutting down"});
+void end(const front& in, running_company& x, const result<void>& why,
+         const logger& log) {
+  x.serving->close(why ? failure{errc::cancelled, "the server is shutting down"}
+                       : why.why());
   if (!in.server->finish(last_words))
     log.warning("not every client has taken the end of its answer");
 }
@@ -124,7 +144,7 @@ int run(const serve_flags& flags) {
   if (!front)
     return report(front.why());
   auto ended = serve_until_end(**front, *x, flags.server.address, signals, log);
-  end(**front, *x, log);
+  end(**front, *x, ended, log);
   return ended ? 0 : report(ended.why());
 }
 

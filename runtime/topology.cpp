@@ -79,6 +79,10 @@ result<void> validate_limits(const topology& x) {
       || l.max_num_batched_tokens > 65536)
     return invalid("limits: max_num_batched_tokens must be from max_num_seqs "
                    "to 65536");
+  if (l.max_num_waiting > 1u << 20)
+    return invalid("limits: max_num_waiting must be at most 1048576");
+  if (l.num_kv_blocks > 1u << 26)
+    return invalid("limits: num_kv_blocks must be at most 67108864");
   if (l.max_frame_bytes < 4096 || l.max_frame_bytes > 16u << 20)
     return invalid("limits: max_frame_bytes must be from 4096 to 16777216");
   if (x.max_model_len == 0)

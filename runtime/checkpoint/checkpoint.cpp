@@ -37,31 +37,23 @@ constexpr harmless_key harmless_metadata[] = {
   {"total_parameters", "headers say it themselves"},
 };
 
-/// All but the map itself: nothing that decides may stand beside it.
-result<void> check_index(std::string_view text) {
+result<shard_index> parse_index(std::string_view text) {
   auto in = field_reader::parse(index_name, text);
   if (!in)
     return in.why();
+  // Nothing that decides may stand beside the map.
   if (auto metadata = in->object("metadata")) {
     metadata->refuse_unknown(harmless_metadata);
     in->absorb(*metadata);
   }
-  in->has("weight_map");
+  auto* map = in->find("weight_map");
   in->refuse_unknown({});
   if (!in->trouble().empty())
     return failure{errc::invalid_input, in->trouble()};
-  return {};
-}
-
-result<shard_index> parse_index(std::string_view text) {
-  if (auto ok = check_index(text); !ok)
-    return ok.why();
-  auto all = json::parse(text.begin(), text.end(), nullptr, false);
-  if (!all.is_object() || !all.contains("weight_map")
-      || !all["weight_map"].is_object() || all["weight_map"].empty())
+  if (!map || !map->is_object() || map->empty())
     return bad_index(" has no weight_map");
   shard_index out;
-  for (auto& [tensor, shard] : all["weight_map"].items()) {
+  for (auto& [tensor, shard] : map->items()) {
     auto text = shard.is_string() ? shard.get<std::string>() : std::string{};
     if (!is_file_name(text))
       return bad_index(": the file of tensor " + tensor.substr(0, 512)

@@ -19,11 +19,18 @@ constexpr auto own_files = "/proc/self/fd";
 constexpr mode_t usual_mode = 0666; // less what the user's mask takes away
 
 /// Where a file is, however its name leads there. What is not there yet is
-/// where it is to be.
+/// where it is to be: also at the end of a link that leads to nothing.
 std::filesystem::path where(const std::filesystem::path& path) {
+  constexpr int max_links = 40; // as the system has it
   std::error_code error;
-  auto out = std::filesystem::canonical(path, error);
-  return error ? path : out;
+  auto out = path;
+  for (int i = 0; i < max_links && std::filesystem::is_symlink(out, error);
+       ++i) {
+    auto target = std::filesystem::read_symlink(out, error);
+    out = target.is_absolute() ? target : out.parent_path() / target;
+  }
+  auto found = std::filesystem::canonical(out, error);
+  return error ? out : found;
 }
 
 std::filesystem::path directory_of(const std::filesystem::path& file) {

@@ -199,12 +199,12 @@ result<stored_map> parse_header(const std::string& what, std::string_view text,
                      what + " has a header that is no JSON object"};
   if (!text.starts_with('{'))
     return bad;
-  if (auto ok = check_json(what + ": the header", text, 3); !ok)
-    return ok.why();
-  auto header = json::parse(text.begin(), text.end(), nullptr, false);
-  if (!header.is_object())
+  auto header = parse_json(what + ": the header", text, {.max_depth = 3});
+  if (!header)
+    return header.why();
+  if (!header->is_object())
     return bad;
-  return parse_tensors(what, header, {length_bytes + text.size(), file_bytes});
+  return parse_tensors(what, *header, {length_bytes + text.size(), file_bytes});
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {

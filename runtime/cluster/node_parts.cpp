@@ -151,12 +151,15 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
 
 } // namespace
 
-node_parts::~node_parts() {
-  // Streams wait for what they were given before the memory goes.
+void node_parts::end_streams() {
   for (auto& rank : ranks)
     rank->stream.reset();
   for (auto& worker : workers)
     worker->stream.reset();
+}
+
+node_parts::~node_parts() {
+  end_streams(); // before the memory goes
   for (auto& worker : workers) {
     device->free(worker->staging);
     for (auto& mem : worker->shard->memory)

@@ -56,6 +56,11 @@ struct node_parts {
   std::vector<std::unique_ptr<rank_parts>> ranks;
   std::vector<std::unique_ptr<worker_parts>> workers;
 
+  /// Waits for what the streams were given, and ends them: after it nothing
+  /// of a step sends or tells any more, whoever else holds this. Nobody may
+  /// enqueue any more; not on a thread of their pool.
+  void end_streams();
+
   ~node_parts();
 };
 

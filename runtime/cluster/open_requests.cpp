@@ -47,15 +47,18 @@ void open_requests::fail(request_id id, const failure& cause) {
 
 void open_requests::close(const failure& why) {
   std::map<request_id, listener_ptr> all;
+  auto cause = why;
   {
     std::lock_guard lock{mutex_};
-    if (closed_)
-      return;
-    closed_ = why;
+    if (!closed_)
+      closed_ = why;
+    cause = *closed_;
     all = listeners_;
   }
+  // Also for a second caller: those whom the first has not told yet are told
+  // here, and those whom it is telling are waited for.
   for (auto& [id, x] : all)
-    fail(id, why);
+    fail(id, cause);
 }
 
 std::optional<failure> open_requests::closed() const {
@@ -80,6 +83,8 @@ void open_requests::hand_on(request_id id, listener& x,
   x.on_event(event);
   if (!x.over)
     return;
+  // What it captures goes with it, not with whoever holds the listener last.
+  x.on_event = {};
   // Last: whoever closes waits for those that are still here.
   std::lock_guard lock{mutex_};
   listeners_.erase(id);

@@ -43,7 +43,7 @@ public:
   void fail(request_id id, const failure& cause);
 
   /// Opens nothing any more. Whatever is open has heard of its end, with `why`
-  /// as its cause, when this returns. Only the first call counts.
+  /// as its cause, when this returns. Only the cause of the first call counts.
   void close(const failure& why);
 
   /// Why all were closed; empty: they were not.

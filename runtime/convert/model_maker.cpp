@@ -80,9 +80,10 @@ private:
 /// The configuration of what is made: as it was given, but for what
 /// `make_model` says.
 result<json> config_to_make(const make_options& options) {
-  if (auto ok = check_json("config.json", options.config_json); !ok)
-    return ok.why();
-  auto out = json::parse(options.config_json, nullptr, false);
+  auto given = parse_json("config.json", options.config_json);
+  if (!given)
+    return given.why();
+  json out = *given;
   if (!out.is_object())
     return failure{errc::invalid_input, "config.json is no JSON object"};
   out["num_nextn_predict_layers"] = 0;

@@ -145,8 +145,9 @@ private:
 
   /// Reads until a head is there that keeps the rules.
   asio::awaitable<bool> read_head() {
-    bool idle = !fresh_ && reader_.waiting() == 0;
-    resting_ = reader_.waiting() == 0;
+    // A head that was sent early may have been read whole already.
+    resting_ = reader_.at() == stage::head && reader_.waiting() == 0;
+    bool idle = !fresh_ && resting_;
     if (last_ && resting_)
       co_return false;
     fresh_ = false;
@@ -359,10 +360,13 @@ private:
     while (wanted_) {
       auto got = co_await read_some();
       reader_.add(got);
-      if (wanted_ && (got.empty() || reader_.waiting() > max_sent_early)) {
+      if (wanted_ && got.empty()) {
         peer_gone_ = true;
         break;
       }
+      // Enough: the rest waits in the network, as long as it has to.
+      if (reader_.at() == stage::refused || reader_.waiting() > max_sent_early)
+        break;
     }
     reading_ = false;
     wake_.cancel();

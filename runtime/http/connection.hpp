@@ -43,6 +43,7 @@ public:
   /// Counts a request that the server answered itself.
   void refused();
 
+  /// Shows everybody out, and lets nobody in any more.
   void end_all(std::function<void()> way_out::*how);
 
   /// Returns whether nobody was left within `limit`.
@@ -56,6 +57,7 @@ private:
   std::map<uint64_t, way_out> open_;
   std::map<std::string, size_t> per_address_;
   size_t held_ = 0; ///< Bytes of bodies.
+  bool ending_ = false;
   server_stats stats_;
 };
 

@@ -23,6 +23,8 @@ house::house(server_options o, handler& h, logger l)
 
 uint64_t house::enter(const std::string& address, way_out out) {
   std::lock_guard guard{mutex_};
+  if (ending_)
+    return 0;
   const auto& limits = options.limits;
   auto known = per_address_.find(address);
   auto count = known == per_address_.end() ? 0 : known->second;
@@ -67,6 +69,7 @@ void house::refused() {
 
 void house::end_all(std::function<void()> way_out::*how) {
   std::lock_guard guard{mutex_};
+  ending_ = true;
   for (auto& [key, out] : open_)
     (out.*how)();
 }
@@ -84,6 +87,19 @@ server_stats house::stats() const {
 }
 
 namespace {
+
+/// Who counts as one client: an address, or with IPv6 a network, of which one
+/// machine has all the addresses that it likes.
+std::string origin_of(const asio::ip::address& x) {
+  if (x.is_v4())
+    return x.to_string();
+  auto v6 = x.to_v6();
+  if (v6.is_v4_mapped())
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  auto bytes = v6.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), 0);
+  return asio::ip::make_address_v6(bytes).to_string() + "/64";
+}
 
 // -- the server ---------------------------------------------------------------
 
@@ -144,12 +160,13 @@ public:
   }
 
 private:
+  /// Nobody comes in once this returns.
   void close(std::function<void()> way_out::*how) {
-    asio::post(acceptor_.get_executor(), [this, how] {
+    house_.end_all(how);
+    asio::post(acceptor_.get_executor(), [this] {
       error_code ignored;
       acceptor_.close(ignored);
       pause_.cancel();
-      house_.end_all(how);
     });
   }
 
@@ -165,7 +182,7 @@ private:
                              auto peer = socket.remote_endpoint(ec);
                              if (!ec)
                                serve(house_, std::move(socket),
-                                     peer.address().to_string());
+                                     origin_of(peer.address()));
                              accept();
                            });
   }

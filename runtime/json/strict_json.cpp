@@ -148,13 +148,4 @@ result<json> parse_json(std::string_view what, std::string_view text,
                  std::string{what} + " " + builder.trouble()};
 }
 
-result<void> check_json(std::string_view what, std::string_view text,
-                        size_t max_depth) {
-  json_limits limits;
-  limits.max_depth = max_depth;
-  if (auto all = parse_json(what, text, limits); !all)
-    return all.why();
-  return {};
-}
-
 } // namespace troupe

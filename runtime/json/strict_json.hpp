@@ -27,9 +27,4 @@ struct json_limits {
 result<nlohmann::json> parse_json(std::string_view what, std::string_view text,
                                   const json_limits& limits = {});
 
-/// Says what `parse_json` would have to say about `text`, for those who read
-/// it in another way.
-result<void> check_json(std::string_view what, std::string_view text,
-                        size_t max_depth = 32);
-
 } // namespace troupe

@@ -73,6 +73,7 @@ void load_window::submit(kernels::operation op, uint64_t num_bytes) {
 }
 
 void load_window::enqueue(kernels::operation op, passage x) {
+  submitted_ += x.num_bytes;
   auto& stream = *streams_[turn_++ % streams_.size()];
   stream.enqueue(std::move(op));
   stream.notify([this, x](const kernels::stream_status& status) {
@@ -105,14 +106,14 @@ void load_window::leave(const passage& x) {
 }
 
 kernels::stream_status load_window::finish() {
-  while (in_flight_ > 0)
+  while (submitted_ > 0)
     collect();
   std::lock_guard guard{arrivals_.mutex};
   return arrivals_.status;
 }
 
 void load_window::enter(uint64_t num_bytes) {
-  while (in_flight_ > 0 && in_flight_ + num_bytes > limit_)
+  while (submitted_ > 0 && in_flight_ + num_bytes > limit_)
     collect();
   in_flight_ += num_bytes;
   most_in_flight_ = std::max(most_in_flight_, in_flight_);
@@ -121,7 +122,8 @@ void load_window::enter(uint64_t num_bytes) {
 /// Waits until a good part of the window has passed: to wake up for every one
 /// takes longer.
 void load_window::collect() {
-  auto wanted = std::min(in_flight_, std::max<uint64_t>(limit_ / 4, 1));
+  CHECK(submitted_ > 0);
+  auto wanted = std::min(submitted_, std::max<uint64_t>(limit_ / 4, 1));
   std::vector<passage> passed;
   {
     std::unique_lock lock{arrivals_.mutex};
@@ -131,8 +133,10 @@ void load_window::collect() {
     arrivals_.wanted = arrivals_.bytes = 0;
     passed.swap(arrivals_.passed);
   }
-  for (auto& x : passed)
+  for (auto& x : passed) {
+    submitted_ -= x.num_bytes;
     leave(x);
+  }
 }
 
 } // namespace troupe

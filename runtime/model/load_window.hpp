@@ -41,7 +41,8 @@ public:
 
   /// Waits for room and returns memory for `num_bytes`, to be filled and then
   /// submitted or given back; empty if the device has none. What is larger
-  /// than the limit goes alone.
+  /// than the limit goes with nothing else but parts that are not submitted
+  /// yet: nobody waits for those.
   part claim(uint64_t num_bytes);
 
   /// Enqueues `op`, which reads `x`.
@@ -93,6 +94,7 @@ private:
   kernels::device& dev_;
   const uint64_t limit_;
   uint64_t in_flight_ = 0;
+  uint64_t submitted_ = 0; ///< Of in_flight_: what a stream will give back.
   uint64_t most_in_flight_ = 0;
   std::vector<std::unique_ptr<chunk>> chunks_;
   std::vector<chunk*> free_; ///< Of them; the last is warm.

@@ -160,11 +160,14 @@ void weight_loader::absorbed(const std::string& name, kernels::weight& k_b,
   if (!whole)
     return;
   tensor_view values{view->dtype, view->shape, whole.bytes};
+  auto pack = [&]<class T>(absorbed_halves<T> halves) {
+    window_.give_back(whole); // before its halves ask for room
+    pack_halves(std::move(halves), shape, k_b, v_b);
+  };
   if (activations_ == precision::fp32)
-    pack_halves(absorb<float>(values, scales, shape), shape, k_b, v_b);
+    pack(absorb<float>(values, scales, shape));
   else
-    pack_halves(absorb<uint16_t>(values, scales, shape), shape, k_b, v_b);
-  window_.give_back(whole);
+    pack(absorb<uint16_t>(values, scales, shape));
 }
 
 void weight_loader::refuse(const std::string& name, const std::string& why) {

@@ -52,9 +52,10 @@ std::string note_of(const json& root) {
 } // namespace
 
 result<chat_config> parse_chat_config(std::string_view text) {
-  if (auto ok = check_json("tokenizer_config.json", text); !ok)
-    return ok.why();
-  auto root = json::parse(text, nullptr, false);
+  auto parsed = parse_json("tokenizer_config.json", text);
+  if (!parsed)
+    return parsed.why();
+  auto& root = *parsed;
   if (!root.is_object())
     return failure{errc::invalid_input,
                    "tokenizer_config.json is not a JSON object"};

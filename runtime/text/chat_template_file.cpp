@@ -13,9 +13,10 @@ namespace {
 /// {"chat_template": "..."}, as processors have it.
 result<chat_template_text> template_of_json(std::string_view content) {
   constexpr auto name = "chat_template.json";
-  if (auto ok = check_json(name, content); !ok)
-    return ok.why();
-  auto root = nlohmann::json::parse(content, nullptr, false);
+  auto parsed = parse_json(name, content);
+  if (!parsed)
+    return parsed.why();
+  auto& root = *parsed;
   auto text = root.is_object() ? root.value("chat_template", nlohmann::json())
                                : nlohmann::json();
   if (!text.is_string())

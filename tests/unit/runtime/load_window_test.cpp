@@ -120,6 +120,28 @@ TEST_F(LoadWindow, CountsWhatIsCopiedAndWhatIsGivenBack) {
   dev_->free(memory_[0]);
 }
 
+TEST_F(LoadWindow, APartThatNobodyHasSubmittedHoldsUpNobodyElse) {
+  for (uint64_t held : {600, 1000, 1600}) { // below, at and beyond the limit
+    load_window window{*dev_, 1000};
+    auto bytes = std::make_shared<std::vector<std::byte>>(500);
+    auto target = *dev_->allocate(500);
+    auto send = [&](uint64_t count) {
+      kernels::copy_in op{bytes->data(), target.slice(0, count), bytes};
+      window.submit(std::move(op), count);
+    };
+    auto part = window.claim(held);
+    ASSERT_TRUE(part);
+    send(100);
+    send(500);
+    send(500);
+    EXPECT_LE(window.in_flight(), held + 1000);
+    window.give_back(part);
+    EXPECT_TRUE(window.finish());
+    EXPECT_EQ(window.in_flight(), 0u);
+    dev_->free(target);
+  }
+}
+
 TEST_F(LoadWindow, UsesItsMemoryAgain) {
   load_window window{*dev_, 1000};
   auto part = window.claim(10);

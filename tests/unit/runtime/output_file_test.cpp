@@ -74,6 +74,17 @@ TEST(OutputFile, FollowsLinksAndReplacesWhatTheyLeadTo) {
   EXPECT_EQ(names_in(dir / "real"), names{"f"});
 }
 
+TEST(OutputFile, ALinkToWhatIsNotThereYetLeadsThere) {
+  auto dir = scratch_dir();
+  fs::create_directory(dir / "real");
+  fs::create_symlink("real/f", dir / "link");
+  fs::create_symlink(dir / "link", dir / "further");
+  ASSERT_TRUE(write_file(dir / "further", "new"));
+  EXPECT_TRUE(fs::is_symlink(dir / "further"));
+  EXPECT_TRUE(fs::is_symlink(dir / "link"));
+  EXPECT_TRUE(fs::is_regular_file(dir / "real/f"));
+}
+
 TEST(OutputFile, ANameOfAnotherFileKeepsTheOldContent) {
   auto dir = scratch_dir();
   write_text(dir / "f", "old");

@@ -142,6 +142,8 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
          {"limits = {max_num_seqs = 0}", "max_num_seqs must be"},
          {"limits = {kv = 1}", "limits: kv is not a key"},
          {"limits = {num_kv_blocks = 1}", "num_kv_blocks"},
+         {"limits = {max_num_waiting = 1048577}", "max_num_waiting must be"},
+         {"limits = {num_kv_blocks = 67108865}", "num_kv_blocks must be"},
          {"limits = {max_frame_bytes = 4095}", "max_frame_bytes must be"},
          {"limits = {max_frame_bytes = 16777217}", "max_frame_bytes must be"},
          {"limits = {step_timeout_ms = 0}", "step_timeout_ms must be"},
