@@ -162,6 +162,7 @@ service_stats company::stats() const {
     out.workers_used += value(counter::workers_used);
     out.requests_without_choice += value(counter::requests_without_choice);
     out.network_bytes_sent += report.network.bytes_sent;
+    out.strangers_dropped += report.network.strangers_dropped;
     for (auto n : report.network.frames_refused)
       out.frames_refused += n;
   }

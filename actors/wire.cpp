@@ -140,15 +140,17 @@ void write(Control::Builder out, const tokens_ready& msg) {
 
 /// What a report says of the network, after the counters.
 constexpr const char* bytes_sent_name = "bytes_sent";
+constexpr const char* strangers_name = "strangers_dropped";
 constexpr const char* refused_prefix = "frames_refused.";
 
 void write(Control::Builder out, const node_report& msg) {
   auto& [the_sender, counters, network] = msg;
-  auto& [bytes_sent, frames_refused] = network;
+  auto& [bytes_sent, strangers_dropped, frames_refused] = network;
   std::vector<std::pair<std::string, uint64_t>> all;
   for (size_t i = 0; i < num_counters; ++i)
     all.push_back({std::string{name_of(counter(i))}, counters[i]});
   all.push_back({bytes_sent_name, bytes_sent});
+  all.push_back({strangers_name, strangers_dropped});
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     all.push_back({refused_prefix + std::to_string(i), frames_refused[i]});
   auto x = out.initReport();
@@ -243,7 +245,7 @@ result<control_message> read_tokens(schema::TokensReady::Reader in) {
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
   node_report out;
   auto& [the_sender, counters, network] = out;
-  auto& [bytes_sent, frames_refused] = network;
+  auto& [bytes_sent, strangers_dropped, frames_refused] = network;
   the_sender = from;
   auto names = in.getNames();
   auto values = in.getValues();
@@ -257,6 +259,8 @@ result<control_message> read_report(node_id from, schema::Report::Reader in) {
         counters[c] = values[i];
     if (name == bytes_sent_name)
       bytes_sent = values[i];
+    if (name == strangers_name)
+      strangers_dropped = values[i];
     for (size_t r = 0; r < size_t(refusal::num_refusals); ++r)
       if (name == refused_prefix + std::to_string(r))
         frames_refused[r] = values[i];

@@ -5,7 +5,7 @@
 #
 #   offset size field
 #        0    4 magic "TRP1"
-#        4    1 version: 1
+#        4    1 version: 2
 #        5    1 class: 1 hello, 2 heartbeat, 3 control, 4 dispatch, 5 combine
 #        6    2 layer: index of the model's layer; 0 outside of steps
 #        8    4 cluster: hash of the cluster's name

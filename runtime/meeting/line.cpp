@@ -70,8 +70,8 @@ line::line(owner& to, line_id id, tcp::socket socket, line_tls& tls,
   : owner_(to), id_(id), side_(meeting.side()), socket_(std::move(socket)),
     meeting_(std::move(meeting)), deadline_(socket_.get_executor()),
     answered_(socket_.get_executor()) {
-  if (tls.is_on())
-    secure_.emplace(socket_, tls.of(side_));
+  if (auto* context = tls.of(side_))
+    secure_.emplace(socket_, *context);
 }
 
 acquaintance line::other() const {

@@ -21,12 +21,10 @@ public:
   /// Error: invalid_input that names the file.
   result<void> load(const tls_files& files);
 
-  bool is_on() const {
-    return server_.has_value();
-  }
-
-  boost::asio::ssl::context& of(handshake::role side) {
-    return side == handshake::role::responder ? *server_ : *client_;
+  /// Null: there is none.
+  boost::asio::ssl::context* of(handshake::role side) {
+    auto& x = side == handshake::role::responder ? server_ : client_;
+    return x ? &*x : nullptr;
   }
 
 private:

@@ -62,7 +62,7 @@ struct rows_id {
 
 struct frame_header {
   static constexpr uint32_t magic_value = 0x31505254; // "TRP1"
-  static constexpr uint8_t version_value = 1;
+  static constexpr uint8_t version_value = 2;
   static constexpr size_t size = 64;
 
   uint8_t version = version_value;
