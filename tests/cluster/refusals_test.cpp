@@ -95,7 +95,7 @@ TEST_F(Refusals, ASecretThatOthersMayReadIsNone) {
 }
 
 TEST_F(Refusals, CachesForWhichThereIsNoMemoryAreNotPromised) {
-  auto x = generate({"--num-kv-blocks", "100000000"});
+  auto x = generate({"--num-kv-blocks", "60000000"});
   expect_refusal(x, "--allow-overcommit starts nevertheless");
   EXPECT_NE(x.errors.find("node solo (weights "), std::string::npos)
     << x.errors;
