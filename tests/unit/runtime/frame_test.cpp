@@ -170,7 +170,8 @@ TEST(Frame, IsRefusedIfItsLengthIsNotThatOfItsBody) {
 TEST(Frame, IsRefusedIfItsVersionOrClassIsUnknown) {
   auto good = encoded(sample_header(0), {});
   EXPECT_TRUE(decode_header(resealed(good), {}, {}));
-  for (auto [place, value] : {std::pair{4, 0}, {4, 1}, {4, 3}, {5, 0}, {5, 6}}) {
+  for (auto [place, value] :
+       {std::pair{4, 0}, {4, 1}, {4, 3}, {5, 0}, {5, 6}}) {
     auto bytes = good;
     bytes[place] = std::byte(value);
     EXPECT_FALSE(decode_header(resealed(bytes), {}, {}));
