@@ -178,7 +178,7 @@ struct supervisor_state {
   /// A broken connection is evidence for the controller; without the
   /// controller a node is of no use.
   void lose_peer(const peer_gone& msg) {
-    connected.erase(msg.node);
+    auto was_connected = connected.erase(msg.node) > 0;
     if (over)
       return;
     auto list = context.here->read();
@@ -186,7 +186,9 @@ struct supervisor_state {
     if (list->controller)
       tell(list->controller, evidence);
     else if (msg.node == 0)
-      end(failure{errc::peer_lost, "the controller is gone: " + msg.why});
+      end(failure{errc::peer_lost, was_connected
+                                     ? "the controller is gone: " + msg.why
+                                     : msg.why}); // it never was
     else
       tell(list->peers.at(0), evidence);
   }
