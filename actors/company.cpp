@@ -97,7 +97,8 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                       opts.cluster.controller,
                       opts.secret,
                       opts.insecure,
-                      &x->log};
+                      &x->log,
+                      opts.tls};
   for (auto& node : opts.cluster.nodes)
     net.names.push_back(node.name);
   setup.make_network = opts.cluster.nodes.size() == 1 ? one_node_network(net)
@@ -227,12 +228,12 @@ member_node::start(member_options options) {
   setup.progress = opts.progress;
   setup.make_network
     = ucx_network({opts.cluster, opts.name, setup.incarnation, opts.listen,
-                   opts.secret, opts.insecure, &x->log});
+                   opts.secret, opts.insecure, &x->log, opts.tls});
   auto self = node::start(std::move(setup));
   if (!self)
     return self.why();
   x->self = std::move(*self);
-  x->self->join(opts.controller);
+  x->self->join(opts.controller, opts.join_timeout);
   return std::unique_ptr<member_node>{new member_node{std::move(x)}};
 }
 

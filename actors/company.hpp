@@ -9,6 +9,7 @@
 
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/log.hpp"
+#include "runtime/meeting/door.hpp"
 #include "runtime/service.hpp"
 #include "runtime/topology.hpp"
 
@@ -23,6 +24,7 @@ struct company_options {
   std::string model_dir;
   std::string secret;    ///< Of the cluster; may be empty on loopback.
   bool insecure = false; ///< Listen beyond loopback without a secret.
+  tls_files tls;         ///< Of the meetings of nodes; may be empty.
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
@@ -74,6 +76,9 @@ struct member_options {
   std::string model_dir; ///< Empty: what the controller says.
   std::string secret;
   bool insecure = false;
+  tls_files tls; ///< Of the meetings of nodes; may be empty.
+  /// How long the controller may take to be there.
+  std::chrono::milliseconds join_timeout{60'000};
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;

@@ -94,6 +94,7 @@ ucx_options ucx_options_of(const network_options& options) {
   out.cluster = options.cluster;
   out.secret = options.secret;
   out.insecure = options.insecure;
+  out.tls = options.tls;
   out.self.name = options.name;
   out.self.incarnation = options.incarnation;
   if (!options.names.empty())
@@ -119,7 +120,11 @@ network_factory ucx_network(network_options options) {
     network out;
     out.address = net->self().listen;
     out.connect = [net](node_id peer, const endpoint_address& address) {
-      net->connect(peer, address, connect_deadline);
+      net->connect(peer, {address, {}, connect_deadline});
+    };
+    out.join = [net](const endpoint_address& address,
+                     std::chrono::milliseconds deadline) {
+      net->connect(0, {address, {}, deadline, /*is_patient=*/true});
     };
     out.monitor = [net](node_id peer) { net->monitor(peer); };
     out.identify = [net, names](node_id self, const topology& cluster) {

@@ -3,6 +3,7 @@
 /// The networks that a node may live in.
 
 #include "actors/node.hpp"
+#include "runtime/meeting/door.hpp"
 
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct network_options {
   std::string secret;
   bool insecure = false;
   const logger* log = nullptr;
+  tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
   /// Of the topology by node id. Empty on a node that has not been welcomed: it
   /// takes whoever the controller has let in.
   std::vector<std::string> names = {};

@@ -190,9 +190,10 @@ void node::open_stage() {
   is_open_ = true;
 }
 
-void node::join(const endpoint_address& controller) {
-  CHECK(network_.connect);
-  network_.connect(0, controller);
+void node::join(const endpoint_address& controller,
+                std::chrono::milliseconds deadline) {
+  CHECK(network_.join);
+  network_.join(controller, deadline);
 }
 
 // -- waiting ------------------------------------------------------------------

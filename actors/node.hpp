@@ -26,6 +26,8 @@ struct network {
   endpoint_address address; ///< Where others reach us.
   /// Both may be empty where nobody is to be dialled or watched.
   std::function<void(node_id, const endpoint_address&)> connect;
+  /// As connect, to the controller, who may not be there yet.
+  std::function<void(const endpoint_address&, std::chrono::milliseconds)> join;
   std::function<void(node_id)> monitor;
   /// Once the controller has said who we are and who the others are.
   std::function<void(node_id, const topology&)> identify;
@@ -60,7 +62,9 @@ public:
   }
 
   /// Dials the controller: the way in for all but the first node.
-  void join(const endpoint_address& controller);
+  /// It has until `deadline` to be there.
+  void join(const endpoint_address& controller,
+            std::chrono::milliseconds deadline);
 
   /// Waits until the cluster serves. Errors: what went wrong, or
   /// deadline_passed with the names of those who are missing.

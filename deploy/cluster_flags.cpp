@@ -29,6 +29,14 @@ void override(T& value, const std::optional<T>& flag) {
 
 } // namespace
 
+void add_cluster_tls(CLI::App& command, tls_files& to) {
+  command.add_option("--cluster-tls-cert", to.certificate,
+                     "Certificate (PEM) with which nodes meet over TLS");
+  command.add_option("--cluster-tls-key", to.key, "Its key (PEM)");
+  command.add_option("--cluster-tls-ca", to.authorities,
+                     "Who signs the nodes of this cluster (PEM)");
+}
+
 void cluster_flags::add_to(CLI::App& command) {
   command.add_option("MODEL_DIR", model, "Directory of the checkpoint");
   auto file = command.add_option("--topology", topology_file,
@@ -61,6 +69,7 @@ void cluster_flags::add_to(CLI::App& command) {
                      "Secret that every node must know");
   command.add_flag("--insecure", insecure,
                    "Listen beyond loopback without a secret");
+  add_cluster_tls(command, tls);
   command
     .add_option("--log-level", log_level_name, "error, warning, info or debug")
     ->check(CLI::IsMember({"error", "warning", "info", "debug"}));

@@ -4,6 +4,7 @@
 /// what is claimed. Names follow vLLM where it has one.
 
 #include "runtime/log.hpp"
+#include "runtime/meeting/door.hpp"
 #include "runtime/topology.hpp"
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,9 @@
 
 namespace troupe {
 
+/// --cluster-tls-cert, -key and -ca, which every node is given.
+void add_cluster_tls(CLI::App& command, tls_files& to);
+
 struct cluster_flags {
   std::string model;
   uint32_t data_parallel_size = 1;
@@ -21,6 +25,7 @@ struct cluster_flags {
   std::string topology_file;
   std::string secret_file;
   bool insecure = false;
+  tls_files tls;
   bool allow_overcommit = false;
   std::string log_level_name = "warning";
   uint32_t num_threads = 0; ///< 0: one for each processor.

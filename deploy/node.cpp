@@ -1,4 +1,5 @@
 #include "actors/company.hpp"
+#include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -14,6 +15,7 @@ struct node_flags {
   std::string listen;
   std::string secret_file;
   std::string log_level_name = "warning";
+  uint32_t join_timeout_s = 60;
   member_options options;
 };
 
@@ -32,6 +34,7 @@ int run(node_flags& flags) {
   options.controller = *controller;
   options.listen = *listen;
   options.secret = *secret;
+  options.join_timeout = std::chrono::seconds{flags.join_timeout_s};
   options.level
     = parse_log_level(flags.log_level_name).value_or(log_level::warning);
   options.node.num_threads = device_threads(options.node.num_threads, 1);
@@ -84,6 +87,11 @@ void add_node(CLI::App& app, int& status) {
                       "Secret that every node must know");
   command->add_flag("--insecure", flags->options.insecure,
                     "Listen beyond loopback without a secret");
+  add_cluster_tls(*command, flags->options.tls);
+  command
+    ->add_option("--join-timeout", flags->join_timeout_s,
+                 "Seconds that the controller may take to be there (60)")
+    ->check(CLI::Range(1u, 86'400u));
   command
     ->add_option("--log-level", flags->log_level_name,
                  "error, warning, info or debug")

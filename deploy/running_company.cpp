@@ -30,6 +30,14 @@ node_commands(const cluster_flags& flags, const topology& cluster,
                                      std::to_string(num_threads),
                                      "--log-level",
                                      flags.log_level_name};
+    if (!flags.tls.empty())
+      for (auto& [name, file] :
+           {std::pair{"--cluster-tls-cert", flags.tls.certificate},
+            {"--cluster-tls-key", flags.tls.key},
+            {"--cluster-tls-ca", flags.tls.authorities}}) {
+        command.push_back(name);
+        command.push_back(file);
+      }
     if (flags.allow_overcommit)
       command.push_back("--allow-overcommit");
     if (!cluster.secret_file.empty()) {
@@ -51,6 +59,7 @@ result<company_options> options_for(const cluster_flags& flags,
   out.model_dir = cluster.model;
   out.secret = *secret;
   out.insecure = flags.insecure;
+  out.tls = flags.tls;
   out.level = flags.level();
   return out;
 }

@@ -63,11 +63,9 @@ public:
     return who_.self.listen;
   }
 
-  line_id dial(endpoint_address address, std::string expected_name,
-               std::chrono::milliseconds deadline) override {
+  line_id dial(dial_target target) override {
     auto id = ++last_line_;
-    asio::post(io_,
-               [=, this] { start_dial(id, address, expected_name, deadline); });
+    asio::post(io_, [=, this] { start_dial(id, target); });
     return id;
   }
 
@@ -144,14 +142,12 @@ private:
     x->serve(options_.deadline);
   }
 
-  void start_dial(line_id id, const endpoint_address& address,
-                  const std::string& expected_name,
-                  std::chrono::milliseconds deadline) {
+  void start_dial(line_id id, const dial_target& target) {
     auto x = make(id, tcp::socket{io_}, handshake::role::initiator);
-    auto end = to_endpoint(address);
+    auto end = to_endpoint(target.address);
     if (!end)
       return x->drop(end.why().message);
-    x->dial(*end, expected_name, deadline);
+    x->dial(*end, target);
   }
 
   std::shared_ptr<line> make(line_id id, tcp::socket socket,
@@ -192,6 +188,11 @@ private:
   void on_welcomed(line& x) override {
     if (handler_.on_welcomed && !is_closing_)
       handler_.on_welcomed(x.other());
+  }
+
+  void on_waiting(const dial_target& target, const std::string& why) override {
+    log_.warning("waits for somebody at " + target.address.host + ":"
+                 + std::to_string(target.address.port) + ": " + why);
   }
 
   void on_over(line& x, const std::optional<failure>& why) override {

@@ -71,6 +71,15 @@ struct door_handler {
   std::function<void(line_id, const std::string& why)> on_ended = {};
 };
 
+/// Whom we go to.
+struct dial_target {
+  endpoint_address address;
+  std::string name = {}; ///< Unless empty, another process there is a failure.
+  std::chrono::milliseconds deadline{10'000};
+  /// Tries again while nobody is there: somebody may come before the deadline.
+  bool is_patient = false;
+};
+
 struct door_stats {
   uint64_t came = 0;    ///< Connections that were accepted.
   uint64_t proven = 0;  ///< Of those.
@@ -95,11 +104,8 @@ public:
   // -- for any thread ---------------------------------------------------------
 
   /// Connects to a door and meets who is there: on_met or on_failed follows,
-  /// within `deadline`. `expected_name`, unless empty: another process there is
-  /// a failure.
-  virtual line_id dial(endpoint_address address, std::string expected_name,
-                       std::chrono::milliseconds deadline)
-    = 0;
+  /// within the deadline.
+  virtual line_id dial(dial_target target) = 0;
 
   virtual void proceed(line_id line) = 0;
   virtual void welcome(line_id line) = 0;

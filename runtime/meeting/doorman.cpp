@@ -48,11 +48,9 @@ door_handler doorman::make_handler() {
   return out;
 }
 
-void doorman::dial(node_id peer, const endpoint_address& address,
-                   std::string expected_name,
-                   std::chrono::milliseconds deadline) {
-  auto line = door_->dial(address, std::move(expected_name), deadline);
-  dials_[line] = {peer, text_of(address), deadline};
+void doorman::dial(node_id peer, dial_target target) {
+  dialled entry{peer, text_of(target.address), target.deadline};
+  dials_[door_->dial(std::move(target))] = std::move(entry);
 }
 
 void doorman::on_proven(const acquaintance& x) {

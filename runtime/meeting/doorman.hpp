@@ -37,8 +37,7 @@ public:
                                 entropy& chance);
 
   /// Ends in owner's open() or connect_failed().
-  void dial(node_id peer, const endpoint_address& address,
-            std::string expected_name, std::chrono::milliseconds deadline);
+  void dial(node_id peer, dial_target target);
 
   /// The peers of a line are connected.
   void joined(line_id line);

@@ -22,6 +22,8 @@ namespace {
 constexpr auto as_value
   = asio::experimental::as_tuple(asio::use_awaitable_t<>{});
 
+constexpr std::chrono::milliseconds between_tries{200};
+
 std::array<std::byte, 4> length_of(const std::vector<std::byte>& message) {
   auto n = static_cast<uint32_t>(message.size());
   return {std::byte(n), std::byte(n >> 8), std::byte(n >> 16),
@@ -69,7 +71,7 @@ line::line(owner& to, line_id id, tcp::socket socket, line_tls& tls,
            handshake meeting)
   : owner_(to), id_(id), side_(meeting.side()), socket_(std::move(socket)),
     meeting_(std::move(meeting)), deadline_(socket_.get_executor()),
-    answered_(socket_.get_executor()) {
+    answered_(socket_.get_executor()), pause_(socket_.get_executor()) {
   if (auto* context = tls.of(side_))
     secure_.emplace(socket_, *context);
 }
@@ -86,11 +88,10 @@ void line::serve(std::chrono::milliseconds deadline) {
   start(deadline);
 }
 
-void line::dial(tcp::endpoint end, std::string expected_name,
-                std::chrono::milliseconds deadline) {
-  target_ = end;
-  expected_name_ = std::move(expected_name);
-  start(deadline);
+void line::dial(tcp::endpoint end, dial_target target) {
+  end_ = end;
+  target_ = std::move(target);
+  start(target_.deadline);
 }
 
 void line::start(std::chrono::milliseconds deadline) {
@@ -140,6 +141,7 @@ void line::end(std::optional<failure> why) {
   socket_.close(ignored);
   deadline_.cancel();
   answered_.cancel();
+  pause_.cancel();
   owner_.on_over(*this, why);
 }
 
@@ -154,13 +156,29 @@ line::awaitable<void> line::live() {
   co_await stay();
 }
 
+/// As often as our patience allows.
+line::awaitable<void> line::connect() {
+  for (bool is_first = true; !is_over_; is_first = false) {
+    auto [ec] = co_await socket_.async_connect(*end_, as_value);
+    if (!ec || is_over_)
+      co_return;
+    if (!target_.is_patient) {
+      drop(ec.message(), errc::peer_lost);
+      co_return;
+    }
+    if (is_first)
+      owner_.on_waiting(target_, ec.message());
+    error_code ignored;
+    socket_.close(ignored);
+    pause_.expires_after(between_tries);
+    co_await pause_.async_wait(as_value);
+  }
+}
+
 /// Connects, where we dial, and puts TLS under it.
 line::awaitable<bool> line::reach() {
-  if (target_) {
-    auto [ec] = co_await socket_.async_connect(*target_, as_value);
-    if (ec)
-      drop(ec.message(), errc::peer_lost);
-  }
+  if (end_)
+    co_await connect();
   error_code ignored;
   if (!is_over_)
     socket_.set_option(tcp::no_delay{true}, ignored);
@@ -206,8 +224,8 @@ line::awaitable<bool> line::take(handshake::step step) {
   }
   if (step.met) {
     auto& name = meeting_.peer().name;
-    if (!expected_name_.empty() && name != expected_name_) {
-      drop("node " + name + " is there instead of " + expected_name_);
+    if (!target_.name.empty() && name != target_.name) {
+      drop("node " + name + " is there instead of " + target_.name);
       co_return false;
     }
     owner_.on_met(*this);

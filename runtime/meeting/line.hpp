@@ -38,6 +38,9 @@ public:
     virtual void on_proven(line& x) = 0;
     virtual void on_met(line& x) = 0;
     virtual void on_welcomed(line& x) = 0;
+    /// Nobody is there yet; told once.
+    virtual void on_waiting(const dial_target& target, const std::string& why)
+      = 0;
     /// The last that is heard of it. Without a reason after close().
     virtual void on_over(line& x, const std::optional<failure>& why) = 0;
 
@@ -69,9 +72,8 @@ public:
   /// Meets who has come.
   void serve(std::chrono::milliseconds deadline);
 
-  /// Goes to `end` and meets who is there.
-  void dial(boost::asio::ip::tcp::endpoint end, std::string expected_name,
-            std::chrono::milliseconds deadline);
+  /// Goes to `end`, which is the target's address, and meets who is there.
+  void dial(boost::asio::ip::tcp::endpoint end, dial_target target);
 
   void proceed();
   void welcome();
@@ -89,6 +91,7 @@ private:
 
   void start(std::chrono::milliseconds deadline);
   awaitable<void> live();
+  awaitable<void> connect();
   awaitable<bool> reach();
   awaitable<bool> meet();
   awaitable<void> stay();
@@ -111,8 +114,9 @@ private:
   boost::asio::steady_timer answered_; ///< Cancelled when the answer is there.
   answer answer_ = answer::none;
   std::string refusal_; ///< With an answer of no; empty: without a word.
-  std::optional<boost::asio::ip::tcp::endpoint> target_; ///< If ours.
-  std::string expected_name_;
+  boost::asio::steady_timer pause_;                   ///< Between two tries.
+  std::optional<boost::asio::ip::tcp::endpoint> end_; ///< If ours.
+  dial_target target_;                                ///< If ours.
   bool is_up_ = false;
   bool is_over_ = false;
 };

@@ -361,9 +361,9 @@ void ucx_io::set_view(uint32_t view, uint32_t epoch) {
   gate_.set_view(view, epoch);
 }
 
-void ucx_io::connect(node_id peer, endpoint_address address,
-                     milliseconds deadline, std::string name) {
-  post([=, this] { doorman_->dial(peer, address, name, deadline); });
+void ucx_io::connect(node_id peer, dial_target target) {
+  post(
+    [this, peer, target = std::move(target)] { doorman_->dial(peer, target); });
 }
 
 void ucx_io::monitor(node_id peer) {

@@ -49,8 +49,7 @@ public:
   void set_self(node_id id);
   void set_max_unsent(size_t bytes);
   void set_view(uint32_t view, uint32_t epoch);
-  void connect(node_id peer, endpoint_address address,
-               std::chrono::milliseconds deadline, std::string name);
+  void connect(node_id peer, dial_target target);
   void monitor(node_id peer);
   void send(node_id to, frame_header header, body payload);
   void disconnect(node_id peer);

@@ -27,6 +27,12 @@ result<void> check(const ucx_options& x) {
     return no("the window holds at least one byte");
   if (x.max_body > UINT32_MAX || x.max_unsent < x.max_body)
     return no("the limit on unsent bytes holds at least one body");
+  auto& tls = x.tls;
+  auto num_empty = tls.certificate.empty() + tls.key.empty()
+                   + tls.authorities.empty();
+  if (num_empty != 0 && num_empty != 3)
+    return no("TLS between nodes takes a certificate, its key and the file of "
+              "the authorities");
   return {};
 }
 
@@ -59,10 +65,8 @@ void ucx_transport::set_self(node_id id) {
   io_->set_self(id);
 }
 
-void ucx_transport::connect(node_id peer, endpoint_address address,
-                            std::chrono::milliseconds deadline,
-                            std::string name) {
-  io_->connect(peer, std::move(address), deadline, std::move(name));
+void ucx_transport::connect(node_id peer, dial_target target) {
+  io_->connect(peer, std::move(target));
 }
 
 void ucx_transport::monitor(node_id peer) {

@@ -76,12 +76,11 @@ public:
   /// Tells which node we are, once.
   void set_self(node_id id);
 
-  /// Connects to the process at `address`, which will be `peer` here. Ends in
-  /// on_peer_joined or on_connect_failed within `deadline`. `name`, unless
-  /// empty: another process there is refused. If that process is a peer already
-  /// nothing happens.
-  void connect(node_id peer, endpoint_address address,
-               std::chrono::milliseconds deadline, std::string name = {});
+  /// Connects to the process that is meant, which will be `peer` here. Ends in
+  /// on_peer_joined or on_connect_failed within the deadline, or twice that if
+  /// its data port does not answer. If that process is a peer already nothing
+  /// happens.
+  void connect(node_id peer, dial_target target);
 
   /// Watches a joined peer from now on: it is asked for a sign of life each
   /// heartbeat period and lost after the silence verdict.

@@ -101,4 +101,23 @@ TEST_F(Refusals, CachesForWhichThereIsNoMemoryAreNotPromised) {
     << x.errors;
 }
 
+TEST_F(Refusals, ANodeWaitsForTheFirstOneNoLongerThanItIsTold) {
+  auto x = run_troupe({"node", "--join", "127.0.0.1:1", "--name", "early",
+                       "--join-timeout", "1"});
+  EXPECT_EQ(x.status, 1);
+  for (auto words : {"waits for somebody at 127.0.0.1:1",
+                     "cannot join the node at 127.0.0.1:1: there was no answer "
+                     "in time"})
+    EXPECT_NE(x.errors.find(words), std::string::npos) << x.errors;
+}
+
+TEST_F(Refusals, HalfOfTlsIsNone) {
+  auto x = run_troupe({"node", "--join", "127.0.0.1:1", "--name", "half",
+                       "--cluster-tls-key", "key.pem"});
+  EXPECT_EQ(x.status, 1);
+  EXPECT_NE(x.errors.find("TLS between nodes takes a certificate"),
+            std::string::npos)
+    << x.errors;
+}
+
 } // namespace

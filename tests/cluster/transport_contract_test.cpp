@@ -117,7 +117,7 @@ struct TransportContract : testing::TestWithParam<kind> {
       a.self = around.listen(a, 0);
       auto net = around.listen(b, 1);
       auto& to = static_cast<ucx_transport&>(*a.self).self().listen;
-      net->connect(0, to, 10s);
+      net->connect(0, {to, {}, 10s});
       b.self = std::move(net);
     }
     for (auto x : {&a, &b})
@@ -388,7 +388,7 @@ TEST_F(UcxDoor, OnlyTheDoorLetsStrangersInAlsoWhileItServes) {
     }
   };
   expect_closed();
-  other->connect(0, net->self().listen, 10s);
+  other->connect(0, {net->self().listen, {}, 10s});
   ASSERT_TRUE(a.events.await([&] { return !a.joined.empty(); }));
   ASSERT_TRUE(b.events.await([&] { return !b.joined.empty(); }));
   expect_closed();
@@ -436,11 +436,11 @@ TEST_F(UcxDoor, ASecondProcessUnderALivingNameIsToldSoAndDisturbsNobody) {
   auto net = around.listen(a, 0);
   node first, second;
   auto one = around.listen(first, 1);
-  one->connect(0, net->self().listen, 10s);
+  one->connect(0, {net->self().listen, {}, 10s});
   ASSERT_TRUE(a.events.await([&] { return !a.joined.empty(); }));
   ASSERT_TRUE(first.events.await([&] { return !first.joined.empty(); }));
   auto two = around.listen(second, 1);
-  two->connect(0, net->self().listen, 10s);
+  two->connect(0, {net->self().listen, {}, 10s});
   ASSERT_TRUE(second.events.await([&] { return !second.failures.empty(); }));
   EXPECT_NE(second.failures[0].find("node node-1 is here already"),
             std::string::npos)
@@ -450,7 +450,7 @@ TEST_F(UcxDoor, ASecondProcessUnderALivingNameIsToldSoAndDisturbsNobody) {
   EXPECT_TRUE(a.lost.empty());
   one.reset();
   ASSERT_TRUE(a.events.await([&] { return !a.lost.empty(); }));
-  two->connect(0, net->self().listen, 10s);
+  two->connect(0, {net->self().listen, {}, 10s});
   EXPECT_TRUE(second.events.await([&] { return !second.joined.empty(); }));
 }
 

@@ -126,7 +126,7 @@ private:
       in >> to.port;
       std::string name;
       in >> name;
-      net_->connect(node_id(peer), to, milliseconds{10000}, name);
+      net_->connect(node_id(peer), {to, name, milliseconds{10000}});
     } else if (verb == "send") {
       send(node_id(peer), in);
     } else if (verb == "flood") {

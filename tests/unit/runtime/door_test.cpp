@@ -114,7 +114,7 @@ struct process {
   }
 
   line_id dial(process& other, std::string expected = {}) {
-    return at->dial(other.at->address(), std::move(expected), 30s);
+    return at->dial({other.at->address(), std::move(expected), 30s});
   }
 
   door_options options;
@@ -215,10 +215,22 @@ TEST_F(Door, WhoDialsMayCloseBeforeItProvesItself) {
 TEST_F(Door, TellsThatNobodyListens) {
   auto address = a.at->address();
   a.at.reset();
-  b.at->dial(address, {}, 30s);
+  b.at->dial({address, {}, 30s});
   EXPECT_TRUE(b.heard.await("failed Connection refused")) << b.heard.last();
-  b.at->dial({"no number", 1}, {}, 30s);
+  b.at->dial({{"no number", 1}, {}, 30s});
   EXPECT_TRUE(b.heard.await("failed 'no number' is not a numeric address"));
+}
+
+TEST_F(Door, WhoIsPatientWaitsForWhoIsNotThereYet) {
+  auto address = a.at->address();
+  a.at.reset();
+  b.at->dial({address, "a", 30s, true});
+  b.at->dial({address, "a", 300ms, true});
+  EXPECT_TRUE(b.heard.await("failed there was no answer in time"));
+  process again{"a", 5};
+  again.options.listen = address;
+  ASSERT_TRUE(again.open());
+  EXPECT_TRUE(b.heard.await("welcomed a")) << b.heard.last();
 }
 
 TEST_F(Door, APortThatWasJustClosedCanBeOpenedAgainAtOnce) {
