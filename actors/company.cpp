@@ -98,6 +98,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                       opts.secret,
                       opts.insecure,
                       &x->log,
+                      {},
                       opts.tls};
   for (auto& node : opts.cluster.nodes)
     net.names.push_back(node.name);
@@ -226,9 +227,15 @@ member_node::start(member_options options) {
   setup.options.model_dir = opts.model_dir;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.make_network
-    = ucx_network({opts.cluster, opts.name, setup.incarnation, opts.listen,
-                   opts.secret, opts.insecure, &x->log, opts.tls});
+  setup.make_network = ucx_network({opts.cluster,
+                                    opts.name,
+                                    setup.incarnation,
+                                    opts.listen,
+                                    opts.secret,
+                                    opts.insecure,
+                                    &x->log,
+                                    {},
+                                    opts.tls});
   auto self = node::start(std::move(setup));
   if (!self)
     return self.why();

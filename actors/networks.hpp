@@ -18,10 +18,10 @@ struct network_options {
   std::string secret;
   bool insecure = false;
   const logger* log = nullptr;
-  tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
   /// Of the topology by node id. Empty on a node that has not been welcomed: it
   /// takes whoever the controller has let in.
   std::vector<std::string> names = {};
+  tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
 };
 
 /// A cluster of one process: frames to itself, no sockets.
