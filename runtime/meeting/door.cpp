@@ -1,6 +1,7 @@
 #include "runtime/meeting/door.hpp"
 
 #include "runtime/meeting/line.hpp"
+#include "runtime/transport/ucx_address.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -105,9 +106,8 @@ private:
       acceptor_.listen(tcp::socket::max_listen_connections, ec);
     auto actual = ec ? tcp::endpoint{} : acceptor_.local_endpoint(ec);
     if (ec)
-      return failure{errc::io, "cannot listen on " + options_.listen.host + ":"
-                                 + std::to_string(options_.listen.port) + ": "
-                                 + ec.message()};
+      return failure{errc::io, "cannot listen on " + to_string(options_.listen)
+                                 + ": " + ec.message()};
     who_.self.listen = {actual.address().to_string(), actual.port()};
     return {};
   }
@@ -191,8 +191,8 @@ private:
   }
 
   void on_waiting(const dial_target& target, const std::string& why) override {
-    log_.warning("waits for somebody at " + target.address.host + ":"
-                 + std::to_string(target.address.port) + ": " + why);
+    log_.warning("waits for somebody at " + to_string(target.address) + ": "
+                 + why);
   }
 
   void on_over(line& x, const std::optional<failure>& why) override {

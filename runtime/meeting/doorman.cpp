@@ -1,17 +1,10 @@
 #include "runtime/meeting/doorman.hpp"
 
+#include "runtime/transport/ucx_address.hpp"
+
 namespace troupe {
 
 using course = meeting_rules::course;
-
-namespace {
-
-std::string text_of(const endpoint_address& x) {
-  auto is_v6 = x.host.find(':') != std::string::npos;
-  return (is_v6 ? "[" + x.host + "]" : x.host) + ":" + std::to_string(x.port);
-}
-
-} // namespace
 
 doorman::doorman(owner to, uint64_t incarnation, const logger& log)
   : owner_(std::move(to)), log_(log), rules_(incarnation) {
@@ -49,7 +42,7 @@ door_handler doorman::make_handler() {
 }
 
 void doorman::dial(node_id peer, dial_target target) {
-  dialled entry{peer, text_of(target.address), target.deadline};
+  dialled entry{peer, to_string(target.address), target.deadline};
   dials_[door_->dial(std::move(target))] = std::move(entry);
 }
 

@@ -7,15 +7,11 @@
 
 namespace troupe {
 
-namespace {
-
 std::string in_seconds(std::chrono::milliseconds x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f s", double(x.count()) / 1000);
   return text;
 }
-
-} // namespace
 
 void peer_watch::joined(node_id peer, uint64_t incarnation) {
   CHECK(peers_.emplace(peer, entry{.incarnation = incarnation}).second);

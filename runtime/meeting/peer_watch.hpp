@@ -22,6 +22,9 @@
 
 namespace troupe {
 
+/// As verdicts say how long: "1.0 s".
+std::string in_seconds(std::chrono::milliseconds x);
+
 struct watch_options {
   std::chrono::milliseconds heartbeat_period{100};
   std::chrono::milliseconds silence_verdict{1000};

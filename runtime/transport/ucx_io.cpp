@@ -39,11 +39,6 @@ constexpr size_t overhead = 256;
 /// In the id of a heartbeat: who asks and who answers.
 constexpr uint64_t question = 0, answer = 1;
 
-std::string in_seconds(milliseconds x) {
-  auto tenths = x.count() / 100;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
-}
-
 } // namespace
 
 ucx_io::ucx_io(ucx_options options, ucx_environment environment,
