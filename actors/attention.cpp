@@ -23,6 +23,7 @@
 // section in order.
 
 #include "actors/cast.hpp"
+#include "runtime/dispatch/answer_slab.hpp"
 
 #include <algorithm>
 #include <set>
@@ -46,7 +47,7 @@ struct attention_state {
   std::function<clock::time_point()> now;
 
   phase what = phase::idle;
-  uint32_t serial = 0; ///< 24 bits; of the stage that is out.
+  uint32_t serial = 0; ///< Of the stage that is out.
   uint32_t step = 0;
   uint32_t layer = 0;
   dispatch_plan plan;
@@ -88,7 +89,7 @@ struct attention_state {
   void await_stage(phase next) {
     what = next;
     away_since.reset();
-    serial = (serial + 1) & 0xffffff;
+    ++serial;
     rank->stream->notify([to = self, s = serial](auto& status) {
       tell(to, stage_ended{s, status.failure});
     });
@@ -163,34 +164,42 @@ struct attention_state {
     frame_header out;
     out.kind = frame_class::dispatch;
     out.layer = static_cast<uint16_t>(layer);
+    out.epoch = parts->map.epoch();
     out.step = step;
-    out.id = rows_id{rank->id, rows_id::all_workers, 0, serial}.pack();
+    out.id = rows_id{rank->id, 0, serial}.pack();
     out.first = slab.first;
     return out;
   }
 
+  bool is_awaited(const dispatch_key& of) const {
+    return what == phase::away
+           && of
+                == dispatch_key{{rank->id, 0, serial},
+                                uint16_t(layer),
+                                parts->map.epoch(),
+                                step};
+  }
+
   void take_rows(const rows_returned& msg) {
-    if (what != phase::away || msg.id.serial != serial || msg.layer != layer)
+    if (!is_awaited(msg.of))
       return;
-    uint64_t row_bytes = parts->combine_row_bytes;
-    auto count = msg.rows.bytes().size() / row_bytes;
-    if (count == 0)
-      return fail({errc::step_failed, "worker " + std::to_string(msg.id.worker)
-                                        + " could not run its rows"});
-    auto i = part_of(msg);
-    if (!i || count * row_bytes != msg.rows.bytes().size()
-        || count > plan.workers[*i].count - received[*i])
-      return fail({errc::step_failed, "worker " + std::to_string(msg.id.worker)
-                                        + " returned other rows than it was "
-                                          "sent"});
-    received[*i] += static_cast<uint32_t>(count);
-    num_missing -= static_cast<uint32_t>(count);
-    context.counters->add(counter::combine_bytes, msg.rows.bytes().size());
-    rank->stream->enqueue(
-      kernels::copy_in{msg.rows.bytes().data(),
-                       rank->stages->landing().mem.slice(msg.first * row_bytes,
-                                                         count * row_bytes),
-                       msg.rows.owner()});
+    auto answers = read_answers(msg.slab.bytes(), parts->combine_row_bytes);
+    if (!answers)
+      return fail({errc::step_failed, answers.why().message});
+    auto rows = answers->rows();
+    for (uint32_t i = 0; i < answers->num_sections(); ++i) {
+      auto section = answers->section(i);
+      auto part = part_of(section);
+      if (!part)
+        return fail(
+          {errc::step_failed, "worker " + std::to_string(section.worker)
+                                + " returned other rows than it was sent"});
+      received[*part] += section.count;
+      num_missing -= section.count;
+      auto bytes = section.count * uint64_t{parts->combine_row_bytes};
+      land(section.first, rows.first(bytes), msg.slab.owner());
+      rows = rows.subspan(bytes);
+    }
     if (num_missing > 0)
       return;
     rank->stages->combine(rank->stages->landing(), std::move(plan.row_of));
@@ -198,17 +207,36 @@ struct attention_state {
     advance();
   }
 
+  void land(uint64_t first, std::span<const std::byte> rows,
+            std::shared_ptr<const void> owner) {
+    context.counters->add(counter::combine_bytes, rows.size());
+    auto to = rank->stages->landing().mem.slice(
+      first * parts->combine_row_bytes, rows.size());
+    rank->stream->enqueue(kernels::copy_in{rows.data(), to, std::move(owner)});
+  }
+
   /// Returns the index in plan.workers of those whose next rows these are.
-  std::optional<size_t> part_of(const rows_returned& msg) const {
+  std::optional<size_t> part_of(const answer_section& x) const {
     auto& all = plan.workers;
-    auto i = std::ranges::upper_bound(all, msg.first, {},
+    auto i = std::ranges::upper_bound(all, x.first, {},
                                       &dispatch_plan::returned::first);
     if (i == all.begin())
       return std::nullopt;
     auto index = static_cast<size_t>(--i - all.begin());
-    if (i->worker != msg.id.worker || i->first + received[index] != msg.first)
+    if (i->worker != x.worker || i->first + received[index] != x.first
+        || x.count > i->count - received[index])
       return std::nullopt;
     return index;
+  }
+
+  /// What is missing will not come.
+  void hear_refusal(const rows_refused& msg) {
+    if (!is_awaited(msg.of))
+      return;
+    auto who = msg.worker == rows_refused::whole_slab
+                 ? std::string{"a node"}
+                 : "worker " + std::to_string(msg.worker);
+    fail({errc::step_failed, who + " refused its rows: " + to_string(msg.why)});
   }
 
   /// The workers that owe us rows.
@@ -224,7 +252,7 @@ struct attention_state {
 
   void end(step_ended msg) {
     what = phase::idle;
-    serial = (serial + 1) & 0xffffff;
+    ++serial;
     tell(scheduler, std::move(msg));
   }
 
@@ -291,6 +319,7 @@ behavior(attention::stateful_pointer<attention_state> self,
   return {
     [=](const stage_ended& msg) { self->state.end_stage(msg); },
     [=](const rows_returned& msg) { self->state.take_rows(msg); },
+    [=](const rows_refused& msg) { self->state.hear_refusal(msg); },
     [=](const run_step& msg) { self->state.run(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](tick) {

@@ -10,9 +10,11 @@
 // meanwhile wait together. Rows whose answers find no room wait until answers
 // before them are out.
 //
-// Whoever sent rows hears of them: answers, or a frame without rows.
+// Whoever sent rows hears of them: answers, or rows_refused.
 
 #include "actors/cast.hpp"
+#include "actors/rows_refusal.hpp"
+#include "runtime/dispatch/answer_slab.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -24,9 +26,12 @@ namespace {
 struct expert_worker_state {
   static constexpr const char* name = "expert_worker";
 
+  static constexpr uint64_t head = answer_head(1);
+
   node_context context;
   std::shared_ptr<node_parts> parts;
   worker_parts* worker = nullptr;
+  occupants holds;
   expert_worker self;
   std::function<void()> on_room; ///< Tells us that there may be room.
   bool running = false;
@@ -34,6 +39,8 @@ struct expert_worker_state {
   bool used = false;
   /// Of each rank the pieces of one dispatch.
   std::deque<rows_arrived> waiting;
+  /// Of what is being run: its ranks hear if that fails.
+  std::vector<std::pair<dispatch_key, node_id>> in_run;
 
   static const slab_section& section_of(const rows_arrived& x) {
     return x.view->sections[x.section];
@@ -44,32 +51,29 @@ struct expert_worker_state {
   void arrive(rows_arrived msg) {
     // A rank that goes on does not wait for what it sent before.
     std::erase_if(waiting, [&](auto& x) {
-      return x.id.rank == msg.id.rank && x.id.serial != msg.id.serial;
+      return x.of.id.rank == msg.of.id.rank
+             && x.of.id.serial != msg.of.id.serial;
     });
-    if (!fits(msg))
-      return refuse(msg);
+    if (auto why = obstacle(msg))
+      return refuse(msg.of, msg.from, *why);
     waiting.push_back(std::move(msg));
     if (!running && !starved)
       run();
   }
 
-  void refuse(const rows_arrived& msg) {
-    context.log->warning(
-      "worker " + std::to_string(worker->id) + ": refused rows of rank "
-      + std::to_string(msg.id.rank) + " for a layer or slot that is not here");
-    context.net->send(msg.from, header(msg, msg.first), {});
+  void refuse(const dispatch_key& of, node_id from, rows_fault why) {
+    refuse_rows(*context.here->read(), *context.log, from,
+                {of, worker->id, why});
   }
 
-  bool fits(const rows_arrived& msg) const {
-    auto& config = parts->config;
-    if (!config.is_moe(msg.layer) || msg.layer >= config.num_hidden_layers)
-      return false;
-    auto& slots
-      = worker->shard->slots[msg.layer - config.first_k_dense_replace];
+  std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
     auto& section = section_of(msg);
-    return section.slots.back().slot < slots.size()
-           && section.row.size() <= worker->max_runs
-           && msg.view->num_rows <= worker->max_staging_rows;
+    if (auto why = holds.judge(msg.of.epoch, msg.of.layer, section))
+      return why;
+    if (section.row.size() > worker->max_runs
+        || msg.view->num_rows > worker->max_staging_rows)
+      return rows_fault::too_many_rows;
+    return std::nullopt;
   }
 
   // -- a run ------------------------------------------------------------------
@@ -86,9 +90,9 @@ struct expert_worker_state {
     std::vector<item> out;
     uint64_t num_pairs = 0;
     uint64_t num_rows = 0;
-    auto layer = waiting.front().layer;
+    auto layer = waiting.front().of.layer;
     for (auto i = waiting.begin(); i != waiting.end();) {
-      if (i->layer != layer) {
+      if (i->of.layer != layer) {
         ++i;
         continue;
       }
@@ -107,9 +111,11 @@ struct expert_worker_state {
 
   std::vector<slab_pool::slab> claim_answer(const rows_arrived& x) {
     uint64_t row_bytes = parts->combine_row_bytes;
-    auto out = parts->answers->take_cut(section_of(x).row.size() * row_bytes,
-                                        parts->traffic.combine_rows * row_bytes,
-                                        on_room);
+    uint64_t rows = section_of(x).row.size();
+    uint64_t per_frame = parts->traffic.combine_rows;
+    auto num_frames = (rows + per_frame - 1) / per_frame;
+    auto out = parts->answers->take_cut(rows * row_bytes + num_frames * head,
+                                        per_frame * row_bytes + head, on_room);
     starved |= out.empty();
     return out;
   }
@@ -130,7 +136,7 @@ struct expert_worker_state {
     grouped all = group(items, base);
     if (!std::exchange(used, true))
       context.counters->add(counter::workers_used);
-    worker->stages->run(items.front().rows.layer, x, std::move(all.row),
+    worker->stages->run(items.front().rows.of.layer, x, std::move(all.row),
                         all.slots);
     send_back(items, all.pieces);
   }
@@ -205,16 +211,22 @@ struct expert_worker_state {
     for (auto& x : items) {
       auto first = x.rows.first;
       for (auto& slab : x.answer) {
-        parcels->push_back({x.rows.from, header(x.rows, first), slab.whole()});
-        first += slab.bytes / parts->combine_row_bytes;
+        auto count = static_cast<uint32_t>((slab.bytes - head)
+                                           / parts->combine_row_bytes);
+        answer_section section{worker->id, first, count};
+        write_answer_head(slab.data.get(), {&section, 1});
+        parcels->push_back({x.rows.from, header(x.rows.of), slab.whole()});
+        first += count;
       }
+      in_run.push_back({x.rows.of, x.rows.from});
     }
     for (auto& p : pieces)
       copy_out(p, items[p.item].answer, parcels);
     worker->stream->notify(
       [to = self, net = context.net, parcels](auto& status) {
         for (auto& x : *parcels)
-          net->send(x.to, x.header, status ? std::move(x.rows) : body{});
+          if (status)
+            net->send(x.to, x.header, std::move(x.rows));
         tell(to, run_ended{status.failure});
       });
   }
@@ -229,29 +241,33 @@ struct expert_worker_state {
       auto n = std::min(p.count, per_frame - at);
       worker->stream->enqueue(kernels::copy_out{
         worker->stages->output().mem.slice(p.from * row_bytes, n * row_bytes),
-        answer[p.to / per_frame].data.get() + at * row_bytes, keep_alive});
+        answer[p.to / per_frame].data.get() + head + at * row_bytes,
+        keep_alive});
       p.from += n;
       p.to += n;
       p.count -= n;
     }
   }
 
-  frame_header header(const rows_arrived& x, uint64_t first) const {
+  static frame_header header(const dispatch_key& of) {
     frame_header out;
     out.kind = frame_class::combine;
-    out.layer = x.layer;
-    auto id = x.id;
-    id.worker = worker->id;
-    out.id = id.pack();
-    out.first = first;
+    out.layer = of.layer;
+    out.epoch = of.epoch;
+    out.step = of.step;
+    out.id = of.id.pack();
     return out;
   }
 
   void end(const run_ended& msg) {
     running = false;
-    if (!msg.failure.empty())
+    auto run_of = std::exchange(in_run, {});
+    if (!msg.failure.empty()) {
       context.log->error("worker " + std::to_string(worker->id) + ": "
                          + msg.failure);
+      for (auto& [of, from] : run_of)
+        refuse(of, from, rows_fault::failed_run);
+    }
     if (!waiting.empty() && !starved)
       run();
   }
@@ -276,6 +292,8 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
   state.context = context;
   state.parts = std::move(parts);
   state.worker = worker;
+  state.holds = {state.parts->map, worker->id,
+                 state.parts->config.first_k_dense_replace};
   state.self = self;
   state.on_room = [me = weak_handle{expert_worker{self}}] {
     me.tell(room_made{});

@@ -1,6 +1,16 @@
 #include "actors/frame_router.hpp"
 
+#include "actors/rows_refusal.hpp"
+
 namespace troupe {
+
+namespace {
+
+dispatch_key key_of(const frame_header& x) {
+  return {rows_id::unpack(x.id), x.layer, x.epoch, x.step};
+}
+
+} // namespace
 
 void frame_router::route(node_id from, frame&& x) const {
   auto list = here_->read();
@@ -13,12 +23,15 @@ void frame_router::route(node_id from, frame&& x) const {
       route_slab(*list, from, x);
       break;
     case frame_class::combine: {
-      auto id = rows_id::unpack(x.header.id);
-      if (auto i = list->ranks.find(id.rank); i != list->ranks.end())
-        tell(i->second, rows_returned{id, x.header.layer, x.header.first,
-                                      std::move(x.payload)});
+      auto key = key_of(x.header);
+      if (auto i = list->ranks.find(key.id.rank); i != list->ranks.end())
+        tell(i->second, rows_returned{key, std::move(x.payload)});
       break;
     }
+    case frame_class::bulk:
+      log_->warning("node " + std::to_string(from)
+                    + ": a chunk of a transfer that nobody asked for");
+      break;
     default: // hello and heartbeat never come this far
       break;
   }
@@ -26,22 +39,30 @@ void frame_router::route(node_id from, frame&& x) const {
 
 void frame_router::route_slab(const cast_list& list, node_id from,
                               const frame& x) const {
+  auto key = key_of(x.header);
   if (!list.parts)
-    return;
+    return refuse_rows(
+      list, *log_, from,
+      {key, rows_refused::whole_slab, rows_fault::unknown_worker});
   auto row_bytes = list.parts->dispatch_layout.row_bytes();
   auto slab = read_slab(x.payload.bytes(), row_bytes);
-  if (!slab)
-    return log_->warning("node " + std::to_string(from) + ": "
-                         + slab.why().message);
+  if (!slab) {
+    log_->warning("node " + std::to_string(from) + ": " + slab.why().message);
+    return refuse_rows(
+      list, *log_, from,
+      {key, rows_refused::whole_slab, rows_fault::damaged_slab});
+  }
   auto view = std::make_shared<const slab_view>(std::move(*slab));
-  auto id = rows_id::unpack(x.header.id);
   auto first = x.header.first;
   for (uint32_t i = 0; i < view->sections.size(); ++i) {
-    auto worker = list.workers.find(view->sections[i].worker);
+    auto& section = view->sections[i];
+    auto worker = list.workers.find(section.worker);
     if (worker != list.workers.end())
-      tell(worker->second,
-           rows_arrived{id, from, x.header.layer, first, x.payload, view, i});
-    first += view->sections[i].row.size();
+      tell(worker->second, rows_arrived{key, from, first, x.payload, view, i});
+    else
+      refuse_rows(list, *log_, from,
+                  {key, section.worker, rows_fault::unknown_worker});
+    first += section.row.size();
   }
 }
 

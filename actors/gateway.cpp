@@ -83,8 +83,9 @@ struct gateway_state {
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
     auto owner = table->accept(msg.request, usable);
-    tell_rank(owner.rank,
-              run_request{msg.request, owner.term, owner.rank, msg.what});
+    tell_rank(
+      owner.rank,
+      run_request{msg.request, owner.term, 0, owner.rank, msg.what, {}});
   }
 
   template <class Message>
@@ -105,7 +106,7 @@ struct gateway_state {
 
   void withdraw(request_id id) {
     if (auto owner = table->remove(id))
-      tell_rank(owner->rank, cancel_request{id, owner->rank});
+      tell_rank(owner->rank, cancel_request{id, owner->rank, owner->term});
   }
 
   void commit(const tokens_ready& msg) {

@@ -29,8 +29,8 @@ public:
     inner_->set_max_unsent(bytes);
   }
 
-  void set_view(uint32_t view, uint32_t epoch) override {
-    inner_->set_view(view, epoch);
+  void set_view(uint32_t view) override {
+    inner_->set_view(view);
   }
 
   void disconnect(node_id peer) override {

@@ -50,9 +50,15 @@ struct peer_state {
                          + ", which is not here");
   }
 
+  /// Of a rank that is not here there is nothing to free.
   void pass_on(const cast_list& list, const cancel_request& msg) {
-    for (auto& [rank, x] : list.schedulers)
-      tell(x, msg);
+    if (auto i = list.schedulers.find(msg.rank); i != list.schedulers.end())
+      tell(i->second, msg);
+  }
+
+  void pass_on(const cast_list& list, const rows_refused& msg) {
+    if (auto i = list.ranks.find(msg.of.id.rank); i != list.ranks.end())
+      tell(i->second, msg);
   }
 
   template <class T, class... Ts>
@@ -75,6 +81,7 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
     [=](const control_arrived& msg) { self->state.hear(msg); },
     [=](const run_request& msg) { self->state.say(msg); },
     [=](const cancel_request& msg) { self->state.say(msg); },
+    [=](const rows_refused& msg) { self->state.say(msg); },
     [=](const node_report& msg) { self->state.say(msg); },
     [=](const node_loaded& msg) { self->state.say(msg); },
     [=](const node_connected& msg) { self->state.say(msg); },

@@ -11,6 +11,7 @@
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/dispatch/occupants.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "runtime/service.hpp"
@@ -43,14 +44,18 @@ struct shut_down {};
 struct run_request {
   request_id request = 0;
   uint32_t term = 0; ///< Comes back with every token.
+  unit_id unit = 0;
   rank_id rank = 0;
   std::shared_ptr<const generation_request> what;
+  std::vector<int32_t> answered; ///< What its answer has already.
 };
 
-/// Forget this request and free its blocks within one step.
+/// Forget this request and free its blocks within one step. Of another term:
+/// it is not meant.
 struct cancel_request {
   request_id request = 0;
   rank_id rank = 0;
+  uint32_t term = 0;
 };
 
 /// The step that you sent has ended.
@@ -76,31 +81,51 @@ struct stage_ended {
   std::string failure; ///< Empty: well.
 };
 
-/// A combine frame: rows of one worker have come back. None: it cannot answer.
-struct rows_returned {
+/// Which dispatch of which rank rows belong to: what its frames and their
+/// answers have in common.
+struct dispatch_key {
   rows_id id;
   uint16_t layer = 0;
-  uint64_t first = 0; ///< Number of the first answer; see DispatchSlab.
-  body rows;
+  uint32_t epoch = 0;
+  uint32_t step = 0;
+
+  friend bool operator==(const dispatch_key&, const dispatch_key&) = default;
 };
 
-using attention
-  = reacts_to<stage_ended, rows_returned, run_step, node_lost, tick>;
+/// A combine frame: answers have come back.
+struct rows_returned {
+  dispatch_key of;
+  body slab; ///< See answer_slab.
+};
+
+/// Of your dispatch a worker cannot run its rows, or a node a whole slab: the
+/// answers that are missing will not come.
+struct rows_refused {
+  static constexpr worker_id whole_slab = 0xffff;
+
+  dispatch_key of;
+  worker_id worker = whole_slab;
+  rows_fault why = rows_fault::damaged_slab;
+};
+
+using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
+                            node_lost, tick>;
 
 // -- expert worker: holds the physical experts of one device ------------------
 
-/// A section of a dispatch slab. Answer its rank with combine frames.
+/// A section of a dispatch slab. Answer its rank with combine frames, or with
+/// rows_refused.
 struct rows_arrived {
-  rows_id id;
+  dispatch_key of;
   node_id from = 0;
-  uint16_t layer = 0;
   uint64_t first = 0; ///< Number of the section's first answer.
   body slab;
   std::shared_ptr<const slab_view> view; ///< Into `slab`.
   uint32_t section = 0;                  ///< Index into view->sections.
 };
 
-/// The grouped run that you enqueued has ended and its rows are on their way.
+/// The grouped run that you enqueued has ended; if it went well, its rows are
+/// on their way.
 struct run_ended {
   std::string failure;
 };
@@ -219,10 +244,10 @@ struct control_arrived {
 };
 
 /// Everything that may be said to another node.
-using peer
-  = reacts_to<tokens_ready, control_arrived, run_request, cancel_request,
-              node_report, node_loaded, node_connected, node_suspected, welcome,
-              view_published, node_lost, cluster_started, shut_down>;
+using peer = reacts_to<tokens_ready, control_arrived, run_request,
+                       cancel_request, rows_refused, node_report, node_loaded,
+                       node_connected, node_suspected, welcome, view_published,
+                       node_lost, cluster_started, shut_down>;
 
 } // namespace troupe
 
@@ -234,6 +259,7 @@ TROUPE_MESSAGE(troupe::step_ended)
 TROUPE_MESSAGE(troupe::run_step)
 TROUPE_MESSAGE(troupe::stage_ended)
 TROUPE_MESSAGE(troupe::rows_returned)
+TROUPE_MESSAGE(troupe::rows_refused)
 TROUPE_MESSAGE(troupe::rows_arrived)
 TROUPE_MESSAGE(troupe::run_ended)
 TROUPE_MESSAGE(troupe::room_made)

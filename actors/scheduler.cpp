@@ -30,18 +30,31 @@ struct scheduler_state {
   /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
     auto request = *msg.what;
-    if (auto refusal = settle(request, rules)) {
+    if (auto cause = obstacle(msg, request)) {
       batch_output last{msg.request, msg.term, {}};
+      last.event.first_position = static_cast<uint32_t>(msg.answered.size());
       last.event.finish = finish_reason::failed;
-      last.event.cause = to_failure(*refusal);
+      last.event.cause = std::move(cause);
       return publish(std::move(last));
     }
-    decide->add(msg.request, msg.term, std::move(request));
+    decide->add(msg.request, msg.term, std::move(request), msg.answered);
     step();
   }
 
-  void cancel(request_id id) {
-    if (auto last = decide->cancel(id))
+  /// Why `msg` cannot be taken; or settles its request.
+  std::optional<failure> obstacle(const run_request& msg,
+                                  generation_request& request) const {
+    if (msg.unit != parts->map.unit())
+      return failure{errc::invalid_input, "the rank does not belong to unit "
+                                            + std::to_string(msg.unit)};
+    auto refusal = settle(request, rules);
+    if (!refusal)
+      refusal = judge_answered(request, msg.answered, rules);
+    return refusal ? std::optional{to_failure(*refusal)} : std::nullopt;
+  }
+
+  void cancel(const cancel_request& msg) {
+    if (auto last = decide->cancel(msg.request, msg.term))
       publish(std::move(*last));
     step();
   }
@@ -105,7 +118,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.free_blocks.set(rank->pool->num_free());
   return {
     [=](const run_request& msg) { self->state.run(msg); },
-    [=](const cancel_request& msg) { self->state.cancel(msg.request); },
+    [=](const cancel_request& msg) { self->state.cancel(msg); },
     [=](const step_ended& msg) { self->state.end(msg); },
   };
 }

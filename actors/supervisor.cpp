@@ -146,12 +146,20 @@ struct supervisor_state {
     check_connected();
   }
 
+  bool knows_placement(const view& x) const {
+    auto unit = parts->map.unit();
+    return unit < x.epochs.size() && x.epochs[unit] == parts->map.epoch();
+  }
+
   /// Nodes with a smaller id dial those with a larger one. Everybody watches
   /// the next node; the controller watches all.
   void connect(const view_published& msg) {
     viewed = true;
     auto& members = msg.members->members;
-    context.net->set_view(msg.members->number, msg.members->epoch);
+    context.net->set_view(msg.members->number);
+    if (!knows_placement(*msg.members))
+      return end(failure{errc::refused, "the controller plans with another "
+                                        "placement than this node"});
     for (size_t n = 0; n < members.size(); ++n) {
       if (n == context.node || connected.contains(node_id(n)))
         continue;

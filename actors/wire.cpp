@@ -52,9 +52,11 @@ void write(schema::View::Member::Builder out, const member& x) {
 
 void write(Control::Builder out, const view_published& msg) {
   auto x = out.initView();
-  auto& [number, epoch, members] = *msg.members;
+  auto& [number, epochs, members] = *msg.members;
   x.setView(number);
-  x.setEpoch(epoch);
+  auto by_unit = x.initEpochs(static_cast<unsigned>(epochs.size()));
+  for (unsigned i = 0; i < epochs.size(); ++i)
+    by_unit.set(i, epochs[i]);
   auto list = x.initMembers(static_cast<unsigned>(members.size()));
   for (unsigned i = 0; i < members.size(); ++i)
     write(list[i], members[i]);
@@ -96,15 +98,31 @@ void write(schema::RunRequest::Builder x, const sampling_params& sampling) {
   x.setSeed(seed);
 }
 
+void write(schema::RunRequest::Builder x,
+           const std::vector<prompt_segment>& segments) {
+  auto list = x.initSegments(static_cast<unsigned>(segments.size()));
+  for (unsigned i = 0; i < segments.size(); ++i) {
+    auto& [length, author] = segments[i];
+    list[i].setLength(length);
+    list[i].setAuthor(static_cast<uint8_t>(author));
+  }
+}
+
 void write(Control::Builder out, const run_request& msg) {
   auto x = out.initRunRequest();
-  auto& [request, term, rank, what] = msg;
+  auto& [request, term, unit, rank, what, answered] = msg;
   x.setRequest(request);
   x.setTerm(term);
+  x.setUnit(unit);
   x.setRank(rank);
+  auto known = x.initAnswered(static_cast<unsigned>(answered.size()));
+  for (unsigned i = 0; i < answered.size(); ++i)
+    known.set(i, answered[i]);
   // The gateway alone reads the last one: it has chosen `rank` by it.
-  auto& [prompt, sampling, max_tokens, ignore_eos, want_logits, rank_wish]
+  auto& [prompt, segments, sampling, max_tokens, ignore_eos, want_logits,
+         rank_wish]
     = *what;
+  write(x, segments);
   auto ids = x.initPrompt(static_cast<unsigned>(prompt.size()));
   for (unsigned i = 0; i < prompt.size(); ++i)
     ids.set(i, prompt[i]);
@@ -115,8 +133,23 @@ void write(Control::Builder out, const run_request& msg) {
 }
 
 void write(Control::Builder out, const cancel_request& msg) {
-  auto& [request, any_rank] = msg;
-  out.setCancelRequest(request);
+  auto x = out.initCancelRequest();
+  auto& [request, rank, term] = msg;
+  x.setRequest(request);
+  x.setRank(rank);
+  x.setTerm(term);
+}
+
+void write(Control::Builder out, const rows_refused& msg) {
+  auto x = out.initRowsRefused();
+  auto& [of, worker, why] = msg;
+  auto& [id, layer, epoch, step] = of;
+  x.setId(id.pack());
+  x.setLayer(layer);
+  x.setEpoch(epoch);
+  x.setStep(step);
+  x.setWorker(worker);
+  x.setWhy(static_cast<uint8_t>(why));
 }
 
 void write(Control::Builder out, const tokens_ready& msg) {
@@ -181,9 +214,10 @@ member read_member(schema::View::Member::Reader in) {
 
 control_message read_view(schema::View::Reader in) {
   auto out = std::make_shared<view>();
-  auto& [number, epoch, members] = *out;
+  auto& [number, epochs, members] = *out;
   number = in.getView();
-  epoch = in.getEpoch();
+  for (auto epoch : in.getEpochs())
+    epochs.push_back(epoch);
   for (auto m : in.getMembers())
     members.push_back(read_member(m));
   return view_published{std::move(out)};
@@ -199,10 +233,26 @@ sampling_params read_sampling(schema::RunRequest::Reader in) {
   return out;
 }
 
+result<std::vector<prompt_segment>>
+read_segments(schema::RunRequest::Reader in) {
+  std::vector<prompt_segment> out;
+  for (auto x : in.getSegments()) {
+    if (x.getAuthor() > static_cast<uint8_t>(segment_author::generated))
+      return damaged("a segment of an unknown author");
+    out.push_back({x.getLength(), static_cast<segment_author>(x.getAuthor())});
+  }
+  return out;
+}
+
 result<control_message> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
-  auto& [prompt, sampling, max_tokens, ignore_eos, want_logits, rank_wish]
+  auto& [prompt, segments, sampling, max_tokens, ignore_eos, want_logits,
+         rank_wish]
     = *what;
+  auto its_segments = read_segments(in);
+  if (!its_segments)
+    return its_segments.why();
+  segments = std::move(*its_segments);
   for (auto token : in.getPrompt())
     prompt.push_back(token);
   sampling = read_sampling(in);
@@ -210,10 +260,13 @@ result<control_message> read_request(schema::RunRequest::Reader in) {
   ignore_eos = in.getIgnoreEos();
   want_logits = in.getWantLogits();
   run_request out;
-  auto& [request, term, rank, its_what] = out;
+  auto& [request, term, unit, rank, its_what, answered] = out;
   request = in.getRequest();
   term = in.getTerm();
+  unit = in.getUnit();
   rank = in.getRank();
+  for (auto token : in.getAnswered())
+    answered.push_back(token);
   its_what = std::move(what);
   return control_message{std::move(out)};
 }
@@ -302,11 +355,28 @@ control_message read_lost(schema::NodeLost::Reader in) {
   return out;
 }
 
-control_message read_cancel(uint64_t id) {
+control_message read_cancel(schema::CancelRequest::Reader in) {
   cancel_request out;
-  auto& [request, any_rank] = out;
-  request = id;
+  auto& [request, rank, term] = out;
+  request = in.getRequest();
+  rank = in.getRank();
+  term = in.getTerm();
   return out;
+}
+
+result<control_message> read_refused(schema::RowsRefused::Reader in) {
+  rows_refused out;
+  auto& [of, worker, why] = out;
+  auto& [id, layer, epoch, step] = of;
+  id = rows_id::unpack(in.getId());
+  layer = in.getLayer();
+  epoch = in.getEpoch();
+  step = in.getStep();
+  worker = in.getWorker();
+  why = static_cast<rows_fault>(in.getWhy());
+  if (in.getWhy() == 0 || why >= rows_fault::num_faults)
+    return damaged("a reason that this version does not know");
+  return control_message{out};
 }
 
 result<control_message> read(node_id from, Control::Reader in) {
@@ -335,6 +405,8 @@ result<control_message> read(node_id from, Control::Reader in) {
       return read_tokens(in.getTokensReady());
     case Control::REPORT:
       return read_report(from, in.getReport());
+    case Control::ROWS_REFUSED:
+      return read_refused(in.getRowsRefused());
   }
   return damaged("a kind that this version does not know");
 }

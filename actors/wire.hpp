@@ -13,7 +13,8 @@ namespace troupe {
 using control_message
   = std::variant<welcome, node_loaded, view_published, node_connected,
                  cluster_started, node_suspected, node_lost, shut_down,
-                 run_request, cancel_request, tokens_ready, node_report>;
+                 run_request, cancel_request, tokens_ready, node_report,
+                 rows_refused>;
 
 /// Returns the body of a control frame.
 body encode(const control_message& message);

@@ -4,6 +4,35 @@
 
 namespace troupe {
 
+namespace {
+
+std::optional<request_refusal> judge_tokens(std::span<const int32_t> ids,
+                                            const request_rules& rules) {
+  auto is_unknown = [&](int32_t id) {
+    return id < 0 || static_cast<uint32_t>(id) >= rules.vocab_size;
+  };
+  auto i = std::ranges::find_if(ids, is_unknown);
+  if (i == ids.end())
+    return std::nullopt;
+  return request_refusal{request_fault::unknown_token, *i, rules.vocab_size, 0};
+}
+
+std::optional<request_refusal> judge_segments(const generation_request& x) {
+  uint64_t sum = 0;
+  auto is_empty = false;
+  for (auto& s : x.segments) {
+    sum += s.length;
+    is_empty |= s.length == 0;
+  }
+  if (x.segments.empty() || (sum == x.prompt.size() && !is_empty))
+    return std::nullopt;
+  return request_refusal{request_fault::wrong_segments,
+                         static_cast<int64_t>(sum),
+                         static_cast<int64_t>(x.prompt.size()), 0};
+}
+
+} // namespace
+
 std::optional<request_refusal> settle(generation_request& x,
                                       const request_rules& rules) {
   auto refuse = [&](request_fault why, int64_t given = 0, int64_t limit = 0) {
@@ -12,11 +41,8 @@ std::optional<request_refusal> settle(generation_request& x,
   using enum request_fault;
   if (x.prompt.empty())
     return refuse(empty_prompt);
-  auto is_unknown = [&](int32_t id) {
-    return id < 0 || static_cast<uint32_t>(id) >= rules.vocab_size;
-  };
-  if (auto i = std::ranges::find_if(x.prompt, is_unknown); i != x.prompt.end())
-    return refuse(unknown_token, *i, rules.vocab_size);
+  if (auto refusal = judge_tokens(x.prompt, rules))
+    return refusal;
   uint64_t size = x.prompt.size();
   if (size + std::max(x.max_tokens, 1u) > rules.max_model_len)
     return refuse(too_long, static_cast<int64_t>(size), rules.max_model_len);
@@ -27,9 +53,21 @@ std::optional<request_refusal> settle(generation_request& x,
     return refuse(wrong_sampling);
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
+  if (auto refusal = judge_segments(x))
+    return refusal;
   if (x.max_tokens == 0)
     x.max_tokens = static_cast<uint32_t>(rules.max_model_len - size);
   return std::nullopt;
+}
+
+std::optional<request_refusal> judge_answered(const generation_request& x,
+                                              std::span<const int32_t> answered,
+                                              const request_rules& rules) {
+  if (answered.size() >= x.max_tokens)
+    return request_refusal{request_fault::answered_all,
+                           static_cast<int64_t>(answered.size()), x.max_tokens,
+                           x.max_tokens};
+  return judge_tokens(answered, rules);
 }
 
 failure to_failure(const request_refusal& x) {
@@ -48,6 +86,14 @@ failure to_failure(const request_refusal& x) {
                 + " do not fit into a context of " + limit};
     case request_fault::wrong_sampling:
       return {errc::invalid_input, "temperature or top_p is out of range"};
+    case request_fault::wrong_segments:
+      return {errc::invalid_input, "the segments have " + given
+                                     + " tokens or one of them none, and the "
+                                       "prompt has "
+                                     + limit};
+    case request_fault::answered_all:
+      return {errc::invalid_input, given + " tokens are answered already and "
+                                     + limit + " were asked for"};
     case request_fault::unknown_rank:
       break;
   }

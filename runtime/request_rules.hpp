@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 
 namespace troupe {
 
@@ -24,6 +25,8 @@ enum class request_fault : uint8_t {
   too_long,       ///< `given` is what the prompt has, `limit` the context.
   wrong_sampling, ///< temperature outside [0, 100], top_p outside (0, 1]
   unknown_rank,   ///< `given` is the rank, `limit` how many there are.
+  wrong_segments, ///< `given` is what they have, `limit` the prompt's tokens.
+  answered_all,   ///< `given` is what is answered, `limit` what was asked for.
 };
 
 /// Why a request cannot be taken, and the numbers that say so.
@@ -38,6 +41,12 @@ struct request_refusal {
 /// and returns nothing.
 std::optional<request_refusal> settle(generation_request& x,
                                       const request_rules& rules);
+
+/// Says why `answered` cannot be the beginning of the answer to `x`, which is
+/// settled.
+std::optional<request_refusal> judge_answered(const generation_request& x,
+                                              std::span<const int32_t> answered,
+                                              const request_rules& rules);
 
 /// The refusal as a sentence: context_too_long, or else invalid_input.
 failure to_failure(const request_refusal& x);

@@ -22,9 +22,26 @@ struct sampling_params {
   uint64_t seed = 0;
 };
 
+/// Who wrote a part of a prompt.
+enum class segment_author : uint8_t {
+  given,     ///< People, tools, the form.
+  generated, ///< The model, as far as anybody can tell.
+};
+
+/// A part of a prompt that one author wrote.
+struct prompt_segment {
+  uint32_t length = 0; ///< Tokens, at least 1.
+  segment_author author = segment_author::given;
+
+  friend bool operator==(const prompt_segment&, const prompt_segment&)
+    = default;
+};
+
 /// One prompt to continue. What it may ask for: runtime/request_rules.hpp.
 struct generation_request {
   std::vector<int32_t> prompt; ///< At least one token.
+  /// Of the whole prompt, in order; none: it is one that was given.
+  std::vector<prompt_segment> segments;
   sampling_params sampling;
   uint32_t max_tokens = 0;      ///< 0: as many as the context has room for.
   bool ignore_eos = false;      ///< Go on past the end token.

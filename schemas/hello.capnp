@@ -21,7 +21,7 @@
 # A proof is HMAC-SHA256, keyed with the secret, over this transcript; numbers
 # are little-endian, strings are their length in 8 bytes and then their bytes:
 #
-#   "troupe hello 2", what is proven ("responder" in a challenge, "initiator" in a proof, "welcome"),
+#   "troupe hello 3", what is proven ("responder" in a challenge, "initiator" in a proof, "welcome"),
 #   cluster's name, whether bodies are checksummed on this connection (8 bytes),
 #   then for the initiator and then for the responder:
 #   nonce, name, incarnation (8), fingerprint (8), listening host, port (8);
@@ -43,7 +43,7 @@ struct Hello {
 
   protocol @1 :UInt16;
   # Always set. Raised when an old process would misunderstand a new one; another
-  # number is refused. Ours is 2.
+  # number is refused. Ours is 3.
 
   cluster @2 :Text;
   # greeting, challenge. The name that both sides were given, at most 64 bytes.

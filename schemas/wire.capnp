@@ -5,36 +5,45 @@
 #
 #   offset size field
 #        0    4 magic "TRP1"
-#        4    1 version: 2
-#        5    1 class: 1 hello, 2 heartbeat, 3 control, 4 dispatch, 5 combine
-#        6    2 layer: index of the model's layer; 0 outside of steps
+#        4    1 version: 3
+#        5    1 class: 1 hello, 2 heartbeat, 3 control, 4 dispatch, 5 combine, 6 bulk
+#        6    2 layer: of rows the index of the model's layer; else 0
 #        8    4 cluster: hash of the cluster's name
 #       12    4 view: the membership that I know
-#       16    4 epoch: the placement by which I chose the destination
-#       20    4 step: counts the steps of the sending rank; 0 outside of steps
+#       16    4 epoch: of rows the placement with which their rank has planned; else 0
+#       20    4 step: of rows counts the steps of their rank; of bulk the transfer's generation; else 0
 #       24    8 source: the incarnation of my process, random at its start
 #       32    8 destination: the incarnation that I mean; another one refuses the frame
-#       40    8 id: a request, or for rows: rank 16 bits, worker 16, micro-batch 8, serial 24
-#       48    8 first: for rows the number of the first answer, see DispatchSlab; else 0
+#       40    8 id: of rows: rank 16 bits, micro-batch 8, zero 8, serial 32; of bulk: the transfer; else 0
+#       48    8 first: of dispatch the number of the first answer, see DispatchSlab; of bulk the place of
+#               the chunk's first byte in the transfer; else 0
 #       56    4 length: bytes of the body
 #       60    4 CRC32C of the connection's tag (hello.capnp), then of the header with this field zero,
-#               then (by configuration) of the body
+#               then of the body: always for bulk, else by configuration
 #
-# **view** counts changes of membership, **epoch** changes of expert placement. A receiver drops and
-# counts frames of another cluster, of an incarnation that is over, and of an older view or epoch.
+# A receiver drops and counts frames of another cluster, of an incarnation that it does not know or
+# that is over. **view** counts changes of membership and only informs: rows of those who stay are
+# never dropped for it. **epoch** counts changes of the expert placement of the rank's unit. Who plans
+# rows writes it, answers repeat it. A worker takes rows of every epoch from the oldest that is not
+# retired to the newest that it knows and one more, judges them by slot and expert, and answers those
+# that it cannot run with `rowsRefused`.
 #
 # Bodies by class:
 # * control: one `Control` message.
 # * dispatch: a slab. 4 bytes: size of the message that follows, 4 bytes: offset of the rows (a
 #   multiple of 64); then a `DispatchSlab` message; then the rows.
-# * combine: the rows and nothing else: one answer for each entry of the section's `rows`, [hidden]
-#   values of the cluster's combine type. The id names the worker that made them, `first` the number
-#   of the first one. The answers to one section may come in any number of frames, in order. A frame
-#   without rows says that the worker cannot answer.
+# * combine: a slab. 4 bytes: number of sections, 4 bytes: offset of the rows (the first multiple of
+#   64 behind the sections); then the sections, ascending by worker, each
+#       worker 2 bytes, zero 2, count 4 (at least 1), first 8: the number of its first answer;
+#   then zeros, then the rows of all sections one after the other: [hidden] values of the cluster's
+#   combine type for each entry of a dispatch section's `rows`. The answers to one section may come in
+#   any number of frames, in order.
+# * bulk: the bytes, at most 262144.
 #
 # Frames of rows are cut: what one rank has for one node in one layer may come in several slabs with
 # the same id, each complete in itself. Between two nodes control comes in the order in which it was
-# sent, and so do rows; either may overtake the other.
+# sent, and so do rows, and so does bulk; each may overtake the others. Bulk is sent only where nothing
+# else waits.
 #
 # Comments are written from the sender's point of view.
 
@@ -70,6 +79,8 @@ struct DispatchSlab {
     # A physical expert of the worker in this layer.
     count @1 :UInt32;
     # At least 1.
+    expert @2 :UInt16;
+    # The logical expert that the slot holds by my epoch. If it holds another one, refuse.
   }
 }
 
@@ -89,10 +100,10 @@ struct Control {
     shutdown @7 :Void;
     # The cluster ends: finish nothing, leave.
     runRequest @8 :RunRequest;
-    cancelRequest @9 :UInt64;
-    # Forget the request and free what it holds within one step.
+    cancelRequest @9 :CancelRequest;
     tokensReady @10 :TokensReady;
     report @11 :Report;
+    rowsRefused @12 :RowsRefused;
   }
 }
 
@@ -118,7 +129,8 @@ struct View {
   # From the controller: the members. Nodes with a smaller id dial those with a larger one.
 
   view @0 :UInt32;
-  epoch @1 :UInt32;
+  epochs @1 :List(UInt32);
+  # Of the placement of each unit.
   members @2 :List(Member);
   # By node id.
 
@@ -160,6 +172,46 @@ struct RunRequest {
   # At least 1; prompt and answer fit into the context.
   ignoreEos @9 :Bool;
   wantLogits @10 :Bool;
+  unit @11 :UInt16;
+  # That the rank belongs to.
+  segments @12 :List(Segment);
+  # Of the prompt, in order; their lengths add up to its own. None: one that was given.
+  answered @13 :List(Int32);
+  # What the answer has already: the next token's position in it is the length of this, and maxTokens
+  # counts these too. Fewer than maxTokens.
+
+  struct Segment {
+    # What one author has written.
+    length @0 :UInt32;
+    # At least 1.
+    author @1 :UInt8;
+    # 0 given, 1 generated.
+  }
+}
+
+struct CancelRequest {
+  # From the gateway to the scheduler of a rank: forget the request and free what it holds within one
+  # step. Of another term: it is not meant.
+
+  request @0 :UInt64;
+  rank @1 :UInt16;
+  term @2 :UInt32;
+}
+
+struct RowsRefused {
+  # From a node with workers to a rank: its dispatch was not, or not wholly, run, and the answers that
+  # are missing will not come.
+
+  id @0 :UInt64;
+  # As in the header of the dispatch, like the three that follow.
+  layer @1 :UInt16;
+  epoch @2 :UInt32;
+  step @3 :UInt32;
+  worker @4 :UInt16;
+  # 65535: the whole slab.
+  why @5 :UInt8;
+  # 1 damaged slab, 2 unknown worker, 3 layer without experts, 4 unknown epoch, 5 unknown slot,
+  # 6 another expert in the slot, 7 too many rows, 8 no memory, 9 the device failed.
 }
 
 struct TokensReady {

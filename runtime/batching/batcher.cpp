@@ -41,21 +41,25 @@ batcher::~batcher() {
     release_blocks(*x);
 }
 
-void batcher::add(request_id id, uint32_t term, generation_request request) {
-  CHECK(!request.prompt.empty() && request.max_tokens > 0);
+void batcher::add(request_id id, uint32_t term, generation_request request,
+                  std::span<const int32_t> answered) {
+  CHECK(!request.prompt.empty() && answered.size() < request.max_tokens);
   CHECK(request.prompt.size() + request.max_tokens <= options_.max_model_len);
   auto x = std::make_shared<sequence>();
   x->id = id;
   x->term = term;
   x->age = next_age_++;
   x->tokens = request.prompt;
+  x->tokens.insert(x->tokens.end(), answered.begin(), answered.end());
   x->request = std::move(request);
   x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
 }
 
-std::optional<batch_output> batcher::cancel(request_id id) {
-  auto has_id = [id](auto& x) { return x->id == id && !x->cancelled; };
+std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
+  auto has_id = [=](auto& x) {
+    return x->id == id && x->term == term && !x->cancelled;
+  };
   sequence_ptr found;
   if (auto i = std::ranges::find_if(waiting_, has_id); i != waiting_.end()) {
     found = *i;

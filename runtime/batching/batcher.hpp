@@ -67,12 +67,14 @@ public:
   /// Releases the blocks of all requests.
   ~batcher();
 
-  /// Queues a request that has been settled (runtime/request_rules.hpp).
-  void add(request_id id, uint32_t term, generation_request request);
+  /// Queues a request that has been settled (runtime/request_rules.hpp) and
+  /// whose answer begins with `answered`.
+  void add(request_id id, uint32_t term, generation_request request,
+           std::span<const int32_t> answered = {});
 
   /// Frees what the request holds: at once, or when the step that it is part
-  /// of has ended. Returns its last event if it was here.
-  std::optional<batch_output> cancel(request_id id);
+  /// of has ended. Returns its last event if it was here under that term.
+  std::optional<batch_output> cancel(request_id id, uint32_t term);
 
   /// Returns the rows of the next step; empty if there is nothing to do.
   batch next_step();

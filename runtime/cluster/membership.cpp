@@ -74,7 +74,7 @@ std::optional<view> membership::take_view() {
   if (view_published_ || !all(state::ready))
     return std::nullopt;
   view_published_ = true;
-  view out{1, 1, {}};
+  view out{1, {placement::first_epoch}, {}};
   for (auto& x : nodes_)
     out.members.push_back(x.who);
   return out;

@@ -9,6 +9,7 @@
 /// The view is published once all nodes of the topology are ready; the cluster
 /// starts once all are connected.
 
+#include "runtime/dispatch/placement.hpp"
 #include "runtime/error.hpp"
 #include "runtime/transport/transport.hpp"
 
@@ -28,8 +29,8 @@ struct member {
 /// Membership as the controller publishes it.
 struct view {
   uint32_t number = 0;
-  uint32_t epoch = 0;
-  std::vector<member> members; ///< By node id.
+  std::vector<uint32_t> epochs; ///< Of the placement of each unit.
+  std::vector<member> members;  ///< By node id.
 };
 
 class membership {

@@ -1,5 +1,6 @@
 #include "runtime/cluster/traffic_limits.hpp"
 
+#include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
 
 #include <algorithm>
@@ -84,7 +85,8 @@ uint64_t answers_to(const quantities& q, const traffic_limits& x, uint64_t rows,
   auto answers = rows * q.choices_here();
   auto frames = ceil_div(answers, x.combine_rows)
                 + num_pieces * q.workers_here; // short ones
-  return slab_pool::footprint(answers * q.answer_bytes, frames);
+  return slab_pool::footprint(
+    answers * q.answer_bytes + frames * answer_head(1), frames);
 }
 
 } // namespace
@@ -103,7 +105,9 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
   auto frame = std::max<uint64_t>(limits.max_frame_bytes, slab_overhead);
   traffic_limits out;
   out.dispatch_rows = rows_in(frame - slab_overhead, q.dispatched());
-  out.combine_rows = rows_in(limits.max_frame_bytes, q.answer_bytes);
+  out.combine_rows = rows_in(
+    std::max<uint64_t>(limits.max_frame_bytes, answer_head(1)) - answer_head(1),
+    q.answer_bytes);
   auto pieces = ceil_div(q.rows, out.dispatch_rows);
   out.dispatch_bytes = q.rows * q.dispatched() + pieces * slab_overhead;
   out.combine_bytes = q.rows * q.choices_here() * q.answer_bytes;

@@ -8,9 +8,10 @@
 namespace troupe {
 
 placement::placement(uint32_t num_moe_layers, uint32_t num_experts,
-                     uint32_t num_workers, std::vector<node_id> node_of_worker)
-  : num_moe_layers_(num_moe_layers), num_experts_(num_experts),
-    node_of_worker_(std::move(node_of_worker)) {
+                     uint32_t num_workers, std::vector<node_id> node_of_worker,
+                     unit_id unit, uint32_t epoch)
+  : unit_(unit), epoch_(epoch), num_moe_layers_(num_moe_layers),
+    num_experts_(num_experts), node_of_worker_(std::move(node_of_worker)) {
   CHECK(num_workers > 0 && num_workers <= num_experts);
   CHECK(node_of_worker_.size() == num_workers);
   slots_.resize(size_t{num_moe_layers} * num_experts);
@@ -43,6 +44,7 @@ namespace {
 struct assignment {
   slot_address slot;
   uint32_t choice = 0; ///< row * top_k + i
+  uint16_t expert = 0; ///< Logical.
 };
 
 /// `first` is the number of the first choice in the batch.
@@ -51,7 +53,8 @@ sorted_assignments(const placement& map, uint32_t moe_layer,
                    std::span<const int32_t> experts, uint32_t first) {
   std::vector<assignment> out(experts.size());
   for (uint32_t i = 0; i < experts.size(); ++i)
-    out[i] = {map.slot_of(moe_layer, uint32_t(experts[i])), first + i};
+    out[i] = {map.slot_of(moe_layer, uint32_t(experts[i])), first + i,
+              uint16_t(experts[i])};
   std::ranges::stable_sort(out, [](auto& x, auto& y) {
     return std::pair{x.slot.worker, x.slot.slot}
            < std::pair{y.slot.worker, y.slot.slot};
@@ -68,11 +71,13 @@ public:
 
   void add(const assignment& x, uint32_t token) {
     if (slab_.sections.empty() || slab_.sections.back().worker != x.slot.worker)
-      slab_.sections.push_back({x.slot.worker, {}, {}});
+      slab_.sections.push_back({x.slot.worker, {}, {}, {}});
     auto& section = slab_.sections.back();
     auto at = static_cast<uint32_t>(section.row.size());
-    if (section.slots.empty() || section.slots.back().slot != x.slot.slot)
+    if (section.slots.empty() || section.slots.back().slot != x.slot.slot) {
       section.slots.push_back({x.slot.slot, at, 0});
+      section.experts.push_back(x.expert);
+    }
     ++section.slots.back().count;
     section.row.push_back(row_of(token));
   }

@@ -17,6 +17,9 @@ namespace troupe {
 using worker_id = uint16_t;
 using rank_id = uint16_t;
 
+/// Ranks and workers that serve together, with a placement of their own.
+using unit_id = uint16_t;
+
 /// One slot of one layer.
 struct slot_address {
   worker_id worker = 0;
@@ -25,16 +28,28 @@ struct slot_address {
   friend bool operator==(const slot_address&, const slot_address&) = default;
 };
 
-/// The expert map of one epoch: one replica per expert.
+/// The expert map of one epoch: one replica per expert. Epochs count the
+/// placements of a unit; who plans with one says so on every row that it sends.
 class placement {
 public:
+  static constexpr uint32_t first_epoch = 1;
+
   placement() = default;
 
   /// Spreads the experts of every MoE layer over the workers in order, as
   /// evenly as it goes: worker w holds [w E / W, (w + 1) E / W).
   /// 1 <= num_workers <= num_experts.
   placement(uint32_t num_moe_layers, uint32_t num_experts, uint32_t num_workers,
-            std::vector<node_id> node_of_worker);
+            std::vector<node_id> node_of_worker, unit_id unit = 0,
+            uint32_t epoch = first_epoch);
+
+  unit_id unit() const {
+    return unit_;
+  }
+
+  uint32_t epoch() const {
+    return epoch_;
+  }
 
   uint32_t num_workers() const {
     return static_cast<uint32_t>(node_of_worker_.size());
@@ -52,6 +67,8 @@ public:
   std::vector<std::vector<uint32_t>> experts_of(worker_id worker) const;
 
 private:
+  unit_id unit_ = 0;
+  uint32_t epoch_ = 0;
   uint32_t num_moe_layers_ = 0;
   uint32_t num_experts_ = 0;
   std::vector<slot_address> slots_; ///< [moe layers, experts]
@@ -63,6 +80,8 @@ struct slab_section {
   worker_id worker = 0;
   std::vector<slot_rows> slots; ///< Ascending by slot, none empty.
   std::vector<uint32_t> row;    ///< Index into the slab's rows, by slot.
+  /// [slots]: the logical expert that the rank wants in each.
+  std::vector<uint16_t> experts;
 };
 
 /// What one rank sends to one node in one layer, or a piece of it.

@@ -20,11 +20,13 @@ constexpr capnp::ReaderOptions limits() {
 
 void write_section(schema::DispatchSlab::Section::Builder out,
                    const slab_section& section) {
+  CHECK(section.experts.size() == section.slots.size());
   out.setWorker(section.worker);
   auto slots = out.initSlots(static_cast<unsigned>(section.slots.size()));
   for (unsigned i = 0; i < section.slots.size(); ++i) {
     slots[i].setSlot(static_cast<uint16_t>(section.slots[i].slot));
     slots[i].setCount(section.slots[i].count);
+    slots[i].setExpert(section.experts[i]);
   }
   auto rows = out.initRows(static_cast<unsigned>(section.row.size()));
   for (unsigned i = 0; i < section.row.size(); ++i)
@@ -49,6 +51,7 @@ result<slab_section> read_section(schema::DispatchSlab::Section::Reader in,
         || slot.getCount() > rows.size() - first)
       return damaged("slots that are out of order, empty or too full");
     out.slots.push_back({slot.getSlot(), first, slot.getCount()});
+    out.experts.push_back(slot.getExpert());
   }
   for (auto row : rows) {
     if (row >= num_rows)

@@ -18,7 +18,7 @@ namespace {
 
 using stage = schema::Stage;
 
-constexpr uint16_t protocol = 2;
+constexpr uint16_t protocol = 3;
 constexpr size_t max_name = 64;
 constexpr size_t max_reason = 256;
 
@@ -223,7 +223,7 @@ handshake::sign(std::string_view purpose,
   auto& initiator = ours_first ? self_ : peer_;
   auto& responder = ours_first ? peer_ : self_;
   transcript x;
-  x.add("troupe hello 2");
+  x.add("troupe hello 3");
   x.add(purpose);
   x.add(options_.cluster);
   x.add(uint64_t{checksum_bodies_});

@@ -41,7 +41,9 @@ uint32_t checksum(std::span<const std::byte> header,
   constexpr std::array<std::byte, 4> zero{};
   auto crc = seal.tag == 0 ? 0 : crc32c(std::as_bytes(std::span{&seal.tag, 1}));
   crc = crc32c(zero, crc32c(header.first(crc_offset), crc));
-  return seal.with_body ? crc32c(payload, crc) : crc;
+  auto with_body = seal.with_body
+                   || frame_class(header[5]) == frame_class::bulk;
+  return with_body ? crc32c(payload, crc) : crc;
 }
 
 template <class T>
@@ -56,7 +58,7 @@ failure damaged(const char* why) {
 }
 
 bool is_known(frame_class kind) {
-  return kind >= frame_class::hello && kind <= frame_class::combine;
+  return kind >= frame_class::hello && kind <= frame_class::bulk;
 }
 
 } // namespace
@@ -100,6 +102,8 @@ result<frame_header> decode_header(std::span<const std::byte> bytes,
     return damaged("its class is unknown");
   if (header.length != payload.size())
     return damaged("its length does not fit its body");
+  if (header.kind == frame_class::bulk && payload.size() > max_bulk_bytes)
+    return damaged("it is a chunk that is too long");
   return header;
 }
 

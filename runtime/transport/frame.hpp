@@ -23,38 +23,40 @@ enum class frame_class : uint8_t {
   heartbeat, ///< Owned by the transport.
   control,   ///< A Cap'n Proto message (schemas/wire.capnp, Control).
   dispatch,  ///< A slab of rows for the workers of one node.
-  combine,   ///< A slab of rows from one worker back to one rank.
+  combine,   ///< A slab of answers from the workers of a node to one rank.
+  bulk,      ///< A chunk of a transfer; waits for everything else.
 };
 
 /// Frames of one lane keep their order between two nodes; lanes do not wait for
-/// each other.
-enum class lane : uint8_t { control, rows };
+/// each other, but bulk goes only where nothing else waits.
+enum class lane : uint8_t { control, rows, bulk };
 
-constexpr size_t num_lanes = 2;
+constexpr size_t num_lanes = 3;
+
+/// Bytes of a chunk at most: what a heartbeat may have to wait for.
+constexpr size_t max_bulk_bytes = 256 << 10;
 
 /// Heartbeats belong to control.
 constexpr lane lane_of(frame_class kind) {
+  if (kind == frame_class::bulk)
+    return lane::bulk;
   auto is_rows = kind == frame_class::dispatch || kind == frame_class::combine;
   return is_rows ? lane::rows : lane::control;
 }
 
-/// Which step of which rank a slab of rows belongs to, as the header's id.
+/// Which dispatch of which rank a slab of rows belongs to, as the header's id.
 struct rows_id {
   uint16_t rank = 0;
-  uint16_t worker = 0; ///< all_workers in dispatch.
   uint8_t micro_batch = 0;
-  uint32_t serial = 0; ///< 24 bits; counts the dispatches of a rank.
+  uint32_t serial = 0; ///< Counts the dispatches of a rank.
 
-  static constexpr uint16_t all_workers = 0xffff;
-
+  /// 8 bits between micro-batch and serial are zero.
   uint64_t pack() const {
-    return uint64_t{rank} << 48 | uint64_t{worker} << 32
-           | uint64_t{micro_batch} << 24 | (serial & 0xffffff);
+    return uint64_t{rank} << 48 | uint64_t{micro_batch} << 40 | serial;
   }
 
   static rows_id unpack(uint64_t x) {
-    return {uint16_t(x >> 48), uint16_t(x >> 32), uint8_t(x >> 24),
-            uint32_t(x & 0xffffff)};
+    return {uint16_t(x >> 48), uint8_t(x >> 40), uint32_t(x)};
   }
 
   friend bool operator==(const rows_id&, const rows_id&) = default;
@@ -62,20 +64,23 @@ struct rows_id {
 
 struct frame_header {
   static constexpr uint32_t magic_value = 0x31505254; // "TRP1"
-  static constexpr uint8_t version_value = 2;
+  static constexpr uint8_t version_value = 3;
   static constexpr size_t size = 64;
 
   uint8_t version = version_value;
   frame_class kind = frame_class::control;
   uint16_t layer = 0;
-  uint32_t cluster = 0;     ///< Hash of the cluster's name.
-  uint32_t view = 0;        ///< Membership that the sender knows.
-  uint32_t epoch = 0;       ///< Placement that the sender used.
-  uint32_t step = 0;        ///< Of the sending rank; 0 outside of steps.
+  uint32_t cluster = 0; ///< Hash of the cluster's name.
+  uint32_t view = 0;    ///< Membership that the sender knows.
+  /// Of rows: the placement with which their rank has planned, see placement.
+  uint32_t epoch = 0;
+  /// Of the rank; of bulk the generation of its transfer; else 0.
+  uint32_t step = 0;
   uint64_t source = 0;      ///< Incarnation of the sending process.
   uint64_t destination = 0; ///< Incarnation that it is meant for.
-  uint64_t id = 0;          ///< A request, or rows_id.
-  /// Of rows: the number of the first answer, see DispatchSlab.
+  uint64_t id = 0;          ///< rows_id, or a transfer.
+  /// Of dispatch: the number of the first answer, see DispatchSlab. Of bulk:
+  /// the place of the first byte in its transfer.
   uint64_t first = 0;
   uint32_t length = 0; ///< Bytes of the body.
 };
@@ -112,7 +117,7 @@ struct frame {
 enum class refusal : uint8_t {
   damaged, ///< Magic, version, length or checksum.
   foreign, ///< Another cluster.
-  stale,   ///< An incarnation, view or epoch that is over.
+  stale,   ///< An incarnation that is over.
   unknown_peer,
   num_refusals,
 };
@@ -122,7 +127,8 @@ struct frame_seal {
   /// Known to the two alone (handshake::frame_tag): a stranger's frame does not
   /// fit. It keeps out who has seen no frame; it is no signature.
   uint64_t tag = 0;
-  bool with_body = false; ///< The checksum covers the body too.
+  /// The checksum covers the body too. That of bulk always does.
+  bool with_body = false;
 };
 
 /// Writes the 64 bytes, checksum included. `header.length` is the size of

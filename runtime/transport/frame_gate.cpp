@@ -9,8 +9,8 @@ frame_gate::frame_gate(uint32_t cluster, uint64_t incarnation)
   CHECK(incarnation != 0);
 }
 
-void frame_gate::set_view(uint32_t view, uint32_t epoch) {
-  view_and_epoch_ = uint64_t{view} << 32 | epoch;
+void frame_gate::set_view(uint32_t view) {
+  view_ = view;
 }
 
 result<void> frame_gate::add_peer(node_id peer, uint64_t incarnation) {
@@ -75,11 +75,6 @@ frame_gate::decide(const frame_header& header) const {
   auto peer = find(header.source);
   if (!peer)
     return is_over(header.source) ? refusal::stale : refusal::unknown_peer;
-  auto is_rows = lane_of(header.kind) == lane::rows;
-  auto now = view_and_epoch_.load();
-  if (is_rows
-      && (header.view < uint32_t(now >> 32) || header.epoch < uint32_t(now)))
-    return refusal::stale;
   return *peer;
 }
 
@@ -93,13 +88,12 @@ uint64_t frame_gate::refused(refusal why) const {
 
 void frame_gate::stamp(frame_header& header, uint64_t destination,
                        size_t length) const {
-  auto now = view_and_epoch_.load();
+  CHECK(header.kind != frame_class::bulk || length <= max_bulk_bytes);
   header.version = frame_header::version_value;
   header.cluster = cluster_;
   header.source = incarnation_;
   header.destination = destination;
-  header.view = uint32_t(now >> 32);
-  header.epoch = uint32_t(now);
+  header.view = view_;
   header.length = uint32_t(length);
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
 /// Decides which frames a node lets in: those of its cluster, meant for its
-/// incarnation, from an incarnation that it knows and, for rows, of a view and
-/// epoch that are not over. Every transport asks the same gate. An incarnation
+/// incarnation, from an incarnation that it knows. A change of the view drops
+/// no rows of those who stay, and the epoch of rows is for their receiver to
+/// judge, who can answer. Every transport asks the same gate. An incarnation
 /// that was removed never comes back. Thread-safe.
 
 #include "runtime/transport/transport.hpp"
@@ -19,7 +20,8 @@ class frame_gate {
 public:
   frame_gate(uint32_t cluster, uint64_t incarnation);
 
-  void set_view(uint32_t view, uint32_t epoch);
+  /// The view that outgoing frames carry.
+  void set_view(uint32_t view);
 
   /// Knows `peer` under `incarnation` from now on. Error: refused, if that
   /// incarnation has been here before or the peer has another one now.
@@ -62,7 +64,7 @@ private:
 
   const uint32_t cluster_;
   const uint64_t incarnation_;
-  std::atomic<uint64_t> view_and_epoch_ = 0;
+  std::atomic<uint32_t> view_ = 0;
   std::atomic<uint64_t> refused_[size_t(refusal::num_refusals)] = {};
   mutable std::mutex mutex_; ///< For the three below.
   std::unordered_map<node_id, uint64_t> incarnations_;

@@ -95,8 +95,8 @@ public:
     return x;
   }
 
-  void set_view(uint32_t view, uint32_t epoch) {
-    gate_.set_view(view, epoch);
+  void set_view(uint32_t view) {
+    gate_.set_view(view);
   }
 
   void set_max_unsent(size_t bytes) {
@@ -198,8 +198,8 @@ public:
     node_->set_max_unsent(bytes);
   }
 
-  void set_view(uint32_t view, uint32_t epoch) override {
-    node_->set_view(view, epoch);
+  void set_view(uint32_t view) override {
+    node_->set_view(view);
   }
 
   void disconnect(node_id peer) override {

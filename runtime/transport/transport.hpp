@@ -68,10 +68,8 @@ public:
   /// Bytes that may wait for each peer from now on.
   virtual void set_max_unsent(size_t bytes) = 0;
 
-  /// The view and epoch that outgoing frames carry. Incoming dispatch and
-  /// combine of an older one are refused as stale; of a newer one they are let
-  /// in, for their receiver to judge: it has not heard of the change yet.
-  virtual void set_view(uint32_t view, uint32_t epoch) = 0;
+  /// The view that outgoing frames carry.
+  virtual void set_view(uint32_t view) = 0;
 
   /// Gives a peer up: closes its endpoint, drops what was queued. No event.
   virtual void disconnect(node_id peer) = 0;

@@ -352,8 +352,8 @@ void ucx_io::set_max_unsent(size_t bytes) {
   max_unsent_ = bytes;
 }
 
-void ucx_io::set_view(uint32_t view, uint32_t epoch) {
-  gate_.set_view(view, epoch);
+void ucx_io::set_view(uint32_t view) {
+  gate_.set_view(view);
 }
 
 void ucx_io::connect(node_id peer, dial_target target) {

@@ -48,7 +48,7 @@ public:
 
   void set_self(node_id id);
   void set_max_unsent(size_t bytes);
-  void set_view(uint32_t view, uint32_t epoch);
+  void set_view(uint32_t view);
   void connect(node_id peer, dial_target target);
   void monitor(node_id peer);
   void send(node_id to, frame_header header, body payload);

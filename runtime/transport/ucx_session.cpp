@@ -29,9 +29,18 @@ bool ucx_session::pump() {
 }
 
 bool ucx_session::has_room(const parcel& x) const {
+  if (lane_of(x.header) == lane::bulk && !may_send_bulk())
+    return false;
   auto under_way = link_->bytes_sending(lane_of(x.header));
   auto size = x.header.size() + x.payload.bytes().size();
   return under_way == 0 || under_way + size <= window_;
+}
+
+/// One chunk at a time, and only if nothing else waits for the network.
+bool ucx_session::may_send_bulk() const {
+  return waiting_[size_t(lane::control)].empty()
+         && waiting_[size_t(lane::rows)].empty()
+         && link_->bytes_sending(lane::bulk) == 0;
 }
 
 void ucx_session::transmit(parcel x) {
@@ -39,8 +48,10 @@ void ucx_session::transmit(parcel x) {
 }
 
 size_t ucx_session::bytes_under_way() const {
-  return link_->num_expected() + link_->bytes_sending(lane::control)
-         + link_->bytes_sending(lane::rows);
+  auto out = link_->num_expected();
+  for (size_t i = 0; i < num_lanes; ++i)
+    out += link_->bytes_sending(lane(i));
+  return out;
 }
 
 clock::instant::duration ucx_session::stall(clock::instant now) {

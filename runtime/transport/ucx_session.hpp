@@ -11,6 +11,7 @@
 #include "runtime/meeting/door.hpp"
 #include "runtime/transport/ucx_link.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 
@@ -74,7 +75,7 @@ public:
   bool pump();
 
   bool is_waiting() const {
-    return !waiting_[0].empty() || !waiting_[1].empty();
+    return std::ranges::any_of(waiting_, [](auto& x) { return !x.empty(); });
   }
 
   bool is_sending() const {
@@ -102,6 +103,7 @@ public:
 
 private:
   bool has_room(const parcel& x) const;
+  bool may_send_bulk() const;
   void transmit(parcel x);
 
   const acquaintance other_;

@@ -81,8 +81,8 @@ void ucx_transport::set_max_unsent(size_t bytes) {
   io_->set_max_unsent(bytes);
 }
 
-void ucx_transport::set_view(uint32_t view, uint32_t epoch) {
-  io_->set_view(view, epoch);
+void ucx_transport::set_view(uint32_t view) {
+  io_->set_view(view);
 }
 
 void ucx_transport::disconnect(node_id peer) {

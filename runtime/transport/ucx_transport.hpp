@@ -88,7 +88,7 @@ public:
 
   void send(node_id to, frame_header header, body payload) override;
   void set_max_unsent(size_t bytes) override;
-  void set_view(uint32_t view, uint32_t epoch) override;
+  void set_view(uint32_t view) override;
   void disconnect(node_id peer) override;
   transport_stats stats() const override;
 

@@ -142,7 +142,7 @@ private:
     } else if (verb == "disconnect") {
       net_->disconnect(node_id(peer));
     } else if (verb == "view") {
-      net_->set_view(uint32_t(peer), 0);
+      net_->set_view(uint32_t(peer));
     } else if (verb == "stats") {
       print_stats();
     } else if (verb == "time") {

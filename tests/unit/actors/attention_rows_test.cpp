@@ -1,6 +1,7 @@
 /// A real rank of a real model on a real device; the test plays its workers.
 
 #include "actors/cast.hpp"
+#include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "tests/places.hpp"
 #include "tests/unit/actors/keeping_network.hpp"
@@ -70,17 +71,29 @@ protected:
     return net_.wait([](auto& frames) { return !frames.empty(); }).at(0);
   }
 
+  static dispatch_key key_of(const frame& rows) {
+    return {rows_id::unpack(rows.header.id), rows.header.layer,
+            rows.header.epoch, rows.header.step};
+  }
+
   /// Answers of one worker from `first` on; every row says its number.
+  body answers(uint64_t first, uint32_t count, uint32_t extra_bytes = 0,
+               worker_id worker = 0) const {
+    auto row_bytes = parts_->combine_row_bytes;
+    auto head = answer_head(1);
+    auto data = std::make_shared<std::vector<std::byte>>(
+      head + count * row_bytes + extra_bytes);
+    answer_section section{worker, first, count};
+    write_answer_head(data->data(), {&section, 1});
+    for (size_t i = 1; head + i < data->size(); i += 2) // high bytes of BF16
+      (*data)[head + i] = std::byte(0x30 + (first + i / row_bytes) % 8);
+    return {data, *data};
+  }
+
   void answer(const frame& rows, uint64_t first, uint32_t count,
               uint32_t extra_bytes = 0, worker_id worker = 0) {
-    auto row_bytes = parts_->combine_row_bytes;
-    auto data = std::make_shared<std::vector<std::byte>>(count * row_bytes
-                                                         + extra_bytes);
-    for (size_t i = 1; i < data->size(); i += 2) // high bytes of BF16
-      (*data)[i] = std::byte(0x30 + (first + i / row_bytes) % 8);
-    auto id = rows_id::unpack(rows.header.id);
-    id.worker = worker;
-    tell(rank_, rows_returned{id, rows.header.layer, first, {data, *data}});
+    tell(rank_, rows_returned{key_of(rows),
+                              answers(first, count, extra_bytes, worker)});
   }
 
   uint32_t num_answers() const {
@@ -132,9 +145,45 @@ TEST_F(AttentionRows, TakesRowsBackInAnyNumberOfFrames) {
     EXPECT_EQ(logits_with_frames_of(count), want) << count;
 }
 
-TEST_F(AttentionRows, FailsAStepWhoseWorkerCannotAnswer) {
-  EXPECT_EQ(failure_after([&](auto& rows) { answer(rows, 0, 0); }),
-            "worker 0 could not run its rows");
+TEST_F(AttentionRows, FailsAStepAtOnceWhoseRowsAreRefused) {
+  EXPECT_EQ(failure_after([&](auto& rows) {
+              tell(rank_, rows_refused{key_of(rows), 0, rows_fault::no_memory});
+            }),
+            "worker 0 refused its rows: it has no memory for the answers");
+  EXPECT_EQ(failure_after([&](auto& rows) {
+              answer(rows, 0, 3);
+              tell(rank_, rows_refused{key_of(rows), rows_refused::whole_slab,
+                                       rows_fault::damaged_slab});
+            }),
+            "a node refused its rows: they came in a damaged slab");
+  EXPECT_EQ(logits_with_frames_of(num_answers()).size(),
+            parts_->config.vocab_size)
+    << "the rank goes on";
+}
+
+TEST_F(AttentionRows, HearsNothingThatIsNotOfTheDispatchThatIsOut) {
+  begin_step();
+  for (uint32_t i = 0; i < parts_->config.num_moe_layers(); ++i) {
+    auto rows = wait_for_rows();
+    for (int field = 0; field < 5; ++field) {
+      auto other = key_of(rows);
+      other.id.serial += field == 0;
+      other.id.micro_batch += field == 1;
+      other.layer += field == 2;
+      other.epoch += field == 3;
+      other.step += field == 4;
+      tell(rank_, rows_refused{other, 0, rows_fault::failed_run});
+      tell(rank_, rows_returned{other, answers(0, 1)});
+    }
+    answer(rows, 0, num_answers());
+  }
+  EXPECT_FALSE(wait_for_end().cause);
+}
+
+TEST_F(AttentionRows, StampsTheEpochThatItPlansWith) {
+  begin_step();
+  EXPECT_EQ(wait_for_rows().header.epoch, parts_->map.epoch());
+  EXPECT_NE(parts_->map.epoch(), 0u);
 }
 
 TEST_F(AttentionRows, FailsAStepToWhichOtherRowsComeBack) {
@@ -142,7 +191,8 @@ TEST_F(AttentionRows, FailsAStepToWhichOtherRowsComeBack) {
   auto n = num_answers();
   EXPECT_EQ(failure_after([&](auto& x) { answer(x, 1, n - 1); }), other);
   EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n + 1); }), other);
-  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n - 1, 2); }), other);
+  EXPECT_EQ(failure_after([&](auto& x) { answer(x, 0, n - 1, 2); }),
+            "a slab of answers has other rows than its sections");
   EXPECT_EQ(failure_after([&](auto& x) { answer(x, UINT64_MAX, 1); }), other);
   EXPECT_EQ(failure_after([&](auto& x) {
               answer(x, 0, 3);

@@ -221,11 +221,8 @@ TEST_F(Attention, FailsAtOnceWhenAWorkerSaysThatThereWillBeNoRows) {
   ASSERT_NO_FATAL_FAILURE(start(0));
   ASSERT_NO_FATAL_FAILURE(send_rows());
   auto header = network_.sent[0].second;
-  auto id = rows_id::unpack(header.id);
-  for (uint32_t worker = 0; worker < 2 && end() == "none"; ++worker) {
-    id.worker = worker_id(worker);
-    say(attention_, rows_returned{id, header.layer, 0, {}});
-  }
-  EXPECT_TRUE(end().starts_with("step_failed: worker ")) << end();
-  EXPECT_TRUE(end().ends_with(" could not run its rows")) << end();
+  dispatch_key of{rows_id::unpack(header.id), header.layer, header.epoch,
+                  header.step};
+  say(attention_, rows_refused{of, 1, rows_fault::failed_run});
+  EXPECT_EQ(end(), "step_failed: worker 1 refused its rows: its device failed");
 }

@@ -172,6 +172,7 @@ TEST_F(Gateway, EndsACancelledRequestAtOnceAndTellsItsRank) {
   ASSERT_EQ(far_->of<cancel_request>().size(), 1u);
   EXPECT_EQ(far_->of<cancel_request>()[0].request, 2u);
   EXPECT_EQ(far_->of<cancel_request>()[0].rank, 1);
+  EXPECT_EQ(far_->of<cancel_request>()[0].term, 1u);
   EXPECT_TRUE(near_->of<cancel_request>().empty());
   EXPECT_EQ(figures().cancelled, 1u);
   EXPECT_EQ(figures().open, 1u);

@@ -23,7 +23,7 @@ public:
   void set_max_unsent(size_t) override {
   }
 
-  void set_view(uint32_t, uint32_t) override {
+  void set_view(uint32_t) override {
   }
 
   void disconnect(node_id) override {

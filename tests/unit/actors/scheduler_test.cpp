@@ -26,9 +26,9 @@ protected:
     context_.here->update([this](cast_list& list) {
       list.ranks[5] = spawn_listener<attention>(steps_);
     });
-    scheduler_actor_ = spawn_scheduler(system_, context_, nullptr, rank_,
-                                       options,
-                                       spawn_listener<gateway_inbox>(answers_));
+    scheduler_actor_ = spawn_scheduler(
+      system_, context_, std::make_shared<node_parts>(), rank_, options,
+      spawn_listener<gateway_inbox>(answers_));
     scheduler_.run();
   }
 
@@ -44,7 +44,7 @@ protected:
     what->prompt = std::move(prompt);
     what->max_tokens = max_tokens;
     what->sampling.temperature = 0;
-    say(scheduler_actor_, run_request{id, 7, 5, what});
+    say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
   }
 
   /// Ends the step that is out; every row samples `token`.
@@ -141,8 +141,10 @@ TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {
 TEST_F(Scheduler, FreesACancelledRequestWithinAStep) {
   request(1, {1});
   EXPECT_EQ(count(counter::kv_blocks_free), 3u);
-  say(scheduler_actor_, cancel_request{1, 5});
-  say(scheduler_actor_, cancel_request{99, 5});
+  say(scheduler_actor_, cancel_request{1, 5, 6});
+  EXPECT_TRUE(answers().empty()) << "another term is not meant";
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  say(scheduler_actor_, cancel_request{99, 5, 7});
   ASSERT_EQ(answers().size(), 1u);
   EXPECT_EQ(answers()[0].event->cause->code, errc::cancelled);
   end_step(4);
@@ -150,6 +152,42 @@ TEST_F(Scheduler, FreesACancelledRequestWithinAStep) {
   EXPECT_EQ(answers().size(), 1u);
   EXPECT_EQ(count(counter::kv_blocks_free), 4u);
   EXPECT_EQ(count(counter::running), 0u);
+}
+
+TEST_F(Scheduler, GoesOnWhereAnAnswerHasCome) {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1, 2};
+  what->max_tokens = 4;
+  what->ignore_eos = true;
+  what->sampling.temperature = 0;
+  say(scheduler_actor_, run_request{1, 9, 0, 5, what, {3, 4}});
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->sequences[0].tokens,
+            (std::vector<int32_t>{1, 2, 3, 4}));
+  end_step(4);
+  end_step(6);
+  ASSERT_EQ(answers().size(), 2u);
+  EXPECT_EQ(answers()[0].event->first_position, 2u);
+  EXPECT_EQ(answers()[1].event->first_position, 3u);
+  EXPECT_EQ(answers()[1].event->finish, finish_reason::length)
+    << "what was asked for counts what was answered";
+}
+
+TEST_F(Scheduler, RefusesWhatIsNotForItOrAnsweredAlready) {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1, 2};
+  what->max_tokens = 2;
+  say(scheduler_actor_, run_request{1, 7, 3, 5, what, {}});
+  say(scheduler_actor_, run_request{2, 7, 0, 5, what, {3, 4}});
+  say(scheduler_actor_, run_request{3, 7, 0, 5, what, {-1}});
+  EXPECT_EQ(num_steps(), 0u);
+  ASSERT_EQ(answers().size(), 3u);
+  EXPECT_EQ(answers()[0].event->cause->message,
+            "the rank does not belong to unit 3");
+  EXPECT_EQ(answers()[1].event->cause->message,
+            "2 tokens are answered already and 2 were asked for");
+  EXPECT_EQ(answers()[1].event->first_position, 2u);
+  EXPECT_EQ(answers()[2].event->cause->code, errc::invalid_input);
 }
 
 TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {

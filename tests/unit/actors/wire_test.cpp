@@ -1,4 +1,5 @@
 #include "actors/wire.hpp"
+#include "tests/unit/actors/wire_samples.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,64 +10,6 @@
 using namespace troupe;
 
 namespace {
-
-constexpr node_id sender = 3;
-
-run_request full_request() {
-  auto what = std::make_shared<generation_request>();
-  what->prompt = {1, -7, INT32_MAX, INT32_MIN, 0};
-  what->sampling = {0.7f, 0.9f, 40, UINT64_MAX};
-  what->max_tokens = 123;
-  what->ignore_eos = true;
-  what->want_logits = true;
-  return {UINT64_MAX - 1, 9, 4, what};
-}
-
-tokens_ready full_answer() {
-  auto event = std::make_shared<generation_event>();
-  event->tokens = {5, 6};
-  event->first_position = 17;
-  event->logits = {0.5f, -0.0f, std::bit_cast<float>(0x7fc01234u),
-                   std::numeric_limits<float>::infinity(),
-                   std::numeric_limits<float>::denorm_min()};
-  event->finish = finish_reason::failed;
-  event->cause = failure{errc::peer_lost, "node b was lost"};
-  return {77, 2, event};
-}
-
-view_published full_view() {
-  auto out = std::make_shared<view>();
-  out->number = 3;
-  out->epoch = 4;
-  out->members = {{"a", 1, {"127.0.0.1", 80}}, {"b", UINT64_MAX, {"::1", 9}}};
-  return {out};
-}
-
-node_report full_report() {
-  node_report out;
-  out.node = sender;
-  for (size_t i = 0; i < num_counters; ++i)
-    out.values[i] = 100 + i;
-  out.network.bytes_sent = UINT64_MAX;
-  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
-    out.network.frames_refused[i] = 200 + i;
-  return out;
-}
-
-std::vector<control_message> one_of_each() {
-  return {welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
-          node_loaded{sender, 0x123456789abcdef0},
-          full_view(),
-          node_connected{sender},
-          cluster_started{},
-          node_suspected{5, "no heartbeat"},
-          node_lost{6, "b", "the connection broke"},
-          shut_down{},
-          full_request(),
-          cancel_request{42, 0},
-          full_answer(),
-          full_report()};
-}
 
 /// Sends a message to ourselves.
 template <class T>
@@ -103,6 +46,8 @@ void expect_sane(const control_message& message) {
     }
   } else if (auto* z = std::get_if<view_published>(&message)) {
     EXPECT_NE(z->members, nullptr);
+  } else if (auto* r = std::get_if<rows_refused>(&message)) {
+    EXPECT_NE(to_string(r->why), nullptr);
   }
 }
 
@@ -134,7 +79,7 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(lost.why, "it broke");
   auto view = there_and_back(full_view()).members;
   EXPECT_EQ(view->number, 3u);
-  EXPECT_EQ(view->epoch, 4u);
+  EXPECT_EQ(view->epochs, (std::vector<uint32_t>{4, UINT32_MAX}));
   ASSERT_EQ(view->members.size(), 2u);
   EXPECT_EQ(view->members[1].name, "b");
   EXPECT_EQ(view->members[1].incarnation, UINT64_MAX);
@@ -163,7 +108,32 @@ TEST(Wire, KeepsARequest) {
   EXPECT_EQ(back.what->max_tokens, 123u);
   EXPECT_TRUE(back.what->ignore_eos);
   EXPECT_TRUE(back.what->want_logits);
-  EXPECT_EQ(there_and_back(cancel_request{42, 0}).request, 42u);
+  EXPECT_EQ(back.unit, 6u);
+  EXPECT_EQ(back.what->segments, sent.what->segments);
+  EXPECT_EQ(back.answered, sent.answered);
+}
+
+TEST(Wire, KeepsACancellation) {
+  auto back = there_and_back(cancel_request{42, 6, 3});
+  EXPECT_EQ(back.request, 42u);
+  EXPECT_EQ(back.rank, 6u);
+  EXPECT_EQ(back.term, 3u);
+}
+
+TEST(Wire, KeepsEveryRefusalOfRows) {
+  for (auto why = 1; why < int(rows_fault::num_faults); ++why) {
+    auto sent = full_refusal();
+    sent.why = rows_fault(why);
+    auto back = there_and_back(sent);
+    EXPECT_EQ(back.of, sent.of);
+    EXPECT_EQ(back.worker, 8u);
+    EXPECT_EQ(back.why, sent.why);
+  }
+  for (auto why : {0, int(rows_fault::num_faults), 255}) {
+    auto sent = full_refusal();
+    sent.why = rows_fault(why);
+    EXPECT_FALSE(decode(sender, encode(sent).bytes())) << why;
+  }
 }
 
 TEST(Wire, KeepsEveryBitOfTemperatureAndTopP) {
@@ -175,7 +145,7 @@ TEST(Wire, KeepsEveryBitOfTemperatureAndTopP) {
     // Not through a float: a signalling NaN would not survive that here.
     std::memcpy(&what->sampling.temperature, &x, 4);
     std::memcpy(&what->sampling.top_p, &x, 4);
-    auto back = there_and_back(run_request{1, 1, 0, what});
+    auto back = there_and_back(run_request{1, 1, 0, 0, what, {}});
     EXPECT_EQ(std::memcmp(&back.what->sampling.temperature, &x, 4), 0) << x;
     EXPECT_EQ(std::memcmp(&back.what->sampling.top_p, &x, 4), 0) << x;
   }
@@ -214,8 +184,9 @@ TEST(Wire, CarriesTheLongestPromptsAndLogits) {
   auto what = std::make_shared<generation_request>();
   what->prompt.assign(160000, 7);
   what->max_tokens = 1;
-  EXPECT_EQ(there_and_back(run_request{1, 1, 0, what}).what->prompt.size(),
-            160000u);
+  EXPECT_EQ(
+    there_and_back(run_request{1, 1, 0, 0, what, {}}).what->prompt.size(),
+    160000u);
   auto event = std::make_shared<generation_event>();
   event->tokens.assign(8, 1);
   event->logits.assign(8 * 129280, 0.25f);

@@ -145,7 +145,7 @@ TEST_F(BatcherBlocks, CancelsWhoHasLostThem) {
   fill();
   step();
   ASSERT_EQ(batcher_->num_waiting(), 1u);
-  EXPECT_EQ(batcher_->cancel(2)->event.first_position, 129u);
+  EXPECT_EQ(batcher_->cancel(2, 1)->event.first_position, 129u);
   EXPECT_EQ(batcher_->num_waiting(), 0u);
 }
 

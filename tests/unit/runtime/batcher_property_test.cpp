@@ -91,7 +91,7 @@ private:
       return;
     auto id = request_id(below(uint32_t(clients_.size())) + 1);
     auto was_open = !clients_.at(id).last;
-    auto last = batcher_->cancel(id);
+    auto last = batcher_->cancel(id, uint32_t(id) + 100);
     ASSERT_EQ(last.has_value(), was_open) << "request " << id;
     if (last)
       hear(*last);

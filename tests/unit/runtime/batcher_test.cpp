@@ -110,7 +110,8 @@ TEST_F(Batcher, CancelsWhoWaits) {
   make(1, 8, 64, 4);
   batcher_->add(1, 1, request(1, 9));
   batcher_->add(2, 5, request(1, 9));
-  auto last = batcher_->cancel(2);
+  EXPECT_FALSE(batcher_->cancel(2, 4)) << "another term";
+  auto last = batcher_->cancel(2, 5);
   ASSERT_TRUE(last.has_value());
   EXPECT_EQ(last->request, 2u);
   EXPECT_EQ(last->term, 5u);
@@ -118,7 +119,7 @@ TEST_F(Batcher, CancelsWhoWaits) {
   ASSERT_TRUE(last->event.cause.has_value());
   EXPECT_EQ(last->event.cause->code, errc::cancelled);
   EXPECT_EQ(batcher_->num_waiting(), 1u);
-  EXPECT_FALSE(batcher_->cancel(2).has_value());
+  EXPECT_FALSE(batcher_->cancel(2, 5).has_value());
 }
 
 TEST_F(Batcher, CancelsBetweenStepsAndFreesTheBlocksAtOnce) {
@@ -126,7 +127,7 @@ TEST_F(Batcher, CancelsBetweenStepsAndFreesTheBlocksAtOnce) {
   batcher_->add(1, 1, request(1, 9));
   step();
   EXPECT_EQ(pool_->num_free(), 3u);
-  EXPECT_EQ(batcher_->cancel(1)->event.first_position, 1u);
+  EXPECT_EQ(batcher_->cancel(1, 1)->event.first_position, 1u);
   EXPECT_EQ(pool_->num_free(), 4u);
   EXPECT_EQ(batcher_->next_step().num_rows(), 0u);
 }
@@ -136,8 +137,8 @@ TEST_F(Batcher, CancelsInAStepAndFreesTheBlocksWhenItEnds) {
   batcher_->add(1, 1, request(1, 9));
   batcher_->add(2, 1, request(1, 9));
   auto logits = model_.run(batcher_->next_step());
-  EXPECT_TRUE(batcher_->cancel(1).has_value());
-  EXPECT_FALSE(batcher_->cancel(1).has_value()) << "heard of twice";
+  EXPECT_TRUE(batcher_->cancel(1, 1).has_value());
+  EXPECT_FALSE(batcher_->cancel(1, 1).has_value()) << "heard of twice";
   EXPECT_EQ(pool_->num_free(), 2u) << "the step still writes there";
   auto out = batcher_->end_step(logits);
   ASSERT_EQ(out.size(), 1u);
@@ -147,10 +148,35 @@ TEST_F(Batcher, CancelsInAStepAndFreesTheBlocksWhenItEnds) {
 
 TEST_F(Batcher, KnowsNoStrangerToCancel) {
   make(4, 8, 64, 4);
-  EXPECT_FALSE(batcher_->cancel(1).has_value());
+  EXPECT_FALSE(batcher_->cancel(1, 1).has_value());
   batcher_->add(1, 1, request(1, 1));
   step();
-  EXPECT_FALSE(batcher_->cancel(1).has_value()) << "it has ended already";
+  EXPECT_FALSE(batcher_->cancel(1, 1).has_value()) << "it has ended already";
+}
+
+// -- an answer that goes on ---------------------------------------------------
+
+TEST_F(Batcher, GoesOnWithAnAnswerToTheSameTokens) {
+  make(4, 8, 64, 4);
+  auto what = request(5, 9);
+  what.sampling = {.temperature = 1, .seed = 3};
+  auto run = [&](std::vector<int32_t> answer) {
+    batcher_->add(1, 1, what, answer);
+    for (auto first = uint32_t(answer.size());;) {
+      auto out = step();
+      if (out.empty())
+        continue; // its prompt is being computed
+      EXPECT_EQ(out[0].event.first_position, first++);
+      for (auto token : out[0].event.tokens)
+        answer.push_back(token);
+      if (out[0].event.finish != finish_reason::none)
+        return answer;
+    }
+  };
+  auto whole = run({});
+  ASSERT_EQ(whole.size(), 9u);
+  for (size_t n = 1; n < whole.size(); ++n)
+    EXPECT_EQ(run({whole.begin(), whole.begin() + int(n)}), whole) << n;
 }
 
 // -- failure ------------------------------------------------------------------
@@ -160,7 +186,7 @@ TEST_F(Batcher, AFailedStepEndsThoseInItAndNobodyElse) {
   for (request_id id = 1; id <= 3; ++id)
     batcher_->add(id, 1, request(1, 9));
   batcher_->next_step();
-  batcher_->cancel(2);
+  batcher_->cancel(2, 1);
   auto out = batcher_->fail_step({errc::peer_lost, "node b is gone"});
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 1u);

@@ -93,7 +93,7 @@ TEST(Crc32c, ContinuesWhereItStopped) {
 TEST(Frame, LaysItsFieldsOutAsDocumented) {
   auto bytes = encoded(sample_header(0), {});
   const uint8_t expected[60]
-    = {'T',  'R',  'P',  '1',  2,    4,    0x02, 0x01, 0x06, 0x05, 0x04, 0x03,
+    = {'T',  'R',  'P',  '1',  3,    4,    0x02, 0x01, 0x06, 0x05, 0x04, 0x03,
        0x0a, 0x09, 0x08, 0x07, 0x0e, 0x0d, 0x0c, 0x0b, 0x12, 0x11, 0x10, 0x0f,
        0x20, 0x19, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x28, 0x27, 0x26, 0x25,
        0x24, 0x23, 0x22, 0x21, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31, 0x30, 0x29,
@@ -149,6 +149,29 @@ TEST(Frame, FindsEveryFlippedBitOfTheBodyIfItIsCovered) {
   }
 }
 
+TEST(Frame, OfBulkCoversItsBodyAlways) {
+  auto payload = pattern(100);
+  auto header = sample_header(100);
+  header.kind = frame_class::bulk;
+  auto bytes = encoded(header, payload);
+  EXPECT_TRUE(decode_header(bytes, payload, {}));
+  for (size_t i = 0; i < payload.size(); ++i) {
+    auto other = payload;
+    other[i] ^= std::byte{1};
+    EXPECT_FALSE(decode_header(bytes, other, {})) << "byte " << i;
+  }
+}
+
+TEST(Frame, OfBulkHasALimit) {
+  for (size_t n : {max_bulk_bytes, max_bulk_bytes + 1}) {
+    auto payload = pattern(n);
+    auto header = sample_header(n);
+    header.kind = frame_class::bulk;
+    auto back = decode_header(encoded(header, payload), payload, {});
+    EXPECT_EQ(bool(back), n <= max_bulk_bytes);
+  }
+}
+
 TEST(Frame, IsRefusedAtEveryWrongHeaderSize) {
   auto bytes = encoded(sample_header(0), {});
   for (size_t n = 0; n < 64; ++n) {
@@ -171,7 +194,7 @@ TEST(Frame, IsRefusedIfItsVersionOrClassIsUnknown) {
   auto good = encoded(sample_header(0), {});
   EXPECT_TRUE(decode_header(resealed(good), {}, {}));
   for (auto [place, value] :
-       {std::pair{4, 0}, {4, 1}, {4, 3}, {5, 0}, {5, 6}}) {
+       {std::pair{4, 0}, {4, 1}, {4, 2}, {4, 4}, {5, 0}, {5, 7}}) {
     auto bytes = good;
     bytes[place] = std::byte(value);
     EXPECT_FALSE(decode_header(resealed(bytes), {}, {}));
@@ -179,10 +202,10 @@ TEST(Frame, IsRefusedIfItsVersionOrClassIsUnknown) {
 }
 
 TEST(Frame, PacksTheIdOfRowsWithoutLoss) {
-  for (rows_id x : {rows_id{}, rows_id{0xffff, 0xffff, 0xff, 0xffffff},
-                    rows_id{1, 2, 3, 4}, rows_id{0x8000, 1, 0x80, 0x800000}})
+  for (rows_id x : {rows_id{}, rows_id{0xffff, 0xff, 0xffffffff},
+                    rows_id{1, 3, 4}, rows_id{0x8000, 0x80, 0x80000000}})
     EXPECT_EQ(rows_id::unpack(x.pack()), x);
-  EXPECT_EQ((rows_id{1, 2, 3, 4}.pack()), 0x0001'0002'03'000004u);
+  EXPECT_EQ((rows_id{1, 2, 3}.pack()), 0x0001'02'00'00000003u);
 }
 
 } // namespace troupe

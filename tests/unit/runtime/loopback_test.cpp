@@ -139,7 +139,7 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   loopback_network net;
   node a{net, 0}, b{net, 1};
   a.taken();
-  a.self->set_view(5, 6);
+  a.self->set_view(5);
   frame_header x = control(9);
   x.kind = frame_class::combine;
   x.cluster = cluster_hash("loopback");
@@ -153,7 +153,7 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   inject(x);
   EXPECT_EQ(a.taken(), strings{"frame 1 9"});
   auto bad = x;
-  bad.epoch = 5;
+  bad.destination = 999;
   inject(bad);
   EXPECT_EQ(a.refused(refusal::stale), 1u);
   bad = x;

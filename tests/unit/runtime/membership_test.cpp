@@ -97,7 +97,7 @@ TEST(Membership, ItsViewNamesTheMembersByNode) {
   auto x = three_in(state::ready);
   auto view = x.take_view();
   EXPECT_EQ(view->number, 1u);
-  EXPECT_EQ(view->epoch, 1u);
+  EXPECT_EQ(view->epochs, std::vector<uint32_t>{1});
   ASSERT_EQ(view->members.size(), 3u);
   EXPECT_EQ(view->members[2].name, "c");
   EXPECT_EQ(view->members[2].incarnation, 1001u);

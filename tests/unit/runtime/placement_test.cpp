@@ -53,6 +53,7 @@ void check_order(const placement& map, const dispatch_plan& plan) {
       EXPECT_EQ(map.node_of(section.worker), slab.node);
       EXPECT_TRUE(strictly_ascending(section.slots, &slot_rows::slot));
       used.insert(section.row.begin(), section.row.end());
+      EXPECT_EQ(section.experts.size(), section.slots.size());
       uint32_t next = 0;
       for (auto& slot : section.slots) {
         EXPECT_EQ(slot.first, next);

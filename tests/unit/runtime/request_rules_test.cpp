@@ -55,6 +55,34 @@ TEST(RequestRules, RefuseWhatIsTooLongWithTheNumbers) {
   EXPECT_EQ(fault_of(request(1, UINT32_MAX)), request_fault::too_long);
 }
 
+TEST(RequestRules, TakeSegmentsThatAreThePrompt) {
+  auto x = request(10, 1);
+  using enum segment_author;
+  x.segments = {{4, given}, {6, generated}};
+  EXPECT_EQ(fault_of(x), std::nullopt);
+  for (const std::vector<prompt_segment>& wrong :
+       {std::vector<prompt_segment>{{9, given}},
+        {{4, given}, {7, generated}},
+        {{10, given}, {0, generated}},
+        {{UINT32_MAX, given}, {11, given}}}) {
+    x.segments = wrong;
+    EXPECT_EQ(fault_of(x), request_fault::wrong_segments);
+  }
+}
+
+TEST(RequestRules, JudgeWhatIsAnsweredAlready) {
+  auto x = request(10, 3);
+  auto fault = [&](std::vector<int32_t> answered) {
+    auto refusal = judge_answered(x, answered, rules);
+    return refusal ? std::optional{refusal->why} : std::nullopt;
+  };
+  EXPECT_EQ(fault({}), std::nullopt);
+  EXPECT_EQ(fault({1, 15}), std::nullopt);
+  EXPECT_EQ(fault({1, 2, 3}), request_fault::answered_all);
+  EXPECT_EQ(fault({1, 16}), request_fault::unknown_token);
+  EXPECT_EQ(fault({-1}), request_fault::unknown_token);
+}
+
 TEST(RequestRules, RefusePromptsThatTheModelDoesNotKnow) {
   EXPECT_EQ(fault_of(request(0, 1)), request_fault::empty_prompt);
   for (int32_t token : {-1, 16, INT32_MIN, INT32_MAX}) {

@@ -40,8 +40,8 @@ private:
 slab_plan small_plan() {
   slab_plan plan;
   plan.tokens = {4, 7, 9};
-  plan.sections.push_back({2, {{0, 0, 2}, {3, 2, 1}}, {0, 2, 1}});
-  plan.sections.push_back({5, {{1, 0, 1}}, {2}});
+  plan.sections.push_back({2, {{0, 0, 2}, {3, 2, 1}}, {0, 2, 1}, {9, 4}});
+  plan.sections.push_back({5, {{1, 0, 1}}, {2}, {65535}});
   return plan;
 }
 
@@ -57,6 +57,7 @@ body make(const slab_plan& plan) {
 void expect_same(const slab_section& x, const slab_section& y) {
   EXPECT_EQ(x.worker, y.worker);
   EXPECT_EQ(x.row, y.row);
+  EXPECT_EQ(x.experts, y.experts);
   ASSERT_EQ(x.slots.size(), y.slots.size());
   for (size_t i = 0; i < x.slots.size(); ++i) {
     EXPECT_EQ(x.slots[i].slot, y.slots[i].slot);
@@ -77,6 +78,7 @@ void expect_in_range(const slab_view& view) {
     for (auto row : section.row)
       EXPECT_LT(row, view.num_rows);
     ASSERT_FALSE(section.slots.empty());
+    EXPECT_EQ(section.experts.size(), section.slots.size());
     uint64_t next = 0;
     for (auto& slot : section.slots) {
       EXPECT_EQ(slot.first, next);
@@ -108,7 +110,7 @@ TEST(Slab, OfAnySizeComesBack) {
   for (uint32_t n : {1u, 60u, 2000u, 20000u}) {
     slab_plan plan;
     plan.tokens.resize(n);
-    slab_section section{1, {{0, 0, n}}, std::vector<uint32_t>(n)};
+    slab_section section{1, {{0, 0, n}}, std::vector<uint32_t>(n), {3}};
     std::iota(section.row.begin(), section.row.end(), 0);
     plan.sections = {section};
     auto payload = make(plan);
@@ -122,8 +124,10 @@ TEST(Slab, OfAllExpertsAndThousandsOfRowsComesBack) {
   slab_plan plan;
   plan.tokens.resize(8192);
   slab_section section;
-  for (uint32_t slot = 0; slot < 256; ++slot)
+  for (uint32_t slot = 0; slot < 256; ++slot) {
     section.slots.push_back({slot, slot * 256, 256});
+    section.experts.push_back(uint16_t(slot + 1));
+  }
   for (uint32_t i = 0; i < 65536; ++i)
     section.row.push_back(i % 8192);
   plan.sections = {section};
@@ -153,17 +157,18 @@ TEST(Slab, OfOtherRowsIsRefused) {
 
 TEST(Slab, WhosePlanMakesNoSenseIsRefused) {
   std::vector<std::pair<const char*, slab_section>> cases = {
-    {"index beyond the rows", {1, {{0, 0, 1}}, {3}}},
-    {"slots out of order", {1, {{3, 0, 1}, {2, 1, 1}}, {0, 1}}},
-    {"a slot twice", {1, {{3, 0, 1}, {3, 1, 1}}, {0, 1}}},
-    {"an empty slot", {1, {{3, 0, 0}, {4, 0, 1}}, {0}}},
-    {"more than its rows", {1, {{3, 0, 2}}, {0}}},
-    {"less than its rows", {1, {{3, 0, 1}}, {0, 1}}},
-    {"no slot", {1, {}, {}}},
+    {"index beyond the rows", {1, {{0, 0, 1}}, {3}, {}}},
+    {"slots out of order", {1, {{3, 0, 1}, {2, 1, 1}}, {0, 1}, {}}},
+    {"a slot twice", {1, {{3, 0, 1}, {3, 1, 1}}, {0, 1}, {}}},
+    {"an empty slot", {1, {{3, 0, 0}, {4, 0, 1}}, {0}, {}}},
+    {"more than its rows", {1, {{3, 0, 2}}, {0}, {}}},
+    {"less than its rows", {1, {{3, 0, 1}}, {0, 1}, {}}},
+    {"no slot", {1, {}, {}, {}}},
   };
   for (auto& [what, section] : cases) {
     auto plan = small_plan();
     plan.sections = {section};
+    plan.sections[0].experts.resize(section.slots.size());
     EXPECT_FALSE(read_slab(make(plan).bytes(), row_bytes)) << what;
   }
 }
@@ -185,7 +190,8 @@ TEST(Slab, WithoutSectionsIsRefused) {
 TEST(Slab, CountsDoNotWrapAround) {
   // 65536 slots of 65536 rows but the last: 2^32 + 70000 in all.
   constexpr uint32_t num_rows = 70000;
-  slab_section section{1, {}, std::vector<uint32_t>(num_rows)};
+  slab_section section{1, {}, std::vector<uint32_t>(num_rows), {}};
+  section.experts.resize(65536);
   uint64_t left = (uint64_t{1} << 32) + num_rows;
   for (uint32_t slot = 0; slot < 65536; ++slot) {
     auto others = 65535 - slot;

@@ -1,0 +1,76 @@
+#pragma once
+
+/// One message of every kind, with a value of its own in every field.
+
+#include "actors/wire.hpp"
+
+#include <bit>
+#include <limits>
+
+namespace troupe {
+
+inline constexpr node_id sender = 3;
+
+inline run_request full_request() {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1, -7, INT32_MAX, INT32_MIN, 0};
+  what->sampling = {0.7f, 0.9f, 40, UINT64_MAX};
+  what->max_tokens = 123;
+  what->ignore_eos = true;
+  what->want_logits = true;
+  what->segments = {{2, segment_author::given}, {3, segment_author::generated}};
+  return {UINT64_MAX - 1, 9, 6, 4, what, {8, INT32_MAX}};
+}
+
+inline tokens_ready full_answer() {
+  auto event = std::make_shared<generation_event>();
+  event->tokens = {5, 6};
+  event->first_position = 17;
+  event->logits = {0.5f, -0.0f, std::bit_cast<float>(0x7fc01234u),
+                   std::numeric_limits<float>::infinity(),
+                   std::numeric_limits<float>::denorm_min()};
+  event->finish = finish_reason::failed;
+  event->cause = failure{errc::peer_lost, "node b was lost"};
+  return {77, 2, event};
+}
+
+inline view_published full_view() {
+  auto out = std::make_shared<view>();
+  out->number = 3;
+  out->epochs = {4, UINT32_MAX};
+  out->members = {{"a", 1, {"127.0.0.1", 80}}, {"b", UINT64_MAX, {"::1", 9}}};
+  return {out};
+}
+
+inline node_report full_report() {
+  node_report out;
+  out.node = sender;
+  for (size_t i = 0; i < num_counters; ++i)
+    out.values[i] = 100 + i;
+  out.network.bytes_sent = UINT64_MAX;
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    out.network.frames_refused[i] = 200 + i;
+  return out;
+}
+
+inline rows_refused full_refusal() {
+  return {{{3, 4, UINT32_MAX}, 5, 6, 7}, 8, rows_fault::other_occupant};
+}
+
+inline std::vector<control_message> one_of_each() {
+  return {welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
+          node_loaded{sender, 0x123456789abcdef0},
+          full_view(),
+          node_connected{sender},
+          cluster_started{},
+          node_suspected{5, "no heartbeat"},
+          node_lost{6, "b", "the connection broke"},
+          shut_down{},
+          full_request(),
+          cancel_request{42, 6, 3},
+          full_answer(),
+          full_report(),
+          full_refusal()};
+}
+
+} // namespace troupe
