@@ -46,11 +46,16 @@ result<std::optional<tokenizer>> load_tokenizer(const generate_flags& flags,
   return std::optional{std::move(*tokens)};
 }
 
-result<std::vector<int32_t>>
-prompt_ids(const generate_flags& flags, const running_company& x,
-           const std::optional<tokenizer>& tokens) {
+struct prompt_parts {
+  std::vector<int32_t> ids;
+  std::vector<prompt_segment> segments = {};
+};
+
+result<prompt_parts> make_prompt(const generate_flags& flags,
+                                 const running_company& x,
+                                 const std::optional<tokenizer>& tokens) {
   if (!flags.token_ids.empty())
-    return flags.token_ids;
+    return prompt_parts{flags.token_ids};
   auto defaults = read_model_defaults(x.model_dir, x.config, *tokens);
   if (!defaults)
     return defaults.why();
@@ -62,12 +67,13 @@ prompt_ids(const generate_flags& flags, const running_company& x,
     auto rendered = form->render({&message, 1}, {}, *tokens);
     if (!rendered)
       return rendered.why();
-    return rendered->ids;
+    return prompt_parts{std::move(rendered->ids),
+                        std::move(rendered->segments)};
   }
   auto ids = tokens->encode(flags.prompt, specials::recognised);
   if (defaults->first_id)
     ids.insert(ids.begin(), *defaults->first_id);
-  return ids;
+  return prompt_parts{std::move(ids)};
 }
 
 /// Prints text as it becomes certain.
@@ -122,14 +128,15 @@ result<void> generate(const generate_flags& flags, running_company& x,
   auto tokens = load_tokenizer(flags, x);
   if (!tokens)
     return tokens.why();
-  auto prompt = prompt_ids(flags, x, *tokens);
+  auto prompt = make_prompt(flags, x, *tokens);
   if (!prompt)
     return prompt.why();
   if (auto ready = wait_until_ready(x, signals); !ready)
     return ready;
   at.ready = at.first = time.now();
   auto request = flags.request;
-  request.prompt = *prompt;
+  request.prompt = prompt->ids;
+  request.segments = prompt->segments;
   auto answers = std::make_shared<answer_queue>();
   auto id = x.serving->submit(request,
                               [answers](auto& event) { answers->push(event); });
@@ -155,7 +162,7 @@ result<void> generate(const generate_flags& flags, running_company& x,
   if (event.finish == finish_reason::failed)
     return event.cause.value_or(failure{errc::step_failed, "no cause given"});
   if (flags.json)
-    print_json(*prompt, ids, *tokens, event.finish, at);
+    print_json(prompt->ids, ids, *tokens, event.finish, at);
   return {};
 }
 

@@ -51,6 +51,7 @@ void batcher::add(request_id id, uint32_t term, generation_request request,
   x->age = next_age_++;
   x->tokens = request.prompt;
   x->tokens.insert(x->tokens.end(), answered.begin(), answered.end());
+  x->forms = forms_of_prompt(request.prompt.size(), request.segments);
   x->request = std::move(request);
   x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
@@ -164,16 +165,16 @@ bool batcher::admit(const sequence_ptr& x) {
 /// until its prompt is computed and each has made block_tokens tokens more.
 uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
   uint64_t num_rows = x.num_missing();
-  uint64_t num_prompts = 1;
+  uint64_t num_runs = x.num_runs_missing();
   for (auto& y : running_)
     if (y->num_missing() > 1) {
       num_rows += y->num_missing();
-      ++num_prompts;
+      num_runs += y->num_runs_missing();
     }
   // Steps are full while there are prompts, but for those that end the run of
   // a form.
   auto rows_of_step = options_.max_num_batched_tokens - running_.size();
-  auto num_steps = num_rows / rows_of_step + 1 + num_prompts;
+  auto num_steps = num_rows / rows_of_step + 1 + num_runs;
   uint64_t out = x.num_blocks_after(num_steps + block_tokens);
   for (auto& y : running_)
     out += y->num_blocks_after(num_steps + block_tokens) - y->blocks->size();

@@ -31,6 +31,7 @@
 /// age.
 
 #include "runtime/error.hpp"
+#include "runtime/model/attention_forms.hpp"
 #include "runtime/model/batch.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/service.hpp"
@@ -114,6 +115,7 @@ private:
     uint32_t term = 0;
     uint64_t age = 0; ///< Number in the order of arrival.
     generation_request request;
+    std::vector<form_run> forms; ///< Of the prompt.
     std::vector<int32_t> tokens; ///< Prompt and answer.
     uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
     uint32_t num_scheduled = 0;  ///< Rows in the step that is out.
@@ -139,17 +141,30 @@ private:
 
     /// Of the next token that is to be computed.
     attention_form form() const {
-      auto is_prompt = num_computed < request.prompt.size();
-      return is_prompt ? form_of_prompt(request.prompt.size())
-                       : attention_form::absorbed;
+      return run_at(num_computed).form;
     }
 
-    /// Tokens that a step may compute at once: where a prompt in multi-head
-    /// form was followed by an answer, they are two runs.
+    /// Tokens that a step may compute at once.
     uint32_t num_of_one_form() const {
-      auto end = form() == attention_form::multi_head ? request.prompt.size()
-                                                      : tokens.size();
-      return static_cast<uint32_t>(end) - num_computed;
+      return run_at(num_computed).end - num_computed;
+    }
+
+    /// Runs of one form that are still to be computed.
+    uint32_t num_runs_missing() const {
+      uint32_t out = 0;
+      for (auto at = num_computed; at < num_tokens(); at = run_at(at).end)
+        ++out;
+      return out;
+    }
+
+    /// The run of `position`; an answer is part of a run before it that has its
+    /// form.
+    form_run run_at(uint32_t position) const {
+      constexpr auto absorbed = attention_form::absorbed;
+      for (auto& x : forms)
+        if (position < x.end && (x.form != absorbed || &x != &forms.back()))
+          return x;
+      return {absorbed, num_tokens()};
     }
   };
 

@@ -262,7 +262,7 @@ void openai_api::start_chat(const request& what, const respond& to,
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
   plan.options = std::move(asked.options);
-  generate(std::move(prompt->ids), std::move(plan),
+  generate(std::move(prompt->ids), std::move(prompt->segments), std::move(plan),
            reasoning_splitter{prompt->in_thought}, to);
 }
 
@@ -279,10 +279,12 @@ void openai_api::start_text(const request& what, const respond& to,
       ids.insert(ids.begin(), form_.bos_id());
   }
   plan.options = std::move(asked.options);
-  generate(std::move(ids), std::move(plan), std::nullopt, to);
+  generate(std::move(ids), {}, std::move(plan), std::nullopt, to);
 }
 
-void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
+void openai_api::generate(std::vector<int32_t> prompt,
+                          std::vector<prompt_segment> segments,
+                          generation_plan plan,
                           std::optional<reasoning_splitter> splitter,
                           const respond& to) {
   plan.num_prompt = prompt.size();
@@ -294,6 +296,7 @@ void openai_api::generate(std::vector<int32_t> prompt, generation_plan plan,
                   to_reply(bad_parameter("stop", stops.why().message)), to);
   generation_request request;
   request.prompt = std::move(prompt);
+  request.segments = std::move(segments);
   request.sampling = plan.options.sampling;
   request.sampling.seed = plan.options.seed ? *plan.options.seed
                                             : sources_.random_bits();

@@ -76,7 +76,8 @@ private:
   void start_chat(const request& what, const respond& to, generation_plan plan);
   void start_text(const request& what, const respond& to, generation_plan plan);
   /// Refuses what cannot be, or hands it to the service.
-  void generate(std::vector<int32_t> prompt, generation_plan plan,
+  void generate(std::vector<int32_t> prompt,
+                std::vector<prompt_segment> segments, generation_plan plan,
                 std::optional<reasoning_splitter> splitter, const respond& to);
 
   request_rules rules() const;

@@ -11,22 +11,11 @@
 
 namespace troupe {
 
-/// How a token attends. The form decides bits, so it belongs to the position,
-/// whatever batch and chunk compute it: generated tokens are absorbed, and
-/// those of a prompt take the form of their prompt.
+/// How a token attends; which one does how: attention_forms.hpp.
 enum class attention_form : uint8_t {
   absorbed,   ///< kernels::mla_attention
   multi_head, ///< kernels::mha_attention
 };
-
-/// From so many tokens on the arithmetic that a prompt saves pays for making
-/// the keys of every head.
-constexpr uint32_t min_multi_head_prompt = 128;
-
-inline attention_form form_of_prompt(size_t num_tokens) {
-  return num_tokens < min_multi_head_prompt ? attention_form::absorbed
-                                            : attention_form::multi_head;
-}
 
 /// A run of tokens of one sequence, all of one form.
 struct batch_rows {

@@ -35,14 +35,29 @@ uint32_t plain_forward::max_model_len() const {
 
 // -- answers ------------------------------------------------------------------
 
+std::vector<plain_forward::impl::piece>
+plain_forward::impl::pieces_of(size_t num_tokens,
+                               std::span<const prompt_segment> segments,
+                               uint32_t most) const {
+  auto runs = forms_of_prompt(num_tokens, segments);
+  if (options.prompt_form)
+    runs = {{*options.prompt_form, static_cast<uint32_t>(num_tokens)}};
+  std::vector<piece> out;
+  uint32_t begin = 0;
+  for (auto& run : runs)
+    for (; begin < run.end; begin = out.back().end)
+      out.push_back({run.form, begin, std::min(run.end, begin + most)});
+  return out;
+}
+
 /// All chunks; the logits of the last token are there afterwards.
-result<void> plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
-                                          const sequence_blocks& blocks) {
-  auto total = static_cast<uint32_t>(tokens.size());
-  for (uint32_t first = 0; first < total; first += max_rows) {
-    auto count = std::min(max_rows, total - first);
-    auto step = chunk_of(tokens, form_of(tokens), first, count, blocks);
-    step.sequences.front().want_logits = first + count == total;
+result<void>
+plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
+                             std::span<const prompt_segment> segments,
+                             const sequence_blocks& blocks) {
+  for (auto& x : pieces_of(tokens.size(), segments, max_rows)) {
+    auto step = chunk_of(tokens, x.form, x.begin, x.end - x.begin, blocks);
+    step.sequences.front().want_logits = x.end == tokens.size();
     if (auto ok = pass(step); !ok)
       return ok;
   }
@@ -80,7 +95,7 @@ plain_forward::generate(const generation_request& request,
   };
   sequence_blocks blocks{*x.pool, prompt + limit};
   generation out;
-  auto next = x.prefill(request.prompt, blocks);
+  auto next = x.prefill(request.prompt, request.segments, blocks);
   while (true) {
     if (!next)
       return next.why();

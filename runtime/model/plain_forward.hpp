@@ -21,7 +21,7 @@ struct plain_options {
   uint32_t chunk = 512;          ///< Prompt tokens per pass.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
   uint32_t max_sequences = 1;    ///< Of `generate_together`.
-  /// Of all prompts, whatever their lengths; if empty, as form_of_prompt says.
+  /// Of all prompts, whoever wrote them; if empty, as forms_of_prompt says.
   std::optional<attention_form> prompt_form;
 };
 

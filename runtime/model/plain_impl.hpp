@@ -2,6 +2,7 @@
 
 /// What the plain path is made of; seen by plain_*.cpp alone.
 
+#include "runtime/model/attention_forms.hpp"
 #include "runtime/model/plain_forward.hpp"
 
 #include <memory>
@@ -80,11 +81,20 @@ struct plain_forward::impl {
   result<void> layers_chunk(const batch& step, uint32_t first, uint32_t total,
                             const std::vector<float>& hidden,
                             std::vector<float>& out);
-  attention_form form_of(const std::vector<int32_t>& prompt) const {
-    return options.prompt_form.value_or(form_of_prompt(prompt.size()));
-  }
+  /// [begin, end) of a prompt, all of one form.
+  struct piece {
+    attention_form form = attention_form::absorbed;
+    uint32_t begin = 0;
+    uint32_t end = 0;
+  };
+
+  /// A prompt in pieces of at most `most` tokens.
+  std::vector<piece> pieces_of(size_t num_tokens,
+                               std::span<const prompt_segment> segments,
+                               uint32_t most) const;
 
   result<void> prefill(const std::vector<int32_t>& tokens,
+                       std::span<const prompt_segment> segments,
                        const sequence_blocks& blocks);
   result<void> decode(int32_t id, uint32_t position,
                       const sequence_blocks& blocks);

@@ -71,7 +71,7 @@ result<void> plain_forward::generate_together(
   for (auto& prompt : prompts) {
     auto size = static_cast<uint32_t>(prompt.size());
     auto blocks = std::make_unique<sequence_blocks>(*x.pool, size + num_tokens);
-    if (auto ok = x.prefill(prompt, *blocks); !ok)
+    if (auto ok = x.prefill(prompt, {}, *blocks); !ok)
       return ok;
     auto id = choose(0);
     if (!id)

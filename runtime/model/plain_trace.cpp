@@ -18,9 +18,9 @@ plain_forward::run(const std::vector<int32_t>& tokens) {
                      * c.num_experts_per_tok);
   out.weights.resize(out.experts.size());
   sequence_blocks blocks{*x.pool, total};
-  for (uint32_t first = 0; first < total; first += x.max_logit_rows) {
-    auto count = std::min(x.max_logit_rows, total - first);
-    auto step = chunk_of(tokens, x.form_of(tokens), first, count, blocks);
+  for (auto& piece : x.pieces_of(total, {}, x.max_logit_rows)) {
+    auto first = piece.begin;
+    auto step = chunk_of(tokens, piece.form, first, piece.end - first, blocks);
     step.sequences.front().want_all_logits = true;
     if (auto ok = x.trace_chunk(step, first, total, out); !ok)
       return ok.why();
@@ -73,9 +73,9 @@ plain_forward::run_layers(const std::vector<int32_t>& tokens,
   CHECK(hidden.size() >= c.num_hidden_layers * size);
   std::vector<float> out(c.num_hidden_layers * size);
   sequence_blocks blocks{*x.pool, total};
-  for (uint32_t first = 0; first < total; first += x.max_rows) {
-    auto count = std::min(x.max_rows, total - first);
-    auto step = chunk_of(tokens, x.form_of(tokens), first, count, blocks);
+  for (auto& piece : x.pieces_of(total, {}, x.max_rows)) {
+    auto first = piece.begin;
+    auto step = chunk_of(tokens, piece.form, first, piece.end - first, blocks);
     if (auto ok = x.layers_chunk(step, first, total, hidden, out); !ok)
       return ok.why();
   }

@@ -31,8 +31,8 @@ struct chat_options {
 struct chat_prompt {
   std::string text; ///< For people; `ids` may differ from its encoding.
   std::vector<int32_t> ids;
-  std::vector<chat_segment> segments; ///< Of all ids, in order.
-  bool in_thought = false;            ///< The answer begins inside <think>.
+  std::vector<prompt_segment> segments; ///< Of all ids, in order.
+  bool in_thought = false;              ///< The answer begins inside <think>.
 };
 
 /// Immutable; any number of threads may use one.

@@ -12,11 +12,11 @@ void chat_parts::flush() {
   plain_.clear();
 }
 
-void chat_parts::begin_segment(chat_author author) {
+void chat_parts::begin_segment(segment_author author) {
   next_ = author;
 }
 
-void chat_parts::set_author(chat_author author) {
+void chat_parts::set_author(segment_author author) {
   if (next_)
     next_ = author;
   else if (!segments_.empty())
@@ -25,9 +25,9 @@ void chat_parts::set_author(chat_author author) {
 
 void chat_parts::cut() {
   if (next_ && plain_.empty())
-    segments_.push_back({*next_, ids_.size(), 0});
-  else if (next_ == chat_author::given && !segments_.empty())
-    segments_.back().author = chat_author::given;
+    segments_.push_back({*next_, ids_.size()});
+  else if (next_ == segment_author::given && !segments_.empty())
+    segments_.back().author = segment_author::given;
   next_.reset();
 }
 
@@ -64,13 +64,13 @@ std::vector<int32_t> chat_parts::ids() {
   return ids_;
 }
 
-std::vector<chat_segment> chat_parts::segments() const {
-  std::vector<chat_segment> out;
+std::vector<prompt_segment> chat_parts::segments() const {
+  std::vector<prompt_segment> out;
   for (size_t i = 0; i < segments_.size(); ++i) {
-    auto x = segments_[i];
-    x.end = i + 1 < segments_.size() ? segments_[i + 1].begin : ids_.size();
-    if (x.begin < x.end)
-      out.push_back(x);
+    auto& x = segments_[i];
+    auto end = i + 1 < segments_.size() ? segments_[i + 1].begin : ids_.size();
+    if (x.begin < end)
+      out.push_back({static_cast<uint32_t>(end - x.begin), x.author});
   }
   return out;
 }

@@ -2,6 +2,7 @@
 
 /// A prompt on its way: tokens of the form and text between them.
 
+#include "runtime/service.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <optional>
@@ -10,19 +11,6 @@
 #include <vector>
 
 namespace troupe {
-
-/// Who wrote a part of a prompt.
-enum class chat_author : uint8_t {
-  given,     ///< People, tools, the form.
-  generated, ///< The model, as far as anybody can tell.
-};
-
-/// A message with the tokens of the form before it.
-struct chat_segment {
-  chat_author author = chat_author::given;
-  size_t begin = 0; ///< Index of its first token.
-  size_t end = 0;   ///< Of the one behind its last.
-};
 
 /// Builds text and ids side by side. Text that touches is encoded as one.
 class chat_parts {
@@ -33,10 +21,10 @@ public:
 
   /// What follows is a segment of its own. Where it touches the text before it
   /// the two are one segment, which is given if either is.
-  void begin_segment(chat_author author);
+  void begin_segment(segment_author author);
 
   /// Names the author of the segment at hand.
-  void set_author(chat_author author);
+  void set_author(segment_author author);
 
   /// Appends a token of the form; remembers the first that is not one.
   void token(std::string_view content);
@@ -59,10 +47,16 @@ public:
   /// Returns the ids of all that was appended. Nothing may follow.
   std::vector<int32_t> ids();
 
-  /// Returns the segments of `ids`, none of which is empty. After ids().
-  std::vector<chat_segment> segments() const;
+  /// Returns the segments of `ids`, each a message with the tokens of the form
+  /// before it, none empty. After ids().
+  std::vector<prompt_segment> segments() const;
 
 private:
+  struct begun_segment {
+    segment_author author = segment_author::given;
+    size_t begin = 0; ///< Index of its first token.
+  };
+
   void flush();
   /// Begins the segment that waits for its first token or text.
   void cut();
@@ -71,8 +65,8 @@ private:
   std::string whole_;
   std::string plain_; // the end of whole_, not encoded yet
   std::vector<int32_t> ids_;
-  std::vector<chat_segment> segments_; // without their ends
-  std::optional<chat_author> next_;    // of a segment that is still empty
+  std::vector<begun_segment> segments_;
+  std::optional<segment_author> next_; // of a segment that is still empty
   std::string missing_;
 };
 

@@ -55,12 +55,12 @@ void chat_turns::write(const chat_message& message) {
       break;
     case chat_role::user:
       close_outputs();
-      segment(chat_author::given);
+      segment(segment_author::given);
       out_.form(shape_.user.before);
       out_.text(message.content);
       out_.form(shape_.user.after);
       if (shape_.opens == opening_rule::with_user) {
-        segment(chat_author::generated);
+        segment(segment_author::generated);
         out_.form(shape_.opening);
       }
       last_ = last_said::user;
@@ -79,21 +79,21 @@ bool chat_turns::finish(bool add_generation_prompt) {
   if (shape_.prompts_user_only && !after_user)
     return false;
   if (shape_.opens != opening_rule::with_user || !after_user) {
-    segment(chat_author::generated);
+    segment(segment_author::generated);
     out_.form(shape_.opening);
   }
   out_.form(thinking_ ? shape_.thinking : shape_.speaking);
   return thinking_;
 }
 
-void chat_turns::segment(chat_author author) {
+void chat_turns::segment(segment_author author) {
   if (!is_fresh_)
     out_.begin_segment(author);
   is_fresh_ = false;
 }
 
 void chat_turns::system(const chat_message& message) {
-  segment(chat_author::given);
+  segment(segment_author::given);
   out_.form(shape_.system.before);
   out_.text(message.content);
   out_.form(shape_.system.after);
@@ -101,7 +101,7 @@ void chat_turns::system(const chat_message& message) {
 
 void chat_turns::tool_output(std::string_view content) {
   bool brackets = shape_.tools == tool_style::fenced;
-  segment(chat_author::given);
+  segment(segment_author::given);
   if (brackets && !outputs_open_)
     out_.token(outputs_begin);
   else if (outputs_open_)
@@ -118,7 +118,7 @@ void chat_turns::answer(const chat_message& message) {
   auto content = kept(message);
   // What was written with thoughts that are gone is written anew.
   bool whole = content.size() == message.content.size() && !thinking_;
-  auto author = whole ? chat_author::generated : chat_author::given;
+  auto author = whole ? segment_author::generated : segment_author::given;
   bool opened = last_ == last_said::user
                 && shape_.opens == opening_rule::with_user;
   if (!opened)
@@ -191,7 +191,7 @@ bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
   auto& shape = how.shape;
   chat_turns turns{shape, shape.end.empty() ? how.eos : shape.end, how.thinking,
                    out};
-  out.begin_segment(chat_author::given);
+  out.begin_segment(segment_author::given);
   if (shape.with_bos)
     out.token(how.bos);
   turns.begin(messages);

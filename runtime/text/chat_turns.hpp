@@ -29,7 +29,7 @@ private:
   enum class last_said : uint8_t { nothing, user, assistant, tool };
 
   /// Begins a segment; the begin token is part of the first one.
-  void segment(chat_author author);
+  void segment(segment_author author);
   void system(const chat_message& message);
   void tool_output(std::string_view content);
   void answer(const chat_message& message);

@@ -89,6 +89,49 @@ TEST(CompanyBlocks, WhatIsComputedAgainComesToTheSameBits) {
   expect_equal(got, ask_plain(nano_model(), precision::fp8, requests));
 }
 
+/// The first turn is decoded, the next ones are computed cold, in steps of any
+/// size and among others.
+TEST(CompanyConversation, ComesToTheBitsOfItsFirstTurnInItsSecond) {
+  using enum segment_author;
+  auto prompt = random_prompt(7, 153);
+  auto first = request_for(prompt, 40, 0);
+  first.segments = {{150, given}, {3, generated}};
+  auto said = ask_plain(nano_model(), precision::fp8, {first}).at(0);
+  auto vocab = said.logits.size() / said.tokens.size();
+  std::vector<generation_request> again;
+  std::vector<answer> expected;
+  for (uint32_t n = 1; n < 40; n += 6) {
+    auto x = request_for(prompt, 1, 0);
+    x.prompt.insert(x.prompt.end(), said.tokens.begin(),
+                    said.tokens.begin() + int(n));
+    x.segments = {{150, given}, {3 + n, generated}};
+    again.push_back(x);
+    auto row = said.logits.begin() + long(n * vocab);
+    expected.push_back({{said.tokens[n]},
+                        {row, row + long(vocab)},
+                        finish_reason::length,
+                        std::nullopt});
+    // And what somebody says then.
+    auto more = random_prompt(n, 140);
+    x.prompt.insert(x.prompt.end(), more.begin(), more.end());
+    x.segments.push_back({140, given});
+    again.push_back(x);
+    expected.push_back(ask_plain(nano_model(), precision::fp8, {x}).at(0));
+  }
+  for (uint32_t chunk : {512u, 64u, 7u}) {
+    company_options options;
+    options.cluster = single_process(2, 2);
+    options.cluster.max_model_len = 448;
+    options.cluster.limits.max_num_batched_tokens = chunk;
+    options.cluster.limits.max_num_seqs = std::min(chunk, 64u);
+    options.model_dir = nano_model();
+    auto company = company::start(std::move(options));
+    ASSERT_TRUE(company) << company.why().message;
+    ASSERT_TRUE((*company)->wait_until_ready(std::chrono::seconds{60}));
+    expect_equal(ask_all(**company, again), expected);
+  }
+}
+
 /// Only the layers without experts of a model with both.
 TEST(CompanyWithoutExperts, AnswersLikeThePlainPath) {
   edited_model model{golden_case("dense-all-but-one")};

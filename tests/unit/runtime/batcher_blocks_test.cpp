@@ -222,6 +222,12 @@ private:
     auto room = options_.max_model_len - uint32_t(x.prompt.size());
     x.max_tokens = below(room) + 1;
     x.ignore_eos = true;
+    if (below(4) > 0)
+      for (auto left = uint32_t(x.prompt.size()); left > 0;) {
+        auto n = x.segments.size() == 9 ? left : below(left) + 1;
+        x.segments.push_back({n, segment_author(below(2))});
+        left -= n;
+      }
     open_[id].num_prompt = uint32_t(x.prompt.size());
     batcher_->add(id, 1, std::move(x));
   }

@@ -236,15 +236,41 @@ TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {
 
 TEST_F(Batcher, ComputesALongPromptInMultiHeadFormAndItsAnswerAbsorbed) {
   make(4, 512, 256, 4);
-  batcher_->add(1, 1, request(min_multi_head_prompt, 2));
+  batcher_->add(1, 1, request(min_multi_head_segment, 2));
   auto rows = batcher_->next_step();
   EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
   batcher_->end_step(model_.run(rows));
   rows = batcher_->next_step();
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
   batcher_->end_step(model_.run(rows));
-  batcher_->add(2, 1, request(min_multi_head_prompt - 1, 2));
+  batcher_->add(2, 1, request(min_multi_head_segment - 1, 2));
   rows = batcher_->next_step();
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
   batcher_->end_step(model_.run(rows));
+}
+
+TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
+  make(4, 512, 1024, 16);
+  using enum segment_author;
+  auto what = request(620, 2);
+  what.segments = {{130, given}, {7, given},   {200, generated},
+                   {150, given}, {128, given}, {5, generated}};
+  batcher_->add(1, 1, what);
+  struct part {
+    uint32_t first, count;
+    attention_form form;
+  };
+  for (auto& want : {part{0, 130, attention_form::multi_head},
+                     {130, 207, attention_form::absorbed},
+                     {337, 278, attention_form::multi_head},
+                     {615, 5, attention_form::absorbed}}) {
+    auto rows = batcher_->next_step();
+    ASSERT_EQ(rows.sequences.size(), 1u);
+    auto& x = rows.sequences[0];
+    EXPECT_EQ(x.first_position, want.first);
+    EXPECT_EQ(x.tokens.size(), want.count);
+    EXPECT_EQ(x.form, want.form);
+    EXPECT_EQ(x.want_logits, want.first == 615);
+    batcher_->end_step(model_.run(rows));
+  }
 }

@@ -68,6 +68,34 @@ TEST_F(PlainForward, DecodesToTheBitsThatPrefillGives) {
   EXPECT_EQ(last, out.logits);
 }
 
+TEST_F(PlainForward, RemembersATurnToTheBitsWithWhichItWasSaid) {
+  auto engine = load(256);
+  std::vector<int32_t> prompt;
+  for (int32_t i = 0; i < 140; ++i)
+    prompt.push_back(3 + i * 37 % 250);
+  auto first = greedy(prompt, 12);
+  using enum segment_author;
+  first.segments = {{137, given}, {3, generated}};
+  first.want_logits = true;
+  auto said = *engine->generate(first);
+  auto vocab = ptrdiff_t(engine->config().vocab_size);
+  for (uint32_t n = 1; n < 12; n += 3) {
+    auto next = greedy(prompt, 1);
+    next.prompt.insert(next.prompt.end(), said.tokens.begin(),
+                       said.tokens.begin() + int(n));
+    next.segments = {{137, given}, {3 + n, generated}};
+    next.want_logits = true;
+    auto row = said.logits.begin() + int(n) * vocab;
+    EXPECT_EQ(engine->generate(next)->logits,
+              (std::vector<float>{row, row + vocab}))
+      << n;
+    next.segments = {};
+    EXPECT_NE(engine->generate(next)->logits,
+              (std::vector<float>{row, row + vocab}))
+      << "one given segment has other bits: the test can fail";
+  }
+}
+
 TEST_F(PlainForward, ContinuesPromptsTogetherAsItWouldOneByOne) {
   plain_options options;
   options.max_model_len = 64;
