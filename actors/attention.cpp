@@ -1,115 +1,89 @@
-// Runs the stages of one data-parallel rank. Decides nothing: a step is a walk
-// through the layers, and the walk halts wherever somebody else has to work.
-//
-//            run_step              all layers done, head enqueued
-//     idle -----------> walking -----------------------------------> ending
-//       ^               |     ^ combine enqueued                       |
-//       |         route |     |                                        |
-//       |               v     |                                        |
-//       |            routing  away <--- rows_returned from each worker |
-//       |               |      ^                                       |
-//       |               +------+ dispatch                              |
-//       +------------------------ step_ended --------------------------+
-//
-// If there is no room for the rows, routing becomes crowded, and each tick
-// tries to dispatch again.
-//
-// Only rows that are away on other nodes are waited for with a deadline. What
-// this node computes, a step that has failed and is still in the stream among
-// it, takes as long as it takes.
-//
-// Invariant: `serial` names what is waited for; whatever carries another one
-// is late and is dropped. Rows come back in any number of frames, those of one
-// section in order.
+// Runs the stages of one data-parallel rank. Decides nothing: step_walk says
+// what to enqueue, to send and to wait for, and this carries it out.
 
 #include "actors/cast.hpp"
-#include "runtime/dispatch/answer_slab.hpp"
-
-#include <algorithm>
-#include <set>
+#include "runtime/pipeline/step_walk.hpp"
 
 namespace troupe {
 
 namespace {
 
-enum class phase : uint8_t { idle, routing, crowded, away, ending };
-
 struct attention_state {
   static constexpr const char* name = "attention";
-
-  using clock = std::chrono::steady_clock;
 
   node_context context;
   std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
   local_scheduler scheduler;
   attention self;
-  std::function<clock::time_point()> now;
-
-  phase what = phase::idle;
-  uint32_t serial = 0; ///< Of the stage that is out.
-  uint32_t step = 0;
-  uint32_t layer = 0;
-  dispatch_plan plan;
-  std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
-  uint32_t num_missing = 0;       ///< Rows that are not.
+  std::function<clock::instant()> now;
+  std::unique_ptr<stage_table> table;
+  std::unique_ptr<step_walk> walk;
   /// The last serial whose rows have left. Written by the stream's notices.
   std::shared_ptr<std::atomic<uint32_t>> left
     = std::make_shared<std::atomic<uint32_t>>();
-  /// Since a tick has seen rows that are away, or cannot leave.
-  std::optional<clock::time_point> away_since;
-  std::map<node_id, node_lost> lost;
 
-  // -- the walk ---------------------------------------------------------------
+  // -- actions ----------------------------------------------------------------
+
+  void carry_out(const walk_actions& actions) {
+    using kind = walk_action::kind;
+    for (auto& x : actions)
+      switch (x.what) {
+        case kind::run:
+          for (auto i = x.first; i < x.last; ++i)
+            run_stage((*table)[i], x.lane);
+          break;
+        case kind::notify:
+          rank->stream->notify([to = self, s = x.serial](auto& status) {
+            tell(to, stage_ended{s, status.failure});
+          });
+          break;
+        case kind::dispatch:
+          dispatch(x);
+          break;
+        case kind::land: // by whoever has the answers
+          break;
+        case kind::end:
+          end();
+          break;
+        case kind::fail:
+          fail();
+          break;
+      }
+  }
+
+  void run_stage(const step_stage& x, uint8_t lane) {
+    auto& stages = *rank->stages;
+    switch (x.what) {
+      case stage::attention:
+        return stages.attention(x.layer);
+      case stage::dense_mlp:
+        return stages.dense_mlp(x.layer);
+      case stage::route:
+        return stages.route(x.layer);
+      case stage::shared_expert:
+        return stages.shared_expert(x.layer);
+      case stage::combine:
+        return stages.combine(stages.landing(),
+                              std::move(walk->plan_of(lane).row_of));
+      case stage::head:
+        return stages.head();
+      case stage::dispatch:
+      case stage::end:
+        break;
+    }
+    CHECK(false); // the walk halts before these
+  }
 
   void run(const run_step& msg) {
-    CHECK(what == phase::idle);
-    if (step++ == 0)
+    if (walk->step() == 0)
       context.counters->add(counter::ranks_used);
     context.counters->add(counter::steps);
-    layer = 0;
     rank->stages->begin(*msg.rows);
-    advance();
+    carry_out(walk->begin());
   }
 
-  void advance() {
-    auto& stages = *rank->stages;
-    for (; layer < parts->config.num_hidden_layers; ++layer) {
-      stages.attention(layer);
-      if (parts->config.is_moe(layer)) {
-        stages.route(layer);
-        return await_stage(phase::routing);
-      }
-      stages.dense_mlp(layer);
-    }
-    stages.head();
-    await_stage(phase::ending);
-  }
-
-  void await_stage(phase next) {
-    what = next;
-    away_since.reset();
-    ++serial;
-    rank->stream->notify([to = self, s = serial](auto& status) {
-      tell(to, stage_ended{s, status.failure});
-    });
-  }
-
-  void end_stage(const stage_ended& msg) {
-    if (msg.serial != serial || what == phase::idle)
-      return;
-    if (!msg.failure.empty())
-      return fail({errc::step_failed, msg.failure});
-    if (what == phase::routing)
-      return dispatch();
-    CHECK(what == phase::ending);
-    auto logits = rank->stages->logits();
-    end(
-      {std::make_shared<const std::vector<float>>(logits.begin(), logits.end()),
-       std::nullopt});
-  }
-
-  // -- dispatch and combine ---------------------------------------------------
+  // -- dispatch ---------------------------------------------------------------
 
   struct parcel {
     node_id to = 0;
@@ -118,40 +92,39 @@ struct attention_state {
     std::byte* rows = nullptr; ///< Within it.
   };
 
-  void dispatch() {
+  using parcels = std::shared_ptr<std::vector<parcel>>;
+
+  void dispatch(const walk_action& x) {
+    auto of = walk->key_of(x.lane);
     auto chosen = rank->stages->chosen();
-    plan = plan_dispatch(
-      parts->map, layer - parts->config.first_k_dense_replace, chosen.experts,
-      parts->config.num_experts_per_tok, parts->traffic.dispatch_rows);
-    received.assign(plan.workers.size(), 0);
-    num_missing = static_cast<uint32_t>(chosen.experts.size());
-    auto parcels = std::make_shared<std::vector<parcel>>();
-    for (auto& slab : plan.slabs) {
-      if (auto i = lost.find(slab.node); i != lost.end())
-        return fail({errc::peer_lost, sentence(i->second)});
-      auto draft = draft_slab(*parts->slabs, slab,
-                              parts->dispatch_layout.row_bytes());
-      if (!draft) {
-        what = phase::crowded;
-        return;
-      }
-      parcels->push_back(
-        {slab.node, header(slab), draft->payload, draft->rows});
-    }
+    auto plan = plan_dispatch(parts->map,
+                              of.layer - parts->config.first_k_dense_replace,
+                              chosen.experts, parts->config.num_experts_per_tok,
+                              parts->traffic.dispatch_rows);
+    if (auto why = walk->obstacle(plan))
+      return carry_out(walk->fail(*why));
+    auto all = draft(plan, of);
+    if (!all)
+      return carry_out(walk->crowded(x.lane));
     for (size_t i = 0; i < plan.slabs.size(); ++i)
-      pack(plan.slabs[i], (*parcels)[i]);
-    what = phase::away;
-    away_since.reset();
-    // The notice sends: rows leave without another turn of this actor.
-    rank->stream->notify([net = context.net, parcels, to = self, left = left,
-                          s = serial](auto& status) {
-      if (!status)
-        return tell(to, stage_ended{s, status.failure});
-      for (auto& x : *parcels)
-        net->send(x.to, x.header, std::move(x.slab));
-      left->store(s);
-    });
-    rank->stages->shared_expert(layer); // while the rows are away
+      pack(plan.slabs[i], (*all)[i]);
+    send_when_packed(all, x.serial);
+    carry_out(walk->dispatched(x.lane, std::move(plan)));
+  }
+
+  /// Null if there is no room.
+  parcels draft(const dispatch_plan& plan, const dispatch_key& of) {
+    auto out = std::make_shared<std::vector<parcel>>();
+    for (auto& slab : plan.slabs) {
+      auto made = draft_slab(*parts->slabs, slab,
+                             parts->dispatch_layout.row_bytes());
+      if (!made)
+        return nullptr;
+      auto header = header_of(frame_class::dispatch, of);
+      header.first = slab.first;
+      out->push_back({slab.node, header, made->payload, made->rows});
+    }
+    return out;
   }
 
   void pack(const slab_plan& slab, const parcel& x) {
@@ -160,148 +133,76 @@ struct attention_state {
     context.counters->add(counter::dispatch_bytes, x.slab.bytes().size());
   }
 
-  frame_header header(const slab_plan& slab) const {
-    frame_header out;
-    out.kind = frame_class::dispatch;
-    out.layer = static_cast<uint16_t>(layer);
-    out.epoch = parts->map.epoch();
-    out.step = step;
-    out.id = rows_id{rank->id, 0, serial}.pack();
-    out.first = slab.first;
-    return out;
+  /// The notice sends: rows leave without another turn of this actor.
+  void send_when_packed(const parcels& all, uint32_t serial) {
+    rank->stream->notify(
+      [net = context.net, all, to = self, left = left, serial](auto& status) {
+        if (!status)
+          return tell(to, stage_ended{serial, status.failure});
+        for (auto& x : *all)
+          net->send(x.to, x.header, std::move(x.slab));
+        left->store(serial);
+      });
   }
 
-  bool is_awaited(const dispatch_key& of) const {
-    return what == phase::away
-           && of
-                == dispatch_key{{rank->id, 0, serial},
-                                uint16_t(layer),
-                                parts->map.epoch(),
-                                step};
-  }
+  // -- what comes back --------------------------------------------------------
 
+  /// The walk checks all of a frame before any of it lands.
   void take_rows(const rows_returned& msg) {
-    if (!is_awaited(msg.of))
-      return;
     auto answers = read_answers(msg.slab.bytes(), parts->combine_row_bytes);
-    if (!answers)
-      return fail({errc::step_failed, answers.why().message});
-    auto rows = answers->rows();
-    for (uint32_t i = 0; i < answers->num_sections(); ++i) {
-      auto section = answers->section(i);
-      auto part = part_of(section);
-      if (!part)
-        return fail(
-          {errc::step_failed, "worker " + std::to_string(section.worker)
-                                + " returned other rows than it was sent"});
-      received[*part] += section.count;
-      num_missing -= section.count;
-      auto bytes = section.count * uint64_t{parts->combine_row_bytes};
-      land(section.first, rows.first(bytes), msg.slab.owner());
+    auto actions = walk->rows(msg.of, answers);
+    for (auto& x : actions)
+      if (x.what == walk_action::kind::land)
+        land(*answers, msg.slab.owner());
+    carry_out(actions);
+  }
+
+  void land(const answer_view& answers,
+            const std::shared_ptr<const void>& owner) {
+    auto rows = answers.rows();
+    context.counters->add(counter::combine_bytes, rows.size());
+    auto to = rank->stages->landing().mem;
+    for (uint32_t i = 0; i < answers.num_sections(); ++i) {
+      auto section = answers.section(i);
+      uint64_t row_bytes = parts->combine_row_bytes;
+      auto bytes = section.count * row_bytes;
+      rank->stream->enqueue(kernels::copy_in{
+        rows.data(), to.slice(section.first * row_bytes, bytes), owner});
       rows = rows.subspan(bytes);
     }
-    if (num_missing > 0)
-      return;
-    rank->stages->combine(rank->stages->landing(), std::move(plan.row_of));
-    ++layer;
-    advance();
   }
 
-  void land(uint64_t first, std::span<const std::byte> rows,
-            std::shared_ptr<const void> owner) {
-    context.counters->add(counter::combine_bytes, rows.size());
-    auto to = rank->stages->landing().mem.slice(
-      first * parts->combine_row_bytes, rows.size());
-    rank->stream->enqueue(kernels::copy_in{rows.data(), to, std::move(owner)});
-  }
-
-  /// Returns the index in plan.workers of those whose next rows these are.
-  std::optional<size_t> part_of(const answer_section& x) const {
-    auto& all = plan.workers;
-    auto i = std::ranges::upper_bound(all, x.first, {},
-                                      &dispatch_plan::returned::first);
-    if (i == all.begin())
-      return std::nullopt;
-    auto index = static_cast<size_t>(--i - all.begin());
-    if (i->worker != x.worker || i->first + received[index] != x.first
-        || x.count > i->count - received[index])
-      return std::nullopt;
-    return index;
-  }
-
-  /// What is missing will not come.
   void hear_refusal(const rows_refused& msg) {
-    if (!is_awaited(msg.of))
-      return;
     auto who = msg.worker == rows_refused::whole_slab
                  ? std::string{"a node"}
                  : "worker " + std::to_string(msg.worker);
-    fail({errc::step_failed, who + " refused its rows: " + to_string(msg.why)});
-  }
-
-  /// The workers that owe us rows.
-  std::set<worker_id> debtors() const {
-    std::set<worker_id> out;
-    for (size_t i = 0; what == phase::away && i < received.size(); ++i)
-      if (received[i] < plan.workers[i].count)
-        out.insert(plan.workers[i].worker);
-    return out;
+    carry_out(walk->refused(msg.of, who, msg.why));
   }
 
   // -- ends -------------------------------------------------------------------
 
-  void end(step_ended msg) {
-    what = phase::idle;
-    ++serial;
-    tell(scheduler, std::move(msg));
+  void end() {
+    auto logits = rank->stages->logits();
+    tell(scheduler, step_ended{std::make_shared<const std::vector<float>>(
+                                 logits.begin(), logits.end()),
+                               std::nullopt});
   }
 
-  void fail(failure cause) {
+  void fail() {
     context.log->warning("rank " + std::to_string(rank->id) + " step "
-                         + std::to_string(step) + " layer "
-                         + std::to_string(layer) + ": " + cause.message);
-    end({nullptr, std::move(cause)});
-  }
-
-  static std::string sentence(const node_lost& x) {
-    return "node " + x.name + " was lost: " + x.why;
+                         + std::to_string(walk->step()) + ": "
+                         + walk->cause().message);
+    tell(scheduler, step_ended{nullptr, walk->cause()});
   }
 
   void lose(const node_lost& msg) {
-    lost[msg.node] = msg;
-    for (auto worker : debtors())
-      if (parts->map.node_of(worker) == msg.node)
-        return fail({errc::peer_lost, sentence(msg)});
+    carry_out(
+      walk->peer_gone(msg.node, "node " + msg.name + " was lost: " + msg.why));
   }
 
-  bool has_waited_too_long() {
-    if (!away_since)
-      away_since = now();
-    std::chrono::milliseconds limit{parts->cluster.limits.step_timeout_ms};
-    return now() - *away_since >= limit;
-  }
-
-  void check_deadline() {
-    if (what != phase::away || left->load() != serial)
-      return;
-    std::string late;
-    for (auto worker : debtors())
-      if (parts->map.node_of(worker) != parts->node)
-        late += " " + std::to_string(worker);
-    if (late.empty())
-      return;
-    if (has_waited_too_long())
-      fail({errc::deadline_passed,
-            "no rows came back in time from worker" + late});
-  }
-
-  /// Slabs come free as other ranks' rows leave; that is waited for like rows.
-  void retry() {
-    if (what != phase::crowded)
-      return;
-    if (has_waited_too_long())
-      return fail({errc::overloaded, "there was no room for the step's rows"});
-    dispatch();
+  void check_deadlines() {
+    carry_out(walk->tick(
+      now(), [this](uint32_t serial) { return left->load() == serial; }));
   }
 };
 
@@ -316,16 +217,24 @@ behavior(attention::stateful_pointer<attention_state> self,
   state.scheduler = std::move(answers_to);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
+  state.table = std::make_unique<stage_table>(state.parts->config);
+  step_walk::settings settings;
+  settings.rank = rank->id;
+  settings.node = state.parts->node;
+  settings.step_timeout
+    = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
+  state.walk = std::make_unique<step_walk>(settings, *state.table,
+                                           state.parts->map);
   return {
-    [=](const stage_ended& msg) { self->state.end_stage(msg); },
+    [=](const stage_ended& msg) {
+      auto& x = self->state;
+      x.carry_out(x.walk->stage_ended(msg.serial, msg.failure));
+    },
     [=](const rows_returned& msg) { self->state.take_rows(msg); },
     [=](const rows_refused& msg) { self->state.hear_refusal(msg); },
     [=](const run_step& msg) { self->state.run(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
-    [=](tick) {
-      self->state.check_deadline();
-      self->state.retry();
-    },
+    [=](tick) { self->state.check_deadlines(); },
   };
 }
 

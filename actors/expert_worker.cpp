@@ -215,7 +215,9 @@ struct expert_worker_state {
                                            / parts->combine_row_bytes);
         answer_section section{worker->id, first, count};
         write_answer_head(slab.data.get(), {&section, 1});
-        parcels->push_back({x.rows.from, header(x.rows.of), slab.whole()});
+        parcels->push_back({x.rows.from,
+                            header_of(frame_class::combine, x.rows.of),
+                            slab.whole()});
         first += count;
       }
       in_run.push_back({x.rows.of, x.rows.from});
@@ -247,16 +249,6 @@ struct expert_worker_state {
       p.to += n;
       p.count -= n;
     }
-  }
-
-  static frame_header header(const dispatch_key& of) {
-    frame_header out;
-    out.kind = frame_class::combine;
-    out.layer = of.layer;
-    out.epoch = of.epoch;
-    out.step = of.step;
-    out.id = of.id.pack();
-    return out;
   }
 
   void end(const run_ended& msg) {

@@ -4,14 +4,6 @@
 
 namespace troupe {
 
-namespace {
-
-dispatch_key key_of(const frame_header& x) {
-  return {rows_id::unpack(x.id), x.layer, x.epoch, x.step};
-}
-
-} // namespace
-
 void frame_router::route(node_id from, frame&& x) const {
   auto list = here_->read();
   switch (x.header.kind) {

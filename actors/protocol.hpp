@@ -11,6 +11,7 @@
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/dispatch/dispatch_key.hpp"
 #include "runtime/dispatch/occupants.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab.hpp"
@@ -79,17 +80,6 @@ struct run_step {
 struct stage_ended {
   uint32_t serial = 0;
   std::string failure; ///< Empty: well.
-};
-
-/// Which dispatch of which rank rows belong to: what its frames and their
-/// answers have in common.
-struct dispatch_key {
-  rows_id id;
-  uint16_t layer = 0;
-  uint32_t epoch = 0;
-  uint32_t step = 0;
-
-  friend bool operator==(const dispatch_key&, const dispatch_key&) = default;
 };
 
 /// A combine frame: answers have come back.

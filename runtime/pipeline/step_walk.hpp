@@ -1,0 +1,194 @@
+#pragma once
+
+/// The walk of a step through the stages of the model. Events go in, actions
+/// come out; no clock, no stream, no mailbox, and no memory is taken while it
+/// walks, but for a failure's words and what a plan brings along.
+///
+/// A step walks in lanes, one for each of its micro-batches, and has ended when
+/// all have. A lane:
+///
+///            begin                    stage_ended, at the end
+///     idle --------> computing ---------------------------> idle
+///                     |      ^
+///         stage_ended |      | all rows are back
+///                     v      |
+///                 planning  away      crowded: there was no room for the
+///                   | ^      ^        rows; each tick tries again
+///           crowded | | tick |
+///                   v |      |
+///                 crowded    |
+///                            |
+///        planning -----------+ dispatched
+///
+/// Whatever is late carries another serial, layer, epoch or step and is
+/// dropped. Rows come back in any number of frames, those of one section in
+/// order. If one lane fails the step has failed.
+
+#include "runtime/clock.hpp"
+#include "runtime/dispatch/answer_slab.hpp"
+#include "runtime/dispatch/dispatch_key.hpp"
+#include "runtime/dispatch/occupants.hpp"
+#include "runtime/dispatch/placement.hpp"
+#include "runtime/error.hpp"
+#include "runtime/pipeline/stage_table.hpp"
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// What the owner of a walk has to do.
+struct walk_action {
+  enum class kind : uint8_t {
+    run,      ///< Enqueue the stages [first, last) of the table.
+    notify,   ///< Ask the stream for a notice: stage_ended with `serial`.
+    dispatch, ///< Plan and send the lane's rows, then say what came of it.
+    land,     ///< Copy the answers that were given to where they belong.
+    end,      ///< The step has ended well.
+    fail,     ///< It has not; see step_walk::cause.
+  };
+
+  kind what = kind::run;
+  uint8_t lane = 0;
+  uint32_t serial = 0;
+  uint32_t first = 0;
+  uint32_t last = 0;
+
+  friend bool operator==(const walk_action&, const walk_action&) = default;
+};
+
+/// A few actions, in order.
+class walk_actions {
+public:
+  void push(const walk_action& x) {
+    CHECK(size_ < all_.size());
+    all_[size_++] = x;
+  }
+
+  const walk_action* begin() const {
+    return all_.data();
+  }
+
+  const walk_action* end() const {
+    return all_.data() + size_;
+  }
+
+private:
+  std::array<walk_action, 8> all_;
+  size_t size_ = 0;
+};
+
+class step_walk {
+public:
+  struct settings {
+    rank_id rank = 0;
+    node_id node = 0;      ///< The rank's; its own rows have no deadline.
+    uint8_t num_lanes = 1; ///< At most 4.
+    clock::instant::duration step_timeout = {};
+  };
+
+  /// `map` is the placement that the rank plans with; both outlive this.
+  step_walk(const settings& x, const stage_table& table, const placement& map);
+
+  // -- events -----------------------------------------------------------------
+
+  /// A step begins. Only if none is out.
+  walk_actions begin();
+
+  /// The notice of `serial` has come; `failure` is empty if all went well.
+  walk_actions stage_ended(uint32_t serial, const std::string& failure);
+
+  /// The answer to `dispatch`: the rows of the plan are on their way, or
+  /// enqueued to be.
+  walk_actions dispatched(uint8_t lane, dispatch_plan plan);
+
+  /// The answer to `dispatch`: there was no room.
+  walk_actions crowded(uint8_t lane);
+
+  /// Answers of a combine frame; or bytes that are none, with the reason.
+  walk_actions rows(const dispatch_key& of, const result<answer_view>& answers);
+
+  /// Who will not answer: a worker, or rows_refused::whole_slab.
+  walk_actions refused(const dispatch_key& of, const std::string& who,
+                       rows_fault why);
+
+  /// `node` is gone for good; `sentence` names it.
+  walk_actions peer_gone(node_id node, const std::string& sentence);
+
+  /// `has_left(serial)` tells whether the rows of that dispatch are out.
+  template <class F>
+  walk_actions tick(clock::instant now, F has_left) {
+    walk_actions out;
+    for (uint8_t i = 0; i < lanes_.size() && step_is_out(); ++i)
+      tick_lane(i, now, has_left(lanes_[i].serial), out);
+    return out;
+  }
+
+  // -- state ------------------------------------------------------------------
+
+  bool step_is_out() const {
+    return num_out_ > 0;
+  }
+
+  /// Steps that were begun.
+  uint32_t step() const {
+    return step_;
+  }
+
+  /// What the rows of the dispatch at hand carry.
+  dispatch_key key_of(uint8_t lane) const;
+
+  /// Why `plan` cannot be dispatched: a node that is gone.
+  std::optional<failure> obstacle(const dispatch_plan& plan) const;
+
+  /// The same as an event.
+  walk_actions fail(failure cause);
+
+  /// The plan of the dispatch at hand.
+  dispatch_plan& plan_of(uint8_t lane) {
+    return lanes_[lane].plan;
+  }
+
+  /// Why the last step that failed did.
+  const failure& cause() const {
+    return cause_;
+  }
+
+private:
+  enum class phase : uint8_t { idle, computing, planning, crowded, away };
+
+  struct lane {
+    phase what = phase::idle;
+    uint32_t serial = 0; ///< Of the notice or the rows that are waited for.
+    uint32_t at = 0;     ///< The stage that waits.
+    dispatch_plan plan;
+    std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
+    uint32_t num_missing = 0;       ///< Rows that are not.
+    /// Since a tick has seen rows that are away, or cannot leave.
+    std::optional<clock::instant> waiting_since = {};
+  };
+
+  void advance(uint8_t lane, uint32_t from, walk_actions& out);
+  void tick_lane(uint8_t lane, clock::instant now, bool has_left,
+                 walk_actions& out);
+  bool has_waited_too_long(lane& x, clock::instant now) const;
+  lane* awaiting(const dispatch_key& of);
+  std::optional<size_t> part_of(const lane& x, const answer_section& s) const;
+  std::string debtors_elsewhere(const lane& x) const;
+  bool owes(const lane& x, size_t part) const;
+
+  const settings settings_;
+  const stage_table& table_;
+  const placement& map_;
+  std::vector<lane> lanes_;
+  uint32_t num_out_ = 0; ///< Lanes that have not come to their end.
+  uint32_t step_ = 0;
+  uint32_t serial_ = 0; ///< The last one given.
+  std::map<node_id, std::string> gone_;
+  failure cause_;
+};
+
+} // namespace troupe
