@@ -145,6 +145,15 @@ struct attention_state {
       });
   }
 
+  /// A stream that has failed stays so.
+  void end_stage(const stage_ended& msg) {
+    if (!msg.failure.empty())
+      tell(
+        context.here->read()->supervisor,
+        part_failed{"rank " + std::to_string(rank->id) + ": " + msg.failure});
+    carry_out(walk->stage_ended(msg.serial, msg.failure));
+  }
+
   // -- what comes back --------------------------------------------------------
 
   /// The walk checks all of a frame before any of it lands.
@@ -226,10 +235,7 @@ behavior(attention::stateful_pointer<attention_state> self,
   state.walk = std::make_unique<step_walk>(settings, *state.table,
                                            state.parts->map);
   return {
-    [=](const stage_ended& msg) {
-      auto& x = self->state;
-      x.carry_out(x.walk->stage_ended(msg.serial, msg.failure));
-    },
+    [=](const stage_ended& msg) { self->state.end_stage(msg); },
     [=](const rows_returned& msg) { self->state.take_rows(msg); },
     [=](const rows_refused& msg) { self->state.hear_refusal(msg); },
     [=](const run_step& msg) { self->state.run(msg); },

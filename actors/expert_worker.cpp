@@ -10,7 +10,9 @@
 // meanwhile wait together. Rows whose answers find no room wait until answers
 // before them are out.
 //
-// Whoever sent rows hears of them: answers, or rows_refused.
+// Whoever sent rows hears of them: answers, or rows_refused. A device that has
+// failed stays so: its worker refuses everything from then on, lest it draw
+// more load by failing fast, and the node ends.
 
 #include "actors/cast.hpp"
 #include "actors/rows_refusal.hpp"
@@ -37,6 +39,7 @@ struct expert_worker_state {
   bool running = false;
   bool starved = false; ///< on_room is to come.
   bool used = false;
+  bool broken = false; ///< The device has failed.
   /// Of each rank the pieces of one dispatch.
   std::deque<rows_arrived> waiting;
   /// Of what is being run: its ranks hear if that fails.
@@ -67,6 +70,8 @@ struct expert_worker_state {
   }
 
   std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
+    if (broken)
+      return rows_fault::failed_run;
     auto& section = section_of(msg);
     if (auto why = holds.judge(msg.of.epoch, msg.of.layer, section))
       return why;
@@ -254,14 +259,21 @@ struct expert_worker_state {
   void end(const run_ended& msg) {
     running = false;
     auto run_of = std::exchange(in_run, {});
-    if (!msg.failure.empty()) {
-      context.log->error("worker " + std::to_string(worker->id) + ": "
-                         + msg.failure);
-      for (auto& [of, from] : run_of)
-        refuse(of, from, rows_fault::failed_run);
-    }
+    if (!msg.failure.empty())
+      return give_up(run_of, msg.failure);
     if (!waiting.empty() && !starved)
       run();
+  }
+
+  void give_up(const std::vector<std::pair<dispatch_key, node_id>>& run_of,
+               const std::string& why) {
+    broken = true;
+    for (auto& [of, from] : run_of)
+      refuse(of, from, rows_fault::failed_run);
+    for (auto& x : std::exchange(waiting, {}))
+      refuse(x.of, x.from, rows_fault::failed_run);
+    tell(context.here->read()->supervisor,
+         part_failed{"worker " + std::to_string(worker->id) + ": " + why});
   }
 
   void retry() {

@@ -203,6 +203,12 @@ struct parts_loaded {
   std::optional<failure> cause;
 };
 
+/// A device has failed, and with it a rank or a worker for good: its node is of
+/// no use any more.
+struct part_failed {
+  std::string why; ///< One sentence that names the part.
+};
+
 /// The members. Connect to those that you have to talk to, then answer with
 /// node_connected.
 struct view_published {
@@ -222,8 +228,8 @@ struct peer_gone {
 };
 
 using supervisor
-  = reacts_to<welcome, parts_loaded, view_published, peer_joined, peer_gone,
-              node_lost, cluster_started, shut_down, tick>;
+  = reacts_to<welcome, parts_loaded, part_failed, view_published, peer_joined,
+              peer_gone, node_lost, cluster_started, shut_down, tick>;
 
 // -- peer: one per remote node; turns messages into frames and back -----------
 
@@ -264,6 +270,7 @@ TROUPE_MESSAGE(troupe::node_connected)
 TROUPE_MESSAGE(troupe::node_suspected)
 TROUPE_MESSAGE(troupe::welcome)
 TROUPE_MESSAGE(troupe::parts_loaded)
+TROUPE_MESSAGE(troupe::part_failed)
 TROUPE_MESSAGE(troupe::view_published)
 TROUPE_MESSAGE(troupe::peer_joined)
 TROUPE_MESSAGE(troupe::peer_gone)

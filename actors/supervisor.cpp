@@ -4,7 +4,7 @@
 //   waiting --welcome--> loading --parts_loaded--> ready --view_published-->
 //   connecting --all peers joined--> connected --cluster_started--> serving
 //
-//   shut_down, a dead child or a lost controller: over.
+//   shut_down, a dead child, a failed device or a lost controller: over.
 
 #include "actors/cast.hpp"
 
@@ -274,6 +274,9 @@ behavior(supervisor::stateful_pointer<supervisor_state> self,
   return {
     [=](const welcome& msg) { self->state.load(msg); },
     [=](const parts_loaded& msg) { self->state.take(msg); },
+    [=](const part_failed& msg) {
+      self->state.end(failure{errc::step_failed, msg.why});
+    },
     [=](const view_published& msg) { self->state.connect(msg); },
     [=](const peer_joined& msg) { self->state.join(msg); },
     [=](const peer_gone& msg) { self->state.lose_peer(msg); },

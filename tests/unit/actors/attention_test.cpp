@@ -88,6 +88,9 @@ protected:
     rank.stages = std::move(*stages);
     rank.stream = std::move(held);
     context_.net = &network_;
+    context_.here->update([this](cast_list& list) {
+      list.supervisor = spawn_listener<supervisor>(failures_);
+    });
     attention_ = spawn_attention(system_, context_, parts_, rank,
                                  spawn_listener<local_scheduler>(ends_));
     scheduler_.run();
@@ -141,6 +144,8 @@ protected:
     ASSERT_FALSE(network_.sent.empty());
   }
 
+  std::shared_ptr<heard<part_failed>> failures_
+    = std::make_shared<heard<part_failed>>();
   counting_network network_;
   std::shared_ptr<node_parts> parts_;
   held_stream* stream_ = nullptr;
@@ -215,6 +220,8 @@ TEST_F(Attention, FailsAtOnceWhenItsRowsCannotBePacked) {
   advance("the device has gone");
   EXPECT_EQ(end(), "step_failed: the device has gone");
   EXPECT_TRUE(network_.sent.empty());
+  ASSERT_GE(failures_->all.size(), 1u) << "such a rank would fail every step";
+  EXPECT_EQ(failures_->of<part_failed>()[0].why, "rank 0: the device has gone");
 }
 
 TEST_F(Attention, FailsAtOnceWhenAWorkerSaysThatThereWillBeNoRows) {

@@ -57,6 +57,14 @@ protected:
 
 } // namespace
 
+TEST_F(Supervisor, EndsTheNodeWithADeviceThatHasFailed) {
+  say(supervisor_, parts_loaded{no_parts(), std::nullopt});
+  say(supervisor_, part_failed{"worker 3: the device has gone"});
+  say(supervisor_, part_failed{"rank 0: the device has gone"});
+  ASSERT_EQ(ends_.size(), 1u);
+  EXPECT_EQ(ends_[0]->message, "worker 3: the device has gone");
+}
+
 TEST_F(Supervisor, ReportsWhatIsNewWithTheNextTick) {
   say(supervisor_, parts_loaded{no_parts(), std::nullopt});
   for (uint64_t i = 1; i <= 3; ++i) {
