@@ -5,10 +5,14 @@
 //                                 |   ^
 //                                 +---+ run_ended, rows wait: next run
 //
-// One run is one grouped GEMM: all waiting rows of one layer, from whatever
-// ranks, oldest layer first, as many as there is room for. Rows that arrive
-// meanwhile wait together. Rows whose answers find no room wait until answers
-// before them are out.
+// One run is one grouped GEMM: waiting rows of one layer, from whatever ranks,
+// the oldest first, as many as its memory has room for; of a section that is
+// longer a part. Rows that arrive meanwhile wait together.
+//
+// The workers of a node answer a slab together (answer_collector). If there is
+// no room for the answers to the oldest rows, others run only if room was
+// claimed for theirs, by another worker: so nobody waits in a circle, and
+// nobody is passed for ever.
 //
 // Whoever sent rows hears of them: answers, or rows_refused. A device that has
 // failed stays so: its worker refuses everything from then on, lest it draw
@@ -16,7 +20,6 @@
 
 #include "actors/cast.hpp"
 #include "actors/rows_refusal.hpp"
-#include "runtime/dispatch/answer_slab.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -28,7 +31,32 @@ namespace {
 struct expert_worker_state {
   static constexpr const char* name = "expert_worker";
 
-  static constexpr uint64_t head = answer_head(1);
+  /// A section, of which the first `done` pairs have been run.
+  struct waiting_rows {
+    rows_arrived msg;
+    uint32_t done = 0;
+
+    const slab_section& section() const {
+      return msg.view->sections[msg.section];
+    }
+
+    uint32_t num_left() const {
+      return static_cast<uint32_t>(section().row.size()) - done;
+    }
+  };
+
+  /// Pairs [from, from + count) of a section that are run together with others.
+  struct item {
+    rows_arrived msg;
+    uint32_t from = 0;
+    uint32_t count = 0;
+
+    const slab_section& section() const {
+      return msg.view->sections[msg.section];
+    }
+  };
+
+  using items = std::vector<item>;
 
   node_context context;
   std::shared_ptr<node_parts> parts;
@@ -36,130 +64,127 @@ struct expert_worker_state {
   occupants holds;
   expert_worker self;
   std::function<void()> on_room; ///< Tells us that there may be room.
-  bool running = false;
-  bool starved = false; ///< on_room is to come.
+  bool starved = false;          ///< on_room is to come.
   bool used = false;
   bool broken = false; ///< The device has failed.
-  /// Of each rank the pieces of one dispatch.
-  std::deque<rows_arrived> waiting;
-  /// Of what is being run: its ranks hear if that fails.
-  std::vector<std::pair<dispatch_key, node_id>> in_run;
-
-  static const slab_section& section_of(const rows_arrived& x) {
-    return x.view->sections[x.section];
-  }
+  /// Of each rank and micro-batch the pieces of one dispatch.
+  std::deque<waiting_rows> waiting;
+  std::shared_ptr<const items> out; ///< The run that is out.
 
   // -- arrival ----------------------------------------------------------------
 
-  void arrive(rows_arrived msg) {
+  void arrive(const rows_arrived& msg) {
     // A rank that goes on does not wait for what it sent before.
     std::erase_if(waiting, [&](auto& x) {
-      return x.of.id.rank == msg.of.id.rank
-             && x.of.id.serial != msg.of.id.serial;
+      auto& old = x.msg.of.id;
+      auto& now = msg.of.id;
+      return old.rank == now.rank && old.micro_batch == now.micro_batch
+             && old.serial != now.serial;
     });
     if (auto why = obstacle(msg))
-      return refuse(msg.of, msg.from, *why);
-    waiting.push_back(std::move(msg));
-    if (!running && !starved)
-      run();
+      return refuse(msg, *why);
+    waiting.push_back({msg});
+    run();
   }
 
-  void refuse(const dispatch_key& of, node_id from, rows_fault why) {
-    refuse_rows(*context.here->read(), *context.log, from,
-                {of, worker->id, why});
+  void refuse(const rows_arrived& msg, rows_fault why) {
+    refuse_rows(*context.here->read(), *context.log, msg.from,
+                {msg.of, worker->id, why});
   }
 
   std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
     if (broken)
       return rows_fault::failed_run;
-    auto& section = section_of(msg);
-    if (auto why = holds.judge(msg.of.epoch, msg.of.layer, section))
+    if (auto why = holds.judge(msg.of.epoch, msg.of.layer,
+                               msg.view->sections[msg.section]))
       return why;
-    if (section.row.size() > worker->max_runs
-        || msg.view->num_rows > worker->max_staging_rows)
+    if (msg.view->num_rows > worker->max_staging_rows)
       return rows_fault::too_many_rows;
     return std::nullopt;
   }
 
   // -- a run ------------------------------------------------------------------
 
-  /// Rows that are run, and the frames that their answers will fill.
-  struct item {
-    rows_arrived rows;
-    std::vector<slab_pool::slab> answer;
-  };
+  void run() {
+    if (out || waiting.empty())
+      return;
+    auto next = take_items();
+    if (next.empty())
+      return;
+    if (!std::exchange(used, true))
+      context.counters->add(counter::workers_used);
+    auto layer = next.front().msg.of.layer;
+    auto all = group(next, stage(next));
+    worker->stages->run(layer, staged(next), std::move(all.row), all.slots);
+    for (auto& p : all.pieces)
+      copy_out(p, next[p.item]);
+    out = std::make_shared<const items>(std::move(next));
+    send_back();
+  }
 
-  /// Takes the waiting rows of the oldest one's layer, as many as there is
-  /// room for, here and for their answers.
-  std::vector<item> take_layer() {
-    std::vector<item> out;
-    uint64_t num_pairs = 0;
-    uint64_t num_rows = 0;
-    auto layer = waiting.front().of.layer;
+  /// Room for the answers to `x`: claimed already, or claimed now if nobody
+  /// before it lacks room.
+  bool has_room(const waiting_rows& x) {
+    if (x.msg.answers->is_claimed())
+      return true;
+    if (starved)
+      return false;
+    starved = !x.msg.answers->claim(*parts->answers, on_room);
+    return !starved;
+  }
+
+  /// Takes waiting rows of one layer, as many as a run has room for.
+  items take_items() {
+    items taken;
+    uint32_t num_pairs = 0;
+    uint32_t num_rows = 0;
     for (auto i = waiting.begin(); i != waiting.end();) {
-      if (i->of.layer != layer) {
+      auto is_other = !taken.empty()
+                      && taken.front().msg.of.layer != i->msg.of.layer;
+      if (is_other || !has_room(*i)) {
         ++i;
         continue;
       }
-      num_pairs += section_of(*i).row.size();
-      num_rows += i->view->num_rows;
-      if (num_pairs > worker->max_runs || num_rows > worker->max_staging_rows)
+      auto n = std::min(i->num_left(), worker->max_runs - num_pairs);
+      num_rows += i->msg.view->num_rows;
+      if (n == 0 || num_rows > worker->max_staging_rows)
         break;
-      auto answer = claim_answer(*i);
-      if (answer.empty())
-        break;
-      out.push_back({std::move(*i), std::move(answer)});
-      i = waiting.erase(i);
+      taken.push_back({i->msg, i->done, n});
+      num_pairs += n;
+      i->done += n;
+      i = i->num_left() == 0 ? waiting.erase(i) : i + 1;
     }
-    return out;
+    return taken;
   }
 
-  std::vector<slab_pool::slab> claim_answer(const rows_arrived& x) {
-    uint64_t row_bytes = parts->combine_row_bytes;
-    uint64_t rows = section_of(x).row.size();
-    uint64_t per_frame = parts->traffic.combine_rows;
-    auto num_frames = (rows + per_frame - 1) / per_frame;
-    auto out = parts->answers->take_cut(rows * row_bytes + num_frames * head,
-                                        per_frame * row_bytes + head, on_room);
-    starved |= out.empty();
-    return out;
-  }
-
-  void run() {
-    auto items = take_layer();
-    running = !items.empty();
-    if (!running)
-      return;
-    std::vector<uint32_t> base; ///< First staging row of each item.
-    uint32_t num_rows = 0;
-    for (auto& x : items) {
-      base.push_back(num_rows);
-      stage(x.rows, num_rows);
-      num_rows += x.rows.view->num_rows;
-    }
-    auto x = parts->dispatch_layout.view(worker->staging, num_rows);
-    grouped all = group(items, base);
-    if (!std::exchange(used, true))
-      context.counters->add(counter::workers_used);
-    worker->stages->run(items.front().rows.of.layer, x, std::move(all.row),
-                        all.slots);
-    send_back(items, all.pieces);
-  }
-
-  /// Copies an item's rows to the device.
-  void stage(const rows_arrived& x, uint32_t first) {
+  /// Copies the rows to the device. Returns the first staging row of each.
+  std::vector<uint32_t> stage(const items& all) {
     uint64_t row_bytes = parts->dispatch_layout.row_bytes();
-    worker->stream->enqueue(kernels::copy_in{
-      x.view->rows.data(),
-      worker->staging.slice(first * row_bytes, x.view->rows.size()),
-      x.slab.owner()});
+    std::vector<uint32_t> base;
+    uint32_t num_rows = 0;
+    for (auto& x : all) {
+      auto rows = x.msg.view->rows;
+      base.push_back(num_rows);
+      worker->stream->enqueue(kernels::copy_in{
+        rows.data(), worker->staging.slice(num_rows * row_bytes, rows.size()),
+        x.msg.slab.owner()});
+      num_rows += x.msg.view->num_rows;
+    }
+    return base;
+  }
+
+  kernels::activation staged(const items& all) const {
+    uint32_t num_rows = 0;
+    for (auto& x : all)
+      num_rows += x.msg.view->num_rows;
+    return parts->dispatch_layout.view(worker->staging, num_rows);
   }
 
   /// Where a piece of an item's output comes to lie in the run's output.
   struct piece {
     uint32_t item = 0;
     uint32_t from = 0; ///< Output row of the run.
-    uint32_t to = 0;   ///< Output row of the item.
+    uint32_t to = 0;   ///< Pair of the section.
     uint32_t count = 0;
   };
 
@@ -169,26 +194,29 @@ struct expert_worker_state {
     std::vector<piece> pieces;
   };
 
-  /// Merges the sections: slots ascending, items in order within a slot.
-  static grouped group(const std::vector<item>& items,
-                       const std::vector<uint32_t>& base) {
-    grouped out;
-    std::vector<std::pair<uint32_t, piece>> parts; // by slot
-    for (uint32_t i = 0; i < items.size(); ++i)
-      for (auto& s : section_of(items[i].rows).slots)
-        parts.push_back({s.slot, {i, 0, s.first, s.count}});
-    std::ranges::stable_sort(parts, {}, [](auto& x) { return x.first; });
-    for (auto& [slot, x] : parts) {
-      x.from = static_cast<uint32_t>(out.row.size());
-      auto& row = section_of(items[x.item].rows).row;
+  /// Merges the items: slots ascending, items in order within a slot.
+  static grouped group(const items& all, const std::vector<uint32_t>& base) {
+    grouped merged;
+    std::vector<std::pair<uint32_t, piece>> by_slot;
+    for (uint32_t i = 0; i < all.size(); ++i)
+      for (auto& s : all[i].section().slots) {
+        auto first = std::max(s.first, all[i].from);
+        auto last = std::min(s.first + s.count, all[i].from + all[i].count);
+        if (first < last)
+          by_slot.push_back({s.slot, {i, 0, first, last - first}});
+      }
+    std::ranges::stable_sort(by_slot, {}, [](auto& x) { return x.first; });
+    for (auto& [slot, x] : by_slot) {
+      x.from = static_cast<uint32_t>(merged.row.size());
+      auto& row = all[x.item].section().row;
       for (uint32_t k = 0; k < x.count; ++k)
-        out.row.push_back(base[x.item] + row[x.to + k]);
-      if (out.slots.empty() || out.slots.back().slot != slot)
-        out.slots.push_back({slot, x.from, 0});
-      out.slots.back().count += x.count;
-      add(x, out.pieces);
+        merged.row.push_back(base[x.item] + row[x.to + k]);
+      if (merged.slots.empty() || merged.slots.back().slot != slot)
+        merged.slots.push_back({slot, x.from, 0});
+      merged.slots.back().count += x.count;
+      add(x, merged.pieces);
     }
-    return out;
+    return merged;
   }
 
   /// Neighbours on both sides become one piece: with one item all of them.
@@ -204,87 +232,62 @@ struct expert_worker_state {
     pieces.push_back(x);
   }
 
-  struct parcel {
-    node_id to = 0;
-    frame_header header;
-    body rows;
-  };
+  /// Copies a piece of the output to the frames of its slab's answers.
+  void copy_out(const piece& p, const item& x) {
+    uint64_t row_bytes = parts->combine_row_bytes;
+    auto& answers = *x.msg.answers;
+    answers.for_each_place(x.msg.section, p.to, p.count,
+                           [&](std::byte* to, uint32_t row, uint32_t count) {
+                             auto from = p.from + (row - p.to);
+                             worker->stream->enqueue(kernels::copy_out{
+                               worker->stages->output().mem.slice(
+                                 from * row_bytes, count * row_bytes),
+                               to, x.msg.answers});
+                           });
+  }
 
-  void send_back(const std::vector<item>& items,
-                 const std::vector<piece>& pieces) {
-    auto parcels = std::make_shared<std::vector<parcel>>();
-    for (auto& x : items) {
-      auto first = x.rows.first;
-      for (auto& slab : x.answer) {
-        auto count = static_cast<uint32_t>((slab.bytes - head)
-                                           / parts->combine_row_bytes);
-        answer_section section{worker->id, first, count};
-        write_answer_head(slab.data.get(), {&section, 1});
-        parcels->push_back({x.rows.from,
-                            header_of(frame_class::combine, x.rows.of),
-                            slab.whole()});
-        first += count;
-      }
-      in_run.push_back({x.rows.of, x.rows.from});
-    }
-    for (auto& p : pieces)
-      copy_out(p, items[p.item].answer, parcels);
+  /// The notice sends: answers leave without another turn of this actor.
+  void send_back() {
     worker->stream->notify(
-      [to = self, net = context.net, parcels](auto& status) {
-        for (auto& x : *parcels)
+      [to = self, net = context.net, all = out](auto& status) {
+        for (auto& x : *all)
           if (status)
-            net->send(x.to, x.header, std::move(x.rows));
+            x.msg.answers->written(
+              x.msg.section, x.from, x.count, [&](body slab) {
+                net->send(x.msg.from, header_of(frame_class::combine, x.msg.of),
+                          std::move(slab));
+              });
         tell(to, run_ended{status.failure});
       });
   }
 
-  /// Copies a piece of the output to the frames of its item.
-  void copy_out(piece p, const std::vector<slab_pool::slab>& answer,
-                const std::shared_ptr<const void>& keep_alive) {
-    uint64_t row_bytes = parts->combine_row_bytes;
-    auto per_frame = parts->traffic.combine_rows;
-    while (p.count > 0) {
-      auto at = p.to % per_frame;
-      auto n = std::min(p.count, per_frame - at);
-      worker->stream->enqueue(kernels::copy_out{
-        worker->stages->output().mem.slice(p.from * row_bytes, n * row_bytes),
-        answer[p.to / per_frame].data.get() + head + at * row_bytes,
-        keep_alive});
-      p.from += n;
-      p.to += n;
-      p.count -= n;
-    }
-  }
+  // -- its end ----------------------------------------------------------------
 
   void end(const run_ended& msg) {
-    running = false;
-    auto run_of = std::exchange(in_run, {});
+    auto ended = std::exchange(out, nullptr);
     if (!msg.failure.empty())
-      return give_up(run_of, msg.failure);
-    if (!waiting.empty() && !starved)
-      run();
+      return give_up(*ended, msg.failure);
+    run();
   }
 
-  void give_up(const std::vector<std::pair<dispatch_key, node_id>>& run_of,
-               const std::string& why) {
+  void give_up(const items& ended, const std::string& why) {
     broken = true;
-    for (auto& [of, from] : run_of)
-      refuse(of, from, rows_fault::failed_run);
+    for (auto& x : ended)
+      refuse(x.msg, rows_fault::failed_run);
     for (auto& x : std::exchange(waiting, {}))
-      refuse(x.of, x.from, rows_fault::failed_run);
+      refuse(x.msg, rows_fault::failed_run);
     tell(context.here->read()->supervisor,
          part_failed{"worker " + std::to_string(worker->id) + ": " + why});
   }
 
   void retry() {
     starved = false;
-    if (!running && !waiting.empty())
-      run();
+    run();
   }
 
   /// Nobody waits for rows of a rank on a node that is gone.
   void lose(const node_lost& msg) {
-    std::erase_if(waiting, [&](auto& x) { return x.from == msg.node; });
+    std::erase_if(waiting, [&](auto& x) { return x.msg.from == msg.node; });
   }
 };
 

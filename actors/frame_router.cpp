@@ -45,16 +45,15 @@ void frame_router::route_slab(const cast_list& list, node_id from,
       {key, rows_refused::whole_slab, rows_fault::damaged_slab});
   }
   auto view = std::make_shared<const slab_view>(std::move(*slab));
-  auto first = x.header.first;
+  auto answers = std::make_shared<answer_collector>(
+    view->sections, x.header.first, list.parts->combine_row_bytes,
+    list.parts->traffic.combine_rows);
   for (uint32_t i = 0; i < view->sections.size(); ++i) {
-    auto& section = view->sections[i];
-    auto worker = list.workers.find(section.worker);
-    if (worker != list.workers.end())
-      tell(worker->second, rows_arrived{key, from, first, x.payload, view, i});
+    auto worker = view->sections[i].worker;
+    if (auto to = list.workers.find(worker); to != list.workers.end())
+      tell(to->second, rows_arrived{key, from, x.payload, view, i, answers});
     else
-      refuse_rows(list, *log_, from,
-                  {key, section.worker, rows_fault::unknown_worker});
-    first += section.row.size();
+      refuse_rows(list, *log_, from, {key, worker, rows_fault::unknown_worker});
   }
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/dispatch/answer_collector.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
 #include "runtime/dispatch/occupants.hpp"
 #include "runtime/dispatch/placement.hpp"
@@ -108,10 +109,11 @@ using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
 struct rows_arrived {
   dispatch_key of;
   node_id from = 0;
-  uint64_t first = 0; ///< Number of the section's first answer.
   body slab;
   std::shared_ptr<const slab_view> view; ///< Into `slab`.
   uint32_t section = 0;                  ///< Index into view->sections.
+  /// Where its answers go, with those of the other sections.
+  std::shared_ptr<answer_collector> answers;
 };
 
 /// The grouped run that you enqueued has ended; if it went well, its rows are

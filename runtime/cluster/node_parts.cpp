@@ -86,7 +86,7 @@ make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
                             most_slots(parts.map, out->id));
   auto rows = per_token > 0 ? parts.traffic.max_staging_rows : 0;
   out->max_staging_rows = rows;
-  out->max_runs = rows * per_token;
+  out->max_runs = per_token > 0 ? parts.traffic.max_run_pairs : 0;
   auto staging = parts.device->allocate(uint64_t{rows}
                                         * parts.dispatch_layout.row_bytes());
   if (!staging)

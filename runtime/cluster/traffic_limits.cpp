@@ -2,6 +2,7 @@
 
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
+#include "runtime/model/forward.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -10,9 +11,11 @@ namespace troupe {
 
 namespace {
 
-/// A run of so many rows is as good as a longer one: the weights are read for
-/// all of them. Longer ones would only take memory.
-constexpr uint64_t enough_rows = 4096;
+/// A run of so many rows, or pairs of a row and an expert, is as good as a
+/// longer one: the weights are read for all of them. Longer ones would only
+/// take memory; what is more runs in turn.
+constexpr uint64_t enough_rows = 2048;
+constexpr uint64_t enough_pairs = 4096;
 
 /// Answers beyond this wait until others are out, unless one run needs more.
 constexpr uint64_t enough_answers = uint64_t{1} << 30;
@@ -40,6 +43,7 @@ struct quantities {
       answer_bytes(
         config.hidden_size
         * kernels::size_of(config.combine_type(cluster.activations))) {
+    pair_bytes = expert_stages::bytes_of_pair(config, cluster.activations);
     for (auto& x : cluster.nodes)
       expert_nodes += x.workers.empty() ? 0 : 1;
     for (auto w : cluster.nodes[node].workers)
@@ -53,6 +57,7 @@ struct quantities {
   uint64_t top_k;
   uint64_t row_bytes;
   uint64_t answer_bytes;
+  uint64_t pair_bytes = 0; ///< What expert_stages takes for one.
   uint64_t expert_nodes = 0;
   uint64_t slots_here = 0;
 
@@ -83,10 +88,9 @@ uint64_t slabs_of_rank(const quantities& q, uint64_t num_pieces) {
 uint64_t answers_to(const quantities& q, const traffic_limits& x, uint64_t rows,
                     uint64_t num_pieces) {
   auto answers = rows * q.choices_here();
-  auto frames = ceil_div(answers, x.combine_rows)
-                + num_pieces * q.workers_here; // short ones
+  auto frames = ceil_div(answers, x.combine_rows) + num_pieces; // short ones
   return slab_pool::footprint(
-    answers * q.answer_bytes + frames * answer_head(1), frames);
+    answers * q.answer_bytes + frames * answer_head(q.workers_here), frames);
 }
 
 } // namespace
@@ -105,9 +109,9 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
   auto frame = std::max<uint64_t>(limits.max_frame_bytes, slab_overhead);
   traffic_limits out;
   out.dispatch_rows = rows_in(frame - slab_overhead, q.dispatched());
+  auto head = answer_head(q.workers_here);
   out.combine_rows = rows_in(
-    std::max<uint64_t>(limits.max_frame_bytes, answer_head(1)) - answer_head(1),
-    q.answer_bytes);
+    std::max<uint64_t>(limits.max_frame_bytes, head) - head, q.answer_bytes);
   auto pieces = ceil_div(q.rows, out.dispatch_rows);
   out.dispatch_bytes = q.rows * q.dispatched() + pieces * slab_overhead;
   out.combine_bytes = q.rows * q.choices_here() * q.answer_bytes;
@@ -119,6 +123,9 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
       q.rows * q.ranks,
       std::max(std::min<uint64_t>(q.rows, out.dispatch_rows), enough_rows));
     out.max_staging_rows = static_cast<uint32_t>(run);
+    auto pairs = std::min(run * q.choices_here(), enough_pairs);
+    out.max_run_pairs = static_cast<uint32_t>(pairs);
+    out.worker_bytes = run * q.row_bytes + pairs * q.pair_bytes;
     // A run may be made of many small slabs: as many as it has rows.
     auto of_run = answers_to(q, out, run, run);
     auto of_all = q.ranks * answers_to(q, out, q.rows, pieces);

@@ -28,6 +28,8 @@ struct traffic_limits {
 
   // -- what this node may hold ------------------------------------------------
   uint32_t max_staging_rows = 0; ///< Rows of one grouped run of a worker.
+  uint32_t max_run_pairs = 0;    ///< (row, expert) pairs of one.
+  uint64_t worker_bytes = 0;     ///< What a run takes; beside it are weights.
   uint64_t slab_bytes = 0;       ///< Pool of the slabs of this node's ranks.
   uint64_t answer_bytes = 0;     ///< Pool of the answers of its workers.
   uint64_t received_bytes = 0;   ///< Frames that have come and are in use.
@@ -35,7 +37,7 @@ struct traffic_limits {
   /// requests than that are open: it is not reached in normal work.
   uint64_t max_unsent = 0;
 
-  /// All memory that frames may take on this node, in bytes.
+  /// All memory that frames may take on this node.
   uint64_t memory() const {
     return slab_bytes + answer_bytes + received_bytes;
   }

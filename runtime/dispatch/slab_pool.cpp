@@ -106,21 +106,22 @@ std::optional<slab_pool::slab> slab_pool::take_locked(uint64_t bytes) {
 }
 
 std::vector<slab_pool::slab>
-slab_pool::take_cut(uint64_t bytes, uint64_t piece,
+slab_pool::take_all(std::span<const uint64_t> sizes,
                     const std::function<void()>& on_room) {
-  CHECK(piece > 0 && piece <= size_of(num_classes - 1));
   std::vector<slab> out;
   std::lock_guard lock{shelf_->mutex};
-  auto rest = bytes % piece;
-  auto needed = bytes / piece * size_of(class_of(piece))
-                + (rest > 0 ? size_of(class_of(rest)) : 0);
+  uint64_t needed = 0;
+  for (auto bytes : sizes) {
+    CHECK(bytes <= size_of(num_classes - 1));
+    needed += size_of(class_of(bytes));
+  }
   if (!shelf_->has_room(needed)) {
     shelf_->waiting.push_back(on_room);
     return out;
   }
-  out.reserve(bytes / piece + 1);
-  for (auto left = bytes; left > 0; left -= out.back().bytes) {
-    auto next = take_locked(std::min(left, piece));
+  out.reserve(sizes.size());
+  for (auto bytes : sizes) {
+    auto next = take_locked(bytes);
     CHECK(next); // or the system itself is out of memory
     out.push_back(std::move(*next));
   }

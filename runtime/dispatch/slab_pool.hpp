@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace troupe {
@@ -31,10 +32,10 @@ public:
   /// Claims at least one byte; nothing if the limit is reached.
   std::optional<slab> take(uint64_t bytes);
 
-  /// Claims `bytes` in slabs of `piece` bytes, the last one shorter: all or
-  /// none. If there is no room, `on_room` is called once, when a slab has come
-  /// back: by whoever gave it back, so it must be short.
-  std::vector<slab> take_cut(uint64_t bytes, uint64_t piece,
+  /// Claims slabs of these sizes: all or none. If there is no room, `on_room`
+  /// is called once, when a slab has come back: by whoever gave it back, so it
+  /// must be short.
+  std::vector<slab> take_all(std::span<const uint64_t> sizes,
                              const std::function<void()>& on_room);
 
   /// What slabs of `bytes` bytes in all take of a pool at most, if they are

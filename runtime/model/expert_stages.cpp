@@ -33,6 +33,15 @@ expert_stages::expert_stages(std::unique_ptr<impl> impl)
 
 expert_stages::~expert_stages() = default;
 
+uint64_t expert_stages::bytes_of_pair(const model_config& config, precision p) {
+  uint64_t inner = config.moe_intermediate_size;
+  kernels::row_layout middle{config.dispatch_layout(p).type,
+                             config.moe_intermediate_size};
+  return 2 * inner * kernels::size_of(dtype::f32) + middle.row_bytes()
+         + uint64_t{config.hidden_size}
+             * kernels::size_of(config.combine_type(p));
+}
+
 result<std::unique_ptr<expert_stages>>
 expert_stages::make(kernels::device& dev, kernels::stream& stream,
                     const expert_shard& weights, uint32_t max_rows) {

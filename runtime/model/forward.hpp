@@ -100,6 +100,9 @@ struct slot_rows {
 /// An expert worker's part of the model for one grouped GEMM at a time.
 class expert_stages {
 public:
+  /// What it claims for each (row, expert) pair.
+  static uint64_t bytes_of_pair(const model_config& config, precision p);
+
   /// Claims everything for up to `max_rows` (row, expert) pairs at once.
   static result<std::unique_ptr<expert_stages>>
   make(kernels::device& dev, kernels::stream& stream,

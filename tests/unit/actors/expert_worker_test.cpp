@@ -110,8 +110,12 @@ protected:
         fill(draft->rows + r * row_bytes, slab.tokens[r]);
       auto view = read_slab(draft->payload.bytes(), row_bytes);
       ASSERT_TRUE(view) << view.why().message;
-      tell(worker_, rows_arrived{of, 0, slab.first, draft->payload,
-                                 std::make_shared<slab_view>(*view), 0});
+      auto answers = std::make_shared<answer_collector>(
+        view->sections, slab.first, parts_->combine_row_bytes,
+        parts_->traffic.combine_rows);
+      tell(worker_,
+           rows_arrived{of, 0, draft->payload,
+                        std::make_shared<slab_view>(*view), 0, answers});
     }
   }
 

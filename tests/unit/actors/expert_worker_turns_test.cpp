@@ -61,8 +61,10 @@ protected:
     auto view = read_slab(draft->payload.bytes(), row_bytes);
     ASSERT_TRUE(view) << view.why().message;
     dispatch_key of{{rank, 0, serial}, moe_layer, placement::first_epoch, 1};
-    say(worker_, rows_arrived{of, 0, 0, draft->payload,
-                              std::make_shared<slab_view>(*view), 0});
+    auto answers = std::make_shared<answer_collector>(
+      view->sections, 0, parts_->combine_row_bytes, 64);
+    say(worker_, rows_arrived{of, 0, draft->payload,
+                              std::make_shared<slab_view>(*view), 0, answers});
   }
 
   void advance(const std::string& failure = "") {

@@ -8,6 +8,8 @@
 
 using namespace troupe;
 
+using sizes = std::vector<uint64_t>;
+
 TEST(SlabPool, GivesAlignedMemoryOfTheSizeAskedFor) {
   slab_pool pool{1 << 20};
   for (uint64_t bytes : {1u, 64u, 4096u, 4097u, 100000u}) {
@@ -63,13 +65,13 @@ TEST(SlabPool, RefusesSizesThatNoMachineHas) {
     EXPECT_FALSE(pool.take(bytes)) << bytes;
 }
 
-TEST(SlabPool, CutsWhatIsAskedForIntoPieces) {
+TEST(SlabPool, GivesEachItsSize) {
   slab_pool pool{1 << 20};
-  auto got = pool.take_cut(20000, 8192, [] { FAIL(); });
+  auto got = pool.take_all(sizes{8192, 1, 3616}, [] { FAIL(); });
   ASSERT_EQ(got.size(), 3u);
   EXPECT_EQ(got[0].bytes, 8192u);
-  EXPECT_EQ(got[1].bytes, 8192u);
-  EXPECT_EQ(got[2].bytes, 20000u - 2 * 8192);
+  EXPECT_EQ(got[1].bytes, 1u);
+  EXPECT_EQ(got[2].bytes, 3616u);
 }
 
 TEST(SlabPool, GivesAllPiecesOrNoneAndSaysOnceWhenThereMayBeRoom) {
@@ -77,21 +79,21 @@ TEST(SlabPool, GivesAllPiecesOrNoneAndSaysOnceWhenThereMayBeRoom) {
   int num_calls = 0;
   auto count = [&] { ++num_calls; };
   auto a = pool.take(4096), b = pool.take(4096);
-  EXPECT_TRUE(pool.take_cut(3 * 4096, 4096, count).empty());
+  EXPECT_TRUE(pool.take_all(sizes(3, 4096), count).empty());
   EXPECT_EQ(num_calls, 0);
-  EXPECT_EQ(pool.take_cut(2 * 4096, 4096, count).size(), 2u)
+  EXPECT_EQ(pool.take_all(sizes(2, 4096), count).size(), 2u)
     << "what was refused holds nothing";
   EXPECT_EQ(num_calls, 1) << "those two are back already";
   a.reset();
   EXPECT_EQ(num_calls, 1);
-  EXPECT_EQ(pool.take_cut(3 * 4096, 4096, count).size(), 3u);
+  EXPECT_EQ(pool.take_all(sizes(3, 4096), count).size(), 3u);
 }
 
 TEST(SlabPool, CountsIdleMemoryAsRoom) {
   slab_pool pool{16384};
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(pool.take(16384)) << "the small ones lie idle";
-    EXPECT_EQ(pool.take_cut(16384, 4096, [] {}).size(), 4u);
+    EXPECT_EQ(pool.take_all(sizes(4, 4096), [] {}).size(), 4u);
   }
 }
 
@@ -100,7 +102,9 @@ TEST(SlabPool, HoldsWhatItsFootprintSays) {
     for (uint64_t piece : {4096u, 5000u, 8192u, 9000u}) {
       auto count = (bytes + piece - 1) / piece;
       slab_pool pool{slab_pool::footprint(bytes, count)};
-      EXPECT_EQ(pool.take_cut(bytes, piece, [] {}).size(), count)
+      sizes pieces(count, piece);
+      pieces.back() = bytes - (count - 1) * piece;
+      EXPECT_EQ(pool.take_all(pieces, [] {}).size(), count)
         << bytes << " by " << piece;
     }
 }

@@ -1,6 +1,7 @@
 #include "runtime/cluster/traffic_limits.hpp"
 
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
 
 #include <gtest/gtest.h>
@@ -69,7 +70,7 @@ TEST(TrafficLimits, FollowFromWidthRanksAndRows) {
   EXPECT_EQ(experts.slab_bytes, 0u) << "it has no ranks";
   EXPECT_GE(experts.answer_bytes, 8 * 512 * 8 * answer);
   EXPECT_EQ(ranks.received_bytes, 8 * 512 * 8 * answer);
-  EXPECT_EQ(experts.max_staging_rows, 8u * 512);
+  EXPECT_EQ(experts.max_staging_rows, 2048u) << "more runs in turn";
 }
 
 TEST(TrafficLimits, GrowWithWhateverMakesRowsMore) {
@@ -108,6 +109,12 @@ TEST(TrafficLimits, BoundWhatAWorkerHoldsHoweverManyRanksThereAre) {
   EXPECT_LE(many.answer_bytes, uint64_t{1} << 30);
 }
 
+TEST(TrafficLimits, KeepAWorkerSmallAmongManyRanks) {
+  auto x = limits_of(spread(18, 8, 18, 8), 19); // 144 ranks, 144 workers
+  EXPECT_LT(x.worker_bytes, 200'000'000u);
+  EXPECT_GE(x.max_run_pairs, 2048u);
+}
+
 TEST(TrafficLimits, OfOneRowAreEnoughForOneRow) {
   auto cluster = single_process(1, 1);
   cluster.limits.max_num_batched_tokens = 1;
@@ -116,7 +123,8 @@ TEST(TrafficLimits, OfOneRowAreEnoughForOneRow) {
   EXPECT_EQ(x.dispatch_rows, 1u);
   EXPECT_EQ(x.combine_rows, 1u);
   slab_pool answers{x.answer_bytes};
-  EXPECT_EQ(answers.take_cut(8 * answer, answer, [] {}).size(), 8u);
+  std::vector<uint64_t> frames(8, answer_head(1) + answer);
+  EXPECT_EQ(answers.take_all(frames, [] {}).size(), 8u);
 }
 
 TEST(TrafficLimits, CutSlabsThatAreNoLargerThanAFrame) {
