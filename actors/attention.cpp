@@ -1,7 +1,7 @@
 // Runs the stages of one data-parallel rank. Decides nothing: a step is a walk
 // through the layers, and the walk halts wherever somebody else has to work.
 //
-//            run_step              all layers done, head enqueued
+//            run_step         all layers done, head and draws enqueued
 //     idle -----------> walking -----------------------------------> ending
 //       ^               |     ^ combine enqueued                       |
 //       |         route |     |                                        |
@@ -102,10 +102,7 @@ struct attention_state {
     if (what == phase::routing)
       return dispatch();
     CHECK(what == phase::ending);
-    auto logits = rank->stages->logits();
-    end(
-      {std::make_shared<const std::vector<float>>(logits.begin(), logits.end()),
-       std::nullopt});
+    end({rank->stages->drawn(), std::nullopt});
   }
 
   // -- dispatch and combine ---------------------------------------------------

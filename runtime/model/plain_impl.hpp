@@ -84,10 +84,14 @@ struct plain_forward::impl {
     return options.prompt_form.value_or(form_of_prompt(prompt.size()));
   }
 
+  /// Ids that may be sampled.
+  uint32_t num_choices() const;
   result<void> prefill(const std::vector<int32_t>& tokens,
-                       const sequence_blocks& blocks);
+                       const sequence_blocks& blocks, const kernels::draw& draw,
+                       bool want_logits = false);
   result<void> decode(int32_t id, uint32_t position,
-                      const sequence_blocks& blocks);
+                      const sequence_blocks& blocks, const kernels::draw& draw,
+                      bool want_logits);
 
   kernels::device& dev;
   plain_options options;

@@ -98,7 +98,7 @@ protected:
     }
     auto end = wait_for_end();
     EXPECT_FALSE(end.cause) << end.cause->message;
-    return end.logits ? *end.logits : std::vector<float>{};
+    return end.result ? end.result->logits.at(0) : std::vector<float>{};
   }
 
   /// How a step ends whose first layer is answered by `f`.
