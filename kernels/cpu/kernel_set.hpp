@@ -146,7 +146,7 @@ struct logit_range {
   bool has_nan = false; ///< Then the others mean nothing.
 };
 
-/// Part of a row: ids whose level is in [bottom, top].
+/// Part of a row: ids whose level is in [bottom, top]; bottom >= lowest_level.
 struct level_range {
   const float* logits = nullptr;
   uint32_t count = 0; ///< Of logits.
@@ -250,14 +250,14 @@ struct kernel_set {
 
   // Sampling. Sums are of whole numbers.
   logit_range (*survey)(const float* logits, uint32_t count) = {};
-  uint64_t (*sum_weights)(const level_range&) = {};
+  uint64_t (*sum_weights)(const level_range&) = {}; ///< Whatever `top` says.
   /// Bucket of a level: (top - level) * buckets_of_octave(), to the nearest.
   void (*fill_weights)(const level_range&, bucket_sums&) = {};
   void (*fill_weights_and_counts)(const level_range&, bucket_sums&) = {};
   picked (*pick)(const pick_args&) = {};
   /// Returns the first id at which the running sum of weights exceeds `place`;
-  /// `count`, if none does: then the sum is taken from `place`. `top` does not
-  /// bound it.
+  /// `count`, if none does: then the sum is taken from `place`. As
+  /// sum_weights.
   uint32_t (*find_weight)(const level_range&, uint64_t& place) = {};
 };
 

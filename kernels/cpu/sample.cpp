@@ -245,22 +245,56 @@ private:
     }
   }
 
-  /// Inverts the weights of what is kept at the drawn point.
+  /// Ids [first, end) of what is kept; all below or all from last + 1 on.
+  level_range stretch(const cut& kept, uint32_t first, uint32_t end) const {
+    level_range out{logits_ + first, end - first, scale_};
+    out.bottom = first <= kept.last ? kept.level
+                                    : std::nextafter(kept.level, 1.0);
+    out.low = kept.low;
+    out.high = largest_float;
+    return out;
+  }
+
+  uint64_t sum_between(const cut& kept, uint32_t first, uint32_t end) const {
+    auto middle = std::clamp(kept.last + 1, first, end);
+    return kernels_.sum_weights(stretch(kept, first, middle))
+           + kernels_.sum_weights(stretch(kept, middle, end));
+  }
+
+  uint32_t find_between(const cut& kept, uint32_t first, uint32_t end,
+                        uint64_t place) const {
+    auto middle = std::clamp(kept.last + 1, first, end);
+    auto id = first + kernels_.find_weight(stretch(kept, first, middle), place);
+    if (id == middle)
+      id += kernels_.find_weight(stretch(kept, middle, end), place);
+    CHECK(id < end);
+    return id;
+  }
+
+  /// Inverts the weights of what is kept at the drawn point, from the end that
+  /// is nearer to it.
   uint32_t find(const cut& kept) const {
+    constexpr uint32_t part = 4096;
+    auto num = how_.num_choices;
     auto place = host::place_of(kept.weight, how_.point);
-    level_range part{logits_, kept.last + 1, scale_};
-    part.bottom = kept.level;
-    part.low = kept.low;
-    part.high = largest_float;
-    auto id = kernels_.find_weight(part, place);
-    if (id < part.count)
-      return id;
-    part.logits += part.count;
-    part.count = how_.num_choices - part.count;
-    part.bottom = std::nextafter(kept.level, 1.0);
-    auto rest = kernels_.find_weight(part, place);
-    CHECK(rest < part.count);
-    return id + rest;
+    if (place < kept.weight / 2)
+      for (uint32_t first = 0;; first += part) {
+        CHECK(first < num);
+        auto end = std::min(num, first + part);
+        auto sum = sum_between(kept, first, end);
+        if (sum > place)
+          return find_between(kept, first, end, place);
+        place -= sum;
+      }
+    auto before = kept.weight;
+    for (auto end = num;;) {
+      CHECK(end > 0);
+      auto first = (end - 1) / part * part;
+      before -= sum_between(kept, first, end);
+      if (before <= place)
+        return find_between(kept, first, end, place - before);
+      end = first;
+    }
   }
 
   const kernel_set& kernels_;

@@ -108,8 +108,9 @@ struct ruler {
   hn::Vec<decltype(narrow)> low, high;
 };
 
-/// As host::weight_of, for levels from lowest_level on.
-HWY_INLINE weights weight_of(levels level) {
+/// As host::weight_of, for levels from lowest_level on; anything for others.
+/// Above the lowest 52 bits there is more: see round_whole.
+HWY_INLINE weights rounded_weight_of(levels level) {
   auto round = hn::Set(wide, host::round_level);
   auto sum = hn::Add(level, round);
   auto f = hn::Sub(level, hn::Sub(sum, round));
@@ -125,15 +126,7 @@ HWY_INLINE weights weight_of(levels level) {
   auto bits = hn::Add(hn::BitCast(whole, p),
                       hn::ShiftLeft<52>(hn::BitCast(whole, sum)));
   auto one = hn::Set(wide, host::round_whole);
-  return hn::Sub(hn::BitCast(whole, hn::Add(hn::BitCast(wide, bits), one)),
-                 hn::BitCast(whole, one));
-}
-
-/// The weights of those in [bottom, top], 0 for others.
-HWY_INLINE weights weight_within(const ruler& r, levels level) {
-  auto inside = hn::And(hn::Ge(level, r.bottom), hn::Le(level, r.top));
-  auto safe = hn::Max(level, r.bottom);
-  return hn::IfThenElseZero(hn::RebindMask(whole, inside), weight_of(safe));
+  return hn::BitCast(whole, hn::Add(hn::BitCast(wide, bits), one));
 }
 
 uint64_t sum_of(weights x) {
@@ -148,18 +141,27 @@ uint64_t sum_of(weights x) {
 uint64_t sum_weights(const level_range& range) {
   ruler r{range};
   auto sum = hn::Zero(whole);
+  auto one = hn::BitCast(whole, hn::Set(wide, host::round_whole));
   for_vectors(narrow, range.logits, range.count, [&](uint32_t, auto x) {
-    if (!r.has_none(x))
-      sum = hn::Add(sum, weight_within(r, r.level_of(x)));
+    if (r.has_none(x))
+      return;
+    auto level = r.level_of(x);
+    auto inside = hn::RebindMask(whole, hn::Ge(level, r.bottom));
+    auto weight = hn::Sub(rounded_weight_of(level), one);
+    sum = hn::Add(sum, hn::IfThenElseZero(inside, weight));
   });
   return sum_of(sum);
 }
 
 // -- buckets ------------------------------------------------------------------
 
-/// Weights that wait for their buckets: weight * num_buckets + bucket.
+/// Weights that wait for their buckets: bits of the bucket below bits of the
+/// weight.
 struct waiting {
   static constexpr uint32_t room = 256;
+  /// So that a weight loses what is above its 52 bits.
+  static constexpr int bucket_bits = 12;
+  static_assert(num_buckets <= 1 << bucket_bits);
 
   uint64_t items[room];
   uint32_t count = 0;
@@ -168,7 +170,7 @@ struct waiting {
 template <bool with_counts>
 HWY_INLINE void put(uint64_t item, uint32_t copy, bucket_sums& into) {
   auto bucket = item % num_buckets;
-  auto weight = item / num_buckets;
+  auto weight = item >> waiting::bucket_bits;
   into.weights[copy][bucket] += weight;
   if (with_counts)
     into.counts[copy][bucket] += weight > 0;
@@ -189,9 +191,6 @@ HWY_INLINE void empty(waiting& from, bucket_sums& into) {
 
 template <bool with_counts>
 void fill_buckets(const level_range& range, bucket_sums& into) {
-  constexpr int shift = 10;
-  static_assert(1 << shift == num_buckets);
-  static_assert(host::weight_bits + 1 + shift < 64);
   ruler r{range};
   auto density = hn::Set(wide, range.buckets_of_octave());
   auto round = hn::Set(wide, host::round_whole);
@@ -203,8 +202,10 @@ void fill_buckets(const level_range& range, bucket_sums& into) {
     auto level = r.level_of(x);
     auto place = hn::Add(hn::Mul(hn::Sub(r.top, level), density), round);
     auto bucket = hn::And(hn::BitCast(whole, place), in_bucket);
-    auto weight = weight_within(r, level);
-    hn::StoreU(hn::Or(hn::ShiftLeft<shift>(weight), bucket), whole,
+    auto inside = hn::RebindMask(
+      whole, hn::And(hn::Ge(level, r.bottom), hn::Le(level, r.top)));
+    auto weight = hn::ShiftLeft<waiting::bucket_bits>(rounded_weight_of(level));
+    hn::StoreU(hn::Or(hn::IfThenElseZero(inside, weight), bucket), whole,
                items.items + items.count);
     items.count += W;
     if (items.count == waiting::room)
@@ -251,25 +252,18 @@ uint32_t find_one_by_one(const level_range& range, uint64_t& place) {
   return range.count;
 }
 
-/// Part by part, then by the parts of that part.
-uint32_t find_in_parts(const level_range& range, uint32_t part,
-                       uint64_t& place) {
-  if (part < 64)
-    return find_one_by_one(range, place);
+uint32_t find_weight(const level_range& range, uint64_t& place) {
+  constexpr uint32_t part = 256;
   for (uint32_t first = 0; first < range.count; first += part) {
     auto some = range;
     some.logits += first;
     some.count = std::min(part, range.count - first);
     auto sum = sum_weights(some);
     if (sum > place)
-      return first + find_in_parts(some, part / 16, place);
+      return first + find_one_by_one(some, place);
     place -= sum;
   }
   return range.count;
-}
-
-uint32_t find_weight(const level_range& range, uint64_t& place) {
-  return find_in_parts(range, 4096, place);
 }
 
 } // namespace
