@@ -62,8 +62,8 @@ struct cancel_request {
 
 /// The step that you sent has ended.
 struct step_ended {
-  std::shared_ptr<const std::vector<float>> logits; ///< [wanted, vocab]
-  std::optional<failure> cause; ///< Then there are no logits.
+  std::shared_ptr<step_result> result; ///< The scheduler's alone from now on.
+  std::optional<failure> cause;        ///< Then there is no result.
 };
 
 using scheduler = reacts_to<run_request, cancel_request>;

@@ -61,7 +61,7 @@ struct scheduler_state {
 
   void end(const step_ended& msg) {
     auto outputs = msg.cause ? decide->fail_step(*msg.cause)
-                             : decide->end_step(*msg.logits);
+                             : decide->end_step(std::move(*msg.result));
     for (auto& x : outputs)
       publish(std::move(x));
     step();

@@ -320,13 +320,43 @@ struct combine {
   tensor residual;              ///< [tokens, hidden] f32, in and out
 };
 
+// -- sampling -----------------------------------------------------------------
+
+/// How a token is chosen from a row of logits.
+struct draw {
+  uint32_t row = 0;         ///< Of the logits.
+  uint32_t num_choices = 0; ///< Ids below this may be chosen; 1 .. vocab.
+  float temperature = 1;    ///< 0 or less: the largest, ties to the lowest id.
+  float top_p = 1;          ///< (0, 1]
+  uint32_t top_k = 0;       ///< 0: all.
+  uint64_t point = 0;       ///< Uniform in [0, 2^53).
+};
+
+/// What `sample` gives where no token can be chosen.
+constexpr int32_t no_token = -1;
+
+/// ids[i] = the token that draws[i] chooses; no_token if one of its logits is
+/// NaN or the largest is infinite. With a temperature the softmax of
+/// logits / temperature, restricted to the top_k largest, then to the smallest
+/// set of largest ones that has at least top_p of what is left, ties in order
+/// of id, is inverted at `point`, in order of id. Weights are whole numbers
+/// (host/token_weights.hpp), so that no sum depends on its order; ids of less
+/// than 2^-39 of the largest weight have none. Exact: every device gives the
+/// same ids. Time is linear in the vocabulary. What else is known of a row,
+/// such as log-probabilities, would be further outputs [draws, ...].
+struct sample {
+  tensor logits; ///< [rows, vocab] f32, vocab <= 2^24
+  std::vector<draw> draws;
+  tensor ids; ///< [draws, 1] i32
+};
+
 // -- all of them --------------------------------------------------------------
 
 using operation
   = std::variant<copy_in, copy_out, pack_rows, gather_rows, pack_weight, embed,
                  rms_norm, quantize, linear, grouped_linear, append_latent,
                  rotate, mla_attention, mha_attention, router, swiglu,
-                 expert_mlp, combine>;
+                 expert_mlp, combine, sample>;
 
 /// Returns the name as written above, e.g. "expert_mlp".
 std::string_view name_of(const operation& op);

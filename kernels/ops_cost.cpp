@@ -165,6 +165,17 @@ cost of(const combine& op) {
   return {bytes, 2 * op.row_of.size() * op.residual.cols + adds};
 }
 
+/// A row is read once at least; a level is two of arithmetic, a weight about
+/// twenty.
+cost of(const sample& op) {
+  cost sum{size_of(op.ids), 0};
+  for (auto& x : op.draws) {
+    sum.bytes += uint64_t{x.num_choices} * sizeof(float);
+    sum.flops += x.temperature > 0 ? uint64_t{x.num_choices} * 22 : 0;
+  }
+  return sum;
+}
+
 } // namespace
 
 cost cost_of(const operation& op) {

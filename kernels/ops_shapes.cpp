@@ -1,4 +1,5 @@
 #include "kernels/check.hpp"
+#include "kernels/host/token_weights.hpp"
 #include "kernels/ops.hpp"
 
 #include <algorithm>
@@ -295,6 +296,17 @@ void check(const combine& op) {
   check_f32(op.residual, tokens, hidden);
   if (op.shared)
     check_f32(op.shared, tokens, hidden);
+}
+
+void check(const sample& op) {
+  check_f32(op.logits, op.logits.rows, op.logits.cols);
+  check_tensor(op.ids, dtype::i32, op.draws.size(), 1);
+  CHECK(op.logits.cols <= host::max_choices);
+  for (auto& x : op.draws) {
+    CHECK(x.row < op.logits.rows);
+    CHECK(x.num_choices > 0 && x.num_choices <= op.logits.cols);
+    CHECK(x.point >> 53 == 0);
+  }
 }
 
 } // namespace

@@ -17,18 +17,21 @@ namespace N_AVX3 {
 void fill_tiles(kernel_set& set);
 void fill_rows(kernel_set& set);
 void fill_attention(kernel_set& set);
+void fill_sample(kernel_set& set);
 } // namespace N_AVX3
 
 namespace N_AVX2 {
 void fill_tiles(kernel_set& set);
 void fill_rows(kernel_set& set);
 void fill_attention(kernel_set& set);
+void fill_sample(kernel_set& set);
 } // namespace N_AVX2
 
 namespace HWY_NAMESPACE { // what the compiler takes for granted
 void fill_tiles(kernel_set& set);
 void fill_rows(kernel_set& set);
 void fill_attention(kernel_set& set);
+void fill_sample(kernel_set& set);
 } // namespace HWY_NAMESPACE
 
 namespace {
@@ -44,6 +47,7 @@ void fill_portable(kernel_set& set) {
   HWY_NAMESPACE::fill_tiles(set);
   HWY_NAMESPACE::fill_rows(set);
   HWY_NAMESPACE::fill_attention(set);
+  HWY_NAMESPACE::fill_sample(set);
 }
 
 void fill_avx2([[maybe_unused]] kernel_set& set) {
@@ -51,6 +55,7 @@ void fill_avx2([[maybe_unused]] kernel_set& set) {
   N_AVX2::fill_tiles(set);
   N_AVX2::fill_rows(set);
   N_AVX2::fill_attention(set);
+  N_AVX2::fill_sample(set);
 #endif
 }
 
@@ -59,6 +64,7 @@ void fill_avx512([[maybe_unused]] kernel_set& set) {
   N_AVX3::fill_tiles(set);
   N_AVX3::fill_rows(set);
   N_AVX3::fill_attention(set);
+  N_AVX3::fill_sample(set);
   if (has_f8())
     fill_f8(set);
 #endif

@@ -10,6 +10,8 @@
 /// the tile it fell into. A panel is [k][32] (f32) or [k / 2][32][2] (bf16 and
 /// f8_e4m3); rows lie in tiles as [k][rows] f32 or [k / 2][rows][2] bf16.
 
+#include "kernels/host/token_weights.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -131,6 +133,57 @@ struct merge_args {
   uint32_t count = 0;
 };
 
+// Sampling looks for the cut of a row by buckets of levels; see sample.cpp.
+constexpr uint32_t num_buckets = 1024;
+
+/// Each bucket is kept so many times, by turns, so that one addition need not
+/// wait for the last.
+constexpr uint32_t bucket_copies = 2;
+
+struct logit_range {
+  float min = 0;
+  float max = 0;
+  bool has_nan = false; ///< Then the others mean nothing.
+};
+
+/// Part of a row: ids whose level is in [bottom, top]; bottom >= lowest_level.
+struct level_range {
+  const float* logits = nullptr;
+  uint32_t count = 0; ///< Of logits.
+  host::level_scale scale;
+  double top = 0;
+  double bottom = host::lowest_level;
+  /// Whatever is in [bottom, top] has a logit in [low, high].
+  float low = 0;
+  float high = 0;
+
+  /// Buckets of one octave; top != bottom.
+  double buckets_of_octave() const {
+    return (num_buckets - 1) / (top - bottom);
+  }
+};
+
+struct bucket_sums {
+  uint64_t weights[bucket_copies][num_buckets] = {};
+  uint32_t counts[bucket_copies][num_buckets] = {};
+};
+
+/// Logits that lie between two, both included.
+struct pick_args {
+  const float* logits = nullptr;
+  uint32_t count = 0;
+  float low = 0;
+  float high = 0;
+  uint32_t* ids = nullptr; ///< Of the first of them, ascending.
+  uint32_t max_ids = 0;
+};
+
+struct picked {
+  uint32_t count = 0; ///< All of them; `min` and `max` mean nothing without.
+  float min = 0;
+  float max = 0;
+};
+
 using widen_columns_fn = void (*)(const uint32_t* panel, uint32_t steps,
                                   float* out);
 
@@ -194,6 +247,18 @@ struct kernel_set {
   /// By number of columns of a panel of bf16 pairs, [steps][32][2]: as a tile
   /// of rows in f32, [2 steps][columns].
   widen_columns_fn widen_columns[max_tile_rows + 1] = {};
+
+  // Sampling. Sums are of whole numbers.
+  logit_range (*survey)(const float* logits, uint32_t count) = {};
+  uint64_t (*sum_weights)(const level_range&) = {}; ///< Whatever `top` says.
+  /// Bucket of a level: (top - level) * buckets_of_octave(), to the nearest.
+  void (*fill_weights)(const level_range&, bucket_sums&) = {};
+  void (*fill_weights_and_counts)(const level_range&, bucket_sums&) = {};
+  picked (*pick)(const pick_args&) = {};
+  /// Returns the first id at which the running sum of weights exceeds `place`;
+  /// `count`, if none does: then the sum is taken from `place`. As
+  /// sum_weights.
+  uint32_t (*find_weight)(const level_range&, uint64_t& place) = {};
 };
 
 /// Where the code of k-pair member `s` of output `n` lies in the 64 codes of a

@@ -33,6 +33,9 @@ void run(context& ctx, const mha_attention& op);
 void run(context& ctx, const router& op);
 void run(context& ctx, const expert_mlp& op);
 
+// sample.cpp
+void run(context& ctx, const sample& op);
+
 /// Writes a row as an operand: f32, bf16, or f8_e4m3 with its scales.
 void store_operand(const kernel_set& kernels, const activation& out,
                    uint64_t row, const float* x);

@@ -26,6 +26,10 @@ void run(const router& op);
 void run(const swiglu& op);
 void run(const expert_mlp& op);
 void run(const combine& op);
+void run(const sample& op);
+
+/// What `sample` gives for a row of logits; how.row is not looked at.
+int32_t choose(const float* logits, const draw& how);
 
 inline void run(const operation& op) {
   std::visit([](auto& what) { run(what); }, op);

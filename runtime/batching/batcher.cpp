@@ -194,7 +194,11 @@ void batcher::schedule(sequence_ptr x, batch& out) {
   rows.form = x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
-  rows.want_logits = x->num_scheduled == x->num_missing();
+  if (x->num_scheduled == x->num_missing()) {
+    rows.draw = draw_of(x->request.sampling, options_.num_choices,
+                        x->num_answered());
+    rows.want_logits = x->request.want_logits;
+  }
   out.sequences.push_back(std::move(rows));
   in_step_.push_back(std::move(x));
 }
@@ -241,46 +245,46 @@ void batcher::drop(const sequence_ptr& x) {
 
 // -- ending a step ------------------------------------------------------------
 
-std::vector<batch_output> batcher::end_step(std::span<const float> logits) {
+std::vector<batch_output> batcher::end_step(step_result result) {
   std::vector<batch_output> out;
-  auto step = std::exchange(in_step_, {});
-  for (auto& x : step) {
+  auto token = result.tokens.begin();
+  auto logits = result.logits.begin();
+  for (auto& x : std::exchange(in_step_, {})) {
     x->num_computed += std::exchange(x->num_scheduled, 0);
-    auto at_end = x->num_computed == x->tokens.size();
-    auto row = logits.first(at_end ? options_.vocab_size : 0);
-    logits = logits.subspan(row.size());
-    if (x->cancelled)
+    auto has_drawn = x->num_computed == x->tokens.size();
+    auto wants = has_drawn && x->request.want_logits;
+    CHECK(!has_drawn || token != result.tokens.end());
+    CHECK(!wants || logits != result.logits.end());
+    auto id = has_drawn ? *token++ : kernels::no_token;
+    auto row = wants ? std::move(*logits++) : std::vector<float>{};
+    if (x->cancelled) {
       drop(x);
-    else if (at_end)
-      if (auto output = commit(*x, row)) {
-        if (output->event.finish != finish_reason::none)
-          drop(x);
-        out.push_back(std::move(*output));
-      }
+    } else if (has_drawn) {
+      out.push_back(commit(*x, id, std::move(row)));
+      if (out.back().event.finish != finish_reason::none)
+        drop(x);
+    }
   }
-  CHECK(logits.empty());
+  CHECK(token == result.tokens.end() && logits == result.logits.end());
   return out;
 }
 
-std::optional<batch_output> batcher::commit(sequence& x,
-                                            std::span<const float> logits) {
+batch_output batcher::commit(sequence& x, int32_t token,
+                             std::vector<float> logits) {
   auto position = x.num_answered();
-  auto token = sample(logits, options_.num_choices, x.request.sampling,
-                      position);
   batch_output out{x.id, x.term, {}};
   out.event.first_position = position;
-  if (!token) {
+  if (token == kernels::no_token) {
     ++num_without_choice_;
     out.event.finish = finish_reason::failed;
     out.event.cause = no_choice(position);
     return out;
   }
-  out.event.finish = finish_of(x, *token);
+  out.event.finish = finish_of(x, token);
   if (out.event.finish != finish_reason::stop) {
-    x.tokens.push_back(*token);
-    out.event.tokens.push_back(*token);
-    if (x.request.want_logits)
-      out.event.logits.assign(logits.begin(), logits.end());
+    x.tokens.push_back(token);
+    out.event.tokens.push_back(token);
+    out.event.logits = std::move(logits);
   }
   return out;
 }

@@ -6,9 +6,9 @@
 ///
 /// A request is a list of known tokens (prompt, then answer) of which a prefix
 /// is computed; a step computes some more of it and, at the end of the list,
-/// samples the next. So prefill, decode and recomputation are one thing.
+/// draws the next. So prefill, decode and recomputation are one thing.
 ///
-///              next_step            token sampled
+///              next_step             token drawn
 ///   waiting ------------> running ---------------> running | finished
 ///      ^                     |
 ///      +---------------------+  no free block: the youngest gives its blocks
@@ -39,7 +39,6 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 namespace troupe {
@@ -48,7 +47,7 @@ struct batcher_options {
   uint32_t max_num_seqs = 64;            ///< Running at once.
   uint32_t max_num_batched_tokens = 512; ///< Rows of a step; >= max_num_seqs.
   uint32_t max_model_len = 4096;
-  uint32_t vocab_size = 0;  ///< Logits of a row.
+  uint32_t vocab_size = 0;
   uint32_t num_choices = 0; ///< Ids that may be sampled; 0: vocab_size.
   std::vector<int32_t> eos_token_ids;
 };
@@ -80,9 +79,8 @@ public:
   /// Returns the rows of the next step; empty if there is nothing to do.
   batch next_step();
 
-  /// Ends the step: `logits` has a row for every sequence of the batch that
-  /// wanted them, in order.
-  std::vector<batch_output> end_step(std::span<const float> logits);
+  /// Ends the step with what its sequences asked for.
+  std::vector<batch_output> end_step(step_result result);
 
   /// Ends the step without a result: its requests end with `cause`.
   std::vector<batch_output> fail_step(const failure& cause);
@@ -181,8 +179,7 @@ private:
   bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
   void release_blocks(sequence& x);
-  std::optional<batch_output> commit(sequence& x,
-                                     std::span<const float> logits);
+  batch_output commit(sequence& x, int32_t token, std::vector<float> logits);
   finish_reason finish_of(const sequence& x, int32_t token) const;
   void drop(const sequence_ptr& x);
 

@@ -12,7 +12,7 @@ namespace troupe {
 namespace {
 
 /// Version of the operations' arithmetic: raise it with any change of bits.
-constexpr uint64_t operations_version = 2;
+constexpr uint64_t operations_version = 3;
 
 /// Tokens of the longest prompt that fits into a control message of 16 MiB.
 constexpr uint64_t max_control_ids = uint64_t{15} << 18;

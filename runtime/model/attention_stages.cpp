@@ -28,19 +28,37 @@ uint32_t head_dim(const model_config& c) {
   return c.qk_nope_head_dim + c.qk_rope_head_dim;
 }
 
-/// Indices of the rows whose logits are wanted.
-std::vector<uint32_t> logit_rows(const batch& step) {
-  std::vector<uint32_t> out;
-  uint32_t first = 0;
-  for (auto& s : step.sequences) {
-    auto count = static_cast<uint32_t>(s.tokens.size());
-    auto skip = s.want_all_logits ? 0 : s.want_logits ? count - 1 : count;
-    for (auto i = skip; i < count; ++i)
-      out.push_back(first + i);
-    first += count;
+/// The rows of a step that need logits, and what becomes of these.
+struct head_plan {
+  /// Rows of logits that are wanted as they are.
+  struct part {
+    uint32_t first = 0;
+    uint32_t count = 0;
+  };
+
+  explicit head_plan(const batch& step) {
+    uint32_t end = 0;
+    for (auto& s : step.sequences) {
+      end += static_cast<uint32_t>(s.tokens.size());
+      auto first = static_cast<uint32_t>(rows.size());
+      auto count = s.num_logit_rows();
+      for (auto i = end - count; i < end; ++i)
+        rows.push_back(i);
+      if (s.draw) {
+        draws.push_back(*s.draw);
+        draws.back().row = first + count - 1;
+      }
+      if (s.want_all_logits)
+        wanted.push_back({first, count});
+      else if (s.want_logits)
+        wanted.push_back({first + count - 1, 1});
+    }
   }
-  return out;
-}
+
+  std::vector<uint32_t> rows;
+  std::vector<kernels::draw> draws;
+  std::vector<part> wanted;
+};
 
 } // namespace
 
@@ -106,15 +124,16 @@ struct attention_stages::impl {
   tensor landing;        ///< [rows * top_k, hidden]
   tensor head_in;        ///< [logit rows, hidden] f32
   tensor head_out;       ///< [logit rows, vocab] f32
+  tensor head_ids;       ///< [logit rows, 1] i32
   kernels::host_ptr host_experts;
   kernels::host_ptr host_weights;
-  kernels::host_ptr host_logits;
 
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
-  std::vector<run> runs;        ///< The same, by form.
-  std::vector<uint32_t> wanted; ///< Rows with logits.
-  kernels::activation operand;  ///< Of the last route.
+  std::vector<run> runs;       ///< The same, by form.
+  head_plan last{batch{}};     ///< Of this step.
+  kernels::activation operand; ///< Of the last route.
+  std::shared_ptr<step_result> drawn;
   bool has_shared = false;
 };
 
@@ -154,7 +173,7 @@ attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
   }
   head_in = mem.claim(dtype::f32, max_logit_rows, c.hidden_size);
   head_out = mem.claim(dtype::f32, max_logit_rows, c.vocab_size);
-  host_logits = mem.claim_host(uint64_t{max_logit_rows} * c.vocab_size * 4);
+  head_ids = mem.claim(dtype::i32, max_logit_rows, 1);
 }
 
 void attention_stages::impl::norm(const tensor& x, const tensor& weight,
@@ -281,8 +300,8 @@ void attention_stages::begin(const batch& step) {
   CHECK(x.num_rows >= 1 && x.num_rows <= x.max_rows);
   x.sequences.clear();
   x.runs.clear();
-  x.wanted = logit_rows(step);
-  CHECK(x.wanted.size() <= x.max_logit_rows);
+  x.last = head_plan{step};
+  CHECK(x.last.rows.size() <= x.max_logit_rows);
   kernels::embed op;
   for (auto& s : step.sequences) {
     auto first = static_cast<uint32_t>(op.ids.size());
@@ -399,26 +418,35 @@ void attention_stages::combine(const tensor& rows,
 
 void attention_stages::head() {
   auto& x = *impl_;
-  auto n = num_logit_rows();
+  auto& plan = x.last;
+  x.drawn = std::make_shared<step_result>();
+  auto n = static_cast<uint32_t>(plan.rows.size());
   if (n == 0)
     return;
   auto in = x.head_in.slice_rows(0, n);
   auto out = x.head_out.slice_rows(0, n);
-  x.stream.enqueue(kernels::gather_rows{x.now(x.residual), x.wanted, in});
+  x.stream.enqueue(kernels::gather_rows{x.now(x.residual), plan.rows, in});
   x.stream.enqueue(
     kernels::rms_norm{in, x.weights.norm, x.c.rms_norm_eps, in, {}});
   x.stream.enqueue(kernels::linear{{in, {}}, x.weights.head, {}, out});
-  x.copy_out(out, x.host_logits->data(), x.host_logits);
+  // Where they end up: nobody copies them again.
+  auto& to = *x.drawn;
+  to.tokens.resize(plan.draws.size());
+  if (!plan.draws.empty()) {
+    auto ids = x.head_ids.slice_rows(0,
+                                     static_cast<uint32_t>(plan.draws.size()));
+    x.stream.enqueue(kernels::sample{out, plan.draws, ids});
+    x.copy_out(ids, reinterpret_cast<std::byte*>(to.tokens.data()), x.drawn);
+  }
+  for (auto [first, count] : plan.wanted) {
+    auto& logits = to.logits.emplace_back(size_t{count} * x.c.vocab_size);
+    x.copy_out(out.slice_rows(first, count),
+               reinterpret_cast<std::byte*>(logits.data()), x.drawn);
+  }
 }
 
-std::span<const float> attention_stages::logits() const {
-  auto& x = *impl_;
-  return {reinterpret_cast<const float*>(x.host_logits->data()),
-          size_t{num_logit_rows()} * x.c.vocab_size};
-}
-
-uint32_t attention_stages::num_logit_rows() const {
-  return static_cast<uint32_t>(impl_->wanted.size());
+const std::shared_ptr<step_result>& attention_stages::drawn() const {
+  return impl_->drawn;
 }
 
 const tensor& attention_stages::landing() const {

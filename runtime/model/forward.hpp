@@ -65,13 +65,12 @@ public:
   /// choice i of row t.
   void combine(const kernels::tensor& rows, std::vector<uint32_t> row_of);
 
-  /// Final norm and head for the rows that want logits; copies them to the
-  /// host.
+  /// Final norm and head for the rows that need logits; draws tokens from
+  /// them. Tokens, and logits where they are wanted, go to the host.
   void head();
 
-  /// Logits of the last `head` [rows that want them, in order; vocab_size].
-  std::span<const float> logits() const;
-  uint32_t num_logit_rows() const;
+  /// What the last `head` has given. It is the caller's, who may move it out.
+  const std::shared_ptr<step_result>& drawn() const;
 
   /// Room for experts' rows on the way back: [max_rows * top_k, hidden] in the
   /// type in which rows combine.

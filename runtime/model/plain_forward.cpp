@@ -50,14 +50,23 @@ plain_forward::impl::pieces_of(size_t num_tokens,
   return out;
 }
 
-/// All chunks; the logits of the last token are there afterwards.
+uint32_t plain_forward::impl::num_choices() const {
+  auto all = attention->config.vocab_size;
+  return options.num_choices > 0 ? std::min(options.num_choices, all) : all;
+}
+
+/// All chunks; the token that follows is drawn afterwards.
 result<void>
 plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
                              std::span<const prompt_segment> segments,
-                             const sequence_blocks& blocks) {
+                             const sequence_blocks& blocks,
+                             const kernels::draw& draw, bool want_logits) {
   for (auto& x : pieces_of(tokens.size(), segments, max_rows)) {
     auto step = chunk_of(tokens, x.form, x.begin, x.end - x.begin, blocks);
-    step.sequences.front().want_logits = x.end == tokens.size();
+    if (x.end == tokens.size()) {
+      step.sequences.front().draw = draw;
+      step.sequences.front().want_logits = want_logits;
+    }
     if (auto ok = pass(step); !ok)
       return ok;
   }
@@ -65,12 +74,15 @@ plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
 }
 
 result<void> plain_forward::impl::decode(int32_t id, uint32_t position,
-                                         const sequence_blocks& blocks) {
+                                         const sequence_blocks& blocks,
+                                         const kernels::draw& draw,
+                                         bool want_logits) {
   batch_rows rows;
   rows.tokens = {id};
   rows.first_position = position;
   rows.blocks = blocks.table();
-  rows.want_logits = true;
+  rows.draw = draw;
+  rows.want_logits = want_logits;
   return pass({{std::move(rows)}});
 }
 
@@ -85,9 +97,9 @@ plain_forward::generate(const generation_request& request,
   auto limit = x.options.max_model_len - prompt;
   if (request.max_tokens > 0)
     limit = std::min(limit, request.max_tokens);
-  auto num_choices = x.options.num_choices > 0
-                       ? std::min(x.options.num_choices, c.vocab_size)
-                       : c.vocab_size;
+  auto draw_at = [&](uint32_t position) {
+    return draw_of(request.sampling, x.num_choices(), position);
+  };
   auto is_end = [&](int32_t id) {
     auto& ends = c.eos_token_ids;
     return !request.ignore_eos
@@ -95,27 +107,30 @@ plain_forward::generate(const generation_request& request,
   };
   sequence_blocks blocks{*x.pool, prompt + limit};
   generation out;
-  auto next = x.prefill(request.prompt, request.segments, blocks);
+  auto want_logits = request.want_logits;
+  auto next = x.prefill(request.prompt, request.segments, blocks, draw_at(0),
+                        want_logits);
   while (true) {
     if (!next)
       return next.why();
-    auto logits = x.stages->logits();
+    auto& drawn = *x.stages->drawn();
     auto position = static_cast<uint32_t>(out.tokens.size());
-    auto id = sample(logits, num_choices, request.sampling, position);
-    if (!id)
+    auto id = drawn.tokens.at(0);
+    if (id == kernels::no_token)
       return no_choice(position);
-    if (is_end(*id)) {
+    if (is_end(id)) {
       out.finish = finish_reason::stop;
       return out;
     }
-    out.tokens.push_back(*id);
-    if (request.want_logits)
-      out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+    out.tokens.push_back(id);
+    for (auto& row : drawn.logits)
+      out.logits.insert(out.logits.end(), row.begin(), row.end());
     if (on_token)
-      on_token(*id);
+      on_token(id);
     if (out.tokens.size() == limit)
       return out;
-    next = x.decode(*id, prompt + position, blocks);
+    next = x.decode(id, prompt + position, blocks, draw_at(position + 1),
+                    want_logits);
   }
 }
 

@@ -93,11 +93,15 @@ struct plain_forward::impl {
                                std::span<const prompt_segment> segments,
                                uint32_t most) const;
 
+  /// Ids that may be sampled.
+  uint32_t num_choices() const;
   result<void> prefill(const std::vector<int32_t>& tokens,
                        std::span<const prompt_segment> segments,
-                       const sequence_blocks& blocks);
+                       const sequence_blocks& blocks, const kernels::draw& draw,
+                       bool want_logits = false);
   result<void> decode(int32_t id, uint32_t position,
-                      const sequence_blocks& blocks);
+                      const sequence_blocks& blocks, const kernels::draw& draw,
+                      bool want_logits);
 
   kernels::device& dev;
   plain_options options;

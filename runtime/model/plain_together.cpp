@@ -14,14 +14,15 @@ struct running_sequence {
   int32_t next = 0;
 };
 
-batch step_of(const std::vector<running_sequence>& sequences) {
+batch step_of(const std::vector<running_sequence>& sequences,
+              const kernels::draw& draw) {
   batch out;
   for (auto& x : sequences) {
     batch_rows rows;
     rows.tokens = {x.next};
     rows.first_position = x.position;
     rows.blocks = x.blocks->table();
-    rows.want_logits = true;
+    rows.draw = draw;
     out.sequences.push_back(std::move(rows));
   }
   return out;
@@ -56,38 +57,31 @@ result<void> plain_forward::generate_together(
   auto& x = *impl_;
   if (auto ok = x.check_together(prompts, num_tokens); !ok)
     return ok;
-  auto vocab = config().vocab_size;
-  auto num_choices = x.options.num_choices > 0
-                       ? std::min(x.options.num_choices, vocab)
-                       : vocab;
-  sampling_params greedy;
+  kernels::draw greedy;
+  greedy.num_choices = x.num_choices();
   greedy.temperature = 0;
-  auto choose = [&](size_t row) {
-    auto logits = x.stages->logits().subspan(row * vocab, vocab);
-    return sample(logits, num_choices, greedy, 0);
-  };
   std::vector<running_sequence> running;
   std::vector<int32_t> tokens;
   for (auto& prompt : prompts) {
     auto size = static_cast<uint32_t>(prompt.size());
     auto blocks = std::make_unique<sequence_blocks>(*x.pool, size + num_tokens);
-    if (auto ok = x.prefill(prompt, {}, *blocks); !ok)
+    if (auto ok = x.prefill(prompt, {}, *blocks, greedy); !ok)
       return ok;
-    auto id = choose(0);
-    if (!id)
+    auto id = x.stages->drawn()->tokens.at(0);
+    if (id == kernels::no_token)
       return no_choice(0);
-    tokens.push_back(*id);
-    running.push_back({std::move(blocks), size, tokens.back()});
+    tokens.push_back(id);
+    running.push_back({std::move(blocks), size, id});
   }
   on_step(tokens);
   for (uint32_t i = 1; i < num_tokens; ++i) {
-    if (auto ok = x.pass(step_of(running)); !ok)
+    if (auto ok = x.pass(step_of(running, greedy)); !ok)
       return ok;
+    tokens = x.stages->drawn()->tokens;
     for (size_t row = 0; row < running.size(); ++row) {
-      auto id = choose(row);
-      if (!id)
+      if (tokens[row] == kernels::no_token)
         return no_choice(i);
-      tokens[row] = running[row].next = *id;
+      running[row].next = tokens[row];
       ++running[row].position;
     }
     on_step(tokens);

@@ -55,7 +55,7 @@ result<void> plain_forward::impl::trace_chunk(const batch& step, uint32_t first,
   stages->head();
   if (auto ok = wait(); !ok)
     return ok;
-  auto logits = stages->logits();
+  auto& logits = stages->drawn()->logits.at(0);
   std::copy(logits.begin(), logits.end(),
             out.logits.begin() + size_t{first} * c.vocab_size);
   return {};

@@ -428,6 +428,43 @@ void add_rows(bench& b, table& out, uint32_t m) {
       out.add({std::string(name_of(op)), m, {op}, false});
 }
 
+/// Logits of a real vocabulary, flat, equal or with a peak in 129,280.
+void add_draws(bench& b, table& out) {
+  constexpr uint32_t size = 129280;
+  auto add = [&](const char* name, uint32_t m, const draw& how, auto logit) {
+    if (!out.wants(name))
+      return;
+    sample op{b.numbers(m, size), {}, b.make(dtype::i32, m, 1)};
+    for (uint32_t t = 0; t < m; ++t) {
+      auto row = host::row<float>(op.logits, t);
+      for (uint32_t i = 0; i < size; ++i)
+        row[i] = logit(row[i]);
+      op.draws.push_back(how);
+      op.draws.back().row = t;
+      op.draws.back().point = uint64_t((b.next() + 1) * 0x1p51f) * 2;
+    }
+    out.add({name, m, {op}, false});
+  };
+  draw usual{0, size, 0.6f, 0.95f};
+  draw greedy{0, size, 0};
+  draw plain{0, size};
+  draw best{0, size, 0.6f, 0.95f, 50};
+  auto equal = [](float) { return 1.0f; };
+  auto flat = [](float x) { return x; };
+  auto wide = [](float x) { return 12 * x; };
+  // As models do: most lie far below.
+  auto peaked = [](float x) { return x > 0.999f ? 20.0f : 3 * x; };
+  for (auto m : {1u, 64u}) {
+    add("sample 0.6 0.95 equal", m, usual, equal);
+    add("sample 0.6 0.95 flat", m, usual, flat);
+    add("sample 0.6 0.95 wide", m, usual, wide);
+    add("sample 0.6 0.95 peaked", m, usual, peaked);
+    add("sample 0.6 0.95 50 flat", m, best, flat);
+    add("sample 1 flat", m, plain, flat);
+    add("sample greedy flat", m, greedy, flat);
+  }
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -449,5 +486,6 @@ int main(int argc, char** argv) {
   add_attention(b, out);
   for (auto m : batches)
     add_rows(b, out, m);
+  add_draws(b, out);
   return 0;
 }

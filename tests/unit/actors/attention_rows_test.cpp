@@ -1,6 +1,7 @@
 /// A real rank of a real model on a real device; the test plays its workers.
 
 #include "actors/cast.hpp"
+#include "kernels/reference/operations.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "tests/places.hpp"
@@ -48,16 +49,23 @@ protected:
     system_.reset(); // waits for them
   }
 
-  void begin_step() {
+  static batch_rows some_rows(uint32_t count, uint32_t block) {
     batch_rows rows;
-    for (uint32_t i = 0; i < num_rows; ++i)
+    for (uint32_t i = 0; i < count; ++i)
       rows.tokens.push_back(int32_t(3 + i));
-    rows.blocks = std::make_shared<const kernels::block_table>(1, 0u);
+    rows.blocks = std::make_shared<const kernels::block_table>(1, block);
+    return rows;
+  }
+
+  void begin_step() {
+    auto rows = some_rows(num_rows, 0);
     rows.want_logits = true;
-    auto step = std::make_shared<batch>();
-    step->sequences.push_back(std::move(rows));
+    begin_step({{std::move(rows)}});
+  }
+
+  void begin_step(batch step) {
     ended_ = {};
-    tell(rank_, run_step{step});
+    tell(rank_, run_step{std::make_shared<const batch>(std::move(step))});
   }
 
   step_ended wait_for_end() {
@@ -111,7 +119,7 @@ protected:
     }
     auto end = wait_for_end();
     EXPECT_FALSE(end.cause) << end.cause->message;
-    return end.logits ? *end.logits : std::vector<float>{};
+    return end.result ? end.result->logits.at(0) : std::vector<float>{};
   }
 
   /// How a step ends whose first layer is answered by `f`.
@@ -143,6 +151,36 @@ TEST_F(AttentionRows, TakesRowsBackInAnyNumberOfFrames) {
   ASSERT_EQ(want.size(), parts_->config.vocab_size);
   for (uint32_t count : {1u, 7u, num_answers() / 2, num_answers() - 1})
     EXPECT_EQ(logits_with_frames_of(count), want) << count;
+}
+
+TEST_F(AttentionRows, DrawsTokensAndHandsOutTheLogitsThatAreWanted) {
+  auto vocab = parts_->config.vocab_size;
+  kernels::draw draw;
+  draw.num_choices = vocab;
+  batch step;
+  for (uint32_t i = 0; i < 4; ++i) // 20 rows in all, as `answer` has them
+    step.sequences.push_back(some_rows(5, i));
+  for (uint32_t i : {0u, 2u, 3u}) {
+    draw.temperature = i == 3 ? 0.f : 1.f;
+    draw.point = (uint64_t{1} << 50) * (i + 1);
+    step.sequences[i].draw = draw;
+  }
+  for (uint32_t i : {2u, 3u})
+    step.sequences[i].want_logits = true;
+  auto draws = step.sequences;
+  begin_step(std::move(step));
+  for (uint32_t i = 0; i < parts_->config.num_moe_layers(); ++i)
+    answer(wait_for_rows(), 0, num_answers());
+  auto end = wait_for_end();
+  ASSERT_TRUE(end.result) << end.cause->message;
+  auto& [tokens, logits] = *end.result;
+  ASSERT_EQ(tokens.size(), 3u);
+  ASSERT_EQ(logits.size(), 2u) << "nobody wanted the others";
+  for (uint32_t i : {0u, 1u}) {
+    ASSERT_EQ(logits[i].size(), vocab);
+    EXPECT_EQ(tokens[i + 1],
+              kernels::reference::choose(logits[i].data(), *draws[i + 2].draw));
+  }
 }
 
 TEST_F(AttentionRows, FailsAStepAtOnceWhoseRowsAreRefused) {

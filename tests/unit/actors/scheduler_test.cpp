@@ -1,7 +1,5 @@
 #include "tests/unit/actors/actor_fixture.hpp"
 
-#include <limits>
-
 using namespace troupe;
 
 namespace {
@@ -47,16 +45,13 @@ protected:
     say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
   }
 
-  /// Ends the step that is out; every row samples `token`.
+  /// Ends the step that is out; whoever draws gets `token`.
   void end_step(int32_t token) {
-    std::vector<float> logits;
+    auto result = std::make_shared<step_result>();
     for (auto& rows : last_step()->sequences)
-      if (rows.want_logits) {
-        logits.resize(logits.size() + vocab_size);
-        logits[logits.size() - vocab_size + size_t(token)] = 1;
-      }
-    say(scheduler_actor_,
-        step_ended{std::make_shared<const std::vector<float>>(logits), {}});
+      if (rows.draw)
+        result->tokens.push_back(token);
+    say(scheduler_actor_, step_ended{result, {}});
   }
 
   std::shared_ptr<const batch> last_step() const {
@@ -112,9 +107,7 @@ TEST_F(Scheduler, AnswersWithTheTermThatItWasGiven) {
 
 TEST_F(Scheduler, CountsTheRequestsWhoseLogitsAreNoNumbers) {
   request(1, {1});
-  auto bad = std::make_shared<const std::vector<float>>(
-    vocab_size, std::numeric_limits<float>::quiet_NaN());
-  say(scheduler_actor_, step_ended{bad, {}});
+  end_step(kernels::no_token);
   ASSERT_EQ(answers().size(), 1u);
   EXPECT_EQ(answers()[0].event->finish, finish_reason::failed);
   EXPECT_EQ(answers()[0].event->cause->code, errc::step_failed);

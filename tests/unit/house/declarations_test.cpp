@@ -18,12 +18,13 @@ struct exception {
 const exception headless[] = {
   {"kernels/ops_\\w+\\.cpp", "tables of kernels/ops.hpp"},
   {"kernels/cpu/\\w+_kernels\\.cpp", "loops that kernels/cpu/fill.hpp names"},
-  {"kernels/cpu/(dense|experts|latent|router|rows|m[lh]a_attention)\\.cpp",
+  {"kernels/cpu/"
+   "(dense|experts|latent|router|rows|sample|m[lh]a_attention)\\.cpp",
    "operations of kernels/cpu/operations.hpp"},
   {"kernels/cpu/(device|dispatch)\\.cpp",
    "the one function of kernels/device.hpp, of kernel_set.hpp"},
   {"kernels/cpu/left_rows\\.cpp", "the rows' half of product.hpp"},
-  {"kernels/reference/(attention|experts|router|rows)\\.cpp",
+  {"kernels/reference/(attention|experts|router|rows|sample)\\.cpp",
    "operations of kernels/reference/operations.hpp"},
   {"kernels/reference/reference_device\\.cpp", "a function of device.hpp"},
   {"runtime/model/(attention|expert)_stages\\.cpp", "stages of forward.hpp"},

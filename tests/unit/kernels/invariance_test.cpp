@@ -192,6 +192,21 @@ TEST_P(Invariance, ExpertMlp) {
   }
 }
 
+TEST_P(Invariance, Sample) {
+  constexpr uint32_t vocab = 1500;
+  auto logits = random_matrix(num_rows, vocab, 1, 3);
+  expect_rows_alone([&](workbench& b, const indices& rows) {
+    auto count = uint32_t(rows.size());
+    sample op{b.put(logits.pick(rows)), {}, b.make(dtype::i32, count, 1)};
+    for (uint32_t i = 0; i < count; ++i) {
+      numbers random{rows[i]};
+      op.draws.push_back({i, vocab, 0.6f, 0.95f, 0, random.next() >> 11});
+    }
+    b.run(op);
+    return b.get(op.ids);
+  });
+}
+
 // -- attention ----------------------------------------------------------------
 
 constexpr uint32_t latent = 96, rope = 16, heads = 5;

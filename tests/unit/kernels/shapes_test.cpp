@@ -230,6 +230,20 @@ TEST(ShapesDeathTest, CombineHasARowForEveryWeight) {
   refuses<combine>(good, [](auto& op) { op.shared = shaped(1, 8); });
 }
 
+TEST(ShapesDeathTest, DrawsLieWithinTheirLogits) {
+  sample good{shaped(3, 8),
+              {{.row = 2, .num_choices = 8}, {.row = 0, .num_choices = 1}},
+              shaped(2, 1, dtype::i32)};
+  using op = sample;
+  refuses<op>(good, [](auto& op) { op.draws[0].row = 3; });
+  refuses<op>(good, [](auto& op) { op.draws[0].num_choices = 9; });
+  refuses<op>(good, [](auto& op) { op.draws[1].num_choices = 0; });
+  refuses<op>(good, [](auto& op) { op.draws[1].point = uint64_t{1} << 53; });
+  refuses<op>(good, [](auto& op) { op.draws.pop_back(); });
+  refuses<op>(good, [](auto& op) { op.ids.type = dtype::f32; });
+  refuses<op>(good, [](auto& op) { op.logits.type = dtype::bf16; });
+}
+
 TEST(ShapesDeathTest, DevicesCheckAtEnqueue) {
   for (auto& name : device_names())
     EXPECT_DEATH(
@@ -262,6 +276,7 @@ TEST(Operations, HaveTheirNames) {
   EXPECT_EQ(name_of(swiglu{}), "swiglu");
   EXPECT_EQ(name_of(expert_mlp{}), "expert_mlp");
   EXPECT_EQ(name_of(combine{}), "combine");
+  EXPECT_EQ(name_of(sample{}), "sample");
 }
 
 TEST(Operations, CostEveryByteOfTheirOperandsOnce) {
@@ -307,6 +322,15 @@ TEST(Operations, KeysOfHeadsAreMadeOncePerSequence) {
   EXPECT_EQ(cost_of(op).flops, pairs * 3 * 2 * (4 + 8 + 5) + making);
   EXPECT_EQ(cost_of(op).bytes,
             4u * 3 * 12 * 4 + 4 * 15 * 4 + 3 * 24 * (4 + 5) * 2 + 9 * 32 * 2);
+}
+
+TEST(Operations, ADrawReadsItsChoicesOnce) {
+  sample op{shaped(3, 100),
+            {{.row = 0, .num_choices = 90, .temperature = 0},
+             {.row = 1, .num_choices = 80}},
+            shaped(2, 1, dtype::i32)};
+  EXPECT_EQ(cost_of(op).bytes, (90u + 80) * 4 + 2 * 4);
+  EXPECT_EQ(cost_of(op).flops, 80u * 22);
 }
 
 TEST(Operations, ExpertsWithoutRowsCostNothing) {

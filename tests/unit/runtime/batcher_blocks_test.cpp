@@ -159,14 +159,14 @@ TEST_F(BatcherBlocks, WhatWasPushedOutIsComputedAgainInItsFirstForms) {
   auto rows = batcher_->next_step();
   ASSERT_EQ(sizes(rows), numbers{130});
   EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
-  EXPECT_FALSE(rows.sequences[0].want_logits);
+  EXPECT_FALSE(rows.sequences[0].draw);
   EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
   rows = batcher_->next_step();
   ASSERT_EQ(rows.sequences.size(), 1u);
   EXPECT_EQ(rows.sequences[0].first_position, 130u);
   EXPECT_GT(rows.sequences[0].tokens.size(), 64u);
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
-  EXPECT_TRUE(rows.sequences[0].want_logits);
+  EXPECT_TRUE(rows.sequences[0].draw);
   EXPECT_EQ(batcher_->end_step(model_.run(rows)).size(), 1u);
 }
 
@@ -235,14 +235,11 @@ private:
   void step() {
     auto rows = batcher_->next_step();
     EXPECT_EQ(rows.num_rows() > 0, !open_.empty()) << "work, but no step";
-    size_t num_logits = 0;
-    for (auto& x : rows.sequences) {
+    for (auto& x : rows.sequences)
       see(x);
-      num_logits += x.want_logits;
-    }
     if (rows.num_rows() == 0)
       return;
-    for (auto& x : batcher_->end_step(std::vector<float>(num_logits)))
+    for (auto& x : batcher_->end_step(token_model::zeros(rows)))
       hear(x);
   }
 

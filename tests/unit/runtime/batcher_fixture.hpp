@@ -40,13 +40,8 @@ protected:
     return batcher_->end_step(model_.run(rows));
   }
 
-  /// Ends a step without a model: all logits are 0.
   std::vector<batch_output> end(const batch& rows) {
-    size_t num_logits = 0;
-    for (auto& x : rows.sequences)
-      num_logits += x.want_logits;
-    return batcher_->end_step(
-      std::vector<float>(num_logits * token_model::vocab_size));
+    return batcher_->end_step(token_model::zeros(rows));
   }
 
   static std::vector<uint32_t> sizes(const batch& step) {

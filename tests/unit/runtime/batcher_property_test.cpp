@@ -106,12 +106,12 @@ private:
     if (rows.num_rows() == 0)
       return;
     ++num_steps_;
-    auto logits = model_.run(rows);
+    auto result = model_.run(rows);
     while (below(4) == 0)
       maybe_cancel();
     auto failed = failures_ && below(40) == 0;
     for (auto& x : failed ? batcher_->fail_step({errc::step_failed, "no"})
-                          : batcher_->end_step(logits))
+                          : batcher_->end_step(std::move(result)))
       hear(x);
   }
 

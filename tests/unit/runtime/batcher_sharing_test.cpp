@@ -130,10 +130,7 @@ private:
     if (rows.num_rows() == 0)
       return;
     ++num_steps_;
-    size_t num_logits = 0;
-    for (auto& x : rows.sequences)
-      num_logits += x.want_logits;
-    for (auto& x : batcher_->end_step(std::vector<float>(num_logits)))
+    for (auto& x : batcher_->end_step(token_model::zeros(rows)))
       hear(x);
   }
 

@@ -2,8 +2,6 @@
 
 #include "tests/unit/runtime/batcher_fixture.hpp"
 
-#include <cmath>
-
 using namespace troupe;
 
 namespace {
@@ -27,12 +25,14 @@ TEST_F(Batcher, PrefillsALongPromptInChunksAndSamplesAtItsEnd) {
     auto rows = batcher_->next_step();
     EXPECT_EQ(sizes(rows), numbers{4});
     EXPECT_EQ(rows.sequences[0].first_position, first);
-    EXPECT_FALSE(rows.sequences[0].want_logits);
+    EXPECT_FALSE(rows.sequences[0].draw);
     EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
   }
   auto rows = batcher_->next_step();
   EXPECT_EQ(sizes(rows), numbers{2});
-  EXPECT_TRUE(rows.sequences[0].want_logits);
+  ASSERT_TRUE(rows.sequences[0].draw);
+  EXPECT_EQ(rows.sequences[0].draw->num_choices, token_model::num_choices);
+  EXPECT_FALSE(rows.sequences[0].want_logits);
   auto out = batcher_->end_step(model_.run(rows));
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 7u);
@@ -46,8 +46,9 @@ TEST_F(Batcher, DecodesEverybodyBeforeItPrefills) {
   make(4, 4, 64, 4);
   batcher_->add(1, 1, request(2, 9));
   batcher_->add(2, 1, request(9, 9));
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{2, 2}));
-  batcher_->end_step(std::vector<float>(token_model::vocab_size));
+  auto rows = batcher_->next_step();
+  EXPECT_EQ(sizes(rows), (numbers{2, 2}));
+  end(rows);
   EXPECT_EQ(sizes(batcher_->next_step()), (numbers{1, 3}));
 }
 
@@ -78,11 +79,8 @@ TEST_F(Batcher, EndsAtTheEndTokenWhichIsNoPartOfTheAnswer) {
   stops.ignore_eos = false;
   batcher_->add(1, 1, stops);
   batcher_->add(2, 1, request(1, 2));
-  std::vector<float> logits(2 * token_model::vocab_size);
-  logits[token_model::eos] = logits[token_model::vocab_size + token_model::eos]
-    = 1;
   batcher_->next_step();
-  auto out = batcher_->end_step(logits);
+  auto out = batcher_->end_step({{token_model::eos, token_model::eos}, {}});
   ASSERT_EQ(out.size(), 2u);
   EXPECT_EQ(out[0].event.finish, finish_reason::stop);
   EXPECT_TRUE(out[0].event.tokens.empty());
@@ -96,12 +94,16 @@ TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
   curious.want_logits = true;
   batcher_->add(1, 1, request(2, 2));
   batcher_->add(2, 1, curious);
-  auto logits = model_.run(batcher_->next_step());
-  auto out = batcher_->end_step(logits);
+  auto rows = batcher_->next_step();
+  EXPECT_FALSE(rows.sequences[0].want_logits);
+  EXPECT_TRUE(rows.sequences[1].want_logits);
+  auto result = model_.run(rows);
+  ASSERT_EQ(result.logits.size(), 1u);
+  auto where = result.logits[0].data();
+  auto out = batcher_->end_step(std::move(result));
   EXPECT_TRUE(out.at(0).event.logits.empty());
-  EXPECT_EQ(
-    out.at(1).event.logits,
-    std::vector<float>(logits.begin() + token_model::vocab_size, logits.end()));
+  EXPECT_EQ(out.at(1).event.logits, token_model::logits_after(curious.prompt));
+  EXPECT_EQ(out.at(1).event.logits.data(), where) << "they were copied";
 }
 
 // -- cancel -------------------------------------------------------------------
@@ -136,11 +138,11 @@ TEST_F(Batcher, CancelsInAStepAndFreesTheBlocksWhenItEnds) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 9));
   batcher_->add(2, 1, request(1, 9));
-  auto logits = model_.run(batcher_->next_step());
+  auto result = model_.run(batcher_->next_step());
   EXPECT_TRUE(batcher_->cancel(1, 1).has_value());
   EXPECT_FALSE(batcher_->cancel(1, 1).has_value()) << "heard of twice";
   EXPECT_EQ(pool_->num_free(), 2u) << "the step still writes there";
-  auto out = batcher_->end_step(logits);
+  auto out = batcher_->end_step(std::move(result));
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 2u);
   EXPECT_EQ(pool_->num_free(), 3u);
@@ -196,14 +198,14 @@ TEST_F(Batcher, AFailedStepEndsThoseInItAndNobodyElse) {
   EXPECT_EQ(step().at(0).request, 3u);
 }
 
-TEST_F(Batcher, EndsOneWhoseLogitsAreNoNumbersAndNobodyElse) {
+TEST_F(Batcher, EndsOneWithoutAChoiceAndNobodyElse) {
   make(4, 16, 64, 8);
   for (request_id id : {1, 2, 3})
     batcher_->add(id, 0, request(4, 3));
-  auto logits = model_.run(batcher_->next_step());
-  ASSERT_EQ(logits.size(), 3u * token_model::vocab_size);
-  logits[token_model::vocab_size + 2] = NAN;
-  auto outputs = batcher_->end_step(logits);
+  auto result = model_.run(batcher_->next_step());
+  ASSERT_EQ(result.tokens.size(), 3u);
+  result.tokens[1] = kernels::no_token;
+  auto outputs = batcher_->end_step(std::move(result));
   ASSERT_EQ(outputs.size(), 3u);
   EXPECT_EQ(outputs[1].request, 2u);
   EXPECT_EQ(outputs[1].event.finish, finish_reason::failed);
@@ -270,7 +272,7 @@ TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
     EXPECT_EQ(x.first_position, want.first);
     EXPECT_EQ(x.tokens.size(), want.count);
     EXPECT_EQ(x.form, want.form);
-    EXPECT_EQ(x.want_logits, want.first == 615);
+    EXPECT_EQ(x.draw.has_value(), want.first == 615);
     batcher_->end_step(model_.run(rows));
   }
 }

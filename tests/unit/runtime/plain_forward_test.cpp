@@ -1,8 +1,12 @@
 #include "runtime/model/plain_forward.hpp"
 
+#include "kernels/reference/operations.hpp"
+#include "runtime/sampling.hpp"
 #include "tests/edited_model.hpp"
 
 #include <gtest/gtest.h>
+
+#include <set>
 
 namespace troupe {
 namespace {
@@ -54,6 +58,27 @@ TEST_F(PlainForward, GivesTokensOneByOneWithTheirLogits) {
     auto row = out->logits.begin() + static_cast<ptrdiff_t>(i * 256);
     EXPECT_EQ(std::max_element(row, row + 256) - row, out->tokens[i]);
   }
+}
+
+TEST_F(PlainForward, DrawsWhatTheDefinitionChoosesFromTheLogits) {
+  dev_ = kernels::make_cpu_device({});
+  auto engine = load();
+  auto request = greedy({5, 6, 7}, 50);
+  request.want_logits = true;
+  request.sampling
+    = {.temperature = 2, .top_p = 0.9f, .top_k = 100, .seed = 11};
+  auto out = engine->generate(request);
+  ASSERT_TRUE(out) << out.why().message;
+  ASSERT_EQ(out->tokens.size(), 50u);
+  std::set<int32_t> seen;
+  for (uint32_t i = 0; i < 50; ++i) {
+    auto draw = draw_of(request.sampling, 256, i);
+    EXPECT_EQ(out->tokens[i], kernels::reference::choose(
+                                out->logits.data() + size_t{i} * 256, draw))
+      << "position " << i;
+    seen.insert(out->tokens[i]);
+  }
+  EXPECT_GT(seen.size(), 10u);
 }
 
 TEST_F(PlainForward, DecodesToTheBitsThatPrefillGives) {

@@ -1,5 +1,6 @@
 #include "runtime/sampling.hpp"
 
+#include "kernels/reference/operations.hpp"
 #include "runtime/philox.hpp"
 
 #include <gtest/gtest.h>
@@ -28,7 +29,8 @@ std::vector<float> random_logits(size_t size, uint32_t seed) {
 int32_t sampled(const std::vector<float>& logits, const sampling_params& params,
                 uint32_t position = 0) {
   auto count = static_cast<uint32_t>(logits.size());
-  return sample(logits, count, params, position).value_or(-1);
+  return kernels::reference::choose(logits.data(),
+                                    draw_of(params, count, position));
 }
 
 std::set<int32_t> all_sampled(const std::vector<float>& logits,
@@ -74,19 +76,28 @@ TEST(Philox, GivesTheKnownAnswersOfRandom123) {
             (words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-TEST(Uniform, IsTheUpper53BitsOfTheFirstTwoWords) {
-  EXPECT_EQ(uniform(0, 0),
-            double(0xe169c58d6627e8d5 >> 11) / 9007199254740992.0);
+TEST(Point, IsTheUpper53BitsOfTheFirstTwoWords) {
+  EXPECT_EQ(point_of(0, 0), 0xe169c58d6627e8d5 >> 11);
 }
 
-TEST(Uniform, UsesAllOfSeedAndPosition) {
-  std::set<double> values;
+TEST(Point, UsesAllOfSeedAndPosition) {
+  std::set<uint64_t> values;
   for (uint64_t seed : {0ull, 1ull, 1ull << 32})
     for (uint64_t position : {0ull, 1ull, 1ull << 32})
-      values.insert(uniform(seed, position));
+      values.insert(point_of(seed, position));
   EXPECT_EQ(values.size(), 9u);
-  EXPECT_GE(*values.begin(), 0);
-  EXPECT_LT(*values.rbegin(), 1);
+  EXPECT_LT(*values.rbegin(), uint64_t{1} << 53);
+}
+
+TEST(Draw, IsWhatTheRequestAsksForAtItsPosition) {
+  sampling_params params{
+    .temperature = 0.6f, .top_p = 0.9f, .top_k = 7, .seed = 3};
+  auto draw = draw_of(params, 100, 5);
+  EXPECT_EQ(draw.temperature, 0.6f);
+  EXPECT_EQ(draw.top_p, 0.9f);
+  EXPECT_EQ(draw.top_k, 7u);
+  EXPECT_EQ(draw.num_choices, 100u);
+  EXPECT_EQ(draw.point, point_of(3, 5));
 }
 
 TEST(Sampling, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
@@ -108,7 +119,7 @@ TEST(Sampling, GreedyTakesTheFirstOfTheLargestWhereverItLies) {
       for (uint32_t i = 1; i < count; ++i)
         if (logits[i] > logits[want])
           want = i;
-      EXPECT_EQ(sample(logits, count, greedy, 0), int32_t(want))
+      EXPECT_EQ(sampled(logits, greedy), int32_t(want))
         << at << " of " << count;
     }
 }
@@ -130,17 +141,19 @@ TEST(Sampling, ChoosesNothingWhereOneLogitIsNaNOrTheLargestIsInfinite) {
       }
 }
 
-TEST(Sampling, IgnoresWhatIsBeyondTheVocabulary) {
-  std::vector<float> logits{1, 2, 3, NAN};
-  EXPECT_EQ(sample(logits, 3, {.temperature = 0}, 0), 2);
-  EXPECT_TRUE(sample(logits, 3, {}, 0));
-}
-
-TEST(Sampling, NeverGoesBeyondTheVocabulary) {
-  std::vector<float> logits{1, 2, 3, 100};
-  EXPECT_EQ(sample(logits, 3, {.temperature = 0}, 0), 2);
-  for (uint32_t position = 0; position < 200; ++position)
-    EXPECT_LT(*sample(logits, 3, {}, position), 3);
+TEST(Sampling, NeverLooksBeyondTheVocabulary) {
+  for (float beyond : {100.0f, NAN}) {
+    std::vector<float> logits{1, 2, 3, beyond};
+    auto id = [&](const sampling_params& params, uint32_t position) {
+      return kernels::reference::choose(logits.data(),
+                                        draw_of(params, 3, position));
+    };
+    EXPECT_EQ(id({.temperature = 0}, 0), 2);
+    for (uint32_t position = 0; position < 200; ++position) {
+      EXPECT_GE(id({}, position), 0);
+      EXPECT_LT(id({}, position), 3);
+    }
+  }
 }
 
 TEST(Sampling, InvertsTheDistributionInOrderOfId) {
@@ -155,7 +168,7 @@ TEST(Sampling, InvertsTheDistributionInOrderOfId) {
       int32_t id = 0;
       for (;; ++id)
         if ((sum += std::exp(double(logits[size_t(id)]) / temperature) / total)
-            > uniform(7, position))
+            > double(point_of(7, position)) * 0x1p-53)
           break;
       ASSERT_EQ(sampled(logits, params, position), id) << position;
     }

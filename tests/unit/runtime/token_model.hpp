@@ -6,6 +6,7 @@
 /// forgotten row changes the answer.
 
 #include "kernels/device.hpp"
+#include "kernels/reference/operations.hpp"
 #include "runtime/model/batch.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/sampling.hpp"
@@ -56,8 +57,9 @@ public:
     auto tokens = request.prompt;
     while (out.tokens.size() < request.max_tokens) {
       auto logits = logits_after(tokens);
-      auto token = *sample(logits, num_choices, request.sampling,
-                           uint32_t(out.tokens.size()));
+      auto token = kernels::reference::choose(
+        logits.data(),
+        draw_of(request.sampling, num_choices, uint32_t(out.tokens.size())));
       if (!request.ignore_eos && token == eos) {
         out.finish = finish_reason::stop;
         return out;
@@ -69,8 +71,20 @@ public:
     return out;
   }
 
-  /// Runs a step: one row of logits for each sequence that wants it.
-  std::vector<float> run(const batch& step) {
+  /// Ends a step without a model: all draw token 0, of all logits 0.
+  static step_result zeros(const batch& step) {
+    step_result out;
+    for (auto& x : step.sequences) {
+      if (x.draw)
+        out.tokens.push_back(0);
+      if (x.want_logits)
+        out.logits.emplace_back(vocab_size);
+    }
+    return out;
+  }
+
+  /// Runs a step.
+  step_result run(const batch& step) {
     std::set<place> written;
     for (auto& x : step.sequences)
       for (uint32_t i = 0; i < x.tokens.size(); ++i) {
@@ -78,12 +92,15 @@ public:
         EXPECT_TRUE(written.insert(at).second) << "two rows, one place";
         cache_[at] = x.tokens[i];
       }
-    std::vector<float> out;
-    for (auto& x : step.sequences)
-      if (x.want_logits) {
-        auto row = logits_after(prefix(x));
-        out.insert(out.end(), row.begin(), row.end());
-      }
+    step_result out;
+    for (auto& x : step.sequences) {
+      if (!x.draw)
+        continue;
+      auto row = logits_after(prefix(x));
+      out.tokens.push_back(kernels::reference::choose(row.data(), *x.draw));
+      if (x.want_logits)
+        out.logits.push_back(std::move(row));
+    }
     return out;
   }
 
