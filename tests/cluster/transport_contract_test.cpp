@@ -338,7 +338,8 @@ public:
     : worker_(std::move(
       *ucx_worker::open({"127.0.0.1", 0}, [](auto...) { return UCS_OK; }))) {
     ucx_link::owner& self = *this;
-    link_ = std::make_shared<ucx_link>(self);
+    link_ = std::make_shared<ucx_link>(self,
+                                       std::make_shared<block_pool>(1 << 20));
     EXPECT_EQ(link_->connect(worker_->handle(), address), UCS_OK);
   }
 
@@ -349,7 +350,7 @@ public:
   }
 
   void send(frame_header header) {
-    link_->send(encode_header(header, {}, {}), {}, nullptr);
+    link_->send(encode_header(header, {}, {}), {}, {});
   }
 
   void progress() {
