@@ -2,6 +2,7 @@
 // through. Every `new` of this process is counted while frames go to and fro
 // between two nodes of it; UCX's own memory is malloc's and is not.
 
+#include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/transport/loopback.hpp"
 #include "runtime/transport/ucx_transport.hpp"
 
@@ -285,6 +286,17 @@ TEST_P(Allocations, ManyRowsTakeNoNewMemory) {
 
 TEST_P(Allocations, AFrameBeyondAnySegmentTakesNoNewMemory) {
   expect_none(2 << 20);
+}
+
+TEST(AllocationsOfSlabs, TheNextSlabToSendTakesNoNewMemory) {
+  slab_pool pool{1 << 20};
+  pool.take(7168);
+  num_allocations = 0;
+  is_counting = true;
+  for (int i = 0; i < 100; ++i)
+    pool.take(7168);
+  is_counting = false;
+  EXPECT_EQ(num_allocations, 0u);
 }
 
 } // namespace troupe
