@@ -1,5 +1,7 @@
 #include "runtime/dispatch/slab_pool.hpp"
 
+#include "runtime/transport/block_pool.hpp"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -12,6 +14,9 @@ namespace {
 
 constexpr uint64_t smallest = 4096;
 constexpr size_t num_classes = 32; ///< 4 KiB << class
+
+/// What is kept of the owners of slabs that came back, in bytes.
+constexpr size_t max_idle_owners = 1 << 20;
 
 size_t class_of(uint64_t bytes) {
   auto rounded = std::bit_ceil(std::max(bytes, smallest));
@@ -26,6 +31,8 @@ uint64_t size_of(size_t c) {
 
 struct slab_pool::shelf {
   std::mutex mutex;
+  std::shared_ptr<block_pool> owners
+    = std::make_shared<block_pool>(max_idle_owners);
   uint64_t max_bytes = 0;
   uint64_t claimed = 0; ///< In use or idle.
   uint64_t in_use = 0;
@@ -102,7 +109,8 @@ std::optional<slab_pool::slab> slab_pool::take_locked(uint64_t bytes) {
   auto give_back = [shelf = shelf_, c](std::byte* x) {
     shelf->give_back(x, c);
   };
-  return slab{std::shared_ptr<std::byte>{data, give_back}, bytes};
+  pooled_allocator<std::byte> of_owner{shelf_->owners};
+  return slab{std::shared_ptr<std::byte>{data, give_back, of_owner}, bytes};
 }
 
 std::vector<slab_pool::slab>

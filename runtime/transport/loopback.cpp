@@ -1,5 +1,6 @@
 #include "runtime/transport/loopback.hpp"
 
+#include "runtime/transport/block_pool.hpp"
 #include "runtime/transport/frame_gate.hpp"
 
 #include <deque>
@@ -15,7 +16,8 @@ public:
     : net_(net), id_(id), identity_(std::move(identity)),
       handler_(std::move(handler)),
       gate_(cluster_hash(net.options_.cluster), identity_.incarnation),
-      max_unsent_(net.options_.max_unsent) {
+      max_unsent_(net.options_.max_unsent),
+      events_(pooled_allocator<event>{std::make_shared<block_pool>(max_idle)}) {
     CHECK(gate_.add_peer(id_, identity_.incarnation));
   }
 
@@ -110,6 +112,9 @@ private:
     std::function<void()> call = {};
   };
 
+  /// Bytes of what waits that are kept for what waits later.
+  static constexpr size_t max_idle = size_t{1} << 20;
+
   static size_t size_of(const event& x) {
     return x.is_frame ? frame_header::size + x.what.header.length : 0;
   }
@@ -169,7 +174,7 @@ private:
   std::atomic<uint64_t> bytes_sent_ = 0;
   mutable std::mutex
     mutex_; ///< For the four below; never held while a handler runs.
-  std::deque<event> events_;
+  std::deque<event, pooled_allocator<event>> events_;
   size_t waiting_ = 0; ///< Bytes in events_.
   bool busy_ = true;   ///< A thread delivers, or start() is yet to come.
   bool closed_ = false;

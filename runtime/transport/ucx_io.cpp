@@ -46,6 +46,7 @@ ucx_io::ucx_io(ucx_options options, ucx_environment environment,
   : options_(std::move(options)), environment_(environment),
     handler_(std::move(handler)),
     gate_(cluster_hash(options_.cluster), options_.self.incarnation),
+    pool_(std::make_shared<block_pool>(options_.max_idle)), mailbox_(pool_),
     self_id_(options_.self_id ? *options_.self_id : no_id),
     max_unsent_(options_.max_unsent),
     watch_(
@@ -125,11 +126,6 @@ void ucx_io::pause(clock::instant last_busy) {
   limit = std::clamp(limit, milliseconds{0},
                      sending ? sending_sleep : longest_sleep);
   worker_->wait(limit, [this] { return !mailbox_.empty() || is_stopping_; });
-}
-
-void ucx_io::post(ucx_mailbox::call f) {
-  mailbox_.push(std::move(f));
-  worker_->wake();
 }
 
 bool ucx_io::is_due(clock::instant now) const {
@@ -305,8 +301,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
         sessions_.end(*x, errc::peer_lost, "did not take what was sent to it");
     });
   }
-  std::shared_ptr<const void> charge{
-    nullptr, [peer, cost](auto) { peer->unsent -= cost; }};
+  unsent_charge charge{{peer, &peer->unsent}, cost};
   gate_.stamp(header, peer->identity.incarnation, size);
   auto bytes = encode_header(header, payload.bytes(), peer->seal);
   post([this, peer,
@@ -332,7 +327,7 @@ void ucx_io::send_own(ucx_session& to, frame_class kind, uint64_t id) {
   header.kind = kind;
   header.id = id;
   gate_.stamp(header, to.incarnation(), 0);
-  offer(to, {encode_header(header, {}, to.peer()->seal), {}, nullptr});
+  offer(to, {encode_header(header, {}, to.peer()->seal), {}, {}});
 }
 
 void ucx_io::deliver_to_self(frame_header header, body payload) {
@@ -410,7 +405,8 @@ doorman::owner ucx_io::make_owner(admission admit) {
 
 void ucx_io::open(const acquaintance& x, node_id id, bool is_ours,
                   milliseconds deadline) {
-  auto session = std::make_shared<ucx_session>(x, id, is_ours, options_.window);
+  auto session = std::make_shared<ucx_session>(x, id, is_ours, options_.window,
+                                               pool_);
   session->deadline = environment_.time.now() + deadline;
   sessions_.add(session);
   if (auto ok = worker_->admit(x.who.listen); !ok)
@@ -424,7 +420,7 @@ bool ucx_io::link_up(const session_ptr& x) {
   if (x->is_over)
     return false;
   ucx_link::owner& self = *this;
-  auto link = std::make_shared<ucx_link>(self);
+  auto link = std::make_shared<ucx_link>(self, pool_);
   auto status = link->connect(worker_->handle(), x->data_address());
   if (status != UCS_OK) {
     sessions_.end(*x, errc::peer_lost,

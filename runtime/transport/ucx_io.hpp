@@ -60,7 +60,12 @@ private:
   void run();
   void pause(clock::instant last_busy);
   bool is_sending();
-  void post(ucx_mailbox::call f);
+  template <class F>
+  void post(F f) {
+    mailbox_.push(std::move(f));
+    worker_->wake();
+  }
+
   void watch(clock::instant now);
   bool is_due(clock::instant now) const;
   clock::instant next_watch(clock::instant now) const;
@@ -95,6 +100,7 @@ private:
   const ucx_environment environment_;
   const transport_handler handler_;
   frame_gate gate_;
+  const std::shared_ptr<block_pool> pool_; ///< Bodies may outlive us.
   std::unique_ptr<ucx_worker> worker_;
 
   // Shared with senders.

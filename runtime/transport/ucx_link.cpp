@@ -2,7 +2,6 @@
 
 #include "runtime/transport/ucx_worker.hpp"
 
-#include <cstdlib>
 #include <cstring>
 
 namespace troupe {
@@ -11,7 +10,7 @@ struct ucx_link::outgoing {
   std::shared_ptr<ucx_link> link;
   header_bytes header;
   body payload;
-  std::shared_ptr<const void> charge;
+  unsent_charge charge;
 
   size_t size() const {
     return header.size() + payload.bytes().size();
@@ -24,20 +23,17 @@ struct ucx_link::incoming {
   std::shared_ptr<std::byte> bytes;
   size_t length;
   ucs_status_t status = UCS_INPROGRESS;
+  incoming_ptr self = {}; ///< While UCX has a pointer to it.
 };
 
-namespace {
-
-/// 64-byte aligned; not cleared.
-std::shared_ptr<std::byte> allocate(size_t n) {
-  auto p = std::aligned_alloc(64, (n + 63) / 64 * 64);
-  CHECK(p != nullptr);
-  return {static_cast<std::byte*>(p), std::free};
-}
-
-} // namespace
-
 // -- opening and closing ------------------------------------------------------
+
+ucx_link::ucx_link(owner& o, std::shared_ptr<block_pool> pool)
+  : owner_(o),
+    pool_(std::move(pool)), inbox_{
+                              queue{pooled_allocator<incoming_ptr>{pool_}},
+                              queue{pooled_allocator<incoming_ptr>{pool_}}} {
+}
 
 ucs_status_t ucx_link::connect(ucp_worker_h worker,
                                std::span<const std::byte> address) {
@@ -80,11 +76,11 @@ bool ucx_link::is_closed() {
 // -- sending ------------------------------------------------------------------
 
 void ucx_link::send(const header_bytes& header, body payload,
-                    std::shared_ptr<const void> charge) {
+                    unsent_charge charge) {
   if (is_closing_)
     return;
-  auto x = new outgoing{shared_from_this(), header, std::move(payload),
-                        std::move(charge)};
+  auto x = pool_->make<outgoing>(shared_from_this(), header, std::move(payload),
+                                 std::move(charge));
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
   param.user_data = x;
@@ -106,7 +102,7 @@ void ucx_link::send(const header_bytes& header, body payload,
 void ucx_link::finish(outgoing* x, ucs_status_t status) {
   auto self = x->link;
   bytes_sending_[size_t(lane_of(x->header))] -= x->size();
-  delete x;
+  pool_->unmake(x);
   --num_sending_;
   ++num_sent_;
   if (status != UCS_OK && !is_closing_)
@@ -119,12 +115,12 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
                                void* data, size_t length, bool is_rendezvous) {
   if (is_closing_)
     return UCS_OK;
-  auto x = std::make_shared<incoming>();
+  auto x = std::allocate_shared<incoming>(pooled_allocator<incoming>{pool_});
   x->link = shared_from_this();
   x->header = header;
   x->length = length;
   if (length > 0)
-    x->bytes = allocate(length);
+    x->bytes = take_shared(pool_, length);
   auto which = lane_of(header);
   inbox_[size_t(which)].push_back(x);
   num_expected_ += length;
@@ -138,23 +134,22 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
   ucp_request_param_t param{};
   param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA
                        | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
-  param.user_data = new std::shared_ptr<incoming>{x};
+  param.user_data = x.get();
   param.cb.recv_am = [](void* request, ucs_status_t status, size_t,
                         void* user_data) {
-    auto p = static_cast<std::shared_ptr<incoming>*>(user_data);
-    auto op = std::move(*p);
-    delete p;
+    auto op = std::move(static_cast<incoming*>(user_data)->self);
     ucp_request_free(request);
     op->status = status;
     --op->link->num_receiving_;
     op->link->deliver_complete(lane_of(op->header));
   };
+  x->self = x;
   ++num_receiving_;
   auto request = ucp_am_recv_data_nbx(worker, data, x->bytes.get(), length,
                                       &param);
   if (UCS_PTR_IS_PTR(request))
     return UCS_INPROGRESS;
-  delete static_cast<std::shared_ptr<incoming>*>(param.user_data);
+  x->self.reset();
   --num_receiving_;
   x->status = UCS_PTR_STATUS(request);
   deliver_complete(which);

@@ -3,15 +3,39 @@
 /// One connection: sends, receives in order per lane, closes at once. It knows
 /// nothing of who is at the other end. Everything happens on the I/O thread.
 
+#include "runtime/transport/block_pool.hpp"
 #include "runtime/transport/frame.hpp"
 
 #include <ucp/api/ucp.h>
 
+#include <atomic>
 #include <deque>
 
 namespace troupe {
 
 using header_bytes = std::array<std::byte, frame_header::size>;
+
+/// Bytes that count as unsent until this goes. They are in the total already.
+class unsent_charge {
+public:
+  unsent_charge() = default;
+
+  unsent_charge(std::shared_ptr<std::atomic<size_t>> total, size_t bytes)
+    : total_(std::move(total)), bytes_(bytes) {
+  }
+
+  unsent_charge(unsent_charge&&) = default;
+  unsent_charge& operator=(unsent_charge&&) = delete;
+
+  ~unsent_charge() {
+    if (total_)
+      *total_ -= bytes_;
+  }
+
+private:
+  std::shared_ptr<std::atomic<size_t>> total_;
+  size_t bytes_ = 0;
+};
 
 class ucx_link : public std::enable_shared_from_this<ucx_link> {
 public:
@@ -30,15 +54,14 @@ public:
     ~owner() = default;
   };
 
-  explicit ucx_link(owner& o) : owner_(o) {
-  }
+  /// What is under way lives in `pool`, and what has come.
+  ucx_link(owner& o, std::shared_ptr<block_pool> pool);
 
   /// Connects to the worker that has this address. Sends may follow at once.
   ucs_status_t connect(ucp_worker_h worker, std::span<const std::byte> address);
 
   /// Keeps `payload` and `charge` until the bytes are out or given up.
-  void send(const header_bytes& header, body payload,
-            std::shared_ptr<const void> charge);
+  void send(const header_bytes& header, body payload, unsent_charge charge);
 
   /// Takes an active message; the result is what UCX's callback returns.
   ucs_status_t receive(ucp_worker_h worker, const header_bytes& header,
@@ -73,11 +96,14 @@ public:
 private:
   struct outgoing;
   struct incoming;
+  using incoming_ptr = std::shared_ptr<incoming>;
+  using queue = std::deque<incoming_ptr, pooled_allocator<incoming_ptr>>;
 
   void finish(outgoing* x, ucs_status_t status);
   void deliver_complete(lane which);
 
   owner& owner_;
+  const std::shared_ptr<block_pool> pool_;
   ucp_ep_h endpoint_ = nullptr;
   void* close_request_ = nullptr;
   bool is_closing_ = false;
@@ -87,7 +113,7 @@ private:
   size_t num_receiving_ = 0; ///< Receives that UCX holds a pointer to.
   size_t num_expected_ = 0;
   /// Each in order of arrival.
-  std::deque<std::shared_ptr<incoming>> inbox_[num_lanes];
+  queue inbox_[num_lanes];
 };
 
 } // namespace troupe

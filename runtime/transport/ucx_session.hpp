@@ -27,16 +27,17 @@ struct ucx_peer {
 
 class ucx_session {
 public:
-  /// A frame that is to go out. `charge` gives its bytes back to its peer.
+  /// A frame that is to go out.
   struct parcel {
     header_bytes header;
     body payload;
-    std::shared_ptr<const void> charge;
+    unsent_charge charge; ///< Of its peer.
   };
 
   /// `window`: bytes of a lane that the network is handed at once; at least
-  /// one frame is.
-  ucx_session(acquaintance other, node_id id, bool is_ours, size_t window);
+  /// one frame is. What waits lives in `pool`.
+  ucx_session(acquaintance other, node_id id, bool is_ours, size_t window,
+              const std::shared_ptr<block_pool>& pool);
 
   const std::shared_ptr<ucx_peer>& peer() const {
     return peer_;
@@ -102,6 +103,8 @@ public:
   std::optional<clock::instant> line_ended;
 
 private:
+  using queue = std::deque<parcel, pooled_allocator<parcel>>;
+
   bool has_room(const parcel& x) const;
   bool may_send_bulk() const;
   void transmit(parcel x);
@@ -111,7 +114,7 @@ private:
   const size_t window_;
   const std::shared_ptr<ucx_peer> peer_;
   std::shared_ptr<ucx_link> link_;
-  std::deque<parcel> waiting_[num_lanes];
+  queue waiting_[num_lanes];
   uint64_t num_sent_ = 0; ///< At stalled_since_.
   std::optional<clock::instant> stalled_since_;
 };

@@ -48,6 +48,8 @@ struct ucx_options {
   size_t window = size_t{8} << 20;
   /// Bytes that may wait for each peer, until set_max_unsent.
   size_t max_unsent = size_t{256} << 20;
+  /// Bytes of memory that frames have used and that are kept for the next ones.
+  size_t max_idle = size_t{64} << 20;
   /// A peer to which bytes are under way and that takes none for so long is
   /// lost, also if nobody watches it.
   std::chrono::milliseconds stall_verdict{30000};

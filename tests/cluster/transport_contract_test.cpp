@@ -3,6 +3,7 @@
 
 #include "runtime/transport/loopback.hpp"
 #include "runtime/transport/port_filter.hpp"
+#include "runtime/transport/ucx_address.hpp"
 #include "runtime/transport/ucx_link.hpp"
 #include "runtime/transport/ucx_transport.hpp"
 #include "runtime/transport/ucx_worker.hpp"
@@ -369,7 +370,8 @@ public:
     : worker_(std::move(
       *ucx_worker::open({"127.0.0.1", 0}, [](auto...) { return UCS_OK; }))) {
     ucx_link::owner& self = *this;
-    link_ = std::make_shared<ucx_link>(self);
+    link_ = std::make_shared<ucx_link>(self,
+                                       std::make_shared<block_pool>(1 << 20));
     EXPECT_EQ(link_->connect(worker_->handle(), address), UCS_OK);
   }
 
@@ -379,8 +381,10 @@ public:
       worker_->progress();
   }
 
-  void send(frame_header header) {
-    link_->send(encode_header(header, {}, {}), {}, nullptr);
+  void send(frame_header header, const body& payload = {}) {
+    header.length = uint32_t(payload.bytes().size());
+    auto bytes = encode_header(header, payload.bytes(), {});
+    link_->send(bytes, payload, {});
   }
 
   void progress() {
@@ -447,6 +451,43 @@ TEST_F(UcxDoor, FramesOfAStrangerThatHasComeThroughAreNotRead) {
     inside->progress();
   }
   EXPECT_EQ(num_read, 1u);
+}
+
+TEST_F(UcxDoor, SixtyFourRowsComeWithoutAQuestion) {
+  size_t num_read = 0;
+  auto inside = std::move(*ucx_worker::open(
+    {"127.0.0.1", 0}, [&](auto, void*, size_t length, bool is_rendezvous) {
+      ++num_read;
+      EXPECT_EQ(length, 64u * 7168);
+      EXPECT_FALSE(is_rendezvous);
+      return UCS_OK;
+    }));
+  ASSERT_TRUE(inside->admit({"127.0.0.1", 0}));
+  stranger x{inside->data_address()};
+  ASSERT_TRUE(x.worker().admit({"127.0.0.1", 0}));
+  x.send({}, bytes(64 * 7168, 7));
+  system_clock time;
+  for (auto end = time.now() + 60s; num_read == 0 && time.now() < end;) {
+    x.progress();
+    inside->progress();
+  }
+  EXPECT_EQ(num_read, 1u);
+}
+
+TEST_F(UcxDoor, BothKindsOfAddressesCarryFrames) {
+  for (auto host : {"127.0.0.1", "::1"}) {
+    if (!interface_of(*to_socket_address({host, 0})))
+      continue; // a machine without IPv6
+    node x, y;
+    ucx_options options;
+    options.listen = {host, 0};
+    auto to = around.listen(x, 0, options);
+    auto from = around.listen(y, 1, options);
+    from->connect(0, {to->self().listen, {}, 10s});
+    ASSERT_TRUE(y.events.await([&] { return !y.joined.empty(); })) << host;
+    from->send(0, {}, bytes(64 * 7168, 7));
+    EXPECT_TRUE(x.await_frames(1)) << host;
+  }
 }
 
 TEST_F(UcxDoor, TellsHowManyStrangersItHasDropped) {
