@@ -240,6 +240,8 @@ struct attention_state {
   }
 
   void lose(const node_lost& msg) {
+    if (is_late(*context.here->read(), msg))
+      return;
     lost[msg.node] = msg;
     for (auto worker : debtors())
       if (parts->map.node_of(worker) == msg.node)
