@@ -10,7 +10,7 @@ using std::chrono::milliseconds;
 
 /// After the end of a line, how long frames that came before it are read. On
 /// another connection they may be a little behind.
-constexpr milliseconds last_words{2};
+constexpr milliseconds last_words{1};
 
 /// Whom we give up has so long to hear why.
 constexpr milliseconds farewell_time{200};
