@@ -202,6 +202,8 @@ struct attention_state {
   }
 
   void lose(const node_lost& msg) {
+    if (is_late(*context.here->read(), msg))
+      return;
     carry_out(
       walk->peer_gone(msg.node, "node " + msg.name + " was lost: " + msg.why));
   }

@@ -16,6 +16,7 @@ namespace troupe {
 /// What every actor of a node is given.
 struct node_context {
   node_id node = 0;
+  uint64_t incarnation = 0; ///< Of this process.
   transport* net = nullptr;
   node_counters* counters = nullptr;
   const logger* log = nullptr;
@@ -60,10 +61,12 @@ controller spawn_controller(caf::actor_system& system,
 
 /// What a supervisor may do to the world outside of the actors.
 struct supervisor_hooks {
-  /// Dials a node; peer_joined or peer_gone follows.
+  /// Dials a node; peer_joined or peer_missed follows.
   std::function<void(node_id, const endpoint_address&)> connect;
   /// Watches the heartbeats of a node.
   std::function<void(node_id)> monitor;
+  /// Nobody becomes this node any more; who tries is told why, in a sentence.
+  std::function<void(node_id, const std::string& why)> close_place;
   /// The controller has said who we are.
   std::function<void(node_id, const topology&)> identify;
   /// The cluster serves; not on the gateway's node, which says so itself.

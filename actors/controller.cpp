@@ -37,10 +37,10 @@ struct controller_state {
     // A node that has been lost may come back before its cluster has ended.
     auto id = decide->admit(msg.who.name);
     if (!id || *id != msg.node) {
-      context.log->warning(
-        "node " + std::to_string(msg.node) + " may not join: "
-        + (id ? msg.who.name + " is another's name" : id.why().message));
-      return context.net->disconnect(msg.node);
+      auto why = id ? msg.who.name + " is another's name" : id.why().message;
+      context.log->warning("node " + std::to_string(msg.node)
+                           + " may not join: " + why);
+      return context.net->disconnect(msg.node, msg.who.incarnation, why);
     }
     context.log->info("node " + msg.who.name + " has joined");
     decide->joined(msg.node, msg.who);
@@ -65,13 +65,14 @@ struct controller_state {
   }
 
   void suspect(const node_suspected& msg) {
-    if (!over && decide->lost(msg.node))
+    if (!over && decide->suspected(msg.by, msg.node, msg.incarnation))
       announce(msg.node, msg.why);
   }
 
   void announce(node_id node, const std::string& why) {
     context.log->warning("node " + decide->name_of(node) + " is lost: " + why);
-    node_lost verdict{node, decide->name_of(node), why};
+    node_lost verdict{node, decide->incarnation_of(node), decide->name_of(node),
+                      why};
     say(node, verdict); // it may be alive, and is to end
     say_to_all(verdict);
   }

@@ -22,7 +22,8 @@ struct cast_list {
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
   std::map<node_id, peer> peers;
-  std::shared_ptr<node_parts> parts; ///< Once they are loaded.
+  std::shared_ptr<node_parts> parts;   ///< Once they are loaded.
+  std::shared_ptr<const view> members; ///< Once they are published.
 };
 
 class directory {
@@ -45,6 +46,18 @@ private:
   std::atomic<std::shared_ptr<const cast_list>> list_{
     std::make_shared<const cast_list>()};
 };
+
+/// The incarnation of a member; 0 before it is known, or if there is none.
+inline uint64_t incarnation_of(const cast_list& list, node_id node) {
+  auto known = list.members && node < list.members->members.size();
+  return known ? list.members->members[node].incarnation : 0;
+}
+
+/// Whether a verdict is about another process than the member: a late one.
+inline bool is_late(const cast_list& list, const node_lost& msg) {
+  auto known = incarnation_of(list, msg.node);
+  return known != 0 && known != msg.incarnation;
+}
 
 /// Tells every actor of the list that may have deadlines or may wait for a
 /// node.

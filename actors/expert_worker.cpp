@@ -287,7 +287,8 @@ struct expert_worker_state {
 
   /// Nobody waits for rows of a rank on a node that is gone.
   void lose(const node_lost& msg) {
-    std::erase_if(waiting, [&](auto& x) { return x.msg.from == msg.node; });
+    if (!is_late(*context.here->read(), msg))
+      std::erase_if(waiting, [&](auto& x) { return x.msg.from == msg.node; });
   }
 };
 

@@ -131,7 +131,8 @@ struct gateway_state {
   // -- the cluster ------------------------------------------------------------
 
   void lose(const node_lost& msg) {
-    if (!lost.emplace(msg.node, msg).second)
+    if (is_late(*context.here->read(), msg)
+        || !lost.emplace(msg.node, msg).second)
       return;
     publish_trouble();
     std::set<request_id> dead;

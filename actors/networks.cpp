@@ -6,6 +6,7 @@
 #include "runtime/transport/ucx_transport.hpp"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 
 namespace troupe {
@@ -33,8 +34,9 @@ public:
     inner_->set_view(view);
   }
 
-  void disconnect(node_id peer) override {
-    inner_->disconnect(peer);
+  void disconnect(node_id peer, uint64_t incarnation,
+                  const std::string& why) override {
+    inner_->disconnect(peer, incarnation, why);
   }
 
   transport_stats stats() const override {
@@ -61,18 +63,28 @@ public:
     names_ = std::move(names);
   }
 
+  /// Nobody becomes this node any more.
+  void close(node_id node, const std::string& why) {
+    std::lock_guard lock{mutex_};
+    closed_[node] = why;
+  }
+
   result<node_id> place_of(const std::string& name) const {
     std::lock_guard lock{mutex_};
     auto i = std::ranges::find(names_, name);
     if (i == names_.end())
       return failure{errc::refused,
                      "this cluster has no place for node " + name};
-    return node_id(i - names_.begin());
+    auto out = node_id(i - names_.begin());
+    if (auto closed = closed_.find(out); closed != closed_.end())
+      return failure{errc::refused, closed->second};
+    return out;
   }
 
 private:
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_; ///< For what follows.
   std::vector<std::string> names_;
+  std::map<node_id, std::string> closed_; ///< And why.
 };
 
 std::vector<std::string> names_of(const topology& cluster) {
@@ -131,6 +143,9 @@ network_factory ucx_network(network_options options) {
       names->set(names_of(cluster));
       if (self != 0)
         net->set_self(self);
+    };
+    out.close_place = [names](node_id node, const std::string& why) {
+      names->close(node, why);
     };
     out.net = std::move(*made);
     out.world = world;

@@ -14,6 +14,7 @@ node_context make_context(const node_setup& setup, transport* net,
                           node_counters* counters,
                           const std::shared_ptr<directory>& here) {
   node_context out;
+  out.incarnation = setup.incarnation;
   out.net = net;
   out.counters = counters;
   out.log = setup.log;
@@ -66,12 +67,13 @@ transport_handler node::make_handler() {
   out.on_peer_joined = [this](node_id peer, const node_identity& identity) {
     post([=, this] { on_joined(peer, identity); });
   };
-  out.on_peer_lost = [this](node_id peer, const std::string& why) {
-    post([=, this] { on_gone(peer, why); });
+  out.on_peer_lost = [this](node_id peer, uint64_t incarnation,
+                            const std::string& why) {
+    post([=, this] { on_gone(peer, incarnation, why); });
   };
   out.on_connect_failed = [this](node_id peer, const failure& why) {
     post([=, this] {
-      tell(here_->read()->supervisor, peer_gone{peer, why.message});
+      tell(here_->read()->supervisor, peer_missed{peer, why});
     });
   };
   return out;
@@ -105,9 +107,9 @@ void node::on_joined(node_id peer, const node_identity& identity) {
     peer_joined{peer, {identity.name, identity.incarnation, identity.listen}});
 }
 
-void node::on_gone(node_id peer, const std::string& why) {
+void node::on_gone(node_id peer, uint64_t incarnation, const std::string& why) {
   count_peer(-1);
-  tell(here_->read()->supervisor, peer_gone{peer, why});
+  tell(here_->read()->supervisor, peer_gone{peer, incarnation, why});
 }
 
 // -- the cast -----------------------------------------------------------------
@@ -118,6 +120,10 @@ supervisor_hooks node::make_hooks() {
   out.monitor = [this](node_id peer) {
     if (network_.monitor)
       network_.monitor(peer);
+  };
+  out.close_place = [this](node_id peer, const std::string& why) {
+    if (network_.close_place)
+      network_.close_place(peer, why);
   };
   out.identify = [this](node_id self, const topology& cluster) {
     if (network_.identify)

@@ -29,6 +29,8 @@ struct network {
   /// As connect, to the controller, who may not be there yet.
   std::function<void(const endpoint_address&, std::chrono::milliseconds)> join;
   std::function<void(node_id)> monitor;
+  /// From now on nobody is let in as that node; who tries is told why.
+  std::function<void(node_id, const std::string& why)> close_place;
   /// Once the controller has said who we are and who the others are.
   std::function<void(node_id, const topology&)> identify;
 };
@@ -101,7 +103,7 @@ private:
   transport_handler make_handler();
   void post(std::function<void()> event);
   void on_joined(node_id peer, const node_identity& identity);
-  void on_gone(node_id peer, const std::string& why);
+  void on_gone(node_id peer, uint64_t incarnation, const std::string& why);
   void spawn_cast();
   supervisor_hooks make_hooks();
   template <class Handle>

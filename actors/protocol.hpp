@@ -27,9 +27,11 @@ namespace troupe {
 
 // -- every actor --------------------------------------------------------------
 
-/// The controller's verdict: the node is gone and does not come back.
+/// The controller's verdict: this process is gone and does not come back. Said
+/// late it is not about a successor.
 struct node_lost {
   node_id node = 0;
+  uint64_t incarnation = 0; ///< Never 0.
   std::string name;
   std::string why;
 };
@@ -181,9 +183,11 @@ struct node_connected {
   node_id node = 0;
 };
 
-/// Evidence that a node is gone, from its connection or from another node.
+/// Evidence that a process is gone, from its connection or from another node.
 struct node_suspected {
+  node_id by = 0; ///< Who says so.
   node_id node = 0;
+  uint64_t incarnation = 0; ///< Never 0.
   std::string why;
 };
 
@@ -226,12 +230,20 @@ struct peer_joined {
 /// A connection is gone.
 struct peer_gone {
   node_id node = 0;
+  uint64_t incarnation = 0;
   std::string why;
+};
+
+/// A connection that we asked for could not be made, or was refused.
+struct peer_missed {
+  node_id node = 0;
+  failure why;
 };
 
 using supervisor
   = reacts_to<welcome, parts_loaded, part_failed, view_published, peer_joined,
-              peer_gone, node_lost, cluster_started, shut_down, tick>;
+              peer_gone, peer_missed, node_lost, cluster_started, shut_down,
+              tick>;
 
 // -- peer: one per remote node; turns messages into frames and back -----------
 
@@ -276,5 +288,6 @@ TROUPE_MESSAGE(troupe::part_failed)
 TROUPE_MESSAGE(troupe::view_published)
 TROUPE_MESSAGE(troupe::peer_joined)
 TROUPE_MESSAGE(troupe::peer_gone)
+TROUPE_MESSAGE(troupe::peer_missed)
 TROUPE_MESSAGE(troupe::shut_down)
 TROUPE_MESSAGE(troupe::control_arrived)

@@ -5,10 +5,14 @@
 //   connecting --all peers joined--> connected --cluster_started--> serving
 //
 //   shut_down, a dead child, a failed device or a lost controller: over.
+//
+// Everybody watches the controller from the first meeting on, and the next
+// node; the controller watches all.
 
 #include "actors/cast.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace troupe {
@@ -28,11 +32,11 @@ struct supervisor_state {
   node_options options;
   supervisor_hooks hooks;
   std::shared_ptr<node_parts> parts;
-  std::set<node_id> connected;
-  std::set<node_id> awaited; ///< Of the view, not connected yet.
-  node_report said;          ///< The last one.
-  uint32_t silence = 0;      ///< Ticks since then.
-  bool viewed = false;
+  std::map<node_id, uint64_t> connected; ///< Their incarnations.
+  std::set<node_id> awaited;             ///< Of the view, not connected yet.
+  node_report said;                      ///< The last one.
+  uint32_t silence = 0;                  ///< Ticks since then.
+  std::shared_ptr<const view> members;   ///< Once they are published.
   bool started = false;
   bool over = false;
   std::vector<caf::actor_addr> children;
@@ -138,10 +142,18 @@ struct supervisor_state {
   // -- the others -------------------------------------------------------------
 
   void join(const peer_joined& msg) {
-    connected.insert(msg.node);
+    auto list = context.here->read();
     // Also who comes late, so that it is refused and does not wait for ever.
-    if (auto list = context.here->read(); list->controller)
+    if (list->controller)
       tell(list->controller, node_joined{msg.node, msg.who});
+    else if (msg.node == 0)
+      hooks.monitor(0);
+    if (is_stranger(msg.node, msg.who.incarnation)) {
+      if (!list->controller)
+        part(msg.node, msg.who.incarnation);
+      return;
+    }
+    connected[msg.node] = msg.who.incarnation;
     awaited.erase(msg.node);
     check_connected();
   }
@@ -151,27 +163,43 @@ struct supervisor_state {
     return unit < x.epochs.size() && x.epochs[unit] == parts->map.epoch();
   }
 
-  /// Nodes with a smaller id dial those with a larger one. Everybody watches
-  /// the next node; the controller watches all.
+  /// Whether the view knows another process as that node.
+  bool is_stranger(node_id node, uint64_t incarnation) const {
+    return members
+           && (node >= members->members.size()
+               || members->members[node].incarnation != incarnation);
+  }
+
+  void part(node_id node, uint64_t incarnation) {
+    context.net->disconnect(node, incarnation,
+                            "another process is that node of the cluster");
+  }
+
+  /// Nodes with a smaller id dial those with a larger one.
   void connect(const view_published& msg) {
-    viewed = true;
-    auto& members = msg.members->members;
-    context.net->set_view(msg.members->number);
     if (!knows_placement(*msg.members))
       return end(failure{errc::refused, "the controller plans with another "
                                         "placement than this node"});
-    for (size_t n = 0; n < members.size(); ++n) {
+    members = msg.members;
+    context.here->update([&](cast_list& list) { list.members = members; });
+    context.net->set_view(members->number);
+    for (auto& [node, incarnation] : std::map{connected})
+      if (is_stranger(node, incarnation)) {
+        connected.erase(node);
+        part(node, incarnation);
+      }
+    for (size_t n = 0; n < members->members.size(); ++n) {
       if (n == context.node || connected.contains(node_id(n)))
         continue;
       awaited.insert(node_id(n));
       if (context.node < n)
-        hooks.connect(node_id(n), members[n].address);
+        hooks.connect(node_id(n), members->members[n].address);
     }
     check_connected();
   }
 
   void check_connected() {
-    if (!viewed || !awaited.empty())
+    if (!members || !awaited.empty())
       return;
     auto list = context.here->read();
     auto next = node_id((context.node + 1u) % parts->cluster.nodes.size());
@@ -186,25 +214,53 @@ struct supervisor_state {
   /// A broken connection is evidence for the controller; without the
   /// controller a node is of no use.
   void lose_peer(const peer_gone& msg) {
-    auto was_connected = connected.erase(msg.node) > 0;
-    if (over)
+    auto i = connected.find(msg.node);
+    if (i == connected.end() || i->second != msg.incarnation)
+      return; // we gave it up ourselves
+    connected.erase(i);
+    if (!is_controller(msg.node))
+      suspect(msg.node, msg.incarnation, msg.why);
+    else if (!over)
+      end(failure{errc::peer_lost, "the controller is gone: " + msg.why});
+  }
+
+  /// What we dialled is not there. The controller never was, for us.
+  void miss(const peer_missed& msg) {
+    if (!is_controller(msg.node))
+      suspect(msg.node, incarnation_of(*context.here->read(), msg.node),
+              msg.why.message);
+    else if (!over)
+      end(failure{errc::peer_lost, msg.why.message});
+  }
+
+  bool is_controller(node_id node) const {
+    return node == 0 && !context.here->read()->controller;
+  }
+
+  void suspect(node_id node, uint64_t incarnation, const std::string& why) {
+    if (over || incarnation == 0)
       return;
     auto list = context.here->read();
-    node_suspected evidence{msg.node, msg.why};
+    node_suspected evidence{context.node, node, incarnation, why};
     if (list->controller)
       tell(list->controller, evidence);
-    else if (msg.node == 0)
-      end(failure{errc::peer_lost, was_connected
-                                     ? "the controller is gone: " + msg.why
-                                     : msg.why}); // it never was
-    else
-      tell(list->peers.at(0), evidence);
+    else if (auto i = list->peers.find(0); i != list->peers.end())
+      tell(i->second, evidence);
   }
 
   void lose(const node_lost& msg) {
-    if (msg.node == context.node)
+    if (msg.node == context.node && msg.incarnation == context.incarnation)
       return end(failure{errc::refused, msg.why});
-    context.net->disconnect(msg.node);
+    auto i = connected.find(msg.node);
+    auto has_other = i != connected.end() && i->second != msg.incarnation;
+    if (msg.node == context.node || has_other
+        || is_late(*context.here->read(), msg))
+      return; // that process is gone, and another one in its place
+    if (i != connected.end())
+      connected.erase(i);
+    // It may live: it is to hear why nobody speaks to it.
+    context.net->disconnect(msg.node, msg.incarnation, msg.why);
+    hooks.close_place(msg.node, sentence_for_successor(msg.name));
     if (!started)
       return end(failure{errc::peer_lost, "node " + msg.name
                                             + " was lost while the cluster "
@@ -280,6 +336,7 @@ behavior(supervisor::stateful_pointer<supervisor_state> self,
     [=](const view_published& msg) { self->state.connect(msg); },
     [=](const peer_joined& msg) { self->state.join(msg); },
     [=](const peer_gone& msg) { self->state.lose_peer(msg); },
+    [=](const peer_missed& msg) { self->state.miss(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](shut_down) { self->state.shut_down(); },

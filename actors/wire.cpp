@@ -73,15 +73,17 @@ void write(Control::Builder out, const cluster_started&) {
 
 void write(Control::Builder out, const node_suspected& msg) {
   auto x = out.initSuspect();
-  auto& [node, why] = msg;
+  auto& [the_sender, node, incarnation, why] = msg;
   x.setNode(node);
+  x.setIncarnation(incarnation);
   x.setWhy(why);
 }
 
 void write(Control::Builder out, const node_lost& msg) {
   auto x = out.initNodeLost();
-  auto& [node, name, why] = msg;
+  auto& [node, incarnation, name, why] = msg;
   x.setNode(node);
+  x.setIncarnation(incarnation);
   x.setName(name);
   x.setWhy(why);
 }
@@ -338,21 +340,30 @@ control_message read_loaded(node_id from, schema::Loaded::Reader in) {
   return out;
 }
 
-control_message read_suspect(schema::Suspect::Reader in) {
+constexpr const char* no_incarnation = "a process without an incarnation";
+
+result<control_message> read_suspect(node_id from, schema::Suspect::Reader in) {
   node_suspected out;
-  auto& [node, why] = out;
+  auto& [the_sender, node, incarnation, why] = out;
+  the_sender = from;
   node = in.getNode();
+  incarnation = in.getIncarnation();
   why = in.getWhy();
-  return out;
+  if (incarnation == 0)
+    return damaged(no_incarnation);
+  return control_message{std::move(out)};
 }
 
-control_message read_lost(schema::NodeLost::Reader in) {
+result<control_message> read_lost(schema::NodeLost::Reader in) {
   node_lost out;
-  auto& [node, name, why] = out;
+  auto& [node, incarnation, name, why] = out;
   node = in.getNode();
+  incarnation = in.getIncarnation();
   name = in.getName();
   why = in.getWhy();
-  return out;
+  if (incarnation == 0)
+    return damaged(no_incarnation);
+  return control_message{std::move(out)};
 }
 
 control_message read_cancel(schema::CancelRequest::Reader in) {
@@ -392,7 +403,7 @@ result<control_message> read(node_id from, Control::Reader in) {
     case Control::STARTED:
       return control_message{cluster_started{}};
     case Control::SUSPECT:
-      return read_suspect(in.getSuspect());
+      return read_suspect(from, in.getSuspect());
     case Control::NODE_LOST:
       return read_lost(in.getNodeLost());
     case Control::SHUTDOWN:

@@ -2,7 +2,8 @@
 # How two processes meet: over a TCP connection of their own (with TLS, if so configured), before the
 # network that carries frames hears of either. A message is its length in 4 little-endian bytes, at
 # most 4096, and one Hello. The connection stays open afterwards without a byte; its end tells that
-# the process has ended.
+# the process has ended. Who gives the other side up sends it a refusal first, with the reason, and
+# leaves it a moment to close.
 #
 #     initiator                             responder (listens)
 #         | greeting: who I am, nonce             |

@@ -143,9 +143,12 @@ struct View {
 }
 
 struct Suspect {
-  # To the controller: evidence that a node is gone, not a verdict.
+  # To the controller: evidence that a process is gone, not a verdict. Ignore it if the node is another
+  # process by now.
   node @0 :UInt16;
   why @1 :Text;
+  incarnation @2 :UInt64;
+  # Of the process; never 0.
 }
 
 struct NodeLost {
@@ -153,6 +156,8 @@ struct NodeLost {
   node @0 :UInt16;
   name @1 :Text;
   why @2 :Text;
+  incarnation @3 :UInt64;
+  # Of the process that is lost; never 0. Said late it is not about its successor.
 }
 
 struct RunRequest {

@@ -24,6 +24,11 @@ const char* to_string(membership::state x) {
 
 } // namespace
 
+std::string sentence_for_successor(const std::string& name) {
+  return "node " + name
+         + " was lost; it can come back after the cluster has been restarted";
+}
+
 membership::membership(std::vector<std::string> names) {
   CHECK(!names.empty());
   for (auto& name : names)
@@ -35,9 +40,7 @@ result<node_id> membership::admit(const std::string& name) const {
   if (i == nodes_.end())
     return failure{errc::refused, "the topology has no node named " + name};
   if (i->what == state::lost)
-    return failure{errc::refused, "node " + name
-                                    + " was lost; it can come back after the "
-                                      "cluster has been restarted"};
+    return failure{errc::refused, sentence_for_successor(name)};
   if (i->what != state::absent)
     return failure{errc::refused, "there is a node named " + name + " already"};
   return node_id(i - nodes_.begin());
@@ -91,9 +94,14 @@ bool membership::take_start() {
   return started_ = true;
 }
 
-bool membership::lost(node_id node) {
-  return node < nodes_.size()
-         && std::exchange(nodes_[node].what, state::lost) != state::lost;
+bool membership::suspected(node_id by, node_id node, uint64_t incarnation) {
+  auto n = nodes_.size();
+  if (by >= n || node >= n || node == 0 || nodes_[by].what == state::lost)
+    return false;
+  auto& x = nodes_[node];
+  if (x.what == state::absent || x.who.incarnation != incarnation)
+    return false;
+  return std::exchange(x.what, state::lost) != state::lost;
 }
 
 std::string membership::missing() const {

@@ -33,6 +33,9 @@ struct view {
   std::vector<member> members;  ///< By node id.
 };
 
+/// Told to a process that comes under the name of a node that was lost.
+std::string sentence_for_successor(const std::string& name);
+
 class membership {
 public:
   /// `names` by node id; node 0 is the controller's own.
@@ -59,11 +62,17 @@ public:
   /// Returns true once, when all nodes are connected.
   bool take_start();
 
-  /// A node is gone. Returns false if that was known, or nobody is called so.
-  bool lost(node_id node);
+  /// `by` has evidence that a process is gone. Returns whether the node is lost
+  /// by that: not if it was before, if another process is that node, if node 0
+  /// is meant, which hears it, or if nobody listens to `by` any more.
+  bool suspected(node_id by, node_id node, uint64_t incarnation);
 
   state state_of(node_id node) const {
     return nodes_[node].what;
+  }
+
+  uint64_t incarnation_of(node_id node) const {
+    return nodes_[node].who.incarnation;
   }
 
   const std::string& name_of(node_id node) const {

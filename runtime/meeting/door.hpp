@@ -7,7 +7,7 @@
 ///
 /// A connection that has led to a meeting is a *line*. It stays open without a
 /// byte, and its end is evidence that the process at the other end is dead,
-/// whatever carries the frames.
+/// whatever carries the frames. Only who gives the other up says so on it.
 ///
 ///   came ----greeting .. proof----> proven --welcome()--> up --> ended
 ///   dialled --challenge--> met --proceed()--> ... welcome --> up --> ended
@@ -109,7 +109,9 @@ public:
 
   virtual void proceed(line_id line) = 0;
   virtual void welcome(line_id line) = 0;
-  /// `why` is one sentence for the other side's operator.
+  /// `why` is one sentence for the other side's operator. On a line that is up
+  /// it gives the other side up; on_ended follows once that has heard it, or
+  /// after a second.
   virtual void refuse(line_id line, std::string why) = 0;
   /// Ends a line in whatever state; the other side hears of it.
   virtual void close(line_id line) = 0;

@@ -35,8 +35,8 @@ door_handler doorman::make_handler() {
   out.on_failed = [this](line_id line, const failure& why) {
     owner_.post([this, line, why] { fail(line, why); });
   };
-  out.on_ended = [this](line_id line, const std::string&) {
-    owner_.post([this, line] { owner_.line_ended(line); });
+  out.on_ended = [this](line_id line, const std::string& why) {
+    owner_.post([this, line, why] { owner_.line_ended(line, why); });
   };
   return out;
 }
@@ -92,6 +92,11 @@ void doorman::on_welcomed(const acquaintance& x) {
 
 void doorman::joined(line_id line) {
   dials_.erase(line);
+}
+
+void doorman::give_up(line_id line, const std::string& why) {
+  rules_.given_up(line);
+  door_->refuse(line, why);
 }
 
 void doorman::ended(line_id line, bool was_joined, const failure& why) {

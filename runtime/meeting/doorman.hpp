@@ -25,8 +25,9 @@ public:
                        std::chrono::milliseconds deadline)>
       open;
     std::function<void(node_id peer, const failure&)> connect_failed;
-    /// A line that open() was called for has ended from the other side.
-    std::function<void(line_id)> line_ended;
+    /// A line that open() was called for has ended from the other side. `why`
+    /// follows on the peer's name.
+    std::function<void(line_id, const std::string& why)> line_ended;
   };
 
   /// `chance` and `log` outlive this.
@@ -41,6 +42,10 @@ public:
 
   /// The peers of a line are connected.
   void joined(line_id line);
+
+  /// The other side of a joined line is to hear why it is given up, and close
+  /// it: line_ended.
+  void give_up(line_id line, const std::string& why);
 
   /// A line is of no use any more: it closes. If it was dialled and never
   /// joined, `why` is told as connect_failed.

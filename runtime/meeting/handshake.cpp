@@ -199,6 +199,14 @@ std::vector<std::byte> handshake::refuse(std::string_view reason) {
   return to_bytes(builder);
 }
 
+std::optional<std::string>
+handshake::read_refusal(std::span<const std::byte> message) {
+  auto x = parse(message);
+  if (!x || x->what != stage::REFUSAL)
+    return std::nullopt;
+  return x->reason;
+}
+
 std::vector<std::byte> handshake::introduction(bool with_proof) const {
   capnp::MallocMessageBuilder builder;
   auto hello = begin(builder, with_proof ? stage::CHALLENGE : stage::GREETING);

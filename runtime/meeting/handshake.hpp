@@ -71,6 +71,10 @@ public:
   std::vector<std::byte> welcome() const;
   static std::vector<std::byte> refuse(std::string_view reason);
 
+  /// The reason of a refusal; nothing if it is none.
+  static std::optional<std::string>
+  read_refusal(std::span<const std::byte> message);
+
   /// Who the other side says it is; proven once `done`, or for the initiator
   /// once its proof has been sent.
   const node_identity& peer() const {

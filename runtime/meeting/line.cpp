@@ -24,6 +24,9 @@ constexpr auto as_value
 
 constexpr std::chrono::milliseconds between_tries{200};
 
+/// To say on a line that is up why it ends, and to hear it.
+constexpr std::chrono::seconds last_words{1};
+
 std::array<std::byte, 4> length_of(const std::vector<std::byte>& message) {
   auto n = static_cast<uint32_t>(message.size());
   return {std::byte(n), std::byte(n >> 8), std::byte(n >> 16),
@@ -96,14 +99,20 @@ void line::dial(tcp::endpoint end, dial_target target) {
 
 void line::start(std::chrono::milliseconds deadline) {
   auto self = shared_from_this();
-  deadline_.expires_after(deadline);
-  deadline_.async_wait([self](error_code ec) {
-    if (!ec && !self->is_up_)
-      self->drop("there was no answer in time", errc::deadline_passed);
-  });
+  limit(deadline, "there was no answer in time");
   answered_.expires_at(asio::steady_timer::time_point::max());
   asio::co_spawn(
     socket_.get_executor(), [self] { return self->live(); }, asio::detached);
+}
+
+/// From now on it has so long, or is dropped for that reason.
+void line::limit(std::chrono::milliseconds deadline, const char* why) {
+  deadline_.expires_after(deadline);
+  deadline_.async_wait(
+    [self = shared_from_this(), why, n = ++limit_](error_code ec) {
+      if (!ec && n == self->limit_)
+        self->drop(why, errc::deadline_passed);
+    });
 }
 
 void line::proceed() {
@@ -115,8 +124,18 @@ void line::welcome() {
 }
 
 void line::refuse(const std::string& why) {
-  refusal_ = why;
-  reply(answer::no);
+  if (!std::exchange(refusal_, why).empty())
+    return;
+  if (!is_up_)
+    reply(answer::no);
+  else if (is_staying_)
+    spawn_part(); // else stay() does: the welcome is being written
+}
+
+void line::spawn_part() {
+  asio::co_spawn(
+    socket_.get_executor(),
+    [self = shared_from_this()] { return self->part(); }, asio::detached);
 }
 
 void line::reply(answer x) {
@@ -262,50 +281,77 @@ line::awaitable<line::answer> line::wait_for_answer() {
   co_return is_over_ ? answer::no : std::exchange(answer_, answer::none);
 }
 
-/// Until the other process ends, or this one.
+/// Until the other process ends, or this one, or one gives the other up.
 line::awaitable<void> line::stay() {
+  ++limit_; // The last one is met, also if its timer has expired by now.
   deadline_.cancel();
-  std::byte nothing;
-  auto buffer = asio::buffer(&nothing, 1);
-  error_code ec;
-  if (secure_)
-    std::tie(ec, std::ignore) = co_await secure_->async_read_some(buffer,
-                                                                  as_value);
+  is_staying_ = true;
+  if (!refusal_.empty())
+    spawn_part();
+  auto why = co_await read_last_words();
+  if (!why)
+    drop("closed its connection", errc::peer_lost);
+  else if (why->empty())
+    drop("sent bytes where none belong", errc::peer_lost);
   else
-    std::tie(ec, std::ignore) = co_await socket_.async_read_some(buffer,
-                                                                 as_value);
-  drop(ec ? "closed its connection" : "sent bytes where none belong",
-       errc::peer_lost);
+    drop("gave us up: " + *why, errc::peer_lost);
+}
+
+/// Says why we give the other side up. It closes when it has read that.
+line::awaitable<void> line::part() {
+  auto self = shared_from_this();
+  if (is_over_)
+    co_return;
+  limit(last_words, "did not hear that it is given up");
+  co_await write(handshake::refuse(refusal_));
 }
 
 // -- messages -----------------------------------------------------------------
 
+/// Returns whether so many bytes have come.
+line::awaitable<bool> line::fill(asio::mutable_buffer to) {
+  error_code ec;
+  if (secure_)
+    std::tie(ec, std::ignore) = co_await asio::async_read(*secure_, to,
+                                                          as_value);
+  else
+    std::tie(ec, std::ignore) = co_await asio::async_read(socket_, to,
+                                                          as_value);
+  co_return !ec && !is_over_;
+}
+
 line::awaitable<std::optional<std::vector<std::byte>>> line::read() {
   std::array<std::byte, 4> length;
   std::vector<std::byte> message;
-  auto get = [this](auto buffer) -> awaitable<bool> {
-    error_code ec;
-    if (secure_)
-      std::tie(ec, std::ignore) = co_await asio::async_read(*secure_, buffer,
-                                                            as_value);
-    else
-      std::tie(ec, std::ignore) = co_await asio::async_read(socket_, buffer,
-                                                            as_value);
-    if (ec)
-      drop("it closed its connection", errc::peer_lost);
-    co_return !is_over_;
-  };
-  if (!co_await get(asio::buffer(length)))
-    co_return std::nullopt;
-  auto size = read_length(length);
-  if (size == 0 || size > handshake::max_message) {
+  auto ok = co_await fill(asio::buffer(length));
+  auto size = ok ? read_length(length) : 0;
+  if (ok && (size == 0 || size > handshake::max_message)) {
     drop("it sent a hello of a size that none has", errc::invalid_input);
     co_return std::nullopt;
   }
   message.resize(size);
-  if (!co_await get(asio::buffer(message)))
+  if (ok && co_await fill(asio::buffer(message)))
+    co_return message;
+  drop("it closed its connection", errc::peer_lost);
+  co_return std::nullopt;
+}
+
+/// What comes on a line that is up: why we are given up, or empty if that is no
+/// sentence. Nothing if it has ended.
+line::awaitable<std::optional<std::string>> line::read_last_words() {
+  std::array<std::byte, 4> length;
+  if (!co_await fill(asio::buffer(length, 1)))
     co_return std::nullopt;
-  co_return message;
+  if (refusal_.empty())
+    limit(last_words, "sent bytes where none belong");
+  if (!co_await fill(asio::buffer(length) + 1))
+    co_return "";
+  constexpr auto most = uint32_t{handshake::max_message};
+  auto size = read_length(length);
+  std::vector<std::byte> message(std::min(size, most));
+  if (size > most || !co_await fill(asio::buffer(message)))
+    co_return "";
+  co_return handshake::read_refusal(message).value_or("");
 }
 
 line::awaitable<bool> line::write(std::vector<std::byte> message) {

@@ -90,12 +90,17 @@ private:
   enum class answer : uint8_t { none, yes, no };
 
   void start(std::chrono::milliseconds deadline);
+  void limit(std::chrono::milliseconds deadline, const char* why);
   awaitable<void> live();
   awaitable<void> connect();
   awaitable<bool> reach();
   awaitable<bool> meet();
   awaitable<void> stay();
+  void spawn_part();
+  awaitable<void> part();
+  awaitable<bool> fill(boost::asio::mutable_buffer to);
   awaitable<std::optional<std::vector<std::byte>>> read();
+  awaitable<std::optional<std::string>> read_last_words();
   awaitable<bool> write(std::vector<std::byte> message);
   awaitable<answer> wait_for_answer();
   void end(std::optional<failure> why);
@@ -111,13 +116,17 @@ private:
     secure_; ///< Over socket_, with TLS.
   handshake meeting_;
   boost::asio::steady_timer deadline_;
+  uint32_t limit_ = 0; ///< Number of the one that deadline_ is for.
   boost::asio::steady_timer answered_; ///< Cancelled when the answer is there.
   answer answer_ = answer::none;
-  std::string refusal_; ///< With an answer of no; empty: without a word.
+  /// With an answer of no, or on a line that is up: why we give it up. Empty:
+  /// without a word.
+  std::string refusal_;
   boost::asio::steady_timer pause_;                   ///< Between two tries.
   std::optional<boost::asio::ip::tcp::endpoint> end_; ///< If ours.
   dial_target target_;                                ///< If ours.
   bool is_up_ = false;
+  bool is_staying_ = false; ///< Up, and its welcome is out.
   bool is_over_ = false;
 };
 

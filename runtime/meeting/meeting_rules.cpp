@@ -63,16 +63,25 @@ decision meeting_rules::proven(line_id line, const result<node_id>& place,
   return {.gives_way = ours};
 }
 
+void meeting_rules::given_up(line_id line) {
+  ended(line, true);
+}
+
 void meeting_rules::ended(line_id line, bool was_joined) {
   auto i = lines_.find(line);
   if (i == lines_.end())
     return;
-  if (was_joined) {
-    over_.push_back(i->second.incarnation);
-    if (over_.size() > max_over)
-      over_.pop_front();
-  }
+  if (was_joined)
+    remember(i->second.incarnation);
   lines_.erase(i);
+}
+
+void meeting_rules::remember(uint64_t incarnation) {
+  if (is_over(incarnation))
+    return;
+  over_.push_back(incarnation);
+  if (over_.size() > max_over)
+    over_.pop_front();
 }
 
 bool meeting_rules::is_over(uint64_t incarnation) const {

@@ -4,7 +4,8 @@
 /// Events in, decisions out; no clock, no I/O. Every transport asks the same
 /// rules.
 ///
-/// - A process that was given up never comes back; a new one may.
+/// - A process that was given up never comes back; a new one may. Who was is
+///   remembered here alone.
 /// - A living process keeps its place: a newcomer under its name is told so and
 ///   disturbs nobody.
 /// - If two processes dial each other at once, the line of the one with the
@@ -53,6 +54,9 @@ public:
   decision proven(line_id line, const result<node_id>& place,
                   const node_identity& who);
 
+  /// The process at the other end of a line is given up. Its place is free.
+  void given_up(line_id line);
+
   /// A line is over, whatever it has led to. What was taken is free again; the
   /// incarnation does not come back if `was_joined`.
   void ended(line_id line, bool was_joined);
@@ -72,6 +76,7 @@ private:
     std::string name = {};
   };
 
+  void remember(uint64_t incarnation);
   const entry* holder_of(node_id place) const;
   std::optional<line_id> dial_to(uint64_t incarnation) const;
 

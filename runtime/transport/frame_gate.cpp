@@ -1,12 +1,11 @@
 #include "runtime/transport/frame_gate.hpp"
 
-#include <algorithm>
-
 namespace troupe {
 
-frame_gate::frame_gate(uint32_t cluster, uint64_t incarnation)
-  : cluster_(cluster), incarnation_(incarnation) {
-  CHECK(incarnation != 0);
+frame_gate::frame_gate(uint32_t cluster, uint64_t incarnation,
+                       std::function<bool(uint64_t)> is_over)
+  : cluster_(cluster), incarnation_(incarnation), is_over_(std::move(is_over)) {
+  CHECK(incarnation != 0 && is_over_);
 }
 
 void frame_gate::set_view(uint32_t view) {
@@ -15,9 +14,7 @@ void frame_gate::set_view(uint32_t view) {
 
 result<void> frame_gate::add_peer(node_id peer, uint64_t incarnation) {
   std::lock_guard guard{mutex_};
-  if (incarnation == 0 || is_over_locked(incarnation))
-    return failure{errc::refused, "this incarnation of the node is over; only "
-                                  "a new process can join"};
+  CHECK(incarnation != 0);
   if (peers_.contains(incarnation) || incarnations_.contains(peer))
     return failure{errc::refused, "the node is connected already"};
   incarnations_[peer] = incarnation;
@@ -25,15 +22,12 @@ result<void> frame_gate::add_peer(node_id peer, uint64_t incarnation) {
   return {};
 }
 
-bool frame_gate::remove_peer(node_id peer) {
+bool frame_gate::remove_peer(node_id peer, uint64_t incarnation) {
   std::lock_guard guard{mutex_};
   auto i = incarnations_.find(peer);
-  if (i == incarnations_.end())
+  if (i == incarnations_.end() || i->second != incarnation)
     return false;
   peers_.erase(i->second);
-  over_.push_back(i->second);
-  if (over_.size() > max_over)
-    over_.pop_front();
   incarnations_.erase(i);
   return true;
 }
@@ -48,15 +42,6 @@ std::optional<node_id> frame_gate::find(uint64_t incarnation) const {
   std::lock_guard guard{mutex_};
   auto i = peers_.find(incarnation);
   return i == peers_.end() ? std::nullopt : std::optional{i->second};
-}
-
-bool frame_gate::is_over(uint64_t incarnation) const {
-  std::lock_guard guard{mutex_};
-  return is_over_locked(incarnation);
-}
-
-bool frame_gate::is_over_locked(uint64_t incarnation) const {
-  return std::ranges::find(over_, incarnation) != over_.end();
 }
 
 std::variant<node_id, refusal> frame_gate::judge(const frame_header& header) {
@@ -74,7 +59,7 @@ frame_gate::decide(const frame_header& header) const {
     return refusal::stale;
   auto peer = find(header.source);
   if (!peer)
-    return is_over(header.source) ? refusal::stale : refusal::unknown_peer;
+    return is_over_(header.source) ? refusal::stale : refusal::unknown_peer;
   return *peer;
 }
 
@@ -84,6 +69,13 @@ void frame_gate::count(refusal why) {
 
 uint64_t frame_gate::refused(refusal why) const {
   return refused_[size_t(why)];
+}
+
+transport_stats frame_gate::stats() const {
+  transport_stats out;
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    out.frames_refused[i] = refused(refusal(i));
+  return out;
 }
 
 void frame_gate::stamp(frame_header& header, uint64_t destination,

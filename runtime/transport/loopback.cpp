@@ -1,11 +1,15 @@
 #include "runtime/transport/loopback.hpp"
 
+#include "runtime/meeting/meeting_rules.hpp"
 #include "runtime/transport/block_pool.hpp"
 #include "runtime/transport/frame_gate.hpp"
 
 #include <deque>
 
 namespace troupe {
+
+using decision = meeting_rules::decision;
+using course = meeting_rules::course;
 
 // -- one node -----------------------------------------------------------------
 
@@ -15,15 +19,16 @@ public:
                 transport_handler handler)
     : net_(net), id_(id), identity_(std::move(identity)),
       handler_(std::move(handler)),
-      gate_(cluster_hash(net.options_.cluster), identity_.incarnation),
-      max_unsent_(net.options_.max_unsent),
+      gate_(cluster_hash(net.options_.cluster), identity_.incarnation,
+            [this](uint64_t x) { return is_over(x); }),
+      max_unsent_(net.options_.max_unsent), rules_(identity_.incarnation),
       events_(pooled_allocator<event>{std::make_shared<block_pool>(max_idle)}) {
     CHECK(gate_.add_peer(id_, identity_.incarnation));
   }
 
   void send(node_id to, frame_header header, body payload) {
     auto destination = gate_.incarnation_of(to);
-    auto peer = destination == 0 ? nullptr : net_.find(to);
+    auto peer = destination == 0 ? nullptr : net_.find(destination);
     if (!peer || is_closed())
       return;
     auto size = payload.bytes().size();
@@ -34,39 +39,82 @@ public:
     bytes_sent_ += frame_header::size + size;
     if (!peer->post({.what = {header, std::move(payload)}, .is_frame = true},
                     max_unsent_))
-      part(*peer, "node " + peer->identity_.name
-                    + " did not take what was sent to it");
+      part(*peer, "did not take what was sent to it",
+           "we did not take what was sent to us");
+  }
+
+  node_id id() const {
+    return id_;
+  }
+
+  const node_identity& identity() const {
+    return identity_;
+  }
+
+  /// Asks the rules.
+  template <class Fn>
+  decision decide(Fn fn) {
+    std::lock_guard guard{meeting_};
+    return fn(rules_);
   }
 
   /// Learns of `peer`, after everything that came before.
-  void meet(loopback_node& peer) {
-    if (!gate_.add_peer(peer.id_, peer.identity_.incarnation))
-      return;
+  void add(line_id line, loopback_node& peer) {
+    {
+      std::lock_guard guard{meeting_};
+      lines_[peer.identity_.incarnation] = line;
+    }
+    CHECK(gate_.add_peer(peer.id_, peer.identity_.incarnation));
     post({.call = [this, id = peer.id_, who = peer.identity_] {
       if (handler_.on_peer_joined)
         handler_.on_peer_joined(id, who);
     }});
   }
 
-  /// Frames of `peer` that wait are refused as stale when their turn comes.
-  void lose(node_id peer, const std::string& why) {
-    if (!gate_.remove_peer(peer))
-      return;
-    post({.call = [this, peer, why] {
-      if (handler_.on_peer_lost)
-        handler_.on_peer_lost(peer, why);
+  /// A dial has come to nothing.
+  void fail(line_id line, const loopback_node& peer, const std::string& why) {
+    {
+      std::lock_guard guard{meeting_};
+      rules_.ended(line, false);
+    }
+    failure cause{errc::refused,
+                  "cannot join node " + peer.identity_.name + ": " + why};
+    post({.call = [this, id = peer.id_, cause] {
+      if (handler_.on_connect_failed)
+        handler_.on_connect_failed(id, cause);
     }});
   }
 
-  void part(loopback_node& peer, const std::string& why) {
-    lose(peer.id_, why);
-    peer.lose(id_, "node " + identity_.name + " gave us up");
+  /// Frames of the peer that wait are refused as stale when their turn comes.
+  /// Returns whether it was connected.
+  bool lose(node_id peer, uint64_t incarnation, const std::string& why) {
+    {
+      std::lock_guard guard{meeting_};
+      auto i = lines_.find(incarnation);
+      if (i == lines_.end())
+        return false;
+      rules_.ended(i->second, true);
+      lines_.erase(i);
+    }
+    gate_.remove_peer(peer, incarnation);
+    post({.call = [this, peer, incarnation, why] {
+      if (handler_.on_peer_lost)
+        handler_.on_peer_lost(peer, incarnation, why);
+    }});
+    return true;
   }
 
-  void disconnect(node_id to) {
-    gate_.remove_peer(to);
-    if (auto peer = net_.find(to); peer && to != id_)
-      peer->lose(id_, "node " + identity_.name + " disconnected");
+  void part(loopback_node& peer, const std::string& why,
+            const std::string& for_it) {
+    if (lose(peer.id_, peer.identity_.incarnation,
+             "node " + peer.identity_.name + " " + why))
+      peer.lose(id_, identity_.incarnation,
+                "node " + identity_.name + " gave us up: " + for_it);
+  }
+
+  void disconnect(node_id to, uint64_t incarnation, const std::string& why) {
+    if (auto peer = net_.find(incarnation); peer && peer->id_ == to)
+      part(*peer, "was given up: " + why, why);
   }
 
   /// Delivers what has waited since the node was made.
@@ -91,9 +139,8 @@ public:
   }
 
   transport_stats stats() const {
-    transport_stats x{.bytes_sent = bytes_sent_};
-    for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
-      x.frames_refused[i] = gate_.refused(refusal(i));
+    auto x = gate_.stats();
+    x.bytes_sent = bytes_sent_;
     return x;
   }
 
@@ -148,6 +195,11 @@ private:
     busy_ = false;
   }
 
+  bool is_over(uint64_t incarnation) const {
+    std::lock_guard guard{meeting_};
+    return rules_.is_over(incarnation);
+  }
+
   bool is_closed() const {
     std::lock_guard guard{mutex_};
     return closed_;
@@ -172,6 +224,9 @@ private:
   frame_gate gate_;
   std::atomic<size_t> max_unsent_;
   std::atomic<uint64_t> bytes_sent_ = 0;
+  mutable std::mutex meeting_; ///< For the two below.
+  meeting_rules rules_;
+  std::map<uint64_t, line_id> lines_; ///< To whom we know; by incarnation.
   mutable std::mutex
     mutex_; ///< For the four below; never held while a handler runs.
   std::deque<event, pooled_allocator<event>> events_;
@@ -207,8 +262,9 @@ public:
     node_->set_view(view);
   }
 
-  void disconnect(node_id peer) override {
-    node_->disconnect(peer);
+  void disconnect(node_id peer, uint64_t incarnation,
+                  const std::string& why) override {
+    node_->disconnect(peer, incarnation, why);
   }
 
   transport_stats stats() const override {
@@ -231,59 +287,96 @@ loopback_network::loopback_network(loopback_options options)
 std::unique_ptr<transport> loopback_network::join(node_id id,
                                                   node_identity identity,
                                                   transport_handler handler) {
-  auto name = identity.name;
   auto node = std::make_shared<loopback_node>(*this, id, std::move(identity),
                                               std::move(handler));
-  std::vector<node_ptr> others;
+  auto& who = node->identity();
+  auto others = all();
   {
     std::lock_guard guard{mutex_};
-    for (auto& [other_id, other] : nodes_)
-      others.push_back(other);
-    CHECK(nodes_.emplace(id, node).second);
+    CHECK(nodes_.emplace(who.incarnation, node).second);
   }
-  // The new one first: what the others send at once then waits for start().
-  for (auto& other : others) {
-    node->meet(*other);
-    other->meet(*node);
-  }
+  for (auto& other : others)
+    if (other->id() != id)
+      meet(*node, *other);
   node->start();
-  auto leave = [this, id, name, raw = node.get()] {
-    if (auto current = find(id); current.get() == raw)
-      this->leave(id, "node " + name + " has ended");
+  auto end = [this, who, raw = node.get()] {
+    if (find(who.incarnation).get() == raw)
+      leave(who.incarnation, "node " + who.name + " has ended");
   };
-  return std::make_unique<loopback_transport>(std::move(node), leave);
+  return std::make_unique<loopback_transport>(std::move(node), end);
+}
+
+void loopback_network::connect(node_id from, node_id to) {
+  for (auto& a : all(from))
+    for (auto& b : all(to))
+      meet(*a, *b);
+}
+
+/// As two processes do at their doors.
+void loopback_network::meet(loopback_node& from, loopback_node& to) {
+  auto line = ++last_line_;
+  auto ours = from.decide(
+    [&](auto& rules) { return rules.met(line, to.id(), to.identity()); });
+  if (ours.what == course::refuse)
+    return from.fail(line, to, ours.why);
+  if (ours.what == course::drop)
+    return; // They know each other.
+  auto theirs = to.decide([&](auto& rules) {
+    return rules.proven(line, from.id(), from.identity());
+  });
+  if (theirs.what == course::refuse)
+    return from.fail(line, to, "the other side refused us: " + theirs.why);
+  ours = from.decide([&](auto& rules) { return rules.welcomed(line); });
+  CHECK(theirs.what == course::take && ours.what == course::take);
+  // The new one first: what the other sends at once then waits for start().
+  from.add(line, to);
+  to.add(line, from);
 }
 
 void loopback_network::kill(node_id id) {
-  leave(id, "node " + std::to_string(id) + " was killed");
+  for (auto& x : all(id))
+    leave(x->identity().incarnation,
+          "node " + std::to_string(id) + " was killed");
 }
 
 void loopback_network::inject(node_id to, std::span<const std::byte> header,
                               body payload) {
-  if (auto node = find(to))
-    node->inject(header, std::move(payload));
+  for (auto& x : all(to))
+    x->inject(header, payload);
 }
 
-loopback_network::node_ptr loopback_network::find(node_id id) const {
+loopback_network::node_ptr loopback_network::find(uint64_t incarnation) const {
   std::lock_guard guard{mutex_};
-  auto i = nodes_.find(id);
+  auto i = nodes_.find(incarnation);
   return i == nodes_.end() ? nullptr : i->second;
 }
 
-void loopback_network::leave(node_id id, const std::string& why) {
-  std::vector<node_ptr> others;
+std::vector<loopback_network::node_ptr> loopback_network::all() const {
+  std::lock_guard guard{mutex_};
+  std::vector<node_ptr> out;
+  for (auto& [incarnation, x] : nodes_)
+    out.push_back(x);
+  return out;
+}
+
+std::vector<loopback_network::node_ptr>
+loopback_network::all(node_id id) const {
+  auto out = all();
+  std::erase_if(out, [=](auto& x) { return x->id() != id; });
+  return out;
+}
+
+void loopback_network::leave(uint64_t incarnation, const std::string& why) {
+  auto gone = find(incarnation);
+  if (!gone)
+    return;
+  gone->close();
   {
     std::lock_guard guard{mutex_};
-    auto i = nodes_.find(id);
-    if (i == nodes_.end())
-      return;
-    i->second->close();
-    nodes_.erase(i);
-    for (auto& [other_id, other] : nodes_)
-      others.push_back(other);
+    nodes_.erase(incarnation);
   }
-  for (auto& other : others)
-    other->lose(id, why);
+  for (auto& other : all())
+    other->lose(gone->id(), incarnation, why);
 }
 
 } // namespace troupe

@@ -44,9 +44,12 @@ struct transport_stats {
 /// come one at a time; they may send. Any of them may be left empty.
 struct transport_handler {
   std::function<void(node_id from, frame&&)> on_frame = {};
-  /// The peer is gone: no frame of that incarnation comes any more, sends to
-  /// it vanish. Called once for each incarnation. `why` is one sentence.
-  std::function<void(node_id peer, const std::string& why)> on_peer_lost = {};
+  /// The process is gone: no frame of that incarnation comes any more, sends
+  /// to it vanish. Called once for each that has joined, whoever of us gave the
+  /// other up. `why` is one sentence.
+  std::function<void(node_id peer, uint64_t incarnation,
+                     const std::string& why)>
+    on_peer_lost = {};
   /// Before the first frame of that incarnation. Frames may be sent from now
   /// on.
   std::function<void(node_id peer, const node_identity&)> on_peer_joined = {};
@@ -71,8 +74,13 @@ public:
   /// The view that outgoing frames carry.
   virtual void set_view(uint32_t view) = 0;
 
-  /// Gives a peer up: closes its endpoint, drops what was queued. No event.
-  virtual void disconnect(node_id peer) = 0;
+  /// Gives a process up: nothing is sent to it any more, nothing taken from it.
+  /// It hears `why`, one sentence of at most 256 bytes, if it can be reached;
+  /// on_peer_lost follows here as well. Nothing happens if that incarnation is
+  /// not connected: a late call does not touch a successor.
+  virtual void
+  disconnect(node_id peer, uint64_t incarnation, const std::string& why)
+    = 0;
 
   virtual transport_stats stats() const = 0;
 };

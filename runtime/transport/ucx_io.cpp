@@ -25,10 +25,6 @@ constexpr milliseconds sending_sleep{1};
 
 constexpr milliseconds longest_sleep{500};
 
-/// After the end of a line, how long frames that came before it are read. On
-/// another connection they may be a little behind.
-constexpr milliseconds last_words{2};
-
 /// Bytes per second that a network carries at least: while so much is under
 /// way, heartbeats wait behind it, and a peer is given the time that it takes.
 constexpr double slowest_network = 10e6;
@@ -45,7 +41,8 @@ ucx_io::ucx_io(ucx_options options, ucx_environment environment,
                admission admit, transport_handler handler)
   : options_(std::move(options)), environment_(environment),
     handler_(std::move(handler)),
-    gate_(cluster_hash(options_.cluster), options_.self.incarnation),
+    gate_(cluster_hash(options_.cluster), options_.self.incarnation,
+          [this](uint64_t x) { return doorman_->is_over(x); }),
     pool_(std::make_shared<block_pool>(options_.max_idle)), mailbox_(pool_),
     self_id_(options_.self_id ? *options_.self_id : no_id),
     max_unsent_(options_.max_unsent),
@@ -112,7 +109,7 @@ void ucx_io::run() {
 bool ucx_io::is_sending() {
   return sessions_.is_closing()
          || std::ranges::any_of(sessions_.all(), [](auto& x) {
-              return x.second->is_sending() || x.second->line_ended;
+              return x.second->is_sending() || x.second->is_ending();
             });
 }
 
@@ -137,22 +134,21 @@ void ucx_io::watch(clock::instant now) {
   for (auto& [line, x] : sessions_.all()) {
     if (x->is_over)
       continue;
-    if (!x->is_joined && now >= x->deadline)
-      sessions_.end(*x, errc::deadline_passed, "did not answer in time");
-    else if (x->line_ended && now >= *x->line_ended + last_words)
-      sessions_.end(*x, errc::peer_lost, "closed its connection");
-    else if (x->is_joined && x->stall(now) > options_.stall_verdict)
-      sessions_.end(*x, errc::peer_lost,
-                    "took nothing of what was sent to it for "
-                      + in_seconds(options_.stall_verdict));
-    else if (x->is_joined)
+    if (auto why = x->end_at(now))
+      sessions_.end(*x, why->code, why->message);
+    else if (!x->is_peer())
+      continue;
+    else if (x->stall(now) > options_.stall_verdict)
+      give_up(*x, "took nothing of what was sent to it for "
+                    + in_seconds(options_.stall_verdict));
+    else
       watch_.set_under_way(x->peer()->id, x->bytes_under_way());
   }
   auto news = watch_.tick(now);
   for (auto& verdict : news.dead)
     if (auto x = sessions_.find(verdict.peer);
         x && x->incarnation() == verdict.incarnation)
-      sessions_.end(*x, errc::peer_lost, verdict.why);
+      give_up(*x, verdict.why);
   for (auto& asked : news.ask)
     if (auto x = sessions_.find(asked.peer);
         x && x->incarnation() == asked.incarnation)
@@ -162,10 +158,7 @@ void ucx_io::watch(clock::instant now) {
 clock::instant ucx_io::next_watch(clock::instant now) const {
   auto next = watch_.next_tick().value_or(now + longest_sleep);
   for (auto& [line, x] : sessions_.all()) {
-    if (!x->is_joined)
-      next = std::min(next, x->deadline);
-    if (x->line_ended)
-      next = std::min(next, *x->line_ended + last_words);
+    next = std::min(next, x->deadline());
   }
   return next;
 }
@@ -209,7 +202,10 @@ ucs_status_t ucx_io::on_am(std::span<const std::byte> header, void* data,
   if (length > limit
       || from->link()->num_expected() + length > most_expected()) {
     gate_.count(refusal::damaged);
-    sessions_.end(*from, errc::peer_lost, "sent more than the limit");
+    if (from->is_peer())
+      give_up(*from, "sent more than the limit");
+    else
+      sessions_.end(*from, errc::peer_lost, "sent more than the limit");
     return UCS_OK;
   }
   return from->link()->receive(worker_->handle(), copy, data, length,
@@ -269,9 +265,7 @@ void ucx_io::on_hello(const session_ptr& from) {
 
 void ucx_io::on_failure(ucx_link& which, ucs_status_t why) {
   if (auto x = sessions_.find_link(which))
-    sessions_.end(*x, errc::peer_lost,
-                  std::string{"lost its connection: "}
-                    + ucs_status_string(why));
+    sessions_.end(*x, errc::peer_lost, x->why_broken(ucs_status_string(why)));
 }
 
 size_t ucx_io::most_expected() const {
@@ -283,12 +277,7 @@ size_t ucx_io::most_expected() const {
 void ucx_io::send(node_id to, frame_header header, body payload) {
   if (to == self_id_)
     return deliver_to_self(header, std::move(payload));
-  std::shared_ptr<ucx_peer> peer;
-  {
-    std::shared_lock guard{peers_mutex_};
-    if (auto i = peers_.find(to); i != peers_.end())
-      peer = i->second;
-  }
+  auto peer = peers_.find(to);
   if (!peer)
     return;
   auto size = payload.bytes().size();
@@ -298,7 +287,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
     peer->unsent -= cost;
     return post([this, peer] {
       if (auto x = sessions_.find(peer->id); x && x->peer() == peer)
-        sessions_.end(*x, errc::peer_lost, "did not take what was sent to it");
+        give_up(*x, "did not take what was sent to it");
     });
   }
   unsent_charge charge{{peer, &peer->unsent}, cost};
@@ -360,29 +349,21 @@ void ucx_io::monitor(node_id peer) {
   post([this, peer] { watch_.monitor(peer); });
 }
 
-void ucx_io::disconnect(node_id peer) {
-  std::shared_ptr<ucx_peer> known;
-  {
-    std::lock_guard guard{peers_mutex_};
-    if (auto i = peers_.find(peer); i != peers_.end()) {
-      known = i->second;
-      peers_.erase(i);
-    }
-  }
-  if (!known)
+void ucx_io::disconnect(node_id peer, uint64_t incarnation,
+                        const std::string& why) {
+  if (!peers_.remove(peer, incarnation))
     return;
-  post([this, known] {
-    auto x = sessions_.find(known->id);
-    if (x && x->peer() == known)
-      sessions_.end(*x, errc::cancelled, {}); // No event.
+  post([this, peer, incarnation, why] {
+    auto x = sessions_.find(peer);
+    if (x && x->incarnation() == incarnation)
+      leave(*x, "was given up: " + why, why);
   });
 }
 
 transport_stats ucx_io::stats() const {
-  transport_stats x{.bytes_sent = bytes_sent_,
-                    .strangers_dropped = doorman_->stats().dropped};
-  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
-    x.frames_refused[i] = gate_.refused(refusal(i));
+  auto x = gate_.stats();
+  x.bytes_sent = bytes_sent_;
+  x.strangers_dropped = doorman_->stats().dropped;
   return x;
 }
 
@@ -396,9 +377,9 @@ doorman::owner ucx_io::make_owner(admission admit) {
     open(x, id, is_ours, deadline);
   };
   out.connect_failed = handler_.on_connect_failed;
-  out.line_ended = [this](line_id line) {
+  out.line_ended = [this](line_id line, const std::string& why) {
     if (auto x = sessions_.find_line(line))
-      x->line_ended = environment_.time.now();
+      x->end_line(environment_.time.now(), why);
   };
   return out;
 }
@@ -407,7 +388,7 @@ void ucx_io::open(const acquaintance& x, node_id id, bool is_ours,
                   milliseconds deadline) {
   auto session = std::make_shared<ucx_session>(x, id, is_ours, options_.window,
                                                pool_);
-  session->deadline = environment_.time.now() + deadline;
+  session->join_deadline = environment_.time.now() + deadline;
   sessions_.add(session);
   if (auto ok = worker_->admit(x.who.listen); !ok)
     return sessions_.end(*session, ok.why().code, ok.why().message);
@@ -441,11 +422,25 @@ void ucx_io::join(const session_ptr& x) {
   CHECK(added);
   sessions_.add_joined(x);
   watch_.joined(id, x->incarnation());
-  {
-    std::lock_guard guard{peers_mutex_};
-    peers_[id] = x->peer();
-  }
+  peers_.add(x->peer());
   environment_.log.info("node " + x->peer()->identity.name + " has joined");
+}
+
+/// By our own verdict; the other side may well live.
+void ucx_io::give_up(ucx_session& x, const std::string& why) {
+  leave(x, why, options_.self.name + " says that this node " + why);
+}
+
+/// Its place is free at once, but the link stays until the other side has
+/// heard why: when it breaks, that must not be the first that is heard.
+void ucx_io::leave(ucx_session& x, const std::string& why,
+                   const std::string& for_it) {
+  if (x.is_over || x.is_left())
+    return;
+  x.leave(environment_.time.now());
+  sessions_.free_place(x);
+  doorman_->give_up(x.line(), for_it);
+  lose(x, why);
 }
 
 void ucx_io::bury() {
@@ -455,24 +450,28 @@ void ucx_io::bury() {
 
 /// The end of a session, for everybody else.
 void ucx_io::part(const session_ptr& x) {
-  auto& peer = *x->peer();
-  auto why = "node " + peer.identity.name + " " + x->why_over;
-  doorman_->ended(x->line(), x->is_joined, {x->code, why});
+  auto& who = x->peer()->identity;
+  doorman_->ended(x->line(), x->is_joined,
+                  {x->code, "node " + who.name + " " + x->why_over});
   if (!x->is_joined)
-    return worker_->dismiss(peer.identity.listen);
-  watch_.gone(peer.id, x->incarnation());
-  gate_.remove_peer(peer.id);
-  {
-    std::lock_guard guard{peers_mutex_};
-    if (auto i = peers_.find(peer.id);
-        i != peers_.end() && i->second == x->peer())
-      peers_.erase(i);
-  }
-  if (x->why_over.empty())
+    worker_->dismiss(who.listen);
+  else if (!x->is_left())
+    lose(*x, x->why_over);
+}
+
+/// Nothing is sent to it or taken from it any more, nor is it judged. An empty
+/// `why`: nobody is told.
+void ucx_io::lose(const ucx_session& x, const std::string& why) {
+  auto& peer = *x.peer();
+  watch_.gone(peer.id, x.incarnation());
+  gate_.remove_peer(peer.id, x.incarnation());
+  peers_.remove(peer.id, x.incarnation());
+  if (why.empty())
     return;
-  environment_.log.debug(why);
+  auto sentence = "node " + peer.identity.name + " " + why;
+  environment_.log.debug(sentence);
   if (handler_.on_peer_lost)
-    handler_.on_peer_lost(peer.id, why);
+    handler_.on_peer_lost(peer.id, x.incarnation(), sentence);
 }
 
 } // namespace troupe

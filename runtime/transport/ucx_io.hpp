@@ -10,6 +10,9 @@
 ///            \---deadline, error------------------------------------------>
 ///            gone
 ///
+/// Whom we give up is left: it is gone for our owner at once, hears why on its
+/// line, and is over once it has closed that, or after a moment.
+///
 /// Who dialled sends the first hello; the other answers it.
 ///
 /// A session ends only between two calls of progress(): end() notes it, bury()
@@ -21,12 +24,11 @@
 #include "runtime/transport/frame_gate.hpp"
 #include "runtime/transport/port_filter.hpp"
 #include "runtime/transport/ucx_mailbox.hpp"
+#include "runtime/transport/ucx_peers.hpp"
 #include "runtime/transport/ucx_sessions.hpp"
 #include "runtime/transport/ucx_transport.hpp"
 #include "runtime/transport/ucx_worker.hpp"
 
-#include <map>
-#include <shared_mutex>
 #include <thread>
 
 namespace troupe {
@@ -52,7 +54,7 @@ public:
   void connect(node_id peer, dial_target target);
   void monitor(node_id peer);
   void send(node_id to, frame_header header, body payload);
-  void disconnect(node_id peer);
+  void disconnect(node_id peer, uint64_t incarnation, const std::string& why);
   transport_stats stats() const;
 
 private:
@@ -93,8 +95,11 @@ private:
             std::chrono::milliseconds deadline);
   bool link_up(const session_ptr& x);
   void join(const session_ptr& x);
+  void give_up(ucx_session& x, const std::string& why);
+  void leave(ucx_session& x, const std::string& why, const std::string& for_it);
   void bury();
   void part(const session_ptr& x);
+  void lose(const ucx_session& x, const std::string& why);
 
   ucx_options options_;
   const ucx_environment environment_;
@@ -106,8 +111,7 @@ private:
   // Shared with senders.
   ucx_mailbox mailbox_;
   std::atomic<uint32_t> self_id_;
-  mutable std::shared_mutex peers_mutex_; ///< For peers_.
-  std::map<node_id, std::shared_ptr<ucx_peer>> peers_;
+  ucx_peers peers_;
   std::atomic<size_t> max_unsent_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<uint64_t> bytes_sent_ = 0;

@@ -1,6 +1,21 @@
 #include "runtime/transport/ucx_session.hpp"
 
+#include <algorithm>
+
 namespace troupe {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+/// After the end of a line, how long frames that came before it are read. On
+/// another connection they may be a little behind.
+constexpr milliseconds last_words{1};
+
+/// Whom we give up has so long to hear why.
+constexpr milliseconds farewell_time{200};
+
+} // namespace
 
 ucx_session::ucx_session(acquaintance other, node_id id, bool is_ours,
                          size_t window, const std::shared_ptr<block_pool>& pool)
@@ -54,6 +69,39 @@ size_t ucx_session::bytes_under_way() const {
   for (size_t i = 0; i < num_lanes; ++i)
     out += link_->bytes_sending(lane(i));
   return out;
+}
+
+void ucx_session::end_line(clock::instant now, const std::string& why) {
+  line_ended_ = now;
+  why_line_ended_ = why;
+}
+
+void ucx_session::leave(clock::instant now) {
+  left_ = now;
+}
+
+std::optional<failure> ucx_session::end_at(clock::instant now) const {
+  if (now >= deadline() && line_ended_)
+    return failure{errc::peer_lost, why_line_ended_};
+  if (now >= deadline())
+    return failure{errc::deadline_passed, "did not answer in time"};
+  return std::nullopt;
+}
+
+clock::instant ucx_session::deadline() const {
+  auto out = clock::instant::max();
+  if (!is_joined)
+    out = join_deadline;
+  if (left_)
+    out = *left_ + farewell_time;
+  if (line_ended_)
+    out = std::min(out, *line_ended_ + last_words);
+  return out;
+}
+
+std::string ucx_session::why_broken(const char* reason) const {
+  return line_ended_ ? why_line_ended_
+                     : std::string{"lost its connection: "} + reason;
 }
 
 clock::instant::duration ucx_session::stall(clock::instant now) {

@@ -86,6 +86,37 @@ public:
   /// Bytes of frames between us that are neither out nor here.
   size_t bytes_under_way() const;
 
+  /// Its line has ended; what came before that is still read. `why` follows on
+  /// the peer's name.
+  void end_line(clock::instant now, const std::string& why);
+
+  /// We have given it up. It has a moment to hear why.
+  void leave(clock::instant now);
+
+  /// Why it is over, if it is: its line has ended, or its deadline has passed.
+  /// Follows on the peer's name.
+  std::optional<failure> end_at(clock::instant now) const;
+
+  /// When end_at will have something to say, as far as that is known.
+  clock::instant deadline() const;
+
+  /// Why its link has failed: for UCX's reason, unless the line says it better.
+  std::string why_broken(const char* reason) const;
+
+  /// Its line has ended and it soon will.
+  bool is_ending() const {
+    return line_ended_.has_value();
+  }
+
+  /// Joined, and not given up.
+  bool is_peer() const {
+    return is_joined && !left_;
+  }
+
+  bool is_left() const {
+    return left_.has_value();
+  }
+
   /// How long the network has taken nothing although there was something.
   clock::instant::duration stall(clock::instant now);
 
@@ -98,9 +129,7 @@ public:
   bool is_over = false;
   std::string why_over; ///< Empty: no event.
   errc code = errc::peer_lost;
-  clock::instant deadline = {}; ///< Until it is joined.
-  /// Since its line has ended; what came before it is still read.
-  std::optional<clock::instant> line_ended;
+  clock::instant join_deadline = {};
 
 private:
   using queue = std::deque<parcel, pooled_allocator<parcel>>;
@@ -117,6 +146,9 @@ private:
   queue waiting_[num_lanes];
   uint64_t num_sent_ = 0; ///< At stalled_since_.
   std::optional<clock::instant> stalled_since_;
+  std::optional<clock::instant> line_ended_;
+  std::string why_line_ended_;
+  std::optional<clock::instant> left_;
 };
 
 } // namespace troupe

@@ -35,6 +35,12 @@ void ucx_sessions::add_joined(const session_ptr& x) {
   x->is_joined = true;
 }
 
+void ucx_sessions::free_place(const ucx_session& x) {
+  if (auto i = joined_.find(x.peer()->id);
+      i != joined_.end() && i->second.get() == &x)
+    joined_.erase(i);
+}
+
 session_ptr ucx_sessions::find(node_id joined_peer) const {
   return find_in(joined_, joined_peer);
 }
@@ -85,7 +91,7 @@ std::vector<session_ptr> ucx_sessions::bury() {
 void ucx_sessions::forget(const session_ptr& x) {
   by_line_.erase(x->line());
   erase_if_same(by_incarnation_, x->incarnation(), x);
-  erase_if_same(joined_, x->peer()->id, x);
+  free_place(*x);
   std::erase(congested_, x);
   x->close();
   if (!x->link())

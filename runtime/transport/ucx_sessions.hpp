@@ -25,6 +25,9 @@ public:
   /// It holds its peer's place, which is free.
   void add_joined(const session_ptr& x);
 
+  /// A successor may have its place.
+  void free_place(const ucx_session& x);
+
   // Null if there is none.
   session_ptr find(node_id joined_peer) const;
   session_ptr find_line(line_id line) const;

@@ -85,8 +85,9 @@ void ucx_transport::set_view(uint32_t view) {
   io_->set_view(view);
 }
 
-void ucx_transport::disconnect(node_id peer) {
-  io_->disconnect(peer);
+void ucx_transport::disconnect(node_id peer, uint64_t incarnation,
+                               const std::string& why) {
+  io_->disconnect(peer, incarnation, why);
 }
 
 transport_stats ucx_transport::stats() const {

@@ -91,7 +91,8 @@ public:
   void send(node_id to, frame_header header, body payload) override;
   void set_max_unsent(size_t bytes) override;
   void set_view(uint32_t view) override;
-  void disconnect(node_id peer) override;
+  void disconnect(node_id peer, uint64_t incarnation,
+                  const std::string& why) override;
   transport_stats stats() const override;
 
 private:

@@ -3,6 +3,7 @@
 
 #include "tests/cluster/child_process.hpp"
 #include "tests/cluster/company_fixture.hpp"
+#include "tests/cluster/program.hpp"
 
 namespace troupe {
 
@@ -55,6 +56,11 @@ protected:
   }
 
   child_process spawn(const std::string& name, const std::string& secret) {
+    return child_process{arguments(name, secret)};
+  }
+
+  std::vector<std::string> arguments(const std::string& name,
+                                     const std::string& secret) {
     auto path = ::testing::TempDir() + "secret-" + name + "-"
                 + std::to_string(getpid());
     auto* file = fopen(path.c_str(), "w");
@@ -62,10 +68,22 @@ protected:
     fputs(secret.c_str(), file);
     fclose(file);
     auto address = company_->address();
-    return child_process{{"node", "--join",
-                          address.host + ":" + std::to_string(address.port),
-                          "--name", name, "--cluster-secret-file", path,
-                          "--threads", "1", "--log-level", "error"}};
+    return {"node",
+            "--join",
+            address.host + ":" + std::to_string(address.port),
+            "--name",
+            name,
+            "--cluster-secret-file",
+            path,
+            "--threads",
+            "1",
+            "--log-level",
+            "error"};
+  }
+
+  /// One more process of that name: what it says, once it has ended.
+  tests::outcome run_another(const std::string& name) {
+    return tests::run_troupe(arguments(name, secret_));
   }
 
   /// A request that goes on for as long as the context has room.
@@ -175,6 +193,65 @@ TEST_F(Processes, AStoppedNodeCountsAsLostAfterASilence) {
   auto answers = ears.wait();
   ASSERT_TRUE(answers[0].cause);
   EXPECT_EQ(answers[0].cause->code, errc::peer_lost);
+}
+
+TEST_F(Processes, AKilledNodeThatIsStartedAgainEndsWithASentence) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  nodes_[1].kill(SIGKILL);
+  // At once: the door may not have heard of the verdict yet.
+  for (int i = 0; i < 2; ++i) {
+    auto again = run_another("right");
+    EXPECT_EQ(again.status, 1);
+    EXPECT_NE(again.errors.find("node right was lost; it can come back after "
+                                "the cluster has been restarted"),
+              std::string::npos)
+      << again.errors;
+  }
+  expect_equal(ask_all(*company_, reference_requests()),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, ASecondNodeOfALivingNameEndsWithASentence) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  auto second = run_another("right");
+  EXPECT_EQ(second.status, 1);
+  EXPECT_NE(second.errors.find("node right is here already, as another "
+                               "process; it stays"),
+            std::string::npos)
+    << second.errors;
+  EXPECT_FALSE(company_->trouble());
+  expect_equal(ask_all(*company_, reference_requests()),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, ANodeThatStoodStillWhileItWasGivenUpHearsWhy) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  listener ears{1};
+  ASSERT_TRUE(company_->submit(long_request(1), ears.handler(0)));
+  ears.wait_for_tokens(5);
+  nodes_[1].kill(SIGSTOP);
+  auto answers = ears.wait();
+  ASSERT_TRUE(answers[0].cause);
+  nodes_[1].kill(SIGCONT);
+  EXPECT_EQ(nodes_[1].wait(patience), 1);
+  expect_equal(ask_all(*company_, reference_requests()),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, TheEndWaitsForNobodyWhoWasGivenUp) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  nodes_[1].kill(SIGSTOP);
+  listener ears{1};
+  ASSERT_TRUE(company_->submit(long_request(1), ears.handler(0)));
+  ASSERT_TRUE(ears.wait()[0].cause);
+  for (auto i : {0, 2})
+    nodes_[i].kill(SIGTERM); // they leave at once
+  for (auto i : {0, 2})
+    EXPECT_EQ(nodes_[i].wait(patience), 0);
+  system_clock time;
+  auto begin = time.now();
+  company_.reset();
+  EXPECT_LT(time.now() - begin, std::chrono::milliseconds{1500});
 }
 
 TEST_F(Processes, ANodeWithAnotherSecretStaysOutside) {

@@ -94,11 +94,12 @@ private:
     return {
       .on_frame = [this](node_id from,
                          frame&& x) { on_frame(from, std::move(x)); },
-      .on_peer_lost = [](node_id peer,
+      .on_peer_lost = [](node_id peer, uint64_t,
                          const std::string& why) { print("lost", peer, why); },
-      .on_peer_joined
-      = [](node_id peer,
-           const node_identity& who) { print("joined", peer, who.name); },
+      .on_peer_joined =
+        [](node_id peer, const node_identity& who) {
+          print("joined", peer, who.name, who.incarnation);
+        },
       .on_connect_failed =
         [](node_id peer, const failure& why) {
           print("failed", peer, to_string(why.code), why.message);
@@ -140,7 +141,9 @@ private:
     } else if (verb == "monitor") {
       net_->monitor(node_id(peer));
     } else if (verb == "disconnect") {
-      net_->disconnect(node_id(peer));
+      uint64_t incarnation = 0;
+      in >> incarnation;
+      net_->disconnect(node_id(peer), incarnation, "it was told so");
     } else if (verb == "view") {
       net_->set_view(uint32_t(peer));
     } else if (verb == "stats") {

@@ -42,15 +42,18 @@ public:
   void set_view(uint32_t) override {
   }
 
-  void disconnect(node_id peer) override {
-    given_up.push_back(peer);
+  void disconnect(node_id peer, uint64_t incarnation,
+                  const std::string& why) override {
+    given_up.push_back({peer, incarnation});
+    reasons.push_back(why);
   }
 
   transport_stats stats() const override {
     return {};
   }
 
-  std::vector<node_id> given_up;
+  std::vector<std::pair<node_id, uint64_t>> given_up;
+  std::vector<std::string> reasons; ///< For each of them.
 };
 
 class actor_fixture : public testing::Test {
@@ -78,6 +81,16 @@ protected:
         [out](const Message& msg) { out->all.emplace_back(msg); }...};
     });
     return caf::actor_cast<Handle>(actor);
+  }
+
+  /// The view that a cluster of so many nodes has, where node n is incarnation
+  /// 100 + n.
+  static std::shared_ptr<const view> view_of(size_t num_nodes) {
+    auto out = std::make_shared<view>(view{1, 1, {}});
+    for (size_t n = 0; n < num_nodes; ++n)
+      out->members.push_back(
+        {"n" + std::to_string(n), 100 + n, {"127.0.0.1", 9}});
+    return out;
   }
 
   /// Tells, and lets every actor work until none has anything to do.

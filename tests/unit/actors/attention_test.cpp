@@ -127,6 +127,16 @@ TEST_F(Attention, WaitsForOtherNodesNoLongerThanTheLimit) {
     << end();
 }
 
+TEST_F(Attention, AVerdictEndsAStepIfItIsAboutTheMemberItself) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  context_.here->update([](cast_list& all) { all.members = view_of(2); });
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  say(attention_, node_lost{1, 7, "b", "it was silent"});
+  EXPECT_EQ(end(), "none") << "that is about a predecessor";
+  say(attention_, node_lost{1, 101, "b", "it was silent"});
+  EXPECT_EQ(end(), "peer_lost: node b was lost: it was silent");
+}
+
 TEST_F(Attention, ComputesAsLongAsItTakes) {
   ASSERT_NO_FATAL_FAILURE(start(1));
   run_step();

@@ -25,9 +25,13 @@ protected:
     scheduler_.run();
   }
 
-  void join(node_id node) {
+  void join(node_id node, uint64_t incarnation) {
     say(controller_,
-        node_joined{node, {names_[node], 100u + node, {"127.0.0.1", 9}}});
+        node_joined{node, {names_[node], incarnation, {"127.0.0.1", 9}}});
+  }
+
+  void join(node_id node) {
+    join(node, 100u + node);
   }
 
   void join_all() {
@@ -43,6 +47,10 @@ protected:
   void connect_all() {
     for (node_id n = 0; n < 3; ++n)
       say(controller_, node_connected{n});
+  }
+
+  void suspect(node_id node, const std::string& why, node_id by = 0) {
+    say(controller_, node_suspected{by, node, 100u + node, why});
   }
 
   template <class Message>
@@ -106,14 +114,15 @@ TEST_F(Controller, TellsEverybodyOfALossOnceAndTheLostOneToo) {
   join_all();
   load_all();
   connect_all();
-  say(controller_, node_suspected{1, "no heartbeat for 2 s"});
-  say(controller_, node_suspected{1, "the connection broke"});
+  suspect(1, "no heartbeat for 2 s");
+  suspect(1, "the connection broke");
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
   auto loss = news_[0]->of<node_lost>()[0];
   EXPECT_EQ(loss.node, 1);
+  EXPECT_EQ(loss.incarnation, 101u);
   EXPECT_EQ(loss.name, names_[1]);
   EXPECT_EQ(loss.why, "no heartbeat for 2 s");
-  say(controller_, node_suspected{2, "gone, too"});
+  suspect(2, "gone, too");
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{2, 1, 2}))
     << "nothing more is said to the one that is lost";
 }
@@ -126,6 +135,7 @@ TEST_F(Controller, RefusesWhoseNumericsAreNotItsOwn) {
   say(controller_, node_loaded{2, 5});
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
   EXPECT_EQ(news_[1]->of<node_lost>()[0].node, 1);
+  EXPECT_EQ(news_[1]->of<node_lost>()[0].incarnation, 101u);
   EXPECT_NE(news_[1]->of<node_lost>()[0].why.find("weights"),
             std::string::npos);
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{0, 0, 0}));
@@ -133,17 +143,43 @@ TEST_F(Controller, RefusesWhoseNumericsAreNotItsOwn) {
 
 TEST_F(Controller, TurnsAwayWhoComesBackOrIsThereTwice) {
   join_all();
-  join(2);
-  say(controller_, node_suspected{1, "it was restarted"});
-  join(1);
+  join(2, 202);
+  suspect(1, "it was restarted");
+  join(1, 201);
   EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 1}));
   EXPECT_EQ(monitored_.size(), 2u);
-  EXPECT_EQ(net_.given_up, (std::vector<node_id>{2, 1}));
+  ASSERT_EQ(net_.given_up,
+            (std::vector<std::pair<node_id, uint64_t>>{{2, 202}, {1, 201}}));
+  EXPECT_EQ(net_.reasons[0], "there is a node named " + names_[2] + " already");
+  EXPECT_EQ(net_.reasons[1], sentence_for_successor(names_[1]));
+}
+
+TEST_F(Controller, BelievesNothingOfAPredecessorOrASuccessor) {
+  join_all();
+  load_all();
+  connect_all();
+  for (uint64_t other : {0, 100, 102})
+    say(controller_, node_suspected{0, 1, other, "it was silent"});
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+  suspect(1, "it was silent");
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
+}
+
+TEST_F(Controller, DoesNotListenToWhoIsLostNorBelieveThatItIsLostItself) {
+  join_all();
+  load_all();
+  connect_all();
+  suspect(0, "it stood still", 2);
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+  suspect(2, "it stood still", 1);
+  suspect(1, "it gave me up", 2);
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
 }
 
 TEST_F(Controller, IgnoresEvidenceAgainstNodesThatDoNotExist) {
   join_all();
-  say(controller_, node_suspected{3, "who?"});
-  say(controller_, node_suspected{65535, "who?"});
+  suspect(3, "who?");
+  suspect(65535, "who?");
+  suspect(1, "says who?", 65535);
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
 }

@@ -58,12 +58,12 @@ protected:
     context.net = &net_;
     context.counters = &counters_;
     context.log = &log_;
-    context.here = std::make_shared<directory>();
+    context.here = here_;
     auto listen = [this](caf::event_based_actor*) -> caf::behavior {
       return {[this](const rows_refused& msg) { refusals_.push(msg); }};
     };
     rank_ = caf::actor_cast<attention>(system_->spawn(listen));
-    context.here->update([&](cast_list& list) {
+    here_->update([&](cast_list& list) {
       for (rank_id rank = 0; rank < 4; ++rank)
         list.ranks[rank] = rank_;
     });
@@ -173,6 +173,7 @@ protected:
   caf::actor_system_config config_;
   logger log_{"test", log_level::error};
   node_counters counters_;
+  std::shared_ptr<directory> here_ = std::make_shared<directory>();
   keeping_network net_;
   std::shared_ptr<node_parts> parts_;
   std::unique_ptr<caf::actor_system> system_
@@ -230,6 +231,32 @@ TEST_F(ExpertWorker, ForgetsRowsThatTheirRankHasGivenUp) {
   held.clear();
   held = wait_for(20);
   EXPECT_EQ(rows_id::unpack(held.at(0).header.id).serial, 2u);
+}
+
+TEST_F(ExpertWorker, ForgetsRowsOfALostProcessButNotOfItsSuccessor) {
+  for (uint64_t lost : {7u, 100u}) {
+    start(4u << 20);
+    here_->update([](cast_list& all) {
+      all.members = std::make_shared<const view>(view{1, {1}, {{"a", 100, {}}}});
+    });
+    uint64_t bytes = uint64_t{20} * top_k() * parts_->combine_row_bytes;
+    parts_->answers = std::make_unique<slab_pool>(std::bit_ceil(bytes + answer_head(1)));
+    dispatch(0, 1, 20);
+    auto held = wait_for(20);
+    dispatch(1, 1, 20); // waits for room
+    tell(worker_, node_lost{0, lost, "a", "it was silent"});
+    dispatch(2, 1, 20);
+    dispatch(3, 1, 1, 0); // refused at once, so those before it have arrived
+    EXPECT_EQ(refusals_.wait().of.id.rank, 3);
+    held.clear();
+    held = wait_for(20);
+    EXPECT_EQ(rows_id::unpack(held.at(0).header.id).rank, lost == 7 ? 1 : 2);
+    held.clear();
+    if (lost == 7)
+      held = wait_for(20); // of rank 2
+    caf::anon_send_exit(worker_, caf::exit_reason::kill);
+    caf::anon_send_exit(rank_, caf::exit_reason::kill);
+  }
 }
 
 TEST_F(ExpertWorker, RefusesWhatItCannotRunAtOnceAndSaysWhy) {

@@ -123,7 +123,7 @@ TEST_F(ExpertWorkerTurns, RunsWhatHasGatheredMeanwhileTogether) {
 TEST_F(ExpertWorkerTurns, ForgetsWhoseNodeIsGone) {
   send_row(0, 1);
   send_row(1, 1);
-  say(worker_, node_lost{0, "a", "it broke"});
+  say(worker_, node_lost{0, 100, "a", "it broke"});
   advance();
   EXPECT_EQ(answered(), ranks{0}) << "what runs is not called back";
   EXPECT_TRUE(refused().empty());

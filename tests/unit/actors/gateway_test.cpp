@@ -55,7 +55,7 @@ protected:
   }
 
   void lose(node_id node, const std::string& name) {
-    say(gateway_, node_lost{node, name, "it fell off the stage"});
+    say(gateway_, node_lost{node, 100u + node, name, "it fell off the stage"});
   }
 
   std::vector<int32_t> tokens_of(request_id id) {
@@ -199,6 +199,20 @@ TEST_F(Gateway, EndsTheRequestsOfALostNodeAndNoOthers) {
   EXPECT_EQ(figures().failed, 2u);
   answer(1, 0, {5}, finish_reason::stop);
   EXPECT_EQ(end_of(1), "well");
+}
+
+TEST_F(Gateway, AVerdictAboutAPredecessorEndsNothing) {
+  context_.here->update([](cast_list& all) { all.members = view_of(4); });
+  say(gateway_, cluster_started{});
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  for (node_id node : {1, 2})
+    say(gateway_, node_lost{node, 7, "b", "it fell off the stage"});
+  for (request_id id = 1; id <= 3; ++id)
+    EXPECT_EQ(end_of(id), "");
+  EXPECT_EQ(trouble(), "");
+  lose(1, "b");
+  EXPECT_NE(end_of(2), "");
 }
 
 TEST_F(Gateway, GivesNothingToALostNode) {

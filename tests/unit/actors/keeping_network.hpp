@@ -26,7 +26,7 @@ public:
   void set_view(uint32_t) override {
   }
 
-  void disconnect(node_id) override {
+  void disconnect(node_id, uint64_t, const std::string&) override {
   }
 
   transport_stats stats() const override {

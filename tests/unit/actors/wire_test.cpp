@@ -70,11 +70,15 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(hello.node, 2);
   EXPECT_EQ(hello.topology, "name = \"x\"");
   EXPECT_EQ(hello.model_dir, "/models/r1");
-  auto suspect = there_and_back(node_suspected{5, "no heartbeat"});
+  auto suspect
+    = there_and_back(node_suspected{9, 5, UINT64_MAX, "no heartbeat"});
+  EXPECT_EQ(suspect.by, sender) << "from the connection alone";
   EXPECT_EQ(suspect.node, 5);
+  EXPECT_EQ(suspect.incarnation, UINT64_MAX);
   EXPECT_EQ(suspect.why, "no heartbeat");
-  auto lost = there_and_back(node_lost{6, "b", "it broke"});
+  auto lost = there_and_back(node_lost{6, UINT64_MAX - 1, "b", "it broke"});
   EXPECT_EQ(lost.node, 6);
+  EXPECT_EQ(lost.incarnation, UINT64_MAX - 1);
   EXPECT_EQ(lost.name, "b");
   EXPECT_EQ(lost.why, "it broke");
   auto view = there_and_back(full_view()).members;
@@ -85,6 +89,11 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(view->members[1].incarnation, UINT64_MAX);
   EXPECT_EQ(view->members[1].address.host, "::1");
   EXPECT_EQ(view->members[1].address.port, 9);
+}
+
+TEST(Wire, RefusesVerdictsAndSuspicionsThatNameNoProcess) {
+  EXPECT_FALSE(decode(sender, encode(node_lost{6, 0, "b", "late"}).bytes()));
+  EXPECT_FALSE(decode(sender, encode(node_suspected{1, 6, 0, "late"}).bytes()));
 }
 
 TEST(Wire, KnowsTheSenderFromTheConnectionAlone) {

@@ -97,6 +97,8 @@ struct process {
       at->refuse(x.line, refusal);
     else
       at->welcome(x.line);
+    if (gives_up_at_once)
+      at->refuse(x.line, "its show is over");
     keep("proven ", x);
   }
 
@@ -121,6 +123,7 @@ struct process {
   handshake_options who;
   std::string refusal;
   bool is_mute = false;
+  bool gives_up_at_once = false; ///< Those whom it has welcomed.
   bool closes_when_met = false;
   system_entropy chance;
   logger log{"test", log_level::error};
@@ -177,6 +180,33 @@ TEST_F(Door, OneSideClosesALineAndTheOtherHearsOfIt) {
   EXPECT_TRUE(a.heard.await("ended"));
   b.at.reset();
   EXPECT_FALSE(b.heard.has("ended"));
+}
+
+TEST_F(Door, WhoIsGivenUpHearsWhyBeforeItsLineEnds) {
+  for (auto* by : {&a, &b}) {
+    auto& other = by == &a ? b : a;
+    auto line = b.dial(a);
+    ASSERT_TRUE(a.heard.await("proven b", by == &a ? 1 : 2));
+    ASSERT_TRUE(b.heard.await("welcomed a", by == &a ? 1 : 2));
+    by->at->refuse(by == &a ? a.find("b").line : line, "its show is over");
+    EXPECT_TRUE(other.heard.await("ended gave us up: its show is over"))
+      << other.heard.last();
+    EXPECT_TRUE(by->heard.await("ended closed its connection"));
+  }
+}
+
+TEST_F(Door, WhoIsGivenUpAndDoesNotListenIsDroppedAfterAWhile) {
+  process c{"c", 3};
+  handshake by_hand{handshake::role::initiator, c.who, {}};
+  test::raw_client client{a.at->address().port};
+  client.send_message(by_hand.greeting());
+  client.send_message(by_hand.receive(client.read_message()).reply);
+  ASSERT_TRUE(by_hand.receive(client.read_message()).done);
+  ASSERT_TRUE(a.heard.await("proven c"));
+  a.at->refuse(a.find("c").line, "its show is over");
+  EXPECT_TRUE(a.heard.await("ended did not hear that it is given up"));
+  EXPECT_EQ(handshake::read_refusal(client.read_message()), "its show is over");
+  EXPECT_TRUE(client.await_end());
 }
 
 TEST_F(Door, ARefusalReachesTheOneWhoCame) {
@@ -410,8 +440,23 @@ TEST_F(DoorTls, MembersMeetAndHearOfEachOthersEnd) {
   open(d, "ours");
   d.dial(c);
   ASSERT_TRUE(d.heard.await("welcomed c")) << d.heard.last();
-  d.at.reset();
+  ASSERT_TRUE(c.heard.await("proven d"));
+  c.at->refuse(c.find("d").line, "its show is over");
+  EXPECT_TRUE(d.heard.await("ended gave us up: its show is over"));
   EXPECT_TRUE(c.heard.await("ended"));
+}
+
+TEST_F(DoorTls, WhoIsGivenUpAsSoonAsItIsWelcomeHearsBoth) {
+  open(c, "ours");
+  c.gives_up_at_once = true;
+  for (uint64_t i = 0; i < 30; ++i) {
+    process x{"x", 10 + i};
+    open(x, "ours");
+    x.dial(c);
+    ASSERT_TRUE(x.heard.await("welcomed c")) << x.heard.last();
+    ASSERT_TRUE(x.heard.await("ended gave us up: its show is over"))
+      << x.heard.last();
+  }
 }
 
 TEST_F(DoorTls, RefusesCertificatesOfOthersAndClearText) {

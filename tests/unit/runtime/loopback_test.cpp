@@ -24,7 +24,7 @@ struct node {
           last = std::move(x);
         },
       .on_peer_lost =
-        [this](node_id peer, const std::string& why) {
+        [this](node_id peer, uint64_t, const std::string& why) {
           events.push_back("lost " + std::to_string(peer) + ": " + why);
         },
       .on_peer_joined =
@@ -124,13 +124,14 @@ TEST(Loopback, LosesANodeWhoseTransportEnds) {
   EXPECT_EQ(a.taken(), strings{"lost 1: node n1 has ended"});
 }
 
-TEST(Loopback, DisconnectsWithoutAnEventOfItsOwn) {
+TEST(Loopback, DisconnectsWithAWordToTheOtherSide) {
   loopback_network net;
   node a{net, 0}, b{net, 1};
   a.taken(), b.taken();
-  a.self->disconnect(1);
-  EXPECT_EQ(a.taken(), strings{});
-  EXPECT_EQ(b.taken(), strings{"lost 0: node n0 disconnected"});
+  a.self->disconnect(1, 1001, "its show is over");
+  EXPECT_EQ(a.taken(),
+            strings{"lost 1: node n1 was given up: its show is over"});
+  EXPECT_EQ(b.taken(), strings{"lost 0: node n0 gave us up: its show is over"});
   b.self->send(0, control(1), {});
   EXPECT_EQ(a.taken(), strings{});
 }
@@ -201,7 +202,7 @@ TEST(Loopback, LosesAPeerThatTakesNothing) {
   std::unique_ptr<transport> a, b;
   strings lost;
   a = net.join(0, {"a", 1, 0, {}},
-               {.on_peer_lost = [&](node_id, const std::string& why) {
+               {.on_peer_lost = [&](node_id, uint64_t, const std::string& why) {
                  lost.push_back(why);
                }});
   b = net.join(1, {"b", 2, 0, {}}, {.on_frame = [&](node_id, frame&&) {

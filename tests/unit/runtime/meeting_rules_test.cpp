@@ -49,6 +49,18 @@ TEST(MeetingRules, TheSuccessorOfADeadProcessIsTakenAndTheDeadOneIsNot) {
   EXPECT_EQ(rules.proven(4, left, who("left", 9)).what, course::take);
 }
 
+TEST(MeetingRules, WhoIsGivenUpLosesItsPlaceAtOnce) {
+  meeting_rules rules{self};
+  rules.proven(1, left, who("left", 7));
+  rules.given_up(1);
+  EXPECT_TRUE(rules.is_over(7));
+  EXPECT_EQ(rules.proven(2, left, who("left", 7)).why,
+            "this process was given up; only a new one can join");
+  EXPECT_EQ(rules.proven(3, left, who("left", 9)).what, course::take);
+  rules.ended(1, true); // The line itself ends a moment later.
+  EXPECT_EQ(rules.proven(4, left, who("left", 10)).what, course::refuse);
+}
+
 TEST(MeetingRules, WhoFailedToJoinMayTryAgain) {
   meeting_rules rules{self};
   rules.proven(1, left, who("left", 7));

@@ -19,6 +19,10 @@ membership three() {
   return membership{{"a", "b", "c"}};
 }
 
+bool lose(membership& x, node_id node) {
+  return x.suspected(0, node, x.incarnation_of(node));
+}
+
 /// Brings a node as far as `to`, by the ordinary way.
 void bring(membership& x, node_id node, state to) {
   if (to >= state::loading)
@@ -29,7 +33,7 @@ void bring(membership& x, node_id node, state to) {
   if (to == state::connected)
     x.connected(node);
   if (to == state::lost) {
-    EXPECT_TRUE(x.lost(node));
+    EXPECT_TRUE(lose(x, node));
   }
 }
 
@@ -74,8 +78,9 @@ TEST(Membership, EachEventCountsInOneStateAlone) {
     EXPECT_EQ(loaded.state_of(1), s == state::loading ? state::ready : s);
     connected.connected(1);
     EXPECT_EQ(connected.state_of(1), s == state::ready ? state::connected : s);
-    EXPECT_EQ(lost.lost(1), s != state::lost);
-    EXPECT_EQ(lost.state_of(1), state::lost);
+    auto was_there = s != state::absent && s != state::lost;
+    EXPECT_EQ(lose(lost, 1), was_there);
+    EXPECT_EQ(lost.state_of(1), was_there ? state::lost : s);
   }
 }
 
@@ -142,10 +147,22 @@ TEST(Membership, SaysForWhomTheStartWaits) {
   EXPECT_EQ(three_in(state::connected).missing(), "");
 }
 
+TEST(Membership, BelievesEvidenceAgainstTheProcessThatItKnowsAlone) {
+  auto x = three_in(state::connected);
+  for (uint64_t other : {0, 1000, 1002})
+    EXPECT_FALSE(x.suspected(0, 1, other));
+  EXPECT_EQ(x.state_of(1), state::connected);
+  EXPECT_TRUE(x.suspected(2, 1, 1001));
+  EXPECT_FALSE(x.suspected(1, 2, 1001)) << "nobody listens to it any more";
+  EXPECT_FALSE(x.suspected(2, 0, 1001)) << "node 0 hears it";
+  EXPECT_EQ(x.state_of(0), state::connected);
+}
+
 TEST(Membership, IgnoresNodesThatDoNotExist) {
   auto x = three_in(state::ready);
   EXPECT_EQ(x.loaded(3, fingerprint), nodes{});
   x.connected(3);
-  EXPECT_FALSE(x.lost(65535));
+  EXPECT_FALSE(x.suspected(0, 65535, 1001));
+  EXPECT_FALSE(x.suspected(65535, 1, 1001));
   EXPECT_TRUE(x.take_view().has_value());
 }

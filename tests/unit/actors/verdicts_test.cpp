@@ -1,0 +1,171 @@
+// Who is watched by a node that is not the first, whom it believes, and how it
+// comes to its end: there is no silence that nobody notices.
+
+#include "tests/unit/actors/actor_fixture.hpp"
+
+using namespace troupe;
+
+namespace {
+
+using losses = std::vector<std::pair<node_id, uint64_t>>;
+
+/// The supervisor of node 1 of three; incarnations are those of view_of.
+class Verdicts : public actor_fixture {
+protected:
+  Verdicts() {
+    context_.incarnation = 101;
+    context_.here->update([this](cast_list& list) {
+      list.peers[0] = spawn_listener<peer>(to_controller_);
+    });
+    supervisor_hooks hooks;
+    hooks.connect = [this](node_id n, auto&) { dialled_.push_back(n); };
+    hooks.monitor = [this](node_id n) { watched_.insert(n); };
+    hooks.identify = [](auto, auto&) {};
+    hooks.close_place = [this](node_id n, auto& why) { closed_[n] = why; };
+    hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
+    hooks.run_blocking = [](auto) {};
+    supervisor_ = spawn_supervisor(system_, context_, {}, hooks);
+    scheduler_.run();
+  }
+
+  ~Verdicts() override {
+    caf::anon_send_exit(supervisor_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  void join(node_id node, uint64_t incarnation) {
+    say(supervisor_, peer_joined{node, {"n", incarnation, {}}});
+  }
+
+  void load() {
+    say(supervisor_, welcome{1, render(local(3, 1, 1)), "/models/nano"});
+    auto parts = std::make_shared<node_parts>();
+    parts->cluster = local(3, 1, 1);
+    say(supervisor_, parts_loaded{parts, std::nullopt});
+  }
+
+  void publish() {
+    say(supervisor_, view_published{view_of(3)});
+  }
+
+  /// As far as it serves, connected to both others.
+  void serve() {
+    join(0, 100);
+    load();
+    publish();
+    join(2, 102);
+    say(supervisor_, cluster_started{});
+    ASSERT_EQ(to_controller_->of<node_connected>().size(), 1u);
+  }
+
+  std::vector<node_suspected> suspicions() const {
+    return to_controller_->of<node_suspected>();
+  }
+
+  /// Why it has ended; empty if it has not.
+  std::string end() const {
+    return ends_.empty() || !ends_[0] ? "" : ends_[0]->message;
+  }
+
+  std::shared_ptr<
+    heard<node_suspected, node_connected, node_loaded, node_report>>
+    to_controller_ = std::make_shared<
+      heard<node_suspected, node_connected, node_loaded, node_report>>();
+  std::vector<node_id> dialled_;
+  std::set<node_id> watched_;
+  std::map<node_id, std::string> closed_;
+  std::vector<std::optional<failure>> ends_;
+  supervisor supervisor_;
+};
+
+} // namespace
+
+TEST_F(Verdicts, TheControllerIsWatchedFromTheFirstMeetingOn) {
+  join(0, 100);
+  EXPECT_EQ(watched_, std::set<node_id>{0});
+  load();
+  publish();
+  join(2, 102);
+  EXPECT_EQ(watched_, (std::set<node_id>{0, 2})) << "and the next node";
+}
+
+TEST_F(Verdicts, WithoutTheControllerANodeEndsHoweverFarItHasCome) {
+  join(0, 100);
+  say(supervisor_, peer_gone{0, 100, "node n0 was silent for 1.0 s"});
+  EXPECT_EQ(end(), "the controller is gone: node n0 was silent for 1.0 s");
+}
+
+TEST_F(Verdicts, WithoutTheControllerANodeThatServesEnds) {
+  serve();
+  say(supervisor_, peer_gone{0, 100, "node n0 closed its connection"});
+  EXPECT_EQ(end(), "the controller is gone: node n0 closed its connection");
+}
+
+TEST_F(Verdicts, WhoIsRefusedByTheControllerEndsWithItsSentence) {
+  say(supervisor_, peer_missed{0, {errc::refused, "node n1 was lost"}});
+  EXPECT_EQ(end(), "node n1 was lost");
+}
+
+TEST_F(Verdicts, SuspectsWhoIsGoneAndWhomItCannotReachByTheirIncarnation) {
+  join(0, 100);
+  load();
+  publish();
+  EXPECT_EQ(dialled_, std::vector<node_id>{2});
+  say(supervisor_, peer_missed{2, {errc::peer_lost, "nobody is there"}});
+  ASSERT_EQ(suspicions().size(), 1u);
+  join(2, 102);
+  say(supervisor_, peer_gone{2, 102, "it was silent"});
+  ASSERT_EQ(suspicions().size(), 2u);
+  for (auto& x : suspicions()) {
+    EXPECT_EQ(x.by, 1);
+    EXPECT_EQ(x.node, 2);
+    EXPECT_EQ(x.incarnation, 102u);
+  }
+  EXPECT_EQ(end(), "");
+}
+
+TEST_F(Verdicts, LateNewsOfAPredecessorChangesNothing) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  say(supervisor_, peer_gone{2, 7, "it was silent"});
+  say(supervisor_, peer_gone{0, 7, "it was silent"});
+  say(supervisor_, node_lost{2, 7, "n2", "it was silent"});
+  say(supervisor_, node_lost{1, 7, "n1", "it was silent"});
+  EXPECT_TRUE(suspicions().empty());
+  EXPECT_TRUE(net_.given_up.empty());
+  EXPECT_TRUE(closed_.empty());
+  EXPECT_TRUE(ends_.empty());
+  say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
+  EXPECT_EQ(net_.given_up, (losses{{2, 102}}));
+  EXPECT_EQ(net_.reasons[0], "it was silent");
+}
+
+TEST_F(Verdicts, NobodyTakesThePlaceOfWhoIsLostNorIsThatOneSuspectedAgain) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
+  EXPECT_EQ(closed_[2], sentence_for_successor("n2"));
+  say(supervisor_, peer_gone{2, 102, "node n2 was given up: it was silent"});
+  EXPECT_TRUE(suspicions().empty());
+  EXPECT_TRUE(ends_.empty());
+}
+
+TEST_F(Verdicts, WhoIsLostItselfEndsWithTheSentence) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  say(supervisor_, node_lost{1, 101, "n1", "its tokens would differ"});
+  EXPECT_EQ(end(), "its tokens would differ");
+  EXPECT_TRUE(net_.given_up.empty());
+}
+
+TEST_F(Verdicts, AProcessThatIsNotTheMemberIsNotTakenForIt) {
+  join(0, 100);
+  join(2, 7); // before the view says who is who
+  load();
+  publish();
+  EXPECT_EQ(net_.given_up, (losses{{2, 7}}));
+  EXPECT_EQ(dialled_, std::vector<node_id>{2});
+  join(2, 8);
+  EXPECT_EQ(net_.given_up, (losses{{2, 7}, {2, 8}}));
+  EXPECT_TRUE(to_controller_->of<node_connected>().empty());
+  join(2, 102);
+  EXPECT_EQ(to_controller_->of<node_connected>().size(), 1u);
+  EXPECT_TRUE(suspicions().empty());
+}
