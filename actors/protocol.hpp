@@ -153,10 +153,16 @@ struct node_joined {
   member who;
 };
 
-/// Its weights are in place.
+/// What a node computes with, part by part: before it loads its weights, then
+/// that they are in place.
 struct node_loaded {
   node_id node = 0;
-  uint64_t fingerprint = 0;
+  numerics what;
+};
+
+/// Every tensor of the controller's own model has been read.
+struct model_known {
+  std::shared_ptr<const digest_table> digests;
 };
 
 /// It holds a connection to everyone whom it has to talk to.
@@ -170,8 +176,8 @@ struct node_suspected {
   std::string why;
 };
 
-using controller = reacts_to<node_joined, node_loaded, node_connected,
-                             node_suspected, shut_down>;
+using controller = reacts_to<node_joined, node_loaded, model_known,
+                             node_connected, node_suspected, shut_down>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -244,6 +250,7 @@ TROUPE_MESSAGE(troupe::node_report)
 TROUPE_MESSAGE(troupe::cluster_started)
 TROUPE_MESSAGE(troupe::node_joined)
 TROUPE_MESSAGE(troupe::node_loaded)
+TROUPE_MESSAGE(troupe::model_known)
 TROUPE_MESSAGE(troupe::node_connected)
 TROUPE_MESSAGE(troupe::node_suspected)
 TROUPE_MESSAGE(troupe::welcome)

@@ -54,18 +54,19 @@ node_report full_report() {
 }
 
 std::vector<control_message> one_of_each() {
-  return {welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
-          node_loaded{sender, 0x123456789abcdef0},
-          full_view(),
-          node_connected{sender},
-          cluster_started{},
-          node_suspected{5, "no heartbeat"},
-          node_lost{6, "b", "the connection broke"},
-          shut_down{},
-          full_request(),
-          cancel_request{42, 0},
-          full_answer(),
-          full_report()};
+  return {
+    welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
+    node_loaded{sender, {"hidden_size 64\n", "cpu/avx2", {{1, {2, 3}}}, true}},
+    full_view(),
+    node_connected{sender},
+    cluster_started{},
+    node_suspected{5, "no heartbeat"},
+    node_lost{6, "b", "the connection broke"},
+    shut_down{},
+    full_request(),
+    cancel_request{42, 0},
+    full_answer(),
+    full_report()};
 }
 
 /// Sends a message to ourselves.
@@ -143,12 +144,30 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
 }
 
 TEST(Wire, KnowsTheSenderFromTheConnectionAlone) {
-  EXPECT_EQ(there_and_back(node_loaded{9, 5}).node, sender);
-  EXPECT_EQ(there_and_back(node_loaded{9, 5}).fingerprint, 5u);
+  EXPECT_EQ(there_and_back(node_loaded{9, {}}).node, sender);
   EXPECT_EQ(there_and_back(node_connected{9}).node, sender);
   node_report report;
   report.node = 9;
   EXPECT_EQ(there_and_back(report).node, sender);
+}
+
+TEST(Wire, KeepsWhatANodeComputesWith) {
+  numerics first{"operations 2\nhidden_size 64\n", "cpu/avx2", {}, false};
+  EXPECT_EQ(there_and_back(node_loaded{sender, first}).what, first);
+  numerics last;
+  last.tensors = {{1, {2, UINT64_MAX}}, {UINT64_MAX, {0, 5}}};
+  last.is_complete = true;
+  EXPECT_EQ(there_and_back(node_loaded{sender, last}).what, last);
+}
+
+TEST(Wire, KeepsAsManyTensorsAsAPartMayHoldAndNoMore) {
+  node_loaded most;
+  for (uint64_t i = 0; i < max_tensors_in_part; ++i)
+    most.what.tensors.push_back({i, {~i, i << 32}});
+  EXPECT_EQ(there_and_back(most).what, most.what);
+  most.what.tensors.emplace_back();
+  auto payload = encode(most);
+  EXPECT_FALSE(decode(sender, payload.bytes()));
 }
 
 TEST(Wire, KeepsARequest) {
