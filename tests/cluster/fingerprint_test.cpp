@@ -29,21 +29,31 @@ protected:
       fs::copy_file(entry.path(), copy_ / entry.path().filename());
   }
 
-  /// Starts all; the node named `other` reads the copy. Returns how it went:
-  /// empty, or why not.
-  std::string start(const std::string& other) {
+  /// Starts the front.
+  void open() {
     company_options options;
     options.cluster = local(3, 1, 2);
     options.cluster.max_model_len = 512;
     options.cluster.limits.num_kv_blocks = 64;
     options.model_dir = nano_model();
     options.node.num_threads = 1;
+    options.node.target = "reference"; // it computes nothing
     options.node.cache_dir = scratch_ / "cache";
     auto made = company::start(options);
     EXPECT_TRUE(made) << made.why().message;
     company_ = std::move(*made);
-    for (size_t n = 1; n < options.cluster.nodes.size(); ++n)
-      nodes_.push_back(spawn(options.cluster.nodes[n].name, other));
+  }
+
+  /// Starts all; the node named `other` reads the copy. Returns how it went:
+  /// empty, or why not.
+  std::string start(const std::string& other) {
+    open();
+    for (node_id n : {1, 2})
+      nodes_.push_back(spawn(name_of(n), other));
+    return outcome();
+  }
+
+  std::string outcome() {
     auto ready = company_->wait_until_ready(patience);
     return ready ? "" : ready.why().message;
   }
@@ -139,6 +149,22 @@ TEST_F(Fingerprint, AnotherTokenizerIsFound) {
 TEST_F(Fingerprint, AnotherEndTokenIsFound) {
   edit_json("generation_config.json", [](auto& x) { x["eos_token_id"] = 7; });
   expect_refusal(name_of(1), "its eos_token_ids is 7, the controller's is");
+}
+
+TEST_F(Fingerprint, AnotherTargetIsFoundAmongThoseWhoCompute) {
+  open();
+  member_options odd;
+  odd.controller = company_->address();
+  odd.name = name_of(1);
+  odd.node.num_threads = 1;
+  odd.node.target = "reference";
+  auto member = member_node::start(odd);
+  ASSERT_TRUE(member) << member.why().message;
+  nodes_.push_back(spawn(name_of(2), ""));
+  auto why = outcome();
+  EXPECT_NE(why.find("it computes with "), std::string::npos) << why;
+  for (auto word : {" reference", "node attention-0", "node experts-0"})
+    EXPECT_NE(why.find(word), std::string::npos) << why;
 }
 
 TEST_F(Fingerprint, WhatDecidesNothingMayDiffer) {

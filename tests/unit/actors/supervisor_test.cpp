@@ -21,6 +21,10 @@ protected:
     hooks.identify = [](auto, auto&) {};
     hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
     hooks.run_blocking = [this](auto fn) { loads_.push_back(std::move(fn)); };
+    hooks.progress = [this](auto& what, auto, auto) {
+      if (on_progress_)
+        on_progress_(what);
+    };
     supervisor_ = spawn_supervisor(system_, context_, {}, hooks);
     scheduler_.run();
   }
@@ -52,6 +56,7 @@ protected:
   std::shared_ptr<heard<node_loaded, model_known>> news_
     = std::make_shared<heard<node_loaded, model_known>>();
   std::vector<std::function<void()>> loads_;
+  std::function<void(const std::string& what)> on_progress_;
   std::vector<std::optional<failure>> ends_;
   supervisor supervisor_;
 };
@@ -116,6 +121,25 @@ TEST_F(Supervisor, SaysWhatItComputesWithBeforeItLoadsAndReadsTheModelAfter) {
   ASSERT_EQ(known.size(), 1u);
   EXPECT_EQ(known[0].digests->size(), checkpoint::open(model)->names().size());
   EXPECT_TRUE(ends_.empty());
+}
+
+TEST_F(Supervisor, EndsIfItsModelCannotBeReadToTheEnd) {
+  auto model = scratch_dir();
+  for (auto name : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(golden_case("v3-fp8") / name, model / name);
+  on_progress_ = [&](const std::string& what) {
+    EXPECT_EQ(what, "digests of the model");
+    std::filesystem::resize_file(model / "model.safetensors", 1000);
+  };
+  auto cluster = local(2, 1, 1);
+  cluster.max_model_len = 64;
+  say(supervisor_, welcome{0, render(cluster), model.string()});
+  loads_.at(0)();
+  scheduler_.run();
+  ASSERT_EQ(ends_.size(), 1u);
+  EXPECT_EQ(ends_[0]->message, (model / "model.safetensors").string()
+                                 + " changed while it was read");
+  EXPECT_TRUE(news_->of<model_known>().empty());
 }
 
 TEST_F(Supervisor, ReadsNoWholeModelForItselfAlone) {
