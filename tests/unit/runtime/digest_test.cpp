@@ -35,6 +35,12 @@ TEST(Digest, DoesNotDependOnWhereBytesAreCut) {
   }
 }
 
+TEST(Digest, OfNothingIsThatOfAnEmptyFile) {
+  digest_stream stream;
+  stream.add({});
+  EXPECT_EQ(stream.take(), digest_of(std::string_view{}));
+}
+
 TEST(Digest, IsAnotherIfAnyByteIs) {
   auto bytes = some_bytes(3000);
   auto whole = digest_of(bytes);
