@@ -1,6 +1,8 @@
-// The one writer of view and epoch. All decisions are membership's.
+// The one writer of view and epoch. All decisions are membership's, and the
+// judge's of whose tokens would be others.
 
 #include "actors/cast.hpp"
+#include "runtime/cluster/fingerprint_judge.hpp"
 
 namespace troupe {
 
@@ -14,6 +16,7 @@ struct controller_state {
   std::string model_dir;
   std::function<void(node_id)> monitor;
   std::unique_ptr<membership> decide;
+  std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
 
   /// Says `message` to a node, near or far.
@@ -50,9 +53,17 @@ struct controller_state {
   }
 
   void load(const node_loaded& msg) {
-    for (auto refused : decide->loaded(msg.node, msg.fingerprint))
-      announce(refused, "its weights, precision, target or operations are not "
-                        "the controller's: its tokens would differ");
+    if (msg.node < decide->num_nodes()
+        && decide->state_of(msg.node) == membership::state::loading)
+      take(judge->hear(msg.node, msg.what));
+  }
+
+  void take(const std::vector<fingerprint_judge::verdict>& verdicts) {
+    for (auto& [node, refusal] : verdicts)
+      if (refusal.empty())
+        decide->loaded(node);
+      else if (decide->lost(node))
+        announce(node, refusal);
     if (auto view = decide->take_view())
       say_to_all(
         view_published{std::make_shared<const troupe::view>(std::move(*view))});
@@ -90,10 +101,14 @@ behavior(controller::stateful_pointer<controller_state> self,
   std::vector<std::string> names;
   for (auto& node : cluster.nodes)
     names.push_back(node.name);
+  state.judge = std::make_unique<fingerprint_judge>(names);
   state.decide = std::make_unique<membership>(std::move(names));
   return {
     [=](const node_joined& msg) { self->state.join(msg); },
     [=](const node_loaded& msg) { self->state.load(msg); },
+    [=](const model_known& msg) {
+      self->state.take(self->state.judge->know(*msg.digests));
+    },
     [=](const node_connected& msg) { self->state.connect(msg.node); },
     [=](const node_suspected& msg) { self->state.suspect(msg); },
     [=](shut_down) { self->state.over = true; },

@@ -1,6 +1,7 @@
 #include "actors/networks.hpp"
 
 #include "runtime/clock.hpp"
+#include "runtime/cluster/numerics.hpp"
 #include "runtime/entropy.hpp"
 #include "runtime/transport/loopback.hpp"
 #include "runtime/transport/ucx_transport.hpp"
@@ -109,6 +110,7 @@ ucx_options ucx_options_of(const network_options& options) {
   out.tls = options.tls;
   out.self.name = options.name;
   out.self.incarnation = options.incarnation;
+  out.self.fingerprint = operations_fingerprint();
   if (!options.names.empty())
     out.self_id = 0;
   return out;

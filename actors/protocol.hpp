@@ -172,10 +172,16 @@ struct node_joined {
   member who;
 };
 
-/// Its weights are in place.
+/// What a node computes with, part by part: before it loads its weights, then
+/// that they are in place.
 struct node_loaded {
   node_id node = 0;
-  uint64_t fingerprint = 0;
+  numerics what;
+};
+
+/// Every tensor of the controller's own model has been read.
+struct model_known {
+  std::shared_ptr<const digest_table> digests;
 };
 
 /// It holds a connection to everyone whom it has to talk to.
@@ -191,8 +197,8 @@ struct node_suspected {
   std::string why;
 };
 
-using controller = reacts_to<node_joined, node_loaded, node_connected,
-                             node_suspected, shut_down>;
+using controller = reacts_to<node_joined, node_loaded, model_known,
+                             node_connected, node_suspected, shut_down>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -240,10 +246,9 @@ struct peer_missed {
   failure why;
 };
 
-using supervisor
-  = reacts_to<welcome, parts_loaded, part_failed, view_published, peer_joined,
-              peer_gone, peer_missed, node_lost, cluster_started, shut_down,
-              tick>;
+using supervisor = reacts_to<welcome, parts_loaded, part_failed, view_published,
+                             peer_joined, peer_gone, peer_missed, node_lost,
+                             cluster_started, shut_down, tick>;
 
 // -- peer: one per remote node; turns messages into frames and back -----------
 
@@ -280,6 +285,7 @@ TROUPE_MESSAGE(troupe::node_report)
 TROUPE_MESSAGE(troupe::cluster_started)
 TROUPE_MESSAGE(troupe::node_joined)
 TROUPE_MESSAGE(troupe::node_loaded)
+TROUPE_MESSAGE(troupe::model_known)
 TROUPE_MESSAGE(troupe::node_connected)
 TROUPE_MESSAGE(troupe::node_suspected)
 TROUPE_MESSAGE(troupe::welcome)

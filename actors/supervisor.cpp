@@ -24,6 +24,46 @@ constexpr auto tick_period = std::chrono::milliseconds{250};
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
 
+template <class Message>
+void tell_controller(const directory& here, const Message& message) {
+  auto list = here.read();
+  if (list->controller)
+    tell(list->controller, message);
+  else
+    tell(list->peers.at(0), message);
+}
+
+/// What loading takes, on a thread that may block.
+struct loading {
+  node_id node = 0;
+  topology cluster;
+  node_options options;
+  node_progress progress;
+  std::shared_ptr<directory> here;
+  supervisor answers_to;
+
+  void run(const std::string& model_dir) const {
+    auto say = [this](const numerics& x) {
+      tell_controller(*here, node_loaded{node, x});
+    };
+    auto loaded = load_node_parts(cluster, node, model_dir, options, progress,
+                                  say);
+    if (!loaded)
+      return tell(answers_to, parts_loaded{nullptr, loaded.why()});
+    tell(answers_to, parts_loaded{*loaded, std::nullopt});
+    // The others load meanwhile; what they hold is measured by ours.
+    auto judge = here->read()->controller;
+    if (!judge || cluster.nodes.size() == 1)
+      return;
+    auto all = digest_model_dir(model_dir, (*loaded)->digests, options,
+                                progress);
+    if (!all)
+      return tell(answers_to, parts_loaded{nullptr, all.why()});
+    tell(judge,
+         model_known{std::make_shared<const digest_table>(std::move(*all))});
+  }
+};
+
 struct supervisor_state {
   static constexpr const char* name = "supervisor";
 
@@ -53,13 +93,10 @@ struct supervisor_state {
                          : cluster.why());
     context.node = msg.node;
     hooks.identify(msg.node, *cluster);
-    hooks.run_blocking([msg, cluster = *cluster, to = supervisor{self},
-                        options = options, progress = hooks.progress] {
-      auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
-      auto loaded = load_node_parts(cluster, msg.node, dir, options, progress);
-      tell(to, loaded ? parts_loaded{*loaded, std::nullopt}
-                      : parts_loaded{nullptr, loaded.why()});
-    });
+    loading job{msg.node,       *cluster,     options,
+                hooks.progress, context.here, supervisor{self}};
+    auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
+    hooks.run_blocking([job, dir] { job.run(dir); });
   }
 
   void take(const parts_loaded& msg) {
@@ -70,12 +107,8 @@ struct supervisor_state {
     parts = msg.parts;
     context.net->set_max_unsent(parts->traffic.max_unsent);
     spawn_children();
-    node_loaded done{context.node, parts->fingerprint};
-    auto list = context.here->read();
-    if (list->controller)
-      tell(list->controller, done);
-    else
-      tell(list->peers.at(0), done);
+    for (auto& part : parts_of(parts->digests))
+      tell_controller(*context.here, node_loaded{context.node, part});
   }
 
   // -- children ---------------------------------------------------------------
@@ -250,7 +283,8 @@ struct supervisor_state {
 
   void lose(const node_lost& msg) {
     if (msg.node == context.node && msg.incarnation == context.incarnation)
-      return end(failure{errc::refused, msg.why});
+      return end(
+        failure{errc::refused, "the controller gave up this node: " + msg.why});
     auto i = connected.find(msg.node);
     auto has_other = i != connected.end() && i->second != msg.incarnation;
     if (msg.node == context.node || has_other

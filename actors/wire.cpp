@@ -37,8 +37,19 @@ void write(Control::Builder out, const welcome& msg) {
 }
 
 void write(Control::Builder out, const node_loaded& msg) {
-  auto& [the_sender, fingerprint] = msg;
-  out.initLoaded().setFingerprint(fingerprint);
+  auto x = out.initLoaded();
+  auto& [the_sender, what] = msg;
+  auto& [settings, target, tensors, is_complete] = what;
+  x.setSettings(settings);
+  x.setTarget(target);
+  auto names = x.initNames(static_cast<unsigned>(tensors.size()));
+  auto digests = x.initDigests(static_cast<unsigned>(2 * tensors.size()));
+  for (unsigned i = 0; i < tensors.size(); ++i) {
+    names.set(i, tensors[i].name);
+    digests.set(2 * i, tensors[i].bytes.low);
+    digests.set(2 * i + 1, tensors[i].bytes.high);
+  }
+  x.setIsComplete(is_complete);
 }
 
 void write(schema::View::Member::Builder out, const member& x) {
@@ -332,12 +343,21 @@ control_message read_welcome(schema::Welcome::Reader in) {
   return out;
 }
 
-control_message read_loaded(node_id from, schema::Loaded::Reader in) {
+result<control_message> read_loaded(node_id from, schema::Loaded::Reader in) {
   node_loaded out;
-  auto& [the_sender, fingerprint] = out;
+  auto& [the_sender, what] = out;
+  auto& [settings, target, tensors, is_complete] = what;
   the_sender = from;
-  fingerprint = in.getFingerprint();
-  return out;
+  settings = in.getSettings();
+  target = in.getTarget();
+  auto names = in.getNames();
+  auto digests = in.getDigests();
+  if (names.size() > max_tensors_in_part || digests.size() != 2 * names.size())
+    return damaged("tensors without digests, or too many of them");
+  for (unsigned i = 0; i < names.size(); ++i)
+    tensors.push_back({names[i], {digests[2 * i], digests[2 * i + 1]}});
+  is_complete = in.getIsComplete();
+  return control_message{out};
 }
 
 constexpr const char* no_incarnation = "a process without an incarnation";

@@ -1,5 +1,6 @@
 #include "deploy/running_company.hpp"
 
+#include "deploy/cache_place.hpp"
 #include "deploy/private_file.hpp"
 
 #include <algorithm>
@@ -90,6 +91,7 @@ result<running_company> start_company(const cluster_flags& flags) {
   auto num_threads = device_threads(flags.num_threads, flags.num_nodes);
   options->node.num_threads = num_threads;
   options->node.allow_overcommit = flags.allow_overcommit;
+  options->node.cache_dir = cache_place();
   options->progress = [to = out.progress.get()](auto& what, auto done,
                                                 auto total) {
     to->show(what, done, total);

@@ -80,8 +80,9 @@ struct Node {
   # refused when it comes back under the same number.
 
   fingerprint @2 :UInt64;
-  # Hash of all that makes my numbers what they are. If mine and yours are known
-  # (not 0) and differ, we do not work together.
+  # Hash of what decides my numbers before I know the model: the version of my
+  # operations. If mine and yours are known (not 0) and differ, we do not work
+  # together. What the model decides follows in Loaded (wire.capnp).
 
   host @3 :Text;
   # Numeric address at which others reach me, at most 64 bytes.

@@ -118,11 +118,22 @@ struct Welcome {
 }
 
 struct Loaded {
-  # To the controller: my weights are in place.
+  # To the controller, several times: with `settings`, before I load my weights; then, in as many parts
+  # as it takes, what I have loaded. Whose tokens would not be the controller's is refused.
 
-  fingerprint @0 :UInt64;
-  # Of weights, target, precision and version of the operations. Another one than the controller's is
-  # refused: such nodes would give other tokens.
+  settings @0 :Text;
+  # Lines "name value": configuration, tokenizer, precision, version of the operations. In the first
+  # part alone.
+  target @1 :Text;
+  # What my device runs; empty if I have neither ranks nor workers. Likewise.
+
+  names @2 :List(UInt64);
+  # Of tensors that I hold: the low half of XXH3-128 of each name.
+  digests @3 :List(UInt64);
+  # XXH3-128 of the bytes in my files of each of them, low half first: two for every name.
+
+  isComplete @4 :Bool;
+  # The last part: my weights are in place.
 }
 
 struct View {

@@ -30,7 +30,8 @@ endfunction()
 # Tests find both by themselves (tests/places.hpp) where they are started by
 # hand.
 set(test_environment
-  "SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BINARY_DIR=${PROJECT_BINARY_DIR}")
+  "SOURCE_DIR=${PROJECT_SOURCE_DIR}" "BINARY_DIR=${PROJECT_BINARY_DIR}"
+  "XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/cache") # of the binary they start
 # UCX patches madvise as it is loaded, and ThreadSanitizer does not survive a
 # hook that runs after a thread's end.
 if(TROUPE_SANITIZE STREQUAL "thread")

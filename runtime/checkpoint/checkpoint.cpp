@@ -147,9 +147,10 @@ const stored_tensor* checkpoint::find(std::string_view name) const {
 }
 
 result<void> checkpoint::read(const stored_tensor& x, uint64_t first,
-                              std::span<std::byte> out) const {
+                              std::span<std::byte> out,
+                              const bytes_seen& seen) const {
   CHECK(first <= x.num_bytes && out.size() <= x.num_bytes - first);
-  return files_.at(x.file).read(x.offset + first, out);
+  return files_.at(x.file).read(x.offset + first, out, seen);
 }
 
 result<std::vector<std::byte>> checkpoint::read(const stored_tensor& x) const {

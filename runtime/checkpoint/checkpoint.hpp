@@ -28,10 +28,12 @@ public:
   /// Null if there is no such tensor. Lives as long as the checkpoint.
   const stored_tensor* find(std::string_view name) const;
 
-  /// Fills `out` with the bytes of `x` from `first` on. Error: io, if they
-  /// cannot be read or the file changed since it was opened.
+  /// Fills `out` with the bytes of `x` from `first` on, which `seen` hears of
+  /// as they come. Error: io, if they cannot be read or the file changed since
+  /// it was opened.
   result<void> read(const stored_tensor& x, uint64_t first,
-                    std::span<std::byte> out) const;
+                    std::span<std::byte> out,
+                    const bytes_seen& seen = {}) const;
 
   /// Reads a whole tensor. Error: as above.
   result<std::vector<std::byte>> read(const stored_tensor& x) const;
@@ -46,6 +48,11 @@ public:
 
   const std::filesystem::path& directory() const {
     return directory_;
+  }
+
+  /// In the order of stored_tensor::file.
+  const std::vector<input_file>& files() const {
+    return files_;
   }
 
   /// What config.json said, or why it cannot be used. Read once.

@@ -32,7 +32,7 @@ std::string sentence_for_successor(const std::string& name) {
 membership::membership(std::vector<std::string> names) {
   CHECK(!names.empty());
   for (auto& name : names)
-    nodes_.push_back({{std::move(name), 0, {}}, state::absent, 0});
+    nodes_.push_back({{std::move(name), 0, {}}, state::absent});
 }
 
 result<node_id> membership::admit(const std::string& name) const {
@@ -48,23 +48,12 @@ result<node_id> membership::admit(const std::string& name) const {
 
 void membership::joined(node_id node, member who) {
   CHECK(node < nodes_.size() && nodes_[node].what == state::absent);
-  nodes_[node] = {std::move(who), state::loading, 0};
+  nodes_[node] = {std::move(who), state::loading};
 }
 
-std::vector<node_id> membership::loaded(node_id node, uint64_t fingerprint) {
-  if (node >= nodes_.size() || nodes_[node].what != state::loading)
-    return {};
-  nodes_[node].what = state::ready;
-  nodes_[node].fingerprint = fingerprint;
-  std::vector<node_id> refused;
-  if (nodes_[0].what != state::ready)
-    return refused;
-  for (auto& x : nodes_)
-    if (x.what == state::ready && x.fingerprint != nodes_[0].fingerprint) {
-      x.what = state::lost;
-      refused.push_back(node_id(&x - nodes_.data()));
-    }
-  return refused;
+void membership::loaded(node_id node) {
+  if (node < nodes_.size() && nodes_[node].what == state::loading)
+    nodes_[node].what = state::ready;
 }
 
 bool membership::all(state at_least) const {

@@ -50,9 +50,8 @@ public:
   /// A node has come; it is to be welcomed.
   void joined(node_id node, member who);
 
-  /// A node has its weights. Returns the nodes that are lost by that, since
-  /// their numerics differ from node 0's: known once node 0 has loaded.
-  std::vector<node_id> loaded(node_id node, uint64_t fingerprint);
+  /// A node has its weights, and they are the controller's.
+  void loaded(node_id node);
 
   /// Returns the view once, when all nodes are ready.
   std::optional<view> take_view();
@@ -90,7 +89,6 @@ private:
   struct entry {
     member who;
     state what = state::absent;
-    uint64_t fingerprint = 0; ///< Once loaded.
   };
 
   bool all(state at_least) const;

@@ -31,6 +31,7 @@ struct node_options {
   /// Start even if the memory that is claimed is not there.
   bool allow_overcommit = false;
   std::string model_dir; ///< Wins over what the controller says.
+  std::string cache_dir; ///< For digests of models; empty: nothing is kept.
   std::stop_token stop;  ///< Ends loading, which then says cancelled.
   /// What the model's config.json said, if it was read; null: not yet.
   std::shared_ptr<const model_config> config;

@@ -1,7 +1,9 @@
 #include "runtime/cluster/node_parts.hpp"
 
+#include "kernels/host/thread_pool.hpp"
+#include "runtime/checkpoint/digest_cache.hpp"
+#include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/memory_room.hpp"
-#include "runtime/fnv.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
@@ -11,26 +13,8 @@ namespace troupe {
 
 namespace {
 
-/// Version of the operations' arithmetic: raise it with any change of bits.
-constexpr uint64_t operations_version = 3;
-
 /// Tokens of the longest prompt that fits into a control message of 16 MiB.
 constexpr uint64_t max_control_ids = uint64_t{15} << 18;
-
-/// Of texts with their sizes, so that neighbours keep apart.
-class hash : public fnv_hash {
-public:
-  using fnv_hash::add;
-
-  void add(std::string_view text) {
-    add(std::as_bytes(std::span{text}));
-    add(uint64_t{text.size()});
-  }
-
-  void add(uint64_t x) {
-    add(std::as_bytes(std::span{&x, 1}));
-  }
-};
 
 failure misfit(std::string message) {
   return {errc::invalid_input, std::move(message)};
@@ -132,6 +116,7 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
     if (!weights)
       return weights.why();
     parts.attention = std::move(*weights);
+    parts.digests.merge(parts.attention->digests);
   }
   for (auto id : me.ranks) {
     auto rank = make_rank(parts, id, room);
@@ -144,6 +129,7 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
     auto worker = make_worker(parts, source, id, named(progress, name), stop);
     if (!worker)
       return worker.why();
+    parts.digests.merge((*worker)->shard->digests);
     parts.workers.push_back(std::move(*worker));
   }
   return {};
@@ -170,30 +156,6 @@ node_parts::~node_parts() {
   if (attention)
     for (auto& mem : attention->memory)
       device->free(mem);
-}
-
-result<uint64_t> numerics_fingerprint(const checkpoint& source,
-                                      precision activations,
-                                      std::string_view target) {
-  hash out;
-  out.add(operations_version);
-  out.add(target);
-  out.add(to_string(activations));
-  std::vector<std::byte> sample;
-  for (auto& name : source.names()) {
-    auto* x = source.find(name);
-    out.add(name);
-    for (auto dim : x->shape)
-      out.add(uint64_t{dim});
-    // A sample: both ends of every tensor tell checkpoints apart.
-    sample.resize(std::min<size_t>(x->num_bytes, 256));
-    for (auto first : {uint64_t{0}, x->num_bytes - sample.size()}) {
-      if (auto ok = source.read(*x, first, sample); !ok)
-        return ok.why();
-      out.add(sample);
-    }
-  }
-  return out.value();
 }
 
 result<void> check_fits(const topology& cluster, const model_config& config) {
@@ -283,13 +245,24 @@ result<uint32_t> count_choices(const std::filesystem::path& model_dir,
 result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
-                const node_progress& progress) {
+                const node_progress& progress,
+                const std::function<void(const numerics&)>& on_settings) {
   auto source = checkpoint::open(model_dir, options.config);
   if (!source)
     return source.why();
   auto& config = source->config();
   if (!config)
     return config.why();
+  auto device = make_device(options);
+  if (on_settings) {
+    auto settings = settings_of(model_dir, *config, cluster.activations);
+    if (!settings)
+      return settings.why();
+    auto& me = cluster.nodes[node];
+    auto computes = !me.ranks.empty() || !me.workers.empty();
+    on_settings(
+      {*settings, std::string{computes ? device->target() : ""}, {}, false});
+  }
   if (auto fits = check_fits(cluster, *config); !fits)
     return fits.why();
   auto out = plan_parts(cluster, node, *config);
@@ -297,19 +270,34 @@ load_node_parts(const topology& cluster, node_id node,
   if (!choices)
     return choices.why();
   out->num_choices = *choices;
-  out->device = make_device(options);
+  out->device = std::move(device);
   memory_room room{options.allow_overcommit};
   if (auto ok = check_room(*out, *source, room); !ok)
     return ok.why();
   if (auto made = make_all(*out, *source, room, progress, options.stop); !made)
     return made.why();
-  // After loading, when most of the files is in the system's cache.
-  auto fingerprint = numerics_fingerprint(*source, cluster.activations,
-                                          out->device->target());
-  if (!fingerprint)
-    return fingerprint.why();
-  out->fingerprint = *fingerprint;
   return out;
+}
+
+result<digest_table>
+digest_model_dir(const std::string& model_dir, const digest_table& held,
+                 const node_options& options, const node_progress& progress) {
+  auto source = checkpoint::open(model_dir, options.config);
+  if (!source)
+    return source.why();
+  digest_cache cache{options.cache_dir, *source};
+  auto kept = cache.read();
+  auto known = held;
+  known.insert(kept.begin(), kept.end());
+  auto pool = options.pool ? options.pool
+                           : kernels::thread_pool::start(options.num_threads);
+  CHECK(pool);
+  auto all = digest_model(*source, std::move(known), *pool,
+                          named(progress, "digests of the model"),
+                          options.stop);
+  if (all && *all != kept)
+    cache.write(*all);
+  return all;
 }
 
 } // namespace troupe

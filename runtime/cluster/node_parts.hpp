@@ -6,6 +6,7 @@
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
+#include "runtime/cluster/numerics.hpp"
 #include "runtime/cluster/traffic_limits.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
@@ -48,7 +49,7 @@ struct node_parts {
   kernels::row_layout dispatch_layout; ///< Of rows to workers.
   uint32_t combine_row_bytes = 0;      ///< Of rows back.
   traffic_limits traffic;
-  uint64_t fingerprint = 0;
+  digest_table digests; ///< Of every tensor that was packed.
   std::unique_ptr<kernels::device> device;
   std::unique_ptr<slab_pool> slabs;             ///< Of rows to workers.
   std::unique_ptr<slab_pool> answers;           ///< Of rows back.
@@ -64,20 +65,25 @@ struct node_parts {
   ~node_parts();
 };
 
-/// Loads the parts of `node`. Errors: whatever the checkpoint or the device
-/// says; invalid_input if the topology does not fit the model.
+/// Loads the parts of `node`. `on_settings` hears, before any weight is read,
+/// what the node will compute with. Errors: whatever the checkpoint or the
+/// device says; invalid_input if the topology does not fit the model.
 result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
-                const node_progress& progress = {});
+                const node_progress& progress = {},
+                const std::function<void(const numerics&)>& on_settings = {});
+
+/// Digests of every tensor in `model_dir`: of those in `held` as they were
+/// packed, of the others as they were kept in options.cache_dir, and of what is
+/// left as it is read now. All are kept there. Errors: io, invalid_input;
+/// cancelled.
+result<digest_table> digest_model_dir(const std::string& model_dir,
+                                      const digest_table& held,
+                                      const node_options& options,
+                                      const node_progress& progress = {});
 
 /// Says whether ranks, workers and lengths of `cluster` fit the model.
 result<void> check_fits(const topology& cluster, const model_config& config);
-
-/// Identifies the tokens that a node would compute: weights, target, precision
-/// and the version of the operations. Error: io.
-result<uint64_t> numerics_fingerprint(const checkpoint& source,
-                                      precision activations,
-                                      std::string_view target);
 
 } // namespace troupe

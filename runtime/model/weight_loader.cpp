@@ -47,11 +47,9 @@ kernels::tensor weight_loader::vector(const std::string& name, uint32_t cols) {
   auto view = find(name, {cols});
   if (!view)
     return {};
-  auto values = source_.read_floats(name, *view);
-  if (!values) {
-    note(values.why());
+  auto values = read_floats(name, *view);
+  if (!values)
     return {};
-  }
   auto bytes = std::as_bytes(std::span{*values});
   if (auto at = first_not_finite(tensor_type::f32, bytes)) {
     note(not_finite(name, *at));
@@ -232,13 +230,49 @@ weight_loader::scales_of(const std::string& name, uint32_t rows,
     refuse(scale_name, "must be F32");
     return std::nullopt;
   }
-  auto out = source_.read_floats(scale_name, *view);
-  auto ok = out ? check_scales(scale_name, *out) : out.why();
-  if (!ok) {
+  auto out = read_floats(scale_name, *view);
+  if (!out)
+    return std::nullopt;
+  if (auto ok = check_scales(scale_name, *out); !ok) {
     note(ok.why());
     return std::nullopt;
   }
-  return std::move(*out);
+  return out;
+}
+
+/// Fills `out` with bytes of `x`, which is read from its first byte to its
+/// last, part by part: so each is looked at once, while it is in the cache.
+bool weight_loader::fill(const std::string& name, const stored_tensor& x,
+                         uint64_t first, std::span<std::byte> out,
+                         bool must_be_finite) {
+  std::optional<uint64_t> bad; // the element
+  auto at = first;
+  auto look = [&](std::span<const std::byte> bytes) {
+    digest_.add(bytes);
+    if (must_be_finite && !bad)
+      if (auto i = first_not_finite(x.dtype, bytes))
+        bad = at / size_of(x.dtype) + *i;
+    at += bytes.size();
+  };
+  if (auto ok = source_.read(x, first, out, look); !ok)
+    note(ok.why());
+  else if (bad)
+    note(not_finite(name, *bad));
+  if (at == x.num_bytes)
+    digests_[name] = digest_.take();
+  return !trouble_;
+}
+
+std::optional<std::vector<float>>
+weight_loader::read_floats(const std::string& name, const stored_tensor& x) {
+  std::vector<std::byte> bytes(x.num_bytes);
+  if (!fill(name, x, 0, bytes, false))
+    return std::nullopt;
+  auto out = to_floats(name, {x.dtype, x.shape, bytes});
+  if (out)
+    return std::move(*out);
+  note(out.why());
+  return std::nullopt;
 }
 
 /// Bytes of `x` in the window, every element a finite number; else empty.
@@ -252,11 +286,7 @@ load_window::part weight_loader::read(const std::string& name,
     note({errc::out_of_memory, "no memory to read tensor " + name + " into"});
     return {};
   }
-  if (auto ok = source_.read(x, first, part.bytes); !ok)
-    note(ok.why());
-  else if (auto at = first_not_finite(x.dtype, part.bytes))
-    note(not_finite(name, first / size_of(x.dtype) + *at));
-  if (!trouble_)
+  if (fill(name, x, first, part.bytes, true))
     return part;
   window_.give_back(part);
   return {};

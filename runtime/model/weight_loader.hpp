@@ -61,12 +61,21 @@ public:
     return trouble_;
   }
 
+  /// Of every tensor that was read to its end.
+  const digest_table& digests() const {
+    return digests_;
+  }
+
 private:
   const stored_tensor* find(const std::string& name,
                             const std::vector<uint64_t>& shape);
   void note(failure why);
   std::optional<std::vector<float>> scales_of(const std::string& name,
                                               uint32_t rows, uint32_t cols);
+  bool fill(const std::string& name, const stored_tensor& x, uint64_t first,
+            std::span<std::byte> out, bool must_be_finite);
+  std::optional<std::vector<float>> read_floats(const std::string& name,
+                                                const stored_tensor& x);
   load_window::part read(const std::string& name, const stored_tensor& x,
                          uint64_t first, uint64_t num_bytes);
   kernels::buffer claim(uint64_t bytes);
@@ -91,6 +100,8 @@ private:
   uint64_t shown_bytes_ = 0; ///< As progress, which never goes back.
   kernels::buffer chunk_;    ///< What is left of the last one.
   std::optional<failure> trouble_;
+  digest_stream digest_; ///< Of the tensor that is being read.
+  digest_table digests_;
   load_window window_;
 };
 

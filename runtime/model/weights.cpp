@@ -185,6 +185,7 @@ load_attention_weights(const checkpoint& source, kernels::device& dev,
     return give_up(dev, out->memory, *in.trouble());
   if (auto same = source.check_unchanged(); !same)
     return give_up(dev, out->memory, same.why());
+  out->digests = in.digests();
   return out;
 }
 
@@ -214,6 +215,7 @@ load_expert_shard(const checkpoint& source, kernels::device& dev,
     return give_up(dev, out->memory, *in.trouble());
   if (auto same = source.check_unchanged(); !same)
     return give_up(dev, out->memory, same.why());
+  out->digests = in.digests();
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/checkpoint/config.hpp"
+#include "runtime/digest.hpp"
 
 #include <functional>
 #include <memory>
@@ -46,6 +47,7 @@ struct attention_weights {
   kernels::tensor cos_sin;   ///< [max_model_len, rope] f32
   std::vector<attention_layer> layers;
   std::vector<kernels::buffer> memory; ///< What to free, by the owner.
+  digest_table digests;                ///< Of every tensor in here.
 };
 
 /// The physical experts of one worker: slots[layer - first MoE layer][slot].
@@ -54,6 +56,7 @@ struct expert_shard {
   precision activations = precision::fp8;
   std::vector<std::vector<kernels::expert_weights>> slots;
   std::vector<kernels::buffer> memory;
+  digest_table digests; ///< Of every tensor in here.
 };
 
 /// In which type a product with `w` reads its rows: FP8 weights read FP8 rows

@@ -28,7 +28,7 @@ struct endpoint_address {
 struct node_identity {
   std::string name;         ///< As in the topology.
   uint64_t incarnation = 0; ///< Random, one per process start.
-  /// Of the numerics; another one is refused. 0: not known yet.
+  /// Of the operations' version; another one is refused. 0: not known.
   uint64_t fingerprint = 0;
   endpoint_address listen; ///< Where others reach it.
 };

@@ -39,9 +39,20 @@ protected:
       join(n);
   }
 
+  /// The node is the controller's like in everything, or in `settings`.
+  void load(node_id node, const std::string& settings = "hidden_size 64\n") {
+    say(controller_, node_loaded{node, {settings, "", {}, false}});
+    say(controller_, node_loaded{node, {"", "", {}, true}});
+  }
+
+  void read_model() {
+    say(controller_, model_known{std::make_shared<const digest_table>()});
+  }
+
   void load_all() {
     for (node_id n = 0; n < 3; ++n)
-      say(controller_, node_loaded{n, 5});
+      load(n);
+    read_model();
   }
 
   void connect_all() {
@@ -84,13 +95,14 @@ TEST_F(Controller, WelcomesWhoJoinsAndWatchesTheOthers) {
   EXPECT_EQ(monitored_, (std::vector<node_id>{1, 2}));
 }
 
-TEST_F(Controller, PublishesTheViewOnceAllHaveLoaded) {
+TEST_F(Controller, PublishesTheViewOnceAllHaveLoadedAndItsModelIsRead) {
   join_all();
-  say(controller_, node_loaded{1, 5});
-  say(controller_, node_loaded{0, 5});
+  load(1);
+  load(0);
+  read_model();
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{0, 0, 0}));
-  say(controller_, node_loaded{2, 5});
-  say(controller_, node_loaded{2, 5});
+  load(2);
+  load(2);
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
   auto view = news_[1]->of<view_published>()[0].members;
   ASSERT_EQ(view->members.size(), 3u);
@@ -129,16 +141,38 @@ TEST_F(Controller, TellsEverybodyOfALossOnceAndTheLostOneToo) {
 
 TEST_F(Controller, RefusesWhoseNumericsAreNotItsOwn) {
   join_all();
-  say(controller_, node_loaded{1, 6}); // the first to load is not the measure
+  load(1, "hidden_size 65\n"); // the first to load is not the measure
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
-  say(controller_, node_loaded{0, 5});
-  say(controller_, node_loaded{2, 5});
+  load(0);
+  load(2);
+  read_model();
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
   EXPECT_EQ(news_[1]->of<node_lost>()[0].node, 1);
   EXPECT_EQ(news_[1]->of<node_lost>()[0].incarnation, 101u);
-  EXPECT_NE(news_[1]->of<node_lost>()[0].why.find("weights"),
-            std::string::npos);
+  EXPECT_EQ(news_[1]->of<node_lost>()[0].why,
+            "its hidden_size is 65, the controller's is 64: its tokens would "
+            "differ");
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{0, 0, 0}));
+}
+
+TEST_F(Controller, RefusesAtOnceWhatItsSettingsSay) {
+  join_all();
+  say(controller_, node_loaded{0, {"hidden_size 64\n", "", {}, false}});
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+  say(controller_, node_loaded{2, {"hidden_size 63\n", "", {}, false}});
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}))
+    << "before anybody has loaded";
+  say(controller_, node_loaded{2, {"", "", {}, true}});
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
+}
+
+TEST_F(Controller, HearsNothingOfNodesThatHaveNotJoined) {
+  load(1, "hidden_size 65\n");
+  load(7);
+  join_all();
+  load_all();
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
 }
 
 TEST_F(Controller, TurnsAwayWhoComesBackOrIsThereTwice) {

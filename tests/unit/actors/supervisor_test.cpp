@@ -1,3 +1,4 @@
+#include "tests/model_files.hpp"
 #include "tests/unit/actors/actor_fixture.hpp"
 
 using namespace troupe;
@@ -21,6 +22,10 @@ protected:
     hooks.identify = [](auto, auto&) {};
     hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
     hooks.run_blocking = [this](auto fn) { loads_.push_back(std::move(fn)); };
+    hooks.progress = [this](auto& what, auto, auto) {
+      if (on_progress_)
+        on_progress_(what);
+    };
     supervisor_ = spawn_supervisor(system_, context_, {}, hooks);
     scheduler_.run();
   }
@@ -49,9 +54,10 @@ protected:
 
   std::shared_ptr<heard<node_report>> front_
     = std::make_shared<heard<node_report>>();
-  std::shared_ptr<heard<node_loaded>> news_
-    = std::make_shared<heard<node_loaded>>();
+  std::shared_ptr<heard<node_loaded, model_known>> news_
+    = std::make_shared<heard<node_loaded, model_known>>();
   std::vector<std::function<void()>> loads_;
+  std::function<void(const std::string& what)> on_progress_;
   std::vector<std::optional<failure>> ends_;
   supervisor supervisor_;
 };
@@ -104,6 +110,58 @@ TEST_F(Supervisor, TakesNoPartsOnceItIsOver) {
   say(supervisor_, parts_loaded{no_parts(), std::nullopt});
   EXPECT_FALSE(context_.here->read()->parts);
   EXPECT_TRUE(news_->all.empty());
+}
+
+TEST_F(Supervisor, SaysWhatItComputesWithBeforeItLoadsAndReadsTheModelAfter) {
+  auto cluster = local(2, 1, 1);
+  cluster.max_model_len = 64;
+  auto model = golden_case("v3-fp8");
+  say(supervisor_, welcome{0, render(cluster), model.string()});
+  ASSERT_EQ(loads_.size(), 1u);
+  loads_[0]();
+  scheduler_.run();
+  auto said = news_->of<node_loaded>();
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_NE(said[0].what.settings.find("\nhidden_size "), std::string::npos);
+  EXPECT_EQ(said[0].what.target, "") << "the front computes nothing";
+  EXPECT_FALSE(said[0].what.is_complete);
+  EXPECT_TRUE(said[1].what.is_complete);
+  auto known = news_->of<model_known>();
+  ASSERT_EQ(known.size(), 1u);
+  EXPECT_EQ(known[0].digests->size(), checkpoint::open(model)->names().size());
+  EXPECT_TRUE(ends_.empty());
+}
+
+TEST_F(Supervisor, EndsIfItsModelCannotBeReadToTheEnd) {
+  auto model = scratch_dir();
+  for (auto name : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(golden_case("v3-fp8") / name, model / name);
+  on_progress_ = [&](const std::string& what) {
+    EXPECT_EQ(what, "digests of the model");
+    std::filesystem::resize_file(model / "model.safetensors", 1000);
+  };
+  auto cluster = local(2, 1, 1);
+  cluster.max_model_len = 64;
+  say(supervisor_, welcome{0, render(cluster), model.string()});
+  loads_.at(0)();
+  scheduler_.run();
+  ASSERT_EQ(ends_.size(), 1u);
+  EXPECT_EQ(ends_[0]->message, (model / "model.safetensors").string()
+                                 + " changed while it was read");
+  EXPECT_TRUE(news_->of<model_known>().empty());
+}
+
+TEST_F(Supervisor, ReadsNoWholeModelForItselfAlone) {
+  auto cluster = single_process(1, 1);
+  cluster.max_model_len = 64;
+  say(supervisor_, welcome{0, render(cluster), golden_case("v3-fp8").string()});
+  loads_.at(0)();
+  scheduler_.run();
+  auto said = news_->of<node_loaded>();
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_NE(said[0].what.target, "");
+  EXPECT_FALSE(said[1].what.tensors.empty());
+  EXPECT_TRUE(news_->of<model_known>().empty());
 }
 
 TEST_F(Supervisor, LoadsNothingOnceItIsOver) {

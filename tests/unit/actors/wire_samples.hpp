@@ -58,19 +58,20 @@ inline rows_refused full_refusal() {
 }
 
 inline std::vector<control_message> one_of_each() {
-  return {welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
-          node_loaded{sender, 0x123456789abcdef0},
-          full_view(),
-          node_connected{sender},
-          cluster_started{},
-          node_suspected{sender, 5, 55, "no heartbeat"},
-          node_lost{6, 66, "b", "the connection broke"},
-          shut_down{},
-          full_request(),
-          cancel_request{42, 6, 3},
-          full_answer(),
-          full_report(),
-          full_refusal()};
+  return {
+    welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
+    node_loaded{sender, {"hidden_size 64\n", "cpu/avx2", {{1, {2, 3}}}, true}},
+    full_view(),
+    node_connected{sender},
+    cluster_started{},
+    node_suspected{sender, 5, 55, "no heartbeat"},
+    node_lost{6, 66, "b", "the connection broke"},
+    shut_down{},
+    full_request(),
+    cancel_request{42, 6, 3},
+    full_answer(),
+    full_report(),
+    full_refusal()};
 }
 
 } // namespace troupe

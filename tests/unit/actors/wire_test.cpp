@@ -97,12 +97,30 @@ TEST(Wire, RefusesVerdictsAndSuspicionsThatNameNoProcess) {
 }
 
 TEST(Wire, KnowsTheSenderFromTheConnectionAlone) {
-  EXPECT_EQ(there_and_back(node_loaded{9, 5}).node, sender);
-  EXPECT_EQ(there_and_back(node_loaded{9, 5}).fingerprint, 5u);
+  EXPECT_EQ(there_and_back(node_loaded{9, {}}).node, sender);
   EXPECT_EQ(there_and_back(node_connected{9}).node, sender);
   node_report report;
   report.node = 9;
   EXPECT_EQ(there_and_back(report).node, sender);
+}
+
+TEST(Wire, KeepsWhatANodeComputesWith) {
+  numerics first{"operations 2\nhidden_size 64\n", "cpu/avx2", {}, false};
+  EXPECT_EQ(there_and_back(node_loaded{sender, first}).what, first);
+  numerics last;
+  last.tensors = {{1, {2, UINT64_MAX}}, {UINT64_MAX, {0, 5}}};
+  last.is_complete = true;
+  EXPECT_EQ(there_and_back(node_loaded{sender, last}).what, last);
+}
+
+TEST(Wire, KeepsAsManyTensorsAsAPartMayHoldAndNoMore) {
+  node_loaded most;
+  for (uint64_t i = 0; i < max_tensors_in_part; ++i)
+    most.what.tensors.push_back({i, {~i, i << 32}});
+  EXPECT_EQ(there_and_back(most).what, most.what);
+  most.what.tensors.emplace_back();
+  auto payload = encode(most);
+  EXPECT_FALSE(decode(sender, payload.bytes()));
 }
 
 TEST(Wire, KeepsARequest) {

@@ -41,7 +41,6 @@ const exception uncalled[] = {
   {"rms", "part of a sum's interface beside add"},
   {"subtract", "called by the gauge beside it"},
   {"enabled", "private once everything is built anew for runtime/log.hpp"},
-  {"numerics_fingerprint", "to move into node_parts.cpp"},
   {"abandon", "to move into exchange.cpp"},
   {"crc32c_has_instruction", "to move into crc32c.cpp"},
 };

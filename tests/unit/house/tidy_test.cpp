@@ -44,6 +44,7 @@ const home homes[] = {
   {"toml\\+\\+/.*", "runtime/topology_file\\.cpp"},
   {"pcre2\\.h", "runtime/text/.*\\.cpp"},
   {"openssl/.*", "runtime/.*\\.cpp"},
+  {"xxh.*\\.h", "runtime/digest\\.cpp"},
   {"(capnp|kj)/.*", "(runtime|actors|tests)/.*"},
   {"CLI/.*", "deploy/.*"},
   {"(gtest|gmock|benchmark)/.*", "tests/.*"},
@@ -75,11 +76,13 @@ const owner owners[] = {
   {"\\b(fork|exec[lv]p?e?)\\(", "deploy/local_nodes\\.cpp|tests/cluster/.*",
    "processes are started in one place"},
   {"\\bgetenv\\(",
-   "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|tests/"
+   "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|"
+   "deploy/cache_place\\.cpp|tests/"
    "places\\.hpp|"
    "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
    "tests/cluster/transport_peer_main\\.cpp",
-   "settings are flags or the topology; a secret may come this way"},
+   "settings are flags or the topology; a secret may come this way, and where "
+   "caches are"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
    "a library does not print; it is handed a logger"},
 };

@@ -27,6 +27,26 @@ TEST(InputFile, ReadsAnyPlace) {
   EXPECT_EQ(read(file, 10, 0), "");
 }
 
+TEST(InputFile, ShowsWhatItReadsPieceByPieceWhereSomebodyWantsToSee) {
+  auto path = scratch_dir() / "f";
+  std::string text(300'001, ' ');
+  for (size_t i = 0; i < text.size(); ++i)
+    text[i] = char('a' + i % 23);
+  write_text(path, text);
+  auto file = *input_file::open(path);
+  std::string out(text.size() - 2, '-'), seen;
+  size_t pieces = 0;
+  auto ok = file.read(1, std::as_writable_bytes(std::span{out}), [&](auto x) {
+    seen.append(reinterpret_cast<const char*>(x.data()), x.size());
+    EXPECT_TRUE(x.size() % 1024 == 0 || seen.size() == out.size());
+    ++pieces;
+  });
+  ASSERT_TRUE(ok) << ok.why().message;
+  EXPECT_EQ(out, text.substr(1, out.size()));
+  EXPECT_EQ(seen, out);
+  EXPECT_EQ(pieces, 3u);
+}
+
 TEST(InputFile, SaysWhatCannotBeRead) {
   auto dir = scratch_dir();
   EXPECT_EQ(input_file::open(dir / "none").why().code, errc::not_found);

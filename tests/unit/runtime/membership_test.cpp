@@ -7,9 +7,6 @@ using namespace troupe;
 namespace {
 
 using state = membership::state;
-using nodes = std::vector<node_id>;
-
-constexpr uint64_t fingerprint = 77;
 
 member who(const std::string& name) {
   return {name, 1000 + name.size(), {"127.0.0.1", 4000}};
@@ -27,9 +24,8 @@ bool lose(membership& x, node_id node) {
 void bring(membership& x, node_id node, state to) {
   if (to >= state::loading)
     x.joined(node, who(x.name_of(node)));
-  if (to >= state::ready && to != state::lost) {
-    EXPECT_EQ(x.loaded(node, fingerprint), nodes{});
-  }
+  if (to >= state::ready && to != state::lost)
+    x.loaded(node);
   if (to == state::connected)
     x.connected(node);
   if (to == state::lost) {
@@ -74,7 +70,7 @@ TEST(Membership, EachEventCountsInOneStateAlone) {
     bring(x, 1, s);
     ASSERT_EQ(x.state_of(1), s);
     auto loaded = x, connected = x, lost = x;
-    EXPECT_EQ(loaded.loaded(1, fingerprint), nodes{});
+    loaded.loaded(1);
     EXPECT_EQ(loaded.state_of(1), s == state::loading ? state::ready : s);
     connected.connected(1);
     EXPECT_EQ(connected.state_of(1), s == state::ready ? state::connected : s);
@@ -122,21 +118,6 @@ TEST(Membership, StartsOnceWhenAllAreConnected) {
   }
 }
 
-TEST(Membership, RefusesNumericsOtherThanNodeZerosInWhateverOrderTheyLoad) {
-  for (nodes order : {nodes{0, 1, 2}, nodes{1, 0, 2}, nodes{1, 2, 0}}) {
-    auto x = three_in(state::loading);
-    nodes refused;
-    for (auto node : order)
-      for (auto n : x.loaded(node, node == 1 ? fingerprint + 1 : fingerprint))
-        refused.push_back(n);
-    EXPECT_EQ(refused, nodes{1});
-    EXPECT_EQ(x.state_of(0), state::ready);
-    EXPECT_EQ(x.state_of(1), state::lost);
-    EXPECT_EQ(x.state_of(2), state::ready);
-    EXPECT_FALSE(x.take_view().has_value());
-  }
-}
-
 TEST(Membership, SaysForWhomTheStartWaits) {
   auto x = three();
   EXPECT_EQ(x.missing(), "a (absent), b (absent), c (absent)");
@@ -160,7 +141,7 @@ TEST(Membership, BelievesEvidenceAgainstTheProcessThatItKnowsAlone) {
 
 TEST(Membership, IgnoresNodesThatDoNotExist) {
   auto x = three_in(state::ready);
-  EXPECT_EQ(x.loaded(3, fingerprint), nodes{});
+  x.loaded(3);
   x.connected(3);
   EXPECT_FALSE(x.suspected(0, 65535, 1001));
   EXPECT_FALSE(x.suspected(65535, 1, 1001));
