@@ -62,7 +62,8 @@ struct controller_state {
     for (auto& [node, refusal] : verdicts)
       if (refusal.empty())
         decide->loaded(node);
-      else if (decide->lost(node))
+      else if (decide->suspected(context.node, node,
+                                 decide->incarnation_of(node)))
         announce(node, refusal);
     if (auto view = decide->take_view())
       say_to_all(

@@ -68,7 +68,7 @@ public:
 
 private:
   unit_id unit_ = 0;
-  uint32_t epoch_ = 0;
+  uint32_t epoch_ = first_epoch;
   uint32_t num_moe_layers_ = 0;
   uint32_t num_experts_ = 0;
   std::vector<slot_address> slots_; ///< [moe layers, experts]

@@ -36,6 +36,12 @@ constexpr size_t num_lanes = 3;
 /// Bytes of a chunk at most: what a heartbeat may have to wait for.
 constexpr size_t max_bulk_bytes = 256 << 10;
 
+/// One T for each lane, all made of `x`.
+template <class T, class X>
+std::array<T, num_lanes> per_lane(const X& x) {
+  return {T{x}, T{x}, T{x}};
+}
+
 /// Heartbeats belong to control.
 constexpr lane lane_of(frame_class kind) {
   if (kind == frame_class::bulk)

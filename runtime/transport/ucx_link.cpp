@@ -29,10 +29,8 @@ struct ucx_link::incoming {
 // -- opening and closing ------------------------------------------------------
 
 ucx_link::ucx_link(owner& o, std::shared_ptr<block_pool> pool)
-  : owner_(o),
-    pool_(std::move(pool)), inbox_{
-                              queue{pooled_allocator<incoming_ptr>{pool_}},
-                              queue{pooled_allocator<incoming_ptr>{pool_}}} {
+  : owner_(o), pool_(std::move(pool)),
+    inbox_(per_lane<queue>(pooled_allocator<incoming_ptr>{pool_})) {
 }
 
 ucs_status_t ucx_link::connect(ucp_worker_h worker,

@@ -113,7 +113,7 @@ private:
   size_t num_receiving_ = 0; ///< Receives that UCX holds a pointer to.
   size_t num_expected_ = 0;
   /// Each in order of arrival.
-  queue inbox_[num_lanes];
+  std::array<queue, num_lanes> inbox_;
 };
 
 } // namespace troupe

@@ -22,8 +22,7 @@ ucx_session::ucx_session(acquaintance other, node_id id, bool is_ours,
   : other_(std::move(other)), is_ours_(is_ours), window_(window),
     peer_(std::make_shared<ucx_peer>(
       id, other_.who, frame_seal{other_.frame_tag, other_.checksum_bodies})),
-    waiting_{queue{pooled_allocator<parcel>{pool}},
-             queue{pooled_allocator<parcel>{pool}}} {
+    waiting_(per_lane<queue>(pooled_allocator<parcel>{pool})) {
 }
 
 void ucx_session::offer(parcel x) {

@@ -143,7 +143,7 @@ private:
   const size_t window_;
   const std::shared_ptr<ucx_peer> peer_;
   std::shared_ptr<ucx_link> link_;
-  queue waiting_[num_lanes];
+  std::array<queue, num_lanes> waiting_;
   uint64_t num_sent_ = 0; ///< At stalled_since_.
   std::optional<clock::instant> stalled_since_;
   std::optional<clock::instant> line_ended_;

@@ -86,7 +86,7 @@ protected:
   /// The view that a cluster of so many nodes has, where node n is incarnation
   /// 100 + n.
   static std::shared_ptr<const view> view_of(size_t num_nodes) {
-    auto out = std::make_shared<view>(view{1, 1, {}});
+    auto out = std::make_shared<view>(view{1, {1}, {}});
     for (size_t n = 0; n < num_nodes; ++n)
       out->members.push_back(
         {"n" + std::to_string(n), 100 + n, {"127.0.0.1", 9}});

@@ -237,10 +237,12 @@ TEST_F(ExpertWorker, ForgetsRowsOfALostProcessButNotOfItsSuccessor) {
   for (uint64_t lost : {7u, 100u}) {
     start(4u << 20);
     here_->update([](cast_list& all) {
-      all.members = std::make_shared<const view>(view{1, {1}, {{"a", 100, {}}}});
+      all.members
+        = std::make_shared<const view>(view{1, {1}, {{"a", 100, {}}}});
     });
     uint64_t bytes = uint64_t{20} * top_k() * parts_->combine_row_bytes;
-    parts_->answers = std::make_unique<slab_pool>(std::bit_ceil(bytes + answer_head(1)));
+    parts_->answers
+      = std::make_unique<slab_pool>(std::bit_ceil(bytes + answer_head(1)));
     dispatch(0, 1, 20);
     auto held = wait_for(20);
     dispatch(1, 1, 20); // waits for room

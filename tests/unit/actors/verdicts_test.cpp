@@ -151,7 +151,7 @@ TEST_F(Verdicts, NobodyTakesThePlaceOfWhoIsLostNorIsThatOneSuspectedAgain) {
 TEST_F(Verdicts, WhoIsLostItselfEndsWithTheSentence) {
   ASSERT_NO_FATAL_FAILURE(serve());
   say(supervisor_, node_lost{1, 101, "n1", "its tokens would differ"});
-  EXPECT_EQ(end(), "its tokens would differ");
+  EXPECT_EQ(end(), "the controller gave up this node: its tokens would differ");
   EXPECT_TRUE(net_.given_up.empty());
 }
 
