@@ -39,7 +39,8 @@ struct attention_state {
           });
           break;
         case kind::dispatch:
-          dispatch(x);
+          if (walk->step_is_out()) // another lane may have failed it
+            dispatch(x);
           break;
         case kind::land: // by whoever has the answers
           break;
@@ -159,7 +160,7 @@ struct attention_state {
   /// The walk checks all of a frame before any of it lands.
   void take_rows(const rows_returned& msg) {
     auto answers = read_answers(msg.slab.bytes(), parts->combine_row_bytes);
-    auto actions = walk->rows(msg.of, answers);
+    auto actions = walk->rows(msg.of, msg.from, answers);
     for (auto& x : actions)
       if (x.what == walk_action::kind::land)
         land(*answers, msg.slab.owner());

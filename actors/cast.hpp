@@ -82,7 +82,8 @@ supervisor spawn_supervisor(caf::actor_system& system,
                             const node_context& context, node_options options,
                             supervisor_hooks hooks);
 
+/// What a process `incarnation` says cannot be read: it is given up.
 peer spawn_peer(caf::actor_system& system, const node_context& context,
-                node_id remote);
+                node_id remote, uint64_t incarnation);
 
 } // namespace troupe

@@ -62,6 +62,8 @@ struct controller_state {
     for (auto& [node, refusal] : verdicts)
       if (refusal.empty())
         decide->loaded(node);
+      else if (node == context.node) // nobody could be measured by it
+        tell(context.here->read()->supervisor, part_failed{refusal});
       else if (decide->suspected(context.node, node,
                                  decide->incarnation_of(node)))
         announce(node, refusal);

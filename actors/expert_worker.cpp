@@ -5,14 +5,17 @@
 //                                 |   ^
 //                                 +---+ run_ended, rows wait: next run
 //
+// A run has ended for this actor when it is computed. Its answers are still
+// being copied and sent then, by the stream: the next run is enqueued behind
+// them, so the device does not wait for us.
+//
 // One run is one grouped GEMM: waiting rows of one layer, from whatever ranks,
 // the oldest first, as many as its memory has room for; of a section that is
 // longer a part. Rows that arrive meanwhile wait together.
 //
 // The workers of a node answer a slab together (answer_collector). If there is
 // no room for the answers to the oldest rows, others run only if room was
-// claimed for theirs, by another worker: so nobody waits in a circle, and
-// nobody is passed for ever.
+// claimed for theirs, by another worker: so nobody waits in a circle.
 //
 // Whoever sent rows hears of them: answers, or rows_refused. A device that has
 // failed stays so: its worker refuses everything from then on, lest it draw
@@ -45,17 +48,7 @@ struct expert_worker_state {
     }
   };
 
-  /// Pairs [from, from + count) of a section that are run together with others.
-  struct item {
-    rows_arrived msg;
-    uint32_t from = 0;
-    uint32_t count = 0;
-
-    const slab_section& section() const {
-      return msg.view->sections[msg.section];
-    }
-  };
-
+  using item = rows_in_run;
   using items = std::vector<item>;
 
   node_context context;
@@ -69,7 +62,7 @@ struct expert_worker_state {
   bool broken = false; ///< The device has failed.
   /// Of each rank and micro-batch the pieces of one dispatch.
   std::deque<waiting_rows> waiting;
-  std::shared_ptr<const items> out; ///< The run that is out.
+  bool running = false;
 
   // -- arrival ----------------------------------------------------------------
 
@@ -106,7 +99,7 @@ struct expert_worker_state {
   // -- a run ------------------------------------------------------------------
 
   void run() {
-    if (out || waiting.empty())
+    if (running || broken || waiting.empty())
       return;
     auto next = take_items();
     if (next.empty())
@@ -116,21 +109,26 @@ struct expert_worker_state {
     auto layer = next.front().msg.of.layer;
     auto all = group(next, stage(next));
     worker->stages->run(layer, staged(next), std::move(all.row), all.slots);
+    running = true;
+    worker->stream->notify([to = self](auto& status) {
+      if (status) // else the notice behind this one says so
+        tell(to, run_ended{});
+    });
     for (auto& p : all.pieces)
       copy_out(p, next[p.item]);
-    out = std::make_shared<const items>(std::move(next));
-    send_back();
+    send_back(std::make_shared<const items>(std::move(next)));
   }
 
   /// Room for the answers to `x`: claimed already, or claimed now if nobody
   /// before it lacks room.
-  bool has_room(const waiting_rows& x) {
+  slab_pool::room room_for(const waiting_rows& x) {
     if (x.msg.answers->is_claimed())
-      return true;
+      return slab_pool::room::there;
     if (starved)
-      return false;
-    starved = !x.msg.answers->claim(*parts->answers, on_room);
-    return !starved;
+      return slab_pool::room::later;
+    auto out = x.msg.answers->claim(*parts->answers, on_room);
+    starved = out == slab_pool::room::later;
+    return out;
   }
 
   /// Takes waiting rows of one layer, as many as a run has room for.
@@ -141,7 +139,13 @@ struct expert_worker_state {
     for (auto i = waiting.begin(); i != waiting.end();) {
       auto is_other = !taken.empty()
                       && taken.front().msg.of.layer != i->msg.of.layer;
-      if (is_other || !has_room(*i)) {
+      auto room = is_other ? slab_pool::room::later : room_for(*i);
+      if (room == slab_pool::room::never) {
+        refuse(i->msg, rows_fault::no_memory);
+        i = waiting.erase(i);
+        continue;
+      }
+      if (room == slab_pool::room::later) {
         ++i;
         continue;
       }
@@ -247,33 +251,32 @@ struct expert_worker_state {
   }
 
   /// The notice sends: answers leave without another turn of this actor.
-  void send_back() {
-    worker->stream->notify(
-      [to = self, net = context.net, all = out](auto& status) {
-        for (auto& x : *all)
-          if (status)
-            x.msg.answers->written(
-              x.msg.section, x.from, x.count, [&](body slab) {
-                net->send(x.msg.from, header_of(frame_class::combine, x.msg.of),
-                          std::move(slab));
-              });
-        tell(to, run_ended{status.failure});
-      });
+  void send_back(const std::shared_ptr<const items>& all) {
+    worker->stream->notify([to = self, net = context.net, all](auto& status) {
+      if (!status)
+        return tell(to, run_ended{status.failure, all});
+      for (auto& x : *all)
+        x.msg.answers->written(x.msg.section, x.from, x.count, [&](body slab) {
+          net->send(x.msg.from, header_of(frame_class::combine, x.msg.of),
+                    std::move(slab));
+        });
+    });
   }
 
   // -- its end ----------------------------------------------------------------
 
   void end(const run_ended& msg) {
-    auto ended = std::exchange(out, nullptr);
     if (!msg.failure.empty())
-      return give_up(*ended, msg.failure);
+      return give_up(*msg.rows, msg.failure);
+    running = false;
     run();
   }
 
   void give_up(const items& ended, const std::string& why) {
-    broken = true;
     for (auto& x : ended)
       refuse(x.msg, rows_fault::failed_run);
+    if (std::exchange(broken, true))
+      return; // of a run behind the one that failed
     for (auto& x : std::exchange(waiting, {}))
       refuse(x.msg, rows_fault::failed_run);
     tell(context.here->read()->supervisor,

@@ -17,7 +17,7 @@ void frame_router::route(node_id from, frame&& x) const {
     case frame_class::combine: {
       auto key = key_of(x.header);
       if (auto i = list->ranks.find(key.id.rank); i != list->ranks.end())
-        tell(i->second, rows_returned{key, std::move(x.payload)});
+        tell(i->second, rows_returned{key, from, std::move(x.payload)});
       break;
     }
     case frame_class::bulk:

@@ -113,6 +113,10 @@ struct gateway_state {
     auto verdict = table->commit(msg.request, msg.term, *msg.event);
     if (verdict == request_table::verdict::committed)
       status->requests.deliver(msg.request, *msg.event);
+    else if (verdict == request_table::verdict::gap)
+      // Nothing that comes later could be committed: nobody is to wait for it.
+      end_early(msg.request,
+                {errc::step_failed, "tokens were lost on their way"});
     else if (verdict == request_table::verdict::refused)
       context.log->warning("request " + std::to_string(msg.request)
                            + ": refused a token of another term or position");

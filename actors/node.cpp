@@ -94,7 +94,7 @@ void node::post(std::function<void()> event) {
 
 void node::on_joined(node_id peer, const node_identity& identity) {
   auto context = make_context(setup_, network_.net.get(), &counters_, here_);
-  auto handle = spawn_peer(*system_, context, peer);
+  auto handle = spawn_peer(*system_, context, peer, identity.incarnation);
   // The logger that CAF left on this thread would outlive the system.
   caf::logger::set_current_actor_system(nullptr);
   watch(handle, "peer");

@@ -14,6 +14,7 @@ struct peer_state {
 
   node_context context;
   node_id remote = 0;
+  uint64_t incarnation = 0;
 
   void say(const control_message& message) {
     frame_header header;
@@ -23,11 +24,16 @@ struct peer_state {
 
   void hear(const control_arrived& msg) {
     auto message = decode(remote, msg.message.bytes());
-    if (!message)
-      return context.log->warning("node " + std::to_string(remote) + ": "
-                                  + message.why().message);
     auto list = context.here->read();
+    if (!message)
+      return give_up(message.why().message);
     std::visit([&](auto& x) { pass_on(*list, x); }, *message);
+  }
+
+  /// Somebody may wait for what it was, and nobody knows who.
+  void give_up(const std::string& why) {
+    context.log->warning("node " + std::to_string(remote) + ": " + why);
+    context.net->disconnect(remote, incarnation, why);
   }
 
   // -- who is concerned -------------------------------------------------------
@@ -73,9 +79,11 @@ struct peer_state {
 };
 
 peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
-                             const node_context& context, node_id remote) {
+                             const node_context& context, node_id remote,
+                             uint64_t incarnation) {
   self->state.context = context;
   self->state.remote = remote;
+  self->state.incarnation = incarnation;
   return {
     [=](const tokens_ready& msg) { self->state.say(msg); },
     [=](const control_arrived& msg) { self->state.hear(msg); },
@@ -97,8 +105,8 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
 } // namespace
 
 peer spawn_peer(caf::actor_system& system, const node_context& context,
-                node_id remote) {
-  return system.spawn(behavior, context, remote);
+                node_id remote, uint64_t incarnation) {
+  return system.spawn(behavior, context, remote, incarnation);
 }
 
 } // namespace troupe

@@ -88,6 +88,7 @@ struct stage_ended {
 /// A combine frame: answers have come back.
 struct rows_returned {
   dispatch_key of;
+  node_id from = 0;
   body slab; ///< See answer_slab.
 };
 
@@ -118,10 +119,23 @@ struct rows_arrived {
   std::shared_ptr<answer_collector> answers;
 };
 
-/// The grouped run that you enqueued has ended; if it went well, its rows are
-/// on their way.
+/// Pairs [from, from + count) of a section that are run together with others.
+struct rows_in_run {
+  rows_arrived msg;
+  uint32_t from = 0;
+  uint32_t count = 0;
+
+  const slab_section& section() const {
+    return msg.view->sections[msg.section];
+  }
+};
+
+/// The grouped run that you enqueued is computed, and its answers are being
+/// copied; or it has failed.
 struct run_ended {
-  std::string failure;
+  std::string failure = {}; ///< Empty: well.
+  /// Of a run that has failed: what it was to answer.
+  std::shared_ptr<const std::vector<rows_in_run>> rows = {};
 };
 
 /// There may be room now for the answers that you could not hold.

@@ -10,6 +10,7 @@
 // node; the controller watches all.
 
 #include "actors/cast.hpp"
+#include "runtime/clock.hpp"
 
 #include <algorithm>
 #include <map>
@@ -20,6 +21,9 @@ namespace troupe {
 namespace {
 
 constexpr auto tick_period = std::chrono::milliseconds{250};
+
+/// A member that is not reached is dialled again for so long.
+constexpr auto redial_time = std::chrono::seconds{2};
 
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
@@ -55,8 +59,8 @@ struct loading {
     auto judge = here->read()->controller;
     if (!judge || cluster.nodes.size() == 1)
       return;
-    auto all = digest_model_dir(model_dir, (*loaded)->digests, options,
-                                progress);
+    auto all = digest_model_dir(model_dir, (*loaded)->digests,
+                                (*loaded)->loaded_from, options, progress);
     if (!all)
       return tell(answers_to, parts_loaded{nullptr, all.why()});
     tell(judge,
@@ -77,14 +81,22 @@ struct supervisor_state {
   node_report said;                      ///< The last one.
   uint32_t silence = 0;                  ///< Ticks since then.
   std::shared_ptr<const view> members;   ///< Once they are published.
+  bool welcomed = false;
   bool started = false;
   bool over = false;
   std::vector<caf::actor_addr> children;
+  /// A member that was dialled in vain.
+  struct missed_dial {
+    clock::instant since; ///< The first time.
+    failure why;
+    bool is_out = false; ///< It is being dialled again.
+  };
+  std::map<node_id, missed_dial> missed;
 
   // -- who we are -------------------------------------------------------------
 
   void load(const welcome& msg) {
-    if (over)
+    if (over || std::exchange(welcomed, true))
       return;
     auto cluster = parse_topology(msg.topology, "the controller's topology");
     if (!cluster || msg.node >= cluster->nodes.size())
@@ -210,6 +222,8 @@ struct supervisor_state {
 
   /// Nodes with a smaller id dial those with a larger one.
   void connect(const view_published& msg) {
+    if (!parts || members || over)
+      return; // no controller of ours says that
     if (!knows_placement(*msg.members))
       return end(failure{errc::refused, "the controller plans with another "
                                         "placement than this node"});
@@ -259,11 +273,33 @@ struct supervisor_state {
 
   /// What we dialled is not there. The controller never was, for us.
   void miss(const peer_missed& msg) {
-    if (!is_controller(msg.node))
-      suspect(msg.node, incarnation_of(*context.here->read(), msg.node),
-              msg.why.message);
-    else if (!over)
-      end(failure{errc::peer_lost, msg.why.message});
+    if (is_controller(msg.node)) {
+      if (!over)
+        end(failure{errc::peer_lost, msg.why.message});
+    } else {
+      auto& x = missed
+                  .try_emplace(msg.node, missed_dial{self->clock().now(), {}})
+                  .first->second;
+      x.why = msg.why;
+      x.is_out = false;
+    }
+  }
+
+  /// Somebody else may have been in the way, at its door or in our place
+  /// there: members are dialled again for a while before they are suspected.
+  void dial_again() {
+    std::erase_if(missed, [&](auto& x) { return !awaited.contains(x.first); });
+    for (auto& [node, x] : std::map{missed}) {
+      if (x.is_out)
+        continue;
+      if (self->clock().now() - x.since < redial_time) {
+        missed[node].is_out = true;
+        hooks.connect(node, members->members[node].address);
+        continue;
+      }
+      missed.erase(node);
+      suspect(node, incarnation_of(*context.here->read(), node), x.why.message);
+    }
   }
 
   bool is_controller(node_id node) const {
@@ -287,10 +323,12 @@ struct supervisor_state {
         failure{errc::refused, "the controller gave up this node: " + msg.why});
     auto i = connected.find(msg.node);
     auto has_other = i != connected.end() && i->second != msg.incarnation;
-    if (msg.node == context.node || has_other
-        || is_late(*context.here->read(), msg))
+    // Before the view any loss is the end of the start, whoever came since.
+    if (members
+        && (msg.node == context.node || has_other
+            || is_late(*context.here->read(), msg)))
       return; // that process is gone, and another one in its place
-    if (i != connected.end())
+    if (i != connected.end() && !has_other)
       connected.erase(i);
     // It may live: it is to hear why nobody speaks to it.
     context.net->disconnect(msg.node, msg.incarnation, msg.why);
@@ -320,6 +358,7 @@ struct supervisor_state {
       return;
     auto list = context.here->read();
     tell_all(*list, tick{});
+    dial_again();
     report();
   }
 

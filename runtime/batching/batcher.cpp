@@ -125,8 +125,10 @@ void batcher::prefill(batch& out) {
 /// oldest first.
 std::vector<batcher::sequence_ptr> batcher::prefilling() const {
   std::vector<sequence_ptr> out;
+  // More than there are places: who does not fit may be passed.
   auto places = options_.max_num_seqs - running_.size();
-  for (size_t i = 0; i < waiting_.size() && i < places; ++i)
+  auto most = places > 0 ? places + options_.max_num_seqs : 0;
+  for (size_t i = 0; i < waiting_.size() && i < most; ++i)
     out.push_back(waiting_[i]);
   for (auto& x : running_)
     if (x->num_scheduled == 0)
@@ -147,6 +149,8 @@ uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most) {
 
 /// Never at the cost of somebody who runs already.
 bool batcher::admit(const sequence_ptr& x) {
+  if (running_.size() == options_.max_num_seqs)
+    return false;
   auto at = std::ranges::find(waiting_, x);
   auto older = std::ranges::subrange(waiting_.begin(), at);
   if (!std::ranges::all_of(older, [this](auto& y) { return may_be_passed(*y); })

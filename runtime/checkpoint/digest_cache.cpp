@@ -51,7 +51,7 @@ digest_table parse(const checkpoint& source,
                    kj::ArrayPtr<const capnp::word> words) {
   digest_table out;
   capnp::FlatArrayMessageReader reader{
-    words, {.traversalLimitInWords = 2 * words.size(), .nestingLimit = 8}};
+    words, {.traversalLimitInWords = UINT64_MAX, .nestingLimit = 8}};
   auto& files = source.files();
   for (auto kept : reader.getRoot<schema::Digests>().getFiles()) {
     auto i = std::ranges::find_if(

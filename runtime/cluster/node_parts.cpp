@@ -13,8 +13,9 @@ namespace troupe {
 
 namespace {
 
-/// Tokens of the longest prompt that fits into a control message of 16 MiB.
-constexpr uint64_t max_control_ids = uint64_t{15} << 18;
+/// Tokens of the longest prompt that fits into a control message of 16 MiB,
+/// each a segment of its own.
+constexpr uint64_t max_control_ids = (uint64_t{15} << 20) / 16;
 
 failure misfit(std::string message) {
   return {errc::invalid_input, std::move(message)};
@@ -98,7 +99,11 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
       source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
   auto caches = me.ranks.size() * c.num_kv_blocks()
                 * kv_pool::block_bytes(parts.config, c.activations);
-  auto rows = parts.traffic.memory();
+  auto stages = attention_stages::num_bytes(parts.config, c.activations,
+                                            c.limits.max_num_batched_tokens,
+                                            c.limits.max_num_seqs);
+  auto rows = parts.traffic.memory() + me.ranks.size() * stages
+              + me.workers.size() * parts.traffic.worker_bytes;
   return room.check("node " + me.name + " (weights " + bytes_text(weights)
                       + ", KV caches " + bytes_text(caches) + ", rows of steps "
                       + bytes_text(rows) + ")",
@@ -228,6 +233,13 @@ std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
   return out;
 }
 
+std::vector<input_file::stamp> stamps_of(const checkpoint& source) {
+  std::vector<input_file::stamp> out;
+  for (auto& file : source.files())
+    out.push_back(file.known_by());
+  return out;
+}
+
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.
 result<uint32_t> count_choices(const std::filesystem::path& model_dir,
                                uint32_t vocab_size) {
@@ -271,6 +283,7 @@ load_node_parts(const topology& cluster, node_id node,
     return choices.why();
   out->num_choices = *choices;
   out->device = std::move(device);
+  out->loaded_from = stamps_of(*source);
   memory_room room{options.allow_overcommit};
   if (auto ok = check_room(*out, *source, room); !ok)
     return ok.why();
@@ -281,10 +294,14 @@ load_node_parts(const topology& cluster, node_id node,
 
 result<digest_table>
 digest_model_dir(const std::string& model_dir, const digest_table& held,
+                 const std::vector<input_file::stamp>& held_from,
                  const node_options& options, const node_progress& progress) {
   auto source = checkpoint::open(model_dir, options.config);
   if (!source)
     return source.why();
+  if (!held.empty() && stamps_of(*source) != held_from)
+    return failure{errc::io, "the model in " + model_dir
+                               + " was changed while it was read"};
   digest_cache cache{options.cache_dir, *source};
   auto kept = cache.read();
   auto known = held;

@@ -50,6 +50,7 @@ struct node_parts {
   uint32_t combine_row_bytes = 0;      ///< Of rows back.
   traffic_limits traffic;
   digest_table digests; ///< Of every tensor that was packed.
+  std::vector<input_file::stamp> loaded_from; ///< The checkpoint's files.
   std::unique_ptr<kernels::device> device;
   std::unique_ptr<slab_pool> slabs;             ///< Of rows to workers.
   std::unique_ptr<slab_pool> answers;           ///< Of rows back.
@@ -74,14 +75,16 @@ load_node_parts(const topology& cluster, node_id node,
                 const node_progress& progress = {},
                 const std::function<void(const numerics&)>& on_settings = {});
 
-/// Digests of every tensor in `model_dir`: of those in `held` as they were
-/// packed, of the others as they were kept in options.cache_dir, and of what is
-/// left as it is read now. All are kept there. Errors: io, invalid_input;
-/// cancelled.
-result<digest_table> digest_model_dir(const std::string& model_dir,
-                                      const digest_table& held,
-                                      const node_options& options,
-                                      const node_progress& progress = {});
+/// Digests of every tensor in `model_dir`: of those in `held`, which was read
+/// from files with the stamps `held_from`, as they were packed, of the others
+/// as they were kept in options.cache_dir, and of what is left as it is read
+/// now. All are kept there. Errors: io, also if the files are other ones now;
+/// invalid_input; cancelled.
+result<digest_table>
+digest_model_dir(const std::string& model_dir, const digest_table& held,
+                 const std::vector<input_file::stamp>& held_from,
+                 const node_options& options,
+                 const node_progress& progress = {});
 
 /// Says whether ranks, workers and lengths of `cluster` fit the model.
 result<void> check_fits(const topology& cluster, const model_config& config);

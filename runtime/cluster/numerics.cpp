@@ -89,18 +89,9 @@ void add(lines& out, const std::optional<yarn_scaling>& x) {
   out.add("truncate", truncate);
 }
 
-void add(lines& out, const generation_defaults& x) {
-  auto& [bos_is_the_models, eos_are_the_models, do_sample, temperature, top_p,
-         top_k]
-    = x;
-  out.add("do_sample", do_sample);
-  if (!do_sample)
-    return;
-  out.add("temperature", temperature);
-  out.add("top_p", top_p);
-  out.add("top_k", top_k);
-}
-
+/// What decides no token that a node computes is not said: the context's length
+/// bounds requests, the begin token is the front's, as are the defaults of
+/// sampling.
 void add(lines& out, const model_config& x) {
   auto& [architecture, vocab_size, hidden_size, num_hidden_layers,
          first_k_dense_replace, intermediate_size, moe_intermediate_size,
@@ -138,13 +129,10 @@ void add(lines& out, const model_config& x) {
   out.add("rms_norm_eps", rms_norm_eps);
   out.add("rope_theta", rope_theta);
   add(out, rope_scaling);
-  out.add("max_position_embeddings", max_position_embeddings);
   out.add("tie_word_embeddings", tie_word_embeddings);
   out.add("fp8", fp8);
   out.add("ue8m0", ue8m0);
-  out.add("bos_token_id", bos_token_id);
   out.add("eos_token_ids", eos_token_ids);
-  add(out, generation);
 }
 
 /// Of a whole file; nothing if there is none.

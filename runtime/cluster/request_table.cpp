@@ -24,8 +24,11 @@ request_table::verdict request_table::commit(request_id id, uint32_t term,
   if (i == entries_.end())
     return verdict::unknown;
   auto& x = i->second;
-  if (term != x.who.term || event.first_position != x.next_position)
+  if (term != x.who.term)
     return verdict::refused;
+  if (event.first_position != x.next_position)
+    return event.first_position > x.next_position ? verdict::gap
+                                                  : verdict::refused;
   x.next_position += static_cast<uint32_t>(event.tokens.size());
   if (event.finish != finish_reason::none)
     remove(id);

@@ -30,7 +30,12 @@ public:
   owner accept(request_id id, const std::vector<rank_id>& usable);
 
   /// What became of an event from a scheduler.
-  enum class verdict { committed, refused, unknown };
+  enum class verdict {
+    committed,
+    refused, ///< Of another term, or known already.
+    gap,     ///< Its owner's, but not the next: what came before was lost.
+    unknown,
+  };
 
   /// Commits `event` if its term and position are right; forgets the request
   /// if that was its end.

@@ -138,7 +138,7 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
   auto rows = out.slab_bytes + out.answer_bytes;
   out.max_unsent
     = rows + rows / 16 + other_control
-      + open * (4 * uint64_t{cluster.max_model_len} + request_overhead);
+      + open * (16 * uint64_t{cluster.max_model_len} + request_overhead);
   return out;
 }
 

@@ -35,23 +35,24 @@ void answer_collector::add(worker_id worker, uint32_t num_rows) {
   }
 }
 
-bool answer_collector::claim(slab_pool& pool,
-                             const std::function<void()>& on_room) {
+slab_pool::room answer_collector::claim(slab_pool& pool,
+                                        const std::function<void()>& on_room) {
+  using room = slab_pool::room;
   std::lock_guard guard{mutex_};
   if (is_claimed_)
-    return true;
+    return room::there;
   std::vector<uint64_t> sizes;
   for (auto& x : frames_)
     sizes.push_back(x->head + x->num_rows * row_bytes_);
-  auto slabs = pool.take_all(sizes, on_room);
-  if (slabs.empty())
-    return false;
+  std::vector<slab_pool::slab> slabs;
+  if (auto what = pool.take_all(sizes, on_room, slabs); what != room::there)
+    return what;
   for (size_t i = 0; i < frames_.size(); ++i) {
     frames_[i]->slab = std::move(slabs[i]);
     write_answer_head(frames_[i]->slab.data.get(), frames_[i]->sections);
   }
   is_claimed_ = true;
-  return true;
+  return room::there;
 }
 
 } // namespace troupe

@@ -26,9 +26,8 @@ public:
   answer_collector(std::span<const slab_section> sections, uint64_t first,
                    uint64_t row_bytes, uint32_t frame_rows);
 
-  /// Claims memory for all frames, unless somebody has. False: there is no
-  /// room, and `on_room` will be called as slab_pool says.
-  bool claim(slab_pool& pool, const std::function<void()>& on_room);
+  /// Claims memory for all frames, unless somebody has.
+  slab_pool::room claim(slab_pool& pool, const std::function<void()>& on_room);
 
   bool is_claimed() const {
     return is_claimed_;

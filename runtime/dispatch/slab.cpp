@@ -48,7 +48,7 @@ result<slab_section> read_section(schema::DispatchSlab::Section::Reader in,
                    : out.slots.back().first + out.slots.back().count;
     auto in_order = out.slots.empty() || out.slots.back().slot < slot.getSlot();
     if (!in_order || slot.getCount() == 0
-        || slot.getCount() > rows.size() - first)
+        || slot.getCount() > rows.size() - first || slot.getCount() > num_rows)
       return damaged("slots that are out of order, empty or too full");
     out.slots.push_back({slot.getSlot(), first, slot.getCount()});
     out.experts.push_back(slot.getExpert());

@@ -113,27 +113,31 @@ std::optional<slab_pool::slab> slab_pool::take_locked(uint64_t bytes) {
   return slab{std::shared_ptr<std::byte>{data, give_back, of_owner}, bytes};
 }
 
-std::vector<slab_pool::slab>
-slab_pool::take_all(std::span<const uint64_t> sizes,
-                    const std::function<void()>& on_room) {
-  std::vector<slab> out;
+slab_pool::room slab_pool::take_all(std::span<const uint64_t> sizes,
+                                    const std::function<void()>& on_room,
+                                    std::vector<slab>& out) {
+  std::vector<slab> taken; // goes after the lock: giving back takes it
   std::lock_guard lock{shelf_->mutex};
   uint64_t needed = 0;
   for (auto bytes : sizes) {
-    CHECK(bytes <= size_of(num_classes - 1));
+    if (bytes > size_of(num_classes - 1))
+      return room::never;
     needed += size_of(class_of(bytes));
   }
+  if (needed > shelf_->max_bytes)
+    return room::never;
   if (!shelf_->has_room(needed)) {
     shelf_->waiting.push_back(on_room);
-    return out;
+    return room::later;
   }
-  out.reserve(sizes.size());
   for (auto bytes : sizes) {
     auto next = take_locked(bytes);
-    CHECK(next); // or the system itself is out of memory
-    out.push_back(std::move(*next));
+    if (!next)
+      return room::never;
+    taken.push_back(std::move(*next));
   }
-  return out;
+  std::ranges::move(taken, std::back_inserter(out));
+  return room::there;
 }
 
 uint64_t slab_pool::footprint(uint64_t bytes, uint64_t count) {

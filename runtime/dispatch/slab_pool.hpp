@@ -32,11 +32,17 @@ public:
   /// Claims at least one byte; nothing if the limit is reached.
   std::optional<slab> take(uint64_t bytes);
 
-  /// Claims slabs of these sizes: all or none. If there is no room, `on_room`
-  /// is called once, when a slab has come back: by whoever gave it back, so it
-  /// must be short.
-  std::vector<slab> take_all(std::span<const uint64_t> sizes,
-                             const std::function<void()>& on_room);
+  /// Whether a claim has found room.
+  enum class room : uint8_t {
+    there,
+    later, ///< `on_room` is called once, when a slab has come back.
+    never, ///< It is more than the pool may hold, or the system has no memory.
+  };
+
+  /// Claims slabs of these sizes and appends them to `out`: all or none.
+  /// `on_room` is called by whoever gives a slab back, so it must be short.
+  room take_all(std::span<const uint64_t> sizes,
+                const std::function<void()>& on_room, std::vector<slab>& out);
 
   /// What slabs of `bytes` bytes in all take of a pool at most, if they are
   /// `count` slabs.

@@ -198,13 +198,15 @@ private:
   void on_over(line& x, const std::optional<failure>& why) override {
     auto keep = lines_.at(x.id());
     lines_.erase(x.id());
-    if (std::erase(strangers_, x.id()) > 0) {
+    auto was_stranger = std::erase(strangers_, x.id()) > 0;
+    if (was_stranger) {
       ++dropped_;
       log_.debug("dropped a stranger: " + (why ? why->message : "closed"));
     }
     if (!why || is_closing_)
       return;
-    if (x.is_up()) {
+    // Who came and has proven itself is known outside, welcome or not.
+    if (x.is_up() || (!x.is_ours() && !was_stranger)) {
       if (handler_.on_ended)
         handler_.on_ended(x.id(), why->message);
     } else if (x.is_ours() && handler_.on_failed) {

@@ -18,6 +18,8 @@ decision meeting_rules::met(line_id line, node_id place,
                             const node_identity& who) {
   if (is_over(who.incarnation))
     return refuse("that process was given up; only a new one can join");
+  if (is_elsewhere(who.incarnation, place))
+    return refuse("that process is here already as another node");
   if (auto* holder = holder_of(place)) {
     // It came to us meanwhile, and that line stays.
     if (holder->incarnation == who.incarnation)
@@ -48,6 +50,8 @@ decision meeting_rules::proven(line_id line, const result<node_id>& place,
     return refuse("this process was given up; only a new one can join");
   if (!place)
     return refuse(place.why().message);
+  if (is_elsewhere(who.incarnation, *place))
+    return refuse("this process is here already as another node");
   if (auto* holder = holder_of(*place)) {
     if (holder->incarnation == who.incarnation)
       return refuse("the node is connected already");
@@ -93,6 +97,14 @@ const meeting_rules::entry* meeting_rules::holder_of(node_id place) const {
     if (x.place == place && x.is_taken)
       return &x;
   return nullptr;
+}
+
+bool meeting_rules::is_elsewhere(uint64_t incarnation, node_id place) const {
+  return incarnation == incarnation_
+         || std::ranges::any_of(lines_, [=](auto& x) {
+              return x.second.is_taken && x.second.place != place
+                     && x.second.incarnation == incarnation;
+            });
 }
 
 std::optional<line_id> meeting_rules::dial_to(uint64_t incarnation) const {

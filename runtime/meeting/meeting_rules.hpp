@@ -78,6 +78,8 @@ private:
 
   void remember(uint64_t incarnation);
   const entry* holder_of(node_id place) const;
+  /// Whether a process is us, or holds another place than this.
+  bool is_elsewhere(uint64_t incarnation, node_id place) const;
   std::optional<line_id> dial_to(uint64_t incarnation) const;
 
   const uint64_t incarnation_;

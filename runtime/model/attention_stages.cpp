@@ -62,7 +62,41 @@ struct head_plan {
 
 } // namespace
 
-struct attention_stages::impl {
+/// What a rank claims for its largest step.
+struct attention_stages::buffers {
+  /// Without a device it is only counted.
+  buffers(kernels::device* dev, const model_config& c, precision p,
+          uint32_t max_rows, uint32_t max_logit_rows);
+
+  uint32_t max_rows;
+  uint32_t max_logit_rows;
+  scratch mem;
+
+  tensor residual; ///< [rows, hidden] f32
+  operand_set normed;
+  tensor q_low;          ///< [rows, q_lora_rank] f32
+  operand_set q_normed;  ///< the same, normalised
+  tensor q;              ///< [rows, heads * (nope + rope)] f32
+  tensor kv;             ///< [rows, kv_lora_rank + rope] f32
+  tensor q_latent;       ///< [rows, heads * kv_lora_rank] f32
+  tensor attended;       ///< [rows, heads * kv_lora_rank] f32
+  operand_set values;    ///< [rows, heads * v_head_dim]
+  tensor gate;           ///< [rows, inner] f32
+  tensor up;             ///< [rows, inner] f32
+  operand_set middle;    ///< [rows, inner]
+  tensor shared;         ///< [rows, hidden] f32
+  tensor router_logits;  ///< [rows, experts] f32
+  tensor experts;        ///< [rows, top_k] i32
+  tensor expert_weights; ///< [rows, top_k] f32
+  tensor landing;        ///< [rows * top_k, hidden]
+  tensor head_in;        ///< [logit rows, hidden] f32
+  tensor head_out;       ///< [logit rows, vocab] f32
+  tensor head_ids;       ///< [logit rows, 1] i32
+  kernels::host_ptr host_experts;
+  kernels::host_ptr host_weights;
+};
+
+struct attention_stages::impl : buffers {
   /// Neighbouring sequences of one form: rows [first, first + count).
   struct run {
     attention_form form;
@@ -101,33 +135,6 @@ struct attention_stages::impl {
   const attention_weights& weights;
   const model_config& c;
   kv_pool& pool;
-  uint32_t max_rows;
-  uint32_t max_logit_rows;
-  scratch mem;
-
-  tensor residual; ///< [rows, hidden] f32
-  operand_set normed;
-  tensor q_low;          ///< [rows, q_lora_rank] f32
-  operand_set q_normed;  ///< the same, normalised
-  tensor q;              ///< [rows, heads * (nope + rope)] f32
-  tensor kv;             ///< [rows, kv_lora_rank + rope] f32
-  tensor q_latent;       ///< [rows, heads * kv_lora_rank] f32
-  tensor attended;       ///< [rows, heads * kv_lora_rank] f32
-  operand_set values;    ///< [rows, heads * v_head_dim]
-  tensor gate;           ///< [rows, inner] f32
-  tensor up;             ///< [rows, inner] f32
-  operand_set middle;    ///< [rows, inner]
-  tensor shared;         ///< [rows, hidden] f32
-  tensor router_logits;  ///< [rows, experts] f32
-  tensor experts;        ///< [rows, top_k] i32
-  tensor expert_weights; ///< [rows, top_k] f32
-  tensor landing;        ///< [rows * top_k, hidden]
-  tensor head_in;        ///< [logit rows, hidden] f32
-  tensor head_out;       ///< [logit rows, vocab] f32
-  tensor head_ids;       ///< [logit rows, 1] i32
-  kernels::host_ptr host_experts;
-  kernels::host_ptr host_weights;
-
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
   std::vector<run> runs;       ///< The same, by form.
@@ -137,12 +144,10 @@ struct attention_stages::impl {
   bool has_shared = false;
 };
 
-attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
-                             const attention_weights& weights, kv_pool& pool,
-                             uint32_t max_rows, uint32_t max_logit_rows)
-  : stream(stream), weights(weights), c(weights.config), pool(pool),
-    max_rows(max_rows), max_logit_rows(max_logit_rows), mem(dev) {
-  auto p = weights.activations;
+attention_stages::buffers::buffers(kernels::device* dev, const model_config& c,
+                                   precision p, uint32_t max_rows,
+                                   uint32_t max_logit_rows)
+  : max_rows(max_rows), max_logit_rows(max_logit_rows), mem(dev) {
   auto f32 = [&](uint32_t cols) {
     return mem.claim(dtype::f32, max_rows, cols);
   };
@@ -174,6 +179,20 @@ attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
   head_in = mem.claim(dtype::f32, max_logit_rows, c.hidden_size);
   head_out = mem.claim(dtype::f32, max_logit_rows, c.vocab_size);
   head_ids = mem.claim(dtype::i32, max_logit_rows, 1);
+}
+
+attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
+                             const attention_weights& weights, kv_pool& pool,
+                             uint32_t max_rows, uint32_t max_logit_rows)
+  : buffers(&dev, weights.config, weights.activations, max_rows,
+            max_logit_rows),
+    stream(stream), weights(weights), c(weights.config), pool(pool) {
+}
+
+uint64_t attention_stages::num_bytes(const model_config& config, precision p,
+                                     uint32_t max_rows,
+                                     uint32_t max_logit_rows) {
+  return buffers{nullptr, config, p, max_rows, max_logit_rows}.mem.num_bytes();
 }
 
 void attention_stages::impl::norm(const tensor& x, const tensor& weight,

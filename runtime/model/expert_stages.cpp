@@ -8,7 +8,7 @@ using kernels::dtype;
 struct expert_stages::impl {
   impl(kernels::device& dev, kernels::stream& stream,
        const expert_shard& weights, uint32_t max_rows)
-    : stream(stream), weights(weights), mem(dev) {
+    : stream(stream), weights(weights), mem(&dev) {
     auto& c = weights.config;
     auto p = weights.activations;
     auto inner = c.moe_intermediate_size;

@@ -37,6 +37,10 @@ public:
        const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
        uint32_t max_logit_rows);
 
+  /// What that claims.
+  static uint64_t num_bytes(const model_config& config, precision p,
+                            uint32_t max_rows, uint32_t max_logit_rows);
+
   ~attention_stages();
 
   /// Sets the batch and embeds it. 1 <= rows <= max_rows.
@@ -84,6 +88,7 @@ public:
   void copy_final_norm(float* dst);
 
 private:
+  struct buffers;
   struct impl;
   explicit attention_stages(std::unique_ptr<impl> impl);
   std::unique_ptr<impl> impl_;

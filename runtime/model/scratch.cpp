@@ -15,14 +15,15 @@ kernels::tensor shaped(const kernels::tensor& t, uint32_t rows, uint32_t cols) {
 
 scratch::~scratch() {
   for (auto& mem : memory_)
-    dev_.free(mem);
+    dev_->free(mem);
 }
 
 kernels::tensor scratch::claim(dtype type, uint32_t rows, uint32_t cols) {
   auto bytes = uint64_t{rows} * cols * size_of(type);
-  if (bytes == 0)
+  num_bytes_ += bytes;
+  if (bytes == 0 || !dev_)
     return {};
-  auto mem = dev_.allocate(bytes);
+  auto mem = dev_->allocate(bytes);
   if (!mem) {
     missing_bytes_ += bytes;
     return {};
@@ -41,7 +42,10 @@ kernels::activation scratch::claim_operand(dtype type, uint32_t rows,
 }
 
 kernels::host_ptr scratch::claim_host(uint64_t bytes) {
-  auto out = dev_.allocate_host(bytes);
+  num_bytes_ += bytes;
+  if (!dev_)
+    return nullptr;
+  auto out = dev_->allocate_host(bytes);
   if (!out)
     missing_bytes_ += bytes;
   return out;
@@ -53,7 +57,7 @@ result<void> scratch::check() const {
   return failure{errc::out_of_memory, "no memory for "
                                         + std::to_string(missing_bytes_)
                                         + " bytes of intermediate values on "
-                                        + std::string{dev_.target()}};
+                                        + std::string{dev_->target()}};
 }
 
 operand_set::operand_set(scratch& mem, const model_config& config,

@@ -14,7 +14,8 @@ namespace troupe {
 
 class scratch {
 public:
-  explicit scratch(kernels::device& dev) : dev_(dev) {
+  /// Without a device nothing is claimed, only counted.
+  explicit scratch(kernels::device* dev) : dev_(dev) {
   }
 
   ~scratch();
@@ -31,11 +32,17 @@ public:
   /// Claims host memory for copies.
   kernels::host_ptr claim_host(uint64_t bytes);
 
+  /// Of all claims.
+  uint64_t num_bytes() const {
+    return num_bytes_;
+  }
+
   /// Error: out_of_memory, if any claim has failed.
   result<void> check() const;
 
 private:
-  kernels::device& dev_;
+  kernels::device* dev_;
+  uint64_t num_bytes_ = 0;
   std::vector<kernels::buffer> memory_;
   uint64_t missing_bytes_ = 0;
 };

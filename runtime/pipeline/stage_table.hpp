@@ -1,7 +1,8 @@
 #pragma once
 
-/// What a step is made of, as data: the stages of all layers in order, the
-/// stream that each runs on, and what has to be there before it is enqueued.
+/// What a step is made of, as data: the stages of all layers in order, the kind
+/// of stream that each is for (a rank of one lane has one for both), and what
+/// has to be there before it is enqueued.
 
 #include "runtime/checkpoint/config.hpp"
 

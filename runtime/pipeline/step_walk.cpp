@@ -122,7 +122,7 @@ step_walk::lane* step_walk::awaiting(const dispatch_key& of) {
 }
 
 /// The index in plan.workers of those whose next rows these are.
-std::optional<size_t> step_walk::part_of(const lane& x,
+std::optional<size_t> step_walk::part_of(const lane& x, node_id from,
                                          const answer_section& s) const {
   auto& all = x.plan.workers;
   auto i = std::ranges::upper_bound(all, s.first, {},
@@ -130,13 +130,14 @@ std::optional<size_t> step_walk::part_of(const lane& x,
   if (i == all.begin())
     return std::nullopt;
   auto index = static_cast<size_t>(--i - all.begin());
-  if (i->worker != s.worker || i->first + x.received[index] != s.first
+  if (i->worker != s.worker || map_.node_of(s.worker) != from
+      || i->first + x.received[index] != s.first
       || s.count > i->count - x.received[index])
     return std::nullopt;
   return index;
 }
 
-walk_actions step_walk::rows(const dispatch_key& of,
+walk_actions step_walk::rows(const dispatch_key& of, node_id from,
                              const result<answer_view>& answers) {
   auto* x = awaiting(of);
   if (!x)
@@ -145,7 +146,7 @@ walk_actions step_walk::rows(const dispatch_key& of,
     return fail({errc::step_failed, answers.why().message});
   for (uint32_t i = 0; i < answers->num_sections(); ++i) {
     auto section = answers->section(i);
-    auto part = part_of(*x, section);
+    auto part = part_of(*x, from, section);
     if (!part)
       return fail(
         {errc::step_failed, "worker " + std::to_string(section.worker)

@@ -108,8 +108,10 @@ public:
   /// The answer to `dispatch`: there was no room.
   walk_actions crowded(uint8_t lane);
 
-  /// Answers of a combine frame; or bytes that are none, with the reason.
-  walk_actions rows(const dispatch_key& of, const result<answer_view>& answers);
+  /// Answers of a combine frame from a node; or bytes that are none, with the
+  /// reason. A node answers for its own workers only.
+  walk_actions rows(const dispatch_key& of, node_id from,
+                    const result<answer_view>& answers);
 
   /// Who will not answer: a worker, or rows_refused::whole_slab.
   walk_actions refused(const dispatch_key& of, const std::string& who,
@@ -176,7 +178,8 @@ private:
                  walk_actions& out);
   bool has_waited_too_long(lane& x, clock::instant now) const;
   lane* awaiting(const dispatch_key& of);
-  std::optional<size_t> part_of(const lane& x, const answer_section& s) const;
+  std::optional<size_t> part_of(const lane& x, node_id from,
+                                const answer_section& s) const;
   std::string debtors_elsewhere(const lane& x) const;
   bool owes(const lane& x, size_t part) const;
 

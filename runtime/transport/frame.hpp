@@ -54,7 +54,7 @@ constexpr lane lane_of(frame_class kind) {
 struct rows_id {
   uint16_t rank = 0;
   uint8_t micro_batch = 0;
-  uint32_t serial = 0; ///< Counts the dispatches of a rank.
+  uint32_t serial = 0; ///< Grows with each dispatch of a rank.
 
   /// 8 bits between micro-batch and serial are zero.
   uint64_t pack() const {

@@ -26,21 +26,28 @@ ucx_session::ucx_session(acquaintance other, node_id id, bool is_ours,
 }
 
 void ucx_session::offer(parcel x) {
-  auto& waiting = waiting_[size_t(lane_of(x.header))];
-  if (waiting.empty() && has_room(x))
+  auto which = lane_of(x.header);
+  auto& waiting = waiting_[size_t(which)];
+  if (which != lane::bulk && waiting.empty() && has_room(x))
     return transmit(std::move(x));
   waiting.push_back(std::move(x));
 }
 
 bool ucx_session::pump() {
   auto has_sent = false;
-  for (auto& waiting : waiting_) // control first
-    while (!waiting.empty() && !is_over && has_room(waiting.front())) {
+  for (auto& waiting : waiting_) { // control first
+    // The network may take a chunk at once; then others get a turn.
+    auto is_bulk = &waiting == &waiting_[size_t(lane::bulk)];
+    auto most = is_bulk ? 1 : waiting.size();
+    for (;
+         most > 0 && !waiting.empty() && !is_over && has_room(waiting.front());
+         --most) {
       auto next = std::move(waiting.front());
       waiting.pop_front();
       transmit(std::move(next));
       has_sent = true;
     }
+  }
   return has_sent;
 }
 

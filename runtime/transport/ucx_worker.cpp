@@ -111,7 +111,9 @@ result<void> ucx_worker::start_context(const endpoint_address& address) {
   // By the address of a worker and with errors handled UCX's rendezvous does
   // not write into the other's memory: it costs a question, and the bytes come
   // in pieces. Frames of up to one segment are faster without.
-  set_default(config, "RX_SEG_SIZE", segment, "TCP_");
+  // A segment is for both sides: UCX 1.13 writes beyond its buffer if one is
+  // longer than the receiver's. So nobody may choose another.
+  ucp_config_modify(config, "RX_SEG_SIZE", segment);
   set_default(config, "RNDV_THRESH", segment);
   if (socket->storage.ss_family == AF_INET6 && !is_loopback(*socket))
     set_default(config, "AF_PRIO", "inet6", "TCP_");

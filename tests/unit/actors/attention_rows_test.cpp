@@ -100,7 +100,7 @@ protected:
 
   void answer(const frame& rows, uint64_t first, uint32_t count,
               uint32_t extra_bytes = 0, worker_id worker = 0) {
-    tell(rank_, rows_returned{key_of(rows),
+    tell(rank_, rows_returned{key_of(rows), 0,
                               answers(first, count, extra_bytes, worker)});
   }
 
@@ -211,7 +211,7 @@ TEST_F(AttentionRows, HearsNothingThatIsNotOfTheDispatchThatIsOut) {
       other.epoch += field == 3;
       other.step += field == 4;
       tell(rank_, rows_refused{other, 0, rows_fault::failed_run});
-      tell(rank_, rows_returned{other, answers(0, 1)});
+      tell(rank_, rows_returned{other, 0, answers(0, 1)});
     }
     answer(rows, 0, num_answers());
   }

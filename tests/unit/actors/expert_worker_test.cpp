@@ -280,6 +280,10 @@ TEST_F(ExpertWorker, RefusesWhatItCannotRunAtOnceAndSaysWhy) {
   plan.slabs[0].sections[0].slots.back().slot = UINT16_MAX;
   send_slabs(plan, {{1, 0, 11}, moe_layer, placement::first_epoch, 5});
   EXPECT_EQ(refusals_.wait().why, rows_fault::unknown_slot);
+  parts_->answers = std::make_unique<slab_pool>(1); // smaller than any answer
+  dispatch(1, 13, 3);
+  EXPECT_EQ(refusals_.wait().why, rows_fault::no_memory);
+  parts_->answers = std::make_unique<slab_pool>(1 << 24);
   dispatch(1, 12, 3);
   EXPECT_EQ(wait_for(3).size(), 1u) << "and goes on";
 }

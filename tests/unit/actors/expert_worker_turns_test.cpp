@@ -114,10 +114,17 @@ TEST_F(ExpertWorkerTurns, RunsWhatHasGatheredMeanwhileTogether) {
   send_row(1, 1);
   send_row(2, 1);
   EXPECT_EQ(answered(), ranks{});
+  advance(); // the first is computed: the next run is enqueued
+  send_row(3, 1);
+  EXPECT_EQ(answered(), ranks{});
   advance();
   EXPECT_EQ(answered(), ranks{0});
   advance();
+  advance();
   EXPECT_EQ(answered(), (ranks{0, 1, 2})) << "one run for both";
+  advance();
+  advance();
+  EXPECT_EQ(answered(), (ranks{0, 1, 2, 3}));
 }
 
 TEST_F(ExpertWorkerTurns, ForgetsWhoseNodeIsGone) {
@@ -125,13 +132,27 @@ TEST_F(ExpertWorkerTurns, ForgetsWhoseNodeIsGone) {
   send_row(1, 1);
   say(worker_, node_lost{0, 100, "a", "it broke"});
   advance();
+  advance();
   EXPECT_EQ(answered(), ranks{0}) << "what runs is not called back";
   EXPECT_TRUE(refused().empty());
+}
+
+TEST_F(ExpertWorkerTurns, RefusesTheRowsOfEveryRunBehindTheOneThatFails) {
+  send_row(0, 1);
+  send_row(1, 1);
+  advance(); // computed: the second run is enqueued
+  for (int notice = 0; notice < 3; ++notice)
+    advance("the device has gone");
+  EXPECT_EQ(answered(), ranks{});
+  EXPECT_EQ(refused(), (ranks{0, 1}));
+  EXPECT_EQ(failures_->all.size(), 1u);
 }
 
 TEST_F(ExpertWorkerTurns, RefusesAllAndEndsItsNodeWhenItsDeviceFails) {
   send_row(0, 1);
   send_row(1, 1);
+  advance("the device has gone");
+  EXPECT_EQ(refused(), ranks{}) << "the notice behind it says so";
   advance("the device has gone");
   EXPECT_EQ(answered(), ranks{});
   EXPECT_EQ(refused(), (ranks{0, 1})) << "who waits hears it too";

@@ -143,17 +143,25 @@ TEST_F(Gateway, HandsTokensOnUntilTheEnd) {
   EXPECT_EQ(events_[1].size(), 3u) << "nothing comes after the end";
 }
 
-TEST_F(Gateway, RefusesTokensOfAnotherTermOrPosition) {
+TEST_F(Gateway, RefusesTokensOfAnotherTermOrThatItHas) {
   accept(1);
   answer(1, 0, {5});
   answer(1, 1, {6}, finish_reason::length, 0);
   answer(1, 1, {6}, finish_reason::length, 2);
   answer(1, 0, {5});
-  answer(1, 2, {6}, finish_reason::length);
   EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
   EXPECT_EQ(end_of(1), "");
   answer(1, 1, {7});
   EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 7}));
+}
+
+TEST_F(Gateway, EndsARequestOfWhichTokensWereLost) {
+  accept(1);
+  answer(1, 0, {5});
+  answer(1, 2, {7}, finish_reason::length);
+  EXPECT_EQ(end_of(1), "step_failed: tokens were lost on their way");
+  EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
+  EXPECT_EQ(near_->of<cancel_request>().size(), 1u);
 }
 
 TEST_F(Gateway, IgnoresTokensOfNobody) {

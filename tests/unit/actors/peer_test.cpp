@@ -32,7 +32,7 @@ protected:
       list.parts = parts();
     });
     for (node_id node : {0, 7}) {
-      peers_[node] = spawn_peer(system_, context_, node);
+      peers_[node] = spawn_peer(system_, context_, node, 100u + node);
       context_.here->update(
         [&](cast_list& list) { list.peers[node] = peers_[node]; });
     }
@@ -141,9 +141,12 @@ TEST_F(Peer, CancelsAtOneRankOnly) {
   EXPECT_EQ(hear(0, cancel_request{1, 6, 1}), names{});
 }
 
-TEST_F(Peer, PassesOverWhatItCannotRead) {
+TEST_F(Peer, GivesUpWhomItCannotRead) {
   say(peers_[7], control_arrived{7, {}});
   EXPECT_EQ(heard_by(), names{});
+  EXPECT_EQ(network_.given_up,
+            (std::vector<std::pair<node_id, uint64_t>>{{7, 107}}))
+    << "somebody may wait for what that was";
   EXPECT_EQ(hear(7, tokens_ready{1, 1, std::make_shared<generation_event>()}),
             names{"gateway"})
     << "and lives on";

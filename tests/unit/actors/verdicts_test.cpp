@@ -106,12 +106,27 @@ TEST_F(Verdicts, WhoIsRefusedByTheControllerEndsWithItsSentence) {
   EXPECT_EQ(end(), "node n1 was lost");
 }
 
+TEST_F(Verdicts, BeforeTheViewAnyLossIsTheEndOfTheStartWhoeverCameSince) {
+  join(0, 100);
+  join(2, 202); // the second process under that name, before the verdict
+  say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
+  EXPECT_EQ(end(), "node n2 was lost while the cluster was starting: it was "
+                   "silent");
+}
+
 TEST_F(Verdicts, SuspectsWhoIsGoneAndWhomItCannotReachByTheirIncarnation) {
   join(0, 100);
   load();
   publish();
   EXPECT_EQ(dialled_, std::vector<node_id>{2});
-  say(supervisor_, peer_missed{2, {errc::peer_lost, "nobody is there"}});
+  // Somebody may be in the way for a moment: it is dialled again.
+  for (int i = 0; i < 8; ++i) {
+    say(supervisor_, peer_missed{2, {errc::peer_lost, "nobody is there"}});
+    scheduler_.advance_time(std::chrono::milliseconds{250});
+    scheduler_.run();
+    EXPECT_EQ(suspicions().empty(), i < 7) << i;
+  }
+  EXPECT_EQ(dialled_.size(), 8u);
   ASSERT_EQ(suspicions().size(), 1u);
   join(2, 102);
   say(supervisor_, peer_gone{2, 102, "it was silent"});

@@ -12,6 +12,8 @@ using namespace troupe;
 
 namespace {
 
+using room = slab_pool::room;
+
 constexpr uint64_t row_bytes = 16;
 constexpr uint64_t first = 100;
 
@@ -67,7 +69,7 @@ TEST(AnswerCollector, SendsOneFrameWhenTheLastRowIsWritten) {
   auto sections = sections_of({3, 2});
   answer_collector x{sections, first, row_bytes, 64};
   EXPECT_FALSE(x.is_claimed());
-  ASSERT_TRUE(x.claim(pool, [] { FAIL(); }));
+  ASSERT_EQ(room::there, x.claim(pool, [] { FAIL(); }));
   std::vector<body> frames;
   auto send = [&](body frame) { frames.push_back(std::move(frame)); };
   write(x, 1, 0, 2, 3);
@@ -88,7 +90,7 @@ TEST(AnswerCollector, CutsFramesThatAreNoLongerThanAllowed) {
   slab_pool pool{1 << 20};
   auto sections = sections_of({3, 5, 1});
   answer_collector x{sections, first, row_bytes, 4};
-  ASSERT_TRUE(x.claim(pool, [] { FAIL(); }));
+  ASSERT_EQ(room::there, x.claim(pool, [] { FAIL(); }));
   std::vector<body> frames;
   auto send = [&](body frame) { frames.push_back(std::move(frame)); };
   uint32_t base = 0;
@@ -109,13 +111,21 @@ TEST(AnswerCollector, ClaimsOnceForAllAndSaysWhenThereMayBeRoom) {
   int num_calls = 0;
   auto on_room = [&] { ++num_calls; };
   auto held = pool.take(4096);
-  EXPECT_FALSE(a.claim(pool, on_room));
+  EXPECT_EQ(a.claim(pool, on_room), room::later);
   EXPECT_FALSE(a.is_claimed());
   held.reset();
   EXPECT_EQ(num_calls, 1);
-  EXPECT_TRUE(a.claim(pool, on_room));
-  EXPECT_TRUE(a.claim(pool, on_room)) << "by another worker";
+  EXPECT_EQ(a.claim(pool, on_room), room::there);
+  EXPECT_EQ(a.claim(pool, on_room), room::there) << "by another worker";
   EXPECT_FALSE(pool.take(1));
+}
+
+TEST(AnswerCollector, SaysWhenItsAnswersWillNeverFit) {
+  slab_pool pool{4096};
+  auto sections = sections_of({3, 300});
+  answer_collector x{sections, first, row_bytes, 1000};
+  EXPECT_EQ(x.claim(pool, [] { FAIL(); }), room::never);
+  EXPECT_FALSE(x.is_claimed());
 }
 
 TEST(AnswerCollector, GivesItsMemoryBackWithTheFrameOrItself) {
@@ -123,10 +133,10 @@ TEST(AnswerCollector, GivesItsMemoryBackWithTheFrameOrItself) {
   auto sections = sections_of({1});
   {
     answer_collector never_written{sections, first, row_bytes, 64};
-    ASSERT_TRUE(never_written.claim(pool, [] {}));
+    ASSERT_EQ(never_written.claim(pool, [] {}), room::there);
   }
   answer_collector x{sections, first, row_bytes, 64};
-  ASSERT_TRUE(x.claim(pool, [] {}));
+  ASSERT_EQ(x.claim(pool, [] {}), room::there);
   write(x, 0, 0, 1, 0);
   x.written(0, 0, 1, [](body) {});
   EXPECT_TRUE(pool.take(1)) << "although it is still there";
@@ -143,7 +153,7 @@ TEST(AnswerCollector, TakesTheRowsOfManyWorkersAtOnce) {
     auto sections = sections_of(sizes);
     slab_pool pool{1 << 22};
     answer_collector x{sections, first, row_bytes, 1 + uint32_t(random() % 40)};
-    ASSERT_TRUE(x.claim(pool, [] { FAIL(); }));
+    ASSERT_EQ(room::there, x.claim(pool, [] { FAIL(); }));
     std::mutex mutex;
     std::vector<body> frames;
     uint32_t base = 0;

@@ -196,3 +196,13 @@ TEST(MeetingRules, OfTwoDialsAtOnceExactlyOneLineStaysInEveryOrder) {
   });
   EXPECT_GT(num_orders, 5u);
 }
+
+TEST(MeetingRules, AProcessIsOneNode) {
+  meeting_rules rules{self};
+  rules.proven(1, left, who("left", 7));
+  EXPECT_EQ(rules.proven(2, right, who("right", 7)).what, course::refuse);
+  EXPECT_EQ(rules.met(3, right, who("right", 7)).what, course::refuse);
+  EXPECT_EQ(rules.proven(4, right, who("right", self)).what, course::refuse)
+    << "nor is anybody else us";
+  EXPECT_EQ(rules.proven(5, right, who("right", 8)).what, course::take);
+}

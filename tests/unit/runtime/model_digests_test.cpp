@@ -129,19 +129,29 @@ TEST(ModelDigests, OfADirectoryAreKeptForTheNextStart) {
   size_t told = 0;
   auto note = [&](const std::string&, uint64_t, uint64_t) { ++told; };
   auto model = golden_case("v3-fp8").string();
-  auto first = digest_model_dir(model, {}, options, note);
+  auto first = digest_model_dir(model, {}, {}, options, note);
   ASSERT_TRUE(first) << first.why().message;
   EXPECT_EQ(*first, plainly(open(model)));
   EXPECT_GT(std::exchange(told, 0), 0u);
-  auto second = digest_model_dir(model, {}, options, note);
+  auto second = digest_model_dir(model, {}, {}, options, note);
   ASSERT_TRUE(second);
   EXPECT_EQ(*second, *first);
   EXPECT_EQ(told, 0u);
   // What was packed counts more than what was kept.
   digest_table held{{first->begin()->first, {1, 2}}};
-  auto third = digest_model_dir(model, held, options, note);
+  std::vector<input_file::stamp> from;
+  auto source = open(model);
+  for (auto& file : source.files())
+    from.push_back(file.known_by());
+  auto third = digest_model_dir(model, held, from, options, note);
   ASSERT_TRUE(third);
   EXPECT_EQ(third->begin()->second, (digest{1, 2}));
+  // But not if it was packed from other files than those that are there now.
+  ++from[0].changed_ns;
+  auto changed = digest_model_dir(model, held, from, options, note);
+  ASSERT_FALSE(changed);
+  EXPECT_NE(changed.why().message.find("was changed while it was read"),
+            std::string::npos);
 }
 
 } // namespace

@@ -9,6 +9,16 @@
 using namespace troupe;
 
 using sizes = std::vector<uint64_t>;
+using room = slab_pool::room;
+
+/// What was claimed; nothing if there was no room now.
+std::vector<slab_pool::slab> take_all(slab_pool& pool, const sizes& all,
+                                      const std::function<void()>& on_room) {
+  std::vector<slab_pool::slab> out;
+  auto is_there = pool.take_all(all, on_room, out) == room::there;
+  EXPECT_EQ(is_there, !out.empty());
+  return out;
+}
 
 TEST(SlabPool, GivesAlignedMemoryOfTheSizeAskedFor) {
   slab_pool pool{1 << 20};
@@ -67,7 +77,7 @@ TEST(SlabPool, RefusesSizesThatNoMachineHas) {
 
 TEST(SlabPool, GivesEachItsSize) {
   slab_pool pool{1 << 20};
-  auto got = pool.take_all(sizes{8192, 1, 3616}, [] { FAIL(); });
+  auto got = take_all(pool, sizes{8192, 1, 3616}, [] { FAIL(); });
   ASSERT_EQ(got.size(), 3u);
   EXPECT_EQ(got[0].bytes, 8192u);
   EXPECT_EQ(got[1].bytes, 1u);
@@ -79,21 +89,31 @@ TEST(SlabPool, GivesAllPiecesOrNoneAndSaysOnceWhenThereMayBeRoom) {
   int num_calls = 0;
   auto count = [&] { ++num_calls; };
   auto a = pool.take(4096), b = pool.take(4096);
-  EXPECT_TRUE(pool.take_all(sizes(3, 4096), count).empty());
+  EXPECT_TRUE(take_all(pool, sizes(3, 4096), count).empty());
   EXPECT_EQ(num_calls, 0);
-  EXPECT_EQ(pool.take_all(sizes(2, 4096), count).size(), 2u)
+  EXPECT_EQ(take_all(pool, sizes(2, 4096), count).size(), 2u)
     << "what was refused holds nothing";
   EXPECT_EQ(num_calls, 1) << "those two are back already";
   a.reset();
   EXPECT_EQ(num_calls, 1);
-  EXPECT_EQ(pool.take_all(sizes(3, 4096), count).size(), 3u);
+  EXPECT_EQ(take_all(pool, sizes(3, 4096), count).size(), 3u);
+}
+
+TEST(SlabPool, SaysWhenThereWillNeverBeRoom) {
+  slab_pool pool{4 * 4096};
+  std::vector<slab_pool::slab> out;
+  auto fail = [] { FAIL() << "nobody is to wait for that"; };
+  EXPECT_EQ(pool.take_all(sizes(5, 4096), fail, out), room::never);
+  EXPECT_EQ(pool.take_all(sizes{UINT64_MAX}, fail, out), room::never);
+  EXPECT_TRUE(out.empty());
+  EXPECT_EQ(pool.take_all(sizes(4, 4096), fail, out), room::there);
 }
 
 TEST(SlabPool, CountsIdleMemoryAsRoom) {
   slab_pool pool{16384};
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(pool.take(16384)) << "the small ones lie idle";
-    EXPECT_EQ(pool.take_all(sizes(4, 4096), [] {}).size(), 4u);
+    EXPECT_EQ(take_all(pool, sizes(4, 4096), [] {}).size(), 4u);
   }
 }
 
@@ -104,7 +124,7 @@ TEST(SlabPool, HoldsWhatItsFootprintSays) {
       slab_pool pool{slab_pool::footprint(bytes, count)};
       sizes pieces(count, piece);
       pieces.back() = bytes - (count - 1) * piece;
-      EXPECT_EQ(pool.take_all(pieces, [] {}).size(), count)
+      EXPECT_EQ(take_all(pool, pieces, [] {}).size(), count)
         << bytes << " by " << piece;
     }
 }

@@ -91,10 +91,15 @@ public:
   }
 
   std::string answer(const answer_section& x, const dispatch_key& of) {
+    return answer(x, of, map_.node_of(x.worker));
+  }
+
+  std::string answer(const answer_section& x, const dispatch_key& of,
+                     node_id from) {
     auto head = answer_head(1);
     std::vector<std::byte> slab(head + x.count * row_bytes);
     write_answer_head(slab.data(), {&x, 1});
-    return hear(walk_->rows(of, read_answers(slab, row_bytes)));
+    return hear(walk_->rows(of, from, read_answers(slab, row_bytes)));
   }
 
   std::string answer(const answer_section& x) {
@@ -184,9 +189,11 @@ const std::vector<event> events = {
    }},
   {"no rows",
    [](walker& x) {
-     return x.hear(x.walk().rows(x.walk().key_of(0),
+     return x.hear(x.walk().rows(x.walk().key_of(0), 0,
                                  failure{errc::invalid_input, "damaged"}));
    }},
+  {"rows of another node",
+   [](walker& x) { return x.answer(all_near, x.walk().key_of(0), 1); }},
   {"late rows", [](walker& x) { return x.answer(all_near, another(x)); }},
   {"refusal",
    [](walker& x) {
@@ -226,6 +233,7 @@ const char* const expected[][num_states] = {
   {"-", "-", "-", "-", "land", "-"},             // some rows
   {"-", "-", "-", "-", "fail", "-"},             // other rows
   {"-", "-", "-", "-", "fail", "-"},             // no rows
+  {"-", "-", "-", "-", "fail", "-"},             // rows of another node
   {"-", "-", "-", "-", "-", "-"},                // late rows
   {"-", "-", "-", "-", "fail", "-"},             // refusal
   {"-", "-", "-", "-", "-", "-"},                // late refusal
@@ -415,7 +423,8 @@ private:
         std::vector<std::byte> slab(answer_head(1)
                                     + x.section.count * row_bytes);
         write_answer_head(slab.data(), {&x.section, 1});
-        return carry_out(x_.walk().rows(of, read_answers(slab, row_bytes)));
+        return carry_out(x_.walk().rows(of, node_id(x.section.worker),
+                                        read_answers(slab, row_bytes)));
       }
   }
 

@@ -124,7 +124,10 @@ TEST(TrafficLimits, OfOneRowAreEnoughForOneRow) {
   EXPECT_EQ(x.combine_rows, 1u);
   slab_pool answers{x.answer_bytes};
   std::vector<uint64_t> frames(8, answer_head(1) + answer);
-  EXPECT_EQ(answers.take_all(frames, [] {}).size(), 8u);
+  std::vector<slab_pool::slab> out;
+  EXPECT_EQ(answers.take_all(
+              frames, [] {}, out),
+            slab_pool::room::there);
 }
 
 TEST(TrafficLimits, CutSlabsThatAreNoLargerThanAFrame) {
@@ -166,9 +169,9 @@ TEST(TrafficLimits, KeepThePromptsThatFitIntoAControlMessage) {
   config.max_position_embeddings = 8u << 20;
   auto cluster = single_process(1, 1);
   cluster.limits.num_kv_blocks = 1u << 20;
-  cluster.max_model_len = 3u << 20;
+  cluster.max_model_len = 15u << 16;
   EXPECT_TRUE(check_fits(cluster, config));
-  cluster.max_model_len = 4u << 20;
+  cluster.max_model_len = (15u << 16) + 1;
   auto no = check_fits(cluster, config);
   ASSERT_FALSE(no);
   EXPECT_NE(no.why().message.find("max_model_len"), std::string::npos);
