@@ -72,9 +72,9 @@ struct process {
     handler.on_met = [this](auto line, auto& identity) {
       heard.write("met " + identity.name);
       if (!closes_when_met)
-        at->proceed(line);
+        opened->proceed(line);
       else
-        at->close(line);
+        opened->close(line);
     };
     handler.on_welcomed = [this](auto x) { keep("welcomed ", x); };
     handler.on_failed = [this](line_id, auto& why) {
@@ -87,6 +87,7 @@ struct process {
     if (!made)
       return made.why();
     at = std::move(*made);
+    opened = at.get();
     return {};
   }
 
@@ -94,11 +95,11 @@ struct process {
     if (is_mute)
       return heard.write("proven " + x.who.name);
     if (!refusal.empty())
-      at->refuse(x.line, refusal);
+      opened->refuse(x.line, refusal);
     else
-      at->welcome(x.line);
+      opened->welcome(x.line);
     if (gives_up_at_once)
-      at->refuse(x.line, "its show is over");
+      opened->refuse(x.line, "its show is over");
     keep("proven ", x);
   }
 
@@ -130,6 +131,7 @@ struct process {
   diary heard;
   std::mutex mutex; ///< For known.
   std::map<std::string, acquaintance> known;
+  door* opened = nullptr;   ///< The one below, also while it goes.
   std::unique_ptr<door> at; ///< Last: its thread uses all of the above.
 };
 
