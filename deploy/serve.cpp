@@ -97,7 +97,7 @@ result<void> stay_up(running_company& x, end_signals& signals,
       return *cause;
     auto now = x.nodes ? x.nodes->num_ended() : 0;
     if (now != num_ended)
-      log.error(std::to_string(now) + " local node processes have ended");
+      log.error("local node processes that have ended: " + std::to_string(now));
     num_ended = now;
   }
   return {};
