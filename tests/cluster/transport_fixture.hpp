@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -48,6 +49,8 @@ struct node {
       .on_frame =
         [this](node_id from, frame&& x) {
           events.change([&] { frames.emplace_back(from, std::move(x)); });
+          if (after_frame)
+            after_frame();
         },
       .on_peer_lost =
         [this](node_id peer, uint64_t incarnation, const std::string& why) {
@@ -91,6 +94,7 @@ struct node {
     return self->stats().frames_refused[size_t(why)];
   }
 
+  std::function<void()> after_frame; ///< On the thread that brings frames.
   monitor events;
   std::vector<std::pair<node_id, frame>> frames;
   std::vector<std::pair<node_id, uint64_t>> lost;

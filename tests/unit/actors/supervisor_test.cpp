@@ -32,6 +32,14 @@ protected:
 
   ~Supervisor() override {
     caf::anon_send_exit(supervisor_, caf::exit_reason::kill);
+    auto list = context_.here->read();
+    for (auto& [id, x] : list->schedulers)
+      caf::anon_send_exit(x, caf::exit_reason::kill);
+    for (auto& [id, x] : list->ranks)
+      caf::anon_send_exit(x, caf::exit_reason::kill);
+    for (auto& [id, x] : list->workers)
+      caf::anon_send_exit(x, caf::exit_reason::kill);
+    context_.here->update([](cast_list& all) { all = {}; });
     scheduler_.run();
   }
 
