@@ -205,8 +205,7 @@ struct attention_state {
   void lose(const node_lost& msg) {
     if (is_late(*context.here->read(), msg))
       return;
-    carry_out(
-      walk->peer_gone(msg.node, "node " + msg.name + " was lost: " + msg.why));
+    carry_out(walk->peer_gone(msg.node, sentence(msg)));
   }
 
   void check_deadlines() {

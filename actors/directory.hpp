@@ -53,6 +53,10 @@ inline uint64_t incarnation_of(const cast_list& list, node_id node) {
   return known ? list.members->members[node].incarnation : 0;
 }
 
+inline std::string sentence(const node_lost& x) {
+  return "node " + x.name + " was lost: " + x.why;
+}
+
 /// Whether a verdict is about another process than the member: a late one.
 inline bool is_late(const cast_list& list, const node_lost& msg) {
   auto known = incarnation_of(list, msg.node);

@@ -39,12 +39,8 @@ struct expert_worker_state {
     rows_arrived msg;
     uint32_t done = 0;
 
-    const slab_section& section() const {
-      return msg.view->sections[msg.section];
-    }
-
     uint32_t num_left() const {
-      return static_cast<uint32_t>(section().row.size()) - done;
+      return static_cast<uint32_t>(msg.rows().row.size()) - done;
     }
   };
 
@@ -88,8 +84,7 @@ struct expert_worker_state {
   std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
     if (broken)
       return rows_fault::failed_run;
-    if (auto why = holds.judge(msg.of.epoch, msg.of.layer,
-                               msg.view->sections[msg.section]))
+    if (auto why = holds.judge(msg.of.epoch, msg.of.layer, msg.rows()))
       return why;
     if (msg.view->num_rows > worker->max_staging_rows)
       return rows_fault::too_many_rows;
@@ -107,8 +102,9 @@ struct expert_worker_state {
     if (!std::exchange(used, true))
       context.counters->add(counter::workers_used);
     auto layer = next.front().msg.of.layer;
-    auto all = group(next, stage(next));
-    worker->stages->run(layer, staged(next), std::move(all.row), all.slots);
+    auto rows = stage(next);
+    auto all = group(next, rows.base);
+    worker->stages->run(layer, rows.all, std::move(all.row), all.slots);
     running = true;
     worker->stream->notify([to = self](auto& status) {
       if (status) // else the notice behind this one says so
@@ -161,27 +157,27 @@ struct expert_worker_state {
     return taken;
   }
 
-  /// Copies the rows to the device. Returns the first staging row of each.
-  std::vector<uint32_t> stage(const items& all) {
+  /// Rows of a run on the device.
+  struct staged {
+    std::vector<uint32_t> base; ///< [items]: the first staging row of each.
+    kernels::activation all;
+  };
+
+  /// Copies the rows to the device.
+  staged stage(const items& all) {
     uint64_t row_bytes = parts->dispatch_layout.row_bytes();
-    std::vector<uint32_t> base;
+    staged out;
     uint32_t num_rows = 0;
     for (auto& x : all) {
       auto rows = x.msg.view->rows;
-      base.push_back(num_rows);
+      out.base.push_back(num_rows);
       worker->stream->enqueue(kernels::copy_in{
         rows.data(), worker->staging.slice(num_rows * row_bytes, rows.size()),
         x.msg.slab.owner()});
       num_rows += x.msg.view->num_rows;
     }
-    return base;
-  }
-
-  kernels::activation staged(const items& all) const {
-    uint32_t num_rows = 0;
-    for (auto& x : all)
-      num_rows += x.msg.view->num_rows;
-    return parts->dispatch_layout.view(worker->staging, num_rows);
+    out.all = parts->dispatch_layout.view(worker->staging, num_rows);
+    return out;
   }
 
   /// Where a piece of an item's output comes to lie in the run's output.
@@ -203,7 +199,7 @@ struct expert_worker_state {
     grouped merged;
     std::vector<std::pair<uint32_t, piece>> by_slot;
     for (uint32_t i = 0; i < all.size(); ++i)
-      for (auto& s : all[i].section().slots) {
+      for (auto& s : all[i].msg.rows().slots) {
         auto first = std::max(s.first, all[i].from);
         auto last = std::min(s.first + s.count, all[i].from + all[i].count);
         if (first < last)
@@ -212,7 +208,7 @@ struct expert_worker_state {
     std::ranges::stable_sort(by_slot, {}, [](auto& x) { return x.first; });
     for (auto& [slot, x] : by_slot) {
       x.from = static_cast<uint32_t>(merged.row.size());
-      auto& row = all[x.item].section().row;
+      auto& row = all[x.item].msg.rows().row;
       for (uint32_t k = 0; k < x.count; ++k)
         merged.row.push_back(base[x.item] + row[x.to + k]);
       if (merged.slots.empty() || merged.slots.back().slot != slot)

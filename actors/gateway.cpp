@@ -55,10 +55,6 @@ struct gateway_state {
     return usable_ranks().empty() ? &lost.begin()->second : nullptr;
   }
 
-  static std::string sentence(const node_lost& x) {
-    return "node " + x.name + " was lost: " + x.why;
-  }
-
   void publish_trouble() {
     std::string text;
     if (!started)

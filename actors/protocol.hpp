@@ -117,6 +117,10 @@ struct rows_arrived {
   uint32_t section = 0;                  ///< Index into view->sections.
   /// Where its answers go, with those of the other sections.
   std::shared_ptr<answer_collector> answers;
+
+  const slab_section& rows() const {
+    return view->sections[section];
+  }
 };
 
 /// Pairs [from, from + count) of a section that are run together with others.
@@ -124,10 +128,6 @@ struct rows_in_run {
   rows_arrived msg;
   uint32_t from = 0;
   uint32_t count = 0;
-
-  const slab_section& section() const {
-    return msg.view->sections[msg.section];
-  }
 };
 
 /// The grouped run that you enqueued is computed, and its answers are being

@@ -33,8 +33,8 @@ void tell_controller(const directory& here, const Message& message) {
   auto list = here.read();
   if (list->controller)
     tell(list->controller, message);
-  else
-    tell(list->peers.at(0), message);
+  else if (auto i = list->peers.find(0); i != list->peers.end())
+    tell(i->second, message);
 }
 
 /// What loading takes, on a thread that may block.
@@ -248,14 +248,10 @@ struct supervisor_state {
   void check_connected() {
     if (!members || !awaited.empty())
       return;
-    auto list = context.here->read();
     auto next = node_id((context.node + 1u) % parts->cluster.nodes.size());
     if (next != context.node)
       hooks.monitor(next);
-    if (list->controller)
-      tell(list->controller, node_connected{context.node});
-    else
-      tell(list->peers.at(0), node_connected{context.node});
+    tell_controller(*context.here, node_connected{context.node});
   }
 
   /// A broken connection is evidence for the controller; without the
@@ -309,12 +305,8 @@ struct supervisor_state {
   void suspect(node_id node, uint64_t incarnation, const std::string& why) {
     if (over || incarnation == 0)
       return;
-    auto list = context.here->read();
-    node_suspected evidence{context.node, node, incarnation, why};
-    if (list->controller)
-      tell(list->controller, evidence);
-    else if (auto i = list->peers.find(0); i != list->peers.end())
-      tell(i->second, evidence);
+    tell_controller(*context.here,
+                    node_suspected{context.node, node, incarnation, why});
   }
 
   void lose(const node_lost& msg) {

@@ -26,6 +26,18 @@ kj::ArrayPtr<const kj::byte> as_bytes(const void* data, size_t size) {
 // that is added and forgotten here does not build. Fields that do not travel
 // are named so.
 
+/// Numbers into a list that has their size.
+template <class List, class T>
+void fill(List to, const std::vector<T>& from) {
+  for (unsigned i = 0; i < from.size(); ++i)
+    to.set(i, from[i]);
+}
+
+template <class T>
+unsigned size_of(const std::vector<T>& x) {
+  return static_cast<unsigned>(x.size());
+}
+
 // -- to bytes -----------------------------------------------------------------
 
 void write(Control::Builder out, const welcome& msg) {
@@ -42,7 +54,7 @@ void write(Control::Builder out, const node_loaded& msg) {
   auto& [settings, target, tensors, is_complete] = what;
   x.setSettings(settings);
   x.setTarget(target);
-  auto names = x.initNames(static_cast<unsigned>(tensors.size()));
+  auto names = x.initNames(size_of(tensors));
   auto digests = x.initDigests(static_cast<unsigned>(2 * tensors.size()));
   for (unsigned i = 0; i < tensors.size(); ++i) {
     names.set(i, tensors[i].name);
@@ -65,10 +77,8 @@ void write(Control::Builder out, const view_published& msg) {
   auto x = out.initView();
   auto& [number, epochs, members] = *msg.members;
   x.setView(number);
-  auto by_unit = x.initEpochs(static_cast<unsigned>(epochs.size()));
-  for (unsigned i = 0; i < epochs.size(); ++i)
-    by_unit.set(i, epochs[i]);
-  auto list = x.initMembers(static_cast<unsigned>(members.size()));
+  fill(x.initEpochs(size_of(epochs)), epochs);
+  auto list = x.initMembers(size_of(members));
   for (unsigned i = 0; i < members.size(); ++i)
     write(list[i], members[i]);
 }
@@ -113,7 +123,7 @@ void write(schema::RunRequest::Builder x, const sampling_params& sampling) {
 
 void write(schema::RunRequest::Builder x,
            const std::vector<prompt_segment>& segments) {
-  auto list = x.initSegments(static_cast<unsigned>(segments.size()));
+  auto list = x.initSegments(size_of(segments));
   for (unsigned i = 0; i < segments.size(); ++i) {
     auto& [length, author] = segments[i];
     list[i].setLength(length);
@@ -128,17 +138,13 @@ void write(Control::Builder out, const run_request& msg) {
   x.setTerm(term);
   x.setUnit(unit);
   x.setRank(rank);
-  auto known = x.initAnswered(static_cast<unsigned>(answered.size()));
-  for (unsigned i = 0; i < answered.size(); ++i)
-    known.set(i, answered[i]);
+  fill(x.initAnswered(size_of(answered)), answered);
   // The gateway alone reads the last one: it has chosen `rank` by it.
   auto& [prompt, segments, sampling, max_tokens, ignore_eos, want_logits,
          rank_wish]
     = *what;
   write(x, segments);
-  auto ids = x.initPrompt(static_cast<unsigned>(prompt.size()));
-  for (unsigned i = 0; i < prompt.size(); ++i)
-    ids.set(i, prompt[i]);
+  fill(x.initPrompt(size_of(prompt)), prompt);
   write(x, sampling);
   x.setMaxTokens(max_tokens);
   x.setIgnoreEos(ignore_eos);
@@ -172,9 +178,7 @@ void write(Control::Builder out, const tokens_ready& msg) {
   x.setRequest(request);
   x.setTerm(term);
   x.setFirstPosition(first_position);
-  auto ids = x.initTokens(static_cast<unsigned>(tokens.size()));
-  for (unsigned i = 0; i < tokens.size(); ++i)
-    ids.set(i, tokens[i]);
+  fill(x.initTokens(size_of(tokens)), tokens);
   x.setLogits(as_bytes(logits.data(), logits.size() * sizeof(float)));
   x.setFinish(static_cast<uint8_t>(finish));
   if (cause) {
@@ -200,8 +204,8 @@ void write(Control::Builder out, const node_report& msg) {
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     all.push_back({refused_prefix + std::to_string(i), frames_refused[i]});
   auto x = out.initReport();
-  auto names = x.initNames(static_cast<unsigned>(all.size()));
-  auto values = x.initValues(static_cast<unsigned>(all.size()));
+  auto names = x.initNames(size_of(all));
+  auto values = x.initValues(size_of(all));
   for (unsigned i = 0; i < all.size(); ++i) {
     names.set(i, all[i].first);
     values.set(i, all[i].second);
