@@ -43,7 +43,6 @@ struct quantities {
       answer_bytes(
         config.hidden_size
         * kernels::size_of(config.combine_type(cluster.activations))) {
-    pair_bytes = expert_stages::bytes_of_pair(config, cluster.activations);
     for (auto& x : cluster.nodes)
       expert_nodes += x.workers.empty() ? 0 : 1;
     for (auto w : cluster.nodes[node].workers)
@@ -57,7 +56,6 @@ struct quantities {
   uint64_t top_k;
   uint64_t row_bytes;
   uint64_t answer_bytes;
-  uint64_t pair_bytes = 0; ///< What expert_stages takes for one.
   uint64_t expert_nodes = 0;
   uint64_t slots_here = 0;
 
@@ -125,7 +123,9 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
     out.max_staging_rows = static_cast<uint32_t>(run);
     auto pairs = std::min(run * q.choices_here(), enough_pairs);
     out.max_run_pairs = static_cast<uint32_t>(pairs);
-    out.worker_bytes = run * q.row_bytes + pairs * q.pair_bytes;
+    out.worker_bytes = run * q.row_bytes
+                       + expert_stages::num_bytes(config, cluster.activations,
+                                                  out.max_run_pairs);
     // A run may be made of many small slabs: as many as it has rows.
     auto of_run = answers_to(q, out, run, run);
     auto of_all = q.ranks * answers_to(q, out, q.rows, pieces);

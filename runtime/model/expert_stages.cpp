@@ -5,12 +5,12 @@ namespace troupe {
 
 using kernels::dtype;
 
-struct expert_stages::impl {
-  impl(kernels::device& dev, kernels::stream& stream,
-       const expert_shard& weights, uint32_t max_rows)
-    : stream(stream), weights(weights), mem(&dev) {
-    auto& c = weights.config;
-    auto p = weights.activations;
+/// What a worker claims for its largest run.
+struct expert_stages::buffers {
+  /// Without a device it is only counted.
+  buffers(kernels::device* dev, const model_config& c, precision p,
+          uint32_t max_rows)
+    : mem(dev) {
     auto inner = c.moe_intermediate_size;
     gate = mem.claim(dtype::f32, max_rows, inner);
     up = mem.claim(dtype::f32, max_rows, inner);
@@ -18,13 +18,22 @@ struct expert_stages::impl {
     output = mem.claim(c.combine_type(p), max_rows, c.hidden_size);
   }
 
-  kernels::stream& stream;
-  const expert_shard& weights;
   scratch mem;
   kernels::tensor gate;       ///< [rows, inner] f32
   kernels::tensor up;         ///< [rows, inner] f32
   kernels::activation middle; ///< [rows, inner]
   kernels::tensor output;     ///< [rows, hidden]
+};
+
+struct expert_stages::impl : buffers {
+  impl(kernels::device& dev, kernels::stream& stream,
+       const expert_shard& weights, uint32_t max_rows)
+    : buffers(&dev, weights.config, weights.activations, max_rows),
+      stream(stream), weights(weights) {
+  }
+
+  kernels::stream& stream;
+  const expert_shard& weights;
 };
 
 expert_stages::expert_stages(std::unique_ptr<impl> impl)
@@ -33,13 +42,9 @@ expert_stages::expert_stages(std::unique_ptr<impl> impl)
 
 expert_stages::~expert_stages() = default;
 
-uint64_t expert_stages::bytes_of_pair(const model_config& config, precision p) {
-  uint64_t inner = config.moe_intermediate_size;
-  kernels::row_layout middle{config.dispatch_layout(p).type,
-                             config.moe_intermediate_size};
-  return 2 * inner * kernels::size_of(dtype::f32) + middle.row_bytes()
-         + uint64_t{config.hidden_size}
-             * kernels::size_of(config.combine_type(p));
+uint64_t expert_stages::num_bytes(const model_config& config, precision p,
+                                  uint32_t max_rows) {
+  return buffers{nullptr, config, p, max_rows}.mem.num_bytes();
 }
 
 result<std::unique_ptr<expert_stages>>

@@ -104,13 +104,14 @@ struct slot_rows {
 /// An expert worker's part of the model for one grouped GEMM at a time.
 class expert_stages {
 public:
-  /// What it claims for each (row, expert) pair.
-  static uint64_t bytes_of_pair(const model_config& config, precision p);
-
   /// Claims everything for up to `max_rows` (row, expert) pairs at once.
   static result<std::unique_ptr<expert_stages>>
   make(kernels::device& dev, kernels::stream& stream,
        const expert_shard& weights, uint32_t max_rows);
+
+  /// What that claims.
+  static uint64_t num_bytes(const model_config& config, precision p,
+                            uint32_t max_rows);
 
   ~expert_stages();
 
@@ -124,6 +125,7 @@ public:
   const kernels::tensor& output() const;
 
 private:
+  struct buffers;
   struct impl;
   explicit expert_stages(std::unique_ptr<impl> impl);
   std::unique_ptr<impl> impl_;
