@@ -74,6 +74,25 @@ public:
   virtual void notify(std::function<void(const stream_status&)> fn) = 0;
 };
 
+/// Computes operations, each at once and on the calling thread: what streams
+/// are made of, for those who bring their own order and time. One thread at a
+/// time.
+class executor {
+public:
+  virtual ~executor() = default;
+
+  /// See device::target.
+  virtual std::string_view target() const = 0;
+
+  /// See device::weight_bytes.
+  virtual uint64_t weight_bytes(dtype type, uint32_t rows, uint32_t cols,
+                                uint32_t groups) const = 0;
+
+  /// Computes `op`, whose shapes fit, and returns what went wrong, in one
+  /// sentence; empty: nothing.
+  virtual std::string run(const operation& op) = 0;
+};
+
 /// Host memory that copies may name: 64-byte aligned, page-locked where the
 /// device gains by it.
 class host_memory {
@@ -114,6 +133,9 @@ public:
 /// Returns a device whose operations are plain loops: the definition.
 std::unique_ptr<device> make_reference_device(uint32_t id);
 
+/// Returns what that device computes with.
+std::unique_ptr<executor> make_reference_executor();
+
 class thread_pool;
 
 struct cpu_options {
@@ -128,6 +150,16 @@ struct cpu_options {
 
 /// Returns a device of vectorised code on a pool of threads of its own.
 std::unique_ptr<device> make_cpu_device(const cpu_options& options);
+
+/// Returns what that device computes with: on the calling thread, and on those
+/// of options.pool, which outlives it, if there is one.
+std::unique_ptr<executor> make_cpu_executor(const cpu_options& options);
+
+/// Returns a device of the host that has no thread: whatever is enqueued has
+/// been computed by `how` when the call returns, and notices come inside of
+/// notify(). For loading and tests on one thread.
+std::unique_ptr<device> make_inline_device(uint32_t id,
+                                           std::shared_ptr<executor> how);
 
 /// Waits until `s` has ended everything enqueued so far and returns how it
 /// fared. For tests, tools and loading: no actor calls it.

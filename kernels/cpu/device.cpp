@@ -1,68 +1,26 @@
-// Memory, streams and the choice of the loops.
+// Threads, and the choice of the loops.
 
 #include "kernels/device.hpp"
 
 #include "kernels/cpu/operations.hpp"
 #include "kernels/cpu/packing.hpp"
-#include "kernels/host/host_memory.hpp"
-#include "kernels/host/host_stream.hpp"
+#include "kernels/host/host_device.hpp"
 
 namespace troupe::kernels {
 
 namespace {
 
-class cpu_stream : public host_stream {
+class cpu_executor : public executor {
 public:
-  cpu_stream(const cpu::kernel_set& kernels, std::shared_ptr<thread_pool> pool)
-    : host_stream(pool, make_run(kernels, *pool)) {
-  }
-
-  void enqueue(operation op) override {
-    check_shapes(op);
-    host_stream::enqueue(std::move(op));
-  }
-
-private:
-  static run_fn make_run(const cpu::kernel_set& kernels, thread_pool& pool) {
-    auto ctx = std::make_shared<cpu::context>();
-    ctx->kernels = kernels;
-    ctx->pool = &pool;
-    return [ctx](const operation& op) {
-      std::visit([&](auto& what) { cpu::run(*ctx, what); }, op);
-      ctx->memory.reset();
-      return std::string();
-    };
-  }
-};
-
-class cpu_device : public device {
-public:
-  explicit cpu_device(const cpu_options& options)
-    : id_(options.id), kernels_(cpu::make_kernel_set(options.target)),
-      target_("cpu/" + std::string(kernels_.name)),
-      pool_(options.pool ? options.pool
-                         : std::make_shared<thread_pool>(options.num_threads)),
-      heap_(options.id) {
-  }
-
-  uint32_t id() const override {
-    return id_;
+  /// `pool` outlives this.
+  cpu_executor(const cpu::kernel_set& kernels, thread_pool& pool)
+    : target_("cpu/" + std::string(kernels.name)) {
+    context_.kernels = kernels;
+    context_.pool = &pool;
   }
 
   std::string_view target() const override {
     return target_;
-  }
-
-  std::optional<buffer> allocate(uint64_t bytes) override {
-    return heap_.allocate(bytes);
-  }
-
-  void free(buffer mem) override {
-    heap_.free(mem);
-  }
-
-  host_ptr allocate_host(uint64_t bytes) override {
-    return host::allocate_host(bytes);
   }
 
   uint64_t weight_bytes(dtype type, uint32_t rows, uint32_t cols,
@@ -70,22 +28,39 @@ public:
     return groups * cpu::packed_shape(type, rows, cols).matrix_bytes();
   }
 
-  std::unique_ptr<stream> make_stream() override {
-    return std::make_unique<cpu_stream>(kernels_, pool_);
+  std::string run(const operation& op) override {
+    std::visit([&](auto& what) { cpu::run(context_, what); }, op);
+    context_.memory.reset();
+    return {};
   }
 
 private:
-  const uint32_t id_;
-  const cpu::kernel_set kernels_;
   const std::string target_;
-  std::shared_ptr<thread_pool> pool_;
-  host::heap heap_;
+  cpu::context context_;
 };
+
+/// What is asked for no pool computes alone.
+thread_pool& nobody() {
+  static thread_pool none{0};
+  return none;
+}
 
 } // namespace
 
+std::unique_ptr<executor> make_cpu_executor(const cpu_options& options) {
+  return std::make_unique<cpu_executor>(cpu::make_kernel_set(options.target),
+                                        options.pool ? *options.pool
+                                                     : nobody());
+}
+
 std::unique_ptr<device> make_cpu_device(const cpu_options& options) {
-  return std::make_unique<cpu_device>(options);
+  auto pool = options.pool ? options.pool
+                           : std::make_shared<thread_pool>(options.num_threads);
+  auto make = [kernels = cpu::make_kernel_set(options.target),
+               raw = pool.get()] {
+    return std::make_unique<cpu_executor>(kernels, *raw);
+  };
+  return make_host_device(options.id, make, std::move(pool));
 }
 
 } // namespace troupe::kernels

@@ -54,7 +54,6 @@ thread_pool::thread_pool(uint32_t num_threads)
 }
 
 thread_pool::thread_pool(uint32_t num_threads, as_many_as_there_are) {
-  CHECK(num_threads > 0);
   threads_.reserve(num_threads);
   // The workers read threads_.size(): let them begin when it is final.
   std::lock_guard guard(mutex_);
@@ -77,6 +76,7 @@ thread_pool::~thread_pool() {
 }
 
 void thread_pool::submit(std::function<void()> task) {
+  CHECK(!threads_.empty());
   bool wake = false;
   {
     std::lock_guard guard(mutex_);

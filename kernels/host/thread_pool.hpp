@@ -32,7 +32,8 @@ public:
   /// one.
   static std::shared_ptr<thread_pool> start(uint32_t num_threads);
 
-  /// For those who know that there are so few to be had.
+  /// For those who know that there are so few to be had. A pool of none takes
+  /// no tasks; whoever opens a region does all of it.
   explicit thread_pool(uint32_t num_threads);
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
