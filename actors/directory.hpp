@@ -24,6 +24,21 @@ struct cast_list {
   std::map<node_id, peer> peers;
   std::shared_ptr<node_parts> parts;   ///< Once they are loaded.
   std::shared_ptr<const view> members; ///< Once they are published.
+
+  /// Calls fn(handle) for everybody but the supervisor; handles may be empty.
+  template <class Fn>
+  void for_each(Fn fn) const {
+    fn(gateway);
+    fn(controller);
+    auto all = [&](auto& of) {
+      for (auto& [id, x] : of)
+        fn(x);
+    };
+    all(peers);
+    all(schedulers);
+    all(ranks);
+    all(workers);
+  }
 };
 
 class directory {

@@ -2,7 +2,7 @@
 
 /// The networks that a node may live in.
 
-#include "actors/node.hpp"
+#include "actors/node_core.hpp"
 #include "runtime/meeting/door.hpp"
 
 #include <string>

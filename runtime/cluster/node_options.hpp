@@ -11,8 +11,10 @@
 namespace troupe {
 
 struct model_config;
+class shared_model;
 
 namespace kernels {
+class device;
 class thread_pool;
 } // namespace kernels
 
@@ -35,6 +37,11 @@ struct node_options {
   std::stop_token stop;  ///< Ends loading, which then says cancelled.
   /// What the model's config.json said, if it was read; null: not yet.
   std::shared_ptr<const model_config> config;
+  /// What the node computes on; null: a device of its own, of `target`.
+  std::shared_ptr<kernels::device> device;
+  /// What the node's weights are taken from, where nodes of one process share
+  /// them; null: it opens the model itself.
+  std::shared_ptr<shared_model> model;
 };
 
 } // namespace troupe

@@ -4,10 +4,8 @@
 #include "runtime/checkpoint/digest_cache.hpp"
 #include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/memory_room.hpp"
-#include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
-#include <filesystem>
 
 namespace troupe {
 
@@ -56,13 +54,12 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
 }
 
 result<std::unique_ptr<worker_parts>>
-make_worker(node_parts& parts, const checkpoint& source, uint32_t id,
+make_worker(node_parts& parts, shared_model& model, uint32_t id,
             const load_progress& progress, const std::stop_token& stop) {
   auto out = std::make_unique<worker_parts>();
   out->id = static_cast<worker_id>(id);
-  auto experts = parts.map.experts_of(out->id);
-  auto shard = load_expert_shard(
-    source, *parts.device, parts.cluster.activations, experts, progress, stop);
+  auto shard = model.experts(parts.cluster.activations,
+                             parts.map.experts_of(out->id), progress, stop);
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
@@ -110,18 +107,22 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
                     weights + caches + rows);
 }
 
-result<void> make_all(node_parts& parts, const checkpoint& source,
+void add(digest_table& all, const digest_table& more) {
+  all.insert(more.begin(), more.end());
+}
+
+result<void> make_all(node_parts& parts, shared_model& model,
                       const memory_room& room, const node_progress& progress,
                       const std::stop_token& stop) {
   auto& me = parts.cluster.nodes[parts.node];
   if (!me.ranks.empty()) {
-    auto weights = load_attention_weights(
-      source, *parts.device, parts.cluster.activations,
-      parts.cluster.max_model_len, named(progress, "attention"), stop);
+    auto weights = model.attention(parts.cluster.activations,
+                                   parts.cluster.max_model_len,
+                                   named(progress, "attention"), stop);
     if (!weights)
       return weights.why();
     parts.attention = std::move(*weights);
-    parts.digests.merge(parts.attention->digests);
+    add(parts.digests, parts.attention->digests);
   }
   for (auto id : me.ranks) {
     auto rank = make_rank(parts, id, room);
@@ -131,10 +132,10 @@ result<void> make_all(node_parts& parts, const checkpoint& source,
   }
   for (auto id : me.workers) {
     auto name = "worker " + std::to_string(id);
-    auto worker = make_worker(parts, source, id, named(progress, name), stop);
+    auto worker = make_worker(parts, model, id, named(progress, name), stop);
     if (!worker)
       return worker.why();
-    parts.digests.merge((*worker)->shard->digests);
+    add(parts.digests, (*worker)->shard->digests);
     parts.workers.push_back(std::move(*worker));
   }
   return {};
@@ -151,16 +152,10 @@ void node_parts::end_streams() {
 
 node_parts::~node_parts() {
   end_streams(); // before the memory goes
-  for (auto& worker : workers) {
+  for (auto& worker : workers)
     device->free(worker->staging);
-    for (auto& mem : worker->shard->memory)
-      device->free(mem);
-  }
   ranks.clear();
   workers.clear();
-  if (attention)
-    for (auto& mem : attention->memory)
-      device->free(mem);
 }
 
 result<void> check_fits(const topology& cluster, const model_config& config) {
@@ -197,7 +192,9 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
 
 namespace {
 
-std::unique_ptr<kernels::device> make_device(const node_options& options) {
+std::shared_ptr<kernels::device> make_device(const node_options& options) {
+  if (options.device)
+    return options.device;
   if (options.target == "reference")
     return kernels::make_reference_device(0);
   kernels::cpu_options cpu;
@@ -233,23 +230,21 @@ std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
   return out;
 }
 
+/// The one that is shared, or one of the node's own.
+result<std::shared_ptr<shared_model>>
+open_model(const std::string& model_dir,
+           const std::shared_ptr<kernels::device>& device,
+           const node_options& options) {
+  if (options.model)
+    return options.model;
+  return shared_model::open(model_dir, device, options.config);
+}
+
 std::vector<input_file::stamp> stamps_of(const checkpoint& source) {
   std::vector<input_file::stamp> out;
   for (auto& file : source.files())
     out.push_back(file.known_by());
   return out;
-}
-
-/// Ids beyond the tokenizer's have rows in the head, but are never meant.
-result<uint32_t> count_choices(const std::filesystem::path& model_dir,
-                               uint32_t vocab_size) {
-  auto path = model_dir / "tokenizer.json";
-  if (!std::filesystem::exists(path))
-    return vocab_size;
-  auto words = tokenizer::load(path);
-  if (!words)
-    return words.why();
-  return std::min(vocab_size, static_cast<uint32_t>(words->vocab_size()));
 }
 
 } // namespace
@@ -259,15 +254,13 @@ load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
                 const node_progress& progress,
                 const std::function<void(const numerics&)>& on_settings) {
-  auto source = checkpoint::open(model_dir, options.config);
-  if (!source)
-    return source.why();
-  auto& config = source->config();
-  if (!config)
-    return config.why();
   auto device = make_device(options);
+  auto model = open_model(model_dir, device, options);
+  if (!model)
+    return model.why();
+  auto& config = (*model)->config();
   if (on_settings) {
-    auto settings = settings_of(model_dir, *config, cluster.activations);
+    auto settings = (*model)->settings(cluster.activations);
     if (!settings)
       return settings.why();
     auto& me = cluster.nodes[node];
@@ -275,19 +268,19 @@ load_node_parts(const topology& cluster, node_id node,
     on_settings(
       {*settings, std::string{computes ? device->target() : ""}, {}, false});
   }
-  if (auto fits = check_fits(cluster, *config); !fits)
+  if (auto fits = check_fits(cluster, config); !fits)
     return fits.why();
-  auto out = plan_parts(cluster, node, *config);
-  auto choices = count_choices(model_dir, config->vocab_size);
+  auto out = plan_parts(cluster, node, config);
+  auto choices = (*model)->num_choices();
   if (!choices)
     return choices.why();
   out->num_choices = *choices;
   out->device = std::move(device);
-  out->loaded_from = stamps_of(*source);
+  out->loaded_from = stamps_of((*model)->source());
   memory_room room{options.allow_overcommit};
-  if (auto ok = check_room(*out, *source, room); !ok)
+  if (auto ok = check_room(*out, (*model)->source(), room); !ok)
     return ok.why();
-  if (auto made = make_all(*out, *source, room, progress, options.stop); !made)
+  if (auto made = make_all(*out, **model, room, progress, options.stop); !made)
     return made.why();
   return out;
 }
@@ -296,6 +289,8 @@ result<digest_table>
 digest_model_dir(const std::string& model_dir, const digest_table& held,
                  const std::vector<input_file::stamp>& held_from,
                  const node_options& options, const node_progress& progress) {
+  if (options.model)
+    return options.model->digests(options.stop);
   auto source = checkpoint::open(model_dir, options.config);
   if (!source)
     return source.why();

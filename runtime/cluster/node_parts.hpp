@@ -7,6 +7,7 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/cluster/numerics.hpp"
+#include "runtime/cluster/shared_model.hpp"
 #include "runtime/cluster/traffic_limits.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
@@ -32,7 +33,7 @@ struct rank_parts {
 /// One expert worker.
 struct worker_parts {
   worker_id id = 0;
-  std::unique_ptr<expert_shard> shard;
+  std::shared_ptr<const expert_shard> shard;
   kernels::buffer staging; ///< [max_staging_rows, row_bytes] rows in
   uint32_t max_staging_rows = 0;
   uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
@@ -51,10 +52,10 @@ struct node_parts {
   traffic_limits traffic;
   digest_table digests; ///< Of every tensor that was packed.
   std::vector<input_file::stamp> loaded_from; ///< The checkpoint's files.
-  std::unique_ptr<kernels::device> device;
-  std::unique_ptr<slab_pool> slabs;             ///< Of rows to workers.
-  std::unique_ptr<slab_pool> answers;           ///< Of rows back.
-  std::unique_ptr<attention_weights> attention; ///< Shared by the ranks.
+  std::shared_ptr<kernels::device> device;
+  std::unique_ptr<slab_pool> slabs;                   ///< Of rows to workers.
+  std::unique_ptr<slab_pool> answers;                 ///< Of rows back.
+  std::shared_ptr<const attention_weights> attention; ///< Of all ranks.
   std::vector<std::unique_ptr<rank_parts>> ranks;
   std::vector<std::unique_ptr<worker_parts>> workers;
 
@@ -78,8 +79,8 @@ load_node_parts(const topology& cluster, node_id node,
 /// Digests of every tensor in `model_dir`: of those in `held`, which was read
 /// from files with the stamps `held_from`, as they were packed, of the others
 /// as they were kept in options.cache_dir, and of what is left as it is read
-/// now. All are kept there. Errors: io, also if the files are other ones now;
-/// invalid_input; cancelled.
+/// now. All are kept there. A shared model knows its own. Errors: io, also if
+/// the files are other ones now; invalid_input; cancelled.
 result<digest_table>
 digest_model_dir(const std::string& model_dir, const digest_table& held,
                  const std::vector<input_file::stamp>& held_from,

@@ -1,0 +1,76 @@
+#pragma once
+
+/// A model as several nodes of one process hold it: opened once, each of its
+/// parts loaded once, on one device, and never changed. A node that is alone
+/// has one to itself.
+
+#include "kernels/device.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/model/weights.hpp"
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Logical experts by MoE layer and slot.
+using expert_lists = std::vector<std::vector<uint32_t>>;
+
+/// Thread-safe: who wants what another one is loading waits for it.
+class shared_model {
+public:
+  /// Opens `model_dir`; weights will lie on `home`. `config` is what its
+  /// config.json said, if somebody has read it before. Errors: what the
+  /// checkpoint says, that of config.json included.
+  static result<std::shared_ptr<shared_model>>
+  open(const std::string& model_dir, std::shared_ptr<kernels::device> home,
+       std::shared_ptr<const model_config> config = nullptr);
+
+  const checkpoint& source() const {
+    return source_;
+  }
+
+  const model_config& config() const {
+    return *source_.config();
+  }
+
+  /// See settings_of. Errors: io.
+  result<std::string> settings(precision activations);
+
+  /// Ids that may be sampled: those beyond the tokenizer's have rows in the
+  /// head, but are never meant. Errors: io, invalid_input.
+  result<uint32_t> num_choices();
+
+  /// See load_attention_weights and load_expert_shard; what is there already
+  /// makes no progress.
+  result<std::shared_ptr<const attention_weights>>
+  attention(precision activations, uint32_t max_model_len,
+            const load_progress& progress, const std::stop_token& stop);
+  result<std::shared_ptr<const expert_shard>>
+  experts(precision activations, const expert_lists& which,
+          const load_progress& progress, const std::stop_token& stop);
+
+  /// Of all tensors; see digest_model.
+  result<digest_table> digests(const std::stop_token& stop);
+
+private:
+  shared_model(checkpoint source, std::shared_ptr<kernels::device> home);
+
+  const checkpoint source_;
+  const std::shared_ptr<kernels::device> home_;
+  std::mutex mutex_; ///< For what follows.
+  std::map<precision, std::string> settings_;
+  uint32_t num_choices_ = 0; ///< 0: not counted yet.
+  std::map<std::pair<precision, uint32_t>,
+           std::shared_ptr<const attention_weights>>
+    attention_;
+  std::map<std::pair<precision, expert_lists>,
+           std::shared_ptr<const expert_shard>>
+    experts_;
+  digest_table digests_; ///< Empty: not made yet.
+};
+
+} // namespace troupe

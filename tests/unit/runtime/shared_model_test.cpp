@@ -1,0 +1,84 @@
+#include "runtime/cluster/shared_model.hpp"
+
+#include "runtime/cluster/node_parts.hpp"
+#include "tests/model_files.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace troupe;
+
+namespace {
+
+topology two_nodes() {
+  topology out;
+  out.nodes = {{"a", "127.0.0.1", true, true, {0}, {0}},
+               {"b", "127.0.0.1", false, false, {1}, {1}}};
+  out.max_model_len = 64;
+  out.limits = {.max_num_seqs = 4,
+                .max_num_batched_tokens = 8,
+                .max_num_waiting = 1,
+                .num_kv_blocks = 4};
+  return out;
+}
+
+class SharedModel : public testing::Test {
+protected:
+  static std::shared_ptr<kernels::device> make_device() {
+    return kernels::make_inline_device(0, kernels::make_reference_executor());
+  }
+
+  std::shared_ptr<node_parts> load(node_id node, const node_options& options) {
+    auto out = load_node_parts(two_nodes(), node, golden_case("v3-fp8"),
+                               options);
+    EXPECT_TRUE(out) << out.why().message;
+    return out ? *out : nullptr;
+  }
+
+  node_options sharing() {
+    node_options out;
+    out.model = model_;
+    out.device = make_device();
+    return out;
+  }
+
+  std::shared_ptr<shared_model> model_
+    = *shared_model::open(golden_case("v3-fp8"), make_device());
+};
+
+TEST_F(SharedModel, LoadsEachPartOnceForAllNodes) {
+  auto a = load(0, sharing());
+  auto again = load(0, sharing());
+  auto b = load(1, sharing());
+  ASSERT_TRUE(a && again && b);
+  EXPECT_EQ(a->attention, b->attention);
+  EXPECT_EQ(a->workers[0]->shard, again->workers[0]->shard);
+  EXPECT_NE(a->workers[0]->shard, b->workers[0]->shard);
+  EXPECT_NE(a->device, b->device);
+}
+
+TEST_F(SharedModel, WeightsOutliveWhoLoadedThem) {
+  auto first = load(0, sharing());
+  auto held = first->attention;
+  first.reset();
+  auto second = load(1, sharing());
+  EXPECT_EQ(second->attention, held);
+}
+
+TEST_F(SharedModel, GivesTheDigestsOfANodeThatIsAlone) {
+  node_options alone;
+  alone.target = "reference";
+  auto own = load(0, alone);
+  auto shared = load(0, sharing());
+  ASSERT_TRUE(own && shared);
+  EXPECT_EQ(own->digests, shared->digests);
+  auto all = model_->digests({});
+  ASSERT_TRUE(all) << all.why().message;
+  for (auto& [name, x] : own->digests)
+    EXPECT_EQ(all->at(name), x) << name;
+}
+
+TEST_F(SharedModel, SaysAtOnceWhatIsWrongWithADirectory) {
+  EXPECT_FALSE(shared_model::open("/nowhere", make_device()));
+}
+
+} // namespace
