@@ -1,10 +1,10 @@
 #include "actors/company.hpp"
 
+#include "actors/front_end.hpp"
 #include "actors/networks.hpp"
 #include "actors/node.hpp"
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/entropy.hpp"
-#include "runtime/request_rules.hpp"
 
 namespace troupe {
 
@@ -32,36 +32,13 @@ std::string cache_line(const topology& x) {
 
 struct company::impl {
   impl(company_options opts, model_config config)
-    : options(std::move(opts)), config(std::move(config)),
+    : options(std::move(opts)), front(options.cluster, std::move(config)),
       log(options.cluster.nodes[0].name, options.level) {
   }
 
-  uint64_t max_open() const {
-    auto& limits = options.cluster.limits;
-    return uint64_t{options.cluster.num_ranks()}
-           * (limits.max_num_seqs + limits.max_num_waiting);
-  }
-
-  request_rules rules() const {
-    return {options.cluster.max_model_len, config.vocab_size,
-            options.cluster.num_ranks()};
-  }
-
-  /// Why nothing can be taken at present; or empty.
-  std::string refusal() const {
-    std::lock_guard lock{status->mutex};
-    return status->refusal;
-  }
-
-  void close(const failure& why) {
-    status->requests.close(why);
-    tell(first->here()->read()->gateway, shut_down{});
-  }
-
   company_options options;
-  model_config config;
+  front_end front;
   logger log;
-  std::shared_ptr<gateway_status> status = std::make_shared<gateway_status>();
   std::unique_ptr<node> first;
 };
 
@@ -90,7 +67,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.progress = opts.progress;
   setup.cluster = opts.cluster;
   setup.model_dir = opts.model_dir;
-  setup.status = x->status;
+  setup.status = x->front.status();
   network_options net{opts.cluster.cluster,
                       setup.name,
                       setup.incarnation,
@@ -108,6 +85,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (!first)
     return first.why();
   x->first = std::move(*first);
+  x->front.connect(x->first->here());
   x->log.info(cache_line(opts.cluster));
   return std::unique_ptr<company>{new company{std::move(x)}};
 }
@@ -126,7 +104,7 @@ result<void> company::wait_until_ready(std::chrono::milliseconds deadline) {
 }
 
 void company::close(const failure& why) {
-  impl_->close(why);
+  impl_->front.close(why);
 }
 
 std::optional<failure> company::over() const {
@@ -134,71 +112,24 @@ std::optional<failure> company::over() const {
 }
 
 service_info company::info() const {
-  auto& cluster = impl_->options.cluster;
-  return {cluster.max_model_len, cluster.num_ranks(), cluster.num_workers(),
-          static_cast<uint32_t>(cluster.nodes.size())};
+  return impl_->front.info();
 }
 
 service_stats company::stats() const {
-  auto& status = *impl_->status;
-  service_stats out;
-  auto requests = status.requests.counted();
-  out.requests_accepted = requests.accepted;
-  out.requests_finished = requests.finished;
-  out.requests_failed = requests.failed;
-  out.requests_cancelled = requests.cancelled;
-  out.prompt_tokens = status.prompt_tokens;
-  std::lock_guard lock{status.mutex};
-  for (auto& report : status.reports) {
-    auto value = [&](counter x) { return report.values[size_t(x)]; };
-    out.generated_tokens += value(counter::generated_tokens);
-    out.steps += value(counter::steps);
-    out.requests_running += value(counter::running);
-    out.requests_waiting += value(counter::waiting);
-    out.kv_blocks_total += value(counter::kv_blocks_total);
-    out.kv_blocks_free += value(counter::kv_blocks_free);
-    out.preemptions += value(counter::preemptions);
-    out.dispatch_bytes += value(counter::dispatch_bytes);
-    out.combine_bytes += value(counter::combine_bytes);
-    out.ranks_used += value(counter::ranks_used);
-    out.workers_used += value(counter::workers_used);
-    out.requests_without_choice += value(counter::requests_without_choice);
-    out.network_bytes_sent += report.network.bytes_sent;
-    out.strangers_dropped += report.network.strangers_dropped;
-    for (auto n : report.network.frames_refused)
-      out.frames_refused += n;
-  }
-  return out;
+  return impl_->front.stats();
 }
 
 std::optional<std::string> company::trouble() const {
-  if (auto cause = impl_->status->requests.closed())
-    return cause->message;
-  std::lock_guard lock{impl_->status->mutex};
-  if (impl_->status->trouble.empty())
-    return std::nullopt;
-  return impl_->status->trouble;
+  return impl_->front.trouble();
 }
-
-// -- requests -----------------------------------------------------------------
 
 result<request_id> company::submit(generation_request request,
                                    event_handler on_event) {
-  if (auto refusal = settle(request, impl_->rules()))
-    return to_failure(*refusal);
-  auto& requests = impl_->status->requests;
-  if (auto why = impl_->refusal(); !why.empty() && !requests.closed())
-    return failure{errc::peer_lost, why};
-  auto id = requests.open(std::move(on_event), impl_->max_open());
-  if (id)
-    tell(impl_->first->here()->read()->gateway,
-         accept_request{*id, std::make_shared<const generation_request>(
-                               std::move(request))});
-  return id;
+  return impl_->front.submit(std::move(request), std::move(on_event));
 }
 
 void company::cancel(request_id id) {
-  tell(impl_->first->here()->read()->gateway, client_gone{id});
+  impl_->front.cancel(id);
 }
 
 // -- other nodes --------------------------------------------------------------

@@ -38,6 +38,8 @@ std::optional<log_level> parse_log_level(std::string_view text) {
 void logger::write(log_level level, std::string_view line) const {
   if (!enabled(level))
     return;
+  if (sink_)
+    return sink_(level, who_, line);
   auto text = timestamp() + " " + std::string{names[size_t(level)]} + " " + who_
               + ": ";
   for (unsigned char c : line.substr(0, max_line)) {

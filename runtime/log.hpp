@@ -5,6 +5,7 @@
 /// the ids that name it. Lower case, no prompts, no secrets.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,11 +16,19 @@ enum class log_level : uint8_t { error, warning, info, debug };
 
 std::optional<log_level> parse_log_level(std::string_view text);
 
+/// Where lines go instead of standard error.
+using log_sink = std::function<void(log_level, const std::string& who,
+                                    std::string_view line)>;
+
 class logger {
 public:
   /// `who` stands in every line: the node's name.
   logger(std::string who, log_level level)
     : who_(std::move(who)), level_(level) {
+  }
+
+  logger(std::string who, log_level level, log_sink sink)
+    : who_(std::move(who)), level_(level), sink_(std::move(sink)) {
   }
 
   void error(std::string_view line) const {
@@ -48,6 +57,7 @@ private:
 
   std::string who_;
   log_level level_;
+  log_sink sink_ = {};
 };
 
 } // namespace troupe

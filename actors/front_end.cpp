@@ -1,0 +1,101 @@
+#include "actors/front_end.hpp"
+
+#include "runtime/request_rules.hpp"
+
+namespace troupe {
+
+front_end::front_end(topology cluster, model_config config)
+  : cluster_(std::move(cluster)), config_(std::move(config)) {
+}
+
+void front_end::connect(std::shared_ptr<directory> here) {
+  here_ = std::move(here);
+}
+
+uint64_t front_end::max_open() const {
+  auto& limits = cluster_.limits;
+  return uint64_t{cluster_.num_ranks()}
+         * (limits.max_num_seqs + limits.max_num_waiting);
+}
+
+/// Why nothing can be taken at present; or empty.
+std::string front_end::refusal() const {
+  std::lock_guard lock{status_->mutex};
+  return status_->refusal;
+}
+
+void front_end::close(const failure& why) {
+  status_->requests.close(why);
+  tell(here_->read()->gateway, shut_down{});
+}
+
+service_info front_end::info() const {
+  return {cluster_.max_model_len, cluster_.num_ranks(), cluster_.num_workers(),
+          static_cast<uint32_t>(cluster_.nodes.size())};
+}
+
+service_stats front_end::stats() const {
+  auto& status = *status_;
+  service_stats out;
+  auto requests = status.requests.counted();
+  out.requests_accepted = requests.accepted;
+  out.requests_finished = requests.finished;
+  out.requests_failed = requests.failed;
+  out.requests_cancelled = requests.cancelled;
+  out.prompt_tokens = status.prompt_tokens;
+  std::lock_guard lock{status.mutex};
+  for (auto& report : status.reports) {
+    auto value = [&](counter x) { return report.values[size_t(x)]; };
+    out.generated_tokens += value(counter::generated_tokens);
+    out.steps += value(counter::steps);
+    out.requests_running += value(counter::running);
+    out.requests_waiting += value(counter::waiting);
+    out.kv_blocks_total += value(counter::kv_blocks_total);
+    out.kv_blocks_free += value(counter::kv_blocks_free);
+    out.preemptions += value(counter::preemptions);
+    out.dispatch_bytes += value(counter::dispatch_bytes);
+    out.combine_bytes += value(counter::combine_bytes);
+    out.ranks_used += value(counter::ranks_used);
+    out.workers_used += value(counter::workers_used);
+    out.requests_without_choice += value(counter::requests_without_choice);
+    out.network_bytes_sent += report.network.bytes_sent;
+    out.strangers_dropped += report.network.strangers_dropped;
+    for (auto n : report.network.frames_refused)
+      out.frames_refused += n;
+  }
+  return out;
+}
+
+std::optional<std::string> front_end::trouble() const {
+  if (auto cause = status_->requests.closed())
+    return cause->message;
+  std::lock_guard lock{status_->mutex};
+  if (status_->trouble.empty())
+    return std::nullopt;
+  return status_->trouble;
+}
+
+// -- requests -----------------------------------------------------------------
+
+result<request_id> front_end::submit(generation_request request,
+                                     event_handler on_event) {
+  request_rules rules{cluster_.max_model_len, config_.vocab_size,
+                      cluster_.num_ranks()};
+  if (auto refusal = settle(request, rules))
+    return to_failure(*refusal);
+  auto& requests = status_->requests;
+  if (auto why = refusal(); !why.empty() && !requests.closed())
+    return failure{errc::peer_lost, why};
+  auto id = requests.open(std::move(on_event), max_open());
+  if (id)
+    tell(here_->read()->gateway,
+         accept_request{*id, std::make_shared<const generation_request>(
+                               std::move(request))});
+  return id;
+}
+
+void front_end::cancel(request_id id) {
+  tell(here_->read()->gateway, client_gone{id});
+}
+
+} // namespace troupe

@@ -1,0 +1,42 @@
+#pragma once
+
+/// What those who bring requests ask of the first node, whatever that node
+/// lives on: a service over its gateway.
+
+#include "actors/cast.hpp"
+
+namespace troupe {
+
+class front_end {
+public:
+  front_end(topology cluster, model_config config);
+
+  /// To be given to the gateway.
+  const std::shared_ptr<gateway_status>& status() const {
+    return status_;
+  }
+
+  /// Where the gateway will be found. Before anything of what follows.
+  void connect(std::shared_ptr<directory> here);
+
+  /// See service.
+  service_info info() const;
+  service_stats stats() const;
+  std::optional<std::string> trouble() const;
+  result<request_id> submit(generation_request request, event_handler on_event);
+  void cancel(request_id id);
+
+  /// See company.
+  void close(const failure& why);
+
+private:
+  uint64_t max_open() const;
+  std::string refusal() const;
+
+  const topology cluster_;
+  const model_config config_;
+  std::shared_ptr<gateway_status> status_ = std::make_shared<gateway_status>();
+  std::shared_ptr<directory> here_;
+};
+
+} // namespace troupe
