@@ -21,6 +21,12 @@ result<endpoint_address> doorman::open(door_options options,
   return door_->address();
 }
 
+void doorman::open(std::unique_ptr<door> made,
+                   std::chrono::milliseconds deadline) {
+  deadline_ = deadline;
+  door_ = std::move(made);
+}
+
 door_handler doorman::make_handler() {
   door_handler out;
   out.on_proven = [this](acquaintance x) {

@@ -37,6 +37,11 @@ public:
   result<endpoint_address> open(door_options options, handshake_options who,
                                 entropy& chance);
 
+  /// Ours from now on: a door of another kind, made with this handler.
+  /// `deadline`: how long those who came may take to join.
+  void open(std::unique_ptr<door> made, std::chrono::milliseconds deadline);
+  door_handler make_handler();
+
   /// Ends in owner's open() or connect_failed().
   void dial(node_id peer, dial_target target);
 
@@ -69,7 +74,6 @@ private:
     std::chrono::milliseconds deadline{};
   };
 
-  door_handler make_handler();
   void on_proven(const acquaintance& x);
   void on_met(line_id line, const node_identity& who);
   void on_welcomed(const acquaintance& x);

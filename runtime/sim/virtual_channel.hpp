@@ -1,0 +1,125 @@
+#pragma once
+
+/// The frames of one connection in one direction, from one life to another, as
+/// a socket carries them: control before rows before bulk, in the order of each
+/// lane. What the link does not take yet waits here.
+///
+/// The bytes of a body are taken when its transmission ends, not before: memory
+/// that was written meanwhile travels as it is then, and does not fit the
+/// checksum.
+
+#include "runtime/sim/virtual_link.hpp"
+#include "runtime/transport/block_pool.hpp"
+
+namespace troupe {
+
+class virtual_channel {
+public:
+  /// A frame that is to go out.
+  struct parcel {
+    std::array<std::byte, frame_header::size> header;
+    body payload;
+
+    size_t size() const {
+      return header.size() + payload.bytes().size();
+    }
+  };
+
+  using arrival_fn = std::function<void(packet)>;
+
+  /// Bytes that have come live in `pool`. `arrive` is called in an event of
+  /// the life `to`.
+  virtual_channel(world& w, virtual_link& link, life_id from, life_id to,
+                  std::shared_ptr<block_pool> pool, arrival_fn arrive);
+
+  void offer(parcel x);
+
+  /// What has not left is dropped; what has still arrives.
+  void close();
+
+  /// Bytes that wait, or are leaving.
+  size_t num_unsent() const {
+    return unsent_;
+  }
+
+  /// Bytes of frames that have not arrived, other than those that wait.
+  size_t num_under_way() const;
+
+  /// Whether something waits; then since when nothing has left.
+  std::optional<virtual_instant> stalled_since() const;
+
+  /// A fault of its link is over.
+  void wake();
+
+  /// Closed, and nothing is in the air.
+  bool is_over() const;
+
+private:
+  /// Takes memory only once it is used; there are many channels.
+  template <class T>
+  class fifo {
+  public:
+    bool empty() const {
+      return first_ == all_.size();
+    }
+
+    T& front() {
+      return all_[first_];
+    }
+
+    void push(T x) {
+      all_.push_back(std::move(x));
+    }
+
+    T pop() {
+      auto out = std::move(all_[first_++]);
+      if (first_ == all_.size() || first_ > 64 + all_.size() / 2) {
+        all_.erase(all_.begin(), all_.begin() + ptrdiff_t(first_));
+        first_ = 0;
+      }
+      return out;
+    }
+
+    void clear() {
+      all_.clear();
+      first_ = 0;
+    }
+
+  private:
+    std::vector<T> all_;
+    size_t first_ = 0;
+  };
+
+  struct lane_state {
+    fifo<parcel> waiting;
+    fifo<packet> air;
+    size_t in_air = 0;         ///< Bytes.
+    size_t num_owed = 0;       ///< Frames that a cut has kept.
+    virtual_instant last = {}; ///< When the last one arrives.
+  };
+
+  void pump();
+  void pump_soon();
+  std::optional<lane> next_lane();
+  bool has_room(lane which);
+  void leave();
+  void depart(parcel x);
+  void expect(lane which);
+  void arrive(lane which);
+  bool is_waiting() const;
+
+  world& world_;
+  virtual_link& link_;
+  const life_id from_, to_;
+  const std::shared_ptr<block_pool> pool_;
+  const arrival_fn arrive_;
+  std::array<lane_state, num_lanes> lanes_;
+  std::optional<parcel> leaving_;
+  event_id leaving_event_ = 0;
+  event_id pump_event_ = 0; ///< To come.
+  size_t unsent_ = 0;
+  virtual_instant last_progress_ = {};
+  bool is_closed_ = false;
+};
+
+} // namespace troupe
