@@ -1,0 +1,115 @@
+#include "runtime/sim/trace.hpp"
+
+#include "runtime/sim/random_stream.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::array<std::string_view, num_trace_kinds> names = {
+  "message_run",   "frame_sent",        "frame_arrived",    "frame_refused",
+  "peer_joined",   "peer_lost",         "operation_ended",  "operation_failed",
+  "allocation",    "allocation_failed", "request_accepted", "token_emitted",
+  "request_ended", "node_started",      "node_paused",      "node_resumed",
+  "node_ended",    "fault_began",       "fault_healed",
+};
+
+static_assert(!names.back().empty(), "every kind has a name");
+
+std::string_view name_of(frame_class kind) {
+  switch (kind) {
+    case frame_class::hello:
+      return "hello";
+    case frame_class::heartbeat:
+      return "heartbeat";
+    case frame_class::control:
+      return "control";
+    case frame_class::dispatch:
+      return "dispatch";
+    case frame_class::combine:
+      return "combine";
+    case frame_class::bulk:
+      return "bulk";
+  }
+  return "damaged";
+}
+
+} // namespace
+
+std::string_view to_string(trace_kind kind) {
+  return names.at(size_t(kind));
+}
+
+std::optional<trace_kind> parse_trace_kind(std::string_view name) {
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name)
+      return trace_kind(i);
+  return std::nullopt;
+}
+
+std::string to_string(const trace_entry& x) {
+  auto since = std::chrono::nanoseconds{x.at - world_begin}.count();
+  char begin[64];
+  std::snprintf(begin, sizeof begin, "%lld.%09lld s  ",
+                (long long)(since / 1'000'000'000),
+                (long long)(since % 1'000'000'000));
+  std::string out = begin;
+  out += x.node == no_node ? "world" : "node " + std::to_string(x.node);
+  out.append("  ").append(to_string(x.kind));
+  if (x.frame != frame_class{})
+    out.append(" ").append(name_of(x.frame));
+  if (x.peer != no_node)
+    out += ", peer " + std::to_string(x.peer);
+  char end[64];
+  std::snprintf(end, sizeof end, "  %llx %llx", (unsigned long long)x.a,
+                (unsigned long long)x.b);
+  return out + end;
+}
+
+void trace::record(const trace_entry& x) {
+  add(x);
+  if (observers_.empty())
+    return;
+  untold_.push_back(x);
+  if (is_telling_)
+    return;
+  is_telling_ = true;
+  for (size_t i = 0; i < untold_.size(); ++i) {
+    auto next = untold_[i]; // The list may grow meanwhile.
+    for (size_t k = 0; k < observers_.size(); ++k)
+      observers_[k](next);
+  }
+  untold_.clear();
+  is_telling_ = false;
+}
+
+void trace::observe(observer x) {
+  CHECK(x && !is_telling_);
+  observers_.push_back(std::move(x));
+}
+
+void trace::add(const trace_entry& x) {
+  auto who = uint64_t(x.kind) << 40 | uint64_t(x.frame) << 32
+             | uint64_t{x.node} << 16 | x.peer;
+  for (auto word : {who, uint64_t(x.at.time_since_epoch().count()), x.a, x.b})
+    hash_ = random_stream::mix(hash_ ^ word);
+  ++counts_[size_t(x.kind)];
+  if (ring_.size() < num_kept)
+    ring_.push_back(x);
+  else
+    ring_[num_entries_ % num_kept] = x;
+  ++num_entries_;
+}
+
+std::vector<trace_entry> trace::last() const {
+  std::vector<trace_entry> out;
+  auto first = num_entries_ - ring_.size();
+  for (size_t i = 0; i < ring_.size(); ++i)
+    out.push_back(ring_[(first + i) % num_kept]);
+  return out;
+}
+
+} // namespace troupe
