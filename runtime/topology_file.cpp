@@ -1,11 +1,9 @@
 #include "runtime/topology.hpp"
 
 #include "runtime/checkpoint/regular_file.hpp"
-
-#include <toml++/toml.h>
+#include "runtime/toml/table_reader.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 #include <sstream>
 
 // A topology as TOML: reading, where every key is checked, and writing.
@@ -22,107 +20,35 @@ failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
 }
 
-/// Reads one table and remembers the first thing that was wrong with it.
-class table_reader {
-public:
-  table_reader(const toml::table& table, std::string where)
-    : table_(table), where_(std::move(where)) {
+/// A count takes the next free numbers, a list names its own.
+void read_parts(table_reader& in, std::string_view key, uint32_t& next,
+                std::vector<uint32_t>& out) {
+  auto node = in.find(key);
+  if (!node)
+    return;
+  const char* form = "must be a count or a list of numbers below 4096";
+  if (auto list = node->as_array()) {
+    for (auto& x : *list)
+      if (auto id = table_reader::number(x); id && *id < max_parts)
+        out.push_back(*id);
+      else
+        in.complain(key, form);
+  } else if (auto count = table_reader::number(*node);
+             count && *count <= max_parts - std::min(next, max_parts)) {
+    for (uint32_t i = 0; i < *count; ++i)
+      out.push_back(next + i);
+  } else {
+    in.complain(key, form);
   }
-
-  void allow_only(std::initializer_list<std::string_view> keys) {
-    for (auto&& [key, value] : table_)
-      if (std::find(keys.begin(), keys.end(), key.str()) == keys.end())
-        complain(key.str(), "is not a key of a topology");
-  }
-
-  void read(std::string_view key, std::string& out) {
-    read_as<std::string>(key, out, "must be a string");
-    if (out.find('\0') != out.npos)
-      complain(key, "must not hold a NUL");
-  }
-
-  void read(std::string_view key, bool& out) {
-    read_as<bool>(key, out, "must be true or false");
-  }
-
-  void read(std::string_view key, uint32_t& out) {
-    auto node = table_.get(key);
-    if (!node)
-      return;
-    if (auto x = number(*node))
-      out = *x;
-    else
-      complain(key, "must be a whole number from 0 to 4294967295");
-  }
-
-  /// A count takes the next free numbers, a list names its own.
-  void read_parts(std::string_view key, uint32_t& next,
-                  std::vector<uint32_t>& out) {
-    auto node = table_.get(key);
-    if (!node)
-      return;
-    const char* form = "must be a count or a list of numbers below 4096";
-    if (auto list = node->as_array()) {
-      for (auto& x : *list)
-        if (auto id = number(x); id && *id < max_parts)
-          out.push_back(*id);
-        else
-          complain(key, form);
-    } else if (auto count = number(*node);
-               count && *count <= max_parts - std::min(next, max_parts)) {
-      for (uint32_t i = 0; i < *count; ++i)
-        out.push_back(next + i);
-    } else {
-      complain(key, form);
-    }
-    next += static_cast<uint32_t>(out.size());
-  }
-
-  void complain(std::string_view key, std::string_view what) {
-    if (complaint_.empty())
-      complaint_ = where_ + ": " + std::string{key} + " " + std::string{what};
-  }
-
-  const toml::table* child(std::string_view key) {
-    auto node = table_.get(key);
-    if (node && !node->is_table())
-      complain(key, "must be a table");
-    return node ? node->as_table() : nullptr;
-  }
-
-  const std::string& complaint() const {
-    return complaint_;
-  }
-
-private:
-  template <class T>
-  void read_as(std::string_view key, T& out, std::string_view form) {
-    auto node = table_.get(key);
-    if (!node)
-      return;
-    if (auto x = node->template value_exact<T>())
-      out = *x;
-    else
-      complain(key, form);
-  }
-
-  static std::optional<uint32_t> number(const toml::node& node) {
-    auto x = node.value_exact<int64_t>();
-    if (!x || *x < 0 || *x > UINT32_MAX)
-      return std::nullopt;
-    return static_cast<uint32_t>(*x);
-  }
-
-  const toml::table& table_;
-  std::string where_;
-  std::string complaint_;
-};
+  next += static_cast<uint32_t>(out.size());
+}
 
 result<void> read_cluster(const toml::table& root, const std::string& source,
                           topology& out) {
   table_reader in{root, source};
   in.allow_only({"cluster", "model", "secret_file", "controller", "activations",
-                 "max_model_len", "limits", "nodes"});
+                 "max_model_len", "limits", "nodes"},
+                "a topology");
   std::string controller = "127.0.0.1:0";
   std::string activations = "fp8";
   in.read("cluster", out.cluster);
@@ -147,9 +73,10 @@ result<void> read_cluster(const toml::table& root, const std::string& source,
 
 result<void> read_limits(const toml::table& table, const std::string& source,
                          topology_limits& out) {
-  table_reader in{table, source + ": limits"};
+  table_reader in{table, source, "limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
-                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms"});
+                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms"},
+                "a topology");
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
   in.read("max_num_waiting", out.max_num_waiting);
@@ -169,30 +96,24 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
   uint32_t next_rank = 0;
   uint32_t next_worker = 0;
   for (auto& item : *list) {
-    auto where = source + ": nodes[" + std::to_string(out.nodes.size()) + "]";
+    auto name = "nodes[" + std::to_string(out.nodes.size()) + "]";
     if (!item.is_table())
-      return invalid(where + " must be a table");
+      return invalid(source + ": " + name + " must be a table");
     topology_node node;
-    table_reader in{*item.as_table(), where};
-    in.allow_only(
-      {"name", "host", "gateway", "controller", "ranks", "workers"});
+    table_reader in{*item.as_table(), source, name};
+    in.allow_only({"name", "host", "gateway", "controller", "ranks", "workers"},
+                  "a topology");
     in.read("name", node.name);
     in.read("host", node.host);
     in.read("gateway", node.gateway);
     in.read("controller", node.controller);
-    in.read_parts("ranks", next_rank, node.ranks);
-    in.read_parts("workers", next_worker, node.workers);
+    read_parts(in, "ranks", next_rank, node.ranks);
+    read_parts(in, "workers", next_worker, node.workers);
     if (!in.complaint().empty())
       return invalid(in.complaint());
     out.nodes.push_back(std::move(node));
   }
   return {};
-}
-
-std::string quoted(const std::string& text) {
-  std::ostringstream out;
-  out << toml::value<std::string>{text};
-  return out.str();
 }
 
 std::string list_of(const std::vector<uint32_t>& ids) {
@@ -207,20 +128,16 @@ std::string list_of(const std::vector<uint32_t>& ids) {
 result<topology> parse_topology(std::string_view text,
                                 std::string_view source_name) {
   std::string source{source_name};
-  toml::table root;
-  try { // toml++ has no other way to say it
-    root = toml::parse(text, source_name);
-  } catch (const toml::parse_error& e) {
-    return invalid(source + ":" + std::to_string(e.source().begin.line) + ": "
-                   + std::string{e.description()});
-  }
+  auto root = parse_toml(text, source_name);
+  if (!root)
+    return root.why();
   topology out;
-  if (auto ok = read_cluster(root, source, out); !ok)
+  if (auto ok = read_cluster(*root, source, out); !ok)
     return ok.why();
-  if (auto limits = root.get_as<toml::table>("limits"))
+  if (auto limits = root->get_as<toml::table>("limits"))
     if (auto ok = read_limits(*limits, source, out.limits); !ok)
       return ok.why();
-  if (auto ok = read_nodes(root, source, out); !ok)
+  if (auto ok = read_nodes(*root, source, out); !ok)
     return ok.why();
   if (auto ok = validate(out); !ok)
     return invalid(source + ": " + ok.why().message);

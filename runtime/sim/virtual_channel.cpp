@@ -7,7 +7,7 @@ namespace troupe {
 
 namespace {
 
-using fault_kind = link_fault::kind;
+using link_kind = link_fault::kind;
 
 frame_class class_of(const std::array<std::byte, frame_header::size>& x) {
   return frame_class(x[5]); // after magic and version
@@ -68,7 +68,7 @@ bool virtual_channel::is_waiting() const {
 void virtual_channel::wake() {
   for (size_t i = 0; i < num_lanes; ++i) {
     auto& x = lanes_[i];
-    if (x.num_owed == 0 || link_.is_stopped(fault_kind::cut, lane(i)))
+    if (x.num_owed == 0 || link_.is_stopped(link_kind::cut, lane(i)))
       continue;
     x.last = std::max(x.last, world_.now() + link_.late()
                                 + link_.flight(class_of(x.air.front().header)));
@@ -115,8 +115,7 @@ std::optional<lane> virtual_channel::next_lane() {
     if (lanes_[i].waiting.empty())
       continue;
     auto may = is_first || lane(i) != lane::bulk;
-    if (may && has_room(lane(i))
-        && !link_.is_stopped(fault_kind::clog, lane(i)))
+    if (may && has_room(lane(i)) && !link_.is_stopped(link_kind::clog, lane(i)))
       return lane(i);
     is_first = false;
   }
@@ -160,7 +159,7 @@ void virtual_channel::expect(lane which) {
 
 void virtual_channel::arrive(lane which) {
   auto& l = lanes_[size_t(which)];
-  if (link_.is_stopped(fault_kind::cut, which)) {
+  if (link_.is_stopped(link_kind::cut, which)) {
     ++l.num_owed;
     return;
   }

@@ -9,7 +9,7 @@ namespace troupe {
 
 namespace {
 
-using fault_kind = link_fault::kind;
+using link_kind = link_fault::kind;
 
 bool is_about(frame_filter which, lane x) {
   switch (which) {
@@ -32,8 +32,8 @@ bool is_about(frame_filter which, frame_class kind) {
                                           : is_about(which, lane_of(kind));
 }
 
-bool is_tampering(fault_kind x) {
-  return x >= fault_kind::duplicate;
+bool is_tampering(link_kind x) {
+  return x >= link_kind::duplicate;
 }
 
 std::string name_of_link(node_id from, node_id to) {
@@ -62,7 +62,7 @@ void virtual_link::expect_word() {
 }
 
 void virtual_link::arrive() {
-  if (is_stopped(fault_kind::cut, lane::control)) {
+  if (is_stopped(link_kind::cut, lane::control)) {
     ++num_owed_;
     return;
   }
@@ -86,7 +86,7 @@ void virtual_link::heal(const fault_ptr& x) {
   for (auto channel : channels_)
     channel->wake();
   std::erase_if(channels_, [](auto x) { return x->is_over(); });
-  if (num_owed_ == 0 || is_stopped(fault_kind::cut, lane::control))
+  if (num_owed_ == 0 || is_stopped(link_kind::cut, lane::control))
     return;
   last_word_ = std::max(last_word_,
                         world_.now() + late() + flight(frame_class::hello));
@@ -107,7 +107,7 @@ void virtual_link::retire() {
   num_fresh_ = 0;
 }
 
-bool virtual_link::is_stopped(fault_kind what, lane which) {
+bool virtual_link::is_stopped(link_kind what, lane which) {
   bool out = false;
   for (auto& x : faults_)
     if (x->what == what && is_about(x->which, which)) {
@@ -121,7 +121,7 @@ bool virtual_link::has_no_heartbeats() {
   bool out = false;
   for (auto& x : faults_)
     if (x->which == frame_filter::heartbeat
-        && (x->what == fault_kind::cut || x->what == fault_kind::clog)) {
+        && (x->what == link_kind::cut || x->what == link_kind::clog)) {
       ++x->num_hit;
       out = true;
     }
@@ -131,7 +131,7 @@ bool virtual_link::has_no_heartbeats() {
 virtual_duration virtual_link::transmission(size_t bytes, frame_class kind) {
   auto rate = model_.bytes_per_second;
   for (auto& x : faults_)
-    if (x->what == fault_kind::rate && is_about(x->which, kind)
+    if (x->what == link_kind::rate && is_about(x->which, kind)
         && (rate == 0 || x->bytes_per_second < rate)) {
       rate = x->bytes_per_second;
       ++x->num_hit;
@@ -144,7 +144,7 @@ virtual_duration virtual_link::transmission(size_t bytes, frame_class kind) {
 virtual_duration virtual_link::flight(frame_class kind) {
   auto out = model_.latency + chance_.exponential(model_.jitter);
   for (auto& x : faults_)
-    if (x->what == fault_kind::delay && is_about(x->which, kind)) {
+    if (x->what == link_kind::delay && is_about(x->which, kind)) {
       out += x->time;
       ++x->num_hit;
     }
@@ -161,14 +161,14 @@ virtual_duration virtual_link::late() {
 std::vector<packet> virtual_link::tamper(packet x) {
   auto kind = frame_class(x.header[5]); // after magic and version
   std::vector<packet> out;
-  if (draw(fault_kind::duplicate, kind))
+  if (draw(link_kind::duplicate, kind))
     out.push_back(x);
   out.push_back(std::move(x));
-  if (draw(fault_kind::corrupt, kind))
+  if (draw(link_kind::corrupt, kind))
     spoil(out.back());
   auto fresh = std::min(num_fresh_, num_kept);
   auto old = std::min(num_old_, num_kept);
-  if (fresh + old > 0 && draw(fault_kind::replay, kind)) {
+  if (fresh + old > 0 && draw(link_kind::replay, kind)) {
     auto i = chance_.uniform(fresh + old);
     out.push_back(kept_[i < fresh ? i : num_kept + i - fresh]);
   }
@@ -191,7 +191,7 @@ void virtual_link::spoil(packet& x) {
   x.payload = {copy, *copy};
 }
 
-bool virtual_link::draw(fault_kind what, frame_class kind) {
+bool virtual_link::draw(link_kind what, frame_class kind) {
   bool out = false;
   for (auto& x : faults_)
     if (x->what == what && is_about(x->which, kind) && chance_.chance(x->p)) {

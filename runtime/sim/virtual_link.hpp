@@ -8,6 +8,7 @@
 /// has swallowed comes late, when it is healed. Only what tampers with frames
 /// (duplicate, corrupt, replay) breaks that promise, at the receiver's gate.
 
+#include "runtime/sim/frame_filter.hpp"
 #include "runtime/sim/world.hpp"
 
 #include <array>
@@ -24,15 +25,6 @@ struct link_model {
   /// Bytes of a lane that are in the air at once, one frame at least: the
   /// buffers of both sides.
   size_t max_queue = size_t{8} << 20;
-};
-
-/// Which frames a fault is about.
-enum class frame_filter : uint8_t {
-  all,
-  control, ///< The lane; heartbeats and the meeting of peers are in it.
-  rows,
-  bulk,
-  heartbeat, ///< Of cut and clog: none is sent. Others keep their order.
 };
 
 struct link_fault {

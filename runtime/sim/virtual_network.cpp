@@ -7,7 +7,7 @@ namespace troupe {
 
 namespace {
 
-using fault_kind = link_fault::kind;
+using link_kind = link_fault::kind;
 
 /// Bytes of memory that frames have used and that are kept for the next ones.
 constexpr size_t max_idle = size_t{64} << 20;
@@ -95,28 +95,28 @@ net_fault virtual_network::begin(link_fault what, node_id from, node_id to,
 }
 
 net_fault virtual_network::cut(node_id a, node_id b, frame_filter which) {
-  return begin({.what = fault_kind::cut, .which = which}, a, b, true);
+  return begin({.what = link_kind::cut, .which = which}, a, b, true);
 }
 
 net_fault virtual_network::cut_oneway(node_id from, node_id to,
                                       frame_filter which) {
-  return begin({.what = fault_kind::cut, .which = which}, from, to, false);
+  return begin({.what = link_kind::cut, .which = which}, from, to, false);
 }
 
 net_fault virtual_network::clog(node_id a, node_id b, frame_filter which) {
-  return begin({.what = fault_kind::clog, .which = which}, a, b, true);
+  return begin({.what = link_kind::clog, .which = which}, a, b, true);
 }
 
 net_fault virtual_network::delay(node_id a, node_id b, virtual_duration by,
                                  frame_filter which) {
-  return begin({.what = fault_kind::delay, .which = which, .time = by}, a, b,
+  return begin({.what = link_kind::delay, .which = which, .time = by}, a, b,
                true);
 }
 
 net_fault virtual_network::rate(node_id a, node_id b, uint64_t bytes_per_second,
                                 frame_filter which) {
   CHECK(bytes_per_second > 0);
-  return begin({.what = fault_kind::rate,
+  return begin({.what = link_kind::rate,
                 .which = which,
                 .bytes_per_second = bytes_per_second},
                a, b, true);
@@ -124,19 +124,19 @@ net_fault virtual_network::rate(node_id a, node_id b, uint64_t bytes_per_second,
 
 net_fault virtual_network::duplicate(node_id from, node_id to, double p,
                                      frame_filter which) {
-  return begin({.what = fault_kind::duplicate, .which = which, .p = p}, from,
-               to, false);
+  return begin({.what = link_kind::duplicate, .which = which, .p = p}, from, to,
+               false);
 }
 
 net_fault virtual_network::corrupt(node_id from, node_id to, double p,
                                    frame_filter which) {
-  return begin({.what = fault_kind::corrupt, .which = which, .p = p}, from, to,
+  return begin({.what = link_kind::corrupt, .which = which, .p = p}, from, to,
                false);
 }
 
 net_fault virtual_network::replay(node_id from, node_id to, double p,
                                   frame_filter which) {
-  return begin({.what = fault_kind::replay, .which = which, .p = p}, from, to,
+  return begin({.what = link_kind::replay, .which = which, .p = p}, from, to,
                false);
 }
 

@@ -41,7 +41,7 @@ const home homes[] = {
                "runtime/meeting/(door\\.cpp|line\\.[ch]pp)"},
   {"nlohmann/.*", "(runtime|deploy|tests)/.*\\.cpp|tests/.*\\.hpp|"
                   "runtime/json/.*\\.hpp"},
-  {"toml\\+\\+/.*", "runtime/topology_file\\.cpp"},
+  {"toml\\+\\+/.*", "runtime/toml/.*"},
   {"pcre2\\.h", "runtime/text/.*\\.cpp"},
   {"openssl/.*", "runtime/.*\\.cpp"},
   {"xxh.*\\.h", "runtime/digest\\.cpp"},

@@ -130,7 +130,8 @@ TEST(Topology, NamesTheKeyThatIsWrong) {
   };
   EXPECT_EQ(with(""), "");
   for (auto& [line, key] : std::vector<std::pair<std::string, std::string>>{
-         {"speed = 1", "speed is not a key"},
+         {"speed = 1", "t.toml:1: speed is not a key"},
+         {"\n\nspeed = 1", "t.toml:3: speed is not a key"},
          {"cluster = 1", "cluster must be a string"},
          {"cluster = \"A b\"", "cluster must be"},
          {"controller = \"example.org:1\"", "controller must be"},
@@ -171,7 +172,8 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
          {"ranks = 5000", "nodes[0]: ranks must be"},
          {"ranks = [0, 2]\nworkers = 1", "from 0 to 1 without a gap"},
          {"ranks = [0, 0]\nworkers = 1", "number 0 stands on two nodes"},
-         {"ranks = 1\nworkers = 1\ngpu = 1", "nodes[0]: gpu is not a key"},
+         {"ranks = 1\nworkers = 1\ngpu = 1",
+          "t.toml:7: nodes[0]: gpu is not a key"},
          {"host = \"example.org\"", "nodes[0]: host must be"},
          {R"(host = "127.0.0.1\u0000.evil")", "host must not hold a NUL"},
          {"[[nodes]]\nname = \"front\"", "nodes[1]: name front is taken"},

@@ -1,0 +1,177 @@
+#pragma once
+
+/// What must hold whatever happens, checked as it happens. Each check is O(1),
+/// but where something is about to be refused.
+///
+/// I1  Nobody who was accepted is lost: one end for each, and an error only if
+///     a fault may have cost a node.
+/// I2  Tokens are those of the plain path, whatever else happened.
+/// I3  Tokens come once, in order, without a gap.
+/// I4  A request has one owner at a time; what is over says nothing any more.
+/// I6  No foreign bytes: nothing damaged and no stream failed without a fault.
+/// I7  Views, epochs and incarnations never go back, wherever one looks.
+/// I8  What is claimed is free, used or lost, never both; at rest all is free.
+/// I9  Every queue has a limit.
+/// I11 Bad input changes nothing else and ends nobody.
+/// I12 One seed, one trace.
+
+#include "runtime/service.hpp"
+#include "runtime/sim/fault.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+struct violation {
+  uint32_t invariant = 0; ///< 1: I1.
+  virtual_instant at = {};
+  std::string what; ///< One sentence.
+
+  friend bool operator==(const violation&, const violation&) = default;
+};
+
+/// "I3: ..."
+std::string to_string(const violation& x);
+
+/// What the plain path answers.
+struct expected_answer {
+  std::vector<int32_t> tokens;
+  finish_reason finish = finish_reason::length;
+};
+
+class run_checks {
+public:
+  static constexpr size_t max_kept = 32; ///< Violations; others are counted.
+
+  /// `patience`: the shortest silence that may cost a node or a step.
+  run_checks(uint32_t num_nodes, uint32_t num_requests,
+             virtual_duration patience);
+
+  /// Of all that is said from here on.
+  void set_now(virtual_instant now) {
+    now_ = now;
+  }
+
+  // -- requests, by their number below num_requests ---------------------------
+
+  /// Without it the tokens' values are not judged.
+  void expect(uint32_t request, expected_answer answer);
+  /// Bad input, that nobody may take.
+  void expect_refusal(uint32_t request);
+
+  void asked(uint32_t request);
+  void accepted(uint32_t request);
+  void refused(uint32_t request, const failure& why);
+  /// By whoever asked, or who has vanished.
+  void cancel_asked(uint32_t request);
+  /// A rank runs it from now on. Terms grow.
+  void owned(uint32_t request, uint32_t rank, uint64_t term);
+  /// What the client hears; `term` is that of the one who says it.
+  void heard(uint32_t request, const generation_event& event,
+             uint64_t term = 0);
+
+  // -- nodes ------------------------------------------------------------------
+
+  void node_began(node_id node);
+  /// `is_wanted`: a fault or the end of the run wants it.
+  void node_ended(node_id node, bool is_wanted);
+  void view_seen(node_id by, uint64_t view, uint64_t epoch);
+  /// `by` deals with this process of `peer`.
+  void incarnation_seen(node_id by, node_id peer, uint64_t incarnation);
+  /// `by` has given it up.
+  void incarnation_over(node_id by, node_id peer, uint64_t incarnation);
+
+  // -- bytes ------------------------------------------------------------------
+
+  void queue_seen(node_id node, std::string_view what, uint64_t size,
+                  uint64_t limit);
+  /// Of blocks, slabs, credits, at any time.
+  void resource_seen(node_id node, std::string_view what, uint64_t free,
+                     uint64_t used, uint64_t total);
+  /// The same once all requests have ended, of a node that is alive.
+  void resource_at_rest(node_id node, std::string_view what, uint64_t free,
+                        uint64_t total);
+  /// `is_explained`: the world knows which fault has done it.
+  void frame_damaged(node_id node, bool is_explained);
+  void stream_failed(node_id node, bool is_explained, std::string_view why);
+
+  // -- phases -----------------------------------------------------------------
+
+  void fault_began(const fault& x);
+  /// From here on everything must finish.
+  void faults_stopped();
+  /// All that had to end has had the time for it.
+  void finish();
+
+  bool all_ended() const {
+    return num_open_ == 0;
+  }
+
+  bool holds() const {
+    return num_violations_ == 0;
+  }
+
+  uint64_t num_violations() const {
+    return num_violations_;
+  }
+
+  /// The first ones.
+  const std::vector<violation>& violations() const {
+    return violations_;
+  }
+
+private:
+  enum class stage : uint8_t { unknown, asked, accepted, refused, ended };
+
+  struct request_state {
+    stage at = stage::unknown;
+    bool must_be_refused = false;
+    bool is_cancelled = false;
+    bool is_known = false; ///< `expected` is.
+    uint32_t num_tokens = 0;
+    std::optional<uint32_t> rank = {};
+    uint64_t term = 0;
+    virtual_instant since = {};
+    expected_answer expected = {};
+  };
+
+  struct peer_state {
+    uint64_t incarnation = 0;
+    std::vector<uint64_t> over = {};
+  };
+
+  struct node_state {
+    uint64_t view = 0;
+    uint64_t epoch = 0;
+    std::vector<peer_state> peers;
+  };
+
+  template <class... Parts>
+  void violate(uint32_t invariant, const Parts&... parts);
+
+  void hear_tokens(uint32_t request, const generation_event& event);
+  void hear_end(uint32_t request, const generation_event& event);
+  void hear_complete(uint32_t request, finish_reason finish);
+  /// Whether a fault may have cost somebody a node.
+  bool may_have_lost_a_node() const;
+
+  std::vector<request_state> requests_;
+  std::vector<node_state> nodes_;
+  std::vector<violation> violations_;
+  const virtual_duration patience_;
+  virtual_duration silence_{0}; ///< Of all faults so far.
+  virtual_instant now_ = {};
+  uint64_t num_violations_ = 0;
+  uint64_t num_open_ = 0; ///< Asked, and neither refused nor ended.
+  bool is_broken_ = false;
+  bool is_calm_ = false;
+};
+
+/// I12: what is wrong if one seed has given two hashes.
+std::optional<violation> compare_traces(uint64_t first, uint64_t second);
+
+} // namespace troupe

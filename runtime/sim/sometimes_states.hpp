@@ -1,0 +1,96 @@
+#pragma once
+
+/// States that some seed must reach: where none does, the faults are too weak
+/// or the state cannot be reached at all, and what it should test is not
+/// tested.
+
+#include "runtime/sim/trace.hpp"
+
+#include <bitset>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+enum class sometimes : uint8_t {
+  // -- said by whoever knows
+  stale_frame_refused,      ///< Of an older incarnation or epoch.
+  damaged_frame_refused,    ///< Its checksum was wrong.
+  duplicate_rows_refused,   ///< The same answer for the second time.
+  late_write_landed,        ///< Its writer had ended.
+  cancelled_with_rows_away, ///< Workers had rows of a cancelled request.
+  block_freed_late,         ///< A request had ended, a writer was in flight.
+  request_failed,           ///< With an error, for the loss of a node.
+  request_refused_overloaded,
+  client_vanished,
+  preempted,                  ///< Blocks lost to an older request.
+  prompt_in_chunks,           ///< More than a step has room for.
+  allocation_failed_survived, ///< And its requests ended well.
+  stream_failed,
+  retransmitted, ///< What a cut held back came after it.
+  // -- found in the trace
+  wrong_suspicion,           ///< Somebody gave up a node that was alive.
+  pause_survived,            ///< Nobody gave up a node that stood still.
+  killed_with_requests_open, ///< A node ended meanwhile.
+  two_faults_at_once,        ///< One began before another was healed.
+  peer_came_back,            ///< Joined again after it was lost.
+  faults_while_idle,         ///< One began when no request was open.
+  num_states
+};
+
+constexpr size_t num_sometimes = size_t(sometimes::num_states);
+
+std::string_view to_string(sometimes x);
+
+/// What one run has reached.
+class sometimes_states {
+public:
+  explicit sometimes_states(uint32_t num_nodes);
+
+  void reach(sometimes x) {
+    reached_.set(size_t(x));
+  }
+
+  bool has(sometimes x) const {
+    return reached_.test(size_t(x));
+  }
+
+  /// Finds those that the trace shows. O(1), O(nodes) for losses.
+  void hear(const trace_entry& x);
+
+private:
+  struct node_state {
+    bool is_alive = false;
+    bool is_paused = false;
+    bool was_lost = false;      ///< By anybody, since it began.
+    bool was_suspected = false; ///< While it stood still.
+  };
+
+  void hear_of_node(const trace_entry& x);
+
+  std::bitset<num_sometimes> reached_;
+  std::vector<node_state> nodes_;
+  uint64_t num_open_ = 0;   ///< Requests.
+  uint64_t num_faults_ = 0; ///< Begun and not healed.
+};
+
+/// Of many runs.
+class sometimes_tally {
+public:
+  void add(const sometimes_states& x);
+
+  /// Runs that have reached it.
+  uint64_t count(sometimes x) const {
+    return counts_[size_t(x)];
+  }
+
+  /// Names of those that no run has reached.
+  std::vector<std::string> unreached() const;
+
+private:
+  uint64_t counts_[num_sometimes] = {};
+};
+
+} // namespace troupe

@@ -1,0 +1,109 @@
+#include "runtime/sim/sometimes_states.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace {
+
+using namespace troupe;
+
+class SometimesStates : public testing::Test {
+protected:
+  void happen(trace_kind kind, node_id node = no_node, node_id peer = no_node) {
+    states_.hear({.kind = kind, .node = node, .peer = peer});
+  }
+
+  std::set<std::string> reached() const {
+    std::set<std::string> out;
+    for (size_t i = 0; i < num_sometimes; ++i)
+      if (states_.has(sometimes(i)))
+        out.emplace(to_string(sometimes(i)));
+    return out;
+  }
+
+  using names = std::set<std::string>;
+
+  sometimes_states states_{3};
+};
+
+} // namespace
+
+TEST_F(SometimesStates, HaveNamesOfTheirOwn) {
+  names all;
+  for (size_t i = 0; i < num_sometimes; ++i)
+    all.emplace(to_string(sometimes(i)));
+  EXPECT_EQ(all.size(), num_sometimes);
+}
+
+TEST_F(SometimesStates, TellAWrongSuspicionFromALoss) {
+  happen(trace_kind::node_started, 1);
+  happen(trace_kind::node_ended, 1);
+  happen(trace_kind::peer_lost, 0, 1);
+  EXPECT_EQ(reached(), names{});
+  happen(trace_kind::node_started, 2);
+  happen(trace_kind::node_paused, 2);
+  happen(trace_kind::peer_lost, 0, 2);
+  happen(trace_kind::node_resumed, 2);
+  EXPECT_EQ(reached(), names{"wrong_suspicion"});
+  happen(trace_kind::peer_joined, 0, 1);
+  EXPECT_EQ(reached(), (names{"wrong_suspicion", "peer_came_back"}));
+}
+
+TEST_F(SometimesStates, KnowAPauseThatNobodyMinded) {
+  happen(trace_kind::node_started, 1);
+  happen(trace_kind::node_paused, 1);
+  EXPECT_EQ(reached(), names{});
+  happen(trace_kind::node_resumed, 1);
+  EXPECT_EQ(reached(), names{"pause_survived"});
+}
+
+TEST_F(SometimesStates, KnowWhoWasOpenMeanwhile) {
+  happen(trace_kind::node_started, 1);
+  happen(trace_kind::node_started, 2);
+  happen(trace_kind::request_accepted);
+  happen(trace_kind::request_ended);
+  happen(trace_kind::node_ended, 1);
+  EXPECT_EQ(reached(), names{});
+  happen(trace_kind::request_accepted);
+  happen(trace_kind::node_ended, 2);
+  EXPECT_EQ(reached(), names{"killed_with_requests_open"});
+}
+
+TEST_F(SometimesStates, KnowFaultsTogetherAndFaultsAtRest) {
+  happen(trace_kind::request_accepted);
+  happen(trace_kind::fault_began);
+  happen(trace_kind::fault_healed);
+  happen(trace_kind::fault_began);
+  EXPECT_EQ(reached(), names{});
+  happen(trace_kind::fault_began);
+  EXPECT_EQ(reached(), names{"two_faults_at_once"});
+  happen(trace_kind::request_ended);
+  happen(trace_kind::fault_began);
+  EXPECT_EQ(reached(), (names{"faults_while_idle", "two_faults_at_once"}));
+}
+
+TEST_F(SometimesStates, IgnoreNodesThatTheyDoNotKnow) {
+  happen(trace_kind::node_started, 7);
+  happen(trace_kind::peer_lost, 0, 7);
+  EXPECT_EQ(reached(), names{});
+}
+
+TEST(SometimesTally, NamesWhatNoRunHasReached) {
+  sometimes_tally tally;
+  EXPECT_EQ(tally.unreached().size(), num_sometimes);
+  sometimes_states first{1}, second{1};
+  first.reach(sometimes::preempted);
+  first.reach(sometimes::preempted);
+  second.reach(sometimes::preempted);
+  second.reach(sometimes::late_write_landed);
+  tally.add(first);
+  tally.add(second);
+  EXPECT_EQ(tally.count(sometimes::preempted), 2u);
+  EXPECT_EQ(tally.count(sometimes::late_write_landed), 1u);
+  auto left = tally.unreached();
+  EXPECT_EQ(left.size(), num_sometimes - 2);
+  EXPECT_EQ(std::count(left.begin(), left.end(), "preempted"), 0);
+  EXPECT_EQ(std::count(left.begin(), left.end(), "stream_failed"), 1);
+}
