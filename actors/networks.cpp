@@ -82,11 +82,25 @@ public:
     return out;
   }
 
+  /// For doors, which may outlive their maker.
+  static admission admit(const std::shared_ptr<register_of_names>& names) {
+    return
+      [names](const node_identity& who) { return names->place_of(who.name); };
+  }
+
 private:
   mutable std::mutex mutex_; ///< For what follows.
   std::vector<std::string> names_;
   std::map<node_id, std::string> closed_; ///< And why.
 };
+
+node_identity identity_of(const network_options& options) {
+  node_identity out;
+  out.name = options.name;
+  out.incarnation = options.incarnation;
+  out.fingerprint = operations_fingerprint();
+  return out;
+}
 
 std::vector<std::string> names_of(const topology& cluster) {
   std::vector<std::string> out;
@@ -108,12 +122,33 @@ ucx_options ucx_options_of(const network_options& options) {
   out.secret = options.secret;
   out.insecure = options.insecure;
   out.tls = options.tls;
-  out.self.name = options.name;
-  out.self.incarnation = options.incarnation;
-  out.self.fingerprint = operations_fingerprint();
+  out.self = identity_of(options);
   if (!options.names.empty())
     out.self_id = 0;
   return out;
+}
+
+/// What those transports have in common that meet others at doors.
+template <class Transport>
+void fill(network& out, Transport& net,
+          const std::shared_ptr<register_of_names>& names) {
+  out.address = net.self().listen;
+  out.connect = [&net](node_id peer, const endpoint_address& address) {
+    net.connect(peer, {address, {}, connect_deadline});
+  };
+  out.join = [&net](const endpoint_address& address,
+                    std::chrono::milliseconds deadline) {
+    net.connect(0, {address, {}, deadline, /*is_patient=*/true});
+  };
+  out.monitor = [&net](node_id peer) { net.monitor(peer); };
+  out.identify = [&net, names](node_id self, const topology& cluster) {
+    names->set(names_of(cluster));
+    if (self != 0)
+      net.set_self(self);
+  };
+  out.close_place = [names](node_id node, const std::string& why) {
+    names->close(node, why);
+  };
 }
 
 } // namespace
@@ -121,36 +156,32 @@ ucx_options ucx_options_of(const network_options& options) {
 network_factory ucx_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {
     auto names = std::make_shared<register_of_names>(options.names);
-    auto admit = [names](const node_identity& who) {
-      return names->place_of(who.name);
-    };
     auto world = std::make_shared<real_world>();
     auto made = ucx_transport::listen(
       ucx_options_of(options), {world->time, world->chance, *options.log},
-      admit, std::move(handler));
+      register_of_names::admit(names), std::move(handler));
     if (!made)
       return made.why();
-    auto* net = made->get();
     network out;
-    out.address = net->self().listen;
-    out.connect = [net](node_id peer, const endpoint_address& address) {
-      net->connect(peer, {address, {}, connect_deadline});
-    };
-    out.join = [net](const endpoint_address& address,
-                     std::chrono::milliseconds deadline) {
-      net->connect(0, {address, {}, deadline, /*is_patient=*/true});
-    };
-    out.monitor = [net](node_id peer) { net->monitor(peer); };
-    out.identify = [net, names](node_id self, const topology& cluster) {
-      names->set(names_of(cluster));
-      if (self != 0)
-        net->set_self(self);
-    };
-    out.close_place = [names](node_id node, const std::string& why) {
-      names->close(node, why);
-    };
+    fill(out, **made, names);
     out.net = std::move(*made);
     out.world = world;
+    return out;
+  };
+}
+
+network_factory virtual_network_of(virtual_network& net, life_id life,
+                                   network_options options) {
+  return [&net, life, options](transport_handler handler) -> result<network> {
+    auto names = std::make_shared<register_of_names>(options.names);
+    auto is_first = !options.names.empty();
+    auto made = net.open(life, identity_of(options),
+                         is_first ? std::optional<node_id>{0} : std::nullopt,
+                         register_of_names::admit(names), std::move(handler),
+                         *options.log);
+    network out;
+    fill(out, *made, names);
+    out.net = std::move(made);
     return out;
   };
 }

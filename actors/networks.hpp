@@ -4,6 +4,7 @@
 
 #include "actors/node_core.hpp"
 #include "runtime/meeting/door.hpp"
+#include "runtime/sim/virtual_network.hpp"
 
 #include <string>
 #include <vector>
@@ -26,6 +27,11 @@ struct network_options {
 
 /// A cluster of one process: frames to itself, no sockets.
 network_factory one_node_network(network_options options);
+
+/// A life in a virtual world, as which node its maker knows. `world`'s network
+/// outlives the factory's.
+network_factory virtual_network_of(virtual_network& net, life_id life,
+                                   network_options options);
 
 /// Processes that meet over UCX.
 ///  Errors of the factory: io, invalid_input, refused.

@@ -140,6 +140,15 @@ slab_pool::room slab_pool::take_all(std::span<const uint64_t> sizes,
   return room::there;
 }
 
+uint64_t slab_pool::in_use() const {
+  std::lock_guard lock{shelf_->mutex};
+  return shelf_->in_use;
+}
+
+uint64_t slab_pool::limit() const {
+  return shelf_->max_bytes; // never changes
+}
+
 uint64_t slab_pool::footprint(uint64_t bytes, uint64_t count) {
   return 2 * bytes + smallest * count;
 }

@@ -44,6 +44,10 @@ public:
   room take_all(std::span<const uint64_t> sizes,
                 const std::function<void()>& on_room, std::vector<slab>& out);
 
+  /// Bytes of slabs that somebody holds, and how many they may be.
+  uint64_t in_use() const;
+  uint64_t limit() const;
+
   /// What slabs of `bytes` bytes in all take of a pool at most, if they are
   /// `count` slabs.
   static uint64_t footprint(uint64_t bytes, uint64_t count);

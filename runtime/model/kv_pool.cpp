@@ -80,6 +80,11 @@ uint32_t kv_pool::num_free() const {
   return static_cast<uint32_t>(free_.size());
 }
 
+uint32_t kv_pool::num_used() const {
+  auto is_held = [](uint32_t references) { return references > 0; };
+  return static_cast<uint32_t>(std::ranges::count_if(references_, is_held));
+}
+
 uint64_t kv_pool::block_bytes() const {
   return first_layer_.block_stride;
 }

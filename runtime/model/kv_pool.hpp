@@ -32,6 +32,9 @@ public:
   uint32_t num_blocks() const;
   uint32_t num_free() const;
 
+  /// Those that somebody holds, counted one by one: for checks.
+  uint32_t num_used() const;
+
   /// Bytes of one block, all layers.
   uint64_t block_bytes() const;
   static uint64_t block_bytes(const model_config& config,

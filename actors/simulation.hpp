@@ -1,0 +1,47 @@
+#pragma once
+
+/// One run of a company in a virtual world, from its start to rest, in two
+/// phases: at first anything may break; then faults stop, everything that was
+/// accepted must end, and a company made whole again must answer.
+
+#include "actors/virtual_faults.hpp"
+#include "runtime/sim/random_faults.hpp"
+#include "runtime/sim/shrinker.hpp"
+
+namespace troupe {
+
+struct simulation_options {
+  virtual_company_options company;
+  sim_case what; ///< Faults' targets are drawn.
+  /// Of each request, by the plain path; none: values are not judged.
+  std::vector<expected_answer> expected;
+  /// How long the first phase may take, and how long the second.
+  virtual_duration trouble = std::chrono::minutes{10};
+  virtual_duration calm = std::chrono::minutes{20};
+  /// Clocks of nodes go wrong by up to so many parts in a million.
+  int64_t most_drift = 0;
+  /// Hears each entry of the trace; may be empty.
+  trace::observer on_entry;
+};
+
+struct simulation_result {
+  uint64_t seed = 0;
+  uint64_t trace_hash = 0;
+  std::vector<violation> violations;
+  uint64_t num_violations = 0;
+  std::vector<fault_report> faults;
+  virtual_clients::figures requests;
+  sometimes_states reached{0};
+  virtual_duration started{0}; ///< Until the company served.
+  virtual_duration length{0};  ///< Of the whole.
+  std::array<uint64_t, num_trace_kinds> events = {};
+  std::vector<trace_entry> last; ///< What happened last.
+
+  /// Whether everything held and every fault that had to happen did.
+  bool holds() const;
+};
+
+/// Runs to its end. The same arguments give the same result.
+simulation_result simulate(uint64_t seed, const simulation_options& options);
+
+} // namespace troupe

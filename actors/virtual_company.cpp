@@ -1,0 +1,103 @@
+#include "actors/virtual_company.hpp"
+
+#include "actors/networks.hpp"
+#include "runtime/cluster/numerics.hpp"
+
+namespace troupe {
+
+virtual_company::virtual_company(world& in, virtual_company_options options)
+  : world_(in), options_(std::move(options)),
+    incarnations_(in.stream("incarnations")), net_(in, options_.network) {
+  for (auto& node : options_.cluster.nodes) {
+    slot x;
+    x.log = options_.log ? std::make_unique<logger>(node.name, options_.level,
+                                                    options_.log)
+                         : std::make_unique<logger>(node.name, options_.level);
+    slots_.push_back(std::move(x));
+  }
+}
+
+virtual_company::~virtual_company() {
+  for (node_id n = 0; n < slots_.size(); ++n)
+    crash(n);
+}
+
+node_setup virtual_company::setup_of(node_id node, life_id life) {
+  auto& x = slots_[node];
+  x.device = std::make_shared<virtual_device>(
+    world_, life, node, options_.compute, options_.machine);
+  node_setup out;
+  out.name = options_.cluster.nodes[node].name;
+  out.incarnation = incarnations_.next() | 1; // never 0
+  out.log = x.log.get();
+  out.options.num_threads = 0;
+  out.options.allow_overcommit = true;
+  out.options.device = x.device;
+  out.options.model = options_.model;
+  network_options net;
+  net.cluster = options_.cluster.cluster;
+  net.name = out.name;
+  net.incarnation = out.incarnation;
+  net.log = out.log;
+  if (node == 0) {
+    front_ = std::make_unique<front_end>(options_.cluster,
+                                         options_.model->config());
+    out.cluster = options_.cluster;
+    out.model_dir = options_.model->source().directory();
+    out.status = front_->status();
+    for (auto& other : options_.cluster.nodes)
+      net.names.push_back(other.name);
+  }
+  out.make_network = virtual_network_of(net_, life, std::move(net));
+  return out;
+}
+
+void virtual_company::start(node_id node) {
+  if (find(node))
+    return;
+  auto life = world_.begin_life(node);
+  auto made = virtual_node::start(world_, life, setup_of(node, life),
+                                  [this, node] { note_end(node); });
+  CHECK(made); // nothing listens at its address but itself
+  auto& self = slots_[node].self = std::move(*made);
+  if (node == 0)
+    front_->connect(self->core().here());
+  else
+    self->core().join(net_.address_of(0), options_.join_timeout);
+}
+
+void virtual_company::start_all() {
+  for (node_id n = 0; n < slots_.size(); ++n)
+    start(n);
+}
+
+void virtual_company::crash(node_id node) {
+  slots_[node].self.reset();
+  if (node == 0)
+    front_.reset();
+}
+
+/// An actor says so: its process goes in an event of its own.
+void virtual_company::note_end(node_id node) {
+  world_.at(world_.now(), [this, node, life = find(node)->life()] {
+    if (auto* self = find(node); self && self->life() == life) {
+      crash(node);
+      ended_.push_back(node);
+    }
+  });
+}
+
+std::vector<node_id> virtual_company::take_ended() {
+  return std::exchange(ended_, {});
+}
+
+bool virtual_company::is_serving() {
+  if (!front_ || front_->trouble())
+    return false;
+  for (auto& x : slots_)
+    if (!x.self || x.self->core().at() != node_life::stage::serving)
+      return false;
+  return true;
+}
+
+} // namespace troupe

@@ -1,0 +1,91 @@
+#pragma once
+
+/// A whole company in a virtual world: its nodes, what connects them and what
+/// they compute on. Whoever owns it lets the world go on.
+
+#include "actors/front_end.hpp"
+#include "actors/virtual_node.hpp"
+#include "runtime/sim/virtual_device.hpp"
+#include "runtime/sim/virtual_network.hpp"
+
+namespace troupe {
+
+struct virtual_company_options {
+  topology cluster;
+  std::shared_ptr<shared_model> model; ///< Of all nodes.
+  /// Shared by all devices; null: nothing is computed.
+  std::shared_ptr<kernels::executor> compute;
+  machine_model machine;
+  virtual_network_options network;
+  /// How long a node tries to reach the first one.
+  std::chrono::milliseconds join_timeout{60'000};
+  log_level level = log_level::warning;
+  log_sink log; ///< Empty: standard error.
+};
+
+class virtual_company {
+public:
+  /// Both outlive this.
+  virtual_company(world& in, virtual_company_options options);
+  ~virtual_company();
+
+  /// Begins a life of a node that has none. The first one brings the front end
+  /// up, the others join it.
+  void start(node_id node);
+
+  /// All that are not there.
+  void start_all();
+
+  /// The process ends at once. Nothing happens without one. Not called by an
+  /// actor: in an event of the world.
+  void crash(node_id node);
+
+  /// Null where no process is.
+  virtual_node* find(node_id node) {
+    return slots_[node].self.get();
+  }
+
+  /// Those whose process has ended by itself since this was last asked.
+  std::vector<node_id> take_ended();
+
+  /// Whether requests are taken by all nodes that the topology has.
+  bool is_serving();
+
+  /// Of the first node; null without it.
+  front_end* front() {
+    return front_.get();
+  }
+
+  /// What a node's parts lie on; of its last life.
+  const std::shared_ptr<virtual_device>& device_of(node_id node) {
+    return slots_[node].device;
+  }
+
+  virtual_network& net() {
+    return net_;
+  }
+
+  const topology& cluster() const {
+    return options_.cluster;
+  }
+
+private:
+  struct slot {
+    std::unique_ptr<logger> log;
+    std::shared_ptr<virtual_device> device;
+    std::unique_ptr<virtual_node> self;
+  };
+
+  node_setup setup_of(node_id node, life_id life);
+  void note_end(node_id node);
+
+  world& world_;
+  const virtual_company_options options_;
+  random_stream incarnations_;
+  virtual_network net_;
+  std::vector<slot> slots_; ///< By node.
+  std::unique_ptr<front_end> front_;
+  std::vector<node_id> ended_;
+};
+
+} // namespace troupe

@@ -1,0 +1,202 @@
+#include "actors/virtual_faults.hpp"
+
+namespace troupe {
+
+namespace {
+
+std::string counted(uint64_t n, const char* what) {
+  return n == 0 ? std::string{} : std::to_string(n) + " " + what;
+}
+
+} // namespace
+
+virtual_faults::virtual_faults(world& in, virtual_company& company,
+                               virtual_clients& clients, run_checks& checks)
+  : world_(in), company_(company), clients_(clients), checks_(checks) {
+}
+
+void virtual_faults::note(trace_kind kind, const fault& x,
+                          fault_handle handle) {
+  auto node = find(x.node);
+  auto peer = find(x.peer);
+  world_.record({.kind = kind,
+                 .node = node ? *node : no_node,
+                 .peer = peer ? *peer : no_node,
+                 .a = handle,
+                 .b = uint64_t(x.kind)});
+}
+
+std::optional<node_id> virtual_faults::find(const std::string& name) const {
+  auto& nodes = company_.cluster().nodes;
+  for (node_id n = 0; n < nodes.size(); ++n)
+    if (nodes[n].name == name)
+      return n;
+  return std::nullopt;
+}
+
+result<fault_handle> virtual_faults::begin(const fault& x) {
+  auto handle = all_.size();
+  checks_.fault_began(x); // before what it does is heard of
+  note(trace_kind::fault_began, x, handle);
+  auto done = carry_out(x);
+  if (!done)
+    return done.why();
+  all_.emplace_back(x, std::move(*done));
+  return handle;
+}
+
+void virtual_faults::heal(fault_handle x) {
+  auto& [what, done] = all_.at(x);
+  if (done.heal)
+    done.heal();
+  note(trace_kind::fault_healed, what, x);
+}
+
+std::optional<std::string> virtual_faults::evidence(fault_handle x) {
+  auto text = all_.at(x).second.proof();
+  if (text.empty())
+    return std::nullopt;
+  return text;
+}
+
+result<virtual_faults::carried_out> virtual_faults::carry_out(const fault& x) {
+  switch (form_of(x.kind).target) {
+    case fault_target_kind::node:
+      return befall_node(x);
+    case fault_target_kind::link:
+      return befall_link(x);
+    default:
+      return befall_client(x);
+  }
+}
+
+// -- nodes --------------------------------------------------------------------
+
+result<virtual_faults::carried_out>
+virtual_faults::befall_node(const fault& x) {
+  auto node = find(x.node);
+  if (!node || !company_.find(*node))
+    return failure{errc::not_found, "there is no process of node " + x.node};
+  switch (x.kind) {
+    case fault_kind::kill:
+      return kill(*node);
+    case fault_kind::pause:
+      return pause(*node);
+    case fault_kind::slow:
+      return slow(*node, x.factor);
+    default:
+      return fail_device(x, *node);
+  }
+}
+
+virtual_faults::carried_out virtual_faults::kill(node_id node) {
+  auto life = company_.find(node)->life();
+  company_.crash(node);
+  return {.proof = [this, life] {
+    return std::string{world_.is_alive(life) ? "" : "its process is gone"};
+  }};
+}
+
+virtual_faults::carried_out virtual_faults::pause(node_id node) {
+  auto life = company_.find(node)->life();
+  world_.pause(node);
+  auto stood = std::make_shared<bool>(world_.is_paused(life));
+  return {
+    .heal = [this, node] { world_.resume(node); },
+    .proof = [stood] { return std::string{*stood ? "it stood still" : ""}; }};
+}
+
+virtual_faults::carried_out virtual_faults::slow(node_id node, double factor) {
+  auto device = company_.device_of(node);
+  auto before = device->num_operations();
+  world_.slow(node, factor);
+  auto count = [device, before] { return device->num_operations() - before; };
+  auto done = std::make_shared<std::optional<uint64_t>>();
+  return {.heal =
+            [this, node, count, done] {
+              *done = count();
+              world_.slow(node, 1);
+            },
+          .proof =
+            [count, done] {
+              return counted(*done ? **done : count(), "slow operations");
+            }};
+}
+
+virtual_faults::carried_out virtual_faults::fail_device(const fault& x,
+                                                        node_id node) {
+  auto device = company_.device_of(node);
+  if (x.kind == fault_kind::alloc_fail)
+    device->fail_allocation(device->num_allocations() + x.nth);
+  else
+    device->fail_operation(device->num_operations() + x.nth);
+  return {.proof = [device, before = device->num_failed()] {
+    return counted(device->num_failed() - before, "failures of its device");
+  }};
+}
+
+// -- links --------------------------------------------------------------------
+
+virtual_faults::carried_out virtual_faults::watch(net_fault x,
+                                                  std::string what) {
+  return {.heal = [this, x] { company_.net().heal(x); },
+          .proof =
+            [this, x, what] {
+              return counted(company_.net().num_hit(x), what.c_str());
+            }};
+}
+
+result<virtual_faults::carried_out>
+virtual_faults::befall_link(const fault& x) {
+  auto& net = company_.net();
+  auto a = find(x.node), b = find(x.peer);
+  if (!a || !b)
+    return failure{errc::not_found,
+                   "there is no link " + x.node + " " + x.peer};
+  switch (x.kind) {
+    case fault_kind::cut:
+      return watch(net.cut(*a, *b, x.frames), "frames held back");
+    case fault_kind::cut_oneway:
+      return watch(net.cut_oneway(*a, *b, x.frames), "frames held back");
+    case fault_kind::clog:
+      return watch(net.clog(*a, *b, x.frames), "frames kept");
+    case fault_kind::delay:
+      return watch(net.delay(*a, *b, x.extra, x.frames), "frames delayed");
+    case fault_kind::rate:
+      return watch(net.rate(*a, *b, x.bytes_per_second, x.frames),
+                   "frames slowed");
+    case fault_kind::duplicate:
+      return watch(net.duplicate(*a, *b, x.p, x.frames), "frames doubled");
+    case fault_kind::corrupt:
+      return watch(net.corrupt(*a, *b, x.p, x.frames), "frames damaged");
+    case fault_kind::replay:
+      return watch(net.replay(*a, *b, x.p, x.frames), "frames repeated");
+    default:
+      break;
+  }
+  auto broken = net.reset(*a, *b);
+  return carried_out{
+    .proof = [broken] { return counted(broken, "connections broken"); }};
+}
+
+// -- clients ------------------------------------------------------------------
+
+result<virtual_faults::carried_out>
+virtual_faults::befall_client(const fault& x) {
+  if (!x.request)
+    return failure{errc::not_found, "no request is meant"};
+  auto i = *x.request;
+  if (x.kind == fault_kind::client_vanish) {
+    auto was_there = clients_.vanish(i);
+    return carried_out{.proof = [was_there] {
+      return std::string{was_there ? "it has gone" : ""};
+    }};
+  }
+  clients_.slow_down(i, x.pace);
+  return carried_out{
+    .heal = [this, i] { clients_.slow_down(i, {}); },
+    .proof = [this,
+              i] { return counted(clients_.num_slowed(i), "events waited"); }};
+}
+
+} // namespace troupe

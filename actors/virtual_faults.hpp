@@ -1,0 +1,47 @@
+#pragma once
+
+/// What befalls a company in a virtual world, carried out. Everything happens
+/// between two events, and each fault can say how it is known.
+
+#include "actors/virtual_clients.hpp"
+#include "runtime/sim/fault_driver.hpp"
+
+namespace troupe {
+
+class virtual_faults final : public fault_target {
+public:
+  /// All outlive this.
+  virtual_faults(world& in, virtual_company& company, virtual_clients& clients,
+                 run_checks& checks);
+
+  result<fault_handle> begin(const fault& x) override;
+  void heal(fault_handle x) override;
+  std::optional<std::string> evidence(fault_handle x) override;
+
+private:
+  /// A fault under way. `proof` says what it has done so far; empty: nothing.
+  struct carried_out {
+    std::function<void()> heal = {};
+    std::function<std::string()> proof = {};
+  };
+
+  result<carried_out> carry_out(const fault& x);
+  result<carried_out> befall_node(const fault& x);
+  result<carried_out> befall_link(const fault& x);
+  result<carried_out> befall_client(const fault& x);
+  carried_out kill(node_id node);
+  carried_out pause(node_id node);
+  carried_out slow(node_id node, double factor);
+  carried_out fail_device(const fault& x, node_id node);
+  carried_out watch(net_fault x, std::string what);
+  std::optional<node_id> find(const std::string& name) const;
+  void note(trace_kind kind, const fault& x, fault_handle handle);
+
+  world& world_;
+  virtual_company& company_;
+  virtual_clients& clients_;
+  run_checks& checks_;
+  std::vector<std::pair<fault, carried_out>> all_; ///< By handle.
+};
+
+} // namespace troupe

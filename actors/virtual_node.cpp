@@ -1,0 +1,58 @@
+#include "actors/virtual_node.hpp"
+
+namespace troupe {
+
+virtual_node::virtual_node(world& in, life_id life, node_setup setup,
+                           std::function<void()> on_over)
+  : world_(in), life_(life), on_over_(std::move(on_over)),
+    core_(std::move(setup), {.on_change =
+                               [this] {
+                                 if (on_over_ && core_.is_over())
+                                   std::exchange(on_over_, nullptr)();
+                               },
+                             .run_blocking = [](auto fn) { fn(); }}),
+    config_(in, life) {
+}
+
+result<std::unique_ptr<virtual_node>>
+virtual_node::start(world& in, life_id life, node_setup setup,
+                    std::function<void()> on_over) {
+  std::unique_ptr<virtual_node> out{
+    new virtual_node{in, life, std::move(setup), std::move(on_over)}};
+  if (auto made = out->core_.open(); !made)
+    return made.why();
+  out->system_ = std::make_unique<caf::actor_system>(out->config_);
+  out->system_->await_actors_before_shutdown(false);
+  out->core_.act(*out->system_);
+  caf::logger::set_current_actor_system(nullptr);
+  return out;
+}
+
+/// As node::end_actors: the supervisor goes first.
+void virtual_node::end_actors() {
+  auto& turns = dynamic_cast<sim_coordinator&>(system_->scheduler());
+  auto& here = *core_.here();
+  auto bid = [&](auto& actor) {
+    if (actor)
+      caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+  };
+  bid(here.read()->supervisor);
+  turns.drain();
+  here.read()->for_each(bid);
+  turns.drain();
+}
+
+virtual_node::~virtual_node() {
+  on_over_ = nullptr;
+  world_.end_life(life_);
+  if (system_) {
+    core_.end(failure{errc::peer_lost, "the process has ended"});
+    core_.leave();
+    end_actors();
+    core_.let_go();
+    system_.reset();
+  }
+  caf::logger::set_current_actor_system(nullptr);
+}
+
+} // namespace troupe

@@ -1,0 +1,48 @@
+#pragma once
+
+/// One start of a node in a virtual world: a core whose actors have their turns
+/// there. Nothing waits; whatever blocks elsewhere is done at once.
+
+#include "actors/node_core.hpp"
+#include "actors/sim_coordinator.hpp"
+
+namespace troupe {
+
+class virtual_node {
+public:
+  /// Begins with `life`, which is this node's alone. `on_over` is called once
+  /// it is of no use any more, by an actor: it must only take note. Error: of
+  /// the network's factory.
+  static result<std::unique_ptr<virtual_node>>
+  start(world& in, life_id life, node_setup setup,
+        std::function<void()> on_over);
+
+  /// As the process ends, whatever it was about to do. Not called by an actor.
+  ~virtual_node();
+
+  virtual_node(const virtual_node&) = delete;
+  virtual_node& operator=(const virtual_node&) = delete;
+
+  node_core& core() {
+    return core_;
+  }
+
+  life_id life() const {
+    return life_;
+  }
+
+private:
+  virtual_node(world& in, life_id life, node_setup setup,
+               std::function<void()> on_over);
+
+  void end_actors();
+
+  world& world_;
+  const life_id life_;
+  std::function<void()> on_over_;
+  node_core core_;
+  sim_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+};
+
+} // namespace troupe

@@ -1,0 +1,38 @@
+#include "runtime/sim/oracle.hpp"
+
+#include "runtime/model/plain_forward.hpp"
+#include "runtime/request_rules.hpp"
+
+namespace troupe {
+
+result<std::vector<expected_answer>>
+ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
+               const oracle_options& options, const client_load& load,
+               const std::function<void(uint64_t, uint64_t)>& progress) {
+  auto device = kernels::make_inline_device(0, std::move(how));
+  plain_options plain;
+  plain.activations = options.activations;
+  plain.max_model_len = options.max_model_len;
+  plain.num_choices = options.num_choices;
+  auto path = plain_forward::make(*device, source, plain);
+  if (!path)
+    return path.why();
+  request_rules rules{options.max_model_len, (*path)->config().vocab_size};
+  std::vector<expected_answer> out;
+  for (auto& x : load.requests) {
+    if (progress)
+      progress(out.size(), load.requests.size());
+    auto request = x.request;
+    request.rank.reset(); // there is one
+    out.emplace_back();
+    if (settle(request, rules))
+      continue;
+    auto answer = (*path)->generate(request);
+    if (!answer)
+      return answer.why();
+    out.back() = {std::move(answer->tokens), answer->finish};
+  }
+  return out;
+}
+
+} // namespace troupe

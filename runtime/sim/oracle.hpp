@@ -1,0 +1,26 @@
+#pragma once
+
+/// What a run has to answer, whatever befalls it: the plain path's words.
+
+#include "kernels/device.hpp"
+#include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/sim/request_load.hpp"
+#include "runtime/sim/run_checks.hpp"
+
+namespace troupe {
+
+struct oracle_options {
+  precision activations = precision::fp8;
+  uint32_t max_model_len = 4096; ///< As the company has it.
+  uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
+};
+
+/// One answer for each request of `load`, whose prompts are ids, in order; of
+/// those that nobody may take, none. `progress` hears how many there are.
+/// Errors: of loading; step_failed.
+result<std::vector<expected_answer>> ask_plain_path(
+  const checkpoint& source, std::shared_ptr<kernels::executor> how,
+  const oracle_options& options, const client_load& load,
+  const std::function<void(uint64_t done, uint64_t total)>& progress = {});
+
+} // namespace troupe
