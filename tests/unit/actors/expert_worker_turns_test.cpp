@@ -1,6 +1,7 @@
 /// A worker turn by turn: its stream comes to an end when the test says so.
 
 #include "runtime/dispatch/slab.hpp"
+#include "tests/dispatch_plans.hpp"
 #include "tests/model_files.hpp"
 #include "tests/unit/actors/actor_fixture.hpp"
 #include "tests/unit/actors/held_stream.hpp"
