@@ -2,6 +2,7 @@
 // what to enqueue, to send and to wait for, and this carries it out.
 
 #include "actors/cast.hpp"
+#include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 
 namespace troupe {
@@ -19,6 +20,7 @@ struct attention_state {
   std::function<clock::instant()> now;
   std::unique_ptr<stage_table> table;
   std::unique_ptr<step_walk> walk;
+  std::unique_ptr<dispatch_planner> planner;
   /// The last serial whose rows have left. Written by the stream's notices.
   std::shared_ptr<std::atomic<uint32_t>> left
     = std::make_shared<std::atomic<uint32_t>>();
@@ -65,8 +67,7 @@ struct attention_state {
       case stage::shared_expert:
         return stages.shared_expert(x.layer);
       case stage::combine:
-        return stages.combine(stages.landing(),
-                              std::move(walk->plan_of(lane).row_of));
+        return stages.combine(stages.landing(), walk->plan_of(lane).row_of);
       case stage::head:
         return stages.head();
       case stage::dispatch:
@@ -97,12 +98,10 @@ struct attention_state {
 
   void dispatch(const walk_action& x) {
     auto of = walk->key_of(x.lane);
-    auto chosen = rank->stages->chosen();
-    auto plan = plan_dispatch(parts->map,
-                              of.layer - parts->config.first_k_dense_replace,
-                              chosen.experts, parts->config.num_experts_per_tok,
-                              parts->traffic.dispatch_rows);
-    if (auto why = walk->obstacle(plan))
+    auto& plan = walk->plan_of(x.lane);
+    planner->plan(of.layer - parts->config.first_k_dense_replace,
+                  rank->stages->chosen().experts, plan);
+    if (auto why = walk->obstacle(x.lane))
       return carry_out(walk->fail(*why));
     auto all = draft(plan, of);
     if (!all)
@@ -110,7 +109,7 @@ struct attention_state {
     for (size_t i = 0; i < plan.slabs.size(); ++i)
       pack(plan.slabs[i], (*all)[i]);
     send_when_packed(all, x.serial);
-    carry_out(walk->dispatched(x.lane, std::move(plan)));
+    carry_out(walk->dispatched(x.lane));
   }
 
   /// Null if there is no room.
@@ -233,6 +232,9 @@ behavior(attention::stateful_pointer<attention_state> self,
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
   state.walk = std::make_unique<step_walk>(settings, *state.table,
                                            state.parts->map);
+  state.planner = std::make_unique<dispatch_planner>(
+    state.parts->map, state.parts->config.num_experts_per_tok,
+    state.parts->traffic.dispatch_rows);
   return {
     [=](const stage_ended& msg) { self->state.end_stage(msg); },
     [=](const rows_returned& msg) { self->state.take_rows(msg); },

@@ -1,13 +1,14 @@
 // Holds the physical experts of one device and runs whatever rows wait.
 //
-//              rows_arrived              run_ended, none wait
+//              rows_arrived             computed, none wait
 //     idle --------------------> running ---------------------> idle
 //                                 |   ^
-//                                 +---+ run_ended, rows wait: next run
+//                                 +---+ computed, rows wait: next run
 //
 // A run has ended for this actor when it is computed. Its answers are still
 // being copied and sent then, by the stream: the next run is enqueued behind
-// them, so the device does not wait for us.
+// them, so the device does not wait for us. And it does not wake us unless
+// rows wait: who comes later sees for itself that the device is free.
 //
 // One run is one grouped GEMM: waiting rows of one layer, from whatever ranks,
 // the oldest first, as many as its memory has room for; of a section that is
@@ -25,6 +26,7 @@
 #include "actors/rows_refusal.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 
 namespace troupe {
@@ -47,6 +49,14 @@ struct expert_worker_state {
   using item = rows_in_run;
   using items = std::vector<item>;
 
+  /// How far a run is. Either its notice finds that it is awaited, or who comes
+  /// for it finds that it is computed.
+  enum class progress : uint8_t {
+    computing,
+    awaited, ///< The same, and its notice tells us.
+    computed,
+  };
+
   node_context context;
   std::shared_ptr<node_parts> parts;
   worker_parts* worker = nullptr;
@@ -58,7 +68,9 @@ struct expert_worker_state {
   bool broken = false; ///< The device has failed.
   /// Of each rank and micro-batch the pieces of one dispatch.
   std::deque<waiting_rows> waiting;
-  bool running = false;
+  /// Of the last run. Written by its notice too.
+  std::shared_ptr<std::atomic<progress>> device
+    = std::make_shared<std::atomic<progress>>(progress::computed);
 
   // -- arrival ----------------------------------------------------------------
 
@@ -94,7 +106,7 @@ struct expert_worker_state {
   // -- a run ------------------------------------------------------------------
 
   void run() {
-    if (running || broken || waiting.empty())
+    if (broken || waiting.empty() || !is_free_or_tells())
       return;
     auto next = take_items();
     if (next.empty())
@@ -105,14 +117,22 @@ struct expert_worker_state {
     auto rows = stage(next);
     auto all = group(next, rows.base);
     worker->stages->run(layer, rows.all, std::move(all.row), all.slots);
-    running = true;
-    worker->stream->notify([to = self](auto& status) {
-      if (status) // else the notice behind this one says so
+    *device = waiting.empty() ? progress::computing : progress::awaited;
+    worker->stream->notify([to = self, device = device](auto& status) {
+      if (status // else the notice behind this one says so
+          && device->exchange(progress::computed) == progress::awaited)
         tell(to, run_ended{});
     });
     for (auto& p : all.pieces)
       copy_out(p, next[p.item]);
     send_back(std::make_shared<const items>(std::move(next)));
+  }
+
+  /// Whether a run may be enqueued; if not, run_ended will come.
+  bool is_free_or_tells() {
+    auto found = progress::computing;
+    device->compare_exchange_strong(found, progress::awaited);
+    return found == progress::computed;
   }
 
   /// Room for the answers to `x`: claimed already, or claimed now if nobody
@@ -264,7 +284,6 @@ struct expert_worker_state {
   void end(const run_ended& msg) {
     if (!msg.failure.empty())
       return give_up(*msg.rows, msg.failure);
-    running = false;
     run();
   }
 

@@ -130,8 +130,8 @@ struct rows_in_run {
   uint32_t count = 0;
 };
 
-/// The grouped run that you enqueued is computed, and its answers are being
-/// copied; or it has failed.
+/// The grouped run that you wait for is computed, and its answers are being
+/// copied; or one has failed.
 struct run_ended {
   std::string failure = {}; ///< Empty: well.
   /// Of a run that has failed: what it was to answer.

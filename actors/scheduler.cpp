@@ -29,7 +29,7 @@ struct scheduler_state {
 
   /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
-    auto request = *msg.what;
+    auto request = msg.what;
     if (auto cause = obstacle(msg, request)) {
       batch_output last{msg.request, msg.term, {}};
       last.event.first_position = static_cast<uint32_t>(msg.answered.size());
@@ -42,14 +42,15 @@ struct scheduler_state {
   }
 
   /// Why `msg` cannot be taken; or settles its request.
-  std::optional<failure> obstacle(const run_request& msg,
-                                  generation_request& request) const {
+  std::optional<failure>
+  obstacle(const run_request& msg,
+           std::shared_ptr<const generation_request>& request) const {
     if (msg.unit != parts->map.unit())
       return failure{errc::invalid_input, "the rank does not belong to unit "
                                             + std::to_string(msg.unit)};
     auto refusal = settle(request, rules);
     if (!refusal)
-      refusal = judge_answered(request, msg.answered, rules);
+      refusal = judge_answered(*request, msg.answered, rules);
     return refusal ? std::optional{to_failure(*refusal)} : std::nullopt;
   }
 

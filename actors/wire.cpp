@@ -270,6 +270,7 @@ result<control_message> read_request(schema::RunRequest::Reader in) {
   if (!its_segments)
     return its_segments.why();
   segments = std::move(*its_segments);
+  prompt.reserve(in.getPrompt().size());
   for (auto token : in.getPrompt())
     prompt.push_back(token);
   sampling = read_sampling(in);

@@ -31,10 +31,8 @@ std::optional<request_refusal> judge_segments(const generation_request& x) {
                          static_cast<int64_t>(x.prompt.size()), 0};
 }
 
-} // namespace
-
-std::optional<request_refusal> settle(generation_request& x,
-                                      const request_rules& rules) {
+std::optional<request_refusal> judge(const generation_request& x,
+                                     const request_rules& rules) {
   auto refuse = [&](request_fault why, int64_t given = 0, int64_t limit = 0) {
     return request_refusal{why, given, limit, x.max_tokens};
   };
@@ -53,10 +51,39 @@ std::optional<request_refusal> settle(generation_request& x,
     return refuse(wrong_sampling);
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
-  if (auto refusal = judge_segments(x))
+  return judge_segments(x);
+}
+
+bool is_open(const generation_request& x) {
+  return x.max_tokens == 0;
+}
+
+/// Of one that fits.
+void close(generation_request& x, const request_rules& rules) {
+  x.max_tokens = rules.max_model_len - static_cast<uint32_t>(x.prompt.size());
+}
+
+} // namespace
+
+std::optional<request_refusal> settle(generation_request& x,
+                                      const request_rules& rules) {
+  if (auto refusal = judge(x, rules))
     return refusal;
-  if (x.max_tokens == 0)
-    x.max_tokens = static_cast<uint32_t>(rules.max_model_len - size);
+  if (is_open(x))
+    close(x, rules);
+  return std::nullopt;
+}
+
+std::optional<request_refusal>
+settle(std::shared_ptr<const generation_request>& x,
+       const request_rules& rules) {
+  if (auto refusal = judge(*x, rules))
+    return refusal;
+  if (is_open(*x)) {
+    auto own = std::make_shared<generation_request>(*x);
+    close(*own, rules);
+    x = std::move(own);
+  }
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -41,6 +42,12 @@ struct request_refusal {
 /// and returns nothing.
 std::optional<request_refusal> settle(generation_request& x,
                                       const request_rules& rules);
+
+/// The same for a request that others read too: only one that leaves something
+/// open is copied.
+std::optional<request_refusal>
+settle(std::shared_ptr<const generation_request>& x,
+       const request_rules& rules);
 
 /// Says why `answered` cannot be the beginning of the answer to `x`, which is
 /// settled.

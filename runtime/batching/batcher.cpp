@@ -21,9 +21,23 @@ constexpr auto age_of = [](auto& x) { return x->age; };
 
 uint32_t batcher::sequence::num_blocks_after(uint64_t more) const {
   // The last token that is sampled is never computed.
-  auto most = request.prompt.size() + request.max_tokens - 1;
+  auto most = request->prompt.size() + request->max_tokens - 1;
   return num_blocks_for(
     static_cast<uint32_t>(std::min<uint64_t>(most, num_tokens() + more)));
+}
+
+std::vector<int32_t> batcher::sequence::next_tokens(uint32_t count) const {
+  std::span prompt{request->prompt};
+  auto first = std::min<size_t>(num_computed, prompt.size());
+  auto given = prompt.subspan(first,
+                              std::min<size_t>(count, prompt.size() - first));
+  auto made = std::span{answer}.subspan(num_computed - first,
+                                        count - given.size());
+  std::vector<int32_t> out;
+  out.reserve(count);
+  out.insert(out.end(), given.begin(), given.end());
+  out.insert(out.end(), made.begin(), made.end());
+  return out;
 }
 
 batcher::batcher(batcher_options options, kv_pool& pool)
@@ -41,17 +55,18 @@ batcher::~batcher() {
     release_blocks(*x);
 }
 
-void batcher::add(request_id id, uint32_t term, generation_request request,
+void batcher::add(request_id id, uint32_t term,
+                  std::shared_ptr<const generation_request> request,
                   std::span<const int32_t> answered) {
-  CHECK(!request.prompt.empty() && answered.size() < request.max_tokens);
-  CHECK(request.prompt.size() + request.max_tokens <= options_.max_model_len);
+  auto num_prompt = request->prompt.size();
+  CHECK(num_prompt > 0 && answered.size() < request->max_tokens);
+  CHECK(num_prompt + request->max_tokens <= options_.max_model_len);
   auto x = std::make_shared<sequence>();
   x->id = id;
   x->term = term;
   x->age = next_age_++;
-  x->tokens = request.prompt;
-  x->tokens.insert(x->tokens.end(), answered.begin(), answered.end());
-  x->forms = forms_of_prompt(request.prompt.size(), request.segments);
+  x->answer.assign(answered.begin(), answered.end());
+  x->forms = forms_of_prompt(num_prompt, request->segments);
   x->request = std::move(request);
   x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
@@ -191,17 +206,16 @@ bool batcher::may_be_passed(const sequence& x) const {
 
 /// Puts the rows that were planned into the step.
 void batcher::schedule(sequence_ptr x, batch& out) {
-  auto first = x->tokens.begin() + x->num_computed;
   batch_rows rows;
-  rows.tokens.assign(first, first + x->num_scheduled);
+  rows.tokens = x->next_tokens(x->num_scheduled);
   rows.first_position = x->num_computed;
   rows.form = x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
   if (x->num_scheduled == x->num_missing()) {
-    rows.draw = draw_of(x->request.sampling, options_.num_choices,
+    rows.draw = draw_of(x->request->sampling, options_.num_choices,
                         x->num_answered());
-    rows.want_logits = x->request.want_logits;
+    rows.want_logits = x->request->want_logits;
   }
   out.sequences.push_back(std::move(rows));
   in_step_.push_back(std::move(x));
@@ -255,8 +269,8 @@ std::vector<batch_output> batcher::end_step(step_result result) {
   auto logits = result.logits.begin();
   for (auto& x : std::exchange(in_step_, {})) {
     x->num_computed += std::exchange(x->num_scheduled, 0);
-    auto has_drawn = x->num_computed == x->tokens.size();
-    auto wants = has_drawn && x->request.want_logits;
+    auto has_drawn = x->num_computed == x->num_tokens();
+    auto wants = has_drawn && x->request->want_logits;
     CHECK(!has_drawn || token != result.tokens.end());
     CHECK(!wants || logits != result.logits.end());
     auto id = has_drawn ? *token++ : kernels::no_token;
@@ -286,7 +300,7 @@ batch_output batcher::commit(sequence& x, int32_t token,
   }
   out.event.finish = finish_of(x, token);
   if (out.event.finish != finish_reason::stop) {
-    x.tokens.push_back(token);
+    x.answer.push_back(token);
     out.event.tokens.push_back(token);
     out.event.logits = std::move(logits);
   }
@@ -295,10 +309,10 @@ batch_output batcher::commit(sequence& x, int32_t token,
 
 finish_reason batcher::finish_of(const sequence& x, int32_t token) const {
   auto& eos = options_.eos_token_ids;
-  if (!x.request.ignore_eos && std::ranges::find(eos, token) != eos.end())
+  if (!x.request->ignore_eos && std::ranges::find(eos, token) != eos.end())
     return finish_reason::stop;
-  return x.num_answered() + 1 == x.request.max_tokens ? finish_reason::length
-                                                      : finish_reason::none;
+  return x.num_answered() + 1 == x.request->max_tokens ? finish_reason::length
+                                                       : finish_reason::none;
 }
 
 std::vector<batch_output> batcher::fail_step(const failure& cause) {

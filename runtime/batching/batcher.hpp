@@ -68,8 +68,9 @@ public:
   ~batcher();
 
   /// Queues a request that has been settled (runtime/request_rules.hpp) and
-  /// whose answer begins with `answered`.
-  void add(request_id id, uint32_t term, generation_request request,
+  /// whose answer begins with `answered`. Its prompt stays where it is.
+  void add(request_id id, uint32_t term,
+           std::shared_ptr<const generation_request> request,
            std::span<const int32_t> answered = {});
 
   /// Frees what the request holds: at once, or when the step that it is part
@@ -112,9 +113,9 @@ private:
     request_id id = 0;
     uint32_t term = 0;
     uint64_t age = 0; ///< Number in the order of arrival.
-    generation_request request;
+    std::shared_ptr<const generation_request> request;
     std::vector<form_run> forms; ///< Of the prompt.
-    std::vector<int32_t> tokens; ///< Prompt and answer.
+    std::vector<int32_t> answer; ///< Tokens behind the prompt.
     uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
     uint32_t num_scheduled = 0;  ///< Rows in the step that is out.
     uint32_t num_passed = 0;     ///< Younger ones let in while this waits.
@@ -123,12 +124,15 @@ private:
     bool cancelled = false;
 
     uint32_t num_tokens() const {
-      return static_cast<uint32_t>(tokens.size());
+      return static_cast<uint32_t>(request->prompt.size() + answer.size());
     }
 
     uint32_t num_answered() const {
-      return num_tokens() - static_cast<uint32_t>(request.prompt.size());
+      return static_cast<uint32_t>(answer.size());
     }
+
+    /// The next tokens that are to be computed.
+    std::vector<int32_t> next_tokens(uint32_t count) const;
 
     uint32_t num_missing() const {
       return num_tokens() - num_computed;

@@ -63,6 +63,11 @@ public:
     return node_of_worker_[worker];
   }
 
+  /// Slots that a worker has in a layer at most.
+  uint32_t num_slots() const {
+    return num_slots_;
+  }
+
   /// Returns the logical experts of a worker: [moe layer][slot].
   std::vector<std::vector<uint32_t>> experts_of(worker_id worker) const;
 
@@ -71,6 +76,7 @@ private:
   uint32_t epoch_ = first_epoch;
   uint32_t num_moe_layers_ = 0;
   uint32_t num_experts_ = 0;
+  uint32_t num_slots_ = 0;
   std::vector<slot_address> slots_; ///< [moe layers, experts]
   std::vector<node_id> node_of_worker_;
 };
@@ -110,12 +116,5 @@ struct dispatch_plan {
   /// Ascending by first, without gaps; within a piece ascending by worker.
   std::vector<returned> workers;
 };
-
-/// Sorts the choices of a batch by node, worker and slot. Rows of one slot keep
-/// the order of the batch. More than `max_rows` rows go in pieces, each a
-/// dispatch of its own: no slab has more rows than that.
-dispatch_plan plan_dispatch(const placement& map, uint32_t moe_layer,
-                            std::span<const int32_t> experts, uint32_t top_k,
-                            uint32_t max_rows = UINT32_MAX);
 
 } // namespace troupe

@@ -80,17 +80,16 @@ dispatch_key step_walk::key_of(uint8_t lane) const {
           step_};
 }
 
-std::optional<failure> step_walk::obstacle(const dispatch_plan& plan) const {
-  for (auto& slab : plan.slabs)
+std::optional<failure> step_walk::obstacle(uint8_t lane) const {
+  for (auto& slab : lanes_[lane].plan.slabs)
     if (auto i = gone_.find(slab.node); i != gone_.end())
       return failure{errc::peer_lost, i->second};
   return std::nullopt;
 }
 
-walk_actions step_walk::dispatched(uint8_t lane, dispatch_plan plan) {
+walk_actions step_walk::dispatched(uint8_t lane) {
   auto& x = lanes_[lane];
   CHECK(x.what == phase::planning);
-  x.plan = std::move(plan);
   x.received.assign(x.plan.workers.size(), 0);
   x.num_missing = 0;
   for (auto& part : x.plan.workers)

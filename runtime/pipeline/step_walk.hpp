@@ -2,7 +2,7 @@
 
 /// The walk of a step through the stages of the model. Events go in, actions
 /// come out; no clock, no stream, no mailbox, and no memory is taken while it
-/// walks, but for a failure's words and what a plan brings along.
+/// walks, but for a failure's words.
 ///
 /// A step walks in lanes, one for each of its micro-batches, and has ended when
 /// all have. A lane:
@@ -101,9 +101,9 @@ public:
   /// The notice of `serial` has come; `failure` is empty if all went well.
   walk_actions stage_ended(uint32_t serial, const std::string& failure);
 
-  /// The answer to `dispatch`: the rows of the plan are on their way, or
+  /// The answer to `dispatch`: the rows of plan_of(lane) are on their way, or
   /// enqueued to be.
-  walk_actions dispatched(uint8_t lane, dispatch_plan plan);
+  walk_actions dispatched(uint8_t lane);
 
   /// The answer to `dispatch`: there was no room.
   walk_actions crowded(uint8_t lane);
@@ -143,13 +143,14 @@ public:
   /// What the rows of the dispatch at hand carry.
   dispatch_key key_of(uint8_t lane) const;
 
-  /// Why `plan` cannot be dispatched: a node that is gone.
-  std::optional<failure> obstacle(const dispatch_plan& plan) const;
+  /// Why the plan of a lane cannot be dispatched: a node that is gone.
+  std::optional<failure> obstacle(uint8_t lane) const;
 
   /// The same as an event.
   walk_actions fail(failure cause);
 
-  /// The plan of the dispatch at hand.
+  /// The plan of the dispatch at hand. Whoever carries out `dispatch` makes it
+  /// there, out of the last one.
   dispatch_plan& plan_of(uint8_t lane) {
     return lanes_[lane].plan;
   }

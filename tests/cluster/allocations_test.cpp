@@ -1,18 +1,23 @@
 // What a frame costs in memory: nothing, once those before it have been
 // through. Every `new` of this process is counted while frames go to and fro
-// between two nodes of it; UCX's own memory is malloc's and is not.
+// between two nodes of it; UCX's own memory is malloc's and is not. And what it
+// costs to plan who gets which rows: nothing either.
 
+#include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/transport/loopback.hpp"
 #include "runtime/transport/ucx_transport.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <numeric>
+#include <random>
 #include <vector>
 
 namespace {
@@ -297,6 +302,34 @@ TEST(AllocationsOfSlabs, TheNextSlabToSendTakesNoNewMemory) {
     pool.take(7168);
   is_counting = false;
   EXPECT_EQ(num_allocations, 0u);
+}
+
+TEST(AllocationsOfPlans, TheNextDispatchTakesNoNewMemory) {
+  constexpr uint32_t num_experts = 64, num_rows = 40, top_k = 4;
+  placement map{2, num_experts, 8, {0, 0, 1, 1, 1, 2, 2, 3}};
+  std::mt19937 random{1};
+  std::vector<int32_t> all(num_experts);
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<std::vector<int32_t>> routes(200);
+  for (auto& x : routes)
+    for (uint32_t row = 0; row < num_rows; ++row) {
+      std::ranges::shuffle(all, random);
+      x.insert(x.end(), all.begin(), all.begin() + top_k);
+    }
+  for (uint32_t max_rows : {num_rows, 12u}) {
+    dispatch_planner planner{map, top_k, max_rows};
+    dispatch_plan plan;
+    auto first = routes[0]; // more rows than later, and some for everybody
+    first.insert(first.end(), routes[1].begin(), routes[1].end());
+    planner.plan(0, first, plan);
+    num_allocations = 0;
+    is_counting = true;
+    for (auto& x : routes)
+      for (auto n : {num_rows, 1u, max_rows - 1})
+        planner.plan(1, std::span{x}.first(size_t{n} * top_k), plan);
+    is_counting = false;
+    EXPECT_EQ(num_allocations, 0u) << "at most " << max_rows << " in a piece";
+  }
 }
 
 } // namespace troupe

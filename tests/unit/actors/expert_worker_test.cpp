@@ -4,6 +4,7 @@
 #include "actors/cast.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
+#include "tests/dispatch_plans.hpp"
 #include "tests/places.hpp"
 #include "tests/unit/actors/keeping_network.hpp"
 

@@ -1,6 +1,7 @@
 /// A worker turn by turn: its stream comes to an end when the test says so.
 
 #include "runtime/dispatch/slab.hpp"
+#include "tests/dispatch_plans.hpp"
 #include "tests/model_files.hpp"
 #include "tests/unit/actors/actor_fixture.hpp"
 #include "tests/unit/actors/held_stream.hpp"
@@ -125,6 +126,40 @@ TEST_F(ExpertWorkerTurns, RunsWhatHasGatheredMeanwhileTogether) {
   advance();
   advance();
   EXPECT_EQ(answered(), (ranks{0, 1, 2, 3}));
+}
+
+TEST_F(ExpertWorkerTurns, IsNotWokenIfNobodyWaits) {
+  send_row(0, 1);
+  stream_->advance(); // computed
+  EXPECT_FALSE(scheduler_.has_job());
+  stream_->advance(); // sent
+  EXPECT_FALSE(scheduler_.has_job());
+  EXPECT_EQ(answered(), ranks{0});
+}
+
+TEST_F(ExpertWorkerTurns, StartsAtOnceWhatComesBeforeTheAnswersHaveLeft) {
+  send_row(0, 1);
+  advance(); // computed, and nobody waits
+  send_row(1, 1);
+  ASSERT_EQ(stream_->num_held(), 3u) << "the next run is enqueued";
+  advance();
+  EXPECT_EQ(answered(), ranks{0});
+  advance();
+  advance();
+  EXPECT_EQ(answered(), (ranks{0, 1}));
+}
+
+TEST_F(ExpertWorkerTurns, RunsOnceWhatComesTogetherWithItsNotice) {
+  send_row(0, 1);
+  send_row(1, 1);
+  stream_->advance(); // the notice is on its way to the worker
+  send_row(2, 1);
+  ASSERT_EQ(stream_->num_held(), 3u) << "one run for both";
+  send_row(3, 1);
+  for (int notice = 0; notice < 5; ++notice)
+    advance();
+  EXPECT_EQ(answered(), (ranks{0, 1, 2, 3}));
+  EXPECT_EQ(stream_->num_held(), 0u);
 }
 
 TEST_F(ExpertWorkerTurns, ForgetsWhoseNodeIsGone) {

@@ -32,6 +32,10 @@ public:
     notices_.push_back(std::move(fn));
   }
 
+  size_t num_held() const {
+    return notices_.size();
+  }
+
   /// Comes to the oldest notice.
   void advance(const std::string& failure = "") {
     ASSERT_FALSE(notices_.empty());

@@ -229,7 +229,7 @@ private:
         left -= n;
       }
     open_[id].num_prompt = uint32_t(x.prompt.size());
-    batcher_->add(id, 1, std::move(x));
+    batcher_->add(id, 1, std::make_shared<generation_request>(std::move(x)));
   }
 
   void step() {

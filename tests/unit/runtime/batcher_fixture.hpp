@@ -25,13 +25,14 @@ protected:
     batcher_ = std::make_unique<batcher>(options, *pool_);
   }
 
-  static generation_request request(uint32_t num_prompt, uint32_t max_tokens) {
-    generation_request out;
+  static std::shared_ptr<generation_request> request(uint32_t num_prompt,
+                                                     uint32_t max_tokens) {
+    auto out = std::make_shared<generation_request>();
     for (uint32_t i = 0; i < num_prompt; ++i)
-      out.prompt.push_back(int32_t(i % 11));
-    out.max_tokens = max_tokens;
-    out.ignore_eos = true;
-    out.sampling.temperature = 0;
+      out->prompt.push_back(int32_t(i % 11));
+    out->max_tokens = max_tokens;
+    out->ignore_eos = true;
+    out->sampling.temperature = 0;
     return out;
   }
 

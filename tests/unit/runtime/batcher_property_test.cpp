@@ -82,7 +82,8 @@ private:
     x.expected = token_model::alone(x.what);
     num_tokens_ += num_prompt + x.what.max_tokens;
     ++num_open_;
-    batcher_->add(id, uint32_t(id) + 100, x.what);
+    batcher_->add(id, uint32_t(id) + 100,
+                  std::make_shared<generation_request>(x.what));
     clients_.emplace(id, std::move(x));
   }
 

@@ -119,7 +119,7 @@ private:
     missing_ += x.prompt.size();
     auto least = (options_.max_num_batched_tokens - num_requests + 2) / 2;
     open_[id].latest = num_steps_ + missing_ / least + open_.size() + 1;
-    batcher_->add(id, 1, std::move(x));
+    batcher_->add(id, 1, std::make_shared<generation_request>(std::move(x)));
   }
 
   void step() {

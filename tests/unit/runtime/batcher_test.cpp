@@ -76,7 +76,7 @@ TEST_F(Batcher, EndsAnAnswerThatIsLongEnough) {
 TEST_F(Batcher, EndsAtTheEndTokenWhichIsNoPartOfTheAnswer) {
   make(4, 8, 64, 4);
   auto stops = request(1, 2);
-  stops.ignore_eos = false;
+  stops->ignore_eos = false;
   batcher_->add(1, 1, stops);
   batcher_->add(2, 1, request(1, 2));
   batcher_->next_step();
@@ -91,7 +91,7 @@ TEST_F(Batcher, EndsAtTheEndTokenWhichIsNoPartOfTheAnswer) {
 TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
   make(4, 8, 64, 4);
   auto curious = request(3, 2);
-  curious.want_logits = true;
+  curious->want_logits = true;
   batcher_->add(1, 1, request(2, 2));
   batcher_->add(2, 1, curious);
   auto rows = batcher_->next_step();
@@ -102,7 +102,7 @@ TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
   auto where = result.logits[0].data();
   auto out = batcher_->end_step(std::move(result));
   EXPECT_TRUE(out.at(0).event.logits.empty());
-  EXPECT_EQ(out.at(1).event.logits, token_model::logits_after(curious.prompt));
+  EXPECT_EQ(out.at(1).event.logits, token_model::logits_after(curious->prompt));
   EXPECT_EQ(out.at(1).event.logits.data(), where) << "they were copied";
 }
 
@@ -161,7 +161,7 @@ TEST_F(Batcher, KnowsNoStrangerToCancel) {
 TEST_F(Batcher, GoesOnWithAnAnswerToTheSameTokens) {
   make(4, 8, 64, 4);
   auto what = request(5, 9);
-  what.sampling = {.temperature = 1, .seed = 3};
+  what->sampling = {.temperature = 1, .seed = 3};
   auto run = [&](std::vector<int32_t> answer) {
     batcher_->add(1, 1, what, answer);
     for (auto first = uint32_t(answer.size());;) {
@@ -179,6 +179,23 @@ TEST_F(Batcher, GoesOnWithAnAnswerToTheSameTokens) {
   ASSERT_EQ(whole.size(), 9u);
   for (size_t n = 1; n < whole.size(); ++n)
     EXPECT_EQ(run({whole.begin(), whole.begin() + int(n)}), whole) << n;
+}
+
+TEST_F(Batcher, KeepsNoPromptOfItsOwn) {
+  make(4, 8, 64, 4);
+  auto what = request(20, 3);
+  batcher_->add(1, 1, what);
+  EXPECT_EQ(what.use_count(), 2) << "it reads the one that it was given";
+  for (uint32_t first = 0; first < 20; first += 8) {
+    auto rows = batcher_->next_step();
+    auto& x = rows.sequences.at(0);
+    EXPECT_EQ(x.first_position, first);
+    EXPECT_TRUE(std::ranges::equal(
+      x.tokens, std::span{what->prompt}.subspan(first, x.tokens.size())));
+    batcher_->end_step(model_.run(rows));
+  }
+  batcher_->cancel(1, 1);
+  EXPECT_EQ(what.use_count(), 1) << "it has let go of it";
 }
 
 // -- failure ------------------------------------------------------------------
@@ -255,8 +272,8 @@ TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
   make(4, 512, 1024, 16);
   using enum segment_author;
   auto what = request(620, 2);
-  what.segments = {{130, given}, {7, given},   {200, generated},
-                   {150, given}, {128, given}, {5, generated}};
+  what->segments = {{130, given}, {7, given},   {200, generated},
+                    {150, given}, {128, given}, {5, generated}};
   batcher_->add(1, 1, what);
   struct part {
     uint32_t first, count;

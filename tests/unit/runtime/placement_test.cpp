@@ -1,5 +1,7 @@
 #include "runtime/dispatch/placement.hpp"
 
+#include "tests/dispatch_plans.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -39,6 +39,21 @@ TEST(RequestRules, SettleAnAnswerWithoutALimit) {
   EXPECT_EQ(x.max_tokens, 7u);
 }
 
+TEST(RequestRules, CopyOnlyWhatIsOpen) {
+  auto whole = std::make_shared<generation_request>(request(10, 7));
+  std::shared_ptr<const generation_request> x = whole;
+  ASSERT_FALSE(settle(x, rules));
+  EXPECT_EQ(x, whole);
+  auto open = std::make_shared<generation_request>(request(10, 0));
+  x = open;
+  ASSERT_FALSE(settle(x, rules));
+  EXPECT_EQ(x->max_tokens, 54u);
+  EXPECT_EQ(x->prompt, open->prompt);
+  EXPECT_EQ(open->max_tokens, 0u) << "others read it";
+  x = std::make_shared<generation_request>(request(64, 0));
+  EXPECT_EQ(settle(x, rules)->why, request_fault::too_long);
+}
+
 TEST(RequestRules, RefuseWhatIsTooLongWithTheNumbers) {
   auto x = request(60, 5);
   auto refusal = settle(x, rules);

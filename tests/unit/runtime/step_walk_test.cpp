@@ -2,6 +2,8 @@
 
 #include "runtime/pipeline/step_walk.hpp"
 
+#include "tests/dispatch_plans.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -90,6 +92,12 @@ public:
     return plan_dispatch(map_, 0, experts, top_k);
   }
 
+  /// Dispatches the plan.
+  walk_actions dispatch(uint8_t lane = 0) {
+    walk_->plan_of(lane) = plan();
+    return walk_->dispatched(lane);
+  }
+
   std::string answer(const answer_section& x, const dispatch_key& of) {
     return answer(x, of, map_.node_of(x.worker));
   }
@@ -137,12 +145,12 @@ std::unique_ptr<walker> in(state x) {
   if (x == crowded)
     out->hear(walk.crowded(0));
   if (x == away || x == ending)
-    out->hear(walk.dispatched(0, out->plan()));
+    out->hear(out->dispatch());
   if (x == ending) {
     out->answer(all_near);
     out->answer(all_far);
     out->hear(walk.stage_ended(out->serial(), ""));
-    out->hear(walk.dispatched(0, out->plan()));
+    out->hear(out->dispatch());
     out->answer(all_near);
     out->answer(all_far);
   }
@@ -284,13 +292,13 @@ TEST(StepWalk, WalksThroughAllLayers) {
   EXPECT_EQ(x.hear(walk.begin()), "run 0-4, notify");
   EXPECT_EQ(walk.key_of(0).layer, 1u);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "dispatch");
-  EXPECT_EQ(x.hear(walk.dispatched(0, x.plan())), "run 5-6");
+  EXPECT_EQ(x.hear(x.dispatch()), "run 5-6");
   EXPECT_EQ(x.answer(all_far), "land");
   EXPECT_EQ(x.answer({0, 0, 1}), "land");
   EXPECT_EQ(x.answer({0, 1, 1}), "land, run 6-9, notify");
   EXPECT_EQ(walk.key_of(0).layer, 2u);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "dispatch");
-  EXPECT_EQ(x.hear(walk.dispatched(0, x.plan())), "run 10-11");
+  EXPECT_EQ(x.hear(x.dispatch()), "run 10-11");
   EXPECT_EQ(x.answer(all_near), "land");
   EXPECT_EQ(x.answer(all_far), "land, run 11-13, notify");
   EXPECT_TRUE(walk.step_is_out());
@@ -321,16 +329,17 @@ TEST(StepWalk, CountsTheTimeOfEveryDispatchAnew) {
   x->answer(all_near);
   x->answer(all_far);
   x->hear(x->walk().stage_ended(x->serial(), ""));
-  x->hear(x->walk().dispatched(0, x->plan()));
+  x->hear(x->dispatch());
   EXPECT_EQ(tick(*x, start + 1h, true), "-");
   EXPECT_EQ(tick(*x, start + 1h + 100ms, true), "fail");
 }
 
 TEST(StepWalk, SendsNothingToANodeThatIsGone) {
   auto x = in(planning);
-  EXPECT_FALSE(x->walk().obstacle(x->plan()));
+  x->walk().plan_of(0) = x->plan();
+  EXPECT_FALSE(x->walk().obstacle(0));
   gone(*x, 1);
-  auto why = x->walk().obstacle(x->plan());
+  auto why = x->walk().obstacle(0);
   ASSERT_TRUE(why);
   EXPECT_EQ(why->code, errc::peer_lost);
   EXPECT_EQ(why->message, "node b was lost");
@@ -352,7 +361,7 @@ TEST(StepWalk, EndsWhenAllOfItsLanesHave) {
   for (int layer = 1; layer < 3; ++layer)
     for (uint8_t lane : {1, 0}) {
       x.hear(walk.stage_ended(x.serial(lane), ""));
-      x.hear(walk.dispatched(lane, x.plan()));
+      x.hear(x.dispatch(lane));
       x.answer(all_near, walk.key_of(lane));
       x.answer(all_far, walk.key_of(lane));
     }
@@ -365,7 +374,7 @@ TEST(StepWalk, FailsWithAnyOfItsLanes) {
   auto& walk = x.walk();
   x.hear(walk.begin());
   x.hear(walk.stage_ended(x.serial(0), ""));
-  x.hear(walk.dispatched(0, x.plan()));
+  x.hear(x.dispatch());
   auto of = walk.key_of(0);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(1), "broke")), "fail");
   EXPECT_EQ(x.answer(all_near, of), "-") << "nobody waits for it";
@@ -454,7 +463,7 @@ private:
         rows_.push_back({of, {part.worker, part.first + done, n}});
         done += n;
       }
-    carry_out(x_.walk().dispatched(lane, x_.plan()));
+    carry_out(x_.dispatch(lane));
   }
 
   std::mt19937 random_;

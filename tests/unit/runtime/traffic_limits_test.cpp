@@ -3,6 +3,7 @@
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
+#include "tests/dispatch_plans.hpp"
 
 #include <gtest/gtest.h>
 
