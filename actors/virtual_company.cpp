@@ -80,15 +80,9 @@ void virtual_company::crash(node_id node) {
 /// An actor says so: its process goes in an event of its own.
 void virtual_company::note_end(node_id node) {
   world_.at(world_.now(), [this, node, life = find(node)->life()] {
-    if (auto* self = find(node); self && self->life() == life) {
+    if (auto* self = find(node); self && self->life() == life)
       crash(node);
-      ended_.push_back(node);
-    }
   });
-}
-
-std::vector<node_id> virtual_company::take_ended() {
-  return std::exchange(ended_, {});
 }
 
 bool virtual_company::is_serving() {

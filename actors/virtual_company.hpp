@@ -45,9 +45,6 @@ public:
     return slots_[node].self.get();
   }
 
-  /// Those whose process has ended by itself since this was last asked.
-  std::vector<node_id> take_ended();
-
   /// Whether requests are taken by all nodes that the topology has.
   bool is_serving();
 
@@ -85,7 +82,6 @@ private:
   virtual_network net_;
   std::vector<slot> slots_; ///< By node.
   std::unique_ptr<front_end> front_;
-  std::vector<node_id> ended_;
 };
 
 } // namespace troupe

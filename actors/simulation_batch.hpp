@@ -1,0 +1,50 @@
+#pragma once
+
+/// Many runs of one company in virtual worlds, each of a seed of its own, side
+/// by side; and a smaller case for a seed that fails.
+
+#include "actors/simulation.hpp"
+
+namespace troupe {
+
+struct simulation_batch_options {
+  /// Of each run. Faults may name "any", which each seed draws. One executor
+  /// is made for each run by `make_compute`; empty: nothing is computed.
+  simulation_options base;
+  std::function<std::shared_ptr<kernels::executor>()> make_compute;
+  bool random_faults = false; ///< Each seed does some of its own, too.
+  bool twice = false;         ///< Each seed runs twice, and has to be the same.
+  uint32_t num_threads = 1;
+};
+
+class simulation_batch {
+public:
+  /// With random faults a first run, of `first_seed` and without any, tells
+  /// when there is something to disturb.
+  simulation_batch(simulation_batch_options options, uint64_t first_seed);
+
+  /// What a seed is made of.
+  sim_case case_of(uint64_t seed) const;
+
+  /// The run of a seed; of another case, if there is one. `on_entry` may be
+  /// empty.
+  simulation_result run(uint64_t seed, const sim_case& what,
+                        trace::observer on_entry = {}) const;
+
+  /// Runs `count` seeds from `first` on; `on_result` is called for each, one
+  /// at a time, in whatever order they end.
+  void run_all(uint64_t first, uint64_t count,
+               const std::function<void(const simulation_result&)>& on_result);
+
+  /// A case that still fails with this seed, smaller if one was found in
+  /// `max_runs` runs.
+  sim_case shrink(uint64_t seed, uint32_t max_runs) const;
+
+private:
+  std::vector<expected_answer> expected_of(const sim_case& what) const;
+
+  simulation_batch_options options_;
+  run_facts facts_;
+};
+
+} // namespace troupe
