@@ -18,7 +18,7 @@ result<void> frame_gate::add_peer(node_id peer, uint64_t incarnation) {
   if (peers_.contains(incarnation) || incarnations_.contains(peer))
     return failure{errc::refused, "the node is connected already"};
   incarnations_[peer] = incarnation;
-  peers_[incarnation] = peer;
+  peers_[incarnation] = {peer};
   return {};
 }
 
@@ -41,7 +41,7 @@ uint64_t frame_gate::incarnation_of(node_id peer) const {
 std::optional<node_id> frame_gate::find(uint64_t incarnation) const {
   std::lock_guard guard{mutex_};
   auto i = peers_.find(incarnation);
-  return i == peers_.end() ? std::nullopt : std::optional{i->second};
+  return i == peers_.end() ? std::nullopt : std::optional{i->second.id};
 }
 
 std::variant<node_id, refusal> frame_gate::judge(const frame_header& header) {
@@ -51,16 +51,41 @@ std::variant<node_id, refusal> frame_gate::judge(const frame_header& header) {
   return verdict;
 }
 
-std::variant<node_id, refusal>
-frame_gate::decide(const frame_header& header) const {
+std::optional<node_id>
+frame_gate::judge_damaged(std::span<const std::byte> header) {
+  count(refusal::damaged);
+  if (header.size() != frame_header::size)
+    return std::nullopt;
+  return find(source_of(header.first<frame_header::size>()));
+}
+
+std::variant<node_id, refusal> frame_gate::decide(const frame_header& header) {
   if (header.cluster != cluster_)
     return refusal::foreign;
   if (header.destination != incarnation_)
     return refusal::stale;
-  auto peer = find(header.source);
-  if (!peer)
-    return is_over_(header.source) ? refusal::stale : refusal::unknown_peer;
-  return *peer;
+  auto verdict = decide_order(header);
+  auto why = std::get_if<refusal>(&verdict);
+  if (why && *why == refusal::unknown_peer && is_over_(header.source))
+    return refusal::stale;
+  return verdict;
+}
+
+std::variant<node_id, refusal>
+frame_gate::decide_order(const frame_header& header) {
+  std::lock_guard guard{mutex_};
+  auto i = peers_.find(header.source);
+  if (i == peers_.end())
+    return refusal::unknown_peer;
+  switch (i->second.order.decide(header)) {
+    case frame_order::verdict::repeated:
+      return refusal::repeated;
+    case frame_order::verdict::gap:
+      return refusal::ahead;
+    case frame_order::verdict::take:
+      break;
+  }
+  return i->second.id;
 }
 
 void frame_gate::count(refusal why) {
@@ -87,6 +112,18 @@ void frame_gate::stamp(frame_header& header, uint64_t destination,
   header.destination = destination;
   header.view = view_;
   header.length = uint32_t(length);
+}
+
+bool frame_gate::number(frame_header& header) {
+  header.sequence = 0;
+  if (header.kind == frame_class::hello)
+    return true; // Before its destination is known.
+  std::lock_guard guard{mutex_};
+  auto i = peers_.find(header.destination);
+  if (i == peers_.end())
+    return false;
+  header.sequence = i->second.order.number(header.kind);
+  return true;
 }
 
 } // namespace troupe
