@@ -88,7 +88,8 @@ struct frame_header {
   uint64_t destination = 0; ///< Incarnation that it is meant for.
   uint64_t id = 0;          ///< rows_id, or a transfer.
   /// Of dispatch: the number of the first answer, see DispatchSlab. Of bulk:
-  /// the place of the first byte in its transfer.
+  /// the place of the first byte in its transfer. Of a heartbeat: see
+  /// frame_order::announcement().
   uint64_t first = 0;
   uint32_t length = 0; ///< Bytes of the body.
 };

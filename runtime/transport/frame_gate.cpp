@@ -44,8 +44,10 @@ std::optional<node_id> frame_gate::find(uint64_t incarnation) const {
   return i == peers_.end() ? std::nullopt : std::optional{i->second.id};
 }
 
-std::variant<node_id, refusal> frame_gate::judge(const frame_header& header) {
-  auto verdict = decide(header);
+std::variant<node_id, refusal>
+frame_gate::judge(const frame_header& header,
+                  const std::optional<lane_counts>& waiting) {
+  auto verdict = decide(header, waiting);
   if (auto why = std::get_if<refusal>(&verdict))
     count(*why);
   return verdict;
@@ -59,12 +61,14 @@ frame_gate::judge_damaged(std::span<const std::byte> header) {
   return find(source_of(header.first<frame_header::size>()));
 }
 
-std::variant<node_id, refusal> frame_gate::decide(const frame_header& header) {
+std::variant<node_id, refusal>
+frame_gate::decide(const frame_header& header,
+                   const std::optional<lane_counts>& waiting) {
   if (header.cluster != cluster_)
     return refusal::foreign;
   if (header.destination != incarnation_)
     return refusal::stale;
-  auto verdict = decide_order(header);
+  auto verdict = decide_order(header, waiting);
   auto why = std::get_if<refusal>(&verdict);
   if (why && *why == refusal::unknown_peer && is_over_(header.source))
     return refusal::stale;
@@ -72,20 +76,21 @@ std::variant<node_id, refusal> frame_gate::decide(const frame_header& header) {
 }
 
 std::variant<node_id, refusal>
-frame_gate::decide_order(const frame_header& header) {
+frame_gate::decide_order(const frame_header& header,
+                         const std::optional<lane_counts>& waiting) {
   std::lock_guard guard{mutex_};
   auto i = peers_.find(header.source);
   if (i == peers_.end())
     return refusal::unknown_peer;
-  switch (i->second.order.decide(header)) {
-    case frame_order::verdict::repeated:
-      return refusal::repeated;
-    case frame_order::verdict::gap:
-      return refusal::ahead;
-    case frame_order::verdict::take:
-      break;
-  }
-  return i->second.id;
+  auto& [id, order] = i->second;
+  auto verdict = order.decide(header);
+  if (verdict == frame_order::verdict::repeated)
+    return refusal::repeated;
+  auto is_sign = header.kind == frame_class::heartbeat;
+  if (verdict == frame_order::verdict::gap
+      || (is_sign && waiting && order.misses(header, *waiting)))
+    return refusal::ahead;
+  return id;
 }
 
 void frame_gate::count(refusal why) {
@@ -122,7 +127,10 @@ bool frame_gate::number(frame_header& header) {
   auto i = peers_.find(header.destination);
   if (i == peers_.end())
     return false;
-  header.sequence = i->second.order.number(header.kind);
+  auto& order = i->second.order;
+  header.sequence = order.number(header.kind);
+  if (header.kind == frame_class::heartbeat)
+    header.first = order.announcement();
   return true;
 }
 

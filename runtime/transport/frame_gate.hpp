@@ -49,8 +49,12 @@ public:
 
   /// Returns who sent it, or why it is refused, and counts the latter. After
   /// refusal::ahead its peer is to be given up (frame_was_lost). Asked in the
-  /// order in which the frames of a lane have come.
-  std::variant<node_id, refusal> judge(const frame_header& header);
+  /// order in which the frames of a lane have come. With `waiting` a heartbeat
+  /// also tells whether the end of another lane is missing, see
+  /// frame_order::misses().
+  std::variant<node_id, refusal>
+  judge(const frame_header& header,
+        const std::optional<lane_counts>& waiting = {});
 
   /// Counts a frame that does not decode. Returns the peer that it says it is
   /// from, who is to be given up (frame_was_damaged); nobody for a stranger's,
@@ -68,9 +72,9 @@ public:
   /// Fills in what the transport owes the header of an outgoing frame.
   void stamp(frame_header& header, uint64_t destination, size_t length) const;
 
-  /// Fills in its number, last of all: in the order in which the frames of a
-  /// lane go out, and for those alone that do. False: its destination is not
-  /// known any more and it must not go out.
+  /// Fills in its number, and what a heartbeat announces, last of all: in the
+  /// order in which the frames of a lane go out, and for those alone that do.
+  /// False: its destination is not known any more and it must not go out.
   bool number(frame_header& header);
 
   uint64_t incarnation() const {
@@ -83,8 +87,11 @@ private:
     frame_order order = {};
   };
 
-  std::variant<node_id, refusal> decide(const frame_header& header);
-  std::variant<node_id, refusal> decide_order(const frame_header& header);
+  std::variant<node_id, refusal>
+  decide(const frame_header& header, const std::optional<lane_counts>& waiting);
+  std::variant<node_id, refusal>
+  decide_order(const frame_header& header,
+               const std::optional<lane_counts>& waiting);
 
   const uint32_t cluster_;
   const uint64_t incarnation_;

@@ -239,7 +239,8 @@ void ucx_io::on_message(ucx_link& link, const header_bytes& header,
 }
 
 void ucx_io::on_joined_frame(ucx_session& from, frame&& x) {
-  auto verdict = gate_.judge(x.header);
+  // Lanes share a connection: there none overtakes another.
+  auto verdict = gate_.judge(x.header, from.link()->num_waiting());
   if (auto why = std::get_if<refusal>(&verdict)) {
     if (*why == refusal::ahead)
       give_up(from, frame_was_lost);

@@ -137,6 +137,24 @@ TEST_P(TransportOrder, ASignOfLifeTellsThatTheLastMessageIsMissing) {
   expect_loss("sent a frame that was lost");
 }
 
+TEST_P(TransportOrder, TheSecondSignOfLifeTellsThatTheLastRowsAreMissing) {
+  if (GetParam() == kind::loopback)
+    return; // It knows no heartbeats.
+  auto sign = [this](uint16_t sequence) {
+    auto x = numbered(sequence, frame_class::heartbeat);
+    x.id = 1; // An answer: nothing is sent back.
+    x.first = 2;
+    send(bytes_of(x));
+  };
+  send(0, frame_class::dispatch);
+  sign(0);
+  send(1); // What a first sign tells may be a little late.
+  ASSERT_TRUE(await_frames(2));
+  EXPECT_TRUE(a.lost.empty());
+  sign(2);
+  expect_loss("sent a frame that was lost");
+}
+
 TEST_P(TransportOrder, RowsAndBulkAreMissedAsControlIs) {
   send(0, frame_class::dispatch);
   send(1, frame_class::combine);

@@ -117,6 +117,19 @@ TEST_F(FrameGate, RefusesWhatComesBehindAMissingFrame) {
   expect_let_in(from_peer(frame_class::control, 0));
 }
 
+TEST_F(FrameGate, AsksAHeartbeatForOtherLanesWhereTheyMayNotOvertake) {
+  auto x = from_peer(frame_class::heartbeat);
+  for (x.first = 5; x.sequence < 3; ++x.sequence)
+    expect_let_in(x);
+  EXPECT_TRUE(std::holds_alternative<node_id>(gate.judge(x, lane_counts{})));
+  ++x.sequence;
+  EXPECT_TRUE(
+    std::holds_alternative<node_id>(gate.judge(x, lane_counts{0, 5, 0})));
+  ++x.sequence;
+  auto verdict = gate.judge(x, lane_counts{0, 4, 0});
+  EXPECT_EQ(std::get<refusal>(verdict), refusal::ahead);
+}
+
 TEST_F(FrameGate, CountsNoFrameThatItRefusesForSomethingElse) {
   auto x = from_peer();
   x.destination = own - 1;

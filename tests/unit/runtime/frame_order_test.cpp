@@ -102,6 +102,64 @@ TEST(FrameOrder, LetsNoLaneWaitForAnother) {
   EXPECT_EQ(x.decide(numbered(frame_class::bulk, 0)), verdict::take);
 }
 
+TEST(FrameOrder, AnnouncesRowsAndBulkByAHeartbeat) {
+  frame_order x;
+  using enum frame_class;
+  EXPECT_EQ(x.announcement(), 0u);
+  for (auto kind : {control, dispatch, combine, bulk, dispatch, heartbeat})
+    x.number(kind);
+  EXPECT_EQ(x.announcement(), uint64_t{1} << 32 | 3);
+}
+
+namespace {
+
+/// A heartbeat of a side that has sent so many frames before.
+frame_header telling(uint32_t rows, uint32_t bulk) {
+  auto x = numbered(frame_class::heartbeat, 0);
+  x.first = uint64_t{bulk} << 32 | rows;
+  return x;
+}
+
+} // namespace
+
+TEST(FrameOrder, MissesTheEndOfALaneAtTheSecondHeartbeatBehindIt) {
+  for (auto missing : {telling(2, 0), telling(1, 1)}) {
+    frame_order x;
+    EXPECT_EQ(x.decide(numbered(frame_class::combine, 0)), verdict::take);
+    EXPECT_FALSE(x.misses(telling(1, 0), {}));
+    EXPECT_FALSE(x.misses(missing, {})) << "it may be a little late";
+    EXPECT_TRUE(x.misses(missing, {}));
+  }
+}
+
+TEST(FrameOrder, MissesNothingThatComesBeforeTheSecondHeartbeat) {
+  frame_order x;
+  for (uint16_t i = 0; i < 10; ++i) {
+    EXPECT_FALSE(x.misses(telling(i + 1u, i + 1u), {}));
+    EXPECT_EQ(x.decide(numbered(frame_class::dispatch, i)), verdict::take);
+    EXPECT_EQ(x.decide(numbered(frame_class::bulk, i)), verdict::take);
+  }
+}
+
+TEST(FrameOrder, MissesNothingThatWaitsForItsTurn) {
+  frame_order x;
+  for (int i = 0; i < 10; ++i)
+    EXPECT_FALSE(x.misses(telling(3, 70000), {0, 3, 70000}));
+  EXPECT_TRUE(x.misses(telling(3, 70000), {0, 2, 70000}));
+  EXPECT_TRUE(x.misses(telling(3, 70000), {0, 3, 69999}));
+}
+
+TEST(FrameOrder, MissesNothingHoweverManyCameSinceTheHeartbeat) {
+  frame_order x;
+  EXPECT_FALSE(x.misses(telling(1, 0), {}));
+  for (uint32_t i = 0; i < 100000; ++i)
+    EXPECT_EQ(x.decide(numbered(frame_class::combine, uint16_t(i))),
+              verdict::take);
+  EXPECT_FALSE(x.misses(telling(100000, 0), {}));
+  EXPECT_FALSE(x.misses(telling(100001, 0), {}));
+  EXPECT_TRUE(x.misses(telling(100001, 0), {}));
+}
+
 TEST(FrameOrder, HasNoNumberForAHello) {
   frame_order x;
   EXPECT_EQ(x.number(frame_class::hello), 0);
