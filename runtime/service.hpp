@@ -96,7 +96,7 @@ struct service_stats {
   uint64_t dispatch_bytes = 0;     ///< Rows to workers.
   uint64_t combine_bytes = 0;      ///< Rows back.
   uint64_t network_bytes_sent = 0; ///< Of them and all else, what crossed UCX.
-  uint64_t frames_refused = 0;     ///< Stale, foreign or damaged.
+  uint64_t frames_refused = 0;     ///< Stale, foreign, damaged, out of order.
   uint64_t strangers_dropped = 0; ///< Connections to nodes that proved nothing.
   uint64_t ranks_used = 0;        ///< That have run a step.
   uint64_t workers_used = 0;      ///< That have run a row.

@@ -4,8 +4,10 @@
 # A frame is one 64-byte header and a body. Integers are little-endian.
 #
 #   offset size field
-#        0    4 magic "TRP1"
-#        4    1 version: 3
+#        0    2 magic "TR"
+#        2    2 sequence: counts the frames of a lane (below) from my incarnation to yours, from 0, and
+#               goes on at 0 after 65535; of hello 0, which is not counted
+#        4    1 version: 4
 #        5    1 class: 1 hello, 2 heartbeat, 3 control, 4 dispatch, 5 combine, 6 bulk
 #        6    2 layer: of rows the index of the model's layer; else 0
 #        8    4 cluster: hash of the cluster's name
@@ -16,13 +18,15 @@
 #       32    8 destination: the incarnation that I mean; another one refuses the frame
 #       40    8 id: of rows: rank 16 bits, micro-batch 8, zero 8, serial 32; of bulk: the transfer; else 0
 #       48    8 first: of dispatch the number of the first answer, see DispatchSlab; of bulk the place of
-#               the chunk's first byte in the transfer; else 0
+#               the chunk's first byte in the transfer; of a heartbeat how many frames of rows (lower 32
+#               bits) and of bulk (upper) I had sent to you before, from 0 on and around; else 0
 #       56    4 length: bytes of the body
-#       60    4 CRC32C of the connection's tag (hello.capnp), then of the header with this field zero,
-#               then of the body: always for bulk, else by configuration
+#       60    4 CRC32C of the connection's tag (hello.capnp), then of the body (always for bulk, else by
+#               configuration), then of the header with this field zero
 #
 # A receiver drops and counts frames of another cluster, of an incarnation that it does not know or
-# that is over. **view** counts changes of membership and only informs: rows of those who stay are
+# that is over, and those that come again. Who misses a frame (the next of its lane has come, or the second
+# heartbeat that tells of it) or gets one damaged gives its sender up and says so: what comes behind it cannot be trusted. **view** counts changes of membership and only informs: rows of those who stay are
 # never dropped for it. **epoch** counts changes of the expert placement of the rank's unit. Who plans
 # rows writes it, answers repeat it. A worker takes rows of every epoch from the oldest that is not
 # retired to the newest that it knows and one more, judges them by slot and expert, and answers those
@@ -42,7 +46,8 @@
 #
 # Frames of rows are cut: what one rank has for one node in one layer may come in several slabs with
 # the same id, each complete in itself. Between two nodes control comes in the order in which it was
-# sent, and so do rows, and so does bulk; each may overtake the others. Bulk is sent only where nothing
+# sent, and so do rows, and so does bulk: these three are the lanes, heartbeats are control. Each may
+# overtake the others. Bulk is sent only where nothing
 # else waits.
 #
 # Comments are written from the sender's point of view.

@@ -21,6 +21,7 @@ using header_bytes = std::array<std::byte, frame_header::size>;
 /// order of the wire.
 template <class Header, class F>
 void for_each_field(Header& x, F f) {
+  f(x.sequence);
   f(x.version);
   f(x.kind);
   f(x.layer);
@@ -35,15 +36,15 @@ void for_each_field(Header& x, F f) {
   f(x.length);
 }
 
-/// The checksum's own place counts as zero; the tag comes before everything.
-uint32_t checksum(std::span<const std::byte> header,
-                  std::span<const std::byte> payload, const frame_seal& seal) {
+/// The header comes last, for it is the last that is known. The checksum's own
+/// place counts as zero.
+uint32_t end_checksum(std::span<const std::byte> header, uint32_t begun) {
   constexpr std::array<std::byte, 4> zero{};
-  auto crc = seal.tag == 0 ? 0 : crc32c(std::as_bytes(std::span{&seal.tag, 1}));
-  crc = crc32c(zero, crc32c(header.first(crc_offset), crc));
-  auto with_body = seal.with_body
-                   || frame_class(header[5]) == frame_class::bulk;
-  return with_body ? crc32c(payload, crc) : crc;
+  return crc32c(zero, crc32c(header.first(crc_offset), begun));
+}
+
+frame_class class_of(std::span<const std::byte> header) {
+  return frame_class(header[5]); // after magic, sequence and version
 }
 
 template <class T>
@@ -63,11 +64,22 @@ bool is_known(frame_class kind) {
 
 } // namespace
 
+uint32_t begin_checksum(frame_class kind, std::span<const std::byte> payload,
+                        const frame_seal& seal) {
+  auto crc = seal.tag == 0 ? 0 : crc32c(std::as_bytes(std::span{&seal.tag, 1}));
+  auto with_body = seal.with_body || kind == frame_class::bulk;
+  return with_body ? crc32c(payload, crc) : crc;
+}
+
 header_bytes encode_header(const frame_header& header,
                            std::span<const std::byte> payload,
                            const frame_seal& seal) {
   CHECK(payload.size() <= std::numeric_limits<uint32_t>::max());
   CHECK(header.length == payload.size());
+  return encode_header(header, begin_checksum(header.kind, payload, seal));
+}
+
+header_bytes encode_header(const frame_header& header, uint32_t begun) {
   header_bytes bytes{};
   size_t offset = 0;
   auto put = [&](const auto& field) {
@@ -77,7 +89,7 @@ header_bytes encode_header(const frame_header& header,
   put(frame_header::magic_value);
   for_each_field(header, put);
   CHECK(offset == crc_offset);
-  put(checksum(bytes, payload, seal));
+  put(end_checksum(bytes, begun));
   return bytes;
 }
 
@@ -86,12 +98,13 @@ result<frame_header> decode_header(std::span<const std::byte> bytes,
                                    const frame_seal& seal) {
   if (bytes.size() != frame_header::size)
     return damaged("its header is not 64 bytes long");
-  if (read_at<uint32_t>(bytes, 0) != frame_header::magic_value)
-    return damaged("it does not begin with TRP1");
-  if (read_at<uint32_t>(bytes, crc_offset) != checksum(bytes, payload, seal))
+  if (read_at<uint16_t>(bytes, 0) != frame_header::magic_value)
+    return damaged("it does not begin with TR");
+  auto begun = begin_checksum(class_of(bytes), payload, seal);
+  if (read_at<uint32_t>(bytes, crc_offset) != end_checksum(bytes, begun))
     return damaged("its checksum does not fit");
   frame_header header;
-  size_t offset = 4;
+  size_t offset = sizeof frame_header::magic_value;
   for_each_field(header, [&](auto& field) {
     std::memcpy(&field, bytes.data() + offset, sizeof field);
     offset += sizeof field;
@@ -112,7 +125,7 @@ uint64_t source_of(std::span<const std::byte, frame_header::size> header) {
 }
 
 lane lane_of(std::span<const std::byte, frame_header::size> header) {
-  return lane_of(frame_class(header[5])); // after magic and version
+  return lane_of(class_of(header));
 }
 
 uint32_t cluster_hash(std::string_view name) {

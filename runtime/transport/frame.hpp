@@ -69,10 +69,12 @@ struct rows_id {
 };
 
 struct frame_header {
-  static constexpr uint32_t magic_value = 0x31505254; // "TRP1"
-  static constexpr uint8_t version_value = 3;
+  static constexpr uint16_t magic_value = 0x5254; // "TR"
+  static constexpr uint8_t version_value = 4;
   static constexpr size_t size = 64;
 
+  /// Counts the frames of a lane between two incarnations, see frame_order.
+  uint16_t sequence = 0;
   uint8_t version = version_value;
   frame_class kind = frame_class::control;
   uint16_t layer = 0;
@@ -86,7 +88,8 @@ struct frame_header {
   uint64_t destination = 0; ///< Incarnation that it is meant for.
   uint64_t id = 0;          ///< rows_id, or a transfer.
   /// Of dispatch: the number of the first answer, see DispatchSlab. Of bulk:
-  /// the place of the first byte in its transfer.
+  /// the place of the first byte in its transfer. Of a heartbeat: see
+  /// frame_order::announcement().
   uint64_t first = 0;
   uint32_t length = 0; ///< Bytes of the body.
 };
@@ -125,6 +128,8 @@ enum class refusal : uint8_t {
   foreign, ///< Another cluster.
   stale,   ///< An incarnation that is over.
   unknown_peer,
+  repeated, ///< It has come before.
+  ahead,    ///< One before it has not come.
   num_refusals,
 };
 
@@ -142,6 +147,15 @@ struct frame_seal {
 std::array<std::byte, frame_header::size>
 encode_header(const frame_header& header, std::span<const std::byte> payload,
               const frame_seal& seal);
+
+/// The costly part of a checksum, for those who number the frame later: of the
+/// seal, and of the body where it is covered.
+uint32_t begin_checksum(frame_class kind, std::span<const std::byte> payload,
+                        const frame_seal& seal);
+
+/// Writes the 64 bytes of a frame whose checksum was begun.
+std::array<std::byte, frame_header::size>
+encode_header(const frame_header& header, uint32_t begun);
 
 /// Checks magic, version, checksum and length, and reads. Error: invalid_input.
 result<frame_header> decode_header(std::span<const std::byte> bytes,

@@ -23,11 +23,11 @@ public:
             [this](uint64_t x) { return is_over(x); }),
       max_unsent_(net.options_.max_unsent), rules_(identity_.incarnation),
       events_(pooled_allocator<event>{std::make_shared<block_pool>(max_idle)}) {
-    CHECK(gate_.add_peer(id_, identity_.incarnation));
   }
 
   void send(node_id to, frame_header header, body payload) {
-    auto destination = gate_.incarnation_of(to);
+    auto destination = to == id_ ? identity_.incarnation
+                                 : gate_.incarnation_of(to);
     auto peer = destination == 0 ? nullptr : net_.find(destination);
     if (!peer || is_closed())
       return;
@@ -35,10 +35,11 @@ public:
     CHECK(size <= UINT32_MAX);
     gate_.stamp(header, destination, size);
     if (to == id_)
-      return accept({header, std::move(payload)});
+      return deliver(id_, {header, std::move(payload)});
     bytes_sent_ += frame_header::size + size;
-    if (!peer->post({.what = {header, std::move(payload)}, .is_frame = true},
-                    max_unsent_))
+    if (!peer->post_from(
+          gate_, {.what = {header, std::move(payload)}, .is_frame = true},
+          max_unsent_))
       part(*peer, "did not take what was sent to it",
            "we did not take what was sent to us");
   }
@@ -58,14 +59,16 @@ public:
     return fn(rules_);
   }
 
-  /// Learns of `peer`, after everything that came before.
-  void add(line_id line, loopback_node& peer) {
+  /// Knows `peer` from now on, and will say so after everything that came
+  /// before. Returns whether deliver_all() has to follow.
+  bool add(line_id line, loopback_node& peer) {
     {
       std::lock_guard guard{meeting_};
       lines_[peer.identity_.incarnation] = line;
     }
     CHECK(gate_.add_peer(peer.id_, peer.identity_.incarnation));
-    post({.call = [this, id = peer.id_, who = peer.identity_] {
+    std::lock_guard guard{mutex_};
+    return push({.call = [this, id = peer.id_, who = peer.identity_] {
       if (handler_.on_peer_joined)
         handler_.on_peer_joined(id, who);
     }});
@@ -117,8 +120,8 @@ public:
       part(*peer, "was given up: " + why, why);
   }
 
-  /// Delivers what has waited since the node was made.
-  void start() {
+  /// Delivers what waits, by whoever keeps others from it.
+  void deliver_all() {
     std::unique_lock guard{mutex_};
     drain(guard);
   }
@@ -133,8 +136,12 @@ public:
 
   void inject(std::span<const std::byte> header, body payload) {
     auto decoded = decode_header(header, payload.bytes(), {});
-    if (!decoded)
-      return gate_.count(refusal::damaged);
+    if (!decoded) {
+      if (gate_.judge_damaged(header))
+        give_up(source_of(header.first<frame_header::size>()),
+                frame_was_damaged);
+      return;
+    }
     post({.what = {*decoded, std::move(payload)}, .is_frame = true});
   }
 
@@ -166,21 +173,32 @@ private:
     return x.is_frame ? frame_header::size + x.what.header.length : 0;
   }
 
-  /// Returns whether there was room, that is `limit` bytes for what waits.
-  bool post(event x, size_t limit = SIZE_MAX) {
-    auto size = size_of(x);
+  void post(event x) {
     std::unique_lock guard{mutex_};
-    if (closed_)
-      return true;
-    if (waiting_ + size > limit)
+    if (push(std::move(x)))
+      drain(guard);
+  }
+
+  /// A frame, in the order of its number. Returns whether there was room, that
+  /// is `limit` bytes for what waits.
+  bool post_from(frame_gate& sender, event x, size_t limit) {
+    std::unique_lock guard{mutex_};
+    if (!closed_ && waiting_ + size_of(x) > limit)
       return false;
-    waiting_ += size;
-    events_.push_back(std::move(x));
-    if (busy_)
-      return true;
-    busy_ = true;
-    drain(guard);
+    auto is_connected = gate_.find(sender.incarnation())
+                        && sender.number(x.what.header);
+    if (is_connected && push(std::move(x)))
+      drain(guard);
     return true;
+  }
+
+  /// With mutex_ held. Returns whether nobody delivers: the caller has to.
+  bool push(event x) {
+    if (closed_)
+      return false;
+    waiting_ += size_of(x);
+    events_.push_back(std::move(x));
+    return !std::exchange(busy_, true);
   }
 
   void drain(std::unique_lock<std::mutex>& guard) {
@@ -213,8 +231,21 @@ private:
 
   void accept(frame&& x) {
     auto verdict = gate_.judge(x.header);
-    if (auto from = std::get_if<node_id>(&verdict); from && handler_.on_frame)
-      handler_.on_frame(*from, std::move(x));
+    if (auto from = std::get_if<node_id>(&verdict))
+      deliver(*from, std::move(x));
+    else if (std::get<refusal>(verdict) == refusal::ahead)
+      give_up(x.header.source, frame_was_lost);
+  }
+
+  void deliver(node_id from, frame&& x) {
+    if (handler_.on_frame)
+      handler_.on_frame(from, std::move(x));
+  }
+
+  /// By our own verdict on what has come from it.
+  void give_up(uint64_t incarnation, const std::string& why) {
+    if (auto peer = net_.find(incarnation))
+      part(*peer, why, identity_.name + " says that this node " + why);
   }
 
   loopback_network& net_;
@@ -231,7 +262,7 @@ private:
     mutex_; ///< For the four below; never held while a handler runs.
   std::deque<event, pooled_allocator<event>> events_;
   size_t waiting_ = 0; ///< Bytes in events_.
-  bool busy_ = true;   ///< A thread delivers, or start() is yet to come.
+  bool busy_ = true;   ///< A thread delivers, or deliver_all() is to come.
   bool closed_ = false;
 };
 
@@ -298,7 +329,7 @@ std::unique_ptr<transport> loopback_network::join(node_id id,
   for (auto& other : others)
     if (other->id() != id)
       meet(*node, *other);
-  node->start();
+  node->deliver_all();
   auto end = [this, who, raw = node.get()] {
     if (find(who.incarnation).get() == raw)
       leave(who.incarnation, "node " + who.name + " has ended");
@@ -328,9 +359,14 @@ void loopback_network::meet(loopback_node& from, loopback_node& to) {
     return from.fail(line, to, "the other side refused us: " + theirs.why);
   ours = from.decide([&](auto& rules) { return rules.welcomed(line); });
   CHECK(theirs.what == course::take && ours.what == course::take);
-  // The new one first: what the other sends at once then waits for start().
-  from.add(line, to);
-  to.add(line, from);
+  // Both know of it before either says so: what that one sends at once is
+  // for somebody who knows where it comes from.
+  auto from_waits = from.add(line, to);
+  auto to_waits = to.add(line, from);
+  if (from_waits)
+    from.deliver_all();
+  if (to_waits)
+    to.deliver_all();
 }
 
 void loopback_network::kill(node_id id) {

@@ -45,6 +45,7 @@ public:
   void kill(node_id id);
 
   /// Gives `to` bytes as if they came from a wire: checked, judged, delivered.
+  /// They have the number that their header says, and take none of a sender's.
   void inject(node_id to, std::span<const std::byte> header, body payload);
 
 private:

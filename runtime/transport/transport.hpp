@@ -2,9 +2,10 @@
 
 /// The one way between nodes. A transport belongs to one process ("node"),
 /// knows its peers by node_id and carries frames between them, in order for
-/// each pair and lane. A dead peer is an event, never a crash. A peer is lost
-/// if it is silent or its connection breaks, not because it is slow: what it
-/// does not take yet waits here.
+/// each pair and lane or not at all: a peer of whose frames one is missing or
+/// damaged is lost (frame_order.hpp says what is noticed). A dead peer is an
+/// event, never a crash. A peer is lost if it is silent or its connection
+/// breaks, not because it is slow: what it does not take yet waits here.
 ///
 /// Two implementations: loopback (loopback.hpp: nodes of one process, no
 /// copies) and UCX (ucx_transport.hpp). Frames to the own node are delivered
@@ -62,8 +63,8 @@ public:
   virtual ~transport() = default;
 
   /// Sends `payload` after `header`; fills in version, cluster, source,
-  /// destination, view and length. Never blocks: what the network does not
-  /// take yet is kept, up to a limit that no normal work reaches
+  /// destination, view, sequence and length. Never blocks: what the network
+  /// does not take yet is kept, up to a limit that no normal work reaches
   /// (set_max_unsent); beyond it the peer counts as lost. Unknown or lost
   /// peers: dropped.
   virtual void send(node_id to, frame_header header, body payload) = 0;

@@ -217,7 +217,9 @@ void ucx_io::on_first_frame(const session_ptr& from, const header_bytes& x) {
   auto decoded = decode_header(x, {}, from->peer()->seal);
   if (!decoded || decoded->kind != frame_class::hello)
     return gate_.count(refusal::damaged);
-  if (!from->link() && link_up(from))
+  if (from->link())
+    return gate_.count(refusal::repeated);
+  if (link_up(from))
     on_hello(from);
 }
 
@@ -228,7 +230,7 @@ void ucx_io::on_message(ucx_link& link, const header_bytes& header,
     return gate_.count(refusal::stale);
   auto decoded = decode_header(header, payload.bytes(), from->peer()->seal);
   if (!decoded)
-    return gate_.count(refusal::damaged);
+    return on_damaged(*from, header);
   if (decoded->kind == frame_class::hello)
     return on_hello(from);
   if (!from->is_joined)
@@ -237,11 +239,15 @@ void ucx_io::on_message(ucx_link& link, const header_bytes& header,
 }
 
 void ucx_io::on_joined_frame(ucx_session& from, frame&& x) {
-  watch_.heard(from.peer()->id, from.incarnation());
-  auto verdict = gate_.judge(x.header);
-  auto id = std::get_if<node_id>(&verdict);
-  if (!id)
+  // Lanes share a connection: there none overtakes another.
+  auto verdict = gate_.judge(x.header, from.link()->num_waiting());
+  if (auto why = std::get_if<refusal>(&verdict)) {
+    if (*why == refusal::ahead)
+      give_up(from, frame_was_lost);
     return;
+  }
+  auto id = std::get<node_id>(verdict);
+  watch_.heard(id, from.incarnation());
   if (x.header.kind == frame_class::heartbeat) {
     if (x.header.id == question)
       send_own(from, frame_class::heartbeat, answer);
@@ -249,13 +255,19 @@ void ucx_io::on_joined_frame(ucx_session& from, frame&& x) {
   }
   has_traffic_ = true;
   if (handler_.on_frame)
-    handler_.on_frame(*id, std::move(x));
+    handler_.on_frame(id, std::move(x));
+}
+
+/// Whose link brought it, is the one that its header names.
+void ucx_io::on_damaged(ucx_session& from, const header_bytes& x) {
+  if (gate_.judge_damaged(x))
+    give_up(from, frame_was_damaged);
 }
 
 /// The first frame of either side: the way there and back is open.
 void ucx_io::on_hello(const session_ptr& from) {
   if (from->is_joined)
-    return gate_.count(refusal::damaged);
+    return gate_.count(refusal::repeated);
   join(from);
   if (!from->is_ours())
     send_own(*from, frame_class::hello, 0);
@@ -292,9 +304,9 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
   }
   unsent_charge charge{{peer, &peer->unsent}, cost};
   gate_.stamp(header, peer->identity.incarnation, size);
-  auto bytes = encode_header(header, payload.bytes(), peer->seal);
+  auto checksum = begin_checksum(header.kind, payload.bytes(), peer->seal);
   post([this, peer,
-        x = ucx_session::parcel{bytes, std::move(payload),
+        x = ucx_session::parcel{header, checksum, std::move(payload),
                                 std::move(charge)}]() mutable {
     auto to = sessions_.find(peer->id);
     has_traffic_ = true;
@@ -304,7 +316,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
 }
 
 void ucx_io::offer(ucx_session& to, ucx_session::parcel x) {
-  bytes_sent_ += x.header.size() + x.payload.bytes().size();
+  bytes_sent_ += x.size();
   sessions_.offer(to, std::move(x));
 }
 
@@ -316,7 +328,7 @@ void ucx_io::send_own(ucx_session& to, frame_class kind, uint64_t id) {
   header.kind = kind;
   header.id = id;
   gate_.stamp(header, to.incarnation(), 0);
-  offer(to, {encode_header(header, {}, to.peer()->seal), {}, {}});
+  offer(to, {header, begin_checksum(kind, {}, to.peer()->seal), {}, {}});
 }
 
 void ucx_io::deliver_to_self(frame_header header, body payload) {
@@ -387,7 +399,7 @@ doorman::owner ucx_io::make_owner(admission admit) {
 void ucx_io::open(const acquaintance& x, node_id id, bool is_ours,
                   milliseconds deadline) {
   auto session = std::make_shared<ucx_session>(x, id, is_ours, options_.window,
-                                               pool_);
+                                               gate_, pool_);
   session->join_deadline = environment_.time.now() + deadline;
   sessions_.add(session);
   if (auto ok = worker_->admit(x.who.listen); !ok)

@@ -81,6 +81,7 @@ private:
                   body payload) override;
   void on_failure(ucx_link& which, ucs_status_t why) override;
   void on_joined_frame(ucx_session& from, frame&& x);
+  void on_damaged(ucx_session& from, const header_bytes& x);
   void on_hello(const session_ptr& from);
   /// Bytes that a peer may have announced: several times what its windows let
   /// it have under way, since what has come may wait for its turn.

@@ -2,6 +2,7 @@
 
 #include "runtime/transport/ucx_worker.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace troupe {
@@ -152,6 +153,13 @@ ucs_status_t ucx_link::receive(ucp_worker_h worker, const header_bytes& header,
   x->status = UCS_PTR_STATUS(request);
   deliver_complete(which);
   return UCS_INPROGRESS;
+}
+
+lane_counts ucx_link::num_waiting() const {
+  lane_counts out;
+  std::ranges::transform(inbox_, out.begin(),
+                         [](auto& x) { return uint32_t(x.size()); });
+  return out;
 }
 
 void ucx_link::deliver_complete(lane which) {

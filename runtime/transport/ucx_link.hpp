@@ -4,7 +4,7 @@
 /// nothing of who is at the other end. Everything happens on the I/O thread.
 
 #include "runtime/transport/block_pool.hpp"
-#include "runtime/transport/frame.hpp"
+#include "runtime/transport/frame_order.hpp"
 
 #include <ucp/api/ucp.h>
 
@@ -71,6 +71,9 @@ public:
   size_t num_expected() const {
     return num_expected_;
   }
+
+  /// Frames that have come and not been given to the owner.
+  lane_counts num_waiting() const;
 
   /// Sends that are not out yet.
   size_t num_sending() const {

@@ -18,15 +18,16 @@ constexpr milliseconds farewell_time{200};
 } // namespace
 
 ucx_session::ucx_session(acquaintance other, node_id id, bool is_ours,
-                         size_t window, const std::shared_ptr<block_pool>& pool)
-  : other_(std::move(other)), is_ours_(is_ours), window_(window),
+                         size_t window, frame_gate& gate,
+                         const std::shared_ptr<block_pool>& pool)
+  : other_(std::move(other)), is_ours_(is_ours), window_(window), gate_(gate),
     peer_(std::make_shared<ucx_peer>(
       id, other_.who, frame_seal{other_.frame_tag, other_.checksum_bodies})),
     waiting_(per_lane<queue>(pooled_allocator<parcel>{pool})) {
 }
 
 void ucx_session::offer(parcel x) {
-  auto which = lane_of(x.header);
+  auto which = lane_of(x.header.kind);
   auto& waiting = waiting_[size_t(which)];
   if (which != lane::bulk && waiting.empty() && has_room(x))
     return transmit(std::move(x));
@@ -52,11 +53,11 @@ bool ucx_session::pump() {
 }
 
 bool ucx_session::has_room(const parcel& x) const {
-  if (lane_of(x.header) == lane::bulk && !may_send_bulk())
+  auto which = lane_of(x.header.kind);
+  if (which == lane::bulk && !may_send_bulk())
     return false;
-  auto under_way = link_->bytes_sending(lane_of(x.header));
-  auto size = x.header.size() + x.payload.bytes().size();
-  return under_way == 0 || under_way + size <= window_;
+  auto under_way = link_->bytes_sending(which);
+  return under_way == 0 || under_way + x.size() <= window_;
 }
 
 /// One chunk at a time, and only if nothing else waits for the network.
@@ -67,7 +68,9 @@ bool ucx_session::may_send_bulk() const {
 }
 
 void ucx_session::transmit(parcel x) {
-  link_->send(x.header, std::move(x.payload), std::move(x.charge));
+  if (gate_.number(x.header))
+    link_->send(encode_header(x.header, x.checksum), std::move(x.payload),
+                std::move(x.charge));
 }
 
 size_t ucx_session::bytes_under_way() const {

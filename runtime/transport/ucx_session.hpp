@@ -9,6 +9,7 @@
 
 #include "runtime/clock.hpp"
 #include "runtime/meeting/door.hpp"
+#include "runtime/transport/frame_gate.hpp"
 #include "runtime/transport/ucx_link.hpp"
 
 #include <algorithm>
@@ -27,17 +28,23 @@ struct ucx_peer {
 
 class ucx_session {
 public:
-  /// A frame that is to go out.
+  /// A frame that is to go out. It gets its number, and so the rest of its
+  /// checksum, when the network is handed it.
   struct parcel {
-    header_bytes header;
+    frame_header header;
+    uint32_t checksum; ///< Begun.
     body payload;
     unsent_charge charge; ///< Of its peer.
+
+    size_t size() const {
+      return frame_header::size + payload.bytes().size();
+    }
   };
 
   /// `window`: bytes of a lane that the network is handed at once; at least
-  /// one frame is. What waits lives in `pool`.
+  /// one frame is. What waits lives in `pool`. `gate` outlives this.
   ucx_session(acquaintance other, node_id id, bool is_ours, size_t window,
-              const std::shared_ptr<block_pool>& pool);
+              frame_gate& gate, const std::shared_ptr<block_pool>& pool);
 
   const std::shared_ptr<ucx_peer>& peer() const {
     return peer_;
@@ -141,6 +148,7 @@ private:
   const acquaintance other_;
   const bool is_ours_;
   const size_t window_;
+  frame_gate& gate_;
   const std::shared_ptr<ucx_peer> peer_;
   std::shared_ptr<ucx_link> link_;
   std::array<queue, num_lanes> waiting_;

@@ -5,6 +5,7 @@
 #include "tests/cluster/transport_fixture.hpp"
 
 #include <future>
+#include <random>
 #include <thread>
 
 namespace troupe {
@@ -119,6 +120,37 @@ TEST_P(TransportContract, KeepsTheOrderOfEachOfManyThreads) {
     for (auto byte : x.payload.bytes())
       ASSERT_EQ(byte, std::byte(t));
   }
+}
+
+TEST_P(TransportContract, MissesNothingWhereAllLanesAreBusyBothWays) {
+  if (GetParam() == kind::ucx) { // Heartbeats look for what is missing.
+    static_cast<ucx_transport&>(*a.self).monitor(1);
+    static_cast<ucx_transport&>(*b.self).monitor(0);
+  }
+  constexpr size_t num_frames = 500;
+  // Around what the network sends in one piece, and what it asks for first.
+  constexpr size_t sizes[] = {0,      64,     8000,   65472,  262144,
+                              524160, 524224, 524288, 1048576};
+  auto flood = [&](transport& net, node_id to, uint32_t seed) {
+    std::mt19937 chance{seed};
+    for (uint64_t i = 0; i < num_frames; ++i) {
+      frame_header x;
+      using enum frame_class;
+      constexpr frame_class kinds[] = {control, dispatch, combine, bulk};
+      x.kind = kinds[chance() % 4];
+      auto size = sizes[chance() % std::size(sizes)];
+      net.send(to, x, bytes(x.kind == bulk ? size % 8001 : size, 1));
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (uint32_t i = 0; i < 4; ++i)
+      threads.emplace_back(
+        [&, i] { flood(i % 2 ? *a.self : *b.self, i % 2, i); });
+  }
+  EXPECT_TRUE(a.await_frames(2 * num_frames));
+  EXPECT_TRUE(b.await_frames(2 * num_frames));
+  EXPECT_TRUE(a.lost.empty() && b.lost.empty());
 }
 
 TEST_P(TransportContract, DeliversToTheOwnNodeBeforeSendReturns) {

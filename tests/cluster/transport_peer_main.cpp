@@ -180,7 +180,9 @@ private:
     print("stats", "damaged", x.frames_refused[size_t(refusal::damaged)],
           "foreign", x.frames_refused[size_t(refusal::foreign)], "stale",
           x.frames_refused[size_t(refusal::stale)], "unknown",
-          x.frames_refused[size_t(refusal::unknown_peer)], "strangers",
+          x.frames_refused[size_t(refusal::unknown_peer)], "repeated",
+          x.frames_refused[size_t(refusal::repeated)], "ahead",
+          x.frames_refused[size_t(refusal::ahead)], "strangers",
           x.strangers_dropped);
   }
 

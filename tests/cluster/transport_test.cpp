@@ -164,8 +164,9 @@ void join(peer& a, int a_id, peer& b, int b_id) {
 
 /// Sizes from nothing to well beyond UCX's rendezvous, mixed so that a short
 /// frame could overtake a long one.
-const std::vector<size_t> sizes = {0,       64,   7168,   458752, 0, 64,
-                                   4194304, 7168, 458752, 1,      64};
+const std::vector<size_t> sizes = {0,       64,     7168,   458752, 0,  64,
+                                   4194304, 7168,   458752, 1,      64, 524224,
+                                   0,       524288, 64,     524287, 1};
 
 void exchange(peer& from, int from_id, peer& to, int to_id) {
   auto line = "send " + std::to_string(to_id);

@@ -32,6 +32,7 @@ std::string hex(std::span<const std::byte> bytes) {
 std::string frame_of(frame_class kind, std::span<const std::byte> body) {
   auto is_rows = lane_of(kind) == lane::rows;
   frame_header x;
+  x.sequence = 0x1718;
   x.kind = kind;
   x.cluster = 0x01020304;
   x.view = 5;

@@ -23,6 +23,7 @@ std::vector<std::byte> pattern(size_t n) {
 
 frame_header sample_header(size_t length) {
   frame_header x;
+  x.sequence = 0x4546;
   x.kind = frame_class::dispatch;
   x.layer = 0x0102;
   x.cluster = 0x03040506;
@@ -38,8 +39,9 @@ frame_header sample_header(size_t length) {
 }
 
 auto tied(const frame_header& x) {
-  return std::tie(x.version, x.kind, x.layer, x.cluster, x.view, x.epoch,
-                  x.step, x.source, x.destination, x.id, x.first, x.length);
+  return std::tie(x.sequence, x.version, x.kind, x.layer, x.cluster, x.view,
+                  x.epoch, x.step, x.source, x.destination, x.id, x.first,
+                  x.length);
 }
 
 /// The bytes with their checksum made to fit again.
@@ -93,7 +95,7 @@ TEST(Crc32c, ContinuesWhereItStopped) {
 TEST(Frame, LaysItsFieldsOutAsDocumented) {
   auto bytes = encoded(sample_header(0), {});
   const uint8_t expected[60]
-    = {'T',  'R',  'P',  '1',  3,    4,    0x02, 0x01, 0x06, 0x05, 0x04, 0x03,
+    = {'T',  'R',  0x46, 0x45, 4,    4,    0x02, 0x01, 0x06, 0x05, 0x04, 0x03,
        0x0a, 0x09, 0x08, 0x07, 0x0e, 0x0d, 0x0c, 0x0b, 0x12, 0x11, 0x10, 0x0f,
        0x20, 0x19, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x28, 0x27, 0x26, 0x25,
        0x24, 0x23, 0x22, 0x21, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31, 0x30, 0x29,
@@ -111,6 +113,22 @@ TEST(Frame, ReadsWhatItWrote) {
       auto header = decode_header(bytes, payload, {0, with_body});
       ASSERT_TRUE(header) << header.why().message;
       EXPECT_TRUE(tied(*header) == tied(sample_header(n)));
+    }
+}
+
+TEST(Frame, MayGetItsNumberAfterItsBodyWasSummed) {
+  for (auto kind : {frame_class::dispatch, frame_class::bulk})
+    for (bool with_body : {false, true}) {
+      auto payload = pattern(300);
+      frame_seal seal{5, with_body};
+      auto header = sample_header(payload.size());
+      header.kind = kind;
+      header.sequence = 0;
+      auto begun = begin_checksum(kind, payload, seal);
+      header.sequence = 77;
+      auto bytes = encode_header(header, begun);
+      EXPECT_EQ(bytes, encode_header(header, payload, seal));
+      EXPECT_TRUE(decode_header(bytes, payload, seal));
     }
 }
 
@@ -194,7 +212,7 @@ TEST(Frame, IsRefusedIfItsVersionOrClassIsUnknown) {
   auto good = encoded(sample_header(0), {});
   EXPECT_TRUE(decode_header(resealed(good), {}, {}));
   for (auto [place, value] :
-       {std::pair{4, 0}, {4, 1}, {4, 2}, {4, 4}, {5, 0}, {5, 7}}) {
+       {std::pair{4, 0}, {4, 1}, {4, 2}, {4, 3}, {4, 5}, {5, 0}, {5, 7}}) {
     auto bytes = good;
     bytes[place] = std::byte(value);
     EXPECT_FALSE(decode_header(resealed(bytes), {}, {}));

@@ -153,6 +153,8 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   };
   inject(x);
   EXPECT_EQ(a.taken(), strings{"frame 1 9"});
+  inject(x);
+  EXPECT_EQ(a.refused(refusal::repeated), 1u);
   auto bad = x;
   bad.destination = 999;
   inject(bad);
@@ -165,10 +167,11 @@ TEST(Loopback, RefusesInjectedFramesAndCountsThem) {
   bad.source = 77;
   inject(bad);
   EXPECT_EQ(a.refused(refusal::unknown_peer), 1u);
-  auto raw = encode_header(x, {}, {});
+  auto raw = encode_header(bad, {}, {});
   raw[20] ^= std::byte{1};
   net.inject(0, raw, {});
   EXPECT_EQ(a.refused(refusal::damaged), 1u);
+  EXPECT_EQ(a.taken(), strings{}) << "none of it costs a peer";
   net.kill(1);
   a.taken();
   inject(x);
@@ -195,6 +198,40 @@ TEST(Loopback, LetsHandlersSendAndKeepsEventsApart) {
                }});
   a->send(1, control(0), {});
   EXPECT_EQ(at_a, (std::vector<uint64_t>{0, 10, 1, 11, 2, 12, 3, 13, 4, 14}));
+}
+
+TEST(Loopback, WhoHearsOfAPeerFirstMaySendToItAtOnce) {
+  loopback_network net;
+  node a{net, 0};
+  auto b = std::make_unique<node>(net, 1);
+  std::unique_ptr<transport> c;
+  c = net.join(1, {"c", 7, 0, {}},
+               {.on_peer_joined = [&](node_id peer, const node_identity&) {
+                 c->send(peer, control(1), {});
+                 c->send(peer, control(2), {});
+               }});
+  b.reset(); // Its place is free.
+  a.taken();
+  net.connect(1, 0);
+  EXPECT_EQ(a.taken(), (strings{"joined 1 c", "frame 1 1", "frame 1 2"}));
+}
+
+TEST(Loopback, LosesAPeerOnceAFrameOfItIsMissing) {
+  loopback_network net;
+  node a{net, 0}, b{net, 1};
+  a.taken(), b.taken();
+  auto x = control(9);
+  x.cluster = cluster_hash("loopback");
+  x.source = 1001;
+  x.destination = 1000;
+  x.sequence = 1;
+  net.inject(0, encode_header(x, {}, {}), {});
+  EXPECT_EQ(a.taken(), strings{"lost 1: node n1 sent a frame that was lost"});
+  EXPECT_EQ(b.taken(), strings{"lost 0: node n0 gave us up: n0 says that this "
+                               "node sent a frame that was lost"});
+  b.self->send(0, control(1), {});
+  EXPECT_EQ(a.taken(), strings{});
+  EXPECT_EQ(a.refused(refusal::ahead), 1u);
 }
 
 TEST(Loopback, LosesAPeerThatTakesNothing) {
