@@ -20,7 +20,7 @@ constexpr std::array<fault_form, num_fault_kinds> forms{{
   {kind::cut, "cut", target::link, parameter::none, true, true},
   {kind::cut_oneway, "cut_oneway", target::link, parameter::none, true, true},
   {kind::delay, "delay", target::link, parameter::extra, true, true},
-  {kind::rate, "rate", target::link, parameter::bytes_per_second, true, false},
+  {kind::rate, "rate", target::link, parameter::bytes_per_second, true, true},
   {kind::reset, "reset", target::link, parameter::none, false, false},
   {kind::clog, "clog", target::link, parameter::none, true, true},
   {kind::duplicate, "duplicate", target::link, parameter::share, true, true},
@@ -66,22 +66,6 @@ std::optional<frame_filter> parse_frame_filter(std::string_view name) {
     if (filters[i] == name)
       return frame_filter(i);
   return std::nullopt;
-}
-
-bool matches(frame_filter filter, frame_class kind) {
-  switch (filter) {
-    case frame_filter::all:
-      return true;
-    case frame_filter::rows:
-      return lane_of(kind) == lane::rows;
-    case frame_filter::bulk:
-      return kind == frame_class::bulk;
-    case frame_filter::heartbeat:
-      return kind == frame_class::heartbeat;
-    case frame_filter::control:
-      break;
-  }
-  return kind == frame_class::control || kind == frame_class::hello;
 }
 
 std::string describe(const fault& x) {

@@ -67,9 +67,6 @@ std::span<const fault_form> fault_forms();
 std::string_view to_string(frame_filter x);
 std::optional<frame_filter> parse_frame_filter(std::string_view name);
 
-/// Hello counts as control.
-bool matches(frame_filter filter, frame_class kind);
-
 enum class fault_trigger : uint8_t {
   at,    ///< At a time of the run.
   on,    ///< At an event.

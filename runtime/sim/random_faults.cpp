@@ -24,10 +24,15 @@ uint64_t draw_scaled(random_stream& chance, uint64_t least, uint64_t most) {
   return floor + chance.uniform(ceiling - floor + 1);
 }
 
+/// At least a microsecond, and no parts of one: people read it.
+virtual_duration whole_microseconds(uint64_t nanoseconds) {
+  return std::chrono::microseconds{std::max<uint64_t>(nanoseconds / 1000, 1)};
+}
+
 virtual_duration draw_span(random_stream& chance, virtual_duration least,
                            virtual_duration most) {
-  return virtual_duration{int64_t(
-    draw_scaled(chance, uint64_t(least.count()), uint64_t(most.count())))};
+  return whole_microseconds(
+    draw_scaled(chance, uint64_t(least.count()), uint64_t(most.count())));
 }
 
 /// Names for one fault.
@@ -150,8 +155,7 @@ void draw_time(fault& x, random_stream& chance, const run_facts& facts) {
     if (facts.events[i] > 0)
       kinds.push_back(trace_kind(i));
   if (kinds.empty() || chance.uniform(2) == 0) {
-    x.at = virtual_duration{
-      int64_t(chance.uniform(uint64_t(facts.length.count())))};
+    x.at = whole_microseconds(chance.uniform(uint64_t(facts.length.count())));
     return;
   }
   x.trigger = fault_trigger::on;

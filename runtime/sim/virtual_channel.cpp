@@ -17,9 +17,9 @@ frame_class class_of(const std::array<std::byte, frame_header::size>& x) {
 
 virtual_channel::virtual_channel(world& w, virtual_link& link, life_id from,
                                  life_id to, std::shared_ptr<block_pool> pool,
-                                 arrival_fn arrive)
+                                 seal_fn seal, arrival_fn arrive)
   : world_(w), link_(link), from_(from), to_(to), pool_(std::move(pool)),
-    arrive_(std::move(arrive)) {
+    seal_(std::move(seal)), arrive_(std::move(arrive)) {
   link_.add(*this);
 }
 
@@ -29,7 +29,7 @@ void virtual_channel::offer(parcel x) {
   if (!is_waiting())
     last_progress_ = world_.now();
   unsent_ += x.size();
-  lanes_[size_t(lane_of(x.header))].waiting.push(std::move(x));
+  lanes_[size_t(lane_of(x.header.kind))].waiting.push(std::move(x));
   pump();
 }
 
@@ -95,9 +95,13 @@ void virtual_channel::pump() {
     auto which = next_lane();
     if (!which)
       return;
-    leaving_ = lanes_[size_t(*which)].waiting.pop();
-    auto time = link_.transmission(leaving_->size(),
-                                   class_of(leaving_->header));
+    auto next = lanes_[size_t(*which)].waiting.pop();
+    if (!seal_(next)) {
+      unsent_ -= next.size();
+      continue;
+    }
+    auto time = link_.transmission(next.size(), next.header.kind);
+    leaving_ = std::move(next);
     if (time.count() > 0)
       leaving_event_ = world_.after(from_, time, [this] {
         leave();
@@ -137,16 +141,16 @@ void virtual_channel::leave() {
 }
 
 void virtual_channel::depart(parcel x) {
-  auto which = lane_of(x.header);
+  auto which = lane_of(x.header.kind);
   auto& l = lanes_[size_t(which)];
   l.in_air += x.size();
-  packet out{x.header};
+  packet out{x.bytes};
   if (auto size = x.payload.bytes().size(); size > 0) {
     auto copy = take_shared(pool_, size);
     std::memcpy(copy.get(), x.payload.bytes().data(), size);
     out.payload = {copy, {copy.get(), size}};
   }
-  l.last = std::max(l.last, world_.now() + link_.flight(class_of(x.header)));
+  l.last = std::max(l.last, world_.now() + link_.flight(x.header.kind));
   l.air.push(std::move(out));
   expect(which);
 }

@@ -17,20 +17,26 @@ class virtual_channel {
 public:
   /// A frame that is to go out.
   struct parcel {
-    std::array<std::byte, frame_header::size> header;
+    frame_header header;
+    uint32_t checksum; ///< Begun; the seal ends it.
     body payload;
+    std::array<std::byte, frame_header::size> bytes = {}; ///< Once sealed.
 
     size_t size() const {
-      return header.size() + payload.bytes().size();
+      return bytes.size() + payload.bytes().size();
     }
   };
 
+  /// The last touch of a frame, in the order in which those of a lane go out.
+  /// False: it does not go out.
+  using seal_fn = std::function<bool(parcel&)>;
   using arrival_fn = std::function<void(packet)>;
 
-  /// Bytes that have come live in `pool`. `arrive` is called in an event of
-  /// the life `to`.
+  /// Bytes that have come live in `pool`. `seal` is not called once this is
+  /// closed; `arrive` is called in an event of the life `to`.
   virtual_channel(world& w, virtual_link& link, life_id from, life_id to,
-                  std::shared_ptr<block_pool> pool, arrival_fn arrive);
+                  std::shared_ptr<block_pool> pool, seal_fn seal,
+                  arrival_fn arrive);
 
   void offer(parcel x);
 
@@ -112,6 +118,7 @@ private:
   virtual_link& link_;
   const life_id from_, to_;
   const std::shared_ptr<block_pool> pool_;
+  const seal_fn seal_;
   const arrival_fn arrive_;
   std::array<lane_state, num_lanes> lanes_;
   std::optional<parcel> leaving_;

@@ -46,7 +46,9 @@ std::unique_ptr<virtual_transport>
 virtual_network::open(life_id life, node_identity self,
                       std::optional<node_id> self_id, admission admit,
                       transport_handler handler, const logger& log) {
-  CHECK(world_.is_alive(life) && !find(life));
+  CHECK(world_.is_alive(life));
+  for (auto& [incarnation, other] : lives_)
+    CHECK(other != life);
   CHECK(lives_.emplace(self.incarnation, life).second);
   auto out = std::make_unique<virtual_transport>(*this, life, std::move(self),
                                                  self_id, std::move(admit),
@@ -182,10 +184,11 @@ virtual_link& virtual_network::link(node_id from, node_id to) {
   return *out;
 }
 
-virtual_channel& virtual_network::connect(life_id from, life_id to) {
+virtual_channel& virtual_network::connect(life_id from, life_id to,
+                                          virtual_channel::seal_fn seal) {
   auto& way = link(world_.node_of(from), world_.node_of(to));
   channels_.push_back(std::make_unique<virtual_channel>(
-    world_, way, from, to, pool_, [this, to](packet x) {
+    world_, way, from, to, pool_, std::move(seal), [this, to](packet x) {
       if (auto there = find(to))
         there->receive(std::move(x));
     }));

@@ -28,9 +28,9 @@ public:
   explicit virtual_network(world& w, virtual_network_options options = {});
   ~virtual_network();
 
-  /// The transport of a living life that has none; ends with the life at the
-  /// latest. `self_id`: 0 for the controller; others learn theirs later.
-  /// `log` outlives it.
+  /// The transport of a living life, once; it ends with the life at the latest.
+  /// `self_id`: 0 for the controller; others learn theirs later. `log` outlives
+  /// it.
   std::unique_ptr<virtual_transport>
   open(life_id life, node_identity self, std::optional<node_id> self_id,
        admission admit, transport_handler handler, const logger& log);
@@ -89,7 +89,8 @@ public:
   virtual_link& link(node_id from, node_id to);
 
   /// A way for the frames of a new connection.
-  virtual_channel& connect(life_id from, life_id to);
+  virtual_channel& connect(life_id from, life_id to,
+                           virtual_channel::seal_fn seal);
 
   /// Bytes that are on their way in the youngest connection.
   size_t num_under_way(life_id from, life_id to) const;

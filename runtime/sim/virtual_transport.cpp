@@ -85,7 +85,7 @@ void virtual_transport::accept(const session_ptr& from, packet x) {
     return on_hello(from);
   if (!from->is_joined)
     return refuse(x.header, refusal::unknown_peer);
-  note(trace_kind::frame_arrived, from->id, x.header);
+  note(trace_kind::frame_arrived, from->id, *decoded, x.header);
   on_joined_frame(from, {*decoded, std::move(x.payload)});
 }
 
@@ -94,20 +94,24 @@ void virtual_transport::on_damaged(const session_ptr& from, const packet& x) {
   net_.count_damage(x);
   refuse(x.header, refusal::damaged);
   if (from->is_joined)
-    give_up(*from, "sent a damaged frame");
+    give_up(*from, frame_was_damaged);
   else
-    end(from, errc::peer_lost, "sent a damaged frame");
+    end(from, errc::peer_lost, frame_was_damaged);
 }
 
 void virtual_transport::on_joined_frame(const session_ptr& from, frame&& x) {
   auto verdict = gate_.judge(x.header);
-  if (auto why = std::get_if<refusal>(&verdict))
-    return world_.record({.kind = trace_kind::frame_refused,
-                          .node = node_,
-                          .peer = from->id,
-                          .frame = x.header.kind,
-                          .a = x.header.id,
-                          .b = uint64_t(*why)});
+  if (auto why = std::get_if<refusal>(&verdict)) {
+    world_.record({.kind = trace_kind::frame_refused,
+                   .node = node_,
+                   .peer = from->id,
+                   .frame = x.header.kind,
+                   .a = x.header.id,
+                   .b = uint64_t(*why)});
+    if (*why == refusal::ahead)
+      give_up(*from, frame_was_lost);
+    return;
+  }
   watch_.heard(from->id, from->who.incarnation);
   if (x.header.kind == frame_class::heartbeat) {
     if (x.header.id == question)
@@ -121,7 +125,7 @@ void virtual_transport::on_joined_frame(const session_ptr& from, frame&& x) {
 /// The first frame of either side: the way there and back is open.
 void virtual_transport::on_hello(const session_ptr& from) {
   if (from->is_joined)
-    return gate_.count(refusal::damaged);
+    return gate_.count(refusal::repeated);
   world_.cancel(std::exchange(from->limit, 0));
   doorman_.joined(from->line);
   auto added = gate_.add_peer(from->id, from->who.incarnation);
@@ -188,11 +192,19 @@ void virtual_transport::send_own(session& to, frame_class kind, uint64_t id) {
 void virtual_transport::transmit(session& to, frame_header header,
                                  body payload) {
   gate_.stamp(header, to.who.incarnation, payload.bytes().size());
-  auto bytes = encode_header(header, payload.bytes(), to.seal);
-  virtual_channel::parcel x{bytes, std::move(payload)};
+  auto checksum = begin_checksum(header.kind, payload.bytes(), to.seal);
+  virtual_channel::parcel x{header, checksum, std::move(payload)};
   bytes_sent_ += x.size();
-  note(trace_kind::frame_sent, to.id, bytes);
   to.out->offer(std::move(x));
+}
+
+/// As it is handed to the network.
+bool virtual_transport::seal(const session& to, virtual_channel::parcel& x) {
+  if (!gate_.number(x.header))
+    return false;
+  x.bytes = encode_header(x.header, x.checksum);
+  note(trace_kind::frame_sent, to.id, x.header, x.bytes);
+  return true;
 }
 
 void virtual_transport::deliver_to_self(frame_header header, body payload) {
@@ -201,20 +213,19 @@ void virtual_transport::deliver_to_self(frame_header header, body payload) {
     handler_.on_frame(*self_id_, {header, std::move(payload)});
 }
 
-/// The header's checksum stands for all that it covers.
+/// The checksum stands for all that it covers.
 void virtual_transport::note(trace_kind kind, node_id peer,
-                             const header_bytes& header) {
-  uint64_t id;
-  uint32_t length, checksum;
-  std::memcpy(&id, header.data() + 40, sizeof id);
-  std::memcpy(&length, header.data() + 56, sizeof length);
-  std::memcpy(&checksum, header.data() + 60, sizeof checksum);
+                             const frame_header& header,
+                             const header_bytes& bytes) {
+  uint32_t checksum;
+  std::memcpy(&checksum, &bytes[bytes.size() - sizeof checksum],
+              sizeof checksum);
   world_.record({.kind = kind,
                  .node = node_,
                  .peer = peer,
-                 .frame = frame_class(header[5]),
-                 .a = id,
-                 .b = trace_frame(checksum, length)});
+                 .frame = header.kind,
+                 .a = header.id,
+                 .b = trace_frame(checksum, header.length)});
 }
 
 // -- the owner's other wishes -------------------------------------------------
@@ -285,7 +296,9 @@ void virtual_transport::open(const acquaintance& x, node_id id, bool is_ours,
   made->line = x.line;
   made->is_ours = is_ours;
   made->seal = {x.frame_tag, x.checksum_bodies};
-  made->out = &net_.connect(life_, made->life);
+  made->out
+    = &net_.connect(life_, made->life,
+                    [this, to = made.get()](auto& y) { return seal(*to, y); });
   CHECK(sessions_.emplace(x.line, made).second);
   CHECK(by_incarnation_.emplace(x.who.incarnation, made).second);
   limit(made, deadline, errc::deadline_passed, "did not answer in time");

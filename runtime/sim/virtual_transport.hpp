@@ -108,7 +108,9 @@ private:
   void send_own(session& to, frame_class kind, uint64_t id);
   void transmit(session& to, frame_header header, body payload);
   void deliver_to_self(frame_header header, body payload);
-  void note(trace_kind kind, node_id peer, const header_bytes& header);
+  bool seal(const session& to, virtual_channel::parcel& x);
+  void note(trace_kind kind, node_id peer, const frame_header& header,
+            const header_bytes& bytes);
 
   // -- sessions ---------------------------------------------------------------
   doorman::owner make_owner(admission admit);

@@ -297,14 +297,3 @@ TEST(FaultPlan, IsReadFromAFile) {
   EXPECT_EQ(read_fault_plan(dir / "none.toml", scope).why().code,
             errc::not_found);
 }
-
-TEST(Faults, KnowWhichFramesTheyAreAbout) {
-  EXPECT_TRUE(matches(frame_filter::rows, frame_class::dispatch));
-  EXPECT_TRUE(matches(frame_filter::rows, frame_class::combine));
-  EXPECT_FALSE(matches(frame_filter::rows, frame_class::control));
-  EXPECT_TRUE(matches(frame_filter::control, frame_class::control));
-  EXPECT_FALSE(matches(frame_filter::control, frame_class::heartbeat));
-  EXPECT_TRUE(matches(frame_filter::heartbeat, frame_class::heartbeat));
-  EXPECT_TRUE(matches(frame_filter::bulk, frame_class::bulk));
-  EXPECT_TRUE(matches(frame_filter::all, frame_class::bulk));
-}
