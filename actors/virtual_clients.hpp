@@ -82,7 +82,7 @@ private:
   const uint32_t streams_; ///< Open at a time; 0: no limit.
   std::vector<client> clients_;
   std::deque<uint32_t> waiting_; ///< For a stream.
-  size_t num_open_ = 0; ///< Accepted and not ended.
+  size_t num_open_ = 0;          ///< Accepted and not ended.
   size_t num_done_ = 0;
   figures figures_;
 };

@@ -10,9 +10,12 @@ virtual_company::virtual_company(world& in, virtual_company_options options)
     incarnations_(in.stream("incarnations")), net_(in, options_.network) {
   for (auto& node : options_.cluster.nodes) {
     slot x;
-    x.log = options_.log ? std::make_unique<logger>(node.name, options_.level,
-                                                    options_.log)
-                         : std::make_unique<logger>(node.name, options_.level);
+    x.log = std::make_unique<logger>(
+      node.name, options_.level,
+      [this](log_level, const std::string& who, std::string_view line) {
+        if (options_.log)
+          options_.log(world_.now(), who, line);
+      });
     slots_.push_back(std::move(x));
   }
 }

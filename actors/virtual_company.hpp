@@ -20,7 +20,10 @@ struct virtual_company_options {
   /// How long a node tries to reach the first one.
   std::chrono::milliseconds join_timeout{60'000};
   log_level level = log_level::warning;
-  log_sink log; ///< Empty: standard error.
+  /// Where lines go, with the time of the world; empty: nowhere.
+  std::function<void(virtual_instant at, const std::string& who,
+                     std::string_view line)>
+    log;
 };
 
 class virtual_company {

@@ -105,4 +105,27 @@ log_level cluster_flags::level() const {
   return parse_log_level(log_level_name).value_or(log_level::warning);
 }
 
+std::string cluster_flags::replayed() const {
+  auto out = model;
+  auto add = [&](const char* name, const auto& value) {
+    if (value)
+      out += std::string{" --"} + name + " " + std::to_string(*value);
+  };
+  if (topology_file.empty()) {
+    out += " --data-parallel-size " + std::to_string(data_parallel_size)
+           + " --expert-parallel-size " + std::to_string(expert_parallel_size)
+           + " --nodes " + std::to_string(num_nodes);
+  } else {
+    out += " --topology " + topology_file;
+  }
+  if (activations)
+    out += " --activations " + *activations;
+  add("max-model-len", max_model_len);
+  add("max-num-seqs", max_num_seqs);
+  add("max-num-batched-tokens", max_num_batched_tokens);
+  add("num-kv-blocks", num_kv_blocks);
+  add("step-timeout-ms", step_timeout_ms);
+  return out;
+}
+
 } // namespace troupe

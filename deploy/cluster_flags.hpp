@@ -43,6 +43,10 @@ struct cluster_flags {
   result<topology> cluster() const;
 
   log_level level() const;
+
+  /// The model and what of the flags decides how the company behaves, as they
+  /// would be typed again.
+  std::string replayed() const;
 };
 
 } // namespace troupe

@@ -14,6 +14,7 @@ void add_generate(CLI::App& app, int& status);
 void add_node(CLI::App& app, int& status);
 void add_tokenize(CLI::App& app, int& status);
 void add_model(CLI::App& app, int& status);
+void add_simulate(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 
 } // namespace troupe

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   troupe::add_node(app, status);
   troupe::add_tokenize(app, status);
   troupe::add_model(app, status);
+  troupe::add_simulate(app, status);
   troupe::add_bench(app, status);
   try { // CLI11 has no other way to say it
     app.parse(argc, argv);

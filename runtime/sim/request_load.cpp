@@ -81,6 +81,28 @@ client_request read_request(field_reader& in) {
   return out;
 }
 
+std::string render(const client_request& x) {
+  nlohmann::ordered_json out;
+  if (x.request.prompt.empty())
+    out["prompt"] = x.text;
+  else
+    out["prompt"] = x.request.prompt;
+  if (x.request.max_tokens > 0)
+    out["max_tokens"] = x.request.max_tokens;
+  out["temperature"] = x.request.sampling.temperature;
+  out["top_p"] = x.request.sampling.top_p;
+  out["top_k"] = x.request.sampling.top_k;
+  out["seed"] = x.request.sampling.seed;
+  out["ignore_eos"] = x.request.ignore_eos;
+  if (x.arrival.count() > 0)
+    out["arrival"] = render_duration(x.arrival);
+  if (x.cancel_after_tokens)
+    out["cancel_after"] = *x.cancel_after_tokens;
+  else if (x.cancel_after)
+    out["cancel_after"] = render_duration(*x.cancel_after);
+  return out.dump() + "\n";
+}
+
 // -- loads --------------------------------------------------------------------
 
 std::optional<uint32_t> number(std::string_view text) {
@@ -219,6 +241,13 @@ client_load make_load(const load_spec& spec, uint64_t seed,
     request.sampling.temperature = i % 2 == 0 ? 0.f : 1.f;
     request.sampling.seed = chance.next();
   }
+  return out;
+}
+
+std::string render(const client_load& load) {
+  std::string out;
+  for (auto& x : load.requests)
+    out += render(x);
   return out;
 }
 

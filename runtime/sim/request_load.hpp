@@ -46,6 +46,10 @@ result<client_load> parse_requests(std::string_view text,
 /// Errors: not_found, io, invalid_input.
 result<client_load> read_requests(const std::filesystem::path& path);
 
+/// Writes lines that parse_requests reads back to the same, but for how many
+/// may be open at a time.
+std::string render(const client_load& load);
+
 /// "streams=8,prompt=16-256,output=32,rate=20,requests=64".
 struct load_spec {
   uint32_t streams = 8; ///< Open at a time.

@@ -29,7 +29,7 @@ protected:
     cluster.limits.step_timeout_ms = 5'000;
     out.company.model = model_;
     out.company.compute = cpu();
-    out.company.level = log_level::error;
+
     load_spec spec;
     spec.requests = num_requests;
     spec.least_prompt = 3;

@@ -1,0 +1,270 @@
+#include "actors/simulation_batch.hpp"
+#include "deploy/chosen_load.hpp"
+#include "deploy/cluster_flags.hpp"
+#include "deploy/commands.hpp"
+#include "deploy/progress.hpp"
+#include "deploy/report.hpp"
+#include "deploy/running_company.hpp"
+#include "deploy/simulate_report.hpp"
+#include "runtime/clock.hpp"
+#include "runtime/sim/fault_plan.hpp"
+#include "runtime/sim/idle_executor.hpp"
+#include "runtime/sim/oracle.hpp"
+
+#include <cstdio>
+#include <fstream>
+
+namespace troupe {
+
+namespace {
+
+constexpr auto what_to_know
+  = "The nodes, actors, frames and numbers are the real ones; time, threads "
+    "and links are virtual. One seed is one course of events. Faults come from "
+    "a file, or each seed draws its own (--faults random). Exit status 0 only "
+    "if everything held: every accepted request ended once, with the tokens of "
+    "the plain path, nothing was lost, and every fault of the file happened.";
+
+/// Runs that the search for a smaller case may take.
+constexpr uint32_t max_shrinking = 200;
+
+/// Above it only seeds that fail have a line.
+constexpr uint64_t few_seeds = 20;
+
+struct simulate_flags {
+  cluster_flags cluster;
+  uint64_t seed = 1;
+  uint64_t num_seeds = 1;
+  std::string faults;
+  load_flags load;
+  std::string events;
+  bool json = false;
+  bool twice = false;
+  bool no_arithmetic = false;
+  bool every_state = false;
+  bool no_shrinking = false;
+  int64_t drift = 0;
+};
+
+/// What it takes to run seeds, made once.
+struct prepared {
+  std::unique_ptr<simulation_batch> batch;
+  client_load load;
+};
+
+result<std::vector<fault>> read_faults(const simulate_flags& flags,
+                                       const topology& cluster,
+                                       size_t num_requests) {
+  if (flags.faults.empty() || flags.faults == "random")
+    return std::vector<fault>{};
+  plan_scope scope;
+  for (auto& node : cluster.nodes)
+    scope.nodes.push_back(node.name);
+  scope.num_requests = uint32_t(num_requests);
+  return read_fault_plan(flags.faults, scope);
+}
+
+result<std::vector<expected_answer>> ask_oracle(shared_model& model,
+                                                const topology& cluster,
+                                                const client_load& load) {
+  oracle_options options;
+  options.activations = cluster.activations;
+  options.max_model_len = cluster.max_model_len;
+  auto choices = model.num_choices();
+  if (!choices)
+    return choices.why();
+  options.num_choices = *choices;
+  progress_display progress{"simulate", false};
+  return ask_plain_path(model.source(), kernels::make_cpu_executor({}), options,
+                        load, [&](uint64_t done, uint64_t total) {
+                          progress.show("plain path", done, total);
+                        });
+}
+
+void print_line(virtual_instant at, const std::string& who,
+                std::string_view line) {
+  std::fprintf(stderr, "%.6f s %s: %.*s\n",
+               std::chrono::duration<double>(at - world_begin).count(),
+               who.c_str(), int(line.size()), line.data());
+}
+
+result<prepared> prepare(const simulate_flags& flags) {
+  auto cluster = flags.cluster.cluster();
+  if (!cluster)
+    return cluster.why();
+  auto how = flags.no_arithmetic ? make_idle_executor()
+                                 : std::shared_ptr<kernels::executor>{
+                                   kernels::make_cpu_executor({})};
+  auto model = shared_model::open(cluster->model,
+                                  kernels::make_inline_device(0, how));
+  if (!model)
+    return model.why();
+  if (auto fits = check_fits(*cluster, (*model)->config()); !fits)
+    return fits.why();
+  auto load = choose_load(flags.load, cluster->model, (*model)->config());
+  if (!load)
+    return load.why();
+  simulation_batch_options options;
+  auto& base = options.base;
+  base.what.load = *load;
+  base.most_drift = flags.drift;
+  auto faults = read_faults(flags, *cluster, load->requests.size());
+  if (!faults)
+    return faults.why();
+  base.what.faults = std::move(*faults);
+  if (!flags.no_arithmetic) {
+    auto expected = ask_oracle(**model, *cluster, *load);
+    if (!expected)
+      return expected.why();
+    base.expected = std::move(*expected);
+    options.make_compute = [] { return kernels::make_cpu_executor({}); };
+  }
+  base.company.cluster = std::move(*cluster);
+  base.company.model = *model;
+  base.company.level = flags.cluster.level();
+  if (flags.num_seeds == 1) // lines of several worlds say nothing
+    base.company.log = print_line;
+  options.random_faults = flags.faults == "random";
+  options.twice = flags.twice;
+  options.num_threads = device_threads(flags.cluster.num_threads, 1);
+  prepared out;
+  out.batch = std::make_unique<simulation_batch>(std::move(options),
+                                                 flags.seed);
+  out.load = std::move(*load);
+  return out;
+}
+
+bool write_file(const std::string& path, const std::string& text) {
+  std::ofstream out{path, std::ios::binary};
+  out << text;
+  return bool(out.flush());
+}
+
+/// A smaller case, as files, and the command that runs it.
+void show_failure(const simulate_flags& flags, const prepared& x,
+                  const simulation_result& failed) {
+  auto what = x.batch->case_of(failed.seed);
+  if (!flags.no_shrinking) {
+    std::fprintf(stderr, "seed %llu has failed; looking for a smaller case\n",
+                 static_cast<unsigned long long>(failed.seed));
+    what = x.batch->shrink(failed.seed, max_shrinking);
+  }
+  auto again = x.batch->run(failed.seed, what);
+  std::fputs(details(again).c_str(), stderr);
+  auto stem = "simulate-seed-" + std::to_string(failed.seed);
+  if (!write_file(stem + ".toml", render(what.faults))
+      || !write_file(stem + ".jsonl", render(what.load))) {
+    std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
+    return;
+  }
+  std::fprintf(stderr,
+               "replay: troupe simulate %s --seed %llu --faults %s.toml "
+               "--requests %s.jsonl\n",
+               flags.cluster.replayed().c_str(),
+               static_cast<unsigned long long>(failed.seed), stem.c_str(),
+               stem.c_str());
+}
+
+void show(const simulate_flags& flags, const simulation_result& x) {
+  if (flags.json)
+    std::puts(to_json(x).c_str());
+  else if (flags.num_seeds <= few_seeds || !x.holds())
+    std::puts(summary(x).c_str());
+  std::fflush(stdout);
+}
+
+/// Whether all states were reached, where that is asked for.
+bool show_states(const simulate_flags& flags, const sometimes_tally& tally) {
+  auto unreached = tally.unreached();
+  if (unreached.empty() || (flags.num_seeds <= few_seeds && !flags.every_state))
+    return true;
+  std::fputs("states that no seed has reached:", stderr);
+  for (auto& name : unreached)
+    std::fprintf(stderr, " %s", name.c_str());
+  std::fputs("\n", stderr);
+  return !flags.every_state;
+}
+
+int run_one(const simulate_flags& flags, const prepared& x) {
+  std::ofstream events;
+  trace::observer note;
+  if (!flags.events.empty()) {
+    events.open(flags.events, std::ios::binary);
+    if (!events)
+      return report({errc::io, "cannot write " + flags.events});
+    note = [&](const trace_entry& e) { events << to_string(e) << '\n'; };
+  }
+  auto out = x.batch->run(flags.seed, x.batch->case_of(flags.seed), note);
+  show(flags, out);
+  if (!out.holds())
+    show_failure(flags, x, out);
+  return out.holds() ? 0 : 1;
+}
+
+int run_many(const simulate_flags& flags, const prepared& x) {
+  system_clock time;
+  auto start = time.now();
+  progress_display progress{"simulate", false};
+  sometimes_tally tally;
+  uint64_t done = 0;
+  std::vector<simulation_result> failed;
+  x.batch->run_all(flags.seed, flags.num_seeds, [&](auto& out) {
+    tally.add(out.reached);
+    show(flags, out);
+    if (!out.holds() && failed.empty())
+      failed.push_back(out);
+    progress.show("seeds", ++done, flags.num_seeds);
+  });
+  auto took = std::chrono::duration<double>(time.now() - start).count();
+  std::fprintf(stderr, "%llu seeds in %.1f s\n",
+               static_cast<unsigned long long>(done), took);
+  if (!failed.empty())
+    show_failure(flags, x, failed[0]);
+  auto reached = show_states(flags, tally);
+  return failed.empty() && reached ? 0 : 1;
+}
+
+int run(const simulate_flags& flags) {
+  auto x = prepare(flags);
+  if (!x)
+    return report(x.why());
+  return flags.num_seeds == 1 ? run_one(flags, *x) : run_many(flags, *x);
+}
+
+} // namespace
+
+void add_simulate(CLI::App& app, int& status) {
+  auto flags = std::make_shared<simulate_flags>();
+  auto& command = *app.add_subcommand(
+    "simulate", "Runs a whole company in virtual time, and breaks it");
+  command.footer(what_to_know);
+  flags->cluster.add_to(command);
+  command.add_option("--seed", flags->seed, "The first one (default 1)");
+  command.add_option("--seeds", flags->num_seeds, "How many (default 1)")
+    ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));
+  command.add_option("--faults", flags->faults,
+                     "A file of faults (TOML), or: random");
+  flags->load.add_to(command);
+  auto events = command.add_option("--events", flags->events,
+                                   "Where the events of the run are written");
+  command.add_flag("--json", flags->json, "One object a seed");
+  command.add_flag("--twice", flags->twice,
+                   "Run each seed twice: the traces have to be equal");
+  command.add_flag("--no-arithmetic", flags->no_arithmetic,
+                   "Compute nothing: time passes and tokens are made up");
+  command.add_flag("--every-state", flags->every_state,
+                   "Fail unless the seeds reach every state that they should");
+  command.add_flag("--no-shrinking", flags->no_shrinking,
+                   "Show a failure as it came");
+  command
+    .add_option("--drift", flags->drift,
+                "Clocks go wrong by up to so many millionths")
+    ->check(CLI::Range(int64_t{0}, node_time::most_drift));
+  command.callback([flags, events, &status] {
+    if (flags->num_seeds > 1 && events->count() > 0)
+      throw CLI::ValidationError{"--events", "is of one seed"};
+    status = run(*flags);
+  });
+}
+
+} // namespace troupe
