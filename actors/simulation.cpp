@@ -46,9 +46,8 @@ public:
     clients_.begin();
     break_things();
     heal();
-    auto out = take_result();
     end_all();
-    return out;
+    return take_result();
   }
 
 private:
@@ -98,7 +97,9 @@ private:
   void break_things() {
     run_until([this] { return clients_.are_done() && driver_->is_idle(); },
               options_.trouble);
+    worked_ = world_.now();
     driver_->stop(world_.now());
+    company_.spare_devices();
     checks_.faults_stopped();
   }
 
@@ -243,7 +244,7 @@ private:
     out.requests = clients_.counted();
     out.reached = states_;
     out.started = begun_ - world_begin;
-    out.length = world_.now() - begun_;
+    out.length = worked_ - begun_;
     for (size_t i = 0; i < num_trace_kinds; ++i)
       out.events[i] = world_.trace().count(trace_kind(i));
     out.last = world_.trace().last();
@@ -259,6 +260,7 @@ private:
   virtual_faults faults_;
   std::optional<fault_driver> driver_; ///< Once the company serves.
   virtual_instant begun_ = world_begin;
+  virtual_instant worked_ = world_begin; ///< Until then.
   std::vector<violation> failures_;
   uint64_t num_heard_ = 0;
   uint64_t num_unexplained_ = 0;

@@ -33,7 +33,7 @@ struct simulation_result {
   virtual_clients::figures requests;
   sometimes_states reached{0};
   virtual_duration started{0}; ///< Until the company served.
-  virtual_duration length{0};  ///< Of the whole.
+  virtual_duration length{0};  ///< Of the first phase.
   std::array<uint64_t, num_trace_kinds> events = {};
   std::vector<trace_entry> last; ///< What happened last.
 

@@ -33,11 +33,9 @@ void virtual_clients::come(uint32_t i) {
 
 void virtual_clients::ask(uint32_t i) {
   auto& x = clients_[i];
+  if (x.has_vanished) // before it has said anything
+    return end(i);
   checks_.asked(i);
-  if (x.has_vanished) { // before it has said anything
-    checks_.cancel_asked(i);
-    return refuse(i, {errc::cancelled, "the client has gone"});
-  }
   auto* front = company_.front();
   if (!front)
     return refuse(i, {errc::peer_lost, "nobody answers"});

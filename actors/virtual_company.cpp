@@ -88,6 +88,12 @@ void virtual_company::note_end(node_id node) {
   });
 }
 
+void virtual_company::spare_devices() {
+  for (auto& x : slots_)
+    if (x.device)
+      x.device->fail_nothing();
+}
+
 bool virtual_company::is_serving() {
   if (!front_ || front_->trouble())
     return false;

@@ -61,6 +61,9 @@ public:
     return slots_[node].device;
   }
 
+  /// No device fails any more but for what it has done already.
+  void spare_devices();
+
   virtual_network& net() {
     return net_;
   }

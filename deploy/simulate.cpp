@@ -38,6 +38,7 @@ struct simulate_flags {
   std::string faults;
   load_flags load;
   std::string events;
+  std::string save = ".";
   bool json = false;
   bool twice = false;
   bool no_arithmetic = false;
@@ -151,7 +152,9 @@ void show_failure(const simulate_flags& flags, const prepared& x,
   }
   auto again = x.batch->run(failed.seed, what);
   std::fputs(details(again).c_str(), stderr);
-  auto stem = "simulate-seed-" + std::to_string(failed.seed);
+  auto stem = (std::filesystem::path{flags.save}
+               / ("simulate-seed-" + std::to_string(failed.seed)))
+                .string();
   if (!write_file(stem + ".toml", render(what.faults))
       || !write_file(stem + ".jsonl", render(what.load))) {
     std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
@@ -247,6 +250,9 @@ void add_simulate(CLI::App& app, int& status) {
   flags->load.add_to(command);
   auto events = command.add_option("--events", flags->events,
                                    "Where the events of the run are written");
+  command.add_option("--save", flags->save,
+                     "Where the case of a seed that fails is written (default "
+                     "here)");
   command.add_flag("--json", flags->json, "One object a seed");
   command.add_flag("--twice", flags->twice,
                    "Run each seed twice: the traces have to be equal");

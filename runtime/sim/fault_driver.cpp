@@ -188,17 +188,14 @@ fault_report fault_driver::report_of(const entry& x) const {
     out.why = out.what + ": " + why;
   };
   auto times = std::to_string(out.times);
-  if (!x.refusal.empty())
+  if (!x.refusal.empty() && out.times == 0)
     says(fault_outcome::impossible, "it could not begin: " + x.refusal);
-  else if (without > 0)
-    says(fault_outcome::no_effect, "it began " + times + " times, of which "
-                                     + std::to_string(without)
-                                     + " had no effect");
-  else if (x.calls < x.what.times)
-    says(fault_outcome::never_due,
-         x.calls == 0 ? "its time never came"
-                      : "its time came " + std::to_string(x.calls) + " of "
-                          + std::to_string(x.what.times) + " times");
+  else if (out.times > 0 && without == out.times)
+    says(fault_outcome::no_effect,
+         "it began " + times
+           + " times, and nothing shows that it did anything");
+  else if (x.calls == 0)
+    says(fault_outcome::never_due, "its time never came");
   else if (out.times == 0)
     says(chance_of(x.what) < 1 ? fault_outcome::not_drawn
                                : fault_outcome::never_due,

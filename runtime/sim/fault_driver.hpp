@@ -33,8 +33,8 @@ public:
 };
 
 enum class fault_outcome : uint8_t {
-  happened,   ///< Each time that it had to, with evidence.
-  never_due,  ///< Its time or event did not come, or not often enough.
+  happened,   ///< Once at least, with evidence.
+  never_due,  ///< Its time or event did not come.
   not_drawn,  ///< Its time came, its chance did not.
   impossible, ///< The target could not begin it.
   no_effect,  ///< It began, and nothing shows that it did anything.

@@ -336,6 +336,11 @@ void virtual_device::fail_allocation(uint64_t n) {
   core_->failing_allocations.insert(n);
 }
 
+void virtual_device::fail_nothing() {
+  core_->failing_operations.clear();
+  core_->failing_allocations.clear();
+}
+
 uint64_t virtual_device::num_operations() const {
   return core_->num_operations;
 }

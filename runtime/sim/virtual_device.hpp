@@ -25,7 +25,7 @@ struct machine_model {
   double flops = 1e12;                 ///< Per second.
   double bytes_per_second = 100e9;     ///< Of the device's memory.
   double copy_bytes_per_second = 20e9; ///< Between it and the host.
-  virtual_duration per_operation = std::chrono::microseconds{5};
+  virtual_duration per_operation = std::chrono::microseconds{20};
 };
 
 /// How long `op` takes, to the nanosecond below.
@@ -59,6 +59,9 @@ public:
 
   /// The n-th claim of memory, the host's included, finds none.
   void fail_allocation(uint64_t n);
+
+  /// What has not failed by now does not any more.
+  void fail_nothing();
 
   uint64_t num_operations() const;
   uint64_t num_allocations() const;

@@ -142,8 +142,8 @@ TEST(Shrinker, EndsWhereAllStillFails) {
   shrinker to{[](const sim_case&) { return true; }, 10'000};
   auto small = to.shrink(large_case());
   EXPECT_TRUE(small.faults.empty());
-  EXPECT_TRUE(small.load.requests.empty());
-  EXPECT_LT(to.num_runs(), 10u);
+  EXPECT_EQ(small.load.requests.size(), 1u); // somebody has to ask
+  EXPECT_LT(to.num_runs(), 30u);
 }
 
 TEST(Shrinker, EndsWhereARequestCannotBeHalved) {
