@@ -24,7 +24,7 @@ public:
     : options_(options), world_(seed), company_(world_, options.company),
       checks_(uint32_t(company_.cluster().nodes.size()),
               uint32_t(options.what.load.requests.size()),
-              options.company.network.transports.silence_verdict),
+              options.company.transports.silence_verdict),
       states_(uint32_t(company_.cluster().nodes.size())),
       clients_(world_, company_, options.what.load, checks_, states_),
       faults_(world_, company_, clients_, checks_) {
@@ -37,7 +37,6 @@ public:
 
   simulation_result run() {
     company_.start_all();
-    set_drifts();
     if (!run_until([this] { return company_.is_serving(); }, start_limit))
       fail("the company did not start");
     begun_ = world_.now();
@@ -60,14 +59,6 @@ private:
 
   void fail(const std::string& what) {
     failures_.push_back({10, world_.now(), what});
-  }
-
-  void set_drifts() {
-    auto drifts = world_.stream("drifts");
-    auto most = options_.most_drift;
-    for (node_id n = 0; most > 0 && n < company_.cluster().nodes.size(); ++n)
-      world_.clock_of(world_.life_of(n))
-        .set_drift(int64_t(drifts.uniform(uint64_t(2 * most + 1))) - most);
   }
 
   // -- phases -----------------------------------------------------------------

@@ -18,8 +18,6 @@ struct simulation_options {
   /// How long the first phase may take, and how long the second.
   virtual_duration trouble = std::chrono::minutes{10};
   virtual_duration calm = std::chrono::minutes{20};
-  /// Clocks of nodes go wrong by up to so many parts in a million.
-  int64_t most_drift = 0;
   /// Hears each entry of the trace; may be empty.
   trace::observer on_entry;
 };

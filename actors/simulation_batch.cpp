@@ -17,7 +17,7 @@ run_facts facts_of(const topology& cluster, const simulation_options& base) {
   for (auto& node : cluster.nodes)
     out.nodes.push_back(node.name);
   out.num_requests = uint32_t(base.what.load.requests.size());
-  out.patience = base.company.network.transports.silence_verdict;
+  out.patience = base.company.transports.silence_verdict;
   out.length = least_length;
   return out;
 }

@@ -7,7 +7,8 @@ namespace troupe {
 
 virtual_company::virtual_company(world& in, virtual_company_options options)
   : world_(in), options_(std::move(options)),
-    incarnations_(in.stream("incarnations")), net_(in, options_.network) {
+    incarnations_(in.stream("incarnations")), clocks_(in.stream("clocks")),
+    net_(in, {.transports = options_.transports, .link = options_.parts.link}) {
   for (auto& node : options_.cluster.nodes) {
     slot x;
     x.log = std::make_unique<logger>(
@@ -28,7 +29,7 @@ virtual_company::~virtual_company() {
 node_setup virtual_company::setup_of(node_id node, life_id life) {
   auto& x = slots_[node];
   x.device = std::make_shared<virtual_device>(
-    world_, life, node, options_.compute, options_.machine);
+    world_, life, node, options_.compute, options_.parts.device);
   node_setup out;
   out.name = options_.cluster.nodes[node].name;
   out.incarnation = incarnations_.next() | 1; // never 0
@@ -55,10 +56,21 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   return out;
 }
 
+/// Each machine has a time of its own.
+void virtual_company::set_clock(life_id life) {
+  auto& [drift, offset] = options_.parts.clocks;
+  auto& time = world_.clock_of(life);
+  if (offset.count() > 0)
+    time.advance(
+      virtual_duration{int64_t(clocks_.uniform(uint64_t(offset.count())))});
+  time.set_drift(int64_t(clocks_.uniform(2 * uint64_t{drift} + 1)) - drift);
+}
+
 void virtual_company::start(node_id node) {
   if (find(node))
     return;
   auto life = world_.begin_life(node);
+  set_clock(life);
   auto made = virtual_node::start(world_, life, setup_of(node, life),
                                   [this, node] { note_end(node); });
   CHECK(made); // nothing listens at its address but itself

@@ -5,6 +5,7 @@
 
 #include "actors/front_end.hpp"
 #include "actors/virtual_node.hpp"
+#include "runtime/sim/machine_file.hpp"
 #include "runtime/sim/virtual_device.hpp"
 #include "runtime/sim/virtual_network.hpp"
 
@@ -15,8 +16,8 @@ struct virtual_company_options {
   std::shared_ptr<shared_model> model; ///< Of all nodes.
   /// Shared by all devices; null: nothing is computed.
   std::shared_ptr<kernels::executor> compute;
-  machine_model machine;
-  virtual_network_options network;
+  world_model parts; ///< What the world is made of.
+  virtual_transport_options transports;
   /// How long a node tries to reach the first one.
   std::chrono::milliseconds join_timeout{60'000};
   log_level level = log_level::warning;
@@ -80,11 +81,13 @@ private:
   };
 
   node_setup setup_of(node_id node, life_id life);
+  void set_clock(life_id life);
   void note_end(node_id node);
 
   world& world_;
   const virtual_company_options options_;
   random_stream incarnations_;
+  random_stream clocks_;
   virtual_network net_;
   std::vector<slot> slots_; ///< By node.
   std::unique_ptr<front_end> front_;

@@ -29,6 +29,17 @@ void override(T& value, const std::optional<T>& flag) {
 
 } // namespace
 
+std::string in_quotes(const std::string& text) {
+  constexpr auto plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                         "0123456789/._-+:,=@";
+  if (!text.empty() && text.find_first_not_of(plain) == text.npos)
+    return text;
+  std::string out = "'";
+  for (auto c : text)
+    out += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  return out + "'";
+}
+
 void add_cluster_tls(CLI::App& command, tls_files& to) {
   command.add_option("--cluster-tls-cert", to.certificate,
                      "Certificate (PEM) with which nodes meet over TLS");
@@ -106,7 +117,7 @@ log_level cluster_flags::level() const {
 }
 
 std::string cluster_flags::replayed() const {
-  auto out = model;
+  auto out = model.empty() ? "" : in_quotes(model);
   auto add = [&](const char* name, const auto& value) {
     if (value)
       out += std::string{" --"} + name + " " + std::to_string(*value);
@@ -116,7 +127,7 @@ std::string cluster_flags::replayed() const {
            + " --expert-parallel-size " + std::to_string(expert_parallel_size)
            + " --nodes " + std::to_string(num_nodes);
   } else {
-    out += " --topology " + topology_file;
+    out += " --topology " + in_quotes(topology_file);
   }
   if (activations)
     out += " --activations " + *activations;

@@ -17,6 +17,9 @@ namespace troupe {
 /// --cluster-tls-cert, -key and -ca, which every node is given.
 void add_cluster_tls(CLI::App& command, tls_files& to);
 
+/// For a shell: quoted where it has to be.
+std::string in_quotes(const std::string& text);
+
 struct cluster_flags {
   std::string model;
   uint32_t data_parallel_size = 1;

@@ -44,7 +44,7 @@ struct simulate_flags {
   bool no_arithmetic = false;
   bool every_state = false;
   bool no_shrinking = false;
-  int64_t drift = 0;
+  std::string machine;
 };
 
 /// What it takes to run seeds, made once.
@@ -108,7 +108,12 @@ result<prepared> prepare(const simulate_flags& flags) {
   simulation_batch_options options;
   auto& base = options.base;
   base.what.load = *load;
-  base.most_drift = flags.drift;
+  if (!flags.machine.empty()) {
+    auto parts = read_world_model(flags.machine);
+    if (!parts)
+      return parts.why();
+    base.company.parts = *parts;
+  }
   auto faults = read_faults(flags, *cluster, load->requests.size());
   if (!faults)
     return faults.why();
@@ -160,12 +165,17 @@ void show_failure(const simulate_flags& flags, const prepared& x,
     std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
     return;
   }
-  std::fprintf(stderr,
-               "replay: troupe simulate %s --seed %llu --faults %s.toml "
-               "--requests %s.jsonl\n",
-               flags.cluster.replayed().c_str(),
-               static_cast<unsigned long long>(failed.seed), stem.c_str(),
-               stem.c_str());
+  auto command = "troupe simulate " + flags.cluster.replayed() + " --seed "
+                 + std::to_string(failed.seed) + " --faults "
+                 + in_quotes(stem + ".toml") + " --requests "
+                 + in_quotes(stem + ".jsonl");
+  if (!flags.machine.empty())
+    command += " --machine " + in_quotes(flags.machine);
+  if (flags.no_arithmetic)
+    command += " --no-arithmetic";
+  if (flags.twice)
+    command += " --twice";
+  std::fprintf(stderr, "replay: %s\n", command.c_str());
 }
 
 void show(const simulate_flags& flags, const simulation_result& x) {
@@ -262,10 +272,9 @@ void add_simulate(CLI::App& app, int& status) {
                    "Fail unless the seeds reach every state that they should");
   command.add_flag("--no-shrinking", flags->no_shrinking,
                    "Show a failure as it came");
-  command
-    .add_option("--drift", flags->drift,
-                "Clocks go wrong by up to so many millionths")
-    ->check(CLI::Range(int64_t{0}, node_time::most_drift));
+  command.add_option("--machine", flags->machine,
+                     "What the world is made of (TOML): devices, links, clocks "
+                     "of nodes");
   command.callback([flags, events, &status] {
     if (flags->num_seeds > 1 && events->count() > 0)
       throw CLI::ValidationError{"--events", "is of one seed"};
