@@ -18,18 +18,34 @@ constexpr seconds rest{2};
 /// Entries of a node between two looks at what it holds.
 constexpr uint64_t entries_between_looks = 64;
 
+/// The shortest silence that may cost a node or a step: as a peer's clock
+/// counts it, after what a healed link still owes.
+virtual_duration patience_of(const virtual_company_options& x) {
+  auto slack = std::chrono::milliseconds{200} + x.transports.heartbeat_period;
+  auto least = std::min<virtual_duration>(
+    x.transports.silence_verdict,
+    std::chrono::milliseconds{x.cluster.limits.step_timeout_ms});
+  auto fast = 1 + double(x.parts.clocks.drift) / 1e6;
+  auto left = double((least - slack).count()) / fast;
+  return virtual_duration{int64_t(std::max(left, 0.0))};
+}
+
 class simulation {
 public:
   simulation(uint64_t seed, const simulation_options& options)
     : options_(options), world_(seed), company_(world_, options.company),
       checks_(uint32_t(company_.cluster().nodes.size()),
               uint32_t(options.what.load.requests.size()),
-              options.company.transports.silence_verdict),
+              patience_of(options.company)),
       states_(uint32_t(company_.cluster().nodes.size())),
       clients_(world_, company_, options.what.load, checks_, states_),
       faults_(world_, company_, clients_, checks_) {
-    for (uint32_t i = 0; i < options.expected.size(); ++i)
-      checks_.expect(i, options.expected[i]);
+    auto& requests = options.what.load.requests;
+    for (uint32_t i = 0; i < requests.size(); ++i)
+      if (auto& x = requests[i].expected; x && x->is_refusal)
+        checks_.expect_refusal(i);
+      else if (x)
+        checks_.expect(i, *x);
     world_.trace().observe([this](auto& x) { hear(x); });
     if (options.on_entry)
       world_.trace().observe(options.on_entry);
@@ -37,11 +53,16 @@ public:
 
   simulation_result run() {
     company_.start_all();
-    if (!run_until([this] { return company_.is_serving(); }, start_limit))
+    if (options_.break_the_start)
+      begin_faults();
+    auto serves = run_until([this] { return company_.is_serving(); },
+                            start_limit);
+    if (!serves && !checks_.may_have_lost_a_node())
       fail("the company did not start");
     begun_ = world_.now();
-    driver_.emplace(options_.what.faults, names(), begun_, world_.seed(),
-                    faults_);
+    events_before_ = count_events();
+    if (!driver_)
+      begin_faults();
     clients_.begin();
     break_things();
     heal();
@@ -61,6 +82,18 @@ private:
     failures_.push_back({10, world_.now(), what});
   }
 
+  void begin_faults() {
+    driver_.emplace(options_.what.faults, names(), world_.now(), world_.seed(),
+                    faults_);
+    expect_driver();
+  }
+
+  /// So that time does not jump over what is due next.
+  void expect_driver() {
+    if (driver_->next() != virtual_instant::max())
+      world_.at(driver_->next(), [] {});
+  }
+
   // -- phases -----------------------------------------------------------------
 
   /// Returns whether `done` became true within `limit`.
@@ -77,9 +110,7 @@ private:
   bool step() {
     if (driver_ && driver_->is_due(world_.now())) {
       driver_->act(world_.now());
-      // So that time does not jump over what is due next.
-      if (driver_->next() != virtual_instant::max())
-        world_.at(driver_->next(), [] {});
+      expect_driver();
     }
     checks_.set_now(world_.now());
     return world_.step();
@@ -118,12 +149,15 @@ private:
   /// A company that is whole answers, and as before.
   void probe() {
     auto& all = options_.what.load.requests;
-    if (all.empty())
+    auto x = std::ranges::find_if(all, [](auto& request) {
+      return !request.expected || !request.expected->is_refusal;
+    });
+    if (x == all.end())
       return;
     auto tokens = std::make_shared<std::vector<int32_t>>();
     auto last = std::make_shared<std::optional<generation_event>>();
     auto id = company_.front()->submit(
-      all[0].request, [tokens, last](const generation_event& x) {
+      x->request, [tokens, last](const generation_event& x) {
         tokens->insert(tokens->end(), x.tokens.begin(), x.tokens.end());
         if (x.finish != finish_reason::none)
           *last = x;
@@ -134,7 +168,7 @@ private:
       return fail("a company that is whole does not answer");
     if ((*last)->cause)
       return fail("a company that is whole fails: " + (*last)->cause->message);
-    if (!options_.expected.empty() && *tokens != options_.expected[0].tokens)
+    if (x->expected && *tokens != x->expected->tokens)
       fail("a company that is whole answers other tokens");
   }
 
@@ -223,6 +257,13 @@ private:
 
   // -- what came of it --------------------------------------------------------
 
+  std::array<uint64_t, num_trace_kinds> count_events() {
+    std::array<uint64_t, num_trace_kinds> out;
+    for (size_t i = 0; i < num_trace_kinds; ++i)
+      out[i] = world_.trace().count(trace_kind(i));
+    return out;
+  }
+
   simulation_result take_result() {
     simulation_result out;
     out.seed = world_.seed();
@@ -236,8 +277,8 @@ private:
     out.reached = states_;
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
-    for (size_t i = 0; i < num_trace_kinds; ++i)
-      out.events[i] = world_.trace().count(trace_kind(i));
+    out.events = count_events();
+    out.events_before = events_before_;
     out.last = world_.trace().last();
     return out;
   }
@@ -253,6 +294,7 @@ private:
   virtual_instant begun_ = world_begin;
   virtual_instant worked_ = world_begin; ///< Until then.
   std::vector<violation> failures_;
+  std::array<uint64_t, num_trace_kinds> events_before_ = {};
   uint64_t num_heard_ = 0;
   uint64_t num_unexplained_ = 0;
   bool is_over_ = false; ///< What happens from now on is not judged.

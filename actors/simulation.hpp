@@ -13,8 +13,9 @@ namespace troupe {
 struct simulation_options {
   virtual_company_options company;
   sim_case what; ///< Faults' targets are drawn.
-  /// Of each request, by the plain path; none: values are not judged.
-  std::vector<expected_answer> expected;
+  /// Faults may begin before the company serves; their times count from the
+  /// world's begin.
+  bool break_the_start = false;
   /// How long the first phase may take, and how long the second.
   virtual_duration trouble = std::chrono::minutes{10};
   virtual_duration calm = std::chrono::minutes{20};
@@ -33,6 +34,7 @@ struct simulation_result {
   virtual_duration started{0}; ///< Until the company served.
   virtual_duration length{0};  ///< Of the first phase.
   std::array<uint64_t, num_trace_kinds> events = {};
+  std::array<uint64_t, num_trace_kinds> events_before = {}; ///< It served.
   std::vector<trace_entry> last; ///< What happened last.
 
   /// Whether everything held and every fault that had to happen did.

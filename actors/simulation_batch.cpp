@@ -22,27 +22,45 @@ run_facts facts_of(const topology& cluster, const simulation_options& base) {
   return out;
 }
 
-/// Requests are told apart by what they ask.
-bool asks_the_same(const client_request& a, const client_request& b) {
-  return a.request.prompt == b.request.prompt
-         && a.request.sampling.seed == b.request.sampling.seed
-         && a.request.sampling.temperature == b.request.sampling.temperature
-         && a.request.ignore_eos == b.request.ignore_eos;
+/// What went wrong, so that a smaller case can be seen to fail alike.
+struct complaint {
+  std::optional<uint32_t> invariant; ///< Nothing: a fault did not happen.
+  fault_outcome outcome = fault_outcome::happened;
+
+  bool is_in(const simulation_result& x) const {
+    if (invariant)
+      return std::ranges::any_of(
+        x.violations, [&](auto& v) { return v.invariant == *invariant; });
+    return std::ranges::any_of(
+      x.faults, [&](auto& f) { return f.fails() && f.outcome == outcome; });
+  }
+};
+
+complaint complaint_of(const simulation_result& x) {
+  if (!x.violations.empty())
+    return {x.violations[0].invariant};
+  for (auto& f : x.faults)
+    if (f.fails())
+      return {{}, f.outcome};
+  return {};
 }
+
+/// Of random faults: their times follow from a run of this seed.
+constexpr uint64_t calm_seed = 0;
 
 } // namespace
 
-simulation_batch::simulation_batch(simulation_batch_options options,
-                                   uint64_t first_seed)
+simulation_batch::simulation_batch(simulation_batch_options options)
   : options_(std::move(options)),
     facts_(facts_of(options_.base.company.cluster, options_.base)) {
   if (!options_.random_faults)
     return;
   auto calm = options_.base.what;
   calm.faults.clear();
-  auto seen = run(first_seed, calm);
+  auto seen = run(calm_seed, calm);
   facts_.length = std::max(seen.length, least_length);
-  facts_.events = seen.events;
+  for (size_t i = 0; i < num_trace_kinds; ++i)
+    facts_.events[i] = seen.events[i] - seen.events_before[i];
 }
 
 sim_case simulation_batch::case_of(uint64_t seed) const {
@@ -54,36 +72,16 @@ sim_case simulation_batch::case_of(uint64_t seed) const {
   return out;
 }
 
-/// A smaller case has some of the requests, which may ask for less: the
-/// beginning of what is known.
-std::vector<expected_answer>
-simulation_batch::expected_of(const sim_case& what) const {
-  auto& all = options_.base.what.load.requests;
-  auto& known = options_.base.expected;
-  std::vector<expected_answer> out;
-  if (known.empty())
-    return out;
-  for (auto& x : what.load.requests) {
-    auto i = std::ranges::find_if(all,
-                                  [&](auto& y) { return asks_the_same(x, y); });
-    if (i == all.end())
-      return {};
-    auto answer = known[size_t(i - all.begin())];
-    auto limit = x.request.max_tokens;
-    if (limit > 0 && answer.tokens.size() > limit) {
-      answer.tokens.resize(limit);
-      answer.finish = finish_reason::length;
-    }
-    out.push_back(std::move(answer));
-  }
-  return out;
+bool simulation_batch::breaks_the_start(uint64_t seed) const {
+  return options_.base.break_the_start
+         || (options_.random_faults && seed % 4 == 3);
 }
 
 simulation_result simulation_batch::run(uint64_t seed, const sim_case& what,
                                         trace::observer on_entry) const {
   auto one = options_.base;
   one.what = what;
-  one.expected = expected_of(what);
+  one.break_the_start = breaks_the_start(seed);
   one.on_entry = std::move(on_entry);
   if (options_.make_compute)
     one.company.compute = options_.make_compute();
@@ -117,10 +115,18 @@ void simulation_batch::run_all(
   }
 }
 
-sim_case simulation_batch::shrink(uint64_t seed, uint32_t max_runs) const {
-  shrinker smaller{[&](const sim_case& x) { return !run(seed, x).holds(); },
+sim_case simulation_batch::shrink(
+  const simulation_result& failed, uint32_t max_runs,
+  const std::function<void(uint32_t runs)>& progress) const {
+  auto wanted = complaint_of(failed);
+  uint32_t runs = 0;
+  shrinker smaller{[&](const sim_case& x) {
+                     if (progress)
+                       progress(++runs);
+                     return wanted.is_in(run(failed.seed, x));
+                   },
                    max_runs};
-  return smaller.shrink(case_of(seed));
+  return smaller.shrink(case_of(failed.seed));
 }
 
 } // namespace troupe

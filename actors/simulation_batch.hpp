@@ -12,19 +12,23 @@ struct simulation_batch_options {
   /// is made for each run by `make_compute`; empty: nothing is computed.
   simulation_options base;
   std::function<std::shared_ptr<kernels::executor>()> make_compute;
-  bool random_faults = false; ///< Each seed does some of its own, too.
-  bool twice = false;         ///< Each seed runs twice, and has to be the same.
+  /// Each seed does some of its own, too; some of them from the start on.
+  bool random_faults = false;
+  bool twice = false; ///< Each seed runs twice, and has to be the same.
   uint32_t num_threads = 1;
 };
 
 class simulation_batch {
 public:
-  /// With random faults a first run, of `first_seed` and without any, tells
-  /// when there is something to disturb.
-  simulation_batch(simulation_batch_options options, uint64_t first_seed);
+  /// With random faults a first run without any tells when there is something
+  /// to disturb.
+  explicit simulation_batch(simulation_batch_options options);
 
   /// What a seed is made of.
   sim_case case_of(uint64_t seed) const;
+
+  /// Whether its faults may begin before the company serves.
+  bool breaks_the_start(uint64_t seed) const;
 
   /// The run of a seed; of another case, if there is one. `on_entry` may be
   /// empty.
@@ -36,13 +40,13 @@ public:
   void run_all(uint64_t first, uint64_t count,
                const std::function<void(const simulation_result&)>& on_result);
 
-  /// A case that still fails with this seed, smaller if one was found in
-  /// `max_runs` runs.
-  sim_case shrink(uint64_t seed, uint32_t max_runs) const;
+  /// A case that fails as this one of its seed did, smaller if one was found in
+  /// `max_runs` runs, of which `progress` hears.
+  sim_case
+  shrink(const simulation_result& failed, uint32_t max_runs,
+         const std::function<void(uint32_t runs)>& progress = {}) const;
 
 private:
-  std::vector<expected_answer> expected_of(const sim_case& what) const;
-
   simulation_batch_options options_;
   run_facts facts_;
 };

@@ -33,8 +33,6 @@ void virtual_clients::come(uint32_t i) {
 
 void virtual_clients::ask(uint32_t i) {
   auto& x = clients_[i];
-  if (x.has_vanished) // before it has said anything
-    return end(i);
   checks_.asked(i);
   auto* front = company_.front();
   if (!front)
@@ -120,10 +118,8 @@ void virtual_clients::count(const generation_event& last) {
 
 bool virtual_clients::vanish(uint32_t request) {
   auto& x = clients_[request];
-  if (x.at == stage::done || std::exchange(x.has_vanished, true))
+  if (x.at != stage::open || std::exchange(x.has_vanished, true))
     return false;
-  if (x.at != stage::open)
-    return true; // it does not come
   checks_.cancel_asked(request);
   states_.reach(sometimes::client_vanished);
   if (auto* front = company_.front())

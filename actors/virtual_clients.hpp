@@ -27,10 +27,12 @@ public:
 
   // -- faults -----------------------------------------------------------------
 
-  /// Goes away. Returns whether it was there.
+  /// Goes away. Returns whether it was there: nothing to do before it has asked
+  /// and once it has heard its end.
   bool vanish(uint32_t request);
 
-  /// Takes `pace` for each event from now on; 0: none.
+  /// Takes `pace` for each event from now on; 0: none. Nothing of it is seen
+  /// behind the front end, which keeps what a client does not take yet.
   void slow_down(uint32_t request, virtual_duration pace);
 
   /// Events that a client was slow to take.

@@ -99,23 +99,32 @@ virtual_faults::carried_out virtual_faults::kill(node_id node) {
 
 virtual_faults::carried_out virtual_faults::pause(node_id node) {
   auto life = company_.find(node)->life();
+  ++pauses_[node];
   world_.pause(node);
   auto stood = std::make_shared<bool>(world_.is_paused(life));
   return {
-    .heal = [this, node] { world_.resume(node); },
+    .heal =
+      [this, node] {
+        if (--pauses_[node] == 0)
+          world_.resume(node);
+      },
     .proof = [stood] { return std::string{*stood ? "it stood still" : ""}; }};
 }
 
 virtual_faults::carried_out virtual_faults::slow(node_id node, double factor) {
   auto device = company_.device_of(node);
   auto before = device->num_operations();
-  world_.slow(node, factor);
+  auto& all = slownesses_[node];
+  all.insert(factor);
+  world_.slow(node, *all.rbegin());
   auto count = [device, before] { return device->num_operations() - before; };
   auto done = std::make_shared<std::optional<uint64_t>>();
   return {.heal =
-            [this, node, count, done] {
+            [this, node, factor, count, done] {
               *done = count();
-              world_.slow(node, 1);
+              auto& all = slownesses_[node];
+              all.erase(all.find(factor));
+              world_.slow(node, all.empty() ? 1 : *all.rbegin());
             },
           .proof =
             [count, done] {
@@ -187,10 +196,10 @@ virtual_faults::befall_client(const fault& x) {
     return failure{errc::not_found, "no request is meant"};
   auto i = *x.request;
   if (x.kind == fault_kind::client_vanish) {
-    auto was_there = clients_.vanish(i);
-    return carried_out{.proof = [was_there] {
-      return std::string{was_there ? "it has gone" : ""};
-    }};
+    if (!clients_.vanish(i))
+      return failure{errc::not_found,
+                     "request " + std::to_string(i) + " is not open"};
+    return carried_out{.proof = [] { return std::string{"it has gone"}; }};
   }
   clients_.slow_down(i, x.pace);
   return carried_out{

@@ -6,6 +6,9 @@
 #include "actors/virtual_clients.hpp"
 #include "runtime/sim/fault_driver.hpp"
 
+#include <map>
+#include <set>
+
 namespace troupe {
 
 class virtual_faults final : public fault_target {
@@ -42,6 +45,9 @@ private:
   virtual_clients& clients_;
   run_checks& checks_;
   std::vector<std::pair<fault, carried_out>> all_; ///< By handle.
+  // Of faults of one kind that overlap, by node.
+  std::map<node_id, uint32_t> pauses_;
+  std::map<node_id, std::multiset<double>> slownesses_;
 };
 
 } // namespace troupe

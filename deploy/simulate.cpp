@@ -43,15 +43,12 @@ struct simulate_flags {
   bool twice = false;
   bool no_arithmetic = false;
   bool every_state = false;
+  bool break_the_start = false;
   bool no_shrinking = false;
   std::string machine;
 };
 
-/// What it takes to run seeds, made once.
-struct prepared {
-  std::unique_ptr<simulation_batch> batch;
-  client_load load;
-};
+using batch_ptr = std::unique_ptr<simulation_batch>;
 
 result<std::vector<fault>> read_faults(const simulate_flags& flags,
                                        const topology& cluster,
@@ -65,19 +62,20 @@ result<std::vector<fault>> read_faults(const simulate_flags& flags,
   return read_fault_plan(flags.faults, scope);
 }
 
-result<std::vector<expected_answer>> ask_oracle(shared_model& model,
-                                                const topology& cluster,
-                                                const client_load& load) {
+result<void> ask_oracle(shared_model& model, const topology& cluster,
+                        std::shared_ptr<kernels::executor> how,
+                        client_load& load) {
   oracle_options options;
   options.activations = cluster.activations;
   options.max_model_len = cluster.max_model_len;
+  options.num_ranks = cluster.num_ranks();
   auto choices = model.num_choices();
   if (!choices)
     return choices.why();
   options.num_choices = *choices;
   progress_display progress{"simulate", false};
-  return ask_plain_path(model.source(), kernels::make_cpu_executor({}), options,
-                        load, [&](uint64_t done, uint64_t total) {
+  return ask_plain_path(model.source(), std::move(how), options, load,
+                        [&](uint64_t done, uint64_t total) {
                           progress.show("plain path", done, total);
                         });
 }
@@ -89,7 +87,7 @@ void print_line(virtual_instant at, const std::string& who,
                who.c_str(), int(line.size()), line.data());
 }
 
-result<prepared> prepare(const simulate_flags& flags) {
+result<batch_ptr> prepare(const simulate_flags& flags) {
   auto cluster = flags.cluster.cluster();
   if (!cluster)
     return cluster.why();
@@ -105,9 +103,11 @@ result<prepared> prepare(const simulate_flags& flags) {
   auto load = choose_load(flags.load, cluster->model, (*model)->config());
   if (!load)
     return load.why();
+  if (auto asked = ask_oracle(**model, *cluster, how, *load); !asked)
+    return asked.why();
   simulation_batch_options options;
   auto& base = options.base;
-  base.what.load = *load;
+  base.break_the_start = flags.break_the_start;
   if (!flags.machine.empty()) {
     auto parts = read_world_model(flags.machine);
     if (!parts)
@@ -117,14 +117,9 @@ result<prepared> prepare(const simulate_flags& flags) {
   auto faults = read_faults(flags, *cluster, load->requests.size());
   if (!faults)
     return faults.why();
-  base.what.faults = std::move(*faults);
-  if (!flags.no_arithmetic) {
-    auto expected = ask_oracle(**model, *cluster, *load);
-    if (!expected)
-      return expected.why();
-    base.expected = std::move(*expected);
+  base.what = {std::move(*faults), std::move(*load)};
+  if (!flags.no_arithmetic)
     options.make_compute = [] { return kernels::make_cpu_executor({}); };
-  }
   base.company.cluster = std::move(*cluster);
   base.company.model = *model;
   base.company.level = flags.cluster.level();
@@ -133,11 +128,7 @@ result<prepared> prepare(const simulate_flags& flags) {
   options.random_faults = flags.faults == "random";
   options.twice = flags.twice;
   options.num_threads = device_threads(flags.cluster.num_threads, 1);
-  prepared out;
-  out.batch = std::make_unique<simulation_batch>(std::move(options),
-                                                 flags.seed);
-  out.load = std::move(*load);
-  return out;
+  return std::make_unique<simulation_batch>(std::move(options));
 }
 
 bool write_file(const std::string& path, const std::string& text) {
@@ -146,17 +137,35 @@ bool write_file(const std::string& path, const std::string& text) {
   return bool(out.flush());
 }
 
+std::string replay_of(const simulate_flags& flags, uint64_t seed,
+                      const std::string& stem) {
+  auto out = "troupe simulate " + flags.cluster.replayed() + " --seed "
+             + std::to_string(seed) + " --faults " + in_quotes(stem + ".toml")
+             + " --requests " + in_quotes(stem + ".jsonl");
+  if (!flags.machine.empty())
+    out += " --machine " + in_quotes(flags.machine);
+  if (flags.no_arithmetic)
+    out += " --no-arithmetic";
+  if (flags.twice)
+    out += " --twice";
+  return out;
+}
+
 /// A smaller case, as files, and the command that runs it.
-void show_failure(const simulate_flags& flags, const prepared& x,
+void show_failure(const simulate_flags& flags, const simulation_batch& batch,
                   const simulation_result& failed) {
-  auto what = x.batch->case_of(failed.seed);
+  auto what = batch.case_of(failed.seed);
   if (!flags.no_shrinking) {
-    std::fprintf(stderr, "seed %llu has failed; looking for a smaller case\n",
-                 static_cast<unsigned long long>(failed.seed));
-    what = x.batch->shrink(failed.seed, max_shrinking);
+    progress_display progress{"simulate", false};
+    what = batch.shrink(failed, max_shrinking, [&](uint32_t runs) {
+      progress.show("smaller cases", runs, max_shrinking);
+    });
   }
-  auto again = x.batch->run(failed.seed, what);
+  auto again = batch.run(failed.seed, what);
   std::fputs(details(again).c_str(), stderr);
+  if (again.holds())
+    std::fputs("it holds when it is run again: that is a fault of its own\n",
+               stderr);
   auto stem = (std::filesystem::path{flags.save}
                / ("simulate-seed-" + std::to_string(failed.seed)))
                 .string();
@@ -165,16 +174,9 @@ void show_failure(const simulate_flags& flags, const prepared& x,
     std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
     return;
   }
-  auto command = "troupe simulate " + flags.cluster.replayed() + " --seed "
-                 + std::to_string(failed.seed) + " --faults "
-                 + in_quotes(stem + ".toml") + " --requests "
-                 + in_quotes(stem + ".jsonl");
-  if (!flags.machine.empty())
-    command += " --machine " + in_quotes(flags.machine);
-  if (flags.no_arithmetic)
-    command += " --no-arithmetic";
-  if (flags.twice)
-    command += " --twice";
+  auto command = replay_of(flags, failed.seed, stem);
+  if (batch.breaks_the_start(failed.seed))
+    command += " --break-the-start";
   std::fprintf(stderr, "replay: %s\n", command.c_str());
 }
 
@@ -183,6 +185,8 @@ void show(const simulate_flags& flags, const simulation_result& x) {
     std::puts(to_json(x).c_str());
   else if (flags.num_seeds <= few_seeds || !x.holds())
     std::puts(summary(x).c_str());
+  if (!flags.json && !x.violations.empty())
+    std::printf("  %s\n", to_string(x.violations[0]).c_str());
   std::fflush(stdout);
 }
 
@@ -198,7 +202,7 @@ bool show_states(const simulate_flags& flags, const sometimes_tally& tally) {
   return !flags.every_state;
 }
 
-int run_one(const simulate_flags& flags, const prepared& x) {
+int run_one(const simulate_flags& flags, const simulation_batch& batch) {
   std::ofstream events;
   trace::observer note;
   if (!flags.events.empty()) {
@@ -207,41 +211,43 @@ int run_one(const simulate_flags& flags, const prepared& x) {
       return report({errc::io, "cannot write " + flags.events});
     note = [&](const trace_entry& e) { events << to_string(e) << '\n'; };
   }
-  auto out = x.batch->run(flags.seed, x.batch->case_of(flags.seed), note);
+  auto out = batch.run(flags.seed, batch.case_of(flags.seed), note);
+  if (note && !events.flush())
+    return report({errc::io, "cannot write " + flags.events});
   show(flags, out);
   if (!out.holds())
-    show_failure(flags, x, out);
+    show_failure(flags, batch, out);
   return out.holds() ? 0 : 1;
 }
 
-int run_many(const simulate_flags& flags, const prepared& x) {
+int run_many(const simulate_flags& flags, simulation_batch& batch) {
   system_clock time;
   auto start = time.now();
   progress_display progress{"simulate", false};
   sometimes_tally tally;
   uint64_t done = 0;
-  std::vector<simulation_result> failed;
-  x.batch->run_all(flags.seed, flags.num_seeds, [&](auto& out) {
+  std::optional<simulation_result> failed; // of the lowest seed
+  batch.run_all(flags.seed, flags.num_seeds, [&](auto& out) {
     tally.add(out.reached);
     show(flags, out);
-    if (!out.holds() && failed.empty())
-      failed.push_back(out);
+    if (!out.holds() && (!failed || out.seed < failed->seed))
+      failed = out;
     progress.show("seeds", ++done, flags.num_seeds);
   });
   auto took = std::chrono::duration<double>(time.now() - start).count();
   std::fprintf(stderr, "%llu seeds in %.1f s\n",
                static_cast<unsigned long long>(done), took);
-  if (!failed.empty())
-    show_failure(flags, x, failed[0]);
+  if (failed)
+    show_failure(flags, batch, *failed);
   auto reached = show_states(flags, tally);
-  return failed.empty() && reached ? 0 : 1;
+  return !failed && reached ? 0 : 1;
 }
 
 int run(const simulate_flags& flags) {
   auto x = prepare(flags);
   if (!x)
     return report(x.why());
-  return flags.num_seeds == 1 ? run_one(flags, *x) : run_many(flags, *x);
+  return flags.num_seeds == 1 ? run_one(flags, **x) : run_many(flags, **x);
 }
 
 } // namespace
@@ -268,6 +274,9 @@ void add_simulate(CLI::App& app, int& status) {
                    "Run each seed twice: the traces have to be equal");
   command.add_flag("--no-arithmetic", flags->no_arithmetic,
                    "Compute nothing: time passes and tokens are made up");
+  command.add_flag("--break-the-start", flags->break_the_start,
+                   "Faults may begin before the company serves, and their "
+                   "times count from there");
   command.add_flag("--every-state", flags->every_state,
                    "Fail unless the seeds reach every state that they should");
   command.add_flag("--no-shrinking", flags->no_shrinking,

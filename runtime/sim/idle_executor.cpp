@@ -1,5 +1,7 @@
 #include "runtime/sim/idle_executor.hpp"
 
+#include "runtime/sim/virtual_results.hpp"
+
 namespace troupe {
 
 namespace {
@@ -15,7 +17,8 @@ public:
     return 64;
   }
 
-  std::string run(const kernels::operation&) override {
+  std::string run(const kernels::operation& op) override {
+    imagine(op, 0);
     return {};
   }
 };

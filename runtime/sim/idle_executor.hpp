@@ -1,7 +1,8 @@
 #pragma once
 
 /// For models that nobody computes with: weights take no room to speak of, and
-/// nothing is done to them.
+/// results are made up as virtual devices without arithmetic do, so that the
+/// plain path has their tokens, too.
 
 #include "kernels/device.hpp"
 

@@ -5,9 +5,9 @@
 
 namespace troupe {
 
-result<std::vector<expected_answer>>
+result<void>
 ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
-               const oracle_options& options, const client_load& load,
+               const oracle_options& options, client_load& load,
                const std::function<void(uint64_t, uint64_t)>& progress) {
   auto device = kernels::make_inline_device(0, std::move(how));
   plain_options plain;
@@ -17,22 +17,23 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
   auto path = plain_forward::make(*device, source, plain);
   if (!path)
     return path.why();
-  request_rules rules{options.max_model_len, (*path)->config().vocab_size};
-  std::vector<expected_answer> out;
+  request_rules rules{options.max_model_len, (*path)->config().vocab_size,
+                      options.num_ranks};
+  uint64_t done = 0;
   for (auto& x : load.requests) {
     if (progress)
-      progress(out.size(), load.requests.size());
+      progress(done++, load.requests.size());
     auto request = x.request;
-    request.rank.reset(); // there is one
-    out.emplace_back();
-    if (settle(request, rules))
+    if (settle(request, rules)) {
+      x.expected = expected_answer{{}, finish_reason::none, true};
       continue;
+    }
     auto answer = (*path)->generate(request);
     if (!answer)
       return answer.why();
-    out.back() = {std::move(answer->tokens), answer->finish};
+    x.expected = expected_answer{std::move(answer->tokens), answer->finish};
   }
-  return out;
+  return {};
 }
 
 } // namespace troupe

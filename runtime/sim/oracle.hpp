@@ -5,7 +5,6 @@
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/sim/request_load.hpp"
-#include "runtime/sim/run_checks.hpp"
 
 namespace troupe {
 
@@ -13,14 +12,15 @@ struct oracle_options {
   precision activations = precision::fp8;
   uint32_t max_model_len = 4096; ///< As the company has it.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
+  uint32_t num_ranks = 1;        ///< That requests may name.
 };
 
-/// One answer for each request of `load`, whose prompts are ids, in order; of
-/// those that nobody may take, none. `progress` hears how many there are.
+/// Puts an answer to each request of `load`, whose prompts are ids; of those
+/// that nobody may take, a refusal. `progress` hears how many there are.
 /// Errors: of loading; step_failed.
-result<std::vector<expected_answer>> ask_plain_path(
+result<void> ask_plain_path(
   const checkpoint& source, std::shared_ptr<kernels::executor> how,
-  const oracle_options& options, const client_load& load,
+  const oracle_options& options, client_load& load,
   const std::function<void(uint64_t done, uint64_t total)>& progress = {});
 
 } // namespace troupe

@@ -59,6 +59,11 @@ void read_cancel(field_reader& in, client_request& out) {
       = static_cast<uint32_t>(in.whole("cancel_after", 0, most).value_or(0));
 }
 
+void read_streams(field_reader& in, client_load& out) {
+  out.streams = in.integer_or("streams", 0, max_requests, 0);
+  in.refuse_unknown({});
+}
+
 client_request read_request(field_reader& in) {
   constexpr auto most = std::numeric_limits<uint32_t>::max();
   client_request out;
@@ -178,7 +183,10 @@ result<client_load> parse_requests(std::string_view text,
     auto in = field_reader::parse(where, row);
     if (!in)
       return in.why();
-    out.requests.push_back(read_request(*in));
+    if (in->find("streams") && out.requests.empty())
+      read_streams(*in, out);
+    else
+      out.requests.push_back(read_request(*in));
     if (!in->trouble().empty())
       return invalid(in->trouble());
   }
@@ -245,7 +253,7 @@ client_load make_load(const load_spec& spec, uint64_t seed,
 }
 
 std::string render(const client_load& load) {
-  std::string out;
+  auto out = "{\"streams\":" + std::to_string(load.streams) + "}\n";
   for (auto& x : load.requests)
     out += render(x);
   return out;

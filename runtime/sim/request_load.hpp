@@ -4,7 +4,7 @@
 /// in a few words.
 
 #include "runtime/error.hpp"
-#include "runtime/service.hpp"
+#include "runtime/sim/expected_answer.hpp"
 #include "runtime/sim/trace.hpp"
 
 #include <cstdint>
@@ -26,6 +26,8 @@ struct client_request {
   std::optional<uint32_t> cancel_after_tokens;
   /// Or so long after it has asked.
   std::optional<virtual_duration> cancel_after;
+  /// Nothing: its tokens are not judged.
+  std::optional<expected_answer> expected = {};
 };
 
 struct client_load {
@@ -33,7 +35,8 @@ struct client_load {
   uint32_t streams = 0; ///< Open at a time, others wait; 0: no limit.
 };
 
-/// One JSON object a line, empty lines are passed over:
+/// One JSON object a line, empty lines are passed over. The first may be
+/// {"streams": 8}, how many are open at a time; the others are requests:
 ///   {"prompt": [1, 2, 3], "max_tokens": 8, "temperature": 0, "seed": 7,
 ///    "top_p": 1, "top_k": 0, "ignore_eos": true, "arrival": "10ms",
 ///    "cancel_after": 3}
@@ -46,8 +49,7 @@ result<client_load> parse_requests(std::string_view text,
 /// Errors: not_found, io, invalid_input.
 result<client_load> read_requests(const std::filesystem::path& path);
 
-/// Writes lines that parse_requests reads back to the same, but for how many
-/// may be open at a time.
+/// Writes lines that parse_requests reads back to the same.
 std::string render(const client_load& load);
 
 /// "streams=8,prompt=16-256,output=32,rate=20,requests=64".

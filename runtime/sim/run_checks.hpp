@@ -15,7 +15,7 @@
 /// I11 Bad input changes nothing else and ends nobody.
 /// I12 One seed, one trace.
 
-#include "runtime/service.hpp"
+#include "runtime/sim/expected_answer.hpp"
 #include "runtime/sim/fault.hpp"
 
 #include <cstdint>
@@ -36,12 +36,6 @@ struct violation {
 
 /// "I3: ..."
 std::string to_string(const violation& x);
-
-/// What the plain path answers.
-struct expected_answer {
-  std::vector<int32_t> tokens;
-  finish_reason finish = finish_reason::length;
-};
 
 class run_checks {
 public:
@@ -111,6 +105,9 @@ public:
     return num_open_ == 0;
   }
 
+  /// Whether a fault may have cost somebody a node.
+  bool may_have_lost_a_node() const;
+
   bool holds() const {
     return num_violations_ == 0;
   }
@@ -156,9 +153,6 @@ private:
   void hear_tokens(uint32_t request, const generation_event& event);
   void hear_end(uint32_t request, const generation_event& event);
   void hear_complete(uint32_t request, finish_reason finish);
-  /// Whether a fault may have cost somebody a node.
-  bool may_have_lost_a_node() const;
-
   std::vector<request_state> requests_;
   std::vector<node_state> nodes_;
   std::vector<violation> violations_;

@@ -1,6 +1,7 @@
 #include "runtime/sim/shrinker.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -44,13 +45,19 @@ bool halve_prompt(client_request& x) {
   if (request.prompt.size() <= 1 || !request.segments.empty())
     return false;
   request.prompt.resize(request.prompt.size() / 2);
+  x.expected.reset(); // nobody knows that answer
   return true;
 }
 
 bool halve_answer(client_request& x) {
   if (x.request.max_tokens <= 1)
     return false;
-  x.request.max_tokens /= 2;
+  auto& most = x.request.max_tokens;
+  most /= 2;
+  if (x.expected && x.expected->tokens.size() > most) {
+    x.expected->tokens.resize(most);
+    x.expected->finish = finish_reason::length;
+  }
   return true;
 }
 
@@ -142,7 +149,8 @@ bool shrinker::simplify_requests(sim_case& best) {
                      && request.arrival.count() == 0;
     request.cancel_after.reset();
     request.cancel_after_tokens.reset();
-    request.request.sampling.temperature = 0;
+    if (std::exchange(request.request.sampling.temperature, 0.f) != 0)
+      request.expected.reset();
     request.arrival = {};
     any = (!is_simple && take(best, std::move(x))) || any;
   }

@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // As the UCX transport has them.
-constexpr double slowest_network = 100e6;
+constexpr double slowest_network = 10e6;
 constexpr size_t overhead = 256; ///< Of a frame that waits.
 constexpr milliseconds last_words{1};
 constexpr milliseconds farewell_time{200};

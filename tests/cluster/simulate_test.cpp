@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <set>
 
 namespace {
@@ -75,6 +76,35 @@ TEST(Simulate, AHundredSeedsOfFaultsHold) {
     for (auto& fault : seed["faults"])
       happened += fault["outcome"] == "happened";
   EXPECT_GT(happened, 50u);
+}
+
+TEST(Simulate, BrokenSeedsHaveOneCourseEachToo) {
+  auto x
+    = run_troupe(company({"--seeds", "8", "--faults", "random", "--twice"}));
+  EXPECT_EQ(x.status, 0) << x.errors;
+  auto all = objects_of(x);
+  std::ranges::sort(all, {}, [](auto& seed) { return uint64_t(seed["seed"]); });
+  auto alone = one(run_troupe(company({"--seed", "7", "--faults", "random"})));
+  EXPECT_EQ(all[6], alone);
+}
+
+TEST(Simulate, WithoutArithmeticTokensAreJudgedAsWell) {
+  auto x = one(run_troupe(company({"--no-arithmetic"})));
+  EXPECT_TRUE(x["held"]);
+  EXPECT_EQ(x["requests"]["completed"], 32);
+}
+
+TEST(Simulate, WhatNobodyMayTakeIsRefusedAndNoAlarm) {
+  scratch_dir scratch;
+  auto asked = (scratch.path() / "asked.jsonl").string();
+  std::ofstream{asked} << "{\"prompt\": [999999]}\n"
+                          "{\"prompt\": [1, 2, 3], \"max_tokens\": 4}\n"
+                          "{\"prompt\": [1, 2, 3], \"max_tokens\": 8}\n";
+  auto x = run_troupe(company({"--requests", asked}));
+  EXPECT_EQ(x.status, 0) << x.errors;
+  auto seen = one(x);
+  EXPECT_EQ(seen["requests"]["refused"], 1);
+  EXPECT_EQ(seen["requests"]["completed"], 2);
 }
 
 TEST(Simulate, WhatTheExamplesBreakHappens) {

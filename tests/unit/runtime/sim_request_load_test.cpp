@@ -145,6 +145,30 @@ TEST(Load, NamesTheWordThatIsWrong) {
       << text << " gives " << complaint_about_load(text);
 }
 
+TEST(Requests, AreWrittenAsTheyAreRead) {
+  auto x
+    = parse_requests("{\"streams\": 3}\n"
+                     "{\"prompt\": [1, 2], \"max_tokens\": 8,"
+                     " \"temperature\": 0.5, \"top_p\": 0.9,"
+                     " \"seed\": 18446744073709551615,"
+                     " \"arrival\": \"1.5ms\", \"cancel_after\": 3}\n"
+                     "{\"prompt\": \"a \\n b\", \"cancel_after\": \"2s\"}\n",
+                     "r");
+  ASSERT_TRUE(x) << x.why().message;
+  EXPECT_EQ(x->streams, 3u);
+  auto again = parse_requests(render(*x), "again");
+  ASSERT_TRUE(again) << again.why().message;
+  EXPECT_EQ(render(*again), render(*x));
+  EXPECT_EQ(again->streams, 3u);
+  auto& first = again->requests[0];
+  EXPECT_EQ(first.request.sampling.seed, UINT64_MAX);
+  EXPECT_EQ(first.request.sampling.top_p, 0.9f);
+  EXPECT_EQ(first.arrival, std::chrono::microseconds{1500});
+  EXPECT_EQ(first.cancel_after_tokens, 3u);
+  EXPECT_EQ(again->requests[1].text, "a \n b");
+  EXPECT_EQ(again->requests[1].cancel_after, std::chrono::seconds{2});
+}
+
 TEST(Load, MakesTheSameRequestsOnEveryMachine) {
   auto x = make_load({.streams = 3,
                       .least_prompt = 4,
@@ -158,7 +182,7 @@ TEST(Load, MakesTheSameRequestsOnEveryMachine) {
   EXPECT_EQ(x.streams, 3u);
   fnv_hash hash;
   virtual_duration last{0};
-  for (auto& [request, text, arrival, tokens, time] : x.requests) {
+  for (auto& [request, text, arrival, tokens, time, expected] : x.requests) {
     EXPECT_GE(request.prompt.size(), 4u);
     EXPECT_LE(request.prompt.size(), 9u);
     for (auto id : request.prompt)
