@@ -12,10 +12,26 @@ namespace {
 /// Shorter than this a run leaves faults no time.
 constexpr virtual_duration least_length = std::chrono::milliseconds{100};
 
+/// Where most of what can be disturbed passes: between ranks and workers, then
+/// between ranks and the gateway.
+std::vector<std::pair<node_id, node_id>> busy_links(const topology& cluster) {
+  std::vector<std::pair<node_id, node_id>> out;
+  auto& nodes = cluster.nodes;
+  for (node_id a = 0; a < nodes.size(); ++a)
+    for (node_id b = 0; b < nodes.size(); ++b) {
+      auto has_rows = !nodes[a].ranks.empty() && !nodes[b].workers.empty();
+      auto has_tokens = nodes[a].gateway && !nodes[b].ranks.empty();
+      if (a != b && (has_rows || has_tokens))
+        out.emplace_back(a, b);
+    }
+  return out;
+}
+
 run_facts facts_of(const topology& cluster, const simulation_options& base) {
   run_facts out;
   for (auto& node : cluster.nodes)
     out.nodes.push_back(node.name);
+  out.links = busy_links(cluster);
   out.num_requests = uint32_t(base.what.load.requests.size());
   out.patience = base.company.transports.silence_verdict;
   out.length = least_length;
