@@ -4,6 +4,7 @@
 #include "actors/cast.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
+#include "runtime/planted.hpp"
 
 namespace troupe {
 
@@ -140,7 +141,9 @@ struct attention_state {
         if (!status)
           return tell(to, stage_ended{serial, status.failure});
         for (auto& x : *all)
-          net->send(x.to, x.header, std::move(x.slab));
+          net->send(x.to, x.header,
+                    PLANTED(slab_reused_early) ? body{nullptr, x.slab.bytes()}
+                                               : std::move(x.slab));
         left->store(serial);
       });
   }
@@ -162,12 +165,25 @@ struct attention_state {
     auto actions = walk->rows(msg.of, msg.from, answers);
     for (auto& x : actions)
       if (x.what == walk_action::kind::land)
-        land(*answers, msg.slab.owner());
+        land(*answers, msg);
     carry_out(actions);
   }
 
-  void land(const answer_view& answers,
-            const std::shared_ptr<const void>& owner) {
+  /// The row of the landing where an answer's begin.
+  uint64_t place_of(const answer_section& x,
+                    [[maybe_unused]] const dispatch_key& of) const {
+    if (PLANTED(combine_in_arrival_order)) {
+      static thread_local std::map<std::pair<rank_id, uint32_t>, uint64_t>
+        come; // rows
+      auto& next = come[{rank->id, of.id.serial}];
+      if (next + x.count > rank->stages->landing().rows)
+        next = 0; // of a company before this one
+      return std::exchange(next, next + x.count);
+    }
+    return x.first;
+  }
+
+  void land(const answer_view& answers, const rows_returned& msg) {
     auto rows = answers.rows();
     context.counters->add(counter::combine_bytes, rows.size());
     auto to = rank->stages->landing().mem;
@@ -176,7 +192,8 @@ struct attention_state {
       uint64_t row_bytes = parts->combine_row_bytes;
       auto bytes = section.count * row_bytes;
       rank->stream->enqueue(kernels::copy_in{
-        rows.data(), to.slice(section.first * row_bytes, bytes), owner});
+        rows.data(), to.slice(place_of(section, msg.of) * row_bytes, bytes),
+        msg.slab.owner()});
       rows = rows.subspan(bytes);
     }
   }

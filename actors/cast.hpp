@@ -41,6 +41,8 @@ spawn_expert_worker(caf::actor_system& system, const node_context& context,
 struct gateway_status {
   open_requests requests; ///< Opened by the front end, served by the gateway.
   std::atomic<uint64_t> prompt_tokens{0};
+  /// Events that were said twice, out of turn or by who is not the owner.
+  std::atomic<uint64_t> events_refused{0};
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.

@@ -24,6 +24,7 @@
 
 #include "actors/cast.hpp"
 #include "actors/rows_refusal.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -123,14 +124,19 @@ struct expert_worker_state {
           && device->exchange(progress::computed) == progress::awaited)
         tell(to, run_ended{});
     });
+    if (PLANTED(answer_sent_before_copied))
+      send_back(std::make_shared<const items>(next));
     for (auto& p : all.pieces)
       copy_out(p, next[p.item]);
-    send_back(std::make_shared<const items>(std::move(next)));
+    if (!PLANTED(answer_sent_before_copied))
+      send_back(std::make_shared<const items>(std::move(next)));
   }
 
   /// Whether a run may be enqueued; if not, run_ended will come.
   bool is_free_or_tells() {
     auto found = progress::computing;
+    if (PLANTED(worker_not_woken))
+      return *device == progress::computed;
     device->compare_exchange_strong(found, progress::awaited);
     return found == progress::computed;
   }
@@ -230,7 +236,8 @@ struct expert_worker_state {
       x.from = static_cast<uint32_t>(merged.row.size());
       auto& row = all[x.item].msg.rows().row;
       for (uint32_t k = 0; k < x.count; ++k)
-        merged.row.push_back(base[x.item] + row[x.to + k]);
+        merged.row.push_back((PLANTED(rows_of_another_rank) ? 0 : base[x.item])
+                             + row[x.to + k]);
       if (merged.slots.empty() || merged.slots.back().slot != slot)
         merged.slots.push_back({slot, x.from, 0});
       merged.slots.back().count += x.count;
@@ -269,7 +276,7 @@ struct expert_worker_state {
   /// The notice sends: answers leave without another turn of this actor.
   void send_back(const std::shared_ptr<const items>& all) {
     worker->stream->notify([to = self, net = context.net, all](auto& status) {
-      if (!status)
+      if (!status && !PLANTED(failed_run_answered))
         return tell(to, run_ended{status.failure, all});
       for (auto& x : *all)
         x.msg.answers->written(x.msg.section, x.from, x.count, [&](body slab) {

@@ -12,12 +12,6 @@ void front_end::connect(std::shared_ptr<directory> here) {
   here_ = std::move(here);
 }
 
-uint64_t front_end::max_open() const {
-  auto& limits = cluster_.limits;
-  return uint64_t{cluster_.num_ranks()}
-         * (limits.max_num_seqs + limits.max_num_waiting);
-}
-
 /// Why nothing can be taken at present; or empty.
 std::string front_end::refusal() const {
   std::lock_guard lock{status_->mutex};
@@ -73,6 +67,12 @@ std::optional<std::string> front_end::trouble() const {
   if (status_->trouble.empty())
     return std::nullopt;
   return status_->trouble;
+}
+
+uint64_t front_end::max_open() const {
+  auto& limits = cluster_.limits;
+  return uint64_t{cluster_.num_ranks()}
+         * (limits.max_num_seqs + limits.max_num_waiting);
 }
 
 // -- requests -----------------------------------------------------------------

@@ -29,8 +29,10 @@ public:
   /// See company.
   void close(const failure& why);
 
-private:
+  /// Requests that may be open at a time.
   uint64_t max_open() const;
+
+private:
   std::string refusal() const;
 
   const topology cluster_;

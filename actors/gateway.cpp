@@ -108,12 +108,15 @@ struct gateway_state {
   void commit(const tokens_ready& msg) {
     auto verdict = table->commit(msg.request, msg.term, *msg.event);
     if (verdict == request_table::verdict::committed)
-      status->requests.deliver(msg.request, *msg.event);
-    else if (verdict == request_table::verdict::gap)
+      return status->requests.deliver(msg.request, *msg.event);
+    if (verdict == request_table::verdict::unknown)
+      return; // it was cancelled meanwhile
+    ++status->events_refused;
+    if (verdict == request_table::verdict::gap)
       // Nothing that comes later could be committed: nobody is to wait for it.
       end_early(msg.request,
                 {errc::step_failed, "tokens were lost on their way"});
-    else if (verdict == request_table::verdict::refused)
+    else
       context.log->warning("request " + std::to_string(msg.request)
                            + ": refused a token of another term or position");
   }

@@ -5,6 +5,7 @@
 //     idle --------------------> stepping -----------> idle | stepping
 
 #include "actors/cast.hpp"
+#include "runtime/planted.hpp"
 #include "runtime/request_rules.hpp"
 
 namespace troupe {
@@ -38,7 +39,8 @@ struct scheduler_state {
       return publish(std::move(last));
     }
     decide->add(msg.request, msg.term, std::move(request), msg.answered);
-    step();
+    if (!PLANTED(scheduler_not_woken))
+      step();
   }
 
   /// Why `msg` cannot be taken; or settles its request.

@@ -47,6 +47,8 @@ public:
       else if (x)
         checks_.expect(i, *x);
     world_.trace().observe([this](auto& x) { hear(x); });
+    company_.observe_caches(
+      [this](auto node, auto& op) { look_at_written(node, op); });
     if (options.on_entry)
       world_.trace().observe(options.on_entry);
   }
@@ -189,8 +191,29 @@ private:
       case trace_kind::node_started:
         checks_.node_began(x.node);
         break;
+      case trace_kind::node_ended:
+        if (driver_ && !is_over_)
+          checks_.node_ended(x.node, false);
+        break;
       case trace_kind::operation_failed:
         states_.reach(sometimes::stream_failed);
+        checks_.stream_failed(x.node,
+                              company_.device_of(x.node)->num_failed() > 0,
+                              "operation " + std::to_string(x.a));
+        break;
+      case trace_kind::token_emitted:
+        hear_token(uint32_t(x.a));
+        break;
+      case trace_kind::request_ended:
+        look_for_late_blocks();
+        break;
+      case trace_kind::fault_healed:
+        hear_healed(x);
+        break;
+      case trace_kind::frame_arrived:
+        if (std::pair{x.peer, x.node} == healed_
+            || std::pair{x.node, x.peer} == healed_)
+          states_.reach(sometimes::retransmitted);
         break;
       case trace_kind::frame_refused:
         hear_refusal(x);
@@ -202,6 +225,20 @@ private:
       default:
         break;
     }
+  }
+
+  void hear_token(uint32_t request) {
+    auto& prompt = options_.what.load.requests[request].request.prompt;
+    if (prompt.size() > company_.cluster().limits.max_num_batched_tokens)
+      states_.reach(sometimes::prompt_in_chunks);
+  }
+
+  /// What comes next over a link that was cut is what the cut held back.
+  void hear_healed(const trace_entry& x) {
+    auto kind = fault_kind(x.b);
+    auto is_cut = kind == fault_kind::cut || kind == fault_kind::cut_oneway;
+    if (is_cut && faults_.evidence(x.a))
+      healed_ = {x.node, x.peer};
   }
 
   void hear_refusal(const trace_entry& x) {
@@ -226,6 +263,10 @@ private:
     if (!self)
       return;
     auto list = self->core().here()->read();
+    if (self->core().counters().read()[size_t(counter::preemptions)] > 0)
+      states_.reach(sometimes::preempted);
+    if (node == 0)
+      look_at_front(*company_.front());
     if (list->members)
       checks_.view_seen(
         node, list->members->number,
@@ -242,6 +283,47 @@ private:
                                  pool.num_blocks());
     }
     look_at_slabs(node, *list->parts, is_at_rest);
+  }
+
+  void look_at_front(front_end& front) {
+    auto& status = *front.status();
+    checks_.queue_seen(0, "the list of open requests",
+                       status.requests.counted().open, front.max_open());
+    checks_.events_refused(status.events_refused.exchange(0));
+  }
+
+  /// Blocks that a step writes to, with an operation that is being computed.
+  void look_at_written(node_id node, const kernels::append_latent& op) {
+    constexpr auto block_tokens = kernels::latent_cache::block_tokens;
+    auto* self = company_.find(node);
+    auto parts = self ? self->core().here()->read()->parts : nullptr;
+    if (!parts)
+      return;
+    for (auto& rank : parts->ranks) {
+      auto all = rank->pool->layer(0).mem;
+      if (op.cache.mem.offset - all.offset >= all.bytes)
+        continue; // of another rank
+      for (auto& x : op.sequences)
+        for (auto i = x.first_position / block_tokens;
+             i * block_tokens < x.first_position + x.num_rows; ++i)
+          checks_.block_written(node, (*x.blocks)[i],
+                                rank->pool->is_held((*x.blocks)[i]));
+    }
+  }
+
+  /// All requests have ended, and a rank that waits for rows still has blocks.
+  void look_for_late_blocks() {
+    if (states_.num_open() > 0 || states_.has(sometimes::block_freed_late))
+      return;
+    for (node_id n = 0; n < company_.cluster().nodes.size(); ++n) {
+      auto* self = company_.find(n);
+      auto parts = self ? self->core().here()->read()->parts : nullptr;
+      if (!parts || !states_.has_rows_away(n))
+        continue;
+      for (auto& rank : parts->ranks)
+        if (rank->pool->num_used() > 0)
+          states_.reach(sometimes::block_freed_late);
+    }
   }
 
   void look_at_slabs(node_id node, const node_parts& parts, bool is_at_rest) {
@@ -293,6 +375,8 @@ private:
   std::optional<fault_driver> driver_; ///< Once the company serves.
   virtual_instant begun_ = world_begin;
   virtual_instant worked_ = world_begin; ///< Until then.
+  /// The ends of a link whose cut has been healed.
+  std::pair<node_id, node_id> healed_{no_node, no_node};
   std::vector<violation> failures_;
   std::array<uint64_t, num_trace_kinds> events_before_ = {};
   uint64_t num_heard_ = 0;

@@ -10,7 +10,7 @@ namespace troupe {
 namespace {
 
 /// Shorter than this a run leaves faults no time.
-constexpr virtual_duration least_length = std::chrono::milliseconds{100};
+constexpr virtual_duration least_length = std::chrono::milliseconds{20};
 
 /// Where most of what can be disturbed passes: between ranks and workers, then
 /// between ranks and the gateway.

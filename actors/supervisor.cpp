@@ -11,6 +11,7 @@
 
 #include "actors/cast.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 #include <map>
@@ -303,7 +304,7 @@ struct supervisor_state {
   }
 
   void suspect(node_id node, uint64_t incarnation, const std::string& why) {
-    if (over || incarnation == 0)
+    if (over || incarnation == 0 || PLANTED(loss_not_reported))
       return;
     tell_controller(*context.here,
                     node_suspected{context.node, node, incarnation, why});
@@ -330,7 +331,12 @@ struct supervisor_state {
                                             + " was lost while the cluster "
                                               "was starting: "
                                             + msg.why});
-    tell_all(*context.here->read(), msg);
+    auto list = *context.here->read();
+    if (PLANTED(loss_not_told_to_ranks))
+      list.ranks.clear();
+    if (PLANTED(loss_not_told_to_gateway))
+      list.gateway = gateway{};
+    tell_all(list, msg);
   }
 
   // -- time -------------------------------------------------------------------

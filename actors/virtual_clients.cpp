@@ -122,6 +122,7 @@ bool virtual_clients::vanish(uint32_t request) {
     return false;
   checks_.cancel_asked(request);
   states_.reach(sometimes::client_vanished);
+  states_.cancelled(x.heard);
   if (auto* front = company_.front())
     front->cancel(x.id);
   return true;

@@ -30,6 +30,8 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   auto& x = slots_[node];
   x.device = std::make_shared<virtual_device>(
     world_, life, node, options_.compute, options_.parts.device);
+  if (on_cache_)
+    x.device->observe_cache([this, node](auto& op) { on_cache_(node, op); });
   node_setup out;
   out.name = options_.cluster.nodes[node].name;
   out.incarnation = incarnations_.next() | 1; // never 0

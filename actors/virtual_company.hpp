@@ -44,6 +44,12 @@ public:
   /// actor: in an event of the world.
   void crash(node_id node);
 
+  /// From the next start on it is shown what writes to a node's caches.
+  void observe_caches(
+    std::function<void(node_id, const kernels::append_latent&)> x) {
+    on_cache_ = std::move(x);
+  }
+
   /// Null where no process is.
   virtual_node* find(node_id node) {
     return slots_[node].self.get();
@@ -91,6 +97,7 @@ private:
   virtual_network net_;
   std::vector<slot> slots_; ///< By node.
   std::unique_ptr<front_end> front_;
+  std::function<void(node_id, const kernels::append_latent&)> on_cache_;
 };
 
 } // namespace troupe

@@ -6,6 +6,10 @@ target_compile_options(troupe_flags INTERFACE
 target_include_directories(troupe_flags INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
   $<INSTALL_INTERFACE:include/troupe>)
+if(TROUPE_PLANTED)
+  target_compile_definitions(troupe_flags INTERFACE
+    $<BUILD_INTERFACE:TROUPE_PLANTED>)
+endif()
 if(TROUPE_SANITIZE)
   # Instrumented code makes GCC 12 see uninitialised values where none are.
   target_compile_options(troupe_flags INTERFACE

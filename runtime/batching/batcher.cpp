@@ -1,6 +1,7 @@
 #include "runtime/batching/batcher.hpp"
 
 #include "kernels/check.hpp"
+#include "runtime/planted.hpp"
 #include "runtime/sampling.hpp"
 
 #include <algorithm>
@@ -85,7 +86,7 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
     found = *j;
     found->cancelled = true;
     // Blocks in a running step are written to; end_step frees them.
-    if (found->num_scheduled == 0)
+    if (found->num_scheduled == 0 || PLANTED(block_freed_early))
       drop(found);
   } else {
     return std::nullopt;
@@ -209,12 +210,16 @@ void batcher::schedule(sequence_ptr x, batch& out) {
   batch_rows rows;
   rows.tokens = x->next_tokens(x->num_scheduled);
   rows.first_position = x->num_computed;
-  rows.form = x->form();
+  rows.form = PLANTED(form_of_the_step) && !out.sequences.empty()
+                ? out.sequences.front().form
+                : x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
   if (x->num_scheduled == x->num_missing()) {
     rows.draw = draw_of(x->request->sampling, options_.num_choices,
-                        x->num_answered());
+                        PLANTED(sampled_by_place_in_step)
+                          ? uint32_t(out.sequences.size())
+                          : x->num_answered());
     rows.want_logits = x->request->want_logits;
   }
   out.sequences.push_back(std::move(rows));
@@ -239,7 +244,10 @@ bool batcher::make_room(sequence& x) {
     CHECK(youngest->num_scheduled == 0);
     ++num_preemptions_;
     release_blocks(*youngest);
-    youngest->num_computed = 0;
+    if (!PLANTED(preempted_and_not_computed_again))
+      youngest->num_computed = 0;
+    if (PLANTED(answer_lost_at_preemption))
+      youngest->answer.clear();
     youngest->running = false;
     running_.pop_back();
     waiting_.insert(
@@ -276,7 +284,10 @@ std::vector<batch_output> batcher::end_step(step_result result) {
     auto id = has_drawn ? *token++ : kernels::no_token;
     auto row = wants ? std::move(*logits++) : std::vector<float>{};
     if (x->cancelled) {
-      drop(x);
+      if (PLANTED(cancel_forgets_blocks))
+        std::erase(running_, x);
+      else
+        drop(x);
     } else if (has_drawn) {
       out.push_back(commit(*x, id, std::move(row)));
       if (out.back().event.finish != finish_reason::none)
@@ -320,7 +331,7 @@ std::vector<batch_output> batcher::fail_step(const failure& cause) {
   for (auto& x : std::exchange(in_step_, {})) {
     x->num_scheduled = 0;
     drop(x);
-    if (x->cancelled)
+    if (x->cancelled || PLANTED(failed_step_ends_nobody))
       continue;
     batch_output output{x->id, x->term, {}};
     output.event.first_position = x->num_answered();

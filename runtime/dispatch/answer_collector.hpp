@@ -9,6 +9,7 @@
 
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
+#include "runtime/planted.hpp"
 
 #include <atomic>
 #include <functional>
@@ -57,8 +58,11 @@ public:
     if (!is_any_complete)
       return;
     std::lock_guard guard{mutex_};
-    while (num_sent_ < frames_.size() && frames_[num_sent_]->num_missing == 0)
-      send(std::exchange(frames_[num_sent_++]->slab, {}).whole());
+    while (num_sent_ < frames_.size() && frames_[num_sent_]->num_missing == 0) {
+      auto slab = std::exchange(frames_[num_sent_++]->slab, {}).whole();
+      send(PLANTED(answer_reused_early) ? body{nullptr, slab.bytes()}
+                                        : std::move(slab));
+    }
   }
 
 private:

@@ -32,6 +32,11 @@ public:
   uint32_t num_blocks() const;
   uint32_t num_free() const;
 
+  /// Whether somebody holds it.
+  bool is_held(uint32_t block) const {
+    return block < references_.size() && references_[block] > 0;
+  }
+
   /// Those that somebody holds, counted one by one: for checks.
   uint32_t num_used() const;
 

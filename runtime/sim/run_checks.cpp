@@ -71,6 +71,8 @@ void run_checks::refused(uint32_t request, const failure& why) {
   if (is_input != x.must_be_refused)
     violate(11, "request ", request, is_input ? " makes sense" : " makes none",
             " and was refused with ", to_string(why.code), ": ", why.message);
+  else if (why.code == errc::cancelled && x.is_cancelled)
+    return; // it has gone before it could ask
   else if (!is_input && why.code != errc::overloaded && !may_have_lost_a_node())
     violate(1, "request ", request, " was refused with ", to_string(why.code),
             ", and no fault can have cost a node: ", why.message);
@@ -225,6 +227,18 @@ void run_checks::resource_at_rest(node_id node, std::string_view what,
   if (free != total)
     violate(8, what, " of node ", node, ": ", free, " of ", total,
             " are free at rest");
+}
+
+void run_checks::block_written(node_id node, uint32_t block, bool is_held) {
+  if (!is_held)
+    violate(6, "a rank of node ", node, " writes to cache block ", block,
+            ", which is free");
+}
+
+void run_checks::events_refused(uint64_t num) {
+  if (num > 0)
+    violate(4, "ranks have said ", num,
+            " events twice, out of turn or of requests of others");
 }
 
 void run_checks::frame_damaged(node_id node, bool is_explained) {

@@ -89,6 +89,10 @@ public:
   /// The same once all requests have ended, of a node that is alive.
   void resource_at_rest(node_id node, std::string_view what, uint64_t free,
                         uint64_t total);
+  /// An operation of a rank writes to a block of its cache.
+  void block_written(node_id node, uint32_t block, bool is_held);
+  /// What ranks have said to the gateway and it has not let in.
+  void events_refused(uint64_t num);
   /// `is_explained`: the world knows which fault has done it.
   void frame_damaged(node_id node, bool is_explained);
   void stream_failed(node_id node, bool is_explained, std::string_view why);

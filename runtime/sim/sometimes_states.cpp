@@ -1,5 +1,9 @@
 #include "runtime/sim/sometimes_states.hpp"
 
+#include "runtime/dispatch/dispatch_key.hpp"
+#include "runtime/transport/transport.hpp"
+
+#include <algorithm>
 #include <array>
 
 namespace troupe {
@@ -10,7 +14,6 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "stale_frame_refused",
   "damaged_frame_refused",
   "duplicate_rows_refused",
-  "late_write_landed",
   "cancelled_with_rows_away",
   "block_freed_late",
   "request_failed",
@@ -18,7 +21,6 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "client_vanished",
   "preempted",
   "prompt_in_chunks",
-  "allocation_failed_survived",
   "stream_failed",
   "retransmitted",
   "wrong_suspicion",
@@ -57,9 +59,52 @@ void sometimes_states::hear(const trace_entry& x) {
     case trace_kind::fault_healed:
       num_faults_ -= num_faults_ > 0 ? 1 : 0;
       break;
+    case trace_kind::frame_sent:
+    case trace_kind::frame_arrived:
+    case trace_kind::frame_refused:
+      hear_of_frame(x);
+      break;
     default:
       hear_of_node(x);
   }
+}
+
+/// Rows that a rank has sent to other nodes are away until each of these has
+/// answered for the first time.
+void sometimes_states::hear_of_frame(const trace_entry& x) {
+  if (x.kind == trace_kind::frame_refused) {
+    if (x.frame == frame_class::combine && refusal(x.b) == refusal::repeated)
+      reach(sometimes::duplicate_rows_refused);
+    return;
+  }
+  auto id = rows_id::unpack(x.a);
+  if (x.kind == trace_kind::frame_sent && x.frame == frame_class::dispatch) {
+    auto& rank = ranks_[id.rank];
+    if (rank.serial != id.serial)
+      rank = {id.serial, x.node, {}};
+    rank.asked.insert(x.peer);
+  } else if (x.kind == trace_kind::frame_arrived
+             && x.frame == frame_class::combine) {
+    auto rank = ranks_.find(id.rank);
+    if (rank != ranks_.end() && rank->second.serial == id.serial)
+      rank->second.asked.erase(x.peer);
+  }
+}
+
+bool sometimes_states::all_have_rows_away() const {
+  auto is_away = [](auto& x) { return !x.second.asked.empty(); };
+  return !ranks_.empty() && std::ranges::all_of(ranks_, is_away);
+}
+
+bool sometimes_states::has_rows_away(node_id node) const {
+  return std::ranges::any_of(ranks_, [=](auto& x) {
+    return x.second.node == node && !x.second.asked.empty();
+  });
+}
+
+void sometimes_states::cancelled(uint32_t num_heard) {
+  if (num_heard > 0 && all_have_rows_away())
+    reach(sometimes::cancelled_with_rows_away);
 }
 
 void sometimes_states::hear_of_node(const trace_entry& x) {

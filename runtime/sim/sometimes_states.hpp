@@ -8,6 +8,8 @@
 
 #include <bitset>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,15 +21,13 @@ enum class sometimes : uint8_t {
   stale_frame_refused,      ///< Of an older incarnation or epoch.
   damaged_frame_refused,    ///< Its checksum was wrong.
   duplicate_rows_refused,   ///< The same answer for the second time.
-  late_write_landed,        ///< Its writer had ended.
   cancelled_with_rows_away, ///< Workers had rows of a cancelled request.
   block_freed_late,         ///< A request had ended, a writer was in flight.
   request_failed,           ///< With an error, for the loss of a node.
   request_refused_overloaded,
   client_vanished,
-  preempted,                  ///< Blocks lost to an older request.
-  prompt_in_chunks,           ///< More than a step has room for.
-  allocation_failed_survived, ///< And its requests ended well.
+  preempted,        ///< Blocks lost to an older request.
+  prompt_in_chunks, ///< More than a step has room for.
   stream_failed,
   retransmitted, ///< What a cut held back came after it.
   // -- found in the trace
@@ -60,6 +60,17 @@ public:
   /// Finds those that the trace shows. O(1), O(nodes) for losses.
   void hear(const trace_entry& x);
 
+  /// Somebody goes who has heard `num_heard` tokens and not the end.
+  void cancelled(uint32_t num_heard);
+
+  /// Whether a rank of `node` waits for rows from another node.
+  bool has_rows_away(node_id node) const;
+
+  /// Accepted and not ended.
+  uint64_t num_open() const {
+    return num_open_;
+  }
+
 private:
   struct node_state {
     bool is_alive = false;
@@ -68,10 +79,20 @@ private:
     bool was_suspected = false; ///< While it stood still.
   };
 
+  /// What a rank has dispatched last.
+  struct dispatched {
+    uint32_t serial = 0;
+    node_id node = no_node;       ///< The rank's.
+    std::set<node_id> asked = {}; ///< Who has not answered.
+  };
+
   void hear_of_node(const trace_entry& x);
+  void hear_of_frame(const trace_entry& x);
+  bool all_have_rows_away() const;
 
   std::bitset<num_sometimes> reached_;
   std::vector<node_state> nodes_;
+  std::map<uint32_t, dispatched> ranks_;
   uint64_t num_open_ = 0;   ///< Requests.
   uint64_t num_faults_ = 0; ///< Begun and not healed.
 };

@@ -43,6 +43,7 @@ struct virtual_device::core {
   const node_id node;
   std::set<uint64_t> failing_operations = {}, failing_allocations = {};
   uint64_t num_operations = 0, num_allocations = 0, num_failed = 0;
+  cache_observer on_cache = {};
 
   std::string run(const operation& op, uint64_t number) {
     if (compute)
@@ -206,6 +207,8 @@ private:
     has_begun_ = false;
     auto first = take();
     auto& op = std::get<operation>(first);
+    if (auto* x = std::get_if<append_latent>(&op); x && device_->on_cache)
+      device_->on_cache(*x);
     if (device_->failing_operations.contains(number_)) {
       ++device_->num_failed;
       status_.failure = std::string{name_of(op)} + ": the device has failed";
@@ -339,6 +342,10 @@ void virtual_device::fail_allocation(uint64_t n) {
 void virtual_device::fail_nothing() {
   core_->failing_operations.clear();
   core_->failing_allocations.clear();
+}
+
+void virtual_device::observe_cache(cache_observer x) {
+  core_->on_cache = std::move(x);
 }
 
 uint64_t virtual_device::num_operations() const {

@@ -52,6 +52,11 @@ public:
                         uint32_t groups) const override;
   std::unique_ptr<kernels::stream> make_stream() override;
 
+  /// Is shown each operation that writes to a cache, before it is computed.
+  using cache_observer = std::function<void(const kernels::append_latent&)>;
+
+  void observe_cache(cache_observer x);
+
   // -- faults -----------------------------------------------------------------
 
   /// The n-th operation that begins here fails, counted from 1.

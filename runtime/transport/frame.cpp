@@ -1,5 +1,6 @@
 #include "runtime/transport/frame.hpp"
 
+#include "runtime/planted.hpp"
 #include "runtime/transport/crc32c.hpp"
 
 #include <bit>
@@ -101,7 +102,8 @@ result<frame_header> decode_header(std::span<const std::byte> bytes,
   if (read_at<uint16_t>(bytes, 0) != frame_header::magic_value)
     return damaged("it does not begin with TR");
   auto begun = begin_checksum(class_of(bytes), payload, seal);
-  if (read_at<uint32_t>(bytes, crc_offset) != end_checksum(bytes, begun))
+  if (read_at<uint32_t>(bytes, crc_offset) != end_checksum(bytes, begun)
+      && !PLANTED(checksum_not_checked))
     return damaged("its checksum does not fit");
   frame_header header;
   size_t offset = sizeof frame_header::magic_value;

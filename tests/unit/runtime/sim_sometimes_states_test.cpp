@@ -97,11 +97,11 @@ TEST(SometimesTally, NamesWhatNoRunHasReached) {
   first.reach(sometimes::preempted);
   first.reach(sometimes::preempted);
   second.reach(sometimes::preempted);
-  second.reach(sometimes::late_write_landed);
+  second.reach(sometimes::stale_frame_refused);
   tally.add(first);
   tally.add(second);
   EXPECT_EQ(tally.count(sometimes::preempted), 2u);
-  EXPECT_EQ(tally.count(sometimes::late_write_landed), 1u);
+  EXPECT_EQ(tally.count(sometimes::stale_frame_refused), 1u);
   auto left = tally.unreached();
   EXPECT_EQ(left.size(), num_sometimes - 2);
   EXPECT_EQ(std::count(left.begin(), left.end(), "preempted"), 0);
