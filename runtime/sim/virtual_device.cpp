@@ -1,6 +1,7 @@
 #include "runtime/sim/virtual_device.hpp"
 
 #include "kernels/host/host_stream.hpp"
+#include "runtime/sim/fifo.hpp"
 #include "runtime/sim/virtual_results.hpp"
 
 #include <algorithm>
@@ -110,7 +111,7 @@ public:
 
   void append(item what) {
     CHECK(queue_.size() < host_stream::max_queued);
-    queue_.push_back(std::move(what));
+    queue_.push(std::move(what));
     if (!std::exchange(is_busy_, true))
       work_soon();
   }
@@ -139,9 +140,7 @@ private:
 
   /// An operation lets go of memory before any later notice.
   item take() {
-    auto out = std::move(queue_.front());
-    queue_.pop_front();
-    return out;
+    return queue_.pop();
   }
 
   // The handlers return whether the stream may go on at once.
@@ -204,17 +203,18 @@ private:
   /// Of the operation that has begun, and is the first.
   void compute() {
     has_begun_ = false;
-    auto first = take();
-    auto& op = std::get<operation>(first);
+    auto& op = std::get<operation>(queue_.front());
+    auto kind = op.index();
     if (device_->failing_operations.contains(number_)) {
       ++device_->num_failed;
       status_.failure = std::string{name_of(op)} + ": the device has failed";
     } else {
       status_.failure = device_->run(op, number_);
     }
+    take();
     device_->note(status_ ? trace_kind::operation_ended
                           : trace_kind::operation_failed,
-                  number_, op.index());
+                  number_, kind);
   }
 
   /// What is left, now, without notices.
@@ -237,7 +237,7 @@ private:
   }
 
   const std::shared_ptr<core> device_;
-  std::deque<item> queue_;
+  fifo<item> queue_;
   stream_status status_;
   uint64_t number_ = 0;    ///< Of the operation that began last.
   bool has_begun_ = false; ///< The first of the queue has.
