@@ -10,8 +10,8 @@ const sim_config& config_of(caf::actor_system& system) {
 
 /// By the number that its system has given it; 0 for what is no actor.
 uint64_t actor_of(caf::resumable* what) {
-  auto* actor = dynamic_cast<caf::local_actor*>(what);
-  return actor ? actor->id() : 0;
+  auto is_actor = what->subtype() == caf::resumable::scheduled_actor;
+  return is_actor ? static_cast<caf::scheduled_actor*>(what)->id() : 0;
 }
 
 } // namespace

@@ -3,6 +3,7 @@
 #include "runtime/sim/random_stream.hpp"
 
 #include <array>
+#include <bit>
 #include <cstdio>
 
 namespace troupe {
@@ -73,17 +74,21 @@ void trace::record(const trace_entry& x) {
   add(x);
   if (observers_.empty())
     return;
-  untold_.push_back(x);
   if (is_telling_)
-    return;
+    return untold_.push_back(x);
   is_telling_ = true;
+  tell(x);
   for (size_t i = 0; i < untold_.size(); ++i) {
     auto next = untold_[i]; // The list may grow meanwhile.
-    for (size_t k = 0; k < observers_.size(); ++k)
-      observers_[k](next);
+    tell(next);
   }
   untold_.clear();
   is_telling_ = false;
+}
+
+void trace::tell(const trace_entry& x) {
+  for (auto& observer : observers_)
+    observer(x);
 }
 
 void trace::observe(observer x) {
@@ -94,8 +99,11 @@ void trace::observe(observer x) {
 void trace::add(const trace_entry& x) {
   auto who = uint64_t(x.kind) << 40 | uint64_t(x.frame) << 32
              | uint64_t{x.node} << 16 | x.peer;
-  for (auto word : {who, uint64_t(x.at.time_since_epoch().count()), x.a, x.b})
-    hash_ = random_stream::mix(hash_ ^ word);
+  auto at = uint64_t(x.at.time_since_epoch().count());
+  // Of three numbers that do not wait for each other, and the hash before.
+  auto what = random_stream::mix(x.a) + std::rotl(random_stream::mix(x.b), 21)
+              + std::rotl(random_stream::mix(at), 42);
+  hash_ = random_stream::mix(random_stream::mix(hash_ ^ who) ^ what);
   ++counts_[size_t(x.kind)];
   if (ring_.size() < num_kept)
     ring_.push_back(x);

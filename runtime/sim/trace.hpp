@@ -101,6 +101,7 @@ public:
 
 private:
   void add(const trace_entry& x);
+  void tell(const trace_entry& x);
 
   uint64_t hash_ = 0;
   uint64_t counts_[num_trace_kinds] = {};

@@ -8,6 +8,7 @@
 /// that was written meanwhile travels as it is then, and does not fit the
 /// checksum.
 
+#include "runtime/sim/fifo.hpp"
 #include "runtime/sim/virtual_link.hpp"
 #include "runtime/transport/block_pool.hpp"
 
@@ -61,41 +62,6 @@ public:
   bool is_over() const;
 
 private:
-  /// Takes memory only once it is used; there are many channels.
-  template <class T>
-  class fifo {
-  public:
-    bool empty() const {
-      return first_ == all_.size();
-    }
-
-    T& front() {
-      return all_[first_];
-    }
-
-    void push(T x) {
-      all_.push_back(std::move(x));
-    }
-
-    T pop() {
-      auto out = std::move(all_[first_++]);
-      if (first_ == all_.size() || first_ > 64 + all_.size() / 2) {
-        all_.erase(all_.begin(), all_.begin() + ptrdiff_t(first_));
-        first_ = 0;
-      }
-      return out;
-    }
-
-    void clear() {
-      all_.clear();
-      first_ = 0;
-    }
-
-  private:
-    std::vector<T> all_;
-    size_t first_ = 0;
-  };
-
   struct lane_state {
     fifo<parcel> waiting;
     fifo<packet> air;

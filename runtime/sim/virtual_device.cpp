@@ -1,6 +1,7 @@
 #include "runtime/sim/virtual_device.hpp"
 
 #include "kernels/host/host_stream.hpp"
+#include "runtime/sim/fifo.hpp"
 #include "runtime/sim/virtual_results.hpp"
 
 #include <algorithm>
@@ -111,7 +112,7 @@ public:
 
   void append(item what) {
     CHECK(queue_.size() < host_stream::max_queued);
-    queue_.push_back(std::move(what));
+    queue_.push(std::move(what));
     if (!std::exchange(is_busy_, true))
       work_soon();
   }
@@ -140,9 +141,7 @@ private:
 
   /// An operation lets go of memory before any later notice.
   item take() {
-    auto out = std::move(queue_.front());
-    queue_.pop_front();
-    return out;
+    return queue_.pop();
   }
 
   // The handlers return whether the stream may go on at once.
@@ -205,8 +204,8 @@ private:
   /// Of the operation that has begun, and is the first.
   void compute() {
     has_begun_ = false;
-    auto first = take();
-    auto& op = std::get<operation>(first);
+    auto& op = std::get<operation>(queue_.front());
+    auto kind = op.index();
     if (auto* x = std::get_if<append_latent>(&op); x && device_->on_cache)
       device_->on_cache(*x);
     if (device_->failing_operations.contains(number_)) {
@@ -215,9 +214,10 @@ private:
     } else {
       status_.failure = device_->run(op, number_);
     }
+    take();
     device_->note(status_ ? trace_kind::operation_ended
                           : trace_kind::operation_failed,
-                  number_, op.index());
+                  number_, kind);
   }
 
   /// What is left, now, without notices.
@@ -240,7 +240,7 @@ private:
   }
 
   const std::shared_ptr<core> device_;
-  std::deque<item> queue_;
+  fifo<item> queue_;
   stream_status status_;
   uint64_t number_ = 0;    ///< Of the operation that began last.
   bool has_begun_ = false; ///< The first of the queue has.

@@ -195,9 +195,10 @@ bool world::run_event() {
   auto next = earliest();
   if (!next)
     return false;
-  now_ = next->when;
   auto index = next->slot;
+  auto when = next->when;
   drop_earliest();
+  now_ = when;
   auto what = std::move(slots_[index].what);
   free_slot(index);
   what();
@@ -209,13 +210,18 @@ bool world::is_due(virtual_instant when) {
   return next && next->when <= when;
 }
 
+bool world::is_heap_first() const {
+  return due_.empty() || (!dates_.empty() && dates_.front().when <= now_);
+}
+
 const world::date* world::earliest() {
-  while (!dates_.empty()) {
-    auto next = dates_.front();
+  while (!dates_.empty() || !due_.empty()) {
+    auto& first = is_heap_first() ? dates_.front() : due_.front();
+    auto next = first;
     auto& x = slots_[next.slot];
     auto& life = lives_[x.life];
     if (x.what && !life.is_paused)
-      return &dates_.front();
+      return &first;
     drop_earliest();
     if (x.what) {
       life.held_dates.push_back(next);
@@ -228,11 +234,17 @@ const world::date* world::earliest() {
 }
 
 void world::drop_earliest() {
+  if (!is_heap_first()) {
+    due_.pop();
+    return;
+  }
   std::ranges::pop_heap(dates_, later{});
   dates_.pop_back();
 }
 
 void world::push(date x) {
+  if (x.when <= now_)
+    return due_.push(x);
   dates_.push_back(x);
   std::ranges::push_heap(dates_, later{});
 }

@@ -10,6 +10,7 @@
 ///
 /// Belongs to one thread. Several worlds share nothing.
 
+#include "runtime/sim/fifo.hpp"
 #include "runtime/sim/job.hpp"
 #include "runtime/sim/node_time.hpp"
 #include "runtime/sim/random_stream.hpp"
@@ -139,7 +140,7 @@ private:
     job what;
   };
 
-  /// Of what is to happen; in a heap, the earliest first.
+  /// Of what is to happen.
   struct date {
     virtual_instant when;
     uint64_t sequence = 0;
@@ -181,6 +182,7 @@ private:
   void run_ready();
   bool run_event();
   bool is_due(virtual_instant when);
+  bool is_heap_first() const;
   /// The earliest one that happens; null if there is none.
   const date* earliest();
   void drop_earliest();
@@ -200,7 +202,10 @@ private:
   std::deque<life_state> lives_;
   std::vector<slow_node> slow_;
   std::vector<ready_job> ready_; ///< In no order that means anything.
-  std::vector<date> dates_;      ///< A heap.
+  std::vector<date> dates_;      ///< A heap: the earliest first.
+  /// Those that were due at once, and came after all of dates_ that are due:
+  /// time stands still until there are none.
+  fifo<date> due_;
   std::vector<slot> slots_;
   std::vector<uint32_t> free_slots_;
   uint64_t last_sequence_ = 0;

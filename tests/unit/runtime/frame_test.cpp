@@ -79,14 +79,16 @@ TEST(Crc32c, GivesThePublishedAnswers) {
 TEST(Crc32c, IsTheSameByInstructionAndByTable) {
   auto data = pattern(5000);
   for (size_t offset = 0; offset < 9; ++offset)
-    for (size_t n : {0, 1, 7, 8, 9, 63, 64, 65, 1000, 4099})
+    for (size_t n :
+         {0,   1,   7,    8,    9,    63,   64,   65,   191,  192, 193,
+          383, 384, 1000, 1535, 1536, 1537, 1728, 3071, 3072, 4099})
       EXPECT_EQ(crc32c(std::span{data}.subspan(offset, n)),
                 crc32c_by_table(std::span{data}.subspan(offset, n)));
 }
 
 TEST(Crc32c, ContinuesWhereItStopped) {
-  auto data = pattern(300);
-  for (size_t cut = 0; cut <= 300; cut += 13)
+  auto data = pattern(3100);
+  for (size_t cut = 0; cut <= 3100; cut += 31)
     EXPECT_EQ(
       crc32c(std::span{data}.subspan(cut), crc32c(std::span{data}.first(cut))),
       crc32c(data));

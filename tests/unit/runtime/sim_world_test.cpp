@@ -72,6 +72,38 @@ TEST_F(SimWorld, EventsComeInOrderOfTimeThenAsTheyWereAskedFor) {
   EXPECT_EQ(w.now(), world_begin + 2s);
 }
 
+TEST_F(SimWorld, WhatIsAskedForAtOnceComesAfterAllThatWasDueThen) {
+  w.at(a, world_begin + 1s, [this] {
+    seen.push_back(0);
+    w.at(a, w.now(), add(3));
+    w.pause(1);
+    w.at(b, w.now() - 5s, add(4));
+    w.after(b, 1ns, [this] {
+      w.resume(1);
+      w.at(b, w.now(), add(8));
+    });
+  });
+  w.at(b, world_begin + 1s, add(2));
+  w.at(a, world_begin + 1s, add(7));
+  run();
+  EXPECT_EQ(seen, (numbers{0, 2, 4, 7, 3, 8}));
+}
+
+TEST(Fifo, KeepsItsOrderWhileItGrowsAndShrinks) {
+  fifo<std::unique_ptr<int>> x;
+  int in = 0, out = 0;
+  for (int round = 0; round < 400; ++round) {
+    for (int i = 0; i < round % 7 + 1; ++i)
+      x.push(std::make_unique<int>(in++));
+    for (int i = 0; i < round % 5 && !x.empty(); ++i)
+      ASSERT_EQ(*x.pop(), out++);
+    ASSERT_EQ(x.size(), size_t(in - out));
+  }
+  while (!x.empty())
+    ASSERT_EQ(*x.pop(), out++);
+  EXPECT_EQ(in, out);
+}
+
 TEST_F(SimWorld, WhatIsReadyRunsBeforeTimeGoesOnInTheOrderOfTheSeed) {
   std::set<numbers> orders;
   for (uint64_t seed = 0; seed < 20; ++seed) {
