@@ -76,7 +76,8 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                       opts.insecure,
                       &x->log,
                       {},
-                      opts.tls};
+                      opts.tls,
+                      opts.faults};
   for (auto& node : opts.cluster.nodes)
     net.names.push_back(node.name);
   setup.make_network = opts.cluster.nodes.size() == 1 ? one_node_network(net)
@@ -166,7 +167,8 @@ member_node::start(member_options options) {
                                     opts.insecure,
                                     &x->log,
                                     {},
-                                    opts.tls});
+                                    opts.tls,
+                                    opts.faults});
   auto self = node::start(std::move(setup));
   if (!self)
     return self.why();

@@ -19,6 +19,8 @@
 
 namespace troupe {
 
+class link_faults; // runtime/transport/faulty_transport.hpp
+
 struct company_options {
   topology cluster;
   std::string model_dir;
@@ -28,6 +30,8 @@ struct company_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
+  /// What is to go wrong with this node's links; none: nothing.
+  std::shared_ptr<link_faults> faults;
 };
 
 /// The first node of a topology, gateway and controller, and with a topology of
@@ -82,6 +86,7 @@ struct member_options {
   node_options node;
   log_level level = log_level::warning;
   node_progress progress;
+  std::shared_ptr<link_faults> faults; ///< As of a company.
 };
 
 /// Any other node of a topology.

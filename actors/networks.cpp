@@ -125,6 +125,10 @@ ucx_options ucx_options_of(const network_options& options) {
   out.self = identity_of(options);
   if (!options.names.empty())
     out.self_id = 0;
+  if (options.faults)
+    out.withholds_heartbeat = [faults = options.faults](node_id peer) {
+      return faults->withholds_heartbeat(peer);
+    };
   return out;
 }
 
@@ -157,6 +161,8 @@ network_factory ucx_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {
     auto names = std::make_shared<register_of_names>(options.names);
     auto world = std::make_shared<real_world>();
+    if (options.faults)
+      handler = options.faults->listen(std::move(handler));
     auto made = ucx_transport::listen(
       ucx_options_of(options), {world->time, world->chance, *options.log},
       register_of_names::admit(names), std::move(handler));
@@ -165,6 +171,9 @@ network_factory ucx_network(network_options options) {
     network out;
     fill(out, **made, names);
     out.net = std::move(*made);
+    if (options.faults)
+      out.net = std::make_unique<faulty_transport>(std::move(out.net),
+                                                   options.faults);
     out.world = world;
     return out;
   };

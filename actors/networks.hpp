@@ -5,6 +5,7 @@
 #include "actors/node_core.hpp"
 #include "runtime/meeting/door.hpp"
 #include "runtime/sim/virtual_network.hpp"
+#include "runtime/transport/faulty_transport.hpp"
 
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct network_options {
   /// takes whoever the controller has let in.
   std::vector<std::string> names = {};
   tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
+  /// What is wrong with our links; none: nothing. Of ucx_network.
+  std::shared_ptr<link_faults> faults = {};
 };
 
 /// A cluster of one process: frames to itself, no sockets.

@@ -1,5 +1,8 @@
 #include "deploy/local_nodes.hpp"
 
+#include "kernels/check.hpp"
+
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -8,6 +11,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace troupe {
 
@@ -17,12 +21,15 @@ constexpr int num_polls = 500; // of 10 ms
 constexpr timespec poll_interval{0, 10'000'000};
 
 /// Between fork and exec: only what is allowed with other threads around.
-[[noreturn]] void become(const char* program, char* const* args, pid_t parent) {
+[[noreturn]] void become(const char* program, char* const* args, pid_t parent,
+                         int inherited) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   setpgid(0, 0); // the terminal's Ctrl-C is for the parent, which then asks
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (inherited >= 0)
+    fcntl(inherited, F_SETFD, 0);
   if (getppid() == parent) // else it has died before it could be noticed
     execv(program, args);
   _exit(127);
@@ -31,7 +38,9 @@ constexpr timespec poll_interval{0, 10'000'000};
 } // namespace
 
 result<std::unique_ptr<local_nodes>>
-local_nodes::start(const std::vector<std::vector<std::string>>& commands) {
+local_nodes::start(const std::vector<std::vector<std::string>>& commands,
+                   const std::vector<int>& inherited) {
+  CHECK(inherited.empty() || inherited.size() == commands.size());
   std::error_code error;
   auto self = std::filesystem::read_symlink("/proc/self/exe", error).string();
   if (error)
@@ -45,7 +54,8 @@ local_nodes::start(const std::vector<std::vector<std::string>>& commands) {
     args.push_back(nullptr);
     auto pid = fork();
     if (pid == 0)
-      become(self.c_str(), args.data(), parent);
+      become(self.c_str(), args.data(), parent,
+             inherited.empty() ? -1 : inherited[out->pids_.size()]);
     if (pid < 0)
       return failure{errc::io, std::string{"a node process cannot start: "}
                                  + std::strerror(errno)};
@@ -70,6 +80,24 @@ local_nodes::~local_nodes() {
 size_t local_nodes::num_ended() {
   reap();
   return num_ended_;
+}
+
+bool local_nodes::send_signal(size_t i, int which) {
+  reap(); // its number is nobody else's until then
+  return pids_.at(i) != 0 && kill(pids_[i], which) == 0;
+}
+
+std::optional<char> local_nodes::state_of(size_t i) {
+  reap();
+  if (pids_.at(i) == 0)
+    return std::nullopt;
+  std::ifstream in{"/proc/" + std::to_string(pids_[i]) + "/stat"};
+  std::string line;
+  std::getline(in, line);
+  auto name_ends = line.rfind(") "); // the name may hold anything
+  if (name_ends == line.npos || name_ends + 2 >= line.size())
+    return std::nullopt;
+  return line[name_ends + 2];
 }
 
 bool local_nodes::reap() {

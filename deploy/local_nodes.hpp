@@ -7,6 +7,7 @@
 #include "runtime/error.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,11 @@ public:
   /// Runs this very program once for each list of arguments, whose first is
   /// the subcommand. To be called on the main thread: the kernel's promise is
   /// bound to the calling thread. Error: io.
+  /// Each child inherits the descriptor of its place in `inherited`, if there
+  /// are any.
   static result<std::unique_ptr<local_nodes>>
-  start(const std::vector<std::vector<std::string>>& commands);
+  start(const std::vector<std::vector<std::string>>& commands,
+        const std::vector<int>& inherited = {});
 
   /// Asks every child to end, waits for at most 5 s, then kills.
   ~local_nodes();
@@ -28,6 +32,13 @@ public:
 
   /// Returns how many children have ended by themselves so far.
   size_t num_ended();
+
+  /// Sends a signal to the child of command `i`. False: it has ended.
+  bool send_signal(size_t i, int which);
+
+  /// What the kernel says that it does, as the letter of /proc/PID/stat, e.g.
+  /// 'T' for one that is stopped. Nothing: it has ended.
+  std::optional<char> state_of(size_t i);
 
 private:
   local_nodes() = default;

@@ -1,8 +1,12 @@
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/fault_channel.hpp"
+#include "deploy/fault_switch.hpp"
+#include "deploy/link_orders.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
+#include "runtime/clock.hpp"
 
 #include <thread>
 
@@ -16,8 +20,23 @@ struct node_flags {
   std::string secret_file;
   std::string log_level_name = "warning";
   uint32_t join_timeout_s = 60;
+  std::optional<int> fault_channel_fd;
   member_options options;
 };
+
+/// Until a signal asks to end: does to the links of this node what `serve` says
+/// on the channel.
+void obey(const fault_channel& channel, std::shared_ptr<link_faults> links,
+          end_signals& signals) {
+  link_servant servant{std::move(links)};
+  while (!signals.wait_for(std::chrono::milliseconds{1})) {
+    while (auto word = channel.hear())
+      if (auto order = parse_link_order(*word))
+        servant.obey(*order);
+    for (auto& effect : servant.act())
+      channel.say(render(effect));
+  }
+}
 
 int run(node_flags& flags) {
   end_signals signals;
@@ -38,6 +57,15 @@ int run(node_flags& flags) {
   options.level
     = parse_log_level(flags.log_level_name).value_or(log_level::warning);
   options.node.num_threads = device_threads(options.node.num_threads, 1);
+  system_clock time;
+  std::optional<fault_channel> channel;
+  if (flags.fault_channel_fd) {
+    auto adopted = fault_channel::adopt(*flags.fault_channel_fd);
+    if (!adopted)
+      return report(adopted.why());
+    channel.emplace(std::move(*adopted));
+    options.faults = std::make_shared<link_faults>(time);
+  }
   progress_display progress{options.name, true};
   options.progress = [&](auto& what, auto done, auto total) {
     progress.show(what, done, total);
@@ -50,7 +78,10 @@ int run(node_flags& flags) {
     cause = (*member)->wait_until_over();
     end_signals::pretend();
   }};
-  signals.wait();
+  if (channel)
+    obey(*channel, options.faults, signals);
+  else
+    signals.wait();
   (*member)->request_end();
   watcher.join();
   return cause ? report(*cause) : 0;
@@ -92,6 +123,9 @@ void add_node(CLI::App& app, int& status) {
     ->add_option("--join-timeout", flags->join_timeout_s,
                  "Seconds that the controller may take to be there (60)")
     ->check(CLI::Range(1u, 86'400u));
+  if (has_live_faults())
+    command->add_option("--fault-channel", flags->fault_channel_fd,
+                        "Set by serve --faults: where its orders come from");
   command
     ->add_option("--log-level", flags->log_level_name,
                  "error, warning, info or debug")

@@ -16,7 +16,8 @@ constexpr size_t max_secret_bytes = 4096;
 
 std::vector<std::vector<std::string>>
 node_commands(const cluster_flags& flags, const topology& cluster,
-              const endpoint_address& controller, uint32_t num_threads) {
+              const endpoint_address& controller, uint32_t num_threads,
+              const std::vector<int>& channels) {
   std::vector<std::vector<std::string>> out;
   for (size_t i = 1; i < cluster.nodes.size(); ++i) {
     std::vector<std::string> command{"node",
@@ -45,6 +46,10 @@ node_commands(const cluster_flags& flags, const topology& cluster,
       command.push_back("--cluster-secret-file");
       command.push_back(cluster.secret_file);
     }
+    if (!channels.empty()) {
+      command.push_back("--fault-channel");
+      command.push_back(std::to_string(channels.at(i - 1)));
+    }
     out.push_back(std::move(command));
   }
   return out;
@@ -67,7 +72,8 @@ result<company_options> options_for(const cluster_flags& flags,
 
 } // namespace
 
-result<running_company> start_company(const cluster_flags& flags) {
+result<running_company> start_company(const cluster_flags& flags,
+                                      const fault_wiring* faults) {
   auto cluster = flags.cluster();
   if (!cluster)
     return cluster.why();
@@ -96,14 +102,19 @@ result<running_company> start_company(const cluster_flags& flags) {
                                                 auto total) {
     to->show(what, done, total);
   };
+  if (faults)
+    options->faults = faults->links;
   auto serving = company::start(std::move(*options));
   if (!serving)
     return serving.why();
   out.serving = std::move(*serving);
   if (flags.num_nodes == 1)
     return out;
-  auto nodes = local_nodes::start(
-    node_commands(flags, *cluster, out.serving->address(), num_threads));
+  auto channels = faults ? faults->inherited : std::vector<int>{};
+  auto nodes
+    = local_nodes::start(node_commands(flags, *cluster, out.serving->address(),
+                                       num_threads, channels),
+                         channels);
   if (!nodes)
     return nodes.why();
   out.nodes = std::move(*nodes);

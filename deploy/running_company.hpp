@@ -6,6 +6,7 @@
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
 #include "deploy/end_signals.hpp"
+#include "deploy/fault_run.hpp"
 #include "deploy/local_nodes.hpp"
 #include "deploy/progress.hpp"
 
@@ -20,8 +21,9 @@ struct running_company {
   std::unique_ptr<company> serving;
 };
 
-/// Starts it; weights load in the background.
-result<running_company> start_company(const cluster_flags& flags);
+/// Starts it; weights load in the background. `faults`: null for none.
+result<running_company> start_company(const cluster_flags& flags,
+                                      const fault_wiring* faults = nullptr);
 
 /// Waits until every node is there. Errors: cancelled if a signal asked to
 /// end, io if a child has ended, or what `serving` says.

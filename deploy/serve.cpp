@@ -1,6 +1,8 @@
 #include "deploy/api_key_flags.hpp"
 #include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/fault_run.hpp"
+#include "deploy/fault_switch.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -22,12 +24,27 @@ namespace {
 /// For clients to take the ends of their answers.
 constexpr std::chrono::seconds last_words{5};
 
+/// Between two looks at what has ended, or at what is to break.
+constexpr std::chrono::milliseconds look_interval{200}, fault_interval{1};
+
+constexpr auto what_to_know_of_faults
+  = "--faults reads the plans of troupe simulate and breaks the cluster while "
+    "it runs; times count from when it serves. This process kills and pauses "
+    "the nodes that it has started (--nodes). Links are made worse by their "
+    "senders, which hold frames back in order: each of those nodes for what it "
+    "sends, and this one. What can happen: kill, pause, cut, cut_oneway, "
+    "clog, delay, rate, reset; on: token_emitted, request_accepted, "
+    "request_ended, peer_joined, peer_lost, as this process sees them. The "
+    "exit status is 1 if a fault that must happen has not.";
+
 struct serve_flags {
   cluster_flags cluster;
   http::server_options server;
   std::string model_name;
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
+  std::string faults; ///< A plan; empty: none.
+  uint64_t fault_seed = 1;
 };
 
 /// Everything behind the listening socket, in the order of its dependence.
@@ -50,9 +67,10 @@ void share_descriptors(http::server_options& server) {
   limit = std::min<size_t>(limit, most.rlim_cur / 2);
 }
 
+/// `faults`: null for none.
 result<std::unique_ptr<front>>
-open_front(const serve_flags& flags, running_company& x, const clock& time,
-           entropy& chance, std::vector<std::string> keys) {
+open_front(const serve_flags& flags, running_company& x, fault_run* faults,
+           const clock& time, entropy& chance, std::vector<std::string> keys) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
@@ -76,8 +94,11 @@ open_front(const serve_flags& flags, running_company& x, const clock& time,
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
+  if (faults)
+    sources.active_faults = [faults] { return faults->active(); };
+  auto& serving = faults ? faults->watch(*x.serving) : *x.serving;
   out->api = std::make_unique<http::openai_api>(
-    *x.serving, out->tokens, std::move(*form), options, sources);
+    serving, out->tokens, std::move(*form), options, sources);
   auto listening = flags.server;
   share_descriptors(listening);
   auto server = http::server::start(listening, *out->api,
@@ -89,10 +110,14 @@ open_front(const serve_flags& flags, running_company& x, const clock& time,
 }
 
 /// Returns when a signal asks to end, or why it cannot go on.
-result<void> stay_up(running_company& x, end_signals& signals,
-                     const logger& log) {
+result<void> stay_up(running_company& x, fault_run* faults,
+                     end_signals& signals, const logger& log) {
   size_t num_ended = 0;
-  while (!signals.wait_for(std::chrono::milliseconds{200})) {
+  if (faults)
+    faults->begin();
+  while (!signals.wait_for(faults ? fault_interval : look_interval)) {
+    if (faults)
+      faults->act();
     if (auto cause = x.serving->over())
       return *cause;
     auto now = x.nodes ? x.nodes->num_ended() : 0;
@@ -105,8 +130,8 @@ result<void> stay_up(running_company& x, end_signals& signals,
 
 /// From the first connection to the reason to end: none if a signal asked.
 result<void> serve_until_end(const front& in, running_company& x,
-                             const std::string& address, end_signals& signals,
-                             const logger& log) {
+                             fault_run* faults, const std::string& address,
+                             end_signals& signals, const logger& log) {
   if (auto at = x.serving->address(); at.port != 0)
     log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
   if (auto ready = wait_until_ready(x, signals); !ready)
@@ -117,7 +142,7 @@ result<void> serve_until_end(const front& in, running_company& x,
                "of %u tokens\n",
                address.c_str(), in.server->port(), info.num_nodes,
                info.num_ranks, info.num_workers, info.max_model_len);
-  return stay_up(x, signals, log);
+  return stay_up(x, faults, signals, log);
 }
 
 /// Whoever waits hears how it ends, and has it, before anything goes.
@@ -129,6 +154,18 @@ void end(const front& in, running_company& x, const result<void>& why,
     log.warning("not every client has taken the end of its answer");
 }
 
+/// Null if there is no plan.
+result<std::unique_ptr<fault_run>>
+open_faults(const serve_flags& flags, const clock& time, const logger& log) {
+  if (flags.faults.empty())
+    return std::unique_ptr<fault_run>{};
+  auto cluster = flags.cluster.cluster();
+  if (!cluster)
+    return cluster.why();
+  return fault_run::open(flags.faults, flags.fault_seed, *cluster,
+                         flags.cluster.num_nodes > 1, time, log);
+}
+
 int run(const serve_flags& flags) {
   end_signals signals;
   system_clock time;
@@ -137,15 +174,25 @@ int run(const serve_flags& flags) {
   auto keys = flags.keys.read();
   if (!keys)
     return report(keys.why());
-  auto x = start_company(flags.cluster);
+  auto faults = open_faults(flags, time, log);
+  if (!faults)
+    return report(faults.why());
+  auto breaks = faults->get();
+  auto x = start_company(flags.cluster, breaks ? &breaks->wiring() : nullptr);
   if (!x)
     return report(x.why());
-  auto front = open_front(flags, *x, time, chance, std::move(*keys));
+  if (breaks)
+    breaks->attach(x->nodes.get());
+  auto front = open_front(flags, *x, breaks, time, chance, std::move(*keys));
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, *x, flags.server.address, signals, log);
+  auto ended = serve_until_end(**front, *x, breaks, flags.server.address,
+                               signals, log);
+  auto all_happened = !breaks || breaks->end();
   end(**front, *x, ended, log);
-  return ended ? 0 : report(ended.why());
+  if (!ended)
+    return report(ended.why());
+  return all_happened ? 0 : 1;
 }
 
 } // namespace
@@ -163,6 +210,12 @@ void add_serve(CLI::App& app, int& status) {
                       "Name that requests give (the directory's)");
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
+  if (has_live_faults()) {
+    command->footer(what_to_know_of_faults);
+    command->add_option("--faults", flags->faults, "A file of faults (TOML)");
+    command->add_option("--fault-seed", flags->fault_seed,
+                        "Draws whom \"any\" means, and chances (1)");
+  }
   command->callback([flags, &status] { status = run(*flags); });
 }
 

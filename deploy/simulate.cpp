@@ -64,11 +64,12 @@ result<std::vector<fault>> read_faults(const simulate_flags& flags,
 
 result<void> ask_oracle(shared_model& model, const topology& cluster,
                         std::shared_ptr<kernels::executor> how,
-                        client_load& load) {
+                        bool with_logits, client_load& load) {
   oracle_options options;
   options.activations = cluster.activations;
   options.max_model_len = cluster.max_model_len;
   options.num_ranks = cluster.num_ranks();
+  options.with_logits = with_logits;
   auto choices = model.num_choices();
   if (!choices)
     return choices.why();
@@ -103,7 +104,9 @@ result<batch_ptr> prepare(const simulate_flags& flags) {
   auto load = choose_load(flags.load, cluster->model, (*model)->config());
   if (!load)
     return load.why();
-  if (auto asked = ask_oracle(**model, *cluster, how, *load); !asked)
+  if (auto asked = ask_oracle(**model, *cluster, how, !flags.no_arithmetic,
+                              *load);
+      !asked)
     return asked.why();
   simulation_batch_options options;
   auto& base = options.base;

@@ -132,10 +132,14 @@ std::string render_model(const std::string& model, int64_t created,
   return dump(render_one_model(model, created, max_model_len));
 }
 
-std::string render_health(const std::string& trouble) {
-  if (trouble.empty())
-    return dump({{"status", "ok"}});
-  return dump({{"status", "unavailable"}, {"reason", trouble}});
+std::string render_health(const std::string& trouble,
+                          const std::vector<std::string>& faults) {
+  json out{{"status", trouble.empty() ? "ok" : "unavailable"}};
+  if (!trouble.empty())
+    out["reason"] = trouble;
+  if (!faults.empty())
+    out["faults"] = faults;
+  return dump(out);
 }
 
 } // namespace troupe::http

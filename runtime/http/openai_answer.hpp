@@ -49,7 +49,8 @@ std::string render_models(const std::string& model, int64_t created,
 std::string render_model(const std::string& model, int64_t created,
                          uint32_t max_model_len);
 
-/// `trouble` empty: all is well.
-std::string render_health(const std::string& trouble);
+/// `trouble` empty: all is well. `faults`: what is broken on purpose.
+std::string render_health(const std::string& trouble,
+                          const std::vector<std::string>& faults);
 
 } // namespace troupe::http

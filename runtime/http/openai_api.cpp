@@ -192,7 +192,9 @@ void openai_api::health(request, respond to) {
   auto trouble = serving_.trouble().value_or("");
   reply x;
   x.status = trouble.empty() ? 200 : 503;
-  x.body = render_health(trouble);
+  auto faults = sources_.active_faults ? sources_.active_faults()
+                                       : std::vector<std::string>{};
+  x.body = render_health(trouble, faults);
   answer("/health", std::move(x), to);
 }
 

@@ -32,6 +32,8 @@ struct openai_sources {
   steady_clock now;
   std::function<int64_t()> unix_time; ///< s
   std::function<uint64_t()> random_bits;
+  /// What people have broken on purpose at present; empty: nobody does that.
+  std::function<std::vector<std::string>()> active_faults = {};
 };
 
 /// `serving` and `tokens` must outlive the API, the API its server.

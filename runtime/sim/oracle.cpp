@@ -5,6 +5,19 @@
 
 namespace troupe {
 
+namespace {
+
+/// Of [count, vocab] logits, row by row.
+std::vector<uint64_t> hashes_of(std::span<const float> logits, size_t count) {
+  std::vector<uint64_t> out;
+  auto vocab = count == 0 ? 0 : logits.size() / count;
+  for (size_t i = 0; vocab > 0 && i < count; ++i)
+    out.push_back(logits_hash(logits.subspan(i * vocab, vocab)));
+  return out;
+}
+
+} // namespace
+
 result<void>
 ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
                const oracle_options& options, client_load& load,
@@ -22,7 +35,9 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
   uint64_t done = 0;
   for (auto& x : load.requests) {
     if (progress)
-      progress(done++, load.requests.size());
+      progress(done, load.requests.size());
+    ++done;
+    x.request.want_logits = options.with_logits && done % 2 == 1;
     auto request = x.request;
     if (settle(request, rules)) {
       x.expected = expected_answer{{}, finish_reason::none, true};
@@ -32,6 +47,7 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
     if (!answer)
       return answer.why();
     x.expected = expected_answer{std::move(answer->tokens), answer->finish};
+    x.expected->logits = hashes_of(answer->logits, x.expected->tokens.size());
   }
   return {};
 }

@@ -13,6 +13,8 @@ struct oracle_options {
   uint32_t max_model_len = 4096; ///< As the company has it.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
   uint32_t num_ranks = 1;        ///< That requests may name.
+  /// Every second request wants logits, and their bits are expected, too.
+  bool with_logits = true;
 };
 
 /// Puts an answer to each request of `load`, whose prompts are ids; of those

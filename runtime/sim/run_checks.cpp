@@ -127,6 +127,23 @@ void run_checks::hear_tokens(uint32_t request, const generation_event& event) {
               position, ", and the plain path gives ", all[position]);
     x.num_tokens = std::max(x.num_tokens, ++position);
   }
+  hear_logits(request, event);
+}
+
+/// Equal bits, not only equal choices.
+void run_checks::hear_logits(uint32_t request, const generation_event& event) {
+  auto& known = requests_[request].expected.logits;
+  auto count = event.tokens.size();
+  if (known.empty() || event.logits.empty() || count == 0)
+    return;
+  std::span all{event.logits};
+  auto vocab = all.size() / count;
+  for (size_t i = 0; i < count; ++i)
+    if (auto at = event.first_position + i;
+        at < known.size()
+        && logits_hash(all.subspan(i * vocab, vocab)) != known[at])
+      violate(2, "request ", request, " has other logits at position ", at,
+              " than the plain path");
 }
 
 void run_checks::hear_end(uint32_t request, const generation_event& event) {

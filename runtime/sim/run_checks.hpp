@@ -155,6 +155,7 @@ private:
   void violate(uint32_t invariant, const Parts&... parts);
 
   void hear_tokens(uint32_t request, const generation_event& event);
+  void hear_logits(uint32_t request, const generation_event& event);
   void hear_end(uint32_t request, const generation_event& event);
   void hear_complete(uint32_t request, finish_reason finish);
   std::vector<request_state> requests_;

@@ -56,6 +56,8 @@ bool halve_answer(client_request& x) {
   most /= 2;
   if (x.expected && x.expected->tokens.size() > most) {
     x.expected->tokens.resize(most);
+    x.expected->logits.resize(
+      std::min<size_t>(x.expected->logits.size(), most));
     x.expected->finish = finish_reason::length;
   }
   return true;

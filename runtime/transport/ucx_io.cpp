@@ -324,6 +324,9 @@ void ucx_io::offer(ucx_session& to, ucx_session::parcel x) {
 void ucx_io::send_own(ucx_session& to, frame_class kind, uint64_t id) {
   if (to.is_over)
     return;
+  if (kind == frame_class::heartbeat && options_.withholds_heartbeat
+      && options_.withholds_heartbeat(to.peer()->id))
+    return;
   frame_header header;
   header.kind = kind;
   header.id = id;

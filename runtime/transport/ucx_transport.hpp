@@ -53,6 +53,9 @@ struct ucx_options {
   /// A peer to which bytes are under way and that takes none for so long is
   /// lost, also if nobody watches it.
   std::chrono::milliseconds stall_verdict{30000};
+  /// Asked before each heartbeat to a peer, on the I/O thread; true: it is not
+  /// sent. Empty: all are.
+  std::function<bool(node_id)> withholds_heartbeat = {};
 };
 
 /// What a transport is given to live on; must outlive it.

@@ -1,0 +1,608 @@
+#!/usr/bin/env python3
+"""What befalls the processes of a busy cluster: kill -9, SIGSTOP, a link that
+is cut, by hand and by a plan of faults.
+
+Every request that was accepted has an end: the tokens of a run without faults,
+or an error that names who was lost, after a beginning of those tokens. Requests
+that do not need who was lost go on. /health says what is missing. Every fault is
+seen to have happened. Links are cut between network namespaces; where the
+machine has none for us, the test says so and counts as skipped.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+NUM_REQUESTS = 8
+MAX_TOKENS = 150
+PATIENCE = 30  # s, for what takes a second or two on an idle machine
+SHORT = 0.35  # s, well below the second after which a node counts as lost
+SKIPPED = 77
+
+NODES = ["left", "right", "experts"]
+TOPOLOGY = """
+model = "{model}"
+controller = "{host}:0"
+max_model_len = 512
+
+[[nodes]]
+name = "front"
+gateway = true
+controller = true
+
+[[nodes]]
+name = "left"
+ranks = 1
+
+[[nodes]]
+name = "right"
+ranks = 1
+
+[[nodes]]
+name = "experts"
+workers = 2
+"""
+
+
+def endless_model(source, folder):
+    """A model that never says its end token."""
+    for name in os.listdir(source):
+        if name not in ("config.json", "generation_config.json"):
+            os.symlink(f"{source}/{name}", f"{folder}/{name}")
+    with open(f"{source}/config.json") as file:
+        config = json.load(file)
+    del config["eos_token_id"]
+    with open(f"{folder}/config.json", "w") as file:
+        json.dump(config, file)
+    return folder
+
+
+def wait_until(what, holds, patience=PATIENCE):
+    deadline = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never: {what}")
+        time.sleep(0.01)
+
+
+# -- processes -----------------------------------------------------------------
+
+
+class Process:
+    """A process and the lines that it says on standard error."""
+
+    def __init__(self, args, **options):
+        self.handle = subprocess.Popen(args, stderr=subprocess.PIPE, text=True,
+                                       **options)
+        self.lines = []
+        self.news = threading.Condition()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.handle.stderr:
+            with self.news:
+                self.lines.append(line)
+                self.news.notify_all()
+
+    def wait_for(self, words):
+        """Returns the first line with these words."""
+        found = lambda: [x for x in self.lines if words in x]
+        with self.news:
+            if not self.news.wait_for(found, 60):
+                raise AssertionError(f"no '{words}' in {self.lines}")
+            return found()[0]
+
+    def state(self):
+        with open(f"/proc/{self.handle.pid}/stat") as file:
+            return file.read().rsplit(") ", 1)[1][0]
+
+    def stop(self):
+        self.handle.send_signal(signal.SIGSTOP)
+        wait_until("it is stopped", lambda: self.state() == "T")
+
+    def go_on(self):
+        assert self.state() == "T", "it did not stand still to the end"
+        self.handle.send_signal(signal.SIGCONT)
+        wait_until("it goes on", lambda: self.state() != "T")
+
+    def kill(self):
+        self.handle.kill()
+        assert self.handle.wait(PATIENCE) == -signal.SIGKILL
+
+    def expect_end(self, status, words=""):
+        got = self.handle.wait(PATIENCE)
+        self.reader.join()
+        assert got == status, f"it ended with status {got}: {self.lines}"
+        assert words in str(self.lines), f"no '{words}' in {self.lines}"
+
+    def end(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.handle.send_signal(signal.SIGCONT)
+        self.handle.kill()
+        self.handle.wait()
+        self.reader.join()
+
+
+class Front(Process):
+    """The process that people ask."""
+
+    def begin(self):
+        line = self.wait_for("ready at")
+        self.port = int(line.split(":")[2].split()[0])
+
+    def health(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=PATIENCE)
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def expect_trouble(self, name):
+        wait_until(f"/health names {name}",
+                   lambda: name in self.health()[1].get("reason", ""))
+        assert self.health()[0] == 503
+
+    def expect_clean_end(self):
+        self.handle.terminate()
+        self.expect_end(0)
+
+
+# -- clients -------------------------------------------------------------------
+
+
+class Client(threading.Thread):
+    """One streamed request: the text so far, and how it ended."""
+
+    def __init__(self, port, number):
+        super().__init__(daemon=True)
+        self.port, self.number = port, number
+        self.text, self.num_pieces = "", 0
+        self.end = None  # "whole", or a sentence
+        self.start()
+
+    def run(self):
+        try:
+            self.end = self.ask()
+        except (OSError, http.client.HTTPException) as error:
+            self.end = f"broken: {type(error).__name__}"
+
+    def ask(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=PATIENCE)
+        body = {"model": "nano", "prompt": "Once " * (1 + self.number),
+                "max_tokens": MAX_TOKENS, "temperature": 1.5,
+                "seed": self.number, "stream": True}
+        connection.request("POST", "/v1/completions", json.dumps(body))
+        answer = connection.getresponse()
+        if answer.status != 200:
+            return json.loads(answer.read())["error"]["message"]
+        for line in answer:
+            line = line.decode().strip()
+            if line == "data: [DONE]":
+                return "whole"
+            if not line:
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            if "error" in event:
+                return event["error"]["message"]
+            self.text += event["choices"][0]["text"]
+            self.num_pieces += 1
+        return "broken: the stream has no end"
+
+
+class Load:
+    """Requests that are under way at once."""
+
+    def __init__(self, port, golden=None):
+        self.golden = golden
+        self.clients = [Client(port, i) for i in range(NUM_REQUESTS)]
+
+    def wait_until_busy(self):
+        """Every request has begun, none is near its end."""
+        wait_until("all are served",
+                   lambda: all(x.num_pieces >= 3 for x in self.clients))
+        done = [x.end for x in self.clients if x.end]
+        assert not done, f"the fault came too late: {done}"
+        return self
+
+    def expect_ends(self, words=None):
+        """Each has an end, whole or with these words. Returns how many were
+        whole and how many were not."""
+        whole, failed = 0, 0
+        for x in self.clients:
+            x.join(PATIENCE)
+            expected = self.golden[x.number]
+            if x.end == "whole":
+                assert x.text == expected, (
+                    f"request {x.number} has other tokens: {x.text}")
+                whole += 1
+            else:
+                assert x.end, f"request {x.number} never ended"
+                assert words and words in x.end, (
+                    f"request {x.number} ended with: {x.end}")
+                assert expected.startswith(x.text.rstrip("\ufffd")), (
+                    f"request {x.number} began with other tokens: {x.text}")
+                failed += 1
+        return whole, failed
+
+    def expect_whole(self):
+        assert self.expect_ends() == (NUM_REQUESTS, 0)
+
+    def expect_all_fail(self, words):
+        assert self.expect_ends(words) == (0, NUM_REQUESTS)
+
+    def expect_some_fail(self, words):
+        whole, failed = self.expect_ends(words)
+        assert whole and failed, f"{whole} whole, {failed} failed"
+
+
+# -- places --------------------------------------------------------------------
+
+
+class OneMachine:
+    """All nodes on the loopback interface."""
+
+    host = "127.0.0.1"
+
+    def node(self, name, args):
+        return Process(args + ["--listen", "127.0.0.1:0"])
+
+    def close(self):
+        pass
+
+
+class Streets:
+    """Every node in a network namespace of its own, its link in a bridge of
+    ours. To be made within a namespace that nobody else uses: all goes with
+    it. The first node lives here, behind a link of its own."""
+
+    host = "10.77.0.1"
+    begin = """echo there; read go; ip link set lo up; ip link set $0 up
+ip addr add $1/24 dev $0; shift; exec "$@" """
+
+    def __init__(self):
+        for line in ("link set lo up", "link add street type bridge",
+                     "link set street up",
+                     "link add front type veth peer name front-end",
+                     f"addr add {self.host}/24 dev front",
+                     "link set front up", "link set front-end up",
+                     "link set front-end master street"):
+            self.ip(line)
+        self.num_nodes = 0
+
+    @staticmethod
+    def ip(line):
+        subprocess.run(["ip"] + line.split(), check=True)
+
+    def node(self, name, args):
+        self.num_nodes += 1
+        host = f"10.77.0.{1 + self.num_nodes}"
+        node = Process(["unshare", "--net", "sh", "-c", self.begin, name, host]
+                       + args + ["--listen", f"{host}:0"],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert node.handle.stdout.readline() == "there\n"
+        self.ip(f"link add {name}-end type veth peer name {name} "
+                f"netns {node.handle.pid}")
+        self.ip(f"link set {name}-end up")
+        self.ip(f"link set {name}-end master street")
+        node.handle.stdin.write("go\n")
+        node.handle.stdin.close()
+        return node
+
+    @staticmethod
+    def num_lost(name):
+        """Packets that have come out at the end of a link."""
+        with open(f"/sys/class/net/{name}-end/statistics/rx_packets") as file:
+            return int(file.read())
+
+    @contextlib.contextmanager
+    def cut(self, name):
+        """The node's link leads nowhere; what it sends there is counted."""
+        self.ip(f"link set {name}-end nomaster")
+        before = self.num_lost(name)
+        yield
+        assert self.num_lost(name) > before, f"nothing was lost at {name}"
+        self.ip(f"link set {name}-end master street")
+
+    def close(self):
+        for name in ["front-end", "street"]:
+            self.ip(f"link del {name}")
+
+
+# -- clusters ------------------------------------------------------------------
+
+
+class Show:
+    """What all clusters of this test have in common."""
+
+    def __init__(self, folder):
+        source, self.folder = os.environ["SOURCE_DIR"], folder
+        self.binaries = f"{os.environ['BINARY_DIR']}/deploy"
+        os.mkdir(f"{folder}/model")
+        self.model = endless_model(f"{source}/examples/nano/model",
+                                   f"{folder}/model")
+        self.secret = f"{folder}/secret"
+        with open(self.secret, "w") as file:
+            file.write("the show must go on\n")
+        os.chmod(self.secret, 0o600)
+        self.golden = None
+
+    @contextlib.contextmanager
+    def cluster(self, place):
+        """Returns the front and the others by name, serving."""
+        topology = f"{self.folder}/cluster.toml"
+        with open(topology, "w") as file:
+            file.write(TOPOLOGY.format(model=self.model, host=place.host))
+        common = ["--threads", "1", "--log-level", "info",
+                  "--cluster-secret-file", self.secret]
+        troupe = f"{self.binaries}/troupe"
+        front = Front([troupe, "serve", "--topology", topology, "--port", "0",
+                       "--served-model-name", "nano"] + common)
+        nodes = {}
+        try:
+            at = front.wait_for("nodes join at").split()[-1]
+            for name in NODES:
+                nodes[name] = place.node(name, [troupe, "node", "--join", at,
+                                                "--name", name] + common)
+            front.begin()
+            yield front, nodes
+        finally:
+            for process in [front] + list(nodes.values()):
+                process.end()
+            place.close()
+
+    def load(self, front):
+        """Requests, of which it is known what they have to say."""
+        if not self.golden:
+            quiet = Load(front.port)
+            for x in quiet.clients:
+                x.join(PATIENCE)
+                assert x.end == "whole", x.end
+            self.golden = [x.text for x in quiet.clients]
+        return Load(front.port, self.golden).wait_until_busy()
+
+
+# -- what befalls them ---------------------------------------------------------
+
+
+def everyone_stands_still_for_a_moment_then_two_die(show):
+    with show.cluster(OneMachine()) as (front, nodes):
+        for who in [front, nodes["left"], nodes["experts"]]:
+            load = show.load(front)
+            who.stop()
+            time.sleep(SHORT)
+            who.go_on()
+            load.expect_whole()
+        assert front.health()[0] == 200
+        load = show.load(front)
+        nodes["right"].kill()
+        load.expect_some_fail("right")
+        front.expect_trouble("right")
+        load = show.load(front)  # the other rank takes all of them
+        nodes["experts"].kill()
+        load.expect_all_fail("experts")
+        front.expect_trouble("experts")
+        Load(front.port, show.golden).expect_all_fail("experts")
+        front.expect_clean_end()
+        nodes["left"].expect_end(0)
+
+
+def nodes_stand_still_for_too_long(show):
+    with show.cluster(OneMachine()) as (front, nodes):
+        load = show.load(front)
+        nodes["right"].stop()
+        load.expect_some_fail("right")
+        front.expect_trouble("right")
+        nodes["right"].go_on()
+        nodes["right"].expect_end(1)
+        load = show.load(front)
+        nodes["experts"].stop()
+        load.expect_all_fail("experts")
+        front.expect_trouble("experts")
+        nodes["experts"].go_on()
+        nodes["experts"].expect_end(1)
+        front.expect_clean_end()
+        nodes["left"].expect_end(0)
+
+
+def the_front_dies(show):
+    with show.cluster(OneMachine()) as (front, nodes):
+        load = show.load(front)
+        front.kill()
+        load.expect_all_fail("broken")
+        for node in nodes.values():
+            node.expect_end(1, "the controller is gone: node front")
+
+
+def the_front_stands_still_for_too_long(show):
+    with show.cluster(OneMachine()) as (front, nodes):
+        load = show.load(front)
+        front.stop()
+        for node in nodes.values():
+            node.expect_end(1, "the controller is gone: node front")
+        front.go_on()
+        load.expect_all_fail("node ")  # whichever it finds gone first
+        front.expect_trouble("experts")
+        front.expect_clean_end()
+
+
+def links_are_cut(show):
+    place = Streets()
+    with show.cluster(place) as (front, nodes):
+        for name in ["front", "left", "experts"]:
+            load = show.load(front)
+            with place.cut(name):
+                time.sleep(SHORT)
+            load.expect_whole()
+        for name in ["right", "experts"]:
+            load = show.load(front)
+            with place.cut(name):
+                if name == "right":
+                    load.expect_some_fail(name)
+                else:
+                    load.expect_all_fail(name)
+                front.expect_trouble(name)
+                nodes[name].expect_end(1, "the controller is gone: node front")
+        front.expect_clean_end()
+        nodes["left"].expect_end(0)
+
+
+def the_link_of_the_front_is_cut(show):
+    place = Streets()
+    with show.cluster(place) as (front, nodes):
+        load = show.load(front)
+        with place.cut("front"):
+            load.expect_all_fail("node ")
+            front.expect_trouble("experts")
+            for node in nodes.values():
+                node.expect_end(1, "the controller is gone: node front")
+        front.expect_clean_end()
+
+
+PLAN = """
+[[fault]]
+pause = "attention-0"
+on = { event = "token_emitted", nth = 40 }
+for = "300ms"
+
+[[fault]]
+delay = ["attention-0", "experts-0"]
+extra = "2ms"
+class = "rows"
+on = { event = "token_emitted", nth = 80 }
+for = "300ms"
+
+[[fault]]
+cut = ["front", "attention-0"]
+on = { event = "token_emitted", nth = 200 }
+for = "300ms"
+
+[[fault]]
+kill = "experts-0"
+on = { event = "token_emitted", nth = 1300 }
+"""
+
+
+def start_planned(show, plan):
+    path = f"{show.folder}/plan.toml"
+    with open(path, "w") as file:
+        file.write(plan)
+    return Front([f"{show.binaries}/troupe_with_faults", "serve", show.model,
+                  "--nodes", "3", "--data-parallel-size", "2",
+                  "--expert-parallel-size", "2", "--threads", "1",
+                  "--max-model-len", "512", "--port", "0",
+                  "--served-model-name", "nano", "--faults", path])
+
+
+def a_plan_is_carried_out(show):
+    front = start_planned(show, PLAN)
+    try:
+        front.begin()
+        Load(front.port, show.golden).expect_whole()
+        Load(front.port, show.golden).expect_all_fail("experts-0")
+        for words in ["pause attention-0 for 300ms: its process is stopped",
+                      "delay attention-0 experts-0, rows only for 300ms: ",
+                      "cut front attention-0 for 300ms: ",
+                      "kill experts-0: its process is gone"]:
+            front.wait_for(f"fault verified: {words}")
+        front.expect_trouble("experts-0")
+        front.expect_clean_end()
+    finally:
+        front.end()
+
+
+def a_plan_that_does_not_happen_is_a_failure(show):
+    front = start_planned(show, """
+[[fault]]
+cut = ["front", "experts-0"]
+at = "0s"
+for = "1000s"
+class = "bulk"
+
+[[fault]]
+kill = "experts-0"
+at = "1000s"
+""")
+    try:
+        front.begin()
+        wait_until("/health shows the fault",
+                   lambda: front.health()[1].get("faults")
+                   == ["cut front experts-0, bulk only for 1000s"])
+        assert front.health()[0] == 200
+        front.handle.terminate()
+        front.expect_end(1, "fault that has not happened: kill experts-0: its "
+                            "time never came")
+        assert "had no effect" in str(front.lines)
+    finally:
+        front.end()
+
+
+def a_plan_that_cannot_happen_is_refused(show):
+    for plan, words in [
+            ('kill = "front"\nat = "1s"', "has not started that node"),
+            ('corrupt = ["front", "experts-0"]\np = 0.5\nat = "1s"\nfor = "1s"',
+             "only troupe simulate can do that"),
+            ('kill = "nobody"\nat = "1s"', "which is no node")]:
+        front = start_planned(show, "[[fault]]\n" + plan)
+        try:
+            front.expect_end(1, words)
+        finally:
+            front.end()
+
+
+SIGNALS = [everyone_stands_still_for_a_moment_then_two_die,
+           nodes_stand_still_for_too_long, the_front_dies,
+           the_front_stands_still_for_too_long, a_plan_is_carried_out,
+           a_plan_that_does_not_happen_is_a_failure,
+           a_plan_that_cannot_happen_is_refused]
+CUTS = [links_are_cut, the_link_of_the_front_is_cut]
+
+
+def run(cases):
+    num_wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        show = Show(folder)
+        for case in cases:
+            begin = time.monotonic()
+            try:
+                case(show)
+                said = "held"
+            except (AssertionError, subprocess.SubprocessError) as error:
+                said = f"FAILED: {type(error).__name__}: {error}"
+                num_wrong += 1
+            print(f"{case.__name__}: {said} ({time.monotonic() - begin:.1f} s)",
+                  flush=True)
+    return 1 if num_wrong else 0
+
+
+def has_namespaces():
+    tried = subprocess.run(
+        ["unshare", "--net", "sh", "-c",
+         "ip link add one type veth peer name two"
+         " && ip link add street type bridge"],
+        capture_output=True, text=True)
+    if tried.returncode != 0:
+        print(f"skipped, no network namespaces: {tried.stderr.strip()}")
+    return tried.returncode == 0
+
+
+def main():
+    if "--cuts" in sys.argv:
+        return run(CUTS)
+    status = run(SIGNALS)
+    if not has_namespaces():
+        return status or SKIPPED
+    return subprocess.call(["unshare", "--net", sys.executable, "-B", __file__,
+                            "--cuts"]) or status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
