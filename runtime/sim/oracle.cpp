@@ -40,7 +40,7 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
     x.request.want_logits = options.with_logits && done % 2 == 1;
     auto request = x.request;
     if (settle(request, rules)) {
-      x.expected = expected_answer{{}, finish_reason::none, true};
+      x.expected = expected_answer{{}, finish_reason::none, {}, true};
       continue;
     }
     auto answer = (*path)->generate(request);

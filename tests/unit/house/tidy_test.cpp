@@ -73,7 +73,8 @@ const owner owners[] = {
   {"sleep_(for|until)|\\bu?sleep\\(",
    "tests/cluster/.*|tests/unit/kernels/thread_pool_test\\.cpp",
    "nothing sleeps to wait for something"},
-  {"\\b(fork|exec[lv]p?e?)\\(", "deploy/local_nodes\\.cpp|tests/cluster/.*",
+  {"\\b(fork|exec[lv]p?e?)\\(",
+   "deploy/local_nodes\\.cpp|tests/(cluster|simulation)/.*",
    "processes are started in one place"},
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|"
