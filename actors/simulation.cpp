@@ -202,7 +202,7 @@ private:
                               "operation " + std::to_string(x.a));
         break;
       case trace_kind::token_emitted:
-        hear_token(uint32_t(x.a));
+        hear_token(x);
         break;
       case trace_kind::request_ended:
         look_for_late_blocks();
@@ -227,8 +227,9 @@ private:
     }
   }
 
-  void hear_token(uint32_t request) {
-    auto& prompt = options_.what.load.requests[request].request.prompt;
+  void hear_token(const trace_entry& x) {
+    token_times_.push_back(x.at);
+    auto& prompt = options_.what.load.requests[x.a].request.prompt;
     if (prompt.size() > company_.cluster().limits.max_num_batched_tokens)
       states_.reach(sometimes::prompt_in_chunks);
   }
@@ -359,6 +360,8 @@ private:
     out.reached = states_;
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
+    if (!token_times_.empty())
+      out.busy = token_times_[token_times_.size() * 9 / 10] - begun_;
     out.events = count_events();
     out.events_before = events_before_;
     out.last = world_.trace().last();
@@ -374,7 +377,8 @@ private:
   virtual_faults faults_;
   std::optional<fault_driver> driver_; ///< Once the company serves.
   virtual_instant begun_ = world_begin;
-  virtual_instant worked_ = world_begin; ///< Until then.
+  virtual_instant worked_ = world_begin;     ///< Until then.
+  std::vector<virtual_instant> token_times_; ///< Ascending.
   /// The ends of a link whose cut has been healed.
   std::pair<node_id, node_id> healed_{no_node, no_node};
   std::vector<violation> failures_;

@@ -32,6 +32,7 @@ struct simulation_result {
   virtual_clients::figures requests;
   sometimes_states reached{0};
   virtual_duration started{0}; ///< Until the company served.
+  virtual_duration busy{0};    ///< From then on, to nine tenths of all tokens.
   virtual_duration length{0};  ///< Of the first phase.
   std::array<uint64_t, num_trace_kinds> events = {};
   std::array<uint64_t, num_trace_kinds> events_before = {}; ///< It served.

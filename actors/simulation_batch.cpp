@@ -26,6 +26,8 @@ std::vector<std::pair<node_id, node_id>> busy_links(const topology& cluster) {
     }
   return out;
 }
+/// A step that waits for longer is not waited for by a run.
+constexpr std::chrono::seconds longest_step{10};
 
 run_facts facts_of(const topology& cluster, const simulation_options& base) {
   run_facts out;
@@ -34,6 +36,9 @@ run_facts facts_of(const topology& cluster, const simulation_options& base) {
   out.links = busy_links(cluster);
   out.num_requests = uint32_t(base.what.load.requests.size());
   out.patience = base.company.transports.silence_verdict;
+  std::chrono::milliseconds step{cluster.limits.step_timeout_ms};
+  if (step <= longest_step)
+    out.step_patience = step;
   out.length = least_length;
   return out;
 }
@@ -74,7 +79,7 @@ simulation_batch::simulation_batch(simulation_batch_options options)
   auto calm = options_.base.what;
   calm.faults.clear();
   auto seen = run(calm_seed, calm);
-  facts_.length = std::max(seen.length, least_length);
+  facts_.length = std::max(seen.busy, least_length);
   for (size_t i = 0; i < num_trace_kinds; ++i)
     facts_.events[i] = seen.events[i] - seen.events_before[i];
 }

@@ -112,7 +112,7 @@ virtual_duration silence_of(const fault& x) {
     case fault_kind::clog:
       return x.lasts;
     case fault_kind::delay:
-      return x.extra;
+      return 2 * x.extra; // there and back
     default:
       return {};
   }

@@ -141,11 +141,13 @@ void draw_parameter(fault& x, random_stream& chance, const run_facts& facts) {
   }
 }
 
-/// Frames of one class, or twice as often of all.
+/// Frames of all classes as often as of one. Rows alone are what a step can
+/// miss while nobody is missing.
 void draw_class(fault& x, random_stream& chance) {
-  constexpr frame_filter some[] = {frame_filter::rows, frame_filter::control,
+  constexpr frame_filter some[] = {frame_filter::rows, frame_filter::rows,
+                                   frame_filter::control,
                                    frame_filter::heartbeat};
-  if (form_of(x.kind).by_class && chance.uniform(3) == 0)
+  if (form_of(x.kind).by_class && chance.uniform(2) == 0)
     x.frames = some[chance.uniform(std::size(some))];
 }
 
@@ -161,6 +163,18 @@ void draw_time(fault& x, random_stream& chance, const run_facts& facts) {
   x.trigger = fault_trigger::on;
   x.event = kinds[chance.uniform(kinds.size())];
   x.nth_event = 1 + chance.uniform(facts.events[size_t(x.event)]);
+}
+
+/// Without rows for about as long as a step waits for them, or of any order of
+/// magnitude.
+virtual_duration draw_length(const fault& x, random_stream& chance,
+                             const run_facts& facts) {
+  if (x.frames == frame_filter::rows && facts.step_patience.count() > 0
+      && chance.uniform(2) == 0)
+    return whole_microseconds(
+      chance.uniform(2 * uint64_t(facts.step_patience.count())));
+  return draw_span(chance, facts.length / 1000,
+                   std::max(facts.patience * 3, facts.length / 2));
 }
 
 /// Each kind is on or off.
@@ -200,8 +214,7 @@ std::vector<fault> random_faults(uint64_t seed, const run_facts& facts) {
     draw_class(x, chance);
     draw_time(x, chance, facts);
     if (form_of(x.kind).lasts)
-      x.lasts = draw_span(chance, facts.length / 1000,
-                          std::max(facts.patience * 3, facts.length / 2));
+      x.lasts = draw_length(x, chance, facts);
   }
   return out;
 }

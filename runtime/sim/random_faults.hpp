@@ -23,6 +23,8 @@ struct run_facts {
   virtual_duration length{0}; ///< Of a run without faults, above 0.
   /// For how long a silent peer is waited for: faults are shorter and longer.
   virtual_duration patience{0};
+  /// For how long rows that are away are; 0: for longer than a run takes.
+  virtual_duration step_patience{0};
   /// Of a run without faults, by kind.
   std::array<uint64_t, num_trace_kinds> events = {};
 };

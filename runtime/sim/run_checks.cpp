@@ -162,6 +162,9 @@ void run_checks::hear_end(uint32_t request, const generation_event& event) {
   } else if (!may_have_lost_a_node()) {
     violate(1, "request ", request, " ended with ", to_string(why.code),
             ", and no fault can have cost a node: ", why.message);
+  } else if (why.code == errc::step_failed && !has_failing_device_) {
+    violate(1, "request ", request, " ended with step_failed, and no device ",
+            "was to fail: ", why.message);
   }
 }
 
@@ -276,6 +279,7 @@ void run_checks::fault_began(const fault& x) {
   if (is_calm_)
     violate(1, describe(x), " began after the faults had stopped");
   is_broken_ = is_broken_ || breaks_a_node(x);
+  has_failing_device_ |= x.kind == fault_kind::device_fail;
   silence_ += silence_of(x);
 }
 

@@ -4,11 +4,12 @@
 /// but where something is about to be refused.
 ///
 /// I1  Nobody who was accepted is lost: one end for each, and an error only if
-///     a fault may have cost a node.
+///     a fault may have cost a node, or a step.
 /// I2  Tokens are those of the plain path, whatever else happened.
 /// I3  Tokens come once, in order, without a gap.
 /// I4  A request has one owner at a time; what is over says nothing any more.
-/// I6  No foreign bytes: nothing damaged and no stream failed without a fault.
+/// I6  No foreign bytes: nothing damaged and no stream failed without a fault;
+///     what a step writes to belongs to somebody.
 /// I7  Views, epochs and incarnations never go back, wherever one looks.
 /// I8  What is claimed is free, used or lost, never both; at rest all is free.
 /// I9  Every queue has a limit.
@@ -167,6 +168,7 @@ private:
   uint64_t num_violations_ = 0;
   uint64_t num_open_ = 0; ///< Asked, and neither refused nor ended.
   bool is_broken_ = false;
+  bool has_failing_device_ = false; ///< Steps fail by that alone.
   bool is_calm_ = false;
 };
 

@@ -34,7 +34,8 @@ frame_order::verdict frame_order::decide(const frame_header& header) {
   auto ahead = int16_t(uint16_t(header.sequence - next));
   if (ahead < 0
       && (PLANTED(repeated_frame_accepted)
-          || PLANTED(duplicate_token_committed)))
+          || (PLANTED(duplicate_token_committed)
+              && header.kind == frame_class::control)))
     return verdict::take;
   if (ahead != 0)
     return ahead > 0 ? verdict::gap : verdict::repeated;

@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -73,18 +74,19 @@ simulation_batch prepare() {
                                   kernels::make_inline_device(0, how()));
   CHECK(model);
   simulation_batch_options out;
+  out.base.what.load = *load;
   oracle_options oracle;
   oracle.activations = cluster->activations;
   oracle.max_model_len = cluster->max_model_len;
   oracle.num_choices = *(*model)->num_choices();
-  oracle.num_ranks = cluster->num_ranks();
-  CHECK(ask_plain_path((*model)->source(), how(), oracle, *load));
-  out.base.what.load = std::move(*load);
+  auto expected = ask_plain_path((*model)->source(), how(), oracle, *load);
+  CHECK(expected);
+  out.base.expected = std::move(*expected);
   out.base.company.cluster = std::move(*cluster);
   out.base.company.model = *model;
   out.make_compute = how;
   out.random_faults = true;
-  return simulation_batch{std::move(out)};
+  return simulation_batch{std::move(out), 1};
 }
 
 /// What a child tells its parent while it runs.
@@ -106,11 +108,10 @@ std::string how_found(const simulation_result& x) {
 void look_for(std::string_view name, uint64_t num_seeds, int to) {
   auto batch = prepare();
   planted_bug::choose(name);
-  system_clock clock;
-  auto begin = clock.now();
+  system_clock time;
+  auto begin = time.now();
   auto say = [&](word x) {
-    std::chrono::duration<double> time = clock.now() - begin;
-    x.seconds = time.count();
+    x.seconds = std::chrono::duration<double>(time.now() - begin).count();
     x.was_reached = planted_bug::was_reached();
     CHECK(write(to, &x, sizeof x) == ssize_t(sizeof x));
   };

@@ -151,6 +151,7 @@ TEST_F(Gateway, RefusesTokensOfAnotherTermOrThatItHas) {
   answer(1, 0, {5});
   EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
   EXPECT_EQ(end_of(1), "");
+  EXPECT_EQ(status_->events_refused, 3u);
   answer(1, 1, {7});
   EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 7}));
 }

@@ -196,6 +196,21 @@ TEST_F(SimDevice, TheNthOperationFailsAndPoisonsItsStream) {
   EXPECT_EQ(told[3], "b: copy_out: the device has failed");
 }
 
+TEST_F(SimDevice, FailsNoMoreOnceFaultsHaveStopped) {
+  row out;
+  auto x = make();
+  dev->fail_operation(1);
+  dev->fail_allocation(dev->num_allocations() + 1);
+  dev->fail_nothing();
+  auto s = dev->make_stream();
+  s->enqueue(fetch(x, out));
+  notify(*s, "well");
+  w.run_for(1s);
+  EXPECT_EQ(told, strings{"well"});
+  EXPECT_TRUE(dev->allocate(64));
+  EXPECT_EQ(dev->num_failed(), 0u);
+}
+
 TEST_F(SimDevice, TheNthAllocationFindsNothing) {
   dev->fail_allocation(2);
   dev->fail_allocation(4);

@@ -41,7 +41,19 @@ TEST(RandomFaults, AreTheSameOnEveryMachine) {
     all += render(random_faults(seed, facts));
     EXPECT_EQ(random_faults(seed, facts), random_faults(seed, facts));
   }
-  EXPECT_EQ(fnv_1a(std::string_view{all}), 13475505011773171395u);
+  EXPECT_EQ(fnv_1a(std::string_view{all}), 9136794458051827044u);
+}
+
+TEST(RandomFaults, KeepRowsForAsLongAsAStepWaitsForThem) {
+  auto facts = small_cluster();
+  facts.step_patience = 30s;
+  uint32_t num_longer = 0;
+  for (uint64_t seed = 0; seed < 2000; ++seed)
+    for (auto& x : random_faults(seed, facts)) {
+      EXPECT_LE(x.lasts, x.frames == frame_filter::rows ? 60s : 3s) << seed;
+      num_longer += x.lasts > 30s;
+    }
+  EXPECT_GT(num_longer, 20u);
 }
 
 TEST(RandomFaults, AreFaultsThatAFileCanHold) {

@@ -131,6 +131,28 @@ TEST_F(RunChecks, I1AllowsErrorsOnceAFaultMayHaveCostANode) {
   EXPECT_TRUE(checks_.holds());
 }
 
+TEST_F(RunChecks, I1AllowsAStepToFailByItsDeviceAlone) {
+  begin(fault_kind::cut, 2s);
+  accept(0);
+  checks_.heard(0, failed(errc::step_failed));
+  expect_only("I1: request 0 ended with step_failed, and no device was to "
+              "fail: node worker-1 is lost");
+  begin(fault_kind::device_fail);
+  accept(1);
+  checks_.heard(1, failed(errc::step_failed));
+  EXPECT_EQ(checks_.num_violations(), 1u);
+}
+
+TEST_F(RunChecks, I1AllowsAClientToGoBeforeItHasAsked) {
+  checks_.asked(0);
+  checks_.cancel_asked(0);
+  checks_.refused(0, {errc::cancelled, "the client has gone"});
+  EXPECT_TRUE(checks_.holds());
+  checks_.asked(1);
+  checks_.refused(1, {errc::cancelled, "the client has gone"});
+  EXPECT_FALSE(checks_.holds());
+}
+
 TEST_F(RunChecks, I1FindsACancellationThatNobodyAskedFor) {
   begin(fault_kind::kill);
   accept(0);
@@ -241,6 +263,21 @@ TEST_F(RunChecks, I4FindsAStaleTermAndTwoOwners) {
             "I4: ranks 2 and 3 both own request 1 in term 2");
   EXPECT_EQ(to_string(checks_.violations()[2]),
             "I4: request 1 goes to rank 0 in term 1, and its term is 2");
+}
+
+TEST_F(RunChecks, I4FindsWhatTheGatewayHasNotLetIn) {
+  checks_.events_refused(0);
+  EXPECT_TRUE(checks_.holds());
+  checks_.events_refused(2);
+  expect_only("I4: ranks have said 2 events twice, out of turn or of requests "
+              "of others");
+}
+
+TEST_F(RunChecks, I6FindsAWriteToABlockThatIsFree) {
+  checks_.block_written(1, 3, true);
+  EXPECT_TRUE(checks_.holds());
+  checks_.block_written(1, 4, false);
+  expect_only("I6: a rank of node 1 writes to cache block 4, which is free");
 }
 
 TEST_F(RunChecks, I6FindsDamageThatNoFaultHasDone) {

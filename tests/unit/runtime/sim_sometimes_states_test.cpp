@@ -15,6 +15,26 @@ protected:
     states_.hear({.kind = kind, .node = node, .peer = peer});
   }
 
+  /// A slab of rows, or of answers, of one of a rank's dispatches.
+  void pass(trace_kind kind, frame_class frame, node_id node, node_id peer,
+            uint16_t rank, uint32_t serial, refusal why = {}) {
+    states_.hear({.kind = kind,
+                  .node = node,
+                  .peer = peer,
+                  .frame = frame,
+                  .a = rows_id{rank, 0, serial}.pack(),
+                  .b = uint64_t(why)});
+  }
+
+  void send_rows(node_id from, node_id to, uint16_t rank, uint32_t serial) {
+    pass(trace_kind::frame_sent, frame_class::dispatch, from, to, rank, serial);
+  }
+
+  void answer(node_id from, node_id to, uint16_t rank, uint32_t serial) {
+    pass(trace_kind::frame_arrived, frame_class::combine, to, from, rank,
+         serial);
+  }
+
   std::set<std::string> reached() const {
     std::set<std::string> out;
     for (size_t i = 0; i < num_sometimes; ++i)
@@ -82,6 +102,37 @@ TEST_F(SometimesStates, KnowFaultsTogetherAndFaultsAtRest) {
   happen(trace_kind::request_ended);
   happen(trace_kind::fault_began);
   EXPECT_EQ(reached(), (names{"faults_while_idle", "two_faults_at_once"}));
+}
+
+TEST_F(SometimesStates, KnowWhoseRowsAreAway) {
+  send_rows(1, 2, 0, 5);
+  send_rows(1, 0, 0, 5);
+  send_rows(0, 2, 1, 9);
+  answer(2, 1, 0, 4); // of the dispatch before
+  answer(2, 0, 1, 9);
+  EXPECT_TRUE(states_.has_rows_away(1));
+  EXPECT_FALSE(states_.has_rows_away(0));
+  states_.cancelled(3);
+  EXPECT_EQ(reached(), names{}) << "one rank has all, it may be that one's";
+  send_rows(0, 2, 1, 10);
+  states_.cancelled(0);
+  EXPECT_EQ(reached(), names{}) << "it may not have begun";
+  states_.cancelled(3);
+  EXPECT_EQ(reached(), names{"cancelled_with_rows_away"});
+  answer(0, 1, 0, 5);
+  answer(2, 1, 0, 5);
+  EXPECT_FALSE(states_.has_rows_away(1));
+}
+
+TEST_F(SometimesStates, KnowAnAnswerThatComesTwice) {
+  auto refuse = [&](frame_class kind, refusal why) {
+    pass(trace_kind::frame_refused, kind, 1, 2, 0, 5, why);
+  };
+  refuse(frame_class::dispatch, refusal::repeated);
+  refuse(frame_class::combine, refusal::stale);
+  EXPECT_EQ(reached(), names{});
+  refuse(frame_class::combine, refusal::repeated);
+  EXPECT_EQ(reached(), names{"duplicate_rows_refused"});
 }
 
 TEST_F(SometimesStates, IgnoreNodesThatTheyDoNotKnow) {
