@@ -131,6 +131,11 @@ struct dreamer {
       std::memcpy(op.dst, host::address_of(op.src), op.src.bytes);
   }
 
+  /// They travel: whatever lay in the memory before must not.
+  void operator()(const pack_rows& op) const {
+    poisoner{}(op);
+  }
+
   /// As far from each other as there is room, so that they are distinct.
   void operator()(const router& op) const {
     auto num_experts = op.w.rows;
