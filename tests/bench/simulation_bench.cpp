@@ -1,19 +1,24 @@
 /// What virtual worlds cost: actor messages and events per second with
 /// arithmetic off, processor time of a seed with random faults and everything
-/// computed, and of the start of a node.
+/// computed, and of the start of a node; time and memory of large companies.
 ///
 ///   simulation_bench MODEL_DIR [seeds] [rounds]
 ///
 /// One thread. Of rounds the quickest is printed: what is slower was disturbed.
 
 #include "actors/simulation_batch.hpp"
+#include "deploy/process_memory.hpp"
+#include "runtime/convert/model_maker.hpp"
 #include "runtime/sim/idle_executor.hpp"
 #include "runtime/sim/oracle.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <numeric>
+#include <unistd.h>
 
 namespace troupe {
 
@@ -35,26 +40,31 @@ double seconds_of(Fn fn) {
   return processor_seconds() - start;
 }
 
-simulation_options options_of(const std::shared_ptr<shared_model>& model,
-                              const char* load) {
+template <class T>
+T must(result<T> x) {
+  if (!x) {
+    std::fprintf(stderr, "%s\n", x.why().message.c_str());
+    std::exit(1);
+  }
+  return std::move(*x);
+}
+
+simulation_options
+options_of(const std::shared_ptr<shared_model>& model, const std::string& load,
+           topology cluster = local(num_nodes, num_ranks, num_workers)) {
   simulation_options out;
-  out.company.cluster = local(num_nodes, num_ranks, num_workers);
+  out.company.cluster = std::move(cluster);
   out.company.cluster.max_model_len = 256;
   out.company.model = model;
-  auto spec = parse_load(load);
-  CHECK(spec);
-  out.what.load = make_load(*spec, 1, model->config().vocab_size);
+  out.what.load = make_load(must(parse_load(load)), 1,
+                            model->config().vocab_size);
   return out;
 }
 
-std::shared_ptr<shared_model> open(const char* dir,
+std::shared_ptr<shared_model> open(const std::string& dir,
                                    std::shared_ptr<kernels::executor> how) {
-  auto out = shared_model::open(dir, kernels::make_inline_device(0, how));
-  if (!out) {
-    std::fprintf(stderr, "%s\n", out.why().message.c_str());
-    std::exit(1);
-  }
-  return *out;
+  return must(
+    shared_model::open(dir, kernels::make_inline_device(0, std::move(how))));
 }
 
 struct quickest {
@@ -72,7 +82,7 @@ quickest run(const simulation_options& options, uint32_t rounds) {
   return out;
 }
 
-void bench_messages(const char* dir, uint32_t rounds) {
+void bench_messages(const std::string& dir, uint32_t rounds) {
   auto model = open(dir, make_idle_executor());
   auto busy = run(
     options_of(model, "streams=32,prompt=4-48,output=32-64,requests=1000"),
@@ -89,7 +99,7 @@ void bench_messages(const char* dir, uint32_t rounds) {
               run(calm, rounds).seconds / num_nodes * 1e3);
 }
 
-void bench_faults(const char* dir, uint32_t num_seeds) {
+void bench_faults(const std::string& dir, uint32_t num_seeds) {
   auto make = [] { return kernels::make_cpu_executor({}); };
   auto model = open(dir, make());
   simulation_batch_options options;
@@ -97,11 +107,9 @@ void bench_faults(const char* dir, uint32_t num_seeds) {
                             "streams=8,prompt=4-48,output=2-16,requests=32");
   oracle_options oracle;
   oracle.max_model_len = options.base.company.cluster.max_model_len;
-  oracle.num_choices = *model->num_choices();
-  auto expected = ask_plain_path(model->source(), make(), oracle,
-                                 options.base.what.load);
-  CHECK(expected);
-  options.base.expected = std::move(*expected);
+  oracle.num_choices = must(model->num_choices());
+  options.base.expected = must(
+    ask_plain_path(model->source(), make(), oracle, options.base.what.load));
   options.make_compute = make;
   options.random_faults = true;
   simulation_batch batch{std::move(options), 1};
@@ -111,6 +119,68 @@ void bench_faults(const char* dir, uint32_t num_seeds) {
   });
   std::printf("a seed with faults, computed: %.3f s (%u of %u held)\n",
               seconds / num_seeds, num_held, num_seeds);
+}
+
+// -- large ones ---------------------------------------------------------------
+
+/// Narrow, with an expert for each worker.
+constexpr const char* wide_config = R"({
+  "architectures": ["DeepseekV3ForCausalLM"],
+  "model_type": "deepseek_v3", "vocab_size": 512, "hidden_size": 128,
+  "num_hidden_layers": 3, "first_k_dense_replace": 1, "intermediate_size": 256,
+  "moe_intermediate_size": 32, "n_routed_experts": 144, "n_shared_experts": 1,
+  "num_experts_per_tok": 8, "n_group": 1, "topk_group": 1,
+  "routed_scaling_factor": 2.5, "norm_topk_prob": true,
+  "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 64,
+  "kv_lora_rank": 64, "qk_nope_head_dim": 16, "qk_rope_head_dim": 16,
+  "v_head_dim": 16, "rope_theta": 10000.0, "rms_norm_eps": 1e-6,
+  "max_position_embeddings": 1024, "hidden_act": "silu",
+  "scoring_func": "sigmoid", "topk_method": "noaux_tc", "moe_layer_freq": 1,
+  "num_nextn_predict_layers": 0, "attention_bias": false,
+  "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+  "quantization_config": {"quant_method": "fp8", "fmt": "e4m3",
+    "activation_scheme": "dynamic", "weight_block_size": [128, 128]}})";
+
+/// Eight ranks and eight workers on each node.
+topology even(uint32_t nodes) {
+  topology out;
+  for (uint32_t n = 0; n < nodes; ++n) {
+    topology_node x;
+    x.name = "host-" + std::to_string(n);
+    x.gateway = x.controller = n == 0;
+    for (uint32_t i = 0; i < 8; ++i) {
+      x.ranks.push_back(n * 8 + i);
+      x.workers.push_back(n * 8 + i);
+    }
+    out.nodes.push_back(std::move(x));
+  }
+  CHECK(validate(out));
+  return out;
+}
+
+/// Four requests for each rank, half of them at a time.
+void bench_large(uint32_t nodes) {
+  auto dir = std::filesystem::temp_directory_path()
+             / ("simulation_bench-" + std::to_string(getpid()));
+  must(make_model(dir, {.config_json = wide_config}));
+  {
+    auto how = kernels::make_cpu_executor({});
+    auto model = open(dir.string(), std::move(how));
+    auto ranks = std::to_string(nodes * 8);
+    auto options = options_of(model,
+                              "prompt=4-48,output=2-16,requests="
+                                + std::to_string(nodes * 32)
+                                + ",streams=" + std::to_string(nodes * 16),
+                              even(nodes));
+    options.company.compute = kernels::make_cpu_executor({});
+    auto x = run(options, 1);
+    std::printf("%s ranks, %s workers, %u nodes, computed: %.2f s, %.2f GB "
+                "(%s)\n",
+                ranks.c_str(), ranks.c_str(), nodes, x.seconds,
+                double(peak_resident_bytes()) / 1e9,
+                x.result.holds() ? "held" : "FAILED");
+  }
+  std::filesystem::remove_all(dir);
 }
 
 } // namespace
@@ -128,5 +198,7 @@ int main(int argc, char** argv) {
   };
   troupe::bench_messages(argv[1], std::max(1u, number(3, 5)));
   troupe::bench_faults(argv[1], std::max(1u, number(2, 100)));
+  for (uint32_t nodes : {4u, 18u})
+    troupe::bench_large(nodes);
   return 0;
 }
