@@ -116,6 +116,7 @@ struct attention_state {
   /// Null if there is no room.
   parcels draft(const dispatch_plan& plan, const dispatch_key& of) {
     auto out = std::make_shared<std::vector<parcel>>();
+    out->reserve(plan.slabs.size());
     for (auto& slab : plan.slabs) {
       auto made = draft_slab(*parts->slabs, slab,
                              parts->dispatch_layout.row_bytes());

@@ -12,11 +12,7 @@ namespace troupe::kernels::host {
 
 namespace {
 
-/// From here on pages come straight from the system: zero until touched, large
-/// where possible, and a refusal is an answer instead of a crash.
-constexpr uint64_t mapping_bytes = 2 << 20;
-
-std::byte* claim(uint64_t bytes) {
+std::byte* claim(uint64_t bytes, uint64_t mapping_bytes) {
   if (bytes > std::numeric_limits<int64_t>::max())
     return nullptr;
   if (bytes < mapping_bytes) {
@@ -29,11 +25,12 @@ std::byte* claim(uint64_t bytes) {
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mem == MAP_FAILED)
     return nullptr;
-  madvise(mem, bytes, MADV_HUGEPAGE);
+  if (mapping_bytes == usual_mapping_bytes)
+    madvise(mem, bytes, MADV_HUGEPAGE);
   return static_cast<std::byte*>(mem);
 }
 
-void release(std::byte* mem, uint64_t bytes) {
+void release(std::byte* mem, uint64_t bytes, uint64_t mapping_bytes) {
   if (bytes < mapping_bytes)
     std::free(mem);
   else
@@ -42,13 +39,14 @@ void release(std::byte* mem, uint64_t bytes) {
 
 class plain_host_memory : public host_memory {
 public:
-  plain_host_memory(std::byte* mem, uint64_t bytes) : mem_(mem), bytes_(bytes) {
+  plain_host_memory(std::byte* mem, uint64_t bytes, uint64_t mapping_bytes)
+    : mem_(mem), bytes_(bytes), mapping_bytes_(mapping_bytes) {
   }
 
   plain_host_memory(const plain_host_memory&) = delete;
 
   ~plain_host_memory() override {
-    release(mem_, bytes_);
+    release(mem_, bytes_, mapping_bytes_);
   }
 
   std::byte* data() override {
@@ -62,19 +60,20 @@ public:
 private:
   std::byte* const mem_;
   const uint64_t bytes_;
+  const uint64_t mapping_bytes_;
 };
 
 } // namespace
 
 heap::~heap() {
   for (auto [address, bytes] : live_)
-    release(reinterpret_cast<std::byte*>(address), bytes);
+    release(reinterpret_cast<std::byte*>(address), bytes, mapping_bytes_);
 }
 
 std::optional<buffer> heap::allocate(uint64_t bytes) {
   if (bytes == 0)
     return buffer{device_, 0, 0};
-  auto mem = claim(bytes);
+  auto mem = claim(bytes, mapping_bytes_);
   if (!mem)
     return std::nullopt;
   auto address = reinterpret_cast<uint64_t>(mem);
@@ -93,14 +92,14 @@ void heap::free(const buffer& mem) {
     CHECK(i != live_.end() && i->second == mem.bytes);
     live_.erase(i);
   }
-  release(address_of(mem), mem.bytes);
+  release(address_of(mem), mem.bytes, mapping_bytes_);
 }
 
-host_ptr allocate_host(uint64_t bytes) {
-  auto mem = claim(bytes);
+host_ptr allocate_host(uint64_t bytes, uint64_t mapping_bytes) {
+  auto mem = claim(bytes, mapping_bytes);
   if (!mem)
     return nullptr;
-  return std::make_shared<plain_host_memory>(mem, bytes);
+  return std::make_shared<plain_host_memory>(mem, bytes, mapping_bytes);
 }
 
 } // namespace troupe::kernels::host

@@ -16,6 +16,12 @@ namespace troupe::kernels::host {
 /// Every allocation starts at a multiple of this many bytes.
 constexpr uint64_t alignment = 64;
 
+/// From here on claims are pages that come straight from the system: zero until
+/// touched, large where possible, and a refusal is an answer instead of a
+/// crash. Who claims much and touches little asks for less than this, and gets
+/// small pages.
+constexpr uint64_t usual_mapping_bytes = 2 << 20;
+
 inline std::byte* address_of(const buffer& mem) {
   return reinterpret_cast<std::byte*>(mem.offset);
 }
@@ -31,7 +37,8 @@ T* row(const tensor& t, uint64_t r) {
 /// Safe to use from several threads.
 class heap {
 public:
-  explicit heap(uint32_t device) : device_(device) {
+  explicit heap(uint32_t device, uint64_t mapping_bytes = usual_mapping_bytes)
+    : device_(device), mapping_bytes_(mapping_bytes) {
   }
 
   heap(const heap&) = delete;
@@ -47,11 +54,13 @@ public:
 
 private:
   const uint32_t device_;
+  const uint64_t mapping_bytes_;
   std::mutex mutex_;
   std::unordered_map<uint64_t, uint64_t> live_; ///< Address to bytes.
 };
 
 /// Claims zeroed memory of the host; null if there is too little.
-host_ptr allocate_host(uint64_t bytes);
+host_ptr allocate_host(uint64_t bytes,
+                       uint64_t mapping_bytes = usual_mapping_bytes);
 
 } // namespace troupe::kernels::host

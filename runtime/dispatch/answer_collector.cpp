@@ -11,6 +11,7 @@ answer_collector::answer_collector(std::span<const slab_section> sections,
                                    uint32_t frame_rows)
   : first_(first), row_bytes_(row_bytes), frame_rows_(frame_rows) {
   CHECK(frame_rows > 0);
+  base_.reserve(sections.size());
   for (auto& x : sections) {
     base_.push_back(num_rows_);
     add(x.worker, static_cast<uint32_t>(x.row.size()));

@@ -5,6 +5,7 @@
 #include <capnp/serialize.h>
 #include <kj/exception.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace troupe {
@@ -42,7 +43,12 @@ result<slab_section> read_section(schema::DispatchSlab::Section::Reader in,
   slab_section out;
   out.worker = in.getWorker();
   auto rows = in.getRows(); // once: each time counts as read again
-  for (auto slot : in.getSlots()) {
+  auto slots = in.getSlots();
+  auto most = std::min(slots.size(), rows.size());
+  out.slots.reserve(most);
+  out.experts.reserve(most);
+  out.row.reserve(rows.size());
+  for (auto slot : slots) {
     auto first = out.slots.empty()
                    ? 0u
                    : out.slots.back().first + out.slots.back().count;

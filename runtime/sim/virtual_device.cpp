@@ -12,6 +12,9 @@ using namespace kernels;
 
 namespace {
 
+/// Worlds are many and short, and touch little of what they claim.
+constexpr uint64_t mapping_bytes = 16 << 10;
+
 /// Of a packed weight that nobody computes with.
 constexpr uint64_t imagined_weight_bytes = 64;
 
@@ -291,7 +294,7 @@ virtual_device::virtual_device(world& w, life_id life, uint32_t id,
                                const machine_model& machine)
   : id_(id), core_(std::make_shared<core>(
                core{w, life, std::move(compute), machine, w.node_of(life)})),
-    heap_(id) {
+    heap_(id, mapping_bytes) {
   CHECK(machine.flops > 0 && machine.bytes_per_second > 0
         && machine.copy_bytes_per_second > 0);
 }
@@ -309,7 +312,8 @@ void virtual_device::free(buffer mem) {
 }
 
 host_ptr virtual_device::allocate_host(uint64_t bytes) {
-  return may_allocate(bytes) ? host::allocate_host(bytes) : nullptr;
+  return may_allocate(bytes) ? host::allocate_host(bytes, mapping_bytes)
+                             : nullptr;
 }
 
 bool virtual_device::may_allocate(uint64_t bytes) {

@@ -2,19 +2,24 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 using namespace troupe::kernels;
 
 TEST(HostHeap, GivesAlignedZeroedMemoryOfEverySize) {
-  host::heap heap{7};
-  for (uint64_t bytes : {1ull, 63ull, 64ull, 65ull, 4097ull, 3ull << 20}) {
+  host::heap usual{7}, small{7, 4096};
+  for (uint64_t i = 0; i < 12; ++i) {
+    auto& heap = i % 2 == 0 ? usual : small;
+    auto bytes
+      = std::array{1ull, 63ull, 64ull, 65ull, 4097ull, 3ull << 20}[i / 2];
     auto mem = heap.allocate(bytes);
     ASSERT_TRUE(mem);
     EXPECT_EQ(mem->device, 7u);
     EXPECT_EQ(mem->bytes, bytes);
     EXPECT_EQ(mem->offset % host::alignment, 0u);
     auto data = host::address_of(*mem);
-    for (uint64_t i = 0; i < bytes; ++i)
-      ASSERT_EQ(data[i], std::byte{0});
+    for (uint64_t k = 0; k < bytes; ++k)
+      ASSERT_EQ(data[k], std::byte{0});
     data[bytes - 1] = std::byte{1};
     heap.free(*mem);
   }
@@ -45,6 +50,8 @@ TEST(HostHeapDeathTest, StopsWhenAPartIsFreed) {
 TEST(HostHeap, FreesAtItsEndWhatIsLeft) {
   host::heap heap{0};
   EXPECT_TRUE(heap.allocate(100)); // the leak checker would tell
+  host::heap small{0, 64};
+  EXPECT_TRUE(small.allocate(100));
 }
 
 TEST(HostMemory, IsAlignedAndOutlivesTheDevice) {
@@ -53,4 +60,8 @@ TEST(HostMemory, IsAlignedAndOutlivesTheDevice) {
   EXPECT_EQ(mem->size(), 1000u);
   EXPECT_EQ(reinterpret_cast<uint64_t>(mem->data()) % host::alignment, 0u);
   EXPECT_EQ(mem->data()[999], std::byte{0});
+  auto mapped = host::allocate_host(5000, 4096);
+  ASSERT_NE(mapped, nullptr);
+  EXPECT_EQ(mapped->size(), 5000u);
+  EXPECT_EQ(mapped->data()[4999], std::byte{0});
 }
