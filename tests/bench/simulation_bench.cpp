@@ -108,11 +108,12 @@ void bench_faults(const std::string& dir, uint32_t num_seeds) {
   oracle_options oracle;
   oracle.max_model_len = options.base.company.cluster.max_model_len;
   oracle.num_choices = must(model->num_choices());
-  options.base.expected = must(
-    ask_plain_path(model->source(), make(), oracle, options.base.what.load));
+  auto asked = ask_plain_path(model->source(), make(), oracle,
+                              options.base.what.load);
+  CHECK(asked);
   options.make_compute = make;
   options.random_faults = true;
-  simulation_batch batch{std::move(options), 1};
+  simulation_batch batch{std::move(options)};
   uint32_t num_held = 0;
   auto seconds = seconds_of([&] {
     batch.run_all(1, num_seeds, [&](auto& x) { num_held += x.holds(); });
