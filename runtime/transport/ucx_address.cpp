@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <cstring>
+#include <filesystem>
 
 namespace troupe {
 
@@ -25,6 +26,13 @@ bool same_host(const sockaddr* a, const sockaddr* b) {
   if (a->sa_family == AF_INET)
     return v4(a).s_addr == v4(b).s_addr;
   return std::memcmp(&v6(a), &v6(b), sizeof(in6_addr)) == 0;
+}
+
+failure unusable(const socket_address& x, const std::string& interface,
+                 const std::string& why) {
+  return {errc::invalid_input,
+          "UCX cannot use the address " + to_endpoint_address(x.storage).host
+            + " of the interface " + interface + ": " + why};
 }
 
 } // namespace
@@ -75,12 +83,39 @@ result<std::string> interface_of(const socket_address& x) {
       continue;
     // Every address of 127.0.0.0/8 is on the loopback interface.
     auto both_loopback = is_loopback(x) && (i->ifa_flags & IFF_LOOPBACK);
-    if (both_loopback || same_host(i->ifa_addr, x.get()))
-      return std::string{i->ifa_name};
+    if (!both_loopback && !same_host(i->ifa_addr, x.get()))
+      continue;
+    std::string name{i->ifa_name};
+    if (name.find(':') != name.npos)
+      return unusable(x, name, "it has a label");
+    constexpr unsigned alive = IFF_UP | IFF_RUNNING;
+    if ((i->ifa_flags & alive) != alive)
+      return unusable(x, name, "that is down");
+    return name;
   }
   return failure{errc::invalid_input,
                  "no interface of this machine has the address "
                    + to_endpoint_address(x.storage).host};
+}
+
+result<void> check_seen_by_ucx(const std::string& interface) {
+  std::error_code ec;
+  if (std::filesystem::is_symlink("/sys/class/net/" + interface, ec))
+    return {};
+  return failure{errc::invalid_input,
+                 "UCX cannot use the interface " + interface
+                   + ", which is not in /sys/class/net: is /sys that of "
+                     "another network namespace? (ip netns exec mounts the "
+                     "right one)"};
+}
+
+std::string likely_cause(const endpoint_address& self,
+                         const endpoint_address& other) {
+  auto ours = to_socket_address(self), theirs = to_socket_address(other);
+  if (!ours || !theirs || is_loopback(*ours) == is_loopback(*theirs))
+    return {};
+  return "; it listens at " + other.host + ", this node at " + self.host
+         + ", and only one of them is a loopback address";
 }
 
 std::string to_string(const endpoint_address& x) {

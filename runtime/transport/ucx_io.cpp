@@ -419,9 +419,10 @@ bool ucx_io::link_up(const session_ptr& x) {
   auto link = std::make_shared<ucx_link>(self, pool_);
   auto status = link->connect(worker_->handle(), x->data_address());
   if (status != UCS_OK) {
-    sessions_.end(*x, errc::peer_lost,
-                  std::string{"cannot be sent to: "}
-                    + ucs_status_string(status));
+    sessions_.end(
+      *x, errc::peer_lost,
+      std::string{"cannot be sent to: "} + ucs_status_string(status)
+        + likely_cause(options_.self.listen, x->peer()->identity.listen));
     return false;
   }
   x->set_link(link);

@@ -23,17 +23,22 @@ failure io_failure(const char* what, ucs_status_t status) {
           std::string{"ucx: "} + what + ": " + ucs_status_string(status)};
 }
 
+/// Whether the user has set it in the environment.
+bool is_chosen(const std::string& name) {
+  return std::getenv(("UCX_" + name).c_str()) != nullptr;
+}
+
 /// Sets what the user has not set in the environment. There the name of a
 /// transport's setting begins with the transport's; here it does not.
 void set_default(ucp_config_t* config, const char* name, const char* value,
                  const char* transport = "") {
-  if (!std::getenv((std::string{"UCX_"} + transport + name).c_str()))
+  if (!is_chosen(std::string{transport} + name))
     ucp_config_modify(config, name, value);
 }
 
 /// The same for settings of the whole process, which UCX read as it was loaded.
 void set_global_default(const char* name, const char* value) {
-  if (!std::getenv((std::string{"UCX_"} + name).c_str()))
+  if (!is_chosen(name))
     ucs_global_opts_set_value(name, value);
 }
 
@@ -95,6 +100,9 @@ result<void> ucx_worker::start_context(const endpoint_address& address) {
   auto device = interface_of(*socket);
   if (!device)
     return device.why();
+  if (!is_chosen("NET_DEVICES") && !is_chosen("TLS"))
+    if (auto ok = check_seen_by_ucx(*device); !ok)
+      return ok;
   // Peers that die are no news for stderr.
   set_global_default("LOG_LEVEL", "fatal");
   // Without its caches UCX need not follow every change of the process's
