@@ -77,7 +77,8 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                       &x->log,
                       {},
                       opts.tls,
-                      opts.faults};
+                      opts.faults,
+                      opts.links};
   for (auto& node : opts.cluster.nodes)
     net.names.push_back(node.name);
   setup.make_network = opts.cluster.nodes.size() == 1 ? one_node_network(net)
@@ -168,7 +169,8 @@ member_node::start(member_options options) {
                                     &x->log,
                                     {},
                                     opts.tls,
-                                    opts.faults});
+                                    opts.faults,
+                                    opts.links});
   auto self = node::start(std::move(setup));
   if (!self)
     return self.why();

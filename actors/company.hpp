@@ -12,6 +12,7 @@
 #include "runtime/meeting/door.hpp"
 #include "runtime/service.hpp"
 #include "runtime/topology.hpp"
+#include "runtime/transport/link_emulation.hpp"
 
 #include <chrono>
 #include <memory>
@@ -32,6 +33,8 @@ struct company_options {
   node_progress progress;
   /// What is to go wrong with this node's links; none: nothing.
   std::shared_ptr<link_faults> faults;
+  /// How this node's links are to be slower than they are; empty: as they are.
+  std::vector<link_emulation> links;
 };
 
 /// The first node of a topology, gateway and controller, and with a topology of
@@ -87,6 +90,7 @@ struct member_options {
   log_level level = log_level::warning;
   node_progress progress;
   std::shared_ptr<link_faults> faults; ///< As of a company.
+  std::vector<link_emulation> links;   ///< As of a company.
 };
 
 /// Any other node of a topology.

@@ -155,12 +155,26 @@ void fill(network& out, Transport& net,
   };
 }
 
+std::unique_ptr<transport> slowed(std::unique_ptr<transport> inner,
+                                  std::shared_ptr<link_emulator> links) {
+  auto out = std::make_unique<emulated_transport>(std::move(inner),
+                                                  std::move(links));
+  out->start();
+  return out;
+}
+
 } // namespace
 
 network_factory ucx_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {
     auto names = std::make_shared<register_of_names>(options.names);
     auto world = std::make_shared<real_world>();
+    std::shared_ptr<link_emulator> slow;
+    if (!options.links.empty()) {
+      slow = std::make_shared<link_emulator>(options.links, options.name,
+                                             world->time);
+      handler = slow->listen(std::move(handler));
+    }
     if (options.faults)
       handler = options.faults->listen(std::move(handler));
     auto made = ucx_transport::listen(
@@ -174,6 +188,8 @@ network_factory ucx_network(network_options options) {
     if (options.faults)
       out.net = std::make_unique<faulty_transport>(std::move(out.net),
                                                    options.faults);
+    if (slow)
+      out.net = slowed(std::move(out.net), slow);
     out.world = world;
     return out;
   };

@@ -5,6 +5,7 @@
 #include "actors/node_core.hpp"
 #include "runtime/meeting/door.hpp"
 #include "runtime/sim/virtual_network.hpp"
+#include "runtime/transport/emulated_transport.hpp"
 #include "runtime/transport/faulty_transport.hpp"
 
 #include <string>
@@ -26,6 +27,9 @@ struct network_options {
   tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
   /// What is wrong with our links; none: nothing. Of ucx_network.
   std::shared_ptr<link_faults> faults = {};
+  /// How links are to be slower than they are; empty: as they are. Of
+  /// ucx_network.
+  std::vector<link_emulation> links = {};
 };
 
 /// A cluster of one process: frames to itself, no sockets.

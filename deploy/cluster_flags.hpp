@@ -6,6 +6,7 @@
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
 #include "runtime/topology.hpp"
+#include "runtime/transport/link_emulation.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -38,6 +39,8 @@ struct cluster_flags {
   std::optional<uint32_t> max_num_batched_tokens;
   std::optional<uint32_t> num_kv_blocks;
   std::optional<uint32_t> step_timeout_ms;
+  /// Of those commands whose nodes are real, by add_emulated_links().
+  std::vector<link_emulation> links;
 
   void add_to(CLI::App& command);
 

@@ -1,6 +1,7 @@
 #include "deploy/answer_queue.hpp"
 #include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -188,6 +189,7 @@ void add_generate(CLI::App& app, int& status) {
   auto flags = std::make_shared<generate_flags>();
   auto command = app.add_subcommand("generate", "One answer without a server");
   flags->cluster.add_to(*command);
+  add_emulated_links(*command, flags->cluster.links);
   auto& request = flags->request;
   request.sampling.temperature = 0;
   request.max_tokens = 256;

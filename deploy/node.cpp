@@ -3,6 +3,7 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_channel.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/link_flags.hpp"
 #include "deploy/link_orders.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -57,6 +58,8 @@ int run(node_flags& flags) {
   options.level
     = parse_log_level(flags.log_level_name).value_or(log_level::warning);
   options.node.num_threads = device_threads(options.node.num_threads, 1);
+  if (!options.links.empty())
+    logger{options.name, options.level}.info(describe(options.links));
   system_clock time;
   std::optional<fault_channel> channel;
   if (flags.fault_channel_fd) {
@@ -119,6 +122,7 @@ void add_node(CLI::App& app, int& status) {
   command->add_flag("--insecure", flags->options.insecure,
                     "Listen beyond loopback without a secret");
   add_cluster_tls(*command, flags->options.tls);
+  add_emulated_links(*command, flags->options.links);
   command
     ->add_option("--join-timeout", flags->join_timeout_s,
                  "Seconds that the controller may take to be there (60)")

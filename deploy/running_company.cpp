@@ -1,9 +1,11 @@
 #include "deploy/running_company.hpp"
 
 #include "deploy/cache_place.hpp"
+#include "deploy/link_flags.hpp"
 #include "deploy/private_file.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <thread>
 
 namespace troupe {
@@ -46,6 +48,10 @@ node_commands(const cluster_flags& flags, const topology& cluster,
       command.push_back("--cluster-secret-file");
       command.push_back(cluster.secret_file);
     }
+    for (auto& link : flags.links) {
+      command.push_back("--emulate-link");
+      command.push_back(render(link));
+    }
     if (!channels.empty()) {
       command.push_back("--fault-channel");
       command.push_back(std::to_string(channels.at(i - 1)));
@@ -67,6 +73,7 @@ result<company_options> options_for(const cluster_flags& flags,
   out.insecure = flags.insecure;
   out.tls = flags.tls;
   out.level = flags.level();
+  out.links = flags.links;
   return out;
 }
 
@@ -77,6 +84,8 @@ result<running_company> start_company(const cluster_flags& flags,
   auto cluster = flags.cluster();
   if (!cluster)
     return cluster.why();
+  if (auto ok = check_links(flags.links, *cluster); !ok)
+    return ok.why();
   cluster->model = std::filesystem::absolute(cluster->model).string();
   auto config = read_model_config(cluster->model);
   if (!config)
@@ -108,6 +117,8 @@ result<running_company> start_company(const cluster_flags& flags,
   if (!serving)
     return serving.why();
   out.serving = std::move(*serving);
+  if (!flags.links.empty())
+    std::fprintf(stderr, "%s\n", describe(flags.links).c_str());
   if (flags.num_nodes == 1)
     return out;
   auto channels = faults ? faults->inherited : std::vector<int>{};

@@ -3,6 +3,7 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -202,6 +203,7 @@ void add_serve(CLI::App& app, int& status) {
   auto command = app.add_subcommand(
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
+  add_emulated_links(*command, flags->cluster.links);
   flags->server.port = 8000;
   command->add_option("--host", flags->server.address,
                       "Address to listen at (127.0.0.1)");

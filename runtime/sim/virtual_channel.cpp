@@ -112,24 +112,14 @@ void virtual_channel::pump() {
   }
 }
 
-/// Control first; bulk only where nothing else waits.
 std::optional<lane> virtual_channel::next_lane() {
-  bool is_first = true;
-  for (size_t i = 0; i < num_lanes; ++i) {
-    if (lanes_[i].waiting.empty())
-      continue;
-    auto may = is_first || lane(i) != lane::bulk;
-    if (may && has_room(lane(i)) && !link_.is_stopped(link_kind::clog, lane(i)))
-      return lane(i);
-    is_first = false;
-  }
-  return std::nullopt;
-}
-
-bool virtual_channel::has_room(lane which) {
-  auto& x = lanes_[size_t(which)];
-  return x.in_air == 0
-         || x.in_air + x.waiting.front().size() <= link_.max_queue();
+  return troupe::next_lane(
+    [this](lane x) { return !lanes_[size_t(x)].waiting.empty(); },
+    [this](lane x) {
+      auto& l = lanes_[size_t(x)];
+      return has_room(link_.model(), l.in_air, l.waiting.front().size())
+             && !link_.is_stopped(link_kind::clog, x);
+    });
 }
 
 void virtual_channel::leave() {

@@ -73,7 +73,6 @@ private:
   void pump();
   void pump_soon();
   std::optional<lane> next_lane();
-  bool has_room(lane which);
   void leave();
   void depart(parcel x);
   void expect(lane which);

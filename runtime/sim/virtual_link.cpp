@@ -11,22 +11,6 @@ namespace {
 
 using link_kind = link_fault::kind;
 
-bool is_about(frame_filter which, lane x) {
-  switch (which) {
-    case frame_filter::all:
-      return true;
-    case frame_filter::control:
-      return x == lane::control;
-    case frame_filter::rows:
-      return x == lane::rows;
-    case frame_filter::bulk:
-      return x == lane::bulk;
-    case frame_filter::heartbeat:
-      break;
-  }
-  return false;
-}
-
 bool is_about(frame_filter which, frame_class kind) {
   return which == frame_filter::heartbeat ? kind == frame_class::heartbeat
                                           : is_about(which, lane_of(kind));
@@ -136,13 +120,11 @@ virtual_duration virtual_link::transmission(size_t bytes, frame_class kind) {
       rate = x->bytes_per_second;
       ++x->num_hit;
     }
-  if (rate == 0)
-    return {};
-  return virtual_duration{int64_t(bytes * 1e9 / double(rate))};
+  return transmission_time(bytes, rate);
 }
 
 virtual_duration virtual_link::flight(frame_class kind) {
-  auto out = model_.latency + chance_.exponential(model_.jitter);
+  auto out = flight_time(model_, chance_);
   for (auto& x : faults_)
     if (x->what == link_kind::delay && is_about(x->which, kind)) {
       out += x->time;

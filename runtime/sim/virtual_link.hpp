@@ -10,6 +10,7 @@
 
 #include "runtime/sim/frame_filter.hpp"
 #include "runtime/sim/world.hpp"
+#include "runtime/transport/link_model.hpp"
 
 #include <array>
 #include <memory>
@@ -17,15 +18,6 @@
 namespace troupe {
 
 class virtual_channel;
-
-struct link_model {
-  virtual_duration latency = std::chrono::microseconds{20};
-  virtual_duration jitter = {};               ///< Mean; exponential.
-  uint64_t bytes_per_second = 10'000'000'000; ///< 0: without limit.
-  /// Bytes of a lane that are in the air at once, one frame at least: the
-  /// buffers of both sides.
-  size_t max_queue = size_t{8} << 20;
-};
 
 struct link_fault {
   enum class kind : uint8_t {
@@ -66,8 +58,8 @@ public:
     model_ = model;
   }
 
-  size_t max_queue() const {
-    return model_.max_queue;
+  const link_model& model() const {
+    return model_;
   }
 
   /// Carries what one door says to another: `what` happens in the life `to`, or

@@ -1,5 +1,7 @@
 #include "runtime/transport/faulty_transport.hpp"
 
+#include "runtime/transport/link_model.hpp"
+
 #include "kernels/check.hpp"
 
 #include <algorithm>
@@ -11,31 +13,10 @@ namespace {
 
 constexpr auto never = clock::instant::max();
 
-bool is_about(frame_filter which, lane lane) {
-  switch (which) {
-    case frame_filter::all:
-      return true;
-    case frame_filter::rows:
-      return lane == lane::rows;
-    case frame_filter::control:
-      return lane == lane::control;
-    case frame_filter::bulk:
-      return lane == lane::bulk;
-    case frame_filter::heartbeat:
-      break;
-  }
-  return false;
-}
-
 bool stops_heartbeats(const link_rule& x) {
   return x.what == link_rule::kind::stop
          && (x.which == frame_filter::all || x.which == frame_filter::control
              || x.which == frame_filter::heartbeat);
-}
-
-std::chrono::nanoseconds transmission(size_t bytes, uint64_t per_second) {
-  auto seconds = double(bytes) / double(per_second);
-  return std::chrono::nanoseconds{int64_t(std::min(seconds, 1e6) * 1e9)};
 }
 
 size_t size_of(const body& payload) {
@@ -109,7 +90,7 @@ void link_faults::pay(node_id peer, lane which, size_t bytes,
         && rule.what.what == link_rule::kind::rate
         && is_about(rule.what.which, which))
       rule.free_at = std::max(rule.free_at, now)
-                     + transmission(bytes, rule.what.bytes_per_second);
+                     + transmission_time(bytes, rule.what.bytes_per_second);
 }
 
 bool link_faults::keep(node_id to, const frame_header& header,

@@ -226,6 +226,45 @@ TEST(Cli, GenerateIsTheSameHoweverTheModelIsSpread) {
             one);
   EXPECT_EQ(with({"--max-num-batched-tokens", "2", "--max-num-seqs", "2"}),
             one);
+  EXPECT_EQ(with({"--nodes", "2", "--expert-parallel-size", "2",
+                  "--emulate-link", "latency=2ms"}),
+            one);
+  EXPECT_EQ(
+    with({"--nodes", "4", "--expert-parallel-size", "8", "--data-parallel-size",
+          "2", "--emulate-link", "latency=2ms,jitter=500us,rate=1gbit",
+          "--emulate-link", "latency=0s,class=control"}),
+    one);
+}
+
+TEST(Cli, GenerateSaysThatLinksAreEmulatedAndRefusesThoseThatAreNot) {
+  auto with = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"generate", nano(),         "--token-ids",
+                                  "0,5",      "--max-tokens", "1"};
+    args.insert(args.end(), more.begin(), more.end());
+    return run_troupe(args);
+  };
+  auto slow = with({"--nodes", "3", "--expert-parallel-size", "2",
+                    "--emulate-link", "class=rows,latency=1.5ms,to=2"});
+  EXPECT_EQ(slow.status, 0) << slow.errors;
+  EXPECT_NE(slow.errors.find("frames to other nodes are held back on purpose, "
+                             "heartbeats are not: "
+                             "latency=1500us,to=2,class=rows\n"),
+            std::string::npos)
+    << slow.errors;
+  auto alone = with({"--emulate-link", "latency=2ms"});
+  EXPECT_EQ(alone.status, 1);
+  EXPECT_NE(alone.errors.find("a cluster of one node has no links"),
+            std::string::npos)
+    << alone.errors;
+  auto nobody = with({"--nodes", "2", "--emulate-link", "latency=2ms,to=2"});
+  EXPECT_EQ(nobody.status, 1);
+  EXPECT_NE(nobody.errors.find("there is no node 2, the last one is 1"),
+            std::string::npos)
+    << nobody.errors;
+  auto unread = with({"--nodes", "2", "--emulate-link", "latency=2"});
+  EXPECT_EQ(unread.status, 2);
+  EXPECT_NE(unread.errors.find("latency must be a time"), std::string::npos)
+    << unread.errors;
 }
 
 TEST(Cli, GenerateRefusesWhatCannotBe) {

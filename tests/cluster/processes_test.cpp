@@ -46,6 +46,7 @@ protected:
     options.model_dir = nano_model();
     options.secret = secret_;
     options.node.num_threads = 1;
+    options.links = links_;
     auto made = company::start(options);
     ASSERT_TRUE(made) << made.why().message;
     company_ = std::move(*made);
@@ -68,17 +69,23 @@ protected:
     fputs(secret.c_str(), file);
     fclose(file);
     auto address = company_->address();
-    return {"node",
-            "--join",
-            address.host + ":" + std::to_string(address.port),
-            "--name",
-            name,
-            "--cluster-secret-file",
-            path,
-            "--threads",
-            "1",
-            "--log-level",
-            "error"};
+    std::vector<std::string> out{
+      "node",
+      "--join",
+      address.host + ":" + std::to_string(address.port),
+      "--name",
+      name,
+      "--cluster-secret-file",
+      path,
+      "--threads",
+      "1",
+      "--log-level",
+      "error"};
+    for (auto& link : links_) {
+      out.push_back("--emulate-link");
+      out.push_back(render(link));
+    }
+    return out;
   }
 
   /// One more process of that name: what it says, once it has ended.
@@ -99,7 +106,13 @@ protected:
     return "the show must go on";
   }
 
+  /// Every link of the cluster is slow from now on.
+  void slow_down(std::string_view how) {
+    links_ = {*parse_link_emulation(how)};
+  }
+
   const std::string secret_ = secret_of_tests();
+  std::vector<link_emulation> links_;
   std::unique_ptr<company> company_;
   std::vector<child_process> nodes_; ///< By node id - 1.
 };
@@ -123,6 +136,40 @@ TEST_F(Processes, AnswerAlikeHoweverRowsAreCutIntoFrames) {
     requests.push_back(request_for(random_prompt(100 + i, 30 + 10 * i), 6, i));
   expect_equal(ask_all(*company_, requests),
                ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+TEST_F(Processes, FourOnSlowLinksAnswerLikeThePlainPathAndEndCleanly) {
+  slow_down("latency=2ms,jitter=200us,rate=1gbit");
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  auto requests = reference_requests();
+  for (uint32_t i = 0; i < 8; ++i)
+    requests.push_back(request_for(random_prompt(100 + i, 3 + i), 6, i));
+  expect_equal(ask_all(*company_, requests),
+               ask_plain(nano_model(), precision::fp8, reference_requests()));
+  company_.reset();
+  for (auto& node : nodes_)
+    EXPECT_EQ(node.wait(patience), 0);
+}
+
+/// What is held for the dead one is dropped; the others end as ever.
+TEST_F(Processes, AKilledNodeEndsRequestsOnSlowLinksToo) {
+  slow_down("latency=20ms,rate=100mbit");
+  ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
+  listener ears{2};
+  for (uint32_t rank = 0; rank < 2; ++rank)
+    ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
+  ears.wait_for_tokens(2);
+  nodes_[2].kill(SIGKILL);
+  auto lost = four_nodes().nodes[3].name;
+  for (auto& x : ears.wait()) {
+    ASSERT_TRUE(x.cause);
+    EXPECT_EQ(x.cause->code, errc::peer_lost);
+    EXPECT_NE(x.cause->message.find(lost), std::string::npos)
+      << x.cause->message;
+  }
+  company_.reset();
+  for (size_t n : {0, 1})
+    EXPECT_EQ(nodes_[n].wait(patience), 0);
 }
 
 TEST_F(Processes, EndTogetherAndCleanly) {

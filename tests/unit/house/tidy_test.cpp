@@ -65,7 +65,8 @@ const owner owners[] = {
   {"\\b(random_device|mt19937|rand\\()", "runtime/entropy\\.cpp|tests/.*",
    "chance comes from a seed"},
   {"std::(thread|jthread|async)\\b(?!::)",
-   "kernels/host/thread_pool\\.[ch]pp|runtime/transport/ucx_io\\.[ch]pp|"
+   "kernels/host/thread_pool\\.[ch]pp|"
+   "runtime/transport/(ucx_io|emulated_transport)\\.[ch]pp|"
    "runtime/http/(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
    "runtime/meeting/door\\.cpp|"
    "actors/(node|pool_coordinator)\\.[ch]pp|tests/.*",

@@ -1,6 +1,7 @@
 #include "runtime/transport/faulty_transport.hpp"
 
 #include "runtime/transport/loopback.hpp"
+#include "tests/unit/runtime/hand_clock.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,15 +13,6 @@ using namespace troupe;
 using namespace std::chrono_literals;
 
 using numbers = std::vector<uint64_t>;
-
-class hand_clock : public troupe::clock {
-public:
-  instant now() const override {
-    return time;
-  }
-
-  instant time{1h};
-};
 
 frame_header header_of(frame_class kind, uint64_t id) {
   frame_header out;
