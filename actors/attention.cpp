@@ -22,9 +22,20 @@ struct attention_state {
   std::unique_ptr<stage_table> table;
   std::unique_ptr<step_walk> walk;
   std::unique_ptr<dispatch_planner> planner;
-  /// The last serial whose rows have left. Written by the stream's notices.
-  std::shared_ptr<std::atomic<uint32_t>> left
-    = std::make_shared<std::atomic<uint32_t>>();
+  using serials = std::array<std::atomic<uint32_t>, step_walk::max_lanes>;
+  /// By lane the last one whose rows have left. Written by notices.
+  std::shared_ptr<serials> left = std::make_shared<serials>();
+  /// By lane where its rows are copied: beside others' stages, or between its
+  /// own.
+  std::array<kernels::stream*, step_walk::max_lanes> copies = {};
+
+  /// How long a step has waited for other nodes.
+  struct absence {
+    std::optional<clock::instant> since = {}; ///< Rows are away there.
+    clock::instant::duration total = {};
+  };
+
+  std::array<absence, step_walk::max_lanes> away;
 
   // -- actions ----------------------------------------------------------------
 
@@ -42,23 +53,25 @@ struct attention_state {
           });
           break;
         case kind::dispatch:
-          if (walk->step_is_out()) // another lane may have failed it
+          if (walk->step_is_out(x.lane)) // one that it follows may have failed
             dispatch(x);
           break;
         case kind::land: // by whoever has the answers
           break;
         case kind::end:
-          end();
+          end(x.lane);
           break;
         case kind::fail:
-          fail();
+          fail(x.lane);
           break;
       }
   }
 
   void run_stage(const step_stage& x, uint8_t lane) {
-    auto& stages = *rank->stages;
+    auto& stages = *rank->lanes[lane];
     switch (x.what) {
+      case stage::prepare:
+        return stages.prepare(x.layer);
       case stage::attention:
         return stages.attention(x.layer);
       case stage::dense_mlp:
@@ -68,6 +81,8 @@ struct attention_state {
       case stage::shared_expert:
         return stages.shared_expert(x.layer);
       case stage::combine:
+        if (copies[lane] != rank->stream.get())
+          rank->stream->wait(copies[lane]->record());
         return stages.combine(stages.landing(), walk->plan_of(lane).row_of);
       case stage::head:
         return stages.head();
@@ -79,11 +94,17 @@ struct attention_state {
   }
 
   void run(const run_step& msg) {
-    if (walk->step() == 0)
+    auto& step = *msg.what;
+    if (walk->num_steps() == 0)
       context.counters->add(counter::ranks_used);
     context.counters->add(counter::steps);
-    rank->stages->begin(*msg.rows);
-    carry_out(walk->begin());
+    away[step.lane] = {};
+    copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
+    // What a step that has failed left there is still to be copied.
+    if (rank->copies)
+      rank->stream->wait(rank->copies->record());
+    rank->lanes[step.lane]->begin(step.rows);
+    carry_out(walk->begin(step.lane, step.behind));
   }
 
   // -- dispatch ---------------------------------------------------------------
@@ -101,15 +122,18 @@ struct attention_state {
     auto of = walk->key_of(x.lane);
     auto& plan = walk->plan_of(x.lane);
     planner->plan(of.layer - parts->config.first_k_dense_replace,
-                  rank->stages->chosen().experts, plan);
+                  rank->lanes[x.lane]->chosen().experts, plan);
     if (auto why = walk->obstacle(x.lane))
-      return carry_out(walk->fail(*why));
+      return carry_out(walk->fail(x.lane, *why));
     auto all = draft(plan, of);
     if (!all)
       return carry_out(walk->crowded(x.lane));
     for (size_t i = 0; i < plan.slabs.size(); ++i)
-      pack(plan.slabs[i], (*all)[i]);
-    send_when_packed(all, x.serial);
+      pack(x.lane, plan.slabs[i], (*all)[i]);
+    send_when_packed(x.lane, all, x.serial);
+    auto is_elsewhere = [this](auto& x) { return x.node != parts->node; };
+    if (std::ranges::any_of(plan.slabs, is_elsewhere))
+      away[x.lane].since = now();
     carry_out(walk->dispatched(x.lane));
   }
 
@@ -129,24 +153,24 @@ struct attention_state {
     return out;
   }
 
-  void pack(const slab_plan& slab, const parcel& x) {
-    rank->stream->enqueue(kernels::pack_rows{
-      rank->stages->operand(), slab.tokens, x.rows, x.slab.owner()});
+  void pack(uint8_t lane, const slab_plan& slab, const parcel& x) {
+    copies[lane]->enqueue(kernels::pack_rows{
+      rank->lanes[lane]->operand(), slab.tokens, x.rows, x.slab.owner()});
     context.counters->add(counter::dispatch_bytes, x.slab.bytes().size());
   }
 
   /// The notice sends: rows leave without another turn of this actor.
-  void send_when_packed(const parcels& all, uint32_t serial) {
-    rank->stream->notify(
-      [net = context.net, all, to = self, left = left, serial](auto& status) {
-        if (!status)
-          return tell(to, stage_ended{serial, status.failure});
-        for (auto& x : *all)
-          net->send(x.to, x.header,
-                    PLANTED(slab_reused_early) ? body{nullptr, x.slab.bytes()}
-                                               : std::move(x.slab));
-        left->store(serial);
-      });
+  void send_when_packed(uint8_t lane, const parcels& all, uint32_t serial) {
+    copies[lane]->notify([net = context.net, all, to = self, left = left, lane,
+                          serial](auto& status) {
+      if (!status)
+        return tell(to, stage_ended{serial, status.failure});
+      for (auto& x : *all)
+        net->send(x.to, x.header,
+                  PLANTED(slab_reused_early) ? body{nullptr, x.slab.bytes()}
+                                             : std::move(x.slab));
+      (*left)[lane].store(serial);
+    });
   }
 
   /// A stream that has failed stays so.
@@ -167,7 +191,16 @@ struct attention_state {
     for (auto& x : actions)
       if (x.what == walk_action::kind::land)
         land(*answers, msg);
+      else if (x.what == walk_action::kind::run)
+        come_back(msg.of.id.micro_batch);
     carry_out(actions);
+  }
+
+  /// All rows of the lane are back.
+  void come_back(uint8_t lane) {
+    auto& x = away[lane];
+    if (auto since = std::exchange(x.since, std::nullopt))
+      x.total += now() - *since;
   }
 
   /// The row of the landing where an answer's begin.
@@ -177,7 +210,7 @@ struct attention_state {
       static thread_local std::map<std::pair<rank_id, uint32_t>, uint64_t>
         come; // rows
       auto& next = come[{rank->id, of.id.serial}];
-      if (next + x.count > rank->stages->landing().rows)
+      if (next + x.count > rank->lanes[of.id.micro_batch]->landing().rows)
         next = 0; // of a company before this one
       return std::exchange(next, next + x.count);
     }
@@ -187,12 +220,13 @@ struct attention_state {
   void land(const answer_view& answers, const rows_returned& msg) {
     auto rows = answers.rows();
     context.counters->add(counter::combine_bytes, rows.size());
-    auto to = rank->stages->landing().mem;
+    auto lane = msg.of.id.micro_batch;
+    auto to = rank->lanes[lane]->landing().mem;
     for (uint32_t i = 0; i < answers.num_sections(); ++i) {
       auto section = answers.section(i);
       uint64_t row_bytes = parts->combine_row_bytes;
       auto bytes = section.count * row_bytes;
-      rank->stream->enqueue(kernels::copy_in{
+      copies[lane]->enqueue(kernels::copy_in{
         rows.data(), to.slice(place_of(section, msg.of) * row_bytes, bytes),
         msg.slab.owner()});
       rows = rows.subspan(bytes);
@@ -208,15 +242,17 @@ struct attention_state {
 
   // -- ends -------------------------------------------------------------------
 
-  void end() {
-    tell(scheduler, step_ended{rank->stages->drawn(), std::nullopt});
+  void end(uint8_t lane) {
+    tell(scheduler, step_ended{lane, rank->lanes[lane]->drawn(), std::nullopt,
+                               away[lane].total});
   }
 
-  void fail() {
+  void fail(uint8_t lane) {
+    auto& cause = walk->cause(lane);
     context.log->warning("rank " + std::to_string(rank->id) + " step "
-                         + std::to_string(walk->step()) + ": "
-                         + walk->cause().message);
-    tell(scheduler, step_ended{nullptr, walk->cause()});
+                         + std::to_string(walk->step_of(lane)) + ": "
+                         + cause.message);
+    tell(scheduler, step_ended{lane, nullptr, cause, away[lane].total});
   }
 
   void lose(const node_lost& msg) {
@@ -226,8 +262,9 @@ struct attention_state {
   }
 
   void check_deadlines() {
-    carry_out(walk->tick(
-      now(), [this](uint32_t serial) { return left->load() == serial; }));
+    carry_out(walk->tick(now(), [this](uint8_t lane, uint32_t serial) {
+      return (*left)[lane].load() == serial;
+    }));
   }
 };
 
@@ -246,6 +283,7 @@ behavior(attention::stateful_pointer<attention_state> self,
   step_walk::settings settings;
   settings.rank = rank->id;
   settings.node = state.parts->node;
+  settings.num_lanes = static_cast<uint8_t>(rank->lanes.size());
   settings.step_timeout
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
   state.walk = std::make_unique<step_walk>(settings, *state.table,

@@ -20,7 +20,7 @@ uint64_t draw_incarnation() {
 std::string cache_line(const topology& x) {
   auto tokens = uint64_t{x.num_kv_blocks()}
                 * kernels::latent_cache::block_tokens;
-  auto seqs = x.limits.max_num_seqs;
+  auto seqs = x.limits.max_num_running();
   return "the cache of a rank holds " + std::to_string(tokens)
          + " tokens: " + std::to_string(seqs) + " sequences (max_num_seqs) of "
          + std::to_string(tokens / seqs) + ", or "

@@ -72,7 +72,7 @@ std::optional<std::string> front_end::trouble() const {
 uint64_t front_end::max_open() const {
   auto& limits = cluster_.limits;
   return uint64_t{cluster_.num_ranks()}
-         * (limits.max_num_seqs + limits.max_num_waiting);
+         * (limits.max_num_running() + limits.max_num_waiting);
 }
 
 // -- requests -----------------------------------------------------------------

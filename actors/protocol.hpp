@@ -8,6 +8,7 @@
 
 #include "actors/caf.hpp"
 #include "runtime/batching/batcher.hpp"
+#include "runtime/clock.hpp"
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
@@ -62,10 +63,12 @@ struct cancel_request {
   uint32_t term = 0;
 };
 
-/// The step that you sent has ended.
+/// The step that you sent for this lane has ended.
 struct step_ended {
+  uint8_t lane = 0;
   std::shared_ptr<step_result> result; ///< The scheduler's alone from now on.
   std::optional<failure> cause;        ///< Then there is no result.
+  clock::instant::duration away = {};  ///< It waited for rows of other nodes.
 };
 
 using scheduler = reacts_to<run_request, cancel_request>;
@@ -74,9 +77,10 @@ using local_scheduler = scheduler::extend<caf::reacts_to<step_ended>>;
 
 // -- attention: runs the stages of one data-parallel rank ---------------------
 
-/// Run this step; answer with step_ended. One at a time.
+/// Run this step; answer with step_ended. One at a time in each lane.
 struct run_step {
-  std::shared_ptr<const batch> rows;
+  std::shared_ptr<const planned_step> what;
+  bool overlaps = false; ///< Others may compute while its rows are away.
 };
 
 /// The stream has come to the end of what was enqueued for this serial.

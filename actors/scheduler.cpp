@@ -1,10 +1,14 @@
 // Decides what its rank runs next. All decisions are the batcher's; this actor
 // carries them.
 //
-//            work, no step out            step_ended
+//            work, a lane free            step_ended
 //     idle --------------------> stepping -----------> idle | stepping
+//                                 |    ^
+//                                 +----+ work, a lane free
 
 #include "actors/cast.hpp"
+#include "runtime/pipeline/lane_choice.hpp"
+#include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
 #include "runtime/request_rules.hpp"
 
@@ -19,6 +23,9 @@ struct scheduler_state {
   std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
+  std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
+  std::array<double, step_walk::max_lanes> cost_of_step = {}; ///< By lane.
+  std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
   uint64_t preemptions = 0; ///< Of them, those counted.
@@ -63,24 +70,23 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
-    auto outputs = msg.cause ? decide->fail_step(*msg.cause)
-                             : decide->end_step(std::move(*msg.result));
+    if (lanes)
+      lanes->ended(now(), cost_of_step[msg.lane], msg.away);
+    auto outputs = msg.cause
+                     ? decide->fail_step(msg.lane, *msg.cause)
+                     : decide->end_step(msg.lane, std::move(*msg.result));
     for (auto& x : outputs)
       publish(std::move(x));
     step();
   }
 
   void step() {
-    if (!decide->step_is_out()) {
-      auto next = decide->next_step();
-      if (decide->step_is_out()) {
-        auto list = context.here->read();
-        auto i = list->ranks.find(rank->id);
-        CHECK(i != list->ranks.end());
-        tell(i->second,
-             run_step{std::make_shared<const batch>(std::move(next))});
-      }
-    }
+    auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand())
+                           : parts->cluster.limits.micro_batches;
+    while (auto next = decide->next_step(num_lanes))
+      begin(std::move(*next), num_lanes > 1);
+    if (lanes && decide->num_out() == 0)
+      lanes->rest();
     auto all = decide->num_preemptions();
     context.counters->add(counter::preemptions,
                           all - std::exchange(preemptions, all));
@@ -88,6 +94,18 @@ struct scheduler_state {
     waiting.set(decide->num_waiting());
     free_blocks.set(rank->pool->num_free());
     without_choice.set(decide->num_without_choice());
+  }
+
+  void begin(planned_step next, bool overlaps) {
+    if (lanes)
+      lanes->began(now());
+    cost_of_step[next.lane] = next.cost;
+    auto list = context.here->read();
+    auto i = list->ranks.find(rank->id);
+    CHECK(i != list->ranks.end());
+    tell(i->second,
+         run_step{std::make_shared<const planned_step>(std::move(next)),
+                  overlaps});
   }
 
   void publish(batch_output output) {
@@ -109,6 +127,10 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.parts = std::move(parts);
   state.rank = rank;
   state.decide = std::make_unique<batcher>(options, *rank->pool);
+  auto& limits = state.parts->cluster.limits;
+  if (limits.micro_batches == 0)
+    state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
+  state.now = [self] { return self->clock().now(); };
   state.rules.max_model_len = options.max_model_len;
   state.rules.vocab_size = options.vocab_size;
   state.front = std::move(answers_to);

@@ -170,7 +170,9 @@ struct supervisor_state {
     auto& limits = parts->cluster.limits;
     batcher_options out;
     out.max_num_seqs = limits.max_num_seqs;
+    out.max_num_running = limits.max_num_running();
     out.max_num_batched_tokens = limits.max_num_batched_tokens;
+    out.num_lanes = limits.num_lanes();
     out.max_model_len = parts->cluster.max_model_len;
     out.vocab_size = parts->config.vocab_size;
     out.num_choices = parts->num_choices;

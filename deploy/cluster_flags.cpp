@@ -19,6 +19,13 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "max-model-len)");
   command.add_option("--step-timeout-ms", flags.step_timeout_ms,
                      "How long a layer's rows may be away on other nodes");
+  command
+    .add_option("--micro-batches", flags.micro_batches,
+                "Steps of a rank that are out at once, each of up to "
+                "max-num-seqs sequences, so that one computes while another's "
+                "rows are away; auto (the default) cuts a step in two where "
+                "that is faster")
+    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
 }
 
 template <class T>
@@ -107,6 +114,9 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
   override(out->limits.num_kv_blocks, num_kv_blocks);
   override(out->limits.step_timeout_ms, step_timeout_ms);
+  if (micro_batches)
+    out->limits.micro_batches
+      = *micro_batches == "auto" ? 0 : uint32_t(std::stoul(*micro_batches));
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;
@@ -136,6 +146,8 @@ std::string cluster_flags::replayed() const {
   add("max-num-batched-tokens", max_num_batched_tokens);
   add("num-kv-blocks", num_kv_blocks);
   add("step-timeout-ms", step_timeout_ms);
+  if (micro_batches)
+    out += " --micro-batches " + *micro_batches;
   return out;
 }
 

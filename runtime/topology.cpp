@@ -75,10 +75,13 @@ result<void> validate_limits(const topology& x) {
   auto& l = x.limits;
   if (l.max_num_seqs == 0 || l.max_num_seqs > 4096)
     return invalid("limits: max_num_seqs must be from 1 to 4096");
-  if (l.max_num_batched_tokens < l.max_num_seqs
+  if (l.micro_batches > 4)
+    return invalid("limits: micro_batches must be from 1 to 4, or 0: as many "
+                   "as pay");
+  if (l.max_num_batched_tokens < l.max_num_running()
       || l.max_num_batched_tokens > 65536)
     return invalid("limits: max_num_batched_tokens must be from max_num_seqs "
-                   "to 65536");
+                   "(for each of micro_batches) to 65536");
   if (l.max_num_waiting > 1u << 20)
     return invalid("limits: max_num_waiting must be at most 1048576");
   if (l.num_kv_blocks > 1u << 26)
@@ -141,7 +144,7 @@ uint32_t topology::num_kv_blocks() const {
   };
   auto usual = blocks_for(std::min(max_model_len, usual_tokens));
   return static_cast<uint32_t>(
-    std::max(limits.max_num_seqs * usual, blocks_for(max_model_len)));
+    std::max(limits.max_num_running() * usual, blocks_for(max_model_len)));
 }
 
 std::optional<node_id> topology::find(std::string_view name) const {

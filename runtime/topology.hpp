@@ -34,7 +34,7 @@ struct topology_node {
 /// waits.
 struct topology_limits {
   uint32_t max_num_seqs = 64;            ///< Sequences in a step.
-  uint32_t max_num_batched_tokens = 512; ///< Rows in a step.
+  uint32_t max_num_batched_tokens = 512; ///< Rows in all steps that are out.
   uint32_t max_num_waiting = 1024;       ///< Requests accepted, not yet run.
   uint32_t num_kv_blocks = 0; ///< Of 64 tokens; 0: see num_kv_blocks().
   /// Rows between nodes are cut into frames of at most so many bytes.
@@ -42,6 +42,19 @@ struct topology_limits {
   /// For rows of a layer that other nodes have to give back. What the own node
   /// computes takes as long as it takes.
   uint32_t step_timeout_ms = 300'000;
+  /// Steps that are out at once, each of up to max_num_seqs sequences; 0: one,
+  /// or two micro-batches of what would be one, whichever is faster.
+  uint32_t micro_batches = 0;
+
+  /// Steps that may be out at once.
+  uint32_t num_lanes() const {
+    return micro_batches > 0 ? micro_batches : 2;
+  }
+
+  /// Sequences that may run at once.
+  uint32_t max_num_running() const {
+    return micro_batches > 0 ? micro_batches * max_num_seqs : max_num_seqs;
+  }
 
   friend bool operator==(const topology_limits&, const topology_limits&)
     = default;
@@ -61,8 +74,8 @@ struct topology {
   uint32_t num_workers() const;
 
   /// Cache blocks of a rank: those that limits names, or by the rule: 1,024
-  /// tokens (max_model_len, if that is less) for each of max_num_seqs, and no
-  /// less than max_model_len for one.
+  /// tokens (max_model_len, if that is less) for each sequence that may run at
+  /// once, and no less than max_model_len for one.
   uint32_t num_kv_blocks() const;
 
   /// Returns the node with this name.

@@ -75,7 +75,8 @@ result<void> read_limits(const toml::table& table, const std::string& source,
                          topology_limits& out) {
   table_reader in{table, source, "limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
-                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms"},
+                 "num_kv_blocks", "max_frame_bytes", "step_timeout_ms",
+                 "micro_batches"},
                 "a topology");
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
@@ -83,6 +84,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   in.read("num_kv_blocks", out.num_kv_blocks);
   in.read("max_frame_bytes", out.max_frame_bytes);
   in.read("step_timeout_ms", out.step_timeout_ms);
+  in.read("micro_batches", out.micro_batches);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -174,7 +176,8 @@ std::string render(const topology& x) {
       << "max_num_waiting = " << x.limits.max_num_waiting << "\n"
       << "num_kv_blocks = " << x.limits.num_kv_blocks << "\n"
       << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n"
-      << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n";
+      << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n"
+      << "micro_batches = " << x.limits.micro_batches << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"

@@ -5,6 +5,7 @@
 #include "runtime/sampling.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace troupe {
 
@@ -29,11 +30,10 @@ uint32_t batcher::sequence::num_blocks_after(uint64_t more) const {
 
 std::vector<int32_t> batcher::sequence::next_tokens(uint32_t count) const {
   std::span prompt{request->prompt};
-  auto first = std::min<size_t>(num_computed, prompt.size());
+  auto first = std::min<size_t>(next(), prompt.size());
   auto given = prompt.subspan(first,
                               std::min<size_t>(count, prompt.size() - first));
-  auto made = std::span{answer}.subspan(num_computed - first,
-                                        count - given.size());
+  auto made = std::span{answer}.subspan(next() - first, count - given.size());
   std::vector<int32_t> out;
   out.reserve(count);
   out.insert(out.end(), given.begin(), given.end());
@@ -43,9 +43,11 @@ std::vector<int32_t> batcher::sequence::next_tokens(uint32_t count) const {
 
 batcher::batcher(batcher_options options, kv_pool& pool)
   : options_(std::move(options)), pool_(pool) {
-  // Whoever runs has a row in every step.
   CHECK(options_.max_num_seqs > 0);
-  CHECK(options_.max_num_batched_tokens >= options_.max_num_seqs);
+  CHECK(options_.num_lanes > 0 && options_.num_lanes <= in_step_.size());
+  // Whoever runs has a row in a step.
+  CHECK(options_.max_num_running >= options_.max_num_seqs);
+  CHECK(options_.max_num_batched_tokens >= options_.max_num_running);
   CHECK(num_blocks_for(options_.max_model_len) <= pool.num_blocks());
   if (options_.num_choices == 0)
     options_.num_choices = options_.vocab_size;
@@ -75,7 +77,7 @@ void batcher::add(request_id id, uint32_t term,
 
 std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
   auto has_id = [=](auto& x) {
-    return x->id == id && x->term == term && !x->cancelled;
+    return x->id == id && x->term == term && !x->over;
   };
   sequence_ptr found;
   if (auto i = std::ranges::find_if(waiting_, has_id); i != waiting_.end()) {
@@ -84,10 +86,7 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
   } else if (auto j = std::ranges::find_if(running_, has_id);
              j != running_.end()) {
     found = *j;
-    found->cancelled = true;
-    // Blocks in a running step are written to; end_step frees them.
-    if (found->num_scheduled == 0 || PLANTED(block_freed_early))
-      drop(found);
+    retire(found);
   } else {
     return std::nullopt;
   }
@@ -100,41 +99,109 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
 
 // -- building a step ----------------------------------------------------------
 
-batch batcher::next_step() {
-  CHECK(!step_is_out());
-  batch out;
-  decode(out);
-  prefill(out);
+std::optional<planned_step> batcher::next_step(uint32_t num_lanes) {
+  CHECK(num_lanes > 0 && num_lanes <= options_.num_lanes);
+  if (num_out() >= num_lanes)
+    return std::nullopt;
+  planned_step out;
+  out.lane = *free_lane();
+  auto num_steps = num_lanes - num_out();
+  decode(out, num_lanes);
+  prefill(out, num_lanes, num_steps);
+  if (out.rows.sequences.empty())
+    return std::nullopt;
   return out;
 }
 
-/// One row each keeps everybody's stream alive.
-void batcher::decode(batch& out) {
-  // By index, since make_room may take the youngest away.
-  for (size_t i = 0; i < running_.size(); ++i) {
-    auto x = running_[i];
-    if (x->num_missing() != 1 || !make_room(*x))
+uint32_t batcher::num_out() const {
+  auto is_out = [](auto& parts) { return !parts.empty(); };
+  return static_cast<uint32_t>(std::ranges::count_if(in_step_, is_out));
+}
+
+std::optional<uint8_t> batcher::free_lane() const {
+  for (uint8_t i = 0; i < options_.num_lanes; ++i)
+    if (in_step_[i].empty())
+      return i;
+  return std::nullopt;
+}
+
+uint32_t batcher::num_rows_out() const {
+  uint32_t out = 0;
+  for (auto& parts : in_step_)
+    for (auto& x : parts)
+      out += x.count;
+  return out;
+}
+
+uint32_t batcher::num_rows_at_hand() const {
+  uint64_t out = num_rows_out();
+  for (auto& x : running_)
+    out += x->over ? 0 : x->num_missing();
+  for (auto& x : waiting_)
+    if (out < options_.max_num_batched_tokens)
+      out += x->num_missing();
+  return static_cast<uint32_t>(
+    std::min<uint64_t>(out, options_.max_num_batched_tokens));
+}
+
+/// One row each keeps everybody's stream alive: in as many steps as there are
+/// lanes, so a step takes its share of those who decode, and who is left out
+/// goes first in the next.
+void batcher::decode(planned_step& out, uint32_t num_lanes) {
+  auto cost_of_next = [this](auto& x) {
+    return options_.cost.of(x.num_tokens() - 1, 1);
+  };
+  std::vector<sequence_ptr> all;
+  double total = 0;
+  for (auto& x : running_) {
+    if (x->decodes())
+      all.push_back(x);
+    if (x->decodes() || (x->num_missing() == 0 && !x->over))
+      total += cost_of_next(*x);
+  }
+  std::ranges::stable_sort(all, {}, [](auto& x) { return !x->was_left_out; });
+  auto room = std::min(options_.max_num_seqs,
+                       options_.max_num_batched_tokens - num_rows_out());
+  double taken = 0;
+  for (auto& x : all) {
+    auto cost = cost_of_next(*x);
+    auto fits = num_lanes == 1 || taken == 0
+                || taken + cost / 2 <= total / num_lanes;
+    x->was_left_out = !fits || room == 0;
+    // make_room may have taken it away.
+    if (x->was_left_out || !x->decodes() || !make_room(*x))
       continue;
-    x->num_scheduled = 1;
-    schedule(std::move(x), out);
+    x->num_planned = 1;
+    taken += cost;
+    --room;
+    schedule(x, out);
   }
 }
 
-void batcher::prefill(batch& out) {
-  auto room = options_.max_num_batched_tokens - out.num_rows();
+/// `num_steps` more can begin now, with this one.
+void batcher::prefill(planned_step& out, uint32_t num_lanes,
+                      uint32_t num_steps) {
+  auto num_decoding = out.rows.num_rows();
+  auto of_step = std::max(options_.max_num_batched_tokens / num_lanes,
+                          num_decoding);
+  allowance left;
+  left.rows = std::min(of_step - num_decoding,
+                       options_.max_num_batched_tokens - num_rows_out());
+  left.sequences = options_.max_num_seqs - num_decoding;
   auto prompts = prefilling();
-  for (size_t i = 0, left = room; i < prompts.size() && left == room; ++i)
-    room -= give_rows(prompts[i], (room + 1) / 2);
+  left.cost = share_of(prompts, left.rows, num_steps);
+  for (size_t i = 0, given = 0; i < prompts.size() && given == 0; ++i)
+    given = give_rows(prompts[i], (left.rows + 1) / 2, left);
   auto shortest_first = prompts;
   std::ranges::stable_sort(shortest_first, {},
                            [](auto& x) { return x->num_of_one_form(); });
   for (auto& x : shortest_first)
-    room -= give_rows(x, room);
+    give_rows(x, left.rows, left);
   // Neighbours of one form are one run.
   std::ranges::stable_sort(prompts, {}, [](auto& x) { return x->form(); });
   for (auto& x : prompts)
-    if (x->num_scheduled > 0)
-      schedule(std::move(x), out);
+    if (x->num_planned > 0)
+      schedule(x, out);
 }
 
 /// Those with more than one row to compute, and those who could be let in,
@@ -142,30 +209,57 @@ void batcher::prefill(batch& out) {
 std::vector<batcher::sequence_ptr> batcher::prefilling() const {
   std::vector<sequence_ptr> out;
   // More than there are places: who does not fit may be passed.
-  auto places = options_.max_num_seqs - running_.size();
+  auto places = options_.max_num_running - running_.size();
   auto most = places > 0 ? places + options_.max_num_seqs : 0;
   for (size_t i = 0; i < waiting_.size() && i < most; ++i)
     out.push_back(waiting_[i]);
   for (auto& x : running_)
-    if (x->num_scheduled == 0)
+    if (!x->over && x->num_missing() > 1)
       out.push_back(x);
   std::ranges::sort(out, {}, age_of);
   return out;
 }
 
+/// What the prompt rows of this step may cost, if those of `num_steps` steps,
+/// each with room for `room`, are to cost the same.
+double batcher::share_of(const std::vector<sequence_ptr>& prompts,
+                         uint32_t room, uint32_t num_steps) const {
+  if (num_steps == 1)
+    return std::numeric_limits<double>::infinity();
+  uint64_t rows = uint64_t{room} * num_steps;
+  double cost = 0;
+  for (auto& x : prompts) {
+    auto n
+      = static_cast<uint32_t>(std::min<uint64_t>(x->num_of_one_form(), rows));
+    cost += options_.cost.of(x->next(), n);
+    rows -= n;
+  }
+  return cost / num_steps;
+}
+
 /// Plans up to `most` rows more of `x`, which is let in if it waits. Returns
 /// how many.
-uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most) {
-  auto n = std::min(x->num_of_one_form() - x->num_scheduled, most);
-  if (n == 0 || (!x->running && !admit(x)))
+uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most,
+                            allowance& left) {
+  auto is_new = x->num_planned == 0;
+  auto first = x->next() + x->num_planned;
+  auto n = std::min(x->num_of_one_form() - x->num_planned, most);
+  if (n == 0 || left.cost <= 0 || (is_new && left.sequences == 0)
+      || (!x->running && !admit(x)))
     return 0;
-  x->num_scheduled += n;
+  n = std::max(options_.cost.rows_within(first, n, left.cost),
+               left.is_whole ? 1u : 0u); // whatever it costs
+  left.is_whole = false;
+  left.cost -= options_.cost.of(first, n);
+  left.rows -= n;
+  left.sequences -= is_new && n > 0 ? 1 : 0;
+  x->num_planned += n;
   return n;
 }
 
 /// Never at the cost of somebody who runs already.
 bool batcher::admit(const sequence_ptr& x) {
-  if (running_.size() == options_.max_num_seqs)
+  if (running_.size() == options_.max_num_running)
     return false;
   auto at = std::ranges::find(waiting_, x);
   auto older = std::ranges::subrange(waiting_.begin(), at);
@@ -193,7 +287,9 @@ uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
     }
   // Steps are full while there are prompts, but for those that end the run of
   // a form.
-  auto rows_of_step = options_.max_num_batched_tokens - running_.size();
+  auto rows_of_step = std::max<uint64_t>(
+    (options_.max_num_batched_tokens - running_.size()) / options_.num_lanes,
+    1);
   auto num_steps = num_rows / rows_of_step + 1 + num_runs;
   uint64_t out = x.num_blocks_after(num_steps + block_tokens);
   for (auto& y : running_)
@@ -206,24 +302,30 @@ bool batcher::may_be_passed(const sequence& x) const {
 }
 
 /// Puts the rows that were planned into the step.
-void batcher::schedule(sequence_ptr x, batch& out) {
+void batcher::schedule(const sequence_ptr& x, planned_step& out) {
+  auto& others = out.rows.sequences;
+  part added{x, std::exchange(x->num_planned, 0), false};
+  added.draws = added.count == x->num_missing();
   batch_rows rows;
-  rows.tokens = x->next_tokens(x->num_scheduled);
-  rows.first_position = x->num_computed;
-  rows.form = PLANTED(form_of_the_step) && !out.sequences.empty()
-                ? out.sequences.front().form
-                : x->form();
+  rows.tokens = x->next_tokens(added.count);
+  rows.first_position = x->next();
+  rows.form = PLANTED(form_of_the_step) && !others.empty() ? others.front().form
+                                                           : x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
-  if (x->num_scheduled == x->num_missing()) {
+  if (added.draws) {
     rows.draw = draw_of(x->request->sampling, options_.num_choices,
                         PLANTED(sampled_by_place_in_step)
-                          ? uint32_t(out.sequences.size())
+                          ? uint32_t(others.size())
                           : x->num_answered());
     rows.want_logits = x->request->want_logits;
   }
-  out.sequences.push_back(std::move(rows));
-  in_step_.push_back(std::move(x));
+  others.push_back(std::move(rows));
+  out.cost += options_.cost.of(x->next(), added.count);
+  out.behind |= x->lanes;
+  x->lanes |= static_cast<lane_mask>(1u << out.lane);
+  x->num_scheduled += added.count;
+  in_step_[out.lane].push_back(std::move(added));
 }
 
 /// Claims the blocks of all known tokens.
@@ -237,11 +339,13 @@ bool batcher::claim_blocks(sequence& x) {
 }
 
 /// Makes sure that `x` has its blocks, if need be at the cost of the youngest,
-/// which may be itself: then it returns false.
+/// which may be itself: then it returns false. So it does if the youngest is in
+/// a step, whose end comes before the next one is made.
 bool batcher::make_room(sequence& x) {
   while (!claim_blocks(x)) {
     auto youngest = running_.back();
-    CHECK(youngest->num_scheduled == 0);
+    if (youngest->num_scheduled > 0)
+      return false;
     ++num_preemptions_;
     release_blocks(*youngest);
     if (!PLANTED(preempted_and_not_computed_again))
@@ -264,34 +368,44 @@ void batcher::release_blocks(sequence& x) {
   x.blocks->clear();
 }
 
-void batcher::drop(const sequence_ptr& x) {
+/// Its blocks are written to as long as it is in a step.
+void batcher::retire(const sequence_ptr& x) {
+  x->over = true;
+  if (x->num_scheduled > 0 && !PLANTED(block_freed_early))
+    return;
   release_blocks(*x);
   std::erase(running_, x);
 }
 
 // -- ending a step ------------------------------------------------------------
 
-std::vector<batch_output> batcher::end_step(step_result result) {
+void batcher::leave_step(const part& x, uint8_t lane) {
+  x.of->num_scheduled -= x.count;
+  x.of->num_computed += x.count;
+  x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
+}
+
+std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
   std::vector<batch_output> out;
   auto token = result.tokens.begin();
   auto logits = result.logits.begin();
-  for (auto& x : std::exchange(in_step_, {})) {
-    x->num_computed += std::exchange(x->num_scheduled, 0);
-    auto has_drawn = x->num_computed == x->num_tokens();
-    auto wants = has_drawn && x->request->want_logits;
-    CHECK(!has_drawn || token != result.tokens.end());
+  for (auto& x : std::exchange(in_step_[lane], {})) {
+    auto& of = x.of;
+    leave_step(x, lane);
+    auto wants = x.draws && of->request->want_logits;
+    CHECK(!x.draws || token != result.tokens.end());
     CHECK(!wants || logits != result.logits.end());
-    auto id = has_drawn ? *token++ : kernels::no_token;
+    auto id = x.draws ? *token++ : kernels::no_token;
     auto row = wants ? std::move(*logits++) : std::vector<float>{};
-    if (x->cancelled) {
+    if (of->over) {
       if (PLANTED(cancel_forgets_blocks))
-        std::erase(running_, x);
+        std::erase(running_, of);
       else
-        drop(x);
-    } else if (has_drawn) {
-      out.push_back(commit(*x, id, std::move(row)));
+        retire(of);
+    } else if (x.draws) {
+      out.push_back(commit(*of, id, std::move(row)));
       if (out.back().event.finish != finish_reason::none)
-        drop(x);
+        retire(of);
     }
   }
   CHECK(token == result.tokens.end() && logits == result.logits.end());
@@ -326,15 +440,17 @@ finish_reason batcher::finish_of(const sequence& x, int32_t token) const {
                                                        : finish_reason::none;
 }
 
-std::vector<batch_output> batcher::fail_step(const failure& cause) {
+std::vector<batch_output> batcher::fail_step(uint8_t lane,
+                                             const failure& cause) {
   std::vector<batch_output> out;
-  for (auto& x : std::exchange(in_step_, {})) {
-    x->num_scheduled = 0;
-    drop(x);
-    if (x->cancelled || PLANTED(failed_step_ends_nobody))
+  for (auto& x : std::exchange(in_step_[lane], {})) {
+    leave_step(x, lane);
+    auto is_known = x.of->over;
+    retire(x.of);
+    if (is_known || PLANTED(failed_step_ends_nobody))
       continue;
-    batch_output output{x->id, x->term, {}};
-    output.event.first_position = x->num_answered();
+    batch_output output{x.of->id, x.of->term, {}};
+    output.event.first_position = x.of->num_answered();
     output.event.finish = finish_reason::failed;
     output.event.cause = cause;
     out.push_back(std::move(output));

@@ -4,6 +4,12 @@
 /// next step. Requests join and leave between steps. A plain class: no clock,
 /// no mailbox.
 ///
+/// Several steps may be out at once, each in a lane of its own: of different
+/// sequences, or of later tokens of one, whose step then follows those with the
+/// earlier ones. Who may be in a step is cut in micro-batches of equal cost,
+/// one for each lane that is free; nobody is in two of them with tokens that
+/// are drawn.
+///
 /// A request is a list of known tokens (prompt, then answer) of which a prefix
 /// is computed; a step computes some more of it and, at the end of the list,
 /// draws the next. So prefill, decode and recomputation are one thing.
@@ -27,15 +33,17 @@
 /// Who waits may be passed by younger ones for which there is room, but only
 /// by max_num_seqs of them, and by none once its answer has begun.
 ///
-/// Invariants: one step is out at a time; waiting and running are in order of
-/// age.
+/// Invariants: a lane has one step out at a time; waiting and running are in
+/// order of age.
 
+#include "runtime/batching/step_cost.hpp"
 #include "runtime/error.hpp"
 #include "runtime/model/attention_forms.hpp"
 #include "runtime/model/batch.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/service.hpp"
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -44,12 +52,24 @@
 namespace troupe {
 
 struct batcher_options {
-  uint32_t max_num_seqs = 64;            ///< Running at once.
-  uint32_t max_num_batched_tokens = 512; ///< Rows of a step; >= max_num_seqs.
+  uint32_t max_num_seqs = 64;    ///< In a step.
+  uint32_t max_num_running = 64; ///< At once, in whatever steps.
+  /// Rows of all steps that are out; >= max_num_running.
+  uint32_t max_num_batched_tokens = 512;
+  uint32_t num_lanes = 1; ///< Steps that may be out at once, at most 4.
+  step_cost cost;
   uint32_t max_model_len = 4096;
   uint32_t vocab_size = 0;
   uint32_t num_choices = 0; ///< Ids that may be sampled; 0: vocab_size.
   std::vector<int32_t> eos_token_ids;
+};
+
+/// The next step.
+struct planned_step {
+  uint8_t lane = 0;
+  uint8_t behind = 0; ///< Lanes of the steps that it follows; bit i is lane i.
+  double cost = 0;    ///< By batcher_options::cost.
+  batch rows;
 };
 
 /// What a request hears after a step.
@@ -73,22 +93,26 @@ public:
            std::shared_ptr<const generation_request> request,
            std::span<const int32_t> answered = {});
 
-  /// Frees what the request holds: at once, or when the step that it is part
-  /// of has ended. Returns its last event if it was here under that term.
+  /// Frees what the request holds: at once, or when the steps that it is part
+  /// of have ended. Returns its last event if it was here under that term.
   std::optional<batch_output> cancel(request_id id, uint32_t term);
 
-  /// Returns the rows of the next step; empty if there is nothing to do.
-  batch next_step();
+  /// Returns the next step, if there is one to be run now. No more than
+  /// `num_lanes` (at least 1, at most those of the options) are to be out at
+  /// once.
+  std::optional<planned_step> next_step(uint32_t num_lanes);
 
-  /// Ends the step with what its sequences asked for.
-  std::vector<batch_output> end_step(step_result result);
+  /// Ends the step of a lane with what its sequences asked for.
+  std::vector<batch_output> end_step(uint8_t lane, step_result result);
 
-  /// Ends the step without a result: its requests end with `cause`.
-  std::vector<batch_output> fail_step(const failure& cause);
+  /// Ends it without a result: its requests end with `cause`.
+  std::vector<batch_output> fail_step(uint8_t lane, const failure& cause);
 
-  bool step_is_out() const {
-    return !in_step_.empty();
-  }
+  /// Steps that are out.
+  uint32_t num_out() const;
+
+  /// Rows in steps that are out, and those that could be in one more.
+  uint32_t num_rows_at_hand() const;
 
   uint32_t num_running() const {
     return static_cast<uint32_t>(running_.size());
@@ -109,6 +133,8 @@ public:
   }
 
 private:
+  using lane_mask = uint8_t;
+
   struct sequence {
     request_id id = 0;
     uint32_t term = 0;
@@ -117,11 +143,14 @@ private:
     std::vector<form_run> forms; ///< Of the prompt.
     std::vector<int32_t> answer; ///< Tokens behind the prompt.
     uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
-    uint32_t num_scheduled = 0;  ///< Rows in the step that is out.
+    uint32_t num_scheduled = 0;  ///< Rows in steps that are out, the next.
+    uint32_t num_planned = 0;    ///< Of the step that is being made.
+    lane_mask lanes = 0;         ///< Of the steps that it has rows in.
+    bool was_left_out = false;   ///< Could have been in the last step.
     uint32_t num_passed = 0;     ///< Younger ones let in while this waits.
     std::shared_ptr<kernels::block_table> blocks;
     bool running = false;
-    bool cancelled = false;
+    bool over = false; ///< Goes when the last of its steps has ended.
 
     uint32_t num_tokens() const {
       return static_cast<uint32_t>(request->prompt.size() + answer.size());
@@ -131,11 +160,20 @@ private:
       return static_cast<uint32_t>(answer.size());
     }
 
+    /// The first position that is in no step.
+    uint32_t next() const {
+      return num_computed + num_scheduled;
+    }
+
     /// The next tokens that are to be computed.
     std::vector<int32_t> next_tokens(uint32_t count) const;
 
     uint32_t num_missing() const {
-      return num_tokens() - num_computed;
+      return num_tokens() - next();
+    }
+
+    bool decodes() const {
+      return running && !over && num_missing() == 1;
     }
 
     /// Blocks that it holds once it has made `more` tokens, or its last.
@@ -143,18 +181,18 @@ private:
 
     /// Of the next token that is to be computed.
     attention_form form() const {
-      return run_at(num_computed).form;
+      return run_at(next()).form;
     }
 
     /// Tokens that a step may compute at once.
     uint32_t num_of_one_form() const {
-      return run_at(num_computed).end - num_computed;
+      return run_at(next()).end - next();
     }
 
     /// Runs of one form that are still to be computed.
     uint32_t num_runs_missing() const {
       uint32_t out = 0;
-      for (auto at = num_computed; at < num_tokens(); at = run_at(at).end)
+      for (auto at = next(); at < num_tokens(); at = run_at(at).end)
         ++out;
       return out;
     }
@@ -172,20 +210,41 @@ private:
 
   using sequence_ptr = std::shared_ptr<sequence>;
 
-  void decode(batch& out);
-  void prefill(batch& out);
+  /// Rows of a sequence in a step.
+  struct part {
+    sequence_ptr of;
+    uint32_t count = 0;
+    bool draws = false;
+  };
+
+  std::optional<uint8_t> free_lane() const;
+  uint32_t num_rows_out() const;
+  void decode(planned_step& out, uint32_t num_lanes);
+  void prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps);
   std::vector<sequence_ptr> prefilling() const;
-  uint32_t give_rows(const sequence_ptr& x, uint32_t most);
+  double share_of(const std::vector<sequence_ptr>& prompts, uint32_t room,
+                  uint32_t num_steps) const;
+
+  /// What is left for prompts of the step that is being made.
+  struct allowance {
+    uint32_t rows = 0;
+    uint32_t sequences = 0;
+    double cost = 0;
+    bool is_whole = true; ///< Nobody has been given any.
+  };
+
+  uint32_t give_rows(const sequence_ptr& x, uint32_t most, allowance& left);
   bool admit(const sequence_ptr& x);
   uint64_t num_blocks_to_admit(const sequence& x) const;
   bool may_be_passed(const sequence& x) const;
-  void schedule(sequence_ptr x, batch& out);
+  void schedule(const sequence_ptr& x, planned_step& out);
   bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
   void release_blocks(sequence& x);
   batch_output commit(sequence& x, int32_t token, std::vector<float> logits);
   finish_reason finish_of(const sequence& x, int32_t token) const;
-  void drop(const sequence_ptr& x);
+  void retire(const sequence_ptr& x);
+  void leave_step(const part& x, uint8_t lane);
 
   batcher_options options_;
   kv_pool& pool_;
@@ -194,7 +253,8 @@ private:
   uint64_t num_without_choice_ = 0;
   std::deque<sequence_ptr> waiting_;  ///< Oldest first.
   std::vector<sequence_ptr> running_; ///< Oldest first.
-  std::vector<sequence_ptr> in_step_; ///< In the order of the batch.
+  /// By lane, in the order of the batch; empty: no step is out.
+  std::array<std::vector<part>, 4> in_step_;
 };
 
 } // namespace troupe

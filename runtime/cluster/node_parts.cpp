@@ -44,12 +44,14 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
     return pool.why();
   out->pool = std::move(*pool);
   out->stream = parts.device->make_stream();
-  auto stages = attention_stages::make(
+  auto lanes = attention_stages::make_lanes(
     *parts.device, *out->stream, *parts.attention, *out->pool,
-    limits.max_num_batched_tokens, limits.max_num_seqs);
-  if (!stages)
-    return stages.why();
-  out->stages = std::move(*stages);
+    limits.max_num_batched_tokens, limits.max_num_seqs, limits.num_lanes());
+  if (!lanes)
+    return lanes.why();
+  out->lanes = std::move(*lanes);
+  if (limits.num_lanes() > 1)
+    out->copies = parts.device->make_stream();
   return out;
 }
 
@@ -96,9 +98,9 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
       source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
   auto caches = me.ranks.size() * c.num_kv_blocks()
                 * kv_pool::block_bytes(parts.config, c.activations);
-  auto stages = attention_stages::num_bytes(parts.config, c.activations,
-                                            c.limits.max_num_batched_tokens,
-                                            c.limits.max_num_seqs);
+  auto stages = attention_stages::num_bytes(
+    parts.config, c.activations, c.limits.max_num_batched_tokens,
+    c.limits.max_num_seqs, c.limits.num_lanes());
   auto rows = parts.traffic.memory() + me.ranks.size() * stages
               + me.workers.size() * parts.traffic.worker_bytes;
   return room.check("node " + me.name + " (weights " + bytes_text(weights)
@@ -144,8 +146,10 @@ result<void> make_all(node_parts& parts, shared_model& model,
 } // namespace
 
 void node_parts::end_streams() {
-  for (auto& rank : ranks)
+  for (auto& rank : ranks) {
+    rank->copies.reset();
     rank->stream.reset();
+  }
   for (auto& worker : workers)
     worker->stream.reset();
 }

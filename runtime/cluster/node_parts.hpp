@@ -21,13 +21,16 @@
 
 namespace troupe {
 
-/// One attention rank. The stream goes first: it waits for what it was given,
-/// which may use anything else.
+/// One attention rank. The streams go first: they wait for what they were
+/// given, which may use anything else.
 struct rank_parts {
   rank_id id = 0;
   std::unique_ptr<kv_pool> pool;
-  std::unique_ptr<attention_stages> stages;
+  std::vector<std::unique_ptr<attention_stages>> lanes; ///< On `stream`.
   std::unique_ptr<kernels::stream> stream;
+  /// For rows that leave and land while another lane computes; null if there
+  /// is one lane.
+  std::unique_ptr<kernels::stream> copies;
 };
 
 /// One expert worker.

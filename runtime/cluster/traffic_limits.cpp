@@ -110,7 +110,8 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
   auto head = answer_head(q.workers_here);
   out.combine_rows = rows_in(
     std::max<uint64_t>(limits.max_frame_bytes, head) - head, q.answer_bytes);
-  auto pieces = ceil_div(q.rows, out.dispatch_rows);
+  // Each step that is out may end with a short one.
+  auto pieces = ceil_div(q.rows, out.dispatch_rows) + limits.num_lanes() - 1;
   out.dispatch_bytes = q.rows * q.dispatched() + pieces * slab_overhead;
   out.combine_bytes = q.rows * q.choices_here() * q.answer_bytes;
   // A slab that is out is given back a little after its rows are answered:
@@ -134,7 +135,7 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
   }
   out.received_bytes += q.ranks_here * q.rows * q.top_k * q.answer_bytes;
   auto open = q.ranks
-              * (uint64_t{limits.max_num_seqs} + limits.max_num_waiting);
+              * (uint64_t{limits.max_num_running()} + limits.max_num_waiting);
   auto rows = out.slab_bytes + out.answer_bytes;
   out.max_unsent
     = rows + rows / 16 + other_control

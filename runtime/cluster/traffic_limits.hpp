@@ -5,9 +5,9 @@
 /// much of them a node may have made and not got rid of, how much may wait for
 /// one peer. Arithmetic alone; no clock, no I/O.
 ///
-/// The unit is one step of one rank in one layer: a rank waits for all answers
-/// before it sends the next rows, so what is under way at once is bounded by
-/// the number of ranks.
+/// The unit is one layer of all rows that a rank has in steps: a step waits for
+/// all answers before it sends its next rows, so what is under way at once is
+/// bounded by the number of ranks.
 
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/error.hpp"

@@ -1,9 +1,8 @@
 #include "runtime/model/forward.hpp"
 
+#include "runtime/model/attention_scratch.hpp"
 #include "runtime/model/rope.hpp"
-#include "runtime/model/scratch.hpp"
 
-#include <algorithm>
 #include <numeric>
 
 namespace troupe {
@@ -16,17 +15,6 @@ namespace {
 /// The norms within attention have it whatever rms_norm_eps says, as in
 /// DeepSeek's own code.
 constexpr float latent_eps = 1e-6f;
-
-/// Columns of the widest MLP outside of the routed experts.
-uint32_t max_inner(const model_config& c) {
-  auto shared = c.n_shared_experts * c.moe_intermediate_size;
-  return c.first_k_dense_replace > 0 ? std::max(shared, c.intermediate_size)
-                                     : shared;
-}
-
-uint32_t head_dim(const model_config& c) {
-  return c.qk_nope_head_dim + c.qk_rope_head_dim;
-}
 
 /// The rows of a step that need logits, and what becomes of these.
 struct head_plan {
@@ -62,36 +50,19 @@ struct head_plan {
 
 } // namespace
 
-/// What a rank claims for its largest step.
+/// What a lane claims for its largest step, beside what lanes share.
 struct attention_stages::buffers {
   /// Without a device it is only counted.
   buffers(kernels::device* dev, const model_config& c, precision p,
-          uint32_t max_rows, uint32_t max_logit_rows);
+          uint32_t max_rows);
 
-  uint32_t max_rows;
-  uint32_t max_logit_rows;
   scratch mem;
-
-  tensor residual; ///< [rows, hidden] f32
-  operand_set normed;
-  tensor q_low;          ///< [rows, q_lora_rank] f32
-  operand_set q_normed;  ///< the same, normalised
-  tensor q;              ///< [rows, heads * (nope + rope)] f32
-  tensor kv;             ///< [rows, kv_lora_rank + rope] f32
-  tensor q_latent;       ///< [rows, heads * kv_lora_rank] f32
-  tensor attended;       ///< [rows, heads * kv_lora_rank] f32
-  operand_set values;    ///< [rows, heads * v_head_dim]
-  tensor gate;           ///< [rows, inner] f32
-  tensor up;             ///< [rows, inner] f32
-  operand_set middle;    ///< [rows, inner]
+  tensor residual;       ///< [rows, hidden] f32
+  operand_set normed;    ///< [rows, hidden]; what is dispatched
   tensor shared;         ///< [rows, hidden] f32
-  tensor router_logits;  ///< [rows, experts] f32
   tensor experts;        ///< [rows, top_k] i32
   tensor expert_weights; ///< [rows, top_k] f32
   tensor landing;        ///< [rows * top_k, hidden]
-  tensor head_in;        ///< [logit rows, hidden] f32
-  tensor head_out;       ///< [logit rows, vocab] f32
-  tensor head_ids;       ///< [logit rows, 1] i32
   kernels::host_ptr host_experts;
   kernels::host_ptr host_weights;
 };
@@ -106,8 +77,8 @@ struct attention_stages::impl : buffers {
   };
 
   impl(kernels::device& dev, kernels::stream& stream,
-       const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
-       uint32_t max_logit_rows);
+       const attention_weights& weights, kv_pool& pool,
+       std::shared_ptr<attention_scratch> room);
 
   void norm(const tensor& x, const tensor& weight, float eps, operand_set& out,
             dtype main);
@@ -134,6 +105,8 @@ struct attention_stages::impl : buffers {
   kernels::stream& stream;
   const attention_weights& weights;
   const model_config& c;
+  const std::shared_ptr<attention_scratch> room;
+  attention_scratch& s; ///< The same.
   kv_pool& pool;
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
@@ -145,54 +118,38 @@ struct attention_stages::impl : buffers {
 };
 
 attention_stages::buffers::buffers(kernels::device* dev, const model_config& c,
-                                   precision p, uint32_t max_rows,
-                                   uint32_t max_logit_rows)
-  : max_rows(max_rows), max_logit_rows(max_logit_rows), mem(dev) {
+                                   precision p, uint32_t max_rows)
+  : mem(dev) {
   auto f32 = [&](uint32_t cols) {
     return mem.claim(dtype::f32, max_rows, cols);
   };
-  auto heads = c.num_attention_heads;
   auto k = c.num_experts_per_tok;
   residual = f32(c.hidden_size);
   normed = {mem, c, p, max_rows, c.hidden_size};
-  if (c.q_lora_rank > 0) {
-    q_low = f32(c.q_lora_rank);
-    q_normed = {mem, c, p, max_rows, c.q_lora_rank};
-  }
-  q = f32(heads * head_dim(c));
-  kv = f32(c.kv_lora_rank + c.qk_rope_head_dim);
-  q_latent = f32(heads * c.kv_lora_rank);
-  attended = f32(heads * c.kv_lora_rank);
-  values = {mem, c, p, max_rows, heads * c.v_head_dim};
-  gate = f32(max_inner(c));
-  up = f32(max_inner(c));
-  middle = {mem, c, p, max_rows, max_inner(c)};
-  if (c.num_moe_layers() > 0) {
-    shared = f32(c.hidden_size);
-    router_logits = f32(c.n_routed_experts);
-    experts = mem.claim(dtype::i32, max_rows, k);
-    expert_weights = f32(k);
-    landing = mem.claim(c.combine_type(p), max_rows * k, c.hidden_size);
-    host_experts = mem.claim_host(uint64_t{max_rows} * k * 4);
-    host_weights = mem.claim_host(uint64_t{max_rows} * k * 4);
-  }
-  head_in = mem.claim(dtype::f32, max_logit_rows, c.hidden_size);
-  head_out = mem.claim(dtype::f32, max_logit_rows, c.vocab_size);
-  head_ids = mem.claim(dtype::i32, max_logit_rows, 1);
+  if (c.num_moe_layers() == 0)
+    return;
+  shared = f32(c.hidden_size);
+  experts = mem.claim(dtype::i32, max_rows, k);
+  expert_weights = f32(k);
+  landing = mem.claim(c.combine_type(p), max_rows * k, c.hidden_size);
+  host_experts = mem.claim_host(uint64_t{max_rows} * k * 4);
+  host_weights = mem.claim_host(uint64_t{max_rows} * k * 4);
 }
 
 attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
                              const attention_weights& weights, kv_pool& pool,
-                             uint32_t max_rows, uint32_t max_logit_rows)
-  : buffers(&dev, weights.config, weights.activations, max_rows,
-            max_logit_rows),
-    stream(stream), weights(weights), c(weights.config), pool(pool) {
+                             std::shared_ptr<attention_scratch> room)
+  : buffers(&dev, weights.config, weights.activations, room->max_rows),
+    stream(stream), weights(weights), c(weights.config), room(std::move(room)),
+    s(*this->room), pool(pool) {
 }
 
 uint64_t attention_stages::num_bytes(const model_config& config, precision p,
-                                     uint32_t max_rows,
-                                     uint32_t max_logit_rows) {
-  return buffers{nullptr, config, p, max_rows, max_logit_rows}.mem.num_bytes();
+                                     uint32_t max_rows, uint32_t max_logit_rows,
+                                     uint32_t num_lanes) {
+  attention_scratch common{nullptr, config, p, max_rows, max_logit_rows};
+  buffers lane{nullptr, config, p, max_rows};
+  return common.mem.num_bytes() + num_lanes * lane.mem.num_bytes();
 }
 
 void attention_stages::impl::norm(const tensor& x, const tensor& weight,
@@ -216,18 +173,18 @@ void attention_stages::impl::linear(operand_set& x, const kernels::weight& w,
     kernels::linear{x.as(operand_of(w), stream), w, residual, out});
 }
 
-/// From the residual stream to q and kv.
+/// From the residual stream to q and s.kv.
 void attention_stages::impl::project(const attention_layer& l) {
   auto& first = c.q_lora_rank > 0 ? l.q_a : l.q_b;
   norm(now(residual), l.input_norm, c.rms_norm_eps, normed, operand_of(first));
   if (c.q_lora_rank > 0) {
-    linear(normed, l.q_a, now(q_low));
-    norm(now(q_low), l.q_a_norm, latent_eps, q_normed, operand_of(l.q_b));
-    linear(q_normed, l.q_b, now(q));
+    linear(normed, l.q_a, now(s.q_low));
+    norm(now(s.q_low), l.q_a_norm, latent_eps, s.q_normed, operand_of(l.q_b));
+    linear(s.q_normed, l.q_b, now(s.q));
   } else {
-    linear(normed, l.q_b, now(q));
+    linear(normed, l.q_b, now(s.q));
   }
-  linear(normed, l.kv_a, now(kv));
+  linear(normed, l.kv_a, now(s.kv));
 }
 
 /// From q and kv to the values of each head, by way of the cache.
@@ -235,11 +192,11 @@ void attention_stages::impl::attend(const attention_layer& l, uint32_t layer) {
   auto cache = pool.layer(layer);
   auto heads = c.num_attention_heads;
   auto nope = c.qk_nope_head_dim;
-  stream.enqueue(kernels::append_latent{now(kv), l.kv_a_norm, latent_eps,
+  stream.enqueue(kernels::append_latent{now(s.kv), l.kv_a_norm, latent_eps,
                                         weights.cos_sin, cache, sequences});
-  stream.enqueue(kernels::rotate{now(q), heads, head_dim(c), nope,
+  stream.enqueue(kernels::rotate{now(s.q), heads, head_dim(c), nope,
                                  weights.cos_sin, sequences});
-  values.reset(num_rows, heads * c.v_head_dim);
+  s.values.reset(num_rows, heads * c.v_head_dim);
   for (auto& rows : runs)
     if (rows.form == attention_form::absorbed)
       attend_absorbed(l, cache, rows);
@@ -254,27 +211,27 @@ void attention_stages::impl::attend_absorbed(const attention_layer& l,
     return t.slice_rows(rows.first, rows.count);
   };
   stream.enqueue(
-    kernels::grouped_linear{part(q), head_dim(c), l.k_b, part(q_latent)});
+    kernels::grouped_linear{part(s.q), head_dim(c), l.k_b, part(s.q_latent)});
   kernels::mla_attention op;
-  op.q_latent = part(q_latent);
-  op.q = part(q);
+  op.q_latent = part(s.q_latent);
+  op.q = part(s.q);
   op.heads = c.num_attention_heads;
   op.q_stride = head_dim(c);
   op.q_rope_skip = c.qk_nope_head_dim;
   op.scale = softmax_scale(c);
   op.cache = cache;
   op.sequences = rows.sequences;
-  op.out = part(attended);
+  op.out = part(s.attended);
   stream.enqueue(std::move(op));
-  stream.enqueue(kernels::grouped_linear{part(attended), c.kv_lora_rank, l.v_b,
-                                         part(values.exact())});
+  stream.enqueue(kernels::grouped_linear{part(s.attended), c.kv_lora_rank,
+                                         l.v_b, part(s.values.exact())});
 }
 
 void attention_stages::impl::attend_multi_head(
   const attention_layer& l, const kernels::latent_cache& cache,
   const run& rows) {
   kernels::mha_attention op;
-  op.q = q.slice_rows(rows.first, rows.count);
+  op.q = s.q.slice_rows(rows.first, rows.count);
   op.heads = c.num_attention_heads;
   op.q_stride = head_dim(c);
   op.k_b = l.k_b;
@@ -282,7 +239,7 @@ void attention_stages::impl::attend_multi_head(
   op.scale = softmax_scale(c);
   op.cache = cache;
   op.sequences = rows.sequences;
-  op.out = values.exact().slice_rows(rows.first, rows.count);
+  op.out = s.values.exact().slice_rows(rows.first, rows.count);
   stream.enqueue(std::move(op));
 }
 
@@ -305,22 +262,40 @@ result<std::unique_ptr<attention_stages>>
 attention_stages::make(kernels::device& dev, kernels::stream& stream,
                        const attention_weights& weights, kv_pool& pool,
                        uint32_t max_rows, uint32_t max_logit_rows) {
-  auto made = std::make_unique<impl>(dev, stream, weights, pool, max_rows,
-                                     max_logit_rows);
-  if (auto ok = made->mem.check(); !ok)
+  auto lanes = make_lanes(dev, stream, weights, pool, max_rows, max_logit_rows,
+                          1);
+  if (!lanes)
+    return lanes.why();
+  return std::move(lanes->front());
+}
+
+result<std::vector<std::unique_ptr<attention_stages>>>
+attention_stages::make_lanes(kernels::device& dev, kernels::stream& stream,
+                             const attention_weights& weights, kv_pool& pool,
+                             uint32_t max_rows, uint32_t max_logit_rows,
+                             uint32_t num_lanes) {
+  auto room = std::make_shared<attention_scratch>(
+    &dev, weights.config, weights.activations, max_rows, max_logit_rows);
+  if (auto ok = room->mem.check(); !ok)
     return ok.why();
-  return std::unique_ptr<attention_stages>{
-    new attention_stages{std::move(made)}};
+  std::vector<std::unique_ptr<attention_stages>> out;
+  for (uint32_t i = 0; i < num_lanes; ++i) {
+    auto made = std::make_unique<impl>(dev, stream, weights, pool, room);
+    if (auto ok = made->mem.check(); !ok)
+      return ok.why();
+    out.emplace_back(new attention_stages{std::move(made)});
+  }
+  return out;
 }
 
 void attention_stages::begin(const batch& step) {
   auto& x = *impl_;
   x.num_rows = step.num_rows();
-  CHECK(x.num_rows >= 1 && x.num_rows <= x.max_rows);
+  CHECK(x.num_rows >= 1 && x.num_rows <= x.s.max_rows);
   x.sequences.clear();
   x.runs.clear();
   x.last = head_plan{step};
-  CHECK(x.last.rows.size() <= x.max_logit_rows);
+  CHECK(x.last.rows.size() <= x.s.max_logit_rows);
   kernels::embed op;
   for (auto& s : step.sequences) {
     auto first = static_cast<uint32_t>(op.ids.size());
@@ -339,29 +314,32 @@ void attention_stages::begin(const batch& step) {
   x.stream.enqueue(std::move(op));
 }
 
+void attention_stages::prepare(uint32_t layer) {
+  impl_->project(impl_->weights.layers[layer]);
+}
+
 void attention_stages::attention(uint32_t layer) {
   auto& x = *impl_;
   auto& l = x.weights.layers[layer];
-  x.project(l);
   x.attend(l, layer);
-  x.linear(x.values, l.o, x.now(x.residual), x.now(x.residual));
+  x.linear(x.s.values, l.o, x.now(x.residual), x.now(x.residual));
 }
 
 void attention_stages::dense_mlp(uint32_t layer) {
   auto& x = *impl_;
   auto& l = x.weights.layers[layer];
   auto inner = l.mlp.gate.rows;
-  auto gate = kernels::dense(x.gate.mem, dtype::f32, x.num_rows, inner);
-  auto up = kernels::dense(x.up.mem, dtype::f32, x.num_rows, inner);
+  auto gate = kernels::dense(x.s.gate.mem, dtype::f32, x.num_rows, inner);
+  auto up = kernels::dense(x.s.up.mem, dtype::f32, x.num_rows, inner);
   x.norm(x.now(x.residual), l.post_norm, x.c.rms_norm_eps, x.normed,
          x.operand_of(l.mlp.gate));
   x.linear(x.normed, l.mlp.gate, gate);
   x.linear(x.normed, l.mlp.up, up);
   auto type = x.operand_of(l.mlp.down);
-  x.middle.reset(x.num_rows, inner);
-  x.stream.enqueue(kernels::swiglu{gate, up, x.middle.room(type)});
-  x.middle.mark(type);
-  x.linear(x.middle, l.mlp.down, x.now(x.residual), x.now(x.residual));
+  x.s.middle.reset(x.num_rows, inner);
+  x.stream.enqueue(kernels::swiglu{gate, up, x.s.middle.room(type)});
+  x.s.middle.mark(type);
+  x.linear(x.s.middle, l.mlp.down, x.now(x.residual), x.now(x.residual));
 }
 
 void attention_stages::route(uint32_t layer) {
@@ -381,7 +359,7 @@ void attention_stages::route(uint32_t layer) {
   op.top_k = x.c.num_experts_per_tok;
   op.normalize = x.c.norm_topk_prob;
   op.scaling = x.c.routed_scaling_factor;
-  op.logits = x.now(x.router_logits);
+  op.logits = x.now(x.s.router_logits);
   op.experts = x.now(x.experts);
   op.weights = x.now(x.expert_weights);
   x.stream.enqueue(std::move(op));
@@ -408,15 +386,15 @@ void attention_stages::shared_expert(uint32_t layer) {
     return;
   auto type = x.operand_of(expert.gate);
   auto inner = expert.gate.rows;
-  x.middle.reset(x.num_rows, inner);
+  x.s.middle.reset(x.num_rows, inner);
   kernels::expert_mlp op;
   op.x = x.normed.as(type, x.stream);
   op.row.resize(x.num_rows);
   std::iota(op.row.begin(), op.row.end(), 0u);
   op.groups = {{expert, 0, x.num_rows}};
-  op.gate = kernels::dense(x.gate.mem, dtype::f32, x.num_rows, inner);
-  op.up = kernels::dense(x.up.mem, dtype::f32, x.num_rows, inner);
-  op.middle = x.middle.room(type);
+  op.gate = kernels::dense(x.s.gate.mem, dtype::f32, x.num_rows, inner);
+  op.up = kernels::dense(x.s.up.mem, dtype::f32, x.num_rows, inner);
+  op.middle = x.s.middle.room(type);
   op.out = x.now(x.shared);
   x.stream.enqueue(std::move(op));
   x.has_shared = true;
@@ -442,8 +420,8 @@ void attention_stages::head() {
   auto n = static_cast<uint32_t>(plan.rows.size());
   if (n == 0)
     return;
-  auto in = x.head_in.slice_rows(0, n);
-  auto out = x.head_out.slice_rows(0, n);
+  auto in = x.s.head_in.slice_rows(0, n);
+  auto out = x.s.head_out.slice_rows(0, n);
   x.stream.enqueue(kernels::gather_rows{x.now(x.residual), plan.rows, in});
   x.stream.enqueue(
     kernels::rms_norm{in, x.weights.norm, x.c.rms_norm_eps, in, {}});
@@ -452,8 +430,8 @@ void attention_stages::head() {
   auto& to = *x.drawn;
   to.tokens.resize(plan.draws.size());
   if (!plan.draws.empty()) {
-    auto ids = x.head_ids.slice_rows(0,
-                                     static_cast<uint32_t>(plan.draws.size()));
+    auto ids
+      = x.s.head_ids.slice_rows(0, static_cast<uint32_t>(plan.draws.size()));
     x.stream.enqueue(kernels::sample{out, plan.draws, ids});
     x.copy_out(ids, reinterpret_cast<std::byte*>(to.tokens.data()), x.drawn);
   }

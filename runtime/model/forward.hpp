@@ -24,9 +24,11 @@ struct routes {
   std::span<const float> weights;   ///< [rows, top_k]
 };
 
-/// An attention rank's part of the model for one step at a time. Order of
-/// calls in a step: begin, then per layer attention and either dense_mlp or
-/// (route, ..., shared_expert, combine), then head.
+/// An attention rank's part of the model for one step at a time: a lane. Order
+/// of calls in a step: begin, then per layer prepare and attention, and either
+/// dense_mlp or (route, ..., shared_expert, combine), then head. Those of other
+/// lanes on the same stream may come between them, but for prepare and
+/// attention, which share what they compute with.
 class attention_stages {
 public:
   /// `weights` and `pool` outlive this. Claims everything for steps of up to
@@ -37,16 +39,27 @@ public:
        const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
        uint32_t max_logit_rows);
 
+  /// The same, of several lanes that share the memory for what no other stage
+  /// reads. Each has room for `max_rows`.
+  static result<std::vector<std::unique_ptr<attention_stages>>>
+  make_lanes(kernels::device& dev, kernels::stream& stream,
+             const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
+             uint32_t max_logit_rows, uint32_t num_lanes);
+
   /// What that claims.
   static uint64_t num_bytes(const model_config& config, precision p,
-                            uint32_t max_rows, uint32_t max_logit_rows);
+                            uint32_t max_rows, uint32_t max_logit_rows,
+                            uint32_t num_lanes);
 
   ~attention_stages();
 
   /// Sets the batch and embeds it. 1 <= rows <= max_rows.
   void begin(const batch& step);
 
-  /// residual += attention(norm(residual)); appends to the cache.
+  /// Norm, queries and latents of the rows.
+  void prepare(uint32_t layer);
+
+  /// residual += attention of what prepare has made; appends to the cache.
   void attention(uint32_t layer);
 
   /// residual += mlp(norm(residual)).

@@ -155,6 +155,7 @@ result<void> plain_forward::impl::moe(uint32_t layer, std::span<int32_t> chosen,
 }
 
 result<void> plain_forward::impl::layer(uint32_t i) {
+  stages->prepare(i);
   stages->attention(i);
   if (attention->config.is_moe(i))
     return moe(i);

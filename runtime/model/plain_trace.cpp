@@ -38,6 +38,7 @@ result<void> plain_forward::impl::trace_chunk(const batch& step, uint32_t first,
   stages->begin(step);
   stages->copy_residual(state(0));
   for (uint32_t i = 0; i < c.num_hidden_layers; ++i) {
+    stages->prepare(i);
     stages->attention(i);
     if (c.is_moe(i)) {
       auto at = (size_t{i - c.first_k_dense_replace} * total + first) * k;

@@ -15,11 +15,13 @@ struct row {
 using enum stage_stream;
 
 constexpr row dense_layer[] = {
+  {stage::prepare, compute, stage_wait::nothing},
   {stage::attention, compute, stage_wait::nothing},
   {stage::dense_mlp, compute, stage_wait::nothing},
 };
 
 constexpr row moe_layer[] = {
+  {stage::prepare, compute, stage_wait::nothing},
   {stage::attention, compute, stage_wait::nothing},
   {stage::route, compute, stage_wait::nothing},
   {stage::dispatch, copy, stage_wait::host},

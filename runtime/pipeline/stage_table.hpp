@@ -13,7 +13,8 @@
 namespace troupe {
 
 enum class stage : uint8_t {
-  attention,
+  prepare,   ///< Norm, and the projections to queries and latents.
+  attention, ///< Core attention and its output.
   dense_mlp,
   route,         ///< The router chooses experts.
   dispatch,      ///< Rows leave for them.

@@ -11,7 +11,9 @@ namespace {
 
 using kind = walk_action::kind;
 
-constexpr uint8_t max_lanes = 4;
+lane_set bit(uint8_t lane) {
+  return static_cast<lane_set>(1u << lane);
+}
 
 } // namespace
 
@@ -22,27 +24,51 @@ step_walk::step_walk(const settings& x, const stage_table& table,
   CHECK(table[0].wait == stage_wait::nothing);
 }
 
-walk_actions step_walk::begin() {
-  CHECK(!step_is_out());
-  ++step_;
-  num_out_ = static_cast<uint32_t>(lanes_.size());
+walk_actions step_walk::begin(uint8_t lane, lane_set behind) {
+  auto& x = lanes_[lane];
+  CHECK(x.what == phase::idle && (behind & bit(lane)) == 0);
+  x.step = ++num_steps_;
+  x.behind = behind;
+  x.at = 0;
   walk_actions out;
-  for (uint8_t i = 0; i < lanes_.size(); ++i)
-    advance(i, 0, out);
+  advance(lane, out);
   return out;
 }
 
-/// Enqueues from a stage whose needs are met to the next that has to wait.
-void step_walk::advance(uint8_t lane, uint32_t from, walk_actions& out) {
+/// Enqueues from the stage that has waited, whose needs are met, to the next
+/// that has to wait.
+void step_walk::advance(uint8_t lane, walk_actions& out) {
   auto& x = lanes_[lane];
-  x.at = table_.next_wait(from + 1);
   x.waiting_since.reset();
+  if (is_behind(x)) {
+    x.what = phase::behind;
+    return;
+  }
+  auto from = x.at;
+  x.at = table_.next_wait(from + 1);
+  CHECK(table_[x.at].wait == stage_wait::host);
   out.push({kind::run, lane, 0, from, x.at});
-  if (table_[x.at].wait == stage_wait::rows)
-    return; // whoever has dispatched them knows
   x.what = phase::computing;
   x.serial = ++serial_;
   out.push({kind::notify, lane, x.serial, 0, 0});
+  move_on_behind(lane, out);
+}
+
+/// Whether a step that this one follows has yet to enqueue what this one would.
+bool step_walk::is_behind(const lane& x) const {
+  auto end = table_.next_wait(x.at + 1);
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if ((x.behind & bit(i)) != 0 && lanes_[i].at < end)
+      return true;
+  return false;
+}
+
+/// Those that follow `lane` may be far enough behind it now.
+void step_walk::move_on_behind(uint8_t lane, walk_actions& out) {
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if (lanes_[i].what == phase::behind && (lanes_[i].behind & bit(lane)) != 0
+        && !is_behind(lanes_[i]))
+      advance(i, out);
 }
 
 walk_actions step_walk::stage_ended(uint32_t serial,
@@ -53,22 +79,31 @@ walk_actions step_walk::stage_ended(uint32_t serial,
   auto found = std::ranges::find_if(lanes_, is_it);
   if (found == lanes_.end())
     return {};
-  if (!failure.empty())
-    return fail({errc::step_failed, failure});
+  walk_actions out;
+  if (!failure.empty()) {
+    for (uint8_t i = 0; i < lanes_.size(); ++i)
+      fail(i, {errc::step_failed, failure}, out);
+    return out;
+  }
   if (found->what != phase::computing)
     return {};
   auto i = static_cast<uint8_t>(found - lanes_.begin());
-  walk_actions out;
   if (table_[found->at].what == stage::dispatch) {
     found->what = phase::planning;
     out.push({kind::dispatch, i, serial, 0, 0});
     return out;
   }
   CHECK(table_[found->at].what == stage::end);
-  found->what = phase::idle;
-  if (--num_out_ == 0)
-    out.push({kind::end, i, 0, 0, 0});
+  end(i, out);
   return out;
+}
+
+/// The next step of the lane has nothing to do with who followed this one.
+void step_walk::end(uint8_t lane, walk_actions& out) {
+  lanes_[lane].what = phase::idle;
+  for (auto& x : lanes_)
+    x.behind &= static_cast<lane_set>(~bit(lane));
+  out.push({kind::end, lane, 0, 0, 0});
 }
 
 // -- dispatch -----------------------------------------------------------------
@@ -78,7 +113,7 @@ dispatch_key step_walk::key_of(uint8_t lane) const {
   return {{settings_.rank, lane, x.serial},
           static_cast<uint16_t>(table_[x.at].layer),
           map_.epoch(),
-          step_};
+          x.step};
 }
 
 std::optional<failure> step_walk::obstacle(uint8_t lane) const {
@@ -144,22 +179,23 @@ walk_actions step_walk::rows(const dispatch_key& of, node_id from,
   auto* x = awaiting(of);
   if (!x)
     return {};
+  auto lane = of.id.micro_batch;
   if (!answers)
-    return fail({errc::step_failed, answers.why().message});
+    return fail(lane, {errc::step_failed, answers.why().message});
   for (uint32_t i = 0; i < answers->num_sections(); ++i) {
     auto section = answers->section(i);
     auto part = part_of(*x, from, section);
     if (!part)
       return fail(
-        {errc::step_failed, "worker " + std::to_string(section.worker)
-                              + " returned other rows than it was sent"});
+        lane, {errc::step_failed, "worker " + std::to_string(section.worker)
+                                    + " returned other rows than it was sent"});
     x->received[*part] += section.count;
     x->num_missing -= section.count;
   }
   walk_actions out;
-  out.push({kind::land, of.id.micro_batch, 0, 0, 0});
+  out.push({kind::land, lane, 0, 0, 0});
   if (x->num_missing == 0)
-    advance(of.id.micro_batch, x->at, out);
+    advance(lane, out);
   return out;
 }
 
@@ -167,8 +203,8 @@ walk_actions step_walk::refused(const dispatch_key& of, const std::string& who,
                                 rows_fault why) {
   if (!awaiting(of))
     return {};
-  return fail(
-    {errc::step_failed, who + " refused its rows: " + to_string(why)});
+  return fail(of.id.micro_batch, {errc::step_failed, who + " refused its rows: "
+                                                       + to_string(why)});
 }
 
 // -- ends ---------------------------------------------------------------------
@@ -179,21 +215,33 @@ bool step_walk::owes(const lane& x, size_t part) const {
 
 walk_actions step_walk::peer_gone(node_id node, const std::string& sentence) {
   gone_[node] = sentence;
-  for (auto& x : lanes_)
+  walk_actions out;
+  for (uint8_t lane = 0; lane < lanes_.size(); ++lane) {
+    auto& x = lanes_[lane];
     for (size_t i = 0; x.what == phase::away && i < x.plan.workers.size(); ++i)
       if (owes(x, i) && map_.node_of(x.plan.workers[i].worker) == node)
-        return fail({errc::peer_lost, sentence});
-  return {};
+        fail(lane, {errc::peer_lost, sentence}, out);
+  }
+  return out;
 }
 
-walk_actions step_walk::fail(failure cause) {
-  for (auto& x : lanes_)
-    x.what = phase::idle;
-  num_out_ = 0;
-  cause_ = std::move(cause);
+walk_actions step_walk::fail(uint8_t lane, failure cause) {
   walk_actions out;
-  out.push({kind::fail, 0, 0, 0, 0});
+  fail(lane, cause, out);
   return out;
+}
+
+void step_walk::fail(uint8_t lane, const failure& cause, walk_actions& out) {
+  auto& x = lanes_[lane];
+  if (x.what == phase::idle)
+    return;
+  x.what = phase::idle;
+  x.behind = 0;
+  x.cause = cause;
+  out.push({kind::fail, lane, 0, 0, 0});
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if ((lanes_[i].behind & bit(lane)) != 0)
+      fail(i, cause, out);
 }
 
 bool step_walk::has_waited_too_long(lane& x, clock::instant now) const {
@@ -221,7 +269,8 @@ void step_walk::tick_lane(uint8_t lane, clock::instant now, bool has_left,
   if (x.what == phase::crowded) {
     // Slabs come free as other ranks' rows leave: waited for like rows.
     if (has_waited_too_long(x, now)) {
-      out = fail({errc::overloaded, "there was no room for the step's rows"});
+      fail(lane, {errc::overloaded, "there was no room for the step's rows"},
+           out);
       return;
     }
     x.what = phase::planning;
@@ -232,8 +281,10 @@ void step_walk::tick_lane(uint8_t lane, clock::instant now, bool has_left,
     return;
   auto late = debtors_elsewhere(x);
   if (!late.empty() && has_waited_too_long(x, now))
-    out = fail(
-      {errc::deadline_passed, "no rows came back in time from worker" + late});
+    fail(
+      lane,
+      {errc::deadline_passed, "no rows came back in time from worker" + late},
+      out);
 }
 
 } // namespace troupe

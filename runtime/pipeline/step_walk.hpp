@@ -1,11 +1,13 @@
 #pragma once
 
-/// The walk of a step through the stages of the model. Events go in, actions
-/// come out; no clock, no stream, no mailbox, and no memory is taken while it
-/// walks, but for a failure's words.
+/// The walk of a rank's steps through the stages of the model. Events go in,
+/// actions come out; no clock, no stream, no mailbox, and no memory is taken
+/// while it walks, but for a failure's words.
 ///
-/// A step walks in lanes, one for each of its micro-batches, and has ended when
-/// all have. A lane:
+/// A step is a micro-batch: it walks in a lane, and while its rows are away the
+/// stages of other lanes run. Lanes know nothing of each other, but that a step
+/// may follow others: if it has later tokens of their sequences, its attention
+/// is enqueued behind theirs, layer for layer. A lane:
 ///
 ///            begin                    stage_ended, at the end
 ///     idle --------> computing ---------------------------> idle
@@ -15,14 +17,14 @@
 ///                 planning  away      crowded: there was no room for the
 ///                   | ^      ^        rows; each tick tries again
 ///           crowded | | tick |
-///                   v |      |
-///                 crowded    |
+///                   v |      |        behind: before computing, until those
+///                 crowded    |        that it follows are far enough
 ///                            |
 ///        planning -----------+ dispatched
 ///
 /// Whatever is late carries another serial, layer, epoch or step and is
 /// dropped. Rows come back in any number of frames, those of one section in
-/// order. If one lane fails the step has failed.
+/// order. If a step fails, so do those that follow it.
 
 #include "runtime/clock.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
@@ -47,7 +49,7 @@ struct walk_action {
     notify,   ///< Ask the stream for a notice: stage_ended with `serial`.
     dispatch, ///< Plan and send the lane's rows, then say what came of it.
     land,     ///< Copy the answers that were given to where they belong.
-    end,      ///< The step has ended well.
+    end,      ///< The lane's step has ended well.
     fail,     ///< It has not; see step_walk::cause.
   };
 
@@ -77,16 +79,22 @@ public:
   }
 
 private:
-  std::array<walk_action, 8> all_;
+  /// An event lands rows and moves one lane on, and those behind it.
+  std::array<walk_action, 16> all_;
   size_t size_ = 0;
 };
 
+/// A set of lanes: bit i is lane i.
+using lane_set = uint8_t;
+
 class step_walk {
 public:
+  static constexpr uint8_t max_lanes = 4;
+
   struct settings {
     rank_id rank = 0;
     node_id node = 0;      ///< The rank's; its own rows have no deadline.
-    uint8_t num_lanes = 1; ///< At most 4.
+    uint8_t num_lanes = 1; ///< At most max_lanes.
     clock::instant::duration step_timeout = {};
   };
 
@@ -95,10 +103,12 @@ public:
 
   // -- events -----------------------------------------------------------------
 
-  /// A step begins. Only if none is out.
-  walk_actions begin();
+  /// A step begins in a lane where none is out; it follows those that are out
+  /// in the lanes of `behind`.
+  walk_actions begin(uint8_t lane, lane_set behind = 0);
 
-  /// The notice of `serial` has come; `failure` is empty if all went well.
+  /// The notice of `serial` has come; `failure` is empty if all went well. The
+  /// stream is everybody's: if it has failed all steps have.
   walk_actions stage_ended(uint32_t serial, const std::string& failure);
 
   /// The answer to `dispatch`: the rows of plan_of(lane) are on their way, or
@@ -120,24 +130,29 @@ public:
   /// `node` is gone for good; `sentence` names it.
   walk_actions peer_gone(node_id node, const std::string& sentence);
 
-  /// `has_left(serial)` tells whether the rows of that dispatch are out.
+  /// `has_left(lane, serial)` tells whether the rows of that dispatch are out.
   template <class F>
   walk_actions tick(clock::instant now, F has_left) {
     walk_actions out;
-    for (uint8_t i = 0; i < lanes_.size() && step_is_out(); ++i)
-      tick_lane(i, now, has_left(lanes_[i].serial), out);
+    for (uint8_t i = 0; i < lanes_.size(); ++i)
+      tick_lane(i, now, has_left(i, lanes_[i].serial), out);
     return out;
   }
 
   // -- state ------------------------------------------------------------------
 
-  bool step_is_out() const {
-    return num_out_ > 0;
+  bool step_is_out(uint8_t lane) const {
+    return lanes_[lane].what != phase::idle;
   }
 
   /// Steps that were begun.
-  uint32_t step() const {
-    return step_;
+  uint32_t num_steps() const {
+    return num_steps_;
+  }
+
+  /// The number of the last step that was begun in a lane, from 1.
+  uint32_t step_of(uint8_t lane) const {
+    return lanes_[lane].step;
   }
 
   /// What the rows of the dispatch at hand carry.
@@ -147,7 +162,7 @@ public:
   std::optional<failure> obstacle(uint8_t lane) const;
 
   /// The same as an event.
-  walk_actions fail(failure cause);
+  walk_actions fail(uint8_t lane, failure cause);
 
   /// The plan of the dispatch at hand. Whoever carries out `dispatch` makes it
   /// there, out of the last one.
@@ -155,26 +170,40 @@ public:
     return lanes_[lane].plan;
   }
 
-  /// Why the last step that failed did.
-  const failure& cause() const {
-    return cause_;
+  /// Why the last step of a lane that failed did.
+  const failure& cause(uint8_t lane) const {
+    return lanes_[lane].cause;
   }
 
 private:
-  enum class phase : uint8_t { idle, computing, planning, crowded, away };
+  enum class phase : uint8_t {
+    idle,
+    behind,
+    computing,
+    planning,
+    crowded,
+    away,
+  };
 
   struct lane {
     phase what = phase::idle;
+    uint32_t step = 0;
+    lane_set behind = 0; ///< Where the steps are out that this one follows.
     uint32_t serial = 0; ///< Of the notice or the rows that are waited for.
-    uint32_t at = 0;     ///< The stage that waits.
+    uint32_t at = 0;     ///< The stage that waits; those before are enqueued.
     dispatch_plan plan;
     std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
     uint32_t num_missing = 0;       ///< Rows that are not.
     /// Since a tick has seen rows that are away, or cannot leave.
     std::optional<clock::instant> waiting_since = {};
+    failure cause = {};
   };
 
-  void advance(uint8_t lane, uint32_t from, walk_actions& out);
+  void advance(uint8_t lane, walk_actions& out);
+  bool is_behind(const lane& x) const;
+  void move_on_behind(uint8_t lane, walk_actions& out);
+  void end(uint8_t lane, walk_actions& out);
+  void fail(uint8_t lane, const failure& cause, walk_actions& out);
   void tick_lane(uint8_t lane, clock::instant now, bool has_left,
                  walk_actions& out);
   bool has_waited_too_long(lane& x, clock::instant now) const;
@@ -188,11 +217,9 @@ private:
   const stage_table& table_;
   const placement& map_;
   std::vector<lane> lanes_;
-  uint32_t num_out_ = 0; ///< Lanes that have not come to their end.
-  uint32_t step_ = 0;
+  uint32_t num_steps_ = 0;
   uint32_t serial_ = 0; ///< The last one given.
   std::map<node_id, std::string> gone_;
-  failure cause_;
 };
 
 } // namespace troupe

@@ -21,6 +21,7 @@ struct variant {
   uint32_t kv_blocks = 512;
   precision activations = precision::fp8;
   uint32_t frame = 4u << 20; ///< max_frame_bytes
+  uint32_t lanes = 0;        ///< micro_batches
 };
 
 std::ostream& operator<<(std::ostream& out, const variant& x) {
@@ -43,7 +44,9 @@ protected:
     out.cluster.activations = x.activations;
     out.cluster.max_model_len = 512;
     out.cluster.limits.max_num_batched_tokens = x.chunk;
-    out.cluster.limits.max_num_seqs = std::min(x.chunk, 64u);
+    out.cluster.limits.max_num_seqs = std::min(x.chunk / std::max(x.lanes, 1u),
+                                               64u);
+    out.cluster.limits.micro_batches = x.lanes;
     out.cluster.limits.num_kv_blocks = x.kv_blocks;
     out.cluster.limits.max_frame_bytes = x.frame;
     out.model_dir = nano_model();
@@ -211,6 +214,26 @@ INSTANTIATE_TEST_SUITE_P(
             .ep = 2,
             .activations = precision::fp32,
             .frame = 4096},
+    variant{.name = "TwoLanes", .ep = 8, .others = 12, .lanes = 2},
+    variant{.name = "ThreeLanes",
+            .dp = 2,
+            .ep = 2,
+            .chunk = 128,
+            .others = 20,
+            .lanes = 3},
+    variant{.name = "FourLanesOf16",
+            .ep = 4,
+            .chunk = 64,
+            .others = 12,
+            .kv_blocks = 12,
+            .lanes = 4},
+    variant{.name = "LanesAndSmallFrames",
+            .dp = 2,
+            .ep = 5,
+            .chunk = 100,
+            .others = 12,
+            .frame = 5000,
+            .lanes = 2},
     variant{.name = "Bf16", .ep = 4, .activations = precision::bf16},
     variant{.name = "Fp32", .ep = 4, .activations = precision::fp32}),
   [](auto& info) { return std::string{info.param.name}; });

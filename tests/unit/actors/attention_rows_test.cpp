@@ -65,7 +65,10 @@ protected:
 
   void begin_step(batch step) {
     ended_ = {};
-    tell(rank_, run_step{std::make_shared<const batch>(std::move(step))});
+    planned_step next;
+    next.rows = std::move(step);
+    tell(rank_, run_step{std::make_shared<const planned_step>(std::move(next)),
+                         false});
   }
 
   step_ended wait_for_end() {

@@ -32,7 +32,8 @@ protected:
                       .max_num_batched_tokens = 8,
                       .max_num_waiting = 1,
                       .num_kv_blocks = 4,
-                      .step_timeout_ms = uint32_t(limit.count())};
+                      .step_timeout_ms = uint32_t(limit.count()),
+                      .micro_batches = 1};
     node_options options;
     options.target = "reference";
     auto loaded = load_node_parts(cluster, 0, golden_case("v3-fp8"), options);
@@ -44,7 +45,8 @@ protected:
     auto stages = attention_stages::make(*parts_->device, *held,
                                          *parts_->attention, *rank.pool, 8, 4);
     ASSERT_TRUE(stages) << stages.why().message;
-    rank.stages = std::move(*stages);
+    rank.lanes.clear();
+    rank.lanes.push_back(std::move(*stages));
     rank.stream = std::move(held);
     context_.net = &network_;
     context_.here->update([this](cast_list& list) {
@@ -64,14 +66,15 @@ protected:
   void run_step() {
     auto blocks = std::make_shared<kernels::block_table>();
     blocks->push_back(0);
-    auto rows = std::make_shared<batch>();
-    rows->sequences.push_back({{5}, 0, blocks});
-    rows->sequences[0].want_logits = true;
-    say(attention_, run_step_of(rows));
+    auto step = std::make_shared<planned_step>();
+    step->rows.sequences.push_back({{5}, 0, blocks});
+    step->rows.sequences[0].want_logits = true;
+    say(attention_, run_step_of(step));
   }
 
-  static troupe::run_step run_step_of(std::shared_ptr<const batch> rows) {
-    return {std::move(rows)};
+  static troupe::run_step
+  run_step_of(std::shared_ptr<const planned_step> step) {
+    return {std::move(step), false};
   }
 
   void advance(const std::string& failure = "") {

@@ -48,14 +48,14 @@ protected:
   /// Ends the step that is out; whoever draws gets `token`.
   void end_step(int32_t token) {
     auto result = std::make_shared<step_result>();
-    for (auto& rows : last_step()->sequences)
+    for (auto& rows : last_step()->rows.sequences)
       if (rows.draw)
         result->tokens.push_back(token);
-    say(scheduler_actor_, step_ended{result, {}});
+    say(scheduler_actor_, step_ended{0, result, {}});
   }
 
-  std::shared_ptr<const batch> last_step() const {
-    return steps_->of<run_step>().back().rows;
+  std::shared_ptr<const planned_step> last_step() const {
+    return steps_->of<run_step>().back().what;
   }
 
   size_t num_steps() const {
@@ -84,10 +84,10 @@ TEST_F(Scheduler, HasOneStepOutAtATime) {
   request(1, {1, 2});
   request(2, {3});
   ASSERT_EQ(num_steps(), 1u);
-  EXPECT_EQ(last_step()->num_rows(), 2u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 2u);
   end_step(4);
   ASSERT_EQ(num_steps(), 2u);
-  EXPECT_EQ(last_step()->sequences.size(), 2u) << "the other one joins";
+  EXPECT_EQ(last_step()->rows.sequences.size(), 2u) << "the other one joins";
 }
 
 TEST_F(Scheduler, AnswersWithTheTermThatItWasGiven) {
@@ -123,12 +123,12 @@ TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {
   request(1, {1});
   request(2, {2});
   say(scheduler_actor_,
-      step_ended{nullptr, failure{errc::peer_lost, "node c was lost"}});
+      step_ended{0, nullptr, failure{errc::peer_lost, "node c was lost"}});
   ASSERT_EQ(answers().size(), 1u);
   EXPECT_EQ(answers()[0].request, 1u);
   EXPECT_EQ(answers()[0].event->cause->message, "node c was lost");
   ASSERT_EQ(num_steps(), 2u);
-  EXPECT_EQ(last_step()->sequences[0].tokens, std::vector<int32_t>{2});
+  EXPECT_EQ(last_step()->rows.sequences[0].tokens, std::vector<int32_t>{2});
 }
 
 TEST_F(Scheduler, FreesACancelledRequestWithinAStep) {
@@ -155,7 +155,7 @@ TEST_F(Scheduler, GoesOnWhereAnAnswerHasCome) {
   what->sampling.temperature = 0;
   say(scheduler_actor_, run_request{1, 9, 0, 5, what, {3, 4}});
   ASSERT_EQ(num_steps(), 1u);
-  EXPECT_EQ(last_step()->sequences[0].tokens,
+  EXPECT_EQ(last_step()->rows.sequences[0].tokens,
             (std::vector<int32_t>{1, 2, 3, 4}));
   end_step(4);
   end_step(6);

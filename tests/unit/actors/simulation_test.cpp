@@ -64,6 +64,35 @@ TEST_F(Simulation, AnswersWithTheTokensOfThePlainPath) {
   EXPECT_EQ(out.requests.completed, 8u);
 }
 
+/// However steps are cut and overlap, and whatever breaks meanwhile.
+TEST_F(Simulation, AnswersTheSameInAnyNumberOfLanes) {
+  struct spread {
+    uint32_t dp = 1;
+    uint32_t ep = 1;
+  };
+  auto base = options(12);
+  auto seed = uint64_t{100};
+  for (uint32_t lanes = 1; lanes <= 4; ++lanes)
+    for (uint32_t rows : {12u, 16u, 64u})
+      for (auto x : {spread{1, 1}, spread{1, 8}, spread{2, 1}, spread{2, 8}}) {
+        auto all = base;
+        auto limits = all.company.cluster.limits;
+        all.company.cluster = local(3, x.dp, x.ep);
+        all.company.cluster.max_model_len = 128;
+        limits.micro_batches = lanes;
+        limits.max_num_seqs = 12 / lanes;
+        limits.max_num_batched_tokens = rows;
+        limits.num_kv_blocks = 16;
+        all.company.cluster.limits = limits;
+        auto out = simulate(++seed, all);
+        EXPECT_TRUE(out.holds())
+          << "seed " << seed << ", " << lanes << " lanes of " << rows
+          << " rows, dp " << x.dp << ", ep " << x.ep << "\n"
+          << words_of(out);
+        EXPECT_EQ(out.requests.completed, 12u);
+      }
+}
+
 TEST_F(Simulation, GivesOneTraceForOneSeedAndOneAnswerForAll) {
   auto all = options(6);
   auto first = simulate(1, all);

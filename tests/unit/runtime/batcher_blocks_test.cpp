@@ -39,10 +39,10 @@ TEST_F(BatcherBlocks, APromptWaitsUntilAllItsBlocksCanBeHad) {
   batcher_->add(1, 1, request(1500, 1200));
   uint64_t num_rows = 0;
   for (uint32_t i = 0; i < 3; ++i)
-    end(batcher_->next_step());
+    end(next_step_of(*batcher_));
   batcher_->add(2, 1, request(3000, 2));
   while (batcher_->num_running() > 0 || batcher_->num_waiting() > 0) {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     num_rows += rows.num_rows();
     ASSERT_LE(num_rows, 1199u + 3001u) << "rows are computed again";
     end(rows);
@@ -55,9 +55,9 @@ TEST_F(BatcherBlocks, APromptIsLetInBesideOthersWithItsBlocksAtOnce) {
   make(8, 512, 4096, 64);
   batcher_->add(1, 1, request(1500, 1200));
   for (uint32_t i = 0; i < 3; ++i)
-    end(batcher_->next_step());
+    end(next_step_of(*batcher_));
   batcher_->add(2, 1, request(2000, 2));
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{1, 511}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{1, 511}));
   EXPECT_EQ(pool_->num_free(), 64u - 24u - 32u);
 }
 
@@ -78,7 +78,7 @@ TEST_F(BatcherBlocks, WhoFitsPassesTheOneWhoWaitsForBlocks) {
   batcher_->add(1, 1, request(100, 20));
   batcher_->add(2, 1, request(100, 20));
   batcher_->add(3, 1, request(1, 1)); // one block would do, and one is free
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{100, 1}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{100, 1}));
   EXPECT_EQ(batcher_->num_waiting(), 1u);
 }
 
@@ -99,20 +99,20 @@ TEST_F(BatcherBlocks, NobodyIsPassedByMoreThanMayRun) {
     step();
   }
   // The one who waited goes first; there is room for both.
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{100, 1}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{100, 1}));
 }
 
 TEST_F(BatcherBlocks, TakesThoseOfTheYoungestWhenNoneIsFree) {
   fill();
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   ASSERT_EQ(sizes(rows), numbers{1});
   EXPECT_EQ(rows.sequences[0].blocks->size(), 4u);
   EXPECT_EQ(batcher_->num_waiting(), 1u);
   EXPECT_EQ(batcher_->num_preemptions(), 1u);
-  batcher_->end_step(model_.run(rows));
+  batcher_->end_step(0, model_.run(rows));
   run_until_one_ends();
   // The other one's prompt and answer are computed again, as one run.
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{193});
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), numbers{193});
 }
 
 TEST_F(BatcherBlocks, NobodyPassesOneWhoseAnswerHasBegun) {
@@ -121,11 +121,11 @@ TEST_F(BatcherBlocks, NobodyPassesOneWhoseAnswerHasBegun) {
   ASSERT_EQ(pool_->num_free(), 2u);
   batcher_->add(3, 1, request(64, 190));
   batcher_->add(4, 1, request(1, 1)); // two blocks are free
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_EQ(sizes(rows), numbers{1});
-  batcher_->end_step(model_.run(rows));
+  batcher_->end_step(0, model_.run(rows));
   run_until_one_ends();
-  rows = batcher_->next_step();
+  rows = next_step_of(*batcher_);
   EXPECT_EQ(rows.sequences[0].tokens.size(), 193u);
 }
 
@@ -137,7 +137,7 @@ TEST_F(BatcherBlocks, GivesNoneInTheStepThatTookThem) {
     ASSERT_EQ(step().size(), 2u);
   EXPECT_EQ(pool_->num_free(), 0u);
   // The second needs a fourth and gives up its three.
-  EXPECT_EQ(sizes(batcher_->next_step()), numbers{1});
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), numbers{1});
   EXPECT_EQ(pool_->num_free(), 3u);
 }
 
@@ -156,18 +156,18 @@ TEST_F(BatcherBlocks, WhatWasPushedOutIsComputedAgainInItsFirstForms) {
   while (batcher_->num_preemptions() == 0)
     step();
   run_until_one_ends();
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   ASSERT_EQ(sizes(rows), numbers{130});
   EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
   EXPECT_FALSE(rows.sequences[0].draw);
-  EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
-  rows = batcher_->next_step();
+  EXPECT_TRUE(batcher_->end_step(0, model_.run(rows)).empty());
+  rows = next_step_of(*batcher_);
   ASSERT_EQ(rows.sequences.size(), 1u);
   EXPECT_EQ(rows.sequences[0].first_position, 130u);
   EXPECT_GT(rows.sequences[0].tokens.size(), 64u);
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
   EXPECT_TRUE(rows.sequences[0].draw);
-  EXPECT_EQ(batcher_->end_step(model_.run(rows)).size(), 1u);
+  EXPECT_EQ(batcher_->end_step(0, model_.run(rows)).size(), 1u);
 }
 
 namespace {
@@ -178,6 +178,7 @@ class crowd {
 public:
   explicit crowd(uint64_t seed) : random_(seed) {
     options_.max_num_seqs = below(8) + 1;
+    options_.max_num_running = options_.max_num_seqs;
     options_.max_num_batched_tokens = options_.max_num_seqs + below(200);
     options_.max_model_len = below(900) + 100;
     options_.vocab_size = 1;
@@ -233,13 +234,13 @@ private:
   }
 
   void step() {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     EXPECT_EQ(rows.num_rows() > 0, !open_.empty()) << "work, but no step";
     for (auto& x : rows.sequences)
       see(x);
     if (rows.num_rows() == 0)
       return;
-    for (auto& x : batcher_->end_step(token_model::zeros(rows)))
+    for (auto& x : batcher_->end_step(0, token_model::zeros(rows)))
       hear(x);
   }
 

@@ -10,19 +10,27 @@
 
 namespace troupe {
 
+/// The next step of one lane; no rows if there is none.
+inline batch next_step_of(batcher& x) {
+  auto next = x.next_step(1);
+  return next ? std::move(next->rows) : batch{};
+}
+
 class batcher_fixture : public testing::Test {
 protected:
+  /// Of `shape_` with these.
   void make(uint32_t max_num_seqs, uint32_t max_rows, uint32_t max_model_len,
             uint32_t num_blocks) {
+    batcher_.reset(); // gives its blocks back
     pool_ = make_token_pool(*device_, num_blocks);
-    batcher_options options;
-    options.max_num_seqs = max_num_seqs;
-    options.max_num_batched_tokens = max_rows;
-    options.max_model_len = max_model_len;
-    options.vocab_size = token_model::vocab_size;
-    options.num_choices = token_model::num_choices;
-    options.eos_token_ids = {token_model::eos};
-    batcher_ = std::make_unique<batcher>(options, *pool_);
+    shape_.max_num_seqs = max_num_seqs;
+    shape_.max_num_running = max_num_seqs * shape_.num_lanes;
+    shape_.max_num_batched_tokens = max_rows;
+    shape_.max_model_len = max_model_len;
+    shape_.vocab_size = token_model::vocab_size;
+    shape_.num_choices = token_model::num_choices;
+    shape_.eos_token_ids = {token_model::eos};
+    batcher_ = std::make_unique<batcher>(shape_, *pool_);
   }
 
   static std::shared_ptr<generation_request> request(uint32_t num_prompt,
@@ -37,12 +45,12 @@ protected:
   }
 
   std::vector<batch_output> step() {
-    auto rows = batcher_->next_step();
-    return batcher_->end_step(model_.run(rows));
+    auto rows = next_step_of(*batcher_);
+    return batcher_->end_step(0, model_.run(rows));
   }
 
   std::vector<batch_output> end(const batch& rows) {
-    return batcher_->end_step(token_model::zeros(rows));
+    return batcher_->end_step(0, token_model::zeros(rows));
   }
 
   static std::vector<uint32_t> sizes(const batch& step) {
@@ -52,6 +60,7 @@ protected:
     return out;
   }
 
+  batcher_options shape_;
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
   std::unique_ptr<kv_pool> pool_;
   std::unique_ptr<batcher> batcher_;

@@ -2,7 +2,7 @@
 // would get alone, each once and in order, and then its end.
 
 #include "runtime/batching/batcher.hpp"
-#include "tests/unit/runtime/token_model.hpp"
+#include "tests/unit/runtime/batcher_fixture.hpp"
 
 #include <gtest/gtest.h>
 
@@ -26,6 +26,7 @@ public:
   /// Answers of a crowded life are so long that blocks run out.
   life(uint64_t seed, bool is_crowded) : random_(seed), crowded_(is_crowded) {
     options_.max_num_seqs = crowded_ ? 4 : below(6) + 1;
+    options_.max_num_running = options_.max_num_seqs;
     options_.max_num_batched_tokens = options_.max_num_seqs
                                       + (below(4) ? below(150) : below(5));
     options_.max_model_len = crowded_ ? 300 : below(300) + 20;
@@ -99,7 +100,7 @@ private:
   }
 
   void step() {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     EXPECT_LE(rows.num_rows(), options_.max_num_batched_tokens);
     EXPECT_LE(rows.sequences.size(), options_.max_num_seqs);
     EXPECT_LE(batcher_->num_running(), options_.max_num_seqs);
@@ -111,8 +112,8 @@ private:
     while (below(4) == 0)
       maybe_cancel();
     auto failed = failures_ && below(40) == 0;
-    for (auto& x : failed ? batcher_->fail_step({errc::step_failed, "no"})
-                          : batcher_->end_step(std::move(result)))
+    for (auto& x : failed ? batcher_->fail_step(0, {errc::step_failed, "no"})
+                          : batcher_->end_step(0, std::move(result)))
       hear(x);
   }
 

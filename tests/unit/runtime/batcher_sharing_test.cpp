@@ -19,11 +19,11 @@ class BatcherSharing : public batcher_fixture {};
 TEST_F(BatcherSharing, AShortPromptIsThroughInTheNextStepOfALongOne) {
   make(4, 64, 2048, 64);
   batcher_->add(1, 1, request(1000, 1));
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_EQ(sizes(rows), numbers{64});
   batcher_->add(2, 1, request(3, 1));
   end(rows);
-  rows = batcher_->next_step();
+  rows = next_step_of(*batcher_);
   EXPECT_EQ(sizes(rows), (numbers{3, 61}));
   EXPECT_EQ(end(rows).at(0).request, 2u);
 }
@@ -34,7 +34,7 @@ TEST_F(BatcherSharing, AShortPromptBehindManyLongOnesIsThroughAtOnce) {
     batcher_->add(id, 1, request(1000, 1));
   step();
   batcher_->add(9, 1, request(32, 1)); // half of a step
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{32, 32}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{32, 32}));
 }
 
 TEST_F(BatcherSharing, ShortPromptsThatKeepComingLeaveALongOneHalfOfEachStep) {
@@ -45,7 +45,7 @@ TEST_F(BatcherSharing, ShortPromptsThatKeepComingLeaveALongOneHalfOfEachStep) {
   for (uint32_t first = 64; first + 32 <= 1000; first += 32) {
     for (int i = 0; i < 3; ++i)
       batcher_->add(id++, 1, request(30, 1));
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     EXPECT_EQ(rows.num_rows(), 64u);
     EXPECT_EQ(rows.sequences.back().first_position, first);
     EXPECT_EQ(rows.sequences.back().tokens.size(), 32u);
@@ -59,7 +59,7 @@ TEST_F(BatcherSharing, LongPromptsOfOneLengthGoOneAfterTheOther) {
     batcher_->add(id, 1, request(160, 1));
   std::vector<numbers> steps;
   while (batcher_->num_waiting() + batcher_->num_running() > 0) {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     steps.push_back(sizes(rows));
     end(rows);
   }
@@ -71,7 +71,7 @@ TEST_F(BatcherSharing, APromptThatHasLessLeftPassesALongerOne) {
   make(4, 64, 8192, 256);
   batcher_->add(1, 1, request(4000, 1));
   batcher_->add(2, 1, request(200, 1));
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{32, 32}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{32, 32}));
 }
 
 namespace {
@@ -81,6 +81,7 @@ class queue {
 public:
   explicit queue(uint64_t seed) : random_(seed) {
     options_.max_num_seqs = num_requests;
+    options_.max_num_running = options_.max_num_seqs;
     options_.max_num_batched_tokens = num_requests + below(100);
     options_.max_model_len = 1024;
     options_.vocab_size = 1;
@@ -123,14 +124,14 @@ private:
   }
 
   void step() {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     EXPECT_EQ(rows.num_rows(),
               std::min<uint64_t>(missing_, options_.max_num_batched_tokens));
     missing_ -= rows.num_rows();
     if (rows.num_rows() == 0)
       return;
     ++num_steps_;
-    for (auto& x : batcher_->end_step(token_model::zeros(rows)))
+    for (auto& x : batcher_->end_step(0, token_model::zeros(rows)))
       hear(x);
   }
 

@@ -14,26 +14,26 @@ class Batcher : public batcher_fixture {};
 
 TEST_F(Batcher, HasNothingToDoWithoutRequests) {
   make(4, 8, 64, 4);
-  EXPECT_EQ(batcher_->next_step().num_rows(), 0u);
-  EXPECT_FALSE(batcher_->step_is_out());
+  EXPECT_EQ(next_step_of(*batcher_).num_rows(), 0u);
+  EXPECT_EQ(batcher_->num_out(), 0u);
 }
 
 TEST_F(Batcher, PrefillsALongPromptInChunksAndSamplesAtItsEnd) {
   make(4, 4, 64, 4);
   batcher_->add(7, 3, request(10, 2));
   for (uint32_t first : {0u, 4u}) {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     EXPECT_EQ(sizes(rows), numbers{4});
     EXPECT_EQ(rows.sequences[0].first_position, first);
     EXPECT_FALSE(rows.sequences[0].draw);
-    EXPECT_TRUE(batcher_->end_step(model_.run(rows)).empty());
+    EXPECT_TRUE(batcher_->end_step(0, model_.run(rows)).empty());
   }
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_EQ(sizes(rows), numbers{2});
   ASSERT_TRUE(rows.sequences[0].draw);
   EXPECT_EQ(rows.sequences[0].draw->num_choices, token_model::num_choices);
   EXPECT_FALSE(rows.sequences[0].want_logits);
-  auto out = batcher_->end_step(model_.run(rows));
+  auto out = batcher_->end_step(0, model_.run(rows));
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 7u);
   EXPECT_EQ(out[0].term, 3u);
@@ -46,17 +46,17 @@ TEST_F(Batcher, DecodesEverybodyBeforeItPrefills) {
   make(4, 4, 64, 4);
   batcher_->add(1, 1, request(2, 9));
   batcher_->add(2, 1, request(9, 9));
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_EQ(sizes(rows), (numbers{2, 2}));
   end(rows);
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{1, 3}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{1, 3}));
 }
 
 TEST_F(Batcher, RunsNoMoreSequencesThanItMay) {
   make(2, 8, 64, 8);
   for (request_id id = 1; id <= 3; ++id)
     batcher_->add(id, 1, request(1, 5));
-  EXPECT_EQ(sizes(batcher_->next_step()), (numbers{1, 1}));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{1, 1}));
   EXPECT_EQ(batcher_->num_running(), 2u);
   EXPECT_EQ(batcher_->num_waiting(), 1u);
 }
@@ -70,7 +70,7 @@ TEST_F(Batcher, EndsAnAnswerThatIsLongEnough) {
   EXPECT_EQ(last.event.first_position, 1u);
   EXPECT_EQ(last.event.tokens.size(), 1u);
   EXPECT_EQ(pool_->num_free(), 4u);
-  EXPECT_EQ(batcher_->next_step().num_rows(), 0u);
+  EXPECT_EQ(next_step_of(*batcher_).num_rows(), 0u);
 }
 
 TEST_F(Batcher, EndsAtTheEndTokenWhichIsNoPartOfTheAnswer) {
@@ -79,8 +79,8 @@ TEST_F(Batcher, EndsAtTheEndTokenWhichIsNoPartOfTheAnswer) {
   stops->ignore_eos = false;
   batcher_->add(1, 1, stops);
   batcher_->add(2, 1, request(1, 2));
-  batcher_->next_step();
-  auto out = batcher_->end_step({{token_model::eos, token_model::eos}, {}});
+  next_step_of(*batcher_);
+  auto out = batcher_->end_step(0, {{token_model::eos, token_model::eos}, {}});
   ASSERT_EQ(out.size(), 2u);
   EXPECT_EQ(out[0].event.finish, finish_reason::stop);
   EXPECT_TRUE(out[0].event.tokens.empty());
@@ -94,13 +94,13 @@ TEST_F(Batcher, GivesLogitsToThoseWhoAsk) {
   curious->want_logits = true;
   batcher_->add(1, 1, request(2, 2));
   batcher_->add(2, 1, curious);
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_FALSE(rows.sequences[0].want_logits);
   EXPECT_TRUE(rows.sequences[1].want_logits);
   auto result = model_.run(rows);
   ASSERT_EQ(result.logits.size(), 1u);
   auto where = result.logits[0].data();
-  auto out = batcher_->end_step(std::move(result));
+  auto out = batcher_->end_step(0, std::move(result));
   EXPECT_TRUE(out.at(0).event.logits.empty());
   EXPECT_EQ(out.at(1).event.logits, token_model::logits_after(curious->prompt));
   EXPECT_EQ(out.at(1).event.logits.data(), where) << "they were copied";
@@ -131,18 +131,18 @@ TEST_F(Batcher, CancelsBetweenStepsAndFreesTheBlocksAtOnce) {
   EXPECT_EQ(pool_->num_free(), 3u);
   EXPECT_EQ(batcher_->cancel(1, 1)->event.first_position, 1u);
   EXPECT_EQ(pool_->num_free(), 4u);
-  EXPECT_EQ(batcher_->next_step().num_rows(), 0u);
+  EXPECT_EQ(next_step_of(*batcher_).num_rows(), 0u);
 }
 
 TEST_F(Batcher, CancelsInAStepAndFreesTheBlocksWhenItEnds) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 9));
   batcher_->add(2, 1, request(1, 9));
-  auto result = model_.run(batcher_->next_step());
+  auto result = model_.run(next_step_of(*batcher_));
   EXPECT_TRUE(batcher_->cancel(1, 1).has_value());
   EXPECT_FALSE(batcher_->cancel(1, 1).has_value()) << "heard of twice";
   EXPECT_EQ(pool_->num_free(), 2u) << "the step still writes there";
-  auto out = batcher_->end_step(std::move(result));
+  auto out = batcher_->end_step(0, std::move(result));
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 2u);
   EXPECT_EQ(pool_->num_free(), 3u);
@@ -187,12 +187,12 @@ TEST_F(Batcher, KeepsNoPromptOfItsOwn) {
   batcher_->add(1, 1, what);
   EXPECT_EQ(what.use_count(), 2) << "it reads the one that it was given";
   for (uint32_t first = 0; first < 20; first += 8) {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     auto& x = rows.sequences.at(0);
     EXPECT_EQ(x.first_position, first);
     EXPECT_TRUE(std::ranges::equal(
       x.tokens, std::span{what->prompt}.subspan(first, x.tokens.size())));
-    batcher_->end_step(model_.run(rows));
+    batcher_->end_step(0, model_.run(rows));
   }
   batcher_->cancel(1, 1);
   EXPECT_EQ(what.use_count(), 1) << "it has let go of it";
@@ -204,9 +204,9 @@ TEST_F(Batcher, AFailedStepEndsThoseInItAndNobodyElse) {
   make(2, 8, 64, 4);
   for (request_id id = 1; id <= 3; ++id)
     batcher_->add(id, 1, request(1, 9));
-  batcher_->next_step();
+  next_step_of(*batcher_);
   batcher_->cancel(2, 1);
-  auto out = batcher_->fail_step({errc::peer_lost, "node b is gone"});
+  auto out = batcher_->fail_step(0, {errc::peer_lost, "node b is gone"});
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].request, 1u);
   EXPECT_EQ(out[0].event.finish, finish_reason::failed);
@@ -219,10 +219,10 @@ TEST_F(Batcher, EndsOneWithoutAChoiceAndNobodyElse) {
   make(4, 16, 64, 8);
   for (request_id id : {1, 2, 3})
     batcher_->add(id, 0, request(4, 3));
-  auto result = model_.run(batcher_->next_step());
+  auto result = model_.run(next_step_of(*batcher_));
   ASSERT_EQ(result.tokens.size(), 3u);
   result.tokens[1] = kernels::no_token;
-  auto outputs = batcher_->end_step(std::move(result));
+  auto outputs = batcher_->end_step(0, std::move(result));
   ASSERT_EQ(outputs.size(), 3u);
   EXPECT_EQ(outputs[1].request, 2u);
   EXPECT_EQ(outputs[1].event.finish, finish_reason::failed);
@@ -248,7 +248,7 @@ TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {
   make(4, 8, 64, 4);
   batcher_->add(1, 1, request(1, 9));
   batcher_->add(2, 1, request(1, 9));
-  batcher_->next_step();
+  next_step_of(*batcher_);
   batcher_.reset();
   EXPECT_EQ(pool_->num_free(), 4u);
 }
@@ -256,16 +256,16 @@ TEST_F(Batcher, GivesAllBlocksBackAtItsEnd) {
 TEST_F(Batcher, ComputesALongPromptInMultiHeadFormAndItsAnswerAbsorbed) {
   make(4, 512, 256, 4);
   batcher_->add(1, 1, request(min_multi_head_segment, 2));
-  auto rows = batcher_->next_step();
+  auto rows = next_step_of(*batcher_);
   EXPECT_EQ(rows.sequences[0].form, attention_form::multi_head);
-  batcher_->end_step(model_.run(rows));
-  rows = batcher_->next_step();
+  batcher_->end_step(0, model_.run(rows));
+  rows = next_step_of(*batcher_);
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
-  batcher_->end_step(model_.run(rows));
+  batcher_->end_step(0, model_.run(rows));
   batcher_->add(2, 1, request(min_multi_head_segment - 1, 2));
-  rows = batcher_->next_step();
+  rows = next_step_of(*batcher_);
   EXPECT_EQ(rows.sequences[0].form, attention_form::absorbed);
-  batcher_->end_step(model_.run(rows));
+  batcher_->end_step(0, model_.run(rows));
 }
 
 TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
@@ -283,13 +283,13 @@ TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
                      {130, 207, attention_form::absorbed},
                      {337, 278, attention_form::multi_head},
                      {615, 5, attention_form::absorbed}}) {
-    auto rows = batcher_->next_step();
+    auto rows = next_step_of(*batcher_);
     ASSERT_EQ(rows.sequences.size(), 1u);
     auto& x = rows.sequences[0];
     EXPECT_EQ(x.first_position, want.first);
     EXPECT_EQ(x.tokens.size(), want.count);
     EXPECT_EQ(x.form, want.form);
     EXPECT_EQ(x.draw.has_value(), want.first == 615);
-    batcher_->end_step(model_.run(rows));
+    batcher_->end_step(0, model_.run(rows));
   }
 }

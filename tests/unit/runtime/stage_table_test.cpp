@@ -28,15 +28,17 @@ using enum stage;
 TEST(StageTable, ListsTheStagesOfAllLayersInOrder) {
   stage_table table{config_of(3, 1)};
   EXPECT_EQ(stages_of(table),
-            (std::vector<stage>{attention, dense_mlp,                      //
-                                attention, route, dispatch, shared_expert, //
-                                combine,                                   //
-                                attention, route, dispatch, shared_expert, //
-                                combine,                                   //
+            (std::vector<stage>{prepare, attention, dense_mlp, //
+                                prepare, attention, route,     //
+                                dispatch, shared_expert,       //
+                                combine,                       //
+                                prepare, attention, route,     //
+                                dispatch, shared_expert,       //
+                                combine,                       //
                                 head, end}));
-  EXPECT_EQ(table[1].layer, 0u);
-  EXPECT_EQ(table[4].layer, 1u);
-  EXPECT_EQ(table[11].layer, 2u);
+  EXPECT_EQ(table[2].layer, 0u);
+  EXPECT_EQ(table[6].layer, 1u);
+  EXPECT_EQ(table[14].layer, 2u);
 }
 
 TEST(StageTable, HaltsWhereSomebodyElseHasToWork) {
@@ -44,16 +46,16 @@ TEST(StageTable, HaltsWhereSomebodyElseHasToWork) {
   std::vector<uint32_t> halts;
   for (uint32_t i = 0; i < table.size(); i = halts.back() + 1)
     halts.push_back(table.next_wait(i));
-  EXPECT_EQ(halts, (std::vector<uint32_t>{4, 6, 9, 11, 13}));
-  for (uint32_t i : {4u, 9u, 13u})
+  EXPECT_EQ(halts, (std::vector<uint32_t>{6, 8, 12, 14, 16}));
+  for (uint32_t i : {6u, 12u, 16u})
     EXPECT_EQ(table[i].wait, stage_wait::host);
-  for (uint32_t i : {6u, 11u})
+  for (uint32_t i : {8u, 14u})
     EXPECT_EQ(table[i].wait, stage_wait::rows);
 }
 
 TEST(StageTable, OfAModelWithoutExpertsHaltsAtItsEndAlone) {
   stage_table table{config_of(2, 2)};
-  EXPECT_EQ(table.size(), 6u);
-  EXPECT_EQ(table.next_wait(0), 5u);
-  EXPECT_EQ(table[5].what, end);
+  EXPECT_EQ(table.size(), 8u);
+  EXPECT_EQ(table.next_wait(0), 7u);
+  EXPECT_EQ(table[7].what, end);
 }

@@ -22,10 +22,13 @@ constexpr rank_id rank = 3;
 
 /// Three layers, the first without experts:
 ///
-///    0 attention   1 dense_mlp
-///    2 attention   3 route   4 dispatch    5 shared_expert   6 combine
-///    7 attention   8 route   9 dispatch   10 shared_expert  11 combine
-///   12 head       13 end
+///    0 prepare   1 attention   2 dense_mlp
+///    3 prepare   4 attention   5 route
+///    6 dispatch  7 shared_expert
+///    8 combine   9 prepare  10 attention  11 route
+///   12 dispatch 13 shared_expert
+///   14 combine  15 head
+///   16 end
 model_config small_config() {
   model_config out;
   out.num_hidden_layers = 3;
@@ -48,9 +51,9 @@ std::string text_of(const walk_action& x) {
     case land:
       return lane + "land";
     case end:
-      return "end";
+      return lane + "end";
     case fail:
-      return "fail";
+      return lane + "fail";
   }
   return "?";
 }
@@ -127,18 +130,37 @@ const answer_section all_far{1, 2, 2};
 
 // -- every event in every state -----------------------------------------------
 
-enum state { idle, computing, planning, crowded, away, ending, num_states };
+enum state {
+  idle,
+  behind,
+  computing,
+  planning,
+  crowded,
+  away,
+  ending,
+  num_states
+};
 
-const char* const name_of_state[] = {"idle",    "computing", "planning",
-                                     "crowded", "away",      "ending"};
+const char* const name_of_state[]
+  = {"idle", "behind", "computing", "planning", "crowded", "away", "ending"};
 
-/// A walk in the state, on its way through the last layer but for `idle`.
+/// Lane 0 in the state, on its way through the last layer but for `idle`; and
+/// for `behind`, where it follows lane 1, which is not there yet.
 std::unique_ptr<walker> in(state x) {
-  auto out = std::make_unique<walker>();
+  auto out = std::make_unique<walker>(x == behind ? 2 : 1);
   auto& walk = out->walk();
   if (x == idle)
     return out;
-  out->hear(walk.begin());
+  if (x == behind)
+    out->hear(walk.begin(1));
+  out->hear(walk.begin(0, x == behind ? 1 << 1 : 0));
+  if (x == behind) {
+    out->hear(walk.stage_ended(out->serial(), ""));
+    out->hear(out->dispatch());
+    out->answer(all_near);
+    out->answer(all_far);
+    return out;
+  }
   if (x == computing)
     return out;
   out->hear(walk.stage_ended(out->serial(), ""));
@@ -167,7 +189,8 @@ std::string gone(walker& x, node_id node) {
 }
 
 std::string tick(walker& x, clock::instant now, bool has_left) {
-  return x.hear(x.walk().tick(now, [=](uint32_t) { return has_left; }));
+  return x.hear(
+    x.walk().tick(now, [=](uint8_t, uint32_t) { return has_left; }));
 }
 
 const clock::instant start{};
@@ -234,22 +257,23 @@ const std::vector<event> events = {
 
 /// [event][state]
 const char* const expected[][num_states] = {
-  // idle, computing, planning, crowded, away, ending
-  {"-", "dispatch", "-", "-", "-", "end"},       // notice
-  {"-", "fail", "fail", "fail", "fail", "fail"}, // bad notice
-  {"-", "-", "-", "-", "-", "-"},                // late notice
-  {"-", "-", "-", "-", "land", "-"},             // some rows
-  {"-", "-", "-", "-", "fail", "-"},             // other rows
-  {"-", "-", "-", "-", "fail", "-"},             // no rows
-  {"-", "-", "-", "-", "fail", "-"},             // rows of another node
-  {"-", "-", "-", "-", "-", "-"},                // late rows
-  {"-", "-", "-", "-", "fail", "-"},             // refusal
-  {"-", "-", "-", "-", "-", "-"},                // late refusal
-  {"-", "-", "-", "-", "fail", "-"},             // debtor gone
-  {"-", "-", "-", "-", "-", "-"},                // other gone
-  {"-", "-", "-", "dispatch", "-", "-"},         // tick
-  {"-", "-", "-", "fail", "fail", "-"},          // late tick
-  {"-", "-", "-", "fail", "-", "-"},             // late tick, not left
+  // idle, behind, computing, planning, crowded, away, ending
+  {"-", "-", "dispatch", "-", "-", "-", "end"}, // notice
+  {"-", "fail, lane 1 fail", "fail", "fail", "fail", "fail",
+   "fail"},                                   // bad notice
+  {"-", "-", "-", "-", "-", "-", "-"},        // late notice
+  {"-", "-", "-", "-", "-", "land", "-"},     // some rows
+  {"-", "-", "-", "-", "-", "fail", "-"},     // other rows
+  {"-", "-", "-", "-", "-", "fail", "-"},     // no rows
+  {"-", "-", "-", "-", "-", "fail", "-"},     // rows of another node
+  {"-", "-", "-", "-", "-", "-", "-"},        // late rows
+  {"-", "-", "-", "-", "-", "fail", "-"},     // refusal
+  {"-", "-", "-", "-", "-", "-", "-"},        // late refusal
+  {"-", "-", "-", "-", "-", "fail", "-"},     // debtor gone
+  {"-", "-", "-", "-", "-", "-", "-"},        // other gone
+  {"-", "-", "-", "-", "dispatch", "-", "-"}, // tick
+  {"-", "-", "-", "-", "fail", "fail", "-"},  // late tick
+  {"-", "-", "-", "-", "fail", "-", "-"},     // late tick, not left
 };
 
 } // namespace
@@ -267,20 +291,22 @@ TEST(StepWalk, AnswersEveryEventInEveryState) {
 TEST(StepWalk, GoesOnAfterAFailureInAnyState) {
   for (int s = 0; s < num_states; ++s) {
     auto x = in(state(s));
-    x->hear(x->walk().fail({errc::step_failed, "for a test"}));
-    EXPECT_FALSE(x->walk().step_is_out());
-    EXPECT_EQ(x->walk().cause().message, "for a test");
+    x->hear(x->walk().fail(0, {errc::step_failed, "for a test"}));
+    EXPECT_FALSE(x->walk().step_is_out(0));
+    if (s != idle) {
+      EXPECT_EQ(x->walk().cause(0).message, "for a test");
+    }
     auto late = x->serial();
-    EXPECT_EQ(x->hear(x->walk().begin()), "run 0-4, notify");
+    EXPECT_EQ(x->hear(x->walk().begin(0)), "run 0-6, notify");
     EXPECT_EQ(x->hear(x->walk().stage_ended(late, "late")), "-");
     EXPECT_EQ(x->hear(x->walk().stage_ended(x->serial(), "")), "dispatch");
   }
 }
 
-TEST(StepWalk, BeginsNoStepWhileOneIsOut) {
-  for (int s = computing; s < num_states; ++s) {
+TEST(StepWalk, BeginsNoStepInALaneWhereOneIsOut) {
+  for (int s = behind; s < num_states; ++s) {
     auto x = in(state(s));
-    EXPECT_DEATH(x->walk().begin(), "step_is_out") << name_of_state[s];
+    EXPECT_DEATH(x->walk().begin(0), "idle") << name_of_state[s];
   }
 }
 
@@ -289,30 +315,31 @@ TEST(StepWalk, BeginsNoStepWhileOneIsOut) {
 TEST(StepWalk, WalksThroughAllLayers) {
   walker x;
   auto& walk = x.walk();
-  EXPECT_EQ(x.hear(walk.begin()), "run 0-4, notify");
+  EXPECT_EQ(x.hear(walk.begin(0)), "run 0-6, notify");
   EXPECT_EQ(walk.key_of(0).layer, 1u);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "dispatch");
-  EXPECT_EQ(x.hear(x.dispatch()), "run 5-6");
+  EXPECT_EQ(x.hear(x.dispatch()), "run 7-8");
   EXPECT_EQ(x.answer(all_far), "land");
   EXPECT_EQ(x.answer({0, 0, 1}), "land");
-  EXPECT_EQ(x.answer({0, 1, 1}), "land, run 6-9, notify");
+  EXPECT_EQ(x.answer({0, 1, 1}), "land, run 8-12, notify");
   EXPECT_EQ(walk.key_of(0).layer, 2u);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "dispatch");
-  EXPECT_EQ(x.hear(x.dispatch()), "run 10-11");
+  EXPECT_EQ(x.hear(x.dispatch()), "run 13-14");
   EXPECT_EQ(x.answer(all_near), "land");
-  EXPECT_EQ(x.answer(all_far), "land, run 11-13, notify");
-  EXPECT_TRUE(walk.step_is_out());
+  EXPECT_EQ(x.answer(all_far), "land, run 14-16, notify");
+  EXPECT_TRUE(walk.step_is_out(0));
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "end");
-  EXPECT_FALSE(walk.step_is_out());
-  EXPECT_EQ(walk.step(), 1u);
+  EXPECT_FALSE(walk.step_is_out(0));
+  EXPECT_EQ(walk.num_steps(), 1u);
+  EXPECT_EQ(walk.step_of(0), 1u);
 }
 
 TEST(StepWalk, NamesWhoOwesRowsWhenTheyAreLate) {
   auto x = in(away);
   tick(*x, start, true);
   tick(*x, start + 100ms, true);
-  EXPECT_EQ(x->walk().cause().code, errc::deadline_passed);
-  EXPECT_EQ(x->walk().cause().message,
+  EXPECT_EQ(x->walk().cause(0).code, errc::deadline_passed);
+  EXPECT_EQ(x->walk().cause(0).message,
             "no rows came back in time from worker 1");
 }
 
@@ -353,11 +380,12 @@ TEST(StepWalk, RepeatsWhatItsRowsCarry) {
 
 // -- lanes --------------------------------------------------------------------
 
-TEST(StepWalk, EndsWhenAllOfItsLanesHave) {
+TEST(StepWalk, EndsEachLaneByItself) {
   walker x{2};
   auto& walk = x.walk();
-  EXPECT_EQ(x.hear(walk.begin()),
-            "run 0-4, notify, lane 1 run 0-4, lane 1 notify");
+  EXPECT_EQ(x.hear(walk.begin(0)), "run 0-6, notify");
+  EXPECT_EQ(x.hear(walk.begin(1)), "lane 1 run 0-6, lane 1 notify");
+  EXPECT_EQ(walk.num_steps(), 2u);
   for (int layer = 1; layer < 3; ++layer)
     for (uint8_t lane : {1, 0}) {
       x.hear(walk.stage_ended(x.serial(lane), ""));
@@ -365,20 +393,69 @@ TEST(StepWalk, EndsWhenAllOfItsLanesHave) {
       x.answer(all_near, walk.key_of(lane));
       x.answer(all_far, walk.key_of(lane));
     }
-  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(0), "")), "-");
-  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(1), "")), "end");
+  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(1), "")), "lane 1 end");
+  EXPECT_FALSE(walk.step_is_out(1));
+  EXPECT_EQ(x.hear(walk.begin(1)), "lane 1 run 0-6, lane 1 notify");
+  EXPECT_EQ(walk.step_of(1), 3u);
+  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(0), "")), "end");
 }
 
-TEST(StepWalk, FailsWithAnyOfItsLanes) {
+TEST(StepWalk, FailsNoOtherLaneForRows) {
   walker x{2};
   auto& walk = x.walk();
-  x.hear(walk.begin());
+  x.hear(walk.begin(0));
+  x.hear(walk.begin(1));
   x.hear(walk.stage_ended(x.serial(0), ""));
   x.hear(x.dispatch());
   auto of = walk.key_of(0);
-  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(1), "broke")), "fail");
+  EXPECT_EQ(x.hear(walk.refused(of, "worker 0", rows_fault::no_memory)),
+            "fail");
   EXPECT_EQ(x.answer(all_near, of), "-") << "nobody waits for it";
-  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(0), "")), "-");
+  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(1), "")), "lane 1 dispatch");
+}
+
+TEST(StepWalk, FailsAllLanesWithTheirStream) {
+  walker x{3};
+  auto& walk = x.walk();
+  x.hear(walk.begin(0));
+  x.hear(walk.begin(2));
+  EXPECT_EQ(x.hear(walk.stage_ended(x.serial(2), "broke")),
+            "fail, lane 2 fail");
+}
+
+TEST(StepWalk, KeepsThoseThatFollowBehind) {
+  walker x{3};
+  auto& walk = x.walk();
+  x.hear(walk.begin(0));
+  x.hear(walk.begin(1, 1 << 0));
+  x.hear(walk.begin(2, 1 << 0 | 1 << 1));
+  for (uint8_t lane : {2, 1}) {
+    x.hear(walk.stage_ended(x.serial(lane), ""));
+    x.hear(x.dispatch(lane));
+    x.answer(all_near, walk.key_of(lane));
+    EXPECT_EQ(x.answer(all_far, walk.key_of(lane)),
+              "lane " + std::to_string(lane) + " land")
+      << "but none goes on";
+  }
+  x.hear(walk.stage_ended(x.serial(0), ""));
+  x.hear(x.dispatch());
+  x.answer(all_near, walk.key_of(0));
+  EXPECT_EQ(x.answer(all_far, walk.key_of(0)),
+            "land, run 8-12, notify, lane 1 run 8-12, lane 1 notify, "
+            "lane 2 run 8-12, lane 2 notify");
+}
+
+TEST(StepWalk, FailsThoseThatFollow) {
+  walker x{4};
+  auto& walk = x.walk();
+  x.hear(walk.begin(1));
+  x.hear(walk.begin(0, 1 << 1));
+  x.hear(walk.begin(2, 1 << 0));
+  x.hear(walk.begin(3));
+  EXPECT_EQ(x.hear(walk.fail(1, {errc::step_failed, "for a test"})),
+            "lane 1 fail, fail, lane 2 fail");
+  EXPECT_EQ(walk.cause(2).message, "for a test");
+  EXPECT_TRUE(walk.step_is_out(3));
 }
 
 /// The owner of a walk whose streams, workers and slabs are chance.
@@ -389,12 +466,15 @@ public:
   }
 
   void run() {
-    carry_out(x_.walk().begin());
-    for (int i = 0; i < 10000 && x_.walk().step_is_out(); ++i)
+    for (uint8_t lane = 0; lane < ran_.size(); ++lane) {
+      behind_.push_back(uint8_t(random_() & ((1u << lane) - 1)));
+      carry_out(x_.walk().begin(lane, behind_.back()));
+    }
+    for (int i = 0; i < 10000 && num_ends_ < ran_.size(); ++i)
       something_happens();
-    EXPECT_EQ(num_ends_, 1);
+    EXPECT_EQ(num_ends_, ran_.size());
     for (auto& lane : ran_) {
-      std::vector<uint32_t> all{0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12};
+      std::vector<uint32_t> all{0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15};
       EXPECT_EQ(lane, all) << "each stage once and in order";
     }
   }
@@ -412,7 +492,8 @@ private:
   void something_happens() {
     auto n = notices_.size() + rows_.size();
     if (n == 0 || below(5) == 0)
-      return carry_out(x_.walk().tick(start, [](uint32_t) { return true; }));
+      return carry_out(
+        x_.walk().tick(start, [](uint8_t, uint32_t) { return true; }));
     auto i = below(n);
     if (i < notices_.size()) {
       auto serial = notices_[i];
@@ -442,7 +523,7 @@ private:
     for (auto& x : actions)
       if (x.what == walk_action::kind::run)
         for (auto i = x.first; i < x.last; ++i)
-          ran_[x.lane].push_back(i);
+          note(x.lane, i);
       else if (x.what == notify)
         notices_.push_back(x.serial);
       else if (x.what == dispatch)
@@ -450,7 +531,17 @@ private:
       else if (x.what == end)
         ++num_ends_;
       else
-        EXPECT_EQ(x.what, land) << x_.walk().cause().message;
+        EXPECT_EQ(x.what, land) << x_.walk().cause(x.lane).message;
+  }
+
+  void note(uint8_t lane, uint32_t stage) {
+    ran_[lane].push_back(stage);
+    if (stage == 1 || stage == 4 || stage == 10)
+      for (uint8_t i = 0; i < lane; ++i)
+        if ((behind_[lane] >> i & 1) != 0) {
+          EXPECT_TRUE(std::ranges::count(ran_[i], stage))
+            << "attention of what comes before comes first";
+        }
   }
 
   void send(uint8_t lane) {
@@ -471,7 +562,8 @@ private:
   std::vector<std::vector<uint32_t>> ran_; ///< [lanes]
   std::vector<uint32_t> notices_;
   std::vector<away_rows> rows_;
-  int num_ends_ = 0;
+  std::vector<uint8_t> behind_; ///< [lanes]
+  size_t num_ends_ = 0;
 };
 
 TEST(StepWalk, ComesToItsEndWhateverTheOrder) {

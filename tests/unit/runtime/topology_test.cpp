@@ -70,6 +70,7 @@ max_num_waiting = 9
 num_kv_blocks = 10
 max_frame_bytes = 5000
 step_timeout_ms = 11
+micro_batches = 2
 [[nodes]]
 name = "solo"
 host = "10.0.0.1"
@@ -87,7 +88,7 @@ workers = 1
   EXPECT_EQ(x->controller.port, 7700);
   EXPECT_EQ(x->activations, precision::bf16);
   EXPECT_EQ(x->max_model_len, 256u);
-  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11}));
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11, 2}));
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 

@@ -1,0 +1,23 @@
+#pragma once
+
+/// What the rows of a step cost, in units of their own: for comparing steps.
+
+#include <cstdint>
+
+namespace troupe {
+
+struct step_cost {
+  double per_row = 1;
+  double per_pair = 0; ///< A query and a key that it attends to.
+
+  /// Of rows at positions [first, first + count) of a sequence.
+  double of(uint32_t first, uint32_t count) const {
+    auto pairs = double(count) * (first + (count + 1) / 2.0);
+    return per_row * count + per_pair * pairs;
+  }
+
+  /// How many rows from `first` on cost no more than `budget`, at most `most`.
+  uint32_t rows_within(uint32_t first, uint32_t most, double budget) const;
+};
+
+} // namespace troupe

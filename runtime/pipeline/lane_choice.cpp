@@ -1,0 +1,113 @@
+#include "runtime/pipeline/lane_choice.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+
+namespace troupe {
+
+namespace {
+
+/// Steps of a lane before they are judged: enough to see through noise, and
+/// few enough to try.
+constexpr uint32_t steps_of_window = 16;
+
+/// A trial costs at most a few times what it replaces.
+constexpr uint32_t windows_between_trials = 63;
+
+/// Of a rank that waits less overlap can gain no more than that.
+constexpr double worth_hiding = 0.05;
+
+/// A k has to be that much better than the one that is used.
+constexpr double clearly_better = 0.98;
+
+constexpr double weight_of_last = 0.25;
+
+double seconds(lane_choice::duration x) {
+  return std::chrono::duration<double>(x).count();
+}
+
+} // namespace
+
+uint32_t lane_choice::lanes_for(uint32_t num_rows) {
+  auto size = static_cast<uint32_t>(std::bit_width(num_rows));
+  auto& x = sizes_[size];
+  auto k = x.tried > 0 ? x.tried : x.best;
+  k = std::clamp(k, 1u, std::max(std::min(most_, num_rows), 1u));
+  if (size != size_ || k != lanes_)
+    is_open_ = false; // what is out is of another kind
+  size_ = size;
+  lanes_ = k;
+  return k;
+}
+
+void lane_choice::began(clock::instant now) {
+  if (is_open_)
+    return;
+  is_open_ = true;
+  begin_ = now;
+  num_steps_ = 0;
+  cost_ = 0;
+  away_ = {};
+}
+
+void lane_choice::ended(clock::instant now, double cost, duration away) {
+  if (!is_open_)
+    return;
+  cost_ += cost;
+  away_ += away;
+  if (++num_steps_ == steps_of_window * lanes_)
+    close(now);
+}
+
+void lane_choice::rest() {
+  is_open_ = false;
+}
+
+void lane_choice::close(clock::instant now) {
+  is_open_ = false;
+  auto& x = sizes_[size_];
+  auto& seen = x.of[lanes_];
+  auto time = seconds(now - begin_);
+  if (time <= 0 || cost_ <= 0)
+    return;
+  auto measured = time / cost_;
+  auto waited = seconds(away_) / (time * lanes_);
+  auto weight = seen.num_windows == 0 ? 1 : weight_of_last;
+  seen.time_per_cost += weight * (measured - seen.time_per_cost);
+  seen.waited += weight * (waited - seen.waited);
+  ++seen.num_windows;
+  judge(x, lanes_);
+}
+
+void lane_choice::judge(size_class& x, uint32_t k) {
+  x.tried = 0;
+  ++x.since_trial;
+  auto& best = x.of[x.best];
+  if (k != x.best
+      && x.of[k].time_per_cost < clearly_better * best.time_per_cost) {
+    auto went_up = k > x.best;
+    x.best = k;
+    // It may go on that way at once.
+    if (went_up && k < most_ && x.of[k + 1].num_windows == 0)
+      plan_trial(x);
+    return;
+  }
+  auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0;
+  if (is_new || x.since_trial > windows_between_trials)
+    plan_trial(x);
+}
+
+/// Tries the neighbours in turn, a larger one only where there is something to
+/// hide.
+void lane_choice::plan_trial(size_class& x) const {
+  auto may_grow = x.best < most_ && x.of[x.best].waited > worth_hiding;
+  auto may_shrink = x.best > 1;
+  x.since_trial = 0;
+  if (!may_grow && !may_shrink)
+    return;
+  x.last_was_larger = may_grow && (!x.last_was_larger || !may_shrink);
+  x.tried = x.last_was_larger ? x.best + 1 : x.best - 1;
+}
+
+} // namespace troupe

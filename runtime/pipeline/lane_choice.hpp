@@ -1,0 +1,78 @@
+#pragma once
+
+/// In how many micro-batches the work of a rank is cut: as many as have turned
+/// out to be fastest for steps of that size. A plain class, told of the time.
+///
+/// Overlap pays where rows are away on other nodes while nothing is computed,
+/// and costs where it makes small products smaller. How much of either there
+/// is no formula knows of a machine that it has not met: so it is measured.
+/// What a window of steps took for what they cost (step_cost) is compared
+/// between k and its neighbours, for each size by itself, sizes being powers of
+/// two. Another k is tried only if it may gain: a larger one if rows of other
+/// nodes were waited for, a smaller one if there is one; for one window in 64.
+
+#include "runtime/clock.hpp"
+
+#include <array>
+#include <cstdint>
+#include <map>
+
+namespace troupe {
+
+class lane_choice {
+public:
+  using duration = clock::instant::duration;
+
+  /// Between 1 and `most` micro-batches. 1 <= most <= 4.
+  explicit lane_choice(uint32_t most) : most_(most) {
+  }
+
+  /// For work of `num_rows` rows.
+  uint32_t lanes_for(uint32_t num_rows);
+
+  /// A step begins, now.
+  void began(clock::instant now);
+
+  /// A step of that cost has ended, now, which waited `away` for rows of other
+  /// nodes.
+  void ended(clock::instant now, double cost, duration away);
+
+  /// Nothing is out, and nothing to be done: time that passes is nobody's.
+  void rest();
+
+private:
+  static constexpr uint32_t max_lanes = 4;
+
+  /// How k micro-batches have done.
+  struct experience {
+    double time_per_cost = 0; ///< Seconds; aged mean.
+    double waited = 0;        ///< Of the time of steps, the part away.
+    uint32_t num_windows = 0;
+  };
+
+  struct size_class {
+    std::array<experience, max_lanes + 1> of = {}; ///< By k.
+    uint32_t best = 1;
+    uint32_t tried = 0; ///< The k on trial, or 0.
+    uint32_t since_trial = 0;
+    bool last_was_larger = false;
+  };
+
+  void close(clock::instant now);
+  void judge(size_class& x, uint32_t k);
+  void plan_trial(size_class& x) const;
+
+  const uint32_t most_;
+  std::map<uint32_t, size_class> sizes_; ///< By the logarithm of rows.
+
+  // The window at hand.
+  uint32_t size_ = 0;
+  uint32_t lanes_ = 1;
+  bool is_open_ = false;
+  clock::instant begin_ = {};
+  uint32_t num_steps_ = 0;
+  double cost_ = 0;
+  duration away_ = {};
+};
+
+} // namespace troupe

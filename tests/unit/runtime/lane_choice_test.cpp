@@ -1,0 +1,133 @@
+#include "runtime/pipeline/lane_choice.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+using namespace troupe;
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A rank of which a step of n rows computes `fixed` + n `per_row` and then is
+/// away for `latency`; k of them are out at once.
+struct machine {
+  double fixed = 0;
+  double per_row = 0;
+  double latency = 0;
+
+  double step(double rows, uint32_t k) const {
+    auto compute = fixed + per_row * rows / k;
+    return std::max(compute * k, compute + latency);
+  }
+
+  double waited(double rows, uint32_t k) const {
+    return latency / step(rows, k);
+  }
+};
+
+/// Serves `rows` that decode for a while. Returns the time it took, in units
+/// of what the best k would have taken.
+class rank {
+public:
+  rank(machine x, uint32_t most) : x_(x), most_(most), choice_(most) {
+  }
+
+  double run(uint32_t rows, int rounds) {
+    double took = 0;
+    for (int i = 0; i < rounds; ++i) {
+      auto k = choice_.lanes_for(rows);
+      lanes_ = k;
+      auto time = x_.step(rows, k);
+      took += time;
+      for (uint32_t lane = 0; lane < k; ++lane)
+        choice_.began(now_);
+      now_ += of(time);
+      for (uint32_t lane = 0; lane < k; ++lane)
+        choice_.ended(now_, double(rows) / k, of(x_.latency));
+    }
+    double best = x_.step(rows, 1);
+    for (uint32_t k = 2; k <= std::min(most_, rows); ++k)
+      best = std::min(best, x_.step(rows, k));
+    return took / (best * rounds);
+  }
+
+  uint32_t lanes() const {
+    return lanes_;
+  }
+
+private:
+  static lane_choice::duration of(double seconds) {
+    return std::chrono::duration_cast<lane_choice::duration>(
+      std::chrono::duration<double>(seconds));
+  }
+
+  machine x_;
+  uint32_t most_;
+  lane_choice choice_;
+  clock::instant now_{};
+  uint32_t lanes_ = 0;
+};
+
+constexpr int many = 64 * 1000;
+
+} // namespace
+
+TEST(LaneChoice, StaysWithOneWhereNothingIsAway) {
+  rank x{{1e-3, 1e-4, 0}, 4};
+  EXPECT_NEAR(x.run(32, many), 1, 1e-6);
+  EXPECT_EQ(x.lanes(), 1u);
+}
+
+TEST(LaneChoice, FindsWhatHidesTheWire) {
+  rank x{{1e-4, 1e-4, 2e-3}, 4};
+  EXPECT_LT(x.run(32, many), 1.03);
+  EXPECT_GE(x.lanes(), 2u);
+}
+
+TEST(LaneChoice, LeavesStepsWholeIfHalvesCostAsMuch) {
+  rank x{{2e-3, 1e-6, 5e-4}, 4};
+  EXPECT_LT(x.run(32, many), 1.03);
+  EXPECT_EQ(x.lanes(), 1u);
+}
+
+TEST(LaneChoice, NeverUsesMoreThanThereAreRowsOrLanes) {
+  rank alone{{1e-4, 1e-4, 2e-3}, 4};
+  alone.run(1, 1000);
+  EXPECT_EQ(alone.lanes(), 1u);
+  rank two{{0, 1e-4, 1}, 2};
+  for (int i = 0; i < 1000; ++i) {
+    two.run(32, 1);
+    EXPECT_LE(two.lanes(), 2u);
+  }
+}
+
+TEST(LaneChoice, LearnsForEachSizeByItself) {
+  rank x{{1e-3, 1e-4, 2e-3}, 2};
+  for (int i = 0; i < 20; ++i) {
+    x.run(4, 3000);
+    x.run(60, 3000);
+  }
+  auto small = x.run(4, many);
+  EXPECT_LT(small, 1.03);
+  EXPECT_LT(x.run(60, many), 1.03);
+  EXPECT_EQ(x.lanes(), 2u);
+}
+
+/// A window that began before a rest would have taken very long.
+TEST(LaneChoice, DoesNotCountRests) {
+  lane_choice x{2};
+  clock::instant now{};
+  for (int i = 0; i < 20000; ++i) {
+    auto k = x.lanes_for(8);
+    ASSERT_EQ(k, 1u) << "nothing was away";
+    x.began(now);
+    now += 1ms;
+    x.ended(now, 8, {});
+    if (i % 7 == 0) {
+      x.rest();
+      now += 1h;
+    }
+  }
+}
