@@ -28,7 +28,11 @@ walk_actions step_walk::begin(uint8_t lane, lane_set behind) {
   auto& x = lanes_[lane];
   CHECK(x.what == phase::idle && (behind & bit(lane)) == 0);
   x.step = ++num_steps_;
-  x.behind = behind;
+  x.behind = 0;
+  // Who plans may not have heard yet that one of them has ended.
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if (step_is_out(i))
+      x.behind |= static_cast<lane_set>(behind & bit(i));
   x.at = 0;
   walk_actions out;
   advance(lane, out);

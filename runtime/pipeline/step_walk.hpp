@@ -103,8 +103,8 @@ public:
 
   // -- events -----------------------------------------------------------------
 
-  /// A step begins in a lane where none is out; it follows those that are out
-  /// in the lanes of `behind`.
+  /// A step begins in a lane where none is out; it follows those that are still
+  /// out in the lanes of `behind`.
   walk_actions begin(uint8_t lane, lane_set behind = 0);
 
   /// The notice of `serial` has come; `failure` is empty if all went well. The
