@@ -119,7 +119,9 @@ std::optional<lane> virtual_channel::next_lane() {
     if (lanes_[i].waiting.empty())
       continue;
     auto may = is_first || lane(i) != lane::bulk;
-    if (may && has_room(lane(i)) && !link_.is_stopped(link_kind::clog, lane(i)))
+    auto& next = lanes_[i].waiting.front();
+    if (may && has_room(lane(i))
+        && !link_.is_stopped(link_kind::clog, lane(i), next.kept_by))
       return lane(i);
     is_first = false;
   }
