@@ -3,6 +3,7 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/http_flags.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -12,11 +13,8 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <ctime>
-
-#include <sys/resource.h>
 
 namespace troupe {
 
@@ -40,7 +38,7 @@ constexpr auto what_to_know_of_faults
 
 struct serve_flags {
   cluster_flags cluster;
-  http::server_options server;
+  http_flags http;
   std::string model_name;
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
@@ -55,23 +53,11 @@ struct front {
   std::unique_ptr<http::server> server;
 };
 
-/// Takes as many descriptors as the system gives, and leaves half of them to
-/// nodes, weights and files, whoever connects.
-void share_descriptors(http::server_options& server) {
-  rlimit most{};
-  if (::getrlimit(RLIMIT_NOFILE, &most) != 0)
-    return;
-  most.rlim_cur = most.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &most);
-  ::getrlimit(RLIMIT_NOFILE, &most);
-  auto& limit = server.limits.max_connections;
-  limit = std::min<size_t>(limit, most.rlim_cur / 2);
-}
-
 /// `faults`: null for none.
 result<std::unique_ptr<front>>
 open_front(const serve_flags& flags, running_company& x, fault_run* faults,
-           const clock& time, entropy& chance, std::vector<std::string> keys) {
+           const clock& time, entropy& chance, http::server_options listening,
+           std::vector<std::string> keys) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
@@ -95,14 +81,13 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
+  sources.connections = listening.counts;
   if (faults)
     sources.active_faults = [faults] { return faults->active(); };
   auto& serving = faults ? faults->watch(*x.serving) : *x.serving;
   out->api = std::make_unique<http::openai_api>(
     serving, out->tokens, std::move(*form), options, sources);
-  auto listening = flags.server;
-  share_descriptors(listening);
-  auto server = http::server::start(listening, *out->api,
+  auto server = http::server::start(std::move(listening), *out->api,
                                     logger{"http", flags.cluster.level()});
   if (!server)
     return server.why();
@@ -175,6 +160,9 @@ int run(const serve_flags& flags) {
   auto keys = flags.keys.read();
   if (!keys)
     return report(keys.why());
+  auto listening = flags.http.options();
+  if (!listening)
+    return report(listening.why());
   auto faults = open_faults(flags, time, log);
   if (!faults)
     return report(faults.why());
@@ -184,11 +172,12 @@ int run(const serve_flags& flags) {
     return report(x.why());
   if (breaks)
     breaks->attach(x->nodes.get());
-  auto front = open_front(flags, *x, breaks, time, chance, std::move(*keys));
+  auto front = open_front(flags, *x, breaks, time, chance, *listening,
+                          std::move(*keys));
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, *x, breaks, flags.server.address,
-                               signals, log);
+  auto ended = serve_until_end(**front, *x, breaks, listening->address, signals,
+                               log);
   auto all_happened = !breaks || breaks->end();
   end(**front, *x, ended, log);
   if (!ended)
@@ -204,10 +193,7 @@ void add_serve(CLI::App& app, int& status) {
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
-  flags->server.port = 8000;
-  command->add_option("--host", flags->server.address,
-                      "Address to listen at (127.0.0.1)");
-  command->add_option("--port", flags->server.port, "0: any that is free");
+  flags->http.add_to(*command);
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
   flags->keys.add_to(*command);

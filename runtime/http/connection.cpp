@@ -39,25 +39,26 @@ constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_sent_early = 64 << 10; ///< Bytes of a next request.
 constexpr size_t max_lingering = 16 << 20;  ///< Bytes read to say good-bye.
 constexpr size_t read_size = 8 << 10;       ///< Bytes at once.
+constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
 
 class connection : public std::enable_shared_from_this<connection> {
 public:
-  connection(house& in, tcp::socket socket, std::string address)
+  connection(house& in, tcp::socket socket, ip_bytes from)
     : house_(in), limits_(in.options.limits), socket_(std::move(socket)),
-      address_(std::move(address)), watch_(socket_.get_executor()),
+      from_(from), watch_(socket_.get_executor()),
       wake_(socket_.get_executor()), reader_(limits_.reading) {
   }
 
   ~connection() {
     house_.release(held_);
+    vacate();
     if (key_ != 0)
-      house_.leave(key_, address_);
+      house_.leave(key_);
   }
 
   /// Runs until the connection ends, or not at all if there is no room.
   void start() {
-    key_ = house_.enter(address_,
-                        {caller(&connection::shut), caller(&connection::end)});
+    key_ = house_.enter({caller(&connection::shut), caller(&connection::end)});
     if (key_ == 0)
       return;
     error_code ignored;
@@ -109,6 +110,7 @@ private:
   }
 
   void shut() {
+    vacate();
     error_code ignored;
     socket_.close(ignored);
     wake_.cancel();
@@ -119,13 +121,37 @@ private:
 
   asio::awaitable<void> run() {
     allow(limits_.head_deadline);
-    for (;;) {
+    bool in = co_await come_in();
+    while (in) {
       bool more = co_await serve_one();
       if (!more)
         break;
       allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
     }
     shut();
+  }
+
+  /// Returns whether there is room. Those who have just gone may not have been
+  /// noticed yet: for a moment, who comes in their stead waits for that.
+  asio::awaitable<bool> come_in() {
+    auto end = clock::now() + limits_.patience;
+    auto word = house_.admit(from_);
+    while (!word.granted && !last_ && socket_.is_open() && clock::now() < end) {
+      wake_.expires_after(look_again);
+      co_await wake_.async_wait(token);
+      word = house_.admit(from_);
+    }
+    in_ = word.granted;
+    if (in_)
+      co_return true;
+    house_.turned_away(word);
+    co_return co_await part(house_.use.refusal(503, word.why));
+  }
+
+  /// Leaves room for others.
+  void vacate() {
+    if (std::exchange(in_, false))
+      house_.vacate(from_);
   }
 
   /// Returns whether another request may follow.
@@ -319,7 +345,7 @@ private:
   }
 
   asio::awaitable<bool> refuse(unsigned status, std::string why) {
-    house_.refused();
+    ++house_.options.counts->refused;
     co_return co_await part(house_.use.refusal(status, why));
   }
 
@@ -335,6 +361,7 @@ private:
   /// Reads on for a moment: closing with unread bytes would make the kernel
   /// throw away the answer that is still on its way.
   asio::awaitable<void> linger() {
+    vacate();
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
     allow(limits_.linger);
@@ -383,7 +410,7 @@ private:
   house& house_;
   const server_limits& limits_;
   tcp::socket socket_;
-  const std::string address_;
+  const ip_bytes from_;
   asio::steady_timer watch_;
   asio::steady_timer wake_; ///< Cancelled to say: look again.
   clock::time_point deadline_ = clock::time_point::max();
@@ -391,6 +418,7 @@ private:
   request_reader reader_;
   size_t held_ = 0; ///< Of what all connections may hold for bodies.
   uint64_t key_ = 0;
+  bool in_ = false;        ///< Counts as a guest.
   bool head_only_ = false; ///< HEAD asks for no body.
   bool fresh_ = true;      ///< The deadline runs since the accept.
   bool resting_ = false;   ///< No byte of a request has come.
@@ -402,9 +430,8 @@ private:
 
 } // namespace
 
-void serve(house& in, tcp::socket socket, std::string address) {
-  std::make_shared<connection>(in, std::move(socket), std::move(address))
-    ->start();
+void serve(house& in, tcp::socket socket, ip_bytes from) {
+  std::make_shared<connection>(in, std::move(socket), from)->start();
 }
 
 } // namespace troupe::http

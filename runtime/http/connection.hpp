@@ -28,11 +28,20 @@ public:
   handler& use;
   const logger log;
 
-  /// Returns a key, or 0 if there is no room for one more from `address`.
-  /// `out` may be called, with the lock held, until `leave` has returned.
-  uint64_t enter(const std::string& address, way_out out);
+  /// Returns a key, or 0 if there is not even room to say so. `out` may be
+  /// called, with the lock held, until `leave` has returned.
+  uint64_t enter(way_out out);
 
-  void leave(uint64_t key, const std::string& address);
+  void leave(uint64_t key);
+
+  /// Whether one more connection of `from` may ask; true is to be followed by
+  /// `vacate`.
+  admission admit(const ip_bytes& from);
+
+  void vacate(const ip_bytes& from);
+
+  /// Counts a connection that was not let in, and logs it if it is the first.
+  void turned_away(const admission& why);
 
   /// Takes `size` bytes of what all connections together may hold for bodies,
   /// or returns false.
@@ -40,29 +49,24 @@ public:
 
   void release(size_t size);
 
-  /// Counts a request that the server answered itself.
-  void refused();
-
   /// Shows everybody out, and lets nobody in any more.
   void end_all(std::function<void()> way_out::*how);
 
   /// Returns whether nobody was left within `limit`.
   bool wait_until_empty(std::chrono::milliseconds limit);
 
-  server_stats stats() const;
-
 private:
   mutable std::mutex mutex_;
   std::condition_variable emptied_;
   std::map<uint64_t, way_out> open_;
-  std::map<std::string, size_t> per_address_;
+  uint64_t last_key_ = 0;
+  guest_list guests_;
   size_t held_ = 0; ///< Bytes of bodies.
   bool ending_ = false;
-  server_stats stats_;
 };
 
-/// Serves `socket`, whose executor must be a strand, until it ends; closes it
-/// at once if there is no room.
-void serve(house& in, boost::asio::ip::tcp::socket socket, std::string address);
+/// Serves `socket`, whose executor must be a strand, until it ends. `from` is
+/// its client; who finds no room hears so.
+void serve(house& in, boost::asio::ip::tcp::socket socket, ip_bytes from);
 
 } // namespace troupe::http

@@ -201,7 +201,10 @@ void openai_api::health(request, respond to) {
 void openai_api::metrics(request, respond to) {
   reply x;
   x.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  x.body = context_->metrics.render(serving_.stats(), serving_.info());
+  auto connections = sources_.connections ? sources_.connections->read()
+                                          : server_stats{};
+  x.body = context_->metrics.render(serving_.stats(), serving_.info(),
+                                    connections);
   answer("/metrics", std::move(x), to);
 }
 

@@ -34,6 +34,8 @@ struct openai_sources {
   std::function<uint64_t()> random_bits;
   /// What people have broken on purpose at present; empty: nobody does that.
   std::function<std::vector<std::string>()> active_faults = {};
+  /// Of the server in front, or null.
+  std::shared_ptr<const server_counts> connections = {};
 };
 
 /// `serving` and `tokens` must outlive the API, the API its server.

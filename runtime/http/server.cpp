@@ -18,35 +18,49 @@ using boost::system::error_code;
 // -- who is connected ---------------------------------------------------------
 
 house::house(server_options o, handler& h, logger l)
-  : options(std::move(o)), use(h), log(std::move(l)) {
+  : options(std::move(o)), use(h), log(std::move(l)),
+    guests_(options.limits.guests) {
 }
 
-uint64_t house::enter(const std::string& address, way_out out) {
+uint64_t house::enter(way_out out) {
   std::lock_guard guard{mutex_};
+  const auto& limits = options.limits;
   if (ending_)
     return 0;
-  const auto& limits = options.limits;
-  auto known = per_address_.find(address);
-  auto count = known == per_address_.end() ? 0 : known->second;
-  if (open_.size() >= limits.max_connections
-      || count >= limits.max_connections_per_address) {
-    ++stats_.turned_away;
+  if (open_.size() >= limits.guests.total + limits.max_surplus) {
+    ++options.counts->turned_away;
     return 0;
   }
-  ++per_address_[address];
-  auto key = ++stats_.accepted;
-  open_.emplace(key, std::move(out));
-  return key;
+  open_.emplace(++last_key_, std::move(out));
+  return last_key_;
 }
 
-void house::leave(uint64_t key, const std::string& address) {
+void house::leave(uint64_t key) {
   std::lock_guard guard{mutex_};
   open_.erase(key);
   if (open_.empty())
     emptied_.notify_all();
-  auto i = per_address_.find(address);
-  if (--i->second == 0)
-    per_address_.erase(i);
+}
+
+admission house::admit(const ip_bytes& from) {
+  std::lock_guard guard{mutex_};
+  auto out = guests_.enter(from);
+  if (out.granted)
+    ++options.counts->accepted;
+  options.counts->open = guests_.size();
+  return out;
+}
+
+void house::vacate(const ip_bytes& from) {
+  std::lock_guard guard{mutex_};
+  guests_.leave(from);
+  options.counts->open = guests_.size();
+}
+
+void house::turned_away(const admission& why) {
+  ++options.counts->turned_away;
+  if (why.first)
+    log.warning("turning connections away: " + why.why);
 }
 
 bool house::hold(size_t size) {
@@ -62,11 +76,6 @@ void house::release(size_t size) {
   held_ -= size;
 }
 
-void house::refused() {
-  std::lock_guard guard{mutex_};
-  ++stats_.refused;
-}
-
 void house::end_all(std::function<void()> way_out::*how) {
   std::lock_guard guard{mutex_};
   ending_ = true;
@@ -79,26 +88,13 @@ bool house::wait_until_empty(std::chrono::milliseconds limit) {
   return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
-server_stats house::stats() const {
-  std::lock_guard guard{mutex_};
-  auto x = stats_;
-  x.open = open_.size();
-  return x;
-}
-
 namespace {
 
-/// Who counts as one client: an address, or with IPv6 a network, of which one
-/// machine has all the addresses that it likes.
-std::string origin_of(const asio::ip::address& x) {
-  if (x.is_v4())
-    return x.to_string();
-  auto v6 = x.to_v6();
-  if (v6.is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
-  auto bytes = v6.to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), 0);
-  return asio::ip::make_address_v6(bytes).to_string() + "/64";
+ip_bytes bytes_of(const asio::ip::address& x) {
+  auto v6 = x.is_v6()
+              ? x.to_v6()
+              : asio::ip::make_address_v6(asio::ip::v4_mapped, x.to_v4());
+  return v6.to_bytes();
 }
 
 // -- the server ---------------------------------------------------------------
@@ -155,10 +151,6 @@ public:
     return port_;
   }
 
-  server_stats stats() const override {
-    return house_.stats();
-  }
-
 private:
   /// Nobody comes in once this returns.
   void close(std::function<void()> way_out::*how) {
@@ -182,7 +174,7 @@ private:
                              auto peer = socket.remote_endpoint(ec);
                              if (!ec)
                                serve(house_, std::move(socket),
-                                     origin_of(peer.address()));
+                                     bytes_of(peer.address()));
                              accept();
                            });
   }

@@ -6,8 +6,10 @@
 /// sent early and waits.
 
 #include "runtime/error.hpp"
+#include "runtime/http/guest_list.hpp"
 #include "runtime/http/message.hpp"
 #include "runtime/http/request_reader.hpp"
+#include "runtime/http/server_counts.hpp"
 #include "runtime/log.hpp"
 
 #include <chrono>
@@ -17,8 +19,8 @@ namespace troupe::http {
 struct server_limits {
   reader_limits reading;         ///< Of each request.
   size_t max_bodies = 256 << 20; ///< Bytes of bodies that are on their way.
-  size_t max_connections = 4096;
-  size_t max_connections_per_address = 64;
+  guest_limits guests;           ///< Connections.
+  size_t max_surplus = 128;        ///< Connections beyond, to say so to.
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
   std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
   std::chrono::milliseconds body_deadline{60'000}; ///< From the head's end.
@@ -28,6 +30,7 @@ struct server_limits {
   std::chrono::milliseconds stall{30'000};         ///< Of one write.
   std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
+  std::chrono::milliseconds patience{250};         ///< For room to come in.
 };
 
 struct server_options {
@@ -35,14 +38,7 @@ struct server_options {
   uint16_t port = 0; ///< 0: any that is free.
   uint32_t num_threads = 1;
   server_limits limits;
-};
-
-/// Since the start, but for `open`.
-struct server_stats {
-  uint64_t open = 0;
-  uint64_t accepted = 0;
-  uint64_t turned_away = 0; ///< For want of a free connection.
-  uint64_t refused = 0;     ///< Requests that the server answered itself.
+  std::shared_ptr<server_counts> counts = std::make_shared<server_counts>();
 };
 
 class server {
@@ -62,8 +58,6 @@ public:
   virtual bool finish(std::chrono::milliseconds limit) = 0;
 
   virtual uint16_t port() const = 0;
-
-  virtual server_stats stats() const = 0;
 };
 
 } // namespace troupe::http

@@ -85,7 +85,12 @@ protected:
   void start(server_limits limits = {}) {
     server_options options;
     options.limits = limits;
-    auto x = server::start(options, handler_, logger{"test", log_level::error});
+    options.counts = counts_;
+    logger log{"test", log_level::warning, [this](auto, auto&, auto line) {
+                 std::lock_guard guard{mutex_};
+                 lines_.emplace_back(line);
+               }};
+    auto x = server::start(options, handler_, log);
     ASSERT_TRUE(x) << x.why().message;
     server_ = std::move(*x);
   }
@@ -98,6 +103,9 @@ protected:
   }
 
   test_handler handler_;
+  std::shared_ptr<server_counts> counts_ = std::make_shared<server_counts>();
+  std::mutex mutex_;
+  std::vector<std::string> lines_; ///< What was logged.
   std::unique_ptr<server> server_;
 };
 
@@ -120,7 +128,7 @@ TEST_F(HttpServer, ServesAThousandRequestsOnOneConnection) {
     ASSERT_EQ(got.body, "number " + std::to_string(i));
     ASSERT_EQ(got.headers.at("x-was"), "echo");
   }
-  EXPECT_EQ(server_->stats().accepted, 1u);
+  EXPECT_EQ(counts_->accepted, 1u);
 }
 
 TEST_F(HttpServer, StreamsPiecesInOrderAndGoesOnWithTheConnection) {
@@ -287,20 +295,92 @@ TEST_F(HttpServer, RefusesBodiesBeyondWhatAllTogetherMayHold) {
   EXPECT_EQ(status_of(half + std::string(1000, 'x')), 200);
 }
 
-TEST_F(HttpServer, TurnsAwayTheConnectionBeyondTheLimitOfAnAddress) {
+/// Two connections of one address, none of them exempt.
+server_limits two_guests() {
   server_limits limits;
-  limits.max_connections_per_address = 2;
-  start(limits);
+  limits.guests.per_client = 2;
+  limits.guests.exempt.clear();
+  limits.patience = std::chrono::milliseconds{20};
+  return limits;
+}
+
+TEST_F(HttpServer, Says503ToTheConnectionsBeyondTheLimitOfAnAddress) {
+  start(two_guests());
   test::http_client a{server_->port()};
   test::http_client b{server_->port()};
   for (auto* x : {&a, &b}) {
     x->send(post("/echo", "in"));
     EXPECT_EQ(x->receive().body, "in");
   }
-  test::http_client c{server_->port()};
-  EXPECT_TRUE(c.at_end());
-  EXPECT_EQ(server_->stats().turned_away, 1u);
-  EXPECT_EQ(server_->stats().open, 2u);
+  for (uint64_t i = 1; i <= 3; ++i) {
+    test::http_client c{server_->port()};
+    c.send(post("/echo", "in"));
+    auto got = c.receive();
+    EXPECT_EQ(got.status, 503);
+    EXPECT_EQ(got.headers["connection"], "close");
+    EXPECT_EQ(got.body, "127.0.0.1 has as many connections open as an address "
+                        "may have (2)");
+    EXPECT_TRUE(c.at_end());
+    EXPECT_EQ(counts_->turned_away, i);
+  }
+  EXPECT_EQ(counts_->open, 2u);
+  std::lock_guard guard{mutex_};
+  ASSERT_EQ(lines_.size(), 1u) << "logged once";
+  EXPECT_NE(lines_[0].find("turning connections away: 127.0.0.1"),
+            std::string::npos);
+}
+
+TEST_F(HttpServer, HasRoomForWhoeverComesInsteadOfOneThatHasJustGone) {
+  auto limits = two_guests();
+  limits.patience = std::chrono::seconds{60};
+  start(limits);
+  std::vector<test::http_client> open;
+  for (int i = 0; i < 300; ++i) {
+    if (open.size() == 2)
+      open.erase(open.begin());
+    open.emplace_back(server_->port());
+    open.back().send(post("/echo", "in"));
+    ASSERT_EQ(open.back().receive().status, 200);
+  }
+  EXPECT_EQ(counts_->turned_away, 0u);
+}
+
+TEST_F(HttpServer, DoesNotCountWhomItHasTurnedAway) {
+  auto limits = two_guests();
+  limits.linger = std::chrono::seconds{60};
+  start(limits);
+  std::vector<test::http_client> refused;
+  for (int i = 0; i < 10; ++i) {
+    refused.emplace_back(server_->port());
+    refused.back().send("no request\r\n\r\n");
+    EXPECT_EQ(refused.back().receive().status, 400);
+  }
+  EXPECT_EQ(status_of(post("/echo", "in")), 200);
+  EXPECT_EQ(counts_->turned_away, 0u);
+}
+
+TEST_F(HttpServer, ClosesWithoutAWordWhatIsBeyondTheSurplus) {
+  auto limits = two_guests();
+  limits.guests.total = 1;
+  limits.max_surplus = 0;
+  start(limits);
+  test::http_client a{server_->port()};
+  a.send(post("/echo", "in"));
+  EXPECT_EQ(a.receive().body, "in");
+  test::http_client b{server_->port()};
+  EXPECT_TRUE(b.at_end());
+  EXPECT_EQ(counts_->turned_away, 1u);
+}
+
+TEST_F(HttpServer, HasNoLimitForThisMachineItself) {
+  start();
+  std::vector<test::http_client> open;
+  for (int i = 0; i < 200; ++i) {
+    open.emplace_back(server_->port());
+    open.back().send(post("/echo", "in"));
+    ASSERT_EQ(open.back().receive().status, 200);
+  }
+  EXPECT_EQ(counts_->open, 200u);
 }
 
 TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirHead) {
@@ -435,7 +515,7 @@ TEST_F(HttpServer, RefusesEveryHeadThatCanBeReadInTwoWays) {
   for (const auto& head : heads)
     EXPECT_EQ(status_of(head + "\r\nabc"), 400) << head;
   EXPECT_EQ(handler_.handled, 0);
-  EXPECT_EQ(server_->stats().refused, heads.size());
+  EXPECT_EQ(counts_->refused, heads.size());
 }
 
 TEST_F(HttpServer, RefusesChunksThatMakeNoSense) {

@@ -154,6 +154,8 @@ TEST_F(OpenaiApi, CountsAndTimesForPrometheus) {
         "troupe_http_requests_total{route=\"/v1/chat/completions\","
         "status=\"200\"} 1",
         "troupe_http_requests_total{route=\"other\",status=\"404\"} 1",
+        "troupe_http_connections_total 3",
+        "troupe_http_connections_turned_away_total 0",
         "troupe_time_to_first_token_seconds_bucket{le=\"0.25\"} 0",
         "troupe_time_to_first_token_seconds_bucket{le=\"0.5\"} 1",
         "troupe_time_to_first_token_seconds_bucket{le=\"+Inf\"} 1",

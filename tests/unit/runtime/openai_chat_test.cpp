@@ -375,7 +375,7 @@ TEST_F(OpenaiChat, CancelsNothingThatCameToItsEnd) {
     ASSERT_EQ(client.receive().status, 200);
   }
   EXPECT_EQ(service_.num_cancelled(), 0u);
-  EXPECT_EQ(server_->stats().accepted, 1u);
+  EXPECT_EQ(counts_->accepted, 1u);
 }
 
 // -- failures -----------------------------------------------------------------
