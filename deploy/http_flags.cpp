@@ -27,7 +27,8 @@ void http_flags::add_to(CLI::App& command) {
   auto& guests = server.limits.guests;
   server.port = 8000;
   command.add_option("--host", server.address,
-                     "Address to listen at (127.0.0.1)");
+                     "Address, or name with addresses, to listen at "
+                     "(127.0.0.1)");
   command.add_option("--port", server.port, "0: any that is free (8000)");
   command
     .add_option("--max-connections", guests.total,
@@ -42,6 +43,12 @@ void http_flags::add_to(CLI::App& command) {
     .add_option("--trusted-proxies", proxies,
                 "Addresses and ranges, parted by commas, without that limit, "
                 "as this machine itself")
+    ->delimiter(',')
+    ->allow_extra_args(false);
+  command
+    .add_option("--allowed-origins", origins,
+                "Origins, parted by commas, of web pages that may call the "
+                "API, e.g. https://chat.example.org; *: any (none)")
     ->delimiter(',')
     ->allow_extra_args(false);
 }

@@ -12,10 +12,11 @@ namespace troupe {
 struct http_flags {
   http::server_options server;
   std::vector<std::string> proxies; ///< Addresses and ranges.
+  std::vector<std::string> origins; ///< Of pages that may call the API.
 
   void add_to(CLI::App& command);
 
-  /// What the flags say. Error: invalid_input.
+  /// What the flags say; who serves adds time and names. Error: invalid_input.
   result<http::server_options> options() const;
 };
 

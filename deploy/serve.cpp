@@ -53,6 +53,14 @@ struct front {
   std::unique_ptr<http::server> server;
 };
 
+/// A name for a request, of bits that nothing else has.
+std::string name_of(uint64_t bits) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx",
+                static_cast<unsigned long long>(bits));
+  return text;
+}
+
 /// `faults`: null for none.
 result<std::unique_ptr<front>>
 open_front(const serve_flags& flags, running_company& x, fault_run* faults,
@@ -75,6 +83,8 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
   options.keys = std::move(keys);
+  options.open_metrics = flags.keys.open_metrics;
+  options.allowed_origins = flags.http.origins;
   options.add_bos = defaults->first_id.has_value();
   options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
                       defaults->sampling.top_k};
@@ -82,6 +92,8 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
   sources.connections = listening.counts;
+  listening.unix_time = sources.unix_time;
+  listening.new_name = [&chance] { return name_of(chance.draw()); };
   if (faults)
     sources.active_faults = [faults] { return faults->active(); };
   auto& serving = faults ? faults->watch(*x.serving) : *x.serving;
@@ -123,11 +135,13 @@ result<void> serve_until_end(const front& in, running_company& x,
   if (auto ready = wait_until_ready(x, signals); !ready)
     return ready.why().code == errc::cancelled ? result<void>{} : ready;
   auto info = x.serving->info();
-  std::fprintf(stderr,
-               "ready at http://%s:%u: %u nodes, %u ranks, %u workers, context "
-               "of %u tokens\n",
-               address.c_str(), in.server->port(), info.num_nodes,
-               info.num_ranks, info.num_workers, info.max_model_len);
+  auto is_v6 = address.find(':') != address.npos;
+  std::fprintf(
+    stderr,
+    "ready at http://%s%s%s:%u: %u nodes, %u ranks, %u workers, context "
+    "of %u tokens\n",
+    is_v6 ? "[" : "", address.c_str(), is_v6 ? "]" : "", in.server->port(),
+    info.num_nodes, info.num_ranks, info.num_workers, info.max_model_len);
   return stay_up(x, faults, signals, log);
 }
 

@@ -11,6 +11,7 @@
 
 #include "runtime/http/connection.hpp"
 
+#include "runtime/http/access_record.hpp"
 #include "runtime/http/exchange.hpp"
 #include "runtime/http/reply_text.hpp"
 #include "runtime/http/request_reader.hpp"
@@ -124,10 +125,12 @@ private:
     bool in = co_await come_in();
     while (in) {
       bool more = co_await serve_one();
+      tell();
       if (!more)
         break;
       allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
     }
+    tell();
     shut();
   }
 
@@ -145,6 +148,7 @@ private:
     if (in_)
       co_return true;
     house_.turned_away(word);
+    begin_record();
     co_return co_await part(house_.use.refusal(503, word.why));
   }
 
@@ -154,14 +158,48 @@ private:
       house_.vacate(from_);
   }
 
+  // -- what is told of it -----------------------------------------------------
+
+  /// A request is coming.
+  void begin_record() {
+    const auto& name = house_.options.new_name;
+    record_.emplace(name ? name() : std::string{}, clock::now());
+    common_.clear();
+  }
+
+  /// Logs what has become of it.
+  void tell() {
+    auto last = std::exchange(record_, std::nullopt);
+    if (last && last->is_known() && house_.log.enabled(log_level::info))
+      house_.log.info(last->line(origin_of(from_), clock::now()));
+  }
+
+  /// Gives an answer the headers that each has.
+  void dress(reply& what) {
+    auto& headers = what.headers;
+    headers.insert(headers.end(), common_.begin(), common_.end());
+    if (house_.options.unix_time)
+      headers.emplace_back("Date", http_date(house_.options.unix_time()));
+    if (!record_)
+      return;
+    record_->answered(what.status);
+    if (!record_->id().empty())
+      headers.emplace_back("X-Request-Id", record_->id());
+  }
+
+  // -- a request --------------------------------------------------------------
+
   /// Returns whether another request may follow.
   asio::awaitable<bool> serve_one() {
     head_only_ = false;
     bool ready = co_await read_head();
     if (!ready)
       co_return false;
-    head_only_ = reader_.head().method == "HEAD";
-    if (auto no = house_.use.refuse_head(reader_.head()))
+    const auto& head = reader_.head();
+    head_only_ = head.method == "HEAD";
+    record_->is(head);
+    common_ = house_.use.headers_for(head);
+    if (auto no = house_.use.refuse_head(head))
       co_return co_await decline(std::move(*no));
     ready = co_await read_body();
     if (!ready)
@@ -177,11 +215,14 @@ private:
     if (last_ && resting_)
       co_return false;
     fresh_ = false;
+    if (!resting_)
+      begin_record();
     while (reader_.at() == stage::head) {
       auto got = co_await read_some();
       if (got.empty())
         co_return false;
-      resting_ = false;
+      if (std::exchange(resting_, false))
+        begin_record();
       reader_.add(got);
       if (std::exchange(idle, false))
         allow(limits_.head_deadline);
@@ -271,9 +312,11 @@ private:
     };
   }
 
-  asio::awaitable<void> rest() {
-    wake_.expires_at(clock::time_point::max());
-    co_await wake_.async_wait(token);
+  /// Returns whether nothing woke it until `end`.
+  asio::awaitable<bool> rest(clock::time_point end) {
+    wake_.expires_at(end);
+    auto [ec] = co_await wake_.async_wait(token);
+    co_return !ec;
   }
 
   /// Sends what comes until it ends. False: the connection is of no more use.
@@ -281,15 +324,18 @@ private:
     allow(limits_.answer);
     auto last = deadline_;
     bool begun = false;
+    std::string filler;
     for (;;) {
       auto next = way.take();
       if (next.overrun || !socket_.is_open() || peer_gone_)
         co_return false;
       std::string out;
-      if (next.head) {
+      bool has_head = next.head.has_value();
+      if (has_head) {
         begun = true;
         keep = keep && !last_;
-        out = first_bytes(*next.head, next.whole, chunked, keep, head_only_);
+        filler = head_only_ ? "" : next.head->filler;
+        out = first_bytes(std::move(*next.head), next.whole, chunked, keep);
       }
       if (!next.bytes.empty() && !head_only_)
         out += chunked ? chunk(next.bytes) : next.bytes;
@@ -305,18 +351,26 @@ private:
       if (next.ended && begun)
         co_return true;
       deadline_ = last;
-      if (!next.head && next.bytes.empty())
-        co_await rest();
+      if (has_head || !next.bytes.empty())
+        continue;
+      auto patience = clock::now() + limits_.silence;
+      bool silent = co_await rest(filler.empty() ? clock::time_point::max()
+                                                 : patience);
+      if (!silent)
+        continue;
+      bool sent = co_await send(chunked ? chunk(filler) : filler);
+      if (!sent)
+        co_return false;
     }
   }
 
-  static std::string first_bytes(const reply& what, bool whole, bool chunked,
-                                 bool keep, bool head_only) {
+  std::string first_bytes(reply what, bool whole, bool chunked, bool keep) {
+    dress(what);
     auto framing = whole     ? content_length(what)
                    : chunked ? "Transfer-Encoding: chunked\r\n"
                              : "";
     auto out = render_head(what, framing, keep);
-    if (head_only || what.body.empty())
+    if (head_only_ || what.body.empty())
       return out;
     return out + (whole || !chunked ? what.body : chunk(what.body));
   }
@@ -325,6 +379,8 @@ private:
     allow(limits_.stall);
     auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
                                               token);
+    if (record_)
+      record_->sent(n);
     co_return !ec;
   }
 
@@ -336,7 +392,7 @@ private:
       co_return co_await part(std::move(what));
     reader_.read_body();
     reader_.take();
-    co_return co_await send(first_bytes(what, true, true, true, head_only_));
+    co_return co_await send(first_bytes(std::move(what), true, true, true));
   }
 
   /// Answers for the server itself what the reader has refused.
@@ -352,7 +408,7 @@ private:
   /// A last answer. False, as nothing can follow: where the next request would
   /// start is unknown.
   asio::awaitable<bool> part(reply what) {
-    bool sent = co_await send(first_bytes(what, true, true, false, head_only_));
+    bool sent = co_await send(first_bytes(std::move(what), true, true, false));
     if (sent)
       co_await linger();
     co_return false;
@@ -404,7 +460,7 @@ private:
     error_code ignored;
     socket_.cancel(ignored);
     while (reading_)
-      co_await rest();
+      co_await rest(clock::time_point::max());
   }
 
   house& house_;
@@ -417,6 +473,8 @@ private:
   std::array<char, read_size> bytes_; ///< What has just come.
   request_reader reader_;
   size_t held_ = 0; ///< Of what all connections may hold for bodies.
+  std::optional<access_record> record_; ///< Of the request that is under way.
+  header_list common_;                  ///< Of every answer to it.
   uint64_t key_ = 0;
   bool in_ = false;        ///< Counts as a guest.
   bool head_only_ = false; ///< HEAD asks for no body.

@@ -64,6 +64,10 @@ private:
 
   // -- the events' thread ----------------------------------------------------
 
+  /// The head of a stream, as soon as the request is accepted: whoever waits
+  /// between here and the client knows that there is an answer.
+  void accepted();
+  void begin();
   void drain();
   void finish(answer_piece rest, finish_reason why);
   void fail(const failure& why);

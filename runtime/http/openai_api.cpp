@@ -9,6 +9,7 @@ namespace {
 
 constexpr const char* chat_path = "/v1/chat/completions";
 constexpr const char* text_path = "/v1/completions";
+constexpr const char* metrics_path = "/metrics";
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
@@ -101,7 +102,8 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
                        openai_sources sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(std::move(options)), sources_(std::move(sources)),
-    keys_(options_.keys), created_(sources_.unix_time()),
+    keys_(options_.keys), pages_(options_.allowed_origins),
+    created_(sources_.unix_time()),
     context_(std::make_shared<generation_context>(serving, sources_.now)),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
@@ -122,7 +124,7 @@ const openai_api::route* openai_api::find(std::string_view path) {
     {"GET", "/v1/models", false, &openai_api::models},
     {"GET", "/v1/models/", false, &openai_api::model},
     {"GET", "/health", true, &openai_api::health},
-    {"GET", "/metrics", false, &openai_api::metrics},
+    {"GET", metrics_path, false, &openai_api::metrics},
   };
   for (const auto& x : routes) {
     std::string_view known = x.path;
@@ -134,7 +136,10 @@ const openai_api::route* openai_api::find(std::string_view path) {
 
 std::optional<reply> openai_api::refuse_head(const request_head& head) {
   const auto* x = find(head.path);
-  bool open = x && x->open;
+  if (auto word = pages_.answer(head, x ? x->method : ""))
+    return counted("other", std::move(*word));
+  bool open
+    = x && (x->open || (options_.open_metrics && head.path == metrics_path));
   if (!open && !keys_.allow(head.authorization))
     return counted("other", to_reply({401, "invalid_request_error",
                                       "Incorrect API key provided.", "",
@@ -144,7 +149,16 @@ std::optional<reply> openai_api::refuse_head(const request_head& head) {
     return counted("other", to_reply(unknown_route(head, x)));
   if (method == "GET" && head.has_body())
     return counted("other", refusal(400, "a GET request takes no body"));
+  if (method == "POST" && !has_json_type(head))
+    return counted("other",
+                   refusal(415, "the body's Content-Type must be "
+                                "application/json, not '"
+                                  + head.content_type.substr(0, 256) + "'"));
   return std::nullopt;
+}
+
+header_list openai_api::headers_for(const request_head& head) {
+  return pages_.headers_for(head.origin);
 }
 
 void openai_api::handle(request what, respond to) {

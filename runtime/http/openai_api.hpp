@@ -7,6 +7,7 @@
 /// third, so that a long prompt holds up neither a stream nor a question.
 
 #include "runtime/http/api_keys.hpp"
+#include "runtime/http/cross_origin.hpp"
 #include "runtime/http/generation.hpp"
 #include "runtime/request_rules.hpp"
 #include "runtime/text/chat.hpp"
@@ -17,7 +18,9 @@ namespace troupe::http {
 struct openai_options {
   std::string model; ///< The name that requests must give.
   std::string fingerprint = "troupe";
-  std::vector<std::string> keys; ///< None: everybody may.
+  std::vector<std::string> keys;            ///< None: everybody may.
+  bool open_metrics = false;                ///< For those without a key, too.
+  std::vector<std::string> allowed_origins; ///< See cross_origin.
   sampling_defaults defaults;
   bool add_bos = true; ///< In front of the prompts of text completions.
   request_limits limits;
@@ -50,6 +53,8 @@ public:
   std::optional<reply> refuse_head(const request_head& head) override;
 
   void handle(request what, std::shared_ptr<responder> to) override;
+
+  header_list headers_for(const request_head& head) override;
 
   reply refusal(unsigned status, std::string_view why) override;
 
@@ -96,6 +101,7 @@ private:
   const openai_options options_;
   const openai_sources sources_;
   const api_keys keys_;
+  const cross_origin pages_;
   const int64_t created_;
   std::shared_ptr<generation_context> context_;
   task_queue short_requests_; ///< Cost: bytes.

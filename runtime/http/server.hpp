@@ -17,9 +17,9 @@
 namespace troupe::http {
 
 struct server_limits {
-  reader_limits reading;         ///< Of each request.
-  size_t max_bodies = 256 << 20; ///< Bytes of bodies that are on their way.
-  guest_limits guests;           ///< Connections.
+  reader_limits reading;           ///< Of each request.
+  size_t max_bodies = 256 << 20;   ///< Bytes of bodies that are on their way.
+  guest_limits guests;             ///< Connections.
   size_t max_surplus = 128;        ///< Connections beyond, to say so to.
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
   std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
@@ -30,13 +30,16 @@ struct server_limits {
   std::chrono::milliseconds stall{30'000};         ///< Of one write.
   std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
+  std::chrono::milliseconds silence{15'000};       ///< Of streams with fillers.
   std::chrono::milliseconds patience{250};         ///< For room to come in.
 };
 
 struct server_options {
-  std::string address = "127.0.0.1";
-  uint16_t port = 0; ///< 0: any that is free.
+  std::string address = "127.0.0.1"; ///< Or a name, with all its addresses.
+  uint16_t port = 0;                 ///< 0: any that is free.
   uint32_t num_threads = 1;
+  std::function<int64_t()> unix_time;    ///< s, for Date; none: no Date.
+  std::function<std::string()> new_name; ///< Of a request; none: no names.
   server_limits limits;
   std::shared_ptr<server_counts> counts = std::make_shared<server_counts>();
 };

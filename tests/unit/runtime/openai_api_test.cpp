@@ -85,6 +85,16 @@ TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
   EXPECT_EQ(fetch(post("/v1/completions", "{}", right)).status, 400);
 }
 
+TEST_F(OpenaiApi, LetsEverybodyReadTheMetricsIfItIsToldTo) {
+  openai_options options;
+  options.keys = {"secret"};
+  options.open_metrics = true;
+  start(options);
+  EXPECT_EQ(fetch(get("/metrics")).status, 200);
+  EXPECT_EQ(fetch(get("/v1/models")).status, 401);
+  EXPECT_EQ(fetch(post("/metrics", "")).status, 405);
+}
+
 TEST_F(OpenaiApi, AsksForTheKeyBeforeABodyComes) {
   openai_options options;
   options.keys = {"secret", "new"};

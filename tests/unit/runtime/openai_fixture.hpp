@@ -58,7 +58,8 @@ protected:
     sources.connections = counts_ = listening.counts;
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
                                         std::move(options), sources);
-    auto x = server::start(std::move(listening), *api_, logger{"test", log_level::error});
+    auto x = server::start(std::move(listening), *api_,
+                           logger{"test", log_level::error});
     ASSERT_TRUE(x) << x.why().message;
     server_ = std::move(*x);
   }
