@@ -24,11 +24,14 @@ end_signals::end_signals() {
 }
 
 bool end_signals::wait_for(std::chrono::milliseconds duration) {
+  came_ = came_ || wait_for_another(duration);
+  return came_;
+}
+
+bool end_signals::wait_for_another(std::chrono::milliseconds duration) {
   auto set = ends();
   timespec limit{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
-  if (!came_ && sigtimedwait(&set, nullptr, &limit) > 0)
-    came_ = true;
-  return came_;
+  return sigtimedwait(&set, nullptr, &limit) > 0;
 }
 
 void end_signals::wait() {

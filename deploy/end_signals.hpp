@@ -15,6 +15,9 @@ public:
   /// Waits; returns whether one came, now or earlier.
   bool wait_for(std::chrono::milliseconds duration);
 
+  /// Waits for one more; returns whether it came.
+  bool wait_for_another(std::chrono::milliseconds duration);
+
   /// Waits until one comes.
   void wait();
 

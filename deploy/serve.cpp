@@ -20,8 +20,11 @@ namespace troupe {
 
 namespace {
 
-/// For clients to take the ends of their answers.
-constexpr std::chrono::seconds last_words{5};
+/// For clients to take the ends of their answers; of a hurried end.
+constexpr std::chrono::seconds last_words{5}, hurried_words{1};
+
+/// Between two looks at whether all clients have their answers.
+constexpr std::chrono::milliseconds drain_interval{20};
 
 /// Between two looks at what has ended, or at what is to break.
 constexpr std::chrono::milliseconds look_interval{200}, fault_interval{1};
@@ -42,6 +45,7 @@ struct serve_flags {
   std::string model_name;
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
+  uint32_t drain_timeout_s = 30;
   std::string faults; ///< A plan; empty: none.
   uint64_t fault_seed = 1;
 };
@@ -82,6 +86,7 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   http::openai_options options;
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
+  options.version = TROUPE_VERSION;
   options.keys = std::move(keys);
   options.open_metrics = flags.keys.open_metrics;
   options.allowed_origins = flags.http.origins;
@@ -145,12 +150,40 @@ result<void> serve_until_end(const front& in, running_company& x,
   return stay_up(x, faults, signals, log);
 }
 
+/// Why the requests that are left end now, and how long their clients have to
+/// take that.
+struct parting {
+  failure why;
+  std::chrono::seconds patience = last_words;
+};
+
+/// Lets nobody in any more, and those who are there have their answers, until
+/// `limit`, or another signal, says that it has been enough.
+std::optional<parting> drain(const front& in, const running_company& x,
+                             std::chrono::seconds limit, const clock& time,
+                             end_signals& signals, const logger& log) {
+  in.api->retire();
+  log.info("ending: no request is accepted any more");
+  for (auto end = time.now() + limit; time.now() < end;) {
+    if (in.server->finish(drain_interval))
+      return std::nullopt;
+    if (auto cause = x.serving->over())
+      return parting{*cause};
+    if (signals.wait_for_another(std::chrono::milliseconds{0}))
+      return parting{{errc::cancelled, "the server was told to end at once"},
+                     hurried_words};
+  }
+  return parting{{errc::cancelled,
+                  "the server is shutting down and has waited for this request "
+                  "as long as it may ("
+                    + std::to_string(limit.count()) + " s)"}};
+}
+
 /// Whoever waits hears how it ends, and has it, before anything goes.
-void end(const front& in, running_company& x, const result<void>& why,
+void end(const front& in, const running_company& x, const parting& last,
          const logger& log) {
-  x.serving->close(why ? failure{errc::cancelled, "the server is shutting down"}
-                       : why.why());
-  if (!in.server->finish(last_words))
+  x.serving->close(last.why);
+  if (!in.server->finish(last.patience))
     log.warning("not every client has taken the end of its answer");
 }
 
@@ -193,9 +226,13 @@ int run(const serve_flags& flags) {
   auto ended = serve_until_end(**front, *x, breaks, listening->address, signals,
                                log);
   auto all_happened = !breaks || breaks->end();
-  end(**front, *x, ended, log);
-  if (!ended)
+  if (!ended) {
+    end(**front, *x, {ended.why()}, log);
     return report(ended.why());
+  }
+  auto limit = std::chrono::seconds{flags.drain_timeout_s};
+  if (auto last = drain(**front, *x, limit, time, signals, log))
+    end(**front, *x, *last, log);
   return all_happened ? 0 : 1;
 }
 
@@ -210,6 +247,11 @@ void add_serve(CLI::App& app, int& status) {
   flags->http.add_to(*command);
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
+  command
+    ->add_option("--drain-timeout", flags->drain_timeout_s,
+                 "Seconds that open requests have to come to their end after "
+                 "SIGTERM or SIGINT (30); a second signal ends at once")
+    ->check(CLI::Range(0u, 86'400u));
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   if (has_live_faults()) {

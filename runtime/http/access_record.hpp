@@ -48,8 +48,4 @@ private:
   uint64_t bytes_ = 0;
 };
 
-/// Whether `text` may be taken for a request's name: up to 128 letters, digits
-/// and a few signs.
-bool is_request_name(std::string_view text);
-
 } // namespace troupe::http

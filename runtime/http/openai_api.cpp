@@ -1,5 +1,7 @@
 #include "runtime/http/openai_api.hpp"
 
+#include "runtime/http/token_routes.hpp"
+
 #include <algorithm>
 #include <cstdio>
 
@@ -9,6 +11,8 @@ namespace {
 
 constexpr const char* chat_path = "/v1/chat/completions";
 constexpr const char* text_path = "/v1/completions";
+constexpr const char* tokenize_path = "/tokenize";
+constexpr const char* detokenize_path = "/detokenize";
 constexpr const char* metrics_path = "/metrics";
 
 /// A request costs at least this much of the limit on what waits.
@@ -124,6 +128,12 @@ const openai_api::route* openai_api::find(std::string_view path) {
     {"GET", "/v1/models", false, &openai_api::models},
     {"GET", "/v1/models/", false, &openai_api::model},
     {"GET", "/health", true, &openai_api::health},
+    {"GET", "/health/ready", true, &openai_api::health},
+    {"GET", "/health/live", true, &openai_api::live},
+    {"GET", "/version", false, &openai_api::version},
+    {"GET", "/v1/load", false, &openai_api::load},
+    {"POST", tokenize_path, false, &openai_api::tokenize},
+    {"POST", detokenize_path, false, &openai_api::detokenize},
     {"GET", metrics_path, false, &openai_api::metrics},
   };
   for (const auto& x : routes) {
@@ -202,14 +212,39 @@ void openai_api::model(request what, respond to) {
   answer("/v1/models/", std::move(x), to);
 }
 
+void openai_api::retire() {
+  retired_ = true;
+}
+
+/// It answers: starting it anew would help nobody.
+void openai_api::live(request, respond to) {
+  reply x;
+  x.body = render_health("", {});
+  answer("/health/live", std::move(x), to);
+}
+
 void openai_api::health(request, respond to) {
   auto trouble = serving_.trouble().value_or("");
+  if (trouble.empty() && retired_)
+    trouble = "the server is shutting down";
   reply x;
   x.status = trouble.empty() ? 200 : 503;
   auto faults = sources_.active_faults ? sources_.active_faults()
                                        : std::vector<std::string>{};
   x.body = render_health(trouble, faults);
   answer("/health", std::move(x), to);
+}
+
+void openai_api::version(request, respond to) {
+  reply x;
+  x.body = render_version(options_.version);
+  answer("/version", std::move(x), to);
+}
+
+void openai_api::load(request, respond to) {
+  reply x;
+  x.body = render_load(serving_.stats());
+  answer("/v1/load", std::move(x), to);
 }
 
 void openai_api::metrics(request, respond to) {
@@ -271,18 +306,35 @@ void openai_api::start_chat(const request& what, const respond& to,
   if (auto* error = std::get_if<api_error>(&body))
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<chat_request>(body);
+  auto rendered = render_chat(asked);
+  if (auto* error = std::get_if<api_error>(&rendered))
+    return answer(plan.route, to_reply(*error), to);
+  auto& prompt = std::get<chat_prompt>(rendered);
+  plan.options = std::move(asked.options);
+  generate(std::move(prompt.ids), std::move(prompt.segments), std::move(plan),
+           reasoning_splitter{prompt.in_thought}, to);
+}
+
+parsed<chat_prompt> openai_api::render_chat(const chat_request& asked) const {
   chat_options how;
   for (auto& [name, value] : asked.switches) {
     if (form_.trouble().empty() && !form_.takes_switch(name, value))
-      return answer(plan.route, to_reply(no_switch(name)), to);
+      return no_switch(name);
     how.thinking = value;
   }
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
-    return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
-  plan.options = std::move(asked.options);
-  generate(std::move(prompt->ids), std::move(prompt->segments), std::move(plan),
-           reasoning_splitter{prompt->in_thought}, to);
+    return to_api_error(prompt.why());
+  return std::move(*prompt);
+}
+
+std::vector<int32_t> openai_api::encode_text(const std::string& text,
+                                             bool begin) const {
+  auto ids = tokens_.encode(text, specials::recognised);
+  if (begin && options_.add_bos
+      && (ids.empty() || ids.front() != form_.bos_id()))
+    ids.insert(ids.begin(), form_.bos_id());
+  return ids;
 }
 
 void openai_api::start_text(const request& what, const respond& to,
@@ -292,11 +344,8 @@ void openai_api::start_text(const request& what, const respond& to,
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<text_request>(body);
   auto ids = std::move(asked.ids);
-  if (ids.empty()) {
-    ids = tokens_.encode(asked.text, specials::recognised);
-    if (options_.add_bos && (ids.empty() || ids.front() != form_.bos_id()))
-      ids.insert(ids.begin(), form_.bos_id());
-  }
+  if (ids.empty())
+    ids = encode_text(asked.text, true);
   plan.options = std::move(asked.options);
   generate(std::move(ids), {}, std::move(plan), std::nullopt, to);
 }
@@ -328,6 +377,56 @@ void openai_api::generate(std::vector<int32_t> prompt,
   answer_text text{tokens_, std::move(splitter), std::move(*stops)};
   std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
     ->start(std::move(request));
+}
+
+// -- tokens -------------------------------------------------------------------
+
+void openai_api::tokenize(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(tokenize_path, size, to,
+          [this, to, what = std::move(what)] { start_tokenize(what, to); });
+}
+
+void openai_api::start_tokenize(const request& what, const respond& to) {
+  auto body = parse_tokenize_request(what.body);
+  auto refuse = [&](const api_error& x) {
+    answer(tokenize_path, to_reply(x), to);
+  };
+  if (auto* error = std::get_if<api_error>(&body))
+    return refuse(*error);
+  auto& asked = std::get<tokenize_request>(body);
+  if (!asked.model.empty() && asked.model != options_.model)
+    return refuse(unknown_model(asked.model));
+  std::vector<int32_t> ids;
+  if (asked.is_chat) {
+    auto chat = parse_chat_request(what.body, options_.defaults,
+                                   options_.limits);
+    if (auto* error = std::get_if<api_error>(&chat))
+      return refuse(*error);
+    auto prompt = render_chat(std::get<chat_request>(chat));
+    if (auto* error = std::get_if<api_error>(&prompt))
+      return refuse(*error);
+    ids = std::move(std::get<chat_prompt>(prompt).ids);
+  } else {
+    ids = encode_text(asked.text, asked.add_begin);
+  }
+  reply x;
+  x.body = render_tokens(tokens_, ids, serving_.info().max_model_len,
+                         asked.with_texts);
+  answer(tokenize_path, std::move(x), to);
+}
+
+void openai_api::detokenize(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
+    auto text = troupe::http::detokenize(tokens_, what.body);
+    reply x;
+    if (auto* error = std::get_if<api_error>(&text))
+      x = to_reply(*error);
+    else
+      x.body = std::get<std::string>(text);
+    answer(detokenize_path, std::move(x), to);
+  });
 }
 
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.

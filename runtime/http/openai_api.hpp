@@ -13,11 +13,14 @@
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
 
+#include <atomic>
+
 namespace troupe::http {
 
 struct openai_options {
   std::string model; ///< The name that requests must give.
   std::string fingerprint = "troupe";
+  std::string version;                      ///< Of the program.
   std::vector<std::string> keys;            ///< None: everybody may.
   bool open_metrics = false;                ///< For those without a key, too.
   std::vector<std::string> allowed_origins; ///< See cross_origin.
@@ -47,6 +50,10 @@ public:
   openai_api(service& serving, const tokenizer& tokens, chat_form form,
              openai_options options, openai_sources sources);
 
+  /// From now on it is not ready: no more requests are to be sent to it. Those
+  /// that come are answered as ever.
+  void retire();
+
   /// Ends its threads; what is unfinished then is not answered.
   ~openai_api() override;
 
@@ -75,8 +82,13 @@ private:
   void text(request what, respond to);
   void models(request what, respond to);
   void model(request what, respond to);
+  void live(request what, respond to);
   void health(request what, respond to);
+  void version(request what, respond to);
+  void load(request what, respond to);
   void metrics(request what, respond to);
+  void tokenize(request what, respond to);
+  void detokenize(request what, respond to);
 
   /// Does `job` on the thread that reads bodies of such a size, or answers 429.
   void enqueue(const std::string& route, size_t bytes, const respond& to,
@@ -84,6 +96,9 @@ private:
 
   void start_chat(const request& what, const respond& to, generation_plan plan);
   void start_text(const request& what, const respond& to, generation_plan plan);
+  void start_tokenize(const request& what, const respond& to);
+  parsed<chat_prompt> render_chat(const chat_request& asked) const;
+  std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
   /// Refuses what cannot be, or hands it to the service.
   void generate(std::vector<int32_t> prompt,
                 std::vector<prompt_segment> segments, generation_plan plan,
@@ -103,6 +118,7 @@ private:
   const api_keys keys_;
   const cross_origin pages_;
   const int64_t created_;
+  std::atomic<bool> retired_ = false;
   std::shared_ptr<generation_context> context_;
   task_queue short_requests_; ///< Cost: bytes.
   task_queue long_requests_;  ///< Likewise.

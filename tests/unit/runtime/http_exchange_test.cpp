@@ -32,7 +32,7 @@ protected:
 
 TEST_F(HttpExchange, HasADateAndANameWhateverTheAnswer) {
   start_named();
-  for (const std::string text :
+  for (const std::string& text :
        {post("/echo", "x"), post("/stream", ""), post("/drop", ""),
         post("/closed", ""), std::string{"no request\r\n\r\n"}}) {
     auto got = fetch(text);
