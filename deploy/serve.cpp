@@ -46,6 +46,7 @@ struct serve_flags {
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
   uint32_t drain_timeout_s = 30;
+  uint32_t max_queue_wait_s = 600;
   std::string faults; ///< A plan; empty: none.
   uint64_t fault_seed = 1;
 };
@@ -87,6 +88,7 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
   options.version = TROUPE_VERSION;
+  options.max_queue_wait = std::chrono::seconds{flags.max_queue_wait_s};
   options.keys = std::move(keys);
   options.open_metrics = flags.keys.open_metrics;
   options.allowed_origins = flags.http.origins;
@@ -115,7 +117,6 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
 /// Returns when a signal asks to end, or why it cannot go on.
 result<void> stay_up(running_company& x, fault_run* faults,
                      end_signals& signals, const logger& log) {
-  size_t num_ended = 0;
   if (faults)
     faults->begin();
   while (!signals.wait_for(faults ? fault_interval : look_interval)) {
@@ -123,10 +124,11 @@ result<void> stay_up(running_company& x, fault_run* faults,
       faults->act();
     if (auto cause = x.serving->over())
       return *cause;
-    auto now = x.nodes ? x.nodes->num_ended() : 0;
-    if (now != num_ended)
-      log.error("local node processes that have ended: " + std::to_string(now));
-    num_ended = now;
+    for (auto& end :
+         x.nodes ? x.nodes->take_ends() : std::vector<std::string>{})
+      log.error(end
+                + "; it is not started again, since a cluster cannot take "
+                  "a node back: restart this service");
   }
   return {};
 }
@@ -252,6 +254,11 @@ void add_serve(CLI::App& app, int& status) {
                  "Seconds that open requests have to come to their end after "
                  "SIGTERM or SIGINT (30); a second signal ends at once")
     ->check(CLI::Range(0u, 86'400u));
+  command
+    ->add_option("--max-queue-wait", flags->max_queue_wait_s,
+                 "Seconds that a request may be expected to wait for its turn "
+                 "(600); beyond them it gets a 429")
+    ->check(CLI::Range(1u, 86'400u));
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   if (has_live_faults()) {

@@ -44,6 +44,7 @@ void generation::start(generation_request request) {
     [self](const generation_event& event) { self->receive(event); });
   if (!id)
     return fail(id.why());
+  see_queue();
   if (plan_.options.stream)
     context_->events.post(1, [self] { self->accepted(); });
   std::unique_lock lock{mutex_};
@@ -57,6 +58,8 @@ void generation::start(generation_request request) {
 // -- any thread ---------------------------------------------------------------
 
 void generation::receive(const generation_event& event) {
+  if (event.finish != finish_reason::none)
+    see_queue();
   std::lock_guard guard{mutex_};
   if (over_)
     return;
@@ -87,6 +90,11 @@ void generation::time_tokens(size_t count) {
   for (size_t i = 1; i < count; ++i)
     metrics.add_token_gap(0);
   last_token_ = now;
+}
+
+void generation::see_queue() const {
+  auto& serving = context_->serving;
+  context_->queue.see(context_->now(), serving.stats(), serving.info());
 }
 
 void generation::client_gone() {

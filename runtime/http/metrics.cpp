@@ -93,7 +93,10 @@ void render_figures(const service_stats& x, const service_info& info,
     {"expert_workers", "gauge", "Expert workers.", info.num_workers},
     {"expert_workers_used", "gauge", "Of them, those that have run a row.",
      x.workers_used},
-    {"nodes", "gauge", "Node processes.", info.num_nodes},
+    {"nodes", "gauge", "Node processes that are there.",
+     info.num_nodes - x.nodes_lost},
+    {"nodes_lost", "gauge", "Node processes that are not, but should be.",
+     x.nodes_lost},
   };
   render(all, to);
 }

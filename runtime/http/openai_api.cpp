@@ -1,8 +1,10 @@
 #include "runtime/http/openai_api.hpp"
 
+#include "kernels/ops.hpp"
 #include "runtime/http/token_routes.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace troupe::http {
@@ -14,6 +16,8 @@ constexpr const char* text_path = "/v1/completions";
 constexpr const char* tokenize_path = "/tokenize";
 constexpr const char* detokenize_path = "/detokenize";
 constexpr const char* metrics_path = "/metrics";
+
+constexpr size_t block_tokens = kernels::latent_cache::block_tokens;
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
@@ -108,7 +112,8 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
     options_(std::move(options)), sources_(std::move(sources)),
     keys_(options_.keys), pages_(options_.allowed_origins),
     created_(sources_.unix_time()),
-    context_(std::make_shared<generation_context>(serving, sources_.now)),
+    context_(std::make_shared<generation_context>(serving, sources_.now,
+                                                  options_.max_queue_wait)),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
 }
@@ -374,6 +379,8 @@ void openai_api::generate(std::vector<int32_t> prompt,
     return answer(
       plan.route,
       to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
+  if (auto refusal = too_busy(request.prompt.size()))
+    return answer(plan.route, to_reply(*refusal), to);
   answer_text text{tokens_, std::move(splitter), std::move(*stops)};
   std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
     ->start(std::move(request));
@@ -427,6 +434,26 @@ void openai_api::detokenize(request what, respond to) {
       x.body = std::get<std::string>(text);
     answer(detokenize_path, std::move(x), to);
   });
+}
+
+std::optional<api_error> openai_api::too_busy(size_t num_tokens) const {
+  auto num_blocks = num_tokens / block_tokens + 1;
+  auto wait = context_->queue.too_long(serving_.stats(), serving_.info(),
+                                       num_blocks);
+  if (!wait)
+    return std::nullopt;
+  auto most = options_.max_queue_wait;
+  auto beyond = std::ceil(wait->count() - double(most.count()));
+  auto seconds = [](double x) { return std::to_string(std::llround(x)); };
+  api_error out{429, "rate_limit_error",
+                "The server is busy: this request would wait for its turn for "
+                "about "
+                  + seconds(wait->count()) + " s, more than the "
+                  + std::to_string(most.count())
+                  + " s that it may. Try again later.",
+                "", "overloaded"};
+  out.retry_after = uint64_t(std::clamp(beyond, 1.0, 3600.0));
+  return out;
 }
 
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.

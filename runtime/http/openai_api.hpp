@@ -27,7 +27,8 @@ struct openai_options {
   sampling_defaults defaults;
   bool add_bos = true; ///< In front of the prompts of text completions.
   request_limits limits;
-  size_t short_body = 64 << 10; ///< Up to so many bytes.
+  std::chrono::seconds max_queue_wait{600}; ///< Predicted; beyond it 429.
+  size_t short_body = 64 << 10;             ///< Up to so many bytes.
   /// Of long bodies not yet read, and an eighth of it of short ones; then 429.
   size_t max_waiting_bytes = 64 << 20;
 };
@@ -105,6 +106,8 @@ private:
                 std::optional<reasoning_splitter> splitter, const respond& to);
 
   request_rules rules() const;
+  /// Why a prompt of so many tokens would wait too long for its turn.
+  std::optional<api_error> too_busy(size_t num_tokens) const;
   generation_plan plan(completion_kind kind,
                        std::chrono::steady_clock::time_point arrival) const;
   void answer(const std::string& route, reply what, const respond& to);

@@ -61,6 +61,37 @@ TEST_F(OpenaiRoutes, NeedTheKeyButForHealth) {
     EXPECT_EQ(fetch(get(path)).status, 200) << path;
 }
 
+TEST_F(OpenaiRoutes, Say429WhereARequestWouldWaitTooLong) {
+  openai_options options;
+  options.max_queue_wait = std::chrono::seconds{10};
+  start(options);
+  service_stats stats{.requests_accepted = 100, .requests_waiting = 50};
+  // Requests that come and go, one in five seconds, while others wait.
+  for (request_id id = 1; id <= 4; ++id) {
+    service_.show(stats);
+    auto client = connect();
+    client.send(ask());
+    service_.wait_for(id);
+    now_ = std::chrono::seconds{5 * id};
+    ++stats.requests_finished;
+    service_.show(stats);
+    service_.play(id, ids("word"), finish_reason::stop);
+    ASSERT_EQ(client.receive().status, 200);
+  }
+  auto got = fetch(ask({{"stream", true}}));
+  EXPECT_EQ(got.status, 429);
+  EXPECT_GT(std::stoi(got.headers["retry-after"]), 100);
+  EXPECT_NE(got.body.find("more than the 10 s that it may"), std::string::npos);
+  EXPECT_EQ(service_.num_requests(), 4u);
+  stats.requests_accepted = stats.requests_finished;
+  stats.requests_waiting = 0;
+  stats.kv_blocks_free = 64;
+  service_.show(stats);
+  auto client = connect();
+  client.send(ask());
+  service_.wait_for(5);
+}
+
 // -- tokens -------------------------------------------------------------------
 
 TEST_F(OpenaiRoutes, MakeTokensOfTextAsCompletionsDo) {
