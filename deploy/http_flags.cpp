@@ -24,20 +24,30 @@ void share_descriptors(http::server_options& server) {
 } // namespace
 
 void http_flags::add_to(CLI::App& command) {
+  auto certificate = command.add_option(
+    "--ssl-certfile", server.certificate,
+    "Certificate (PEM, with its chain): serves over TLS; read again at SIGHUP");
+  auto key = command.add_option("--ssl-keyfile", server.key, "Its key (PEM)");
+  certificate->needs(key);
+  key->needs(certificate);
   auto& guests = server.limits.guests;
   server.port = 8000;
-  command.add_option("--host", server.address,
-                     "Address, or name with addresses, to listen at "
-                     "(127.0.0.1)");
-  command.add_option("--port", server.port, "0: any that is free (8000)");
+  command
+    .add_option("--host", server.address,
+                "Address, or name with addresses, to listen at")
+    ->capture_default_str();
+  command.add_option("--port", server.port, "0: any that is free")
+    ->capture_default_str();
   command
     .add_option("--max-connections", guests.total,
-                "Connections of all clients (4096, or half of the descriptors "
-                "that the system gives)")
+                "Connections of all clients, and no more than half of the "
+                "descriptors that the system gives")
+    ->capture_default_str()
     ->check(CLI::Range(1u, 1'000'000u));
   command
     .add_option("--max-connections-per-address", guests.per_client,
-                "Connections of one address, or /64 network of IPv6 (64)")
+                "Connections of one address, or /64 network of IPv6")
+    ->capture_default_str()
     ->check(CLI::Range(1u, 1'000'000u));
   command
     .add_option("--trusted-proxies", proxies,

@@ -1,5 +1,6 @@
 #include "deploy/api_key_flags.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/flag_sources.hpp"
 
 int main(int argc, char** argv) {
   auto args = troupe::take_arguments(argc, argv);
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
   troupe::add_simulate(app, status);
   troupe::add_bench(app, status);
   try { // CLI11 has no other way to say it
+    args = troupe::with_flag_sources(app, std::move(args));
     std::vector<std::string> last_first(args.rbegin(), args.rend() - 1);
     app.parse(std::move(last_first));
   } catch (const CLI::ParseError& e) {

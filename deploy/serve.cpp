@@ -3,6 +3,7 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/flag_sources.hpp"
 #include "deploy/http_flags.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
@@ -114,8 +115,15 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   return out;
 }
 
+void reload_certificate(http::server& server, const logger& log) {
+  if (auto ok = server.reload_certificate(); !ok)
+    log.error("the old certificate stays: " + ok.why().message);
+  else
+    log.warning("the certificate was read again");
+}
+
 /// Returns when a signal asks to end, or why it cannot go on.
-result<void> stay_up(running_company& x, fault_run* faults,
+result<void> stay_up(const front& in, running_company& x, fault_run* faults,
                      end_signals& signals, const logger& log) {
   if (faults)
     faults->begin();
@@ -124,32 +132,36 @@ result<void> stay_up(running_company& x, fault_run* faults,
       faults->act();
     if (auto cause = x.serving->over())
       return *cause;
-    for (auto& end :
-         x.nodes ? x.nodes->take_ends() : std::vector<std::string>{})
-      log.error(end
-                + "; it is not started again, since a cluster cannot take "
-                  "a node back: restart this service");
+    if (signals.take_hangup())
+      reload_certificate(*in.server, log);
+    if (x.nodes)
+      for (auto& end : x.nodes->take_ends())
+        log.error(end
+                  + "; it is not started again, since a cluster cannot "
+                    "take a node back: restart this service");
   }
   return {};
 }
 
 /// From the first connection to the reason to end: none if a signal asked.
 result<void> serve_until_end(const front& in, running_company& x,
-                             fault_run* faults, const std::string& address,
+                             fault_run* faults, const http::server_options& at,
                              end_signals& signals, const logger& log) {
-  if (auto at = x.serving->address(); at.port != 0)
-    log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
+  if (auto door = x.serving->address(); door.port != 0)
+    log.info("nodes join at " + door.host + ":" + std::to_string(door.port));
   if (auto ready = wait_until_ready(x, signals); !ready)
     return ready.why().code == errc::cancelled ? result<void>{} : ready;
   auto info = x.serving->info();
+  const auto& address = at.address;
   auto is_v6 = address.find(':') != address.npos;
   std::fprintf(
     stderr,
-    "ready at http://%s%s%s:%u: %u nodes, %u ranks, %u workers, context "
+    "ready at %s://%s%s%s:%u: %u nodes, %u ranks, %u workers, context "
     "of %u tokens\n",
-    is_v6 ? "[" : "", address.c_str(), is_v6 ? "]" : "", in.server->port(),
-    info.num_nodes, info.num_ranks, info.num_workers, info.max_model_len);
-  return stay_up(x, faults, signals, log);
+    at.certificate.empty() ? "http" : "https", is_v6 ? "[" : "",
+    address.c_str(), is_v6 ? "]" : "", in.server->port(), info.num_nodes,
+    info.num_ranks, info.num_workers, info.max_model_len);
+  return stay_up(in, x, faults, signals, log);
 }
 
 /// Why the requests that are left end now, and how long their clients have to
@@ -212,6 +224,8 @@ int run(const serve_flags& flags) {
   auto listening = flags.http.options();
   if (!listening)
     return report(listening.why());
+  if (!listening->certificate.empty())
+    signals.watch_hangup();
   auto faults = open_faults(flags, time, log);
   if (!faults)
     return report(faults.why());
@@ -225,8 +239,7 @@ int run(const serve_flags& flags) {
                           std::move(*keys));
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, *x, breaks, listening->address, signals,
-                               log);
+  auto ended = serve_until_end(**front, *x, breaks, *listening, signals, log);
   auto all_happened = !breaks || breaks->end();
   if (!ended) {
     end(**front, *x, {ended.why()}, log);
@@ -252,21 +265,26 @@ void add_serve(CLI::App& app, int& status) {
   command
     ->add_option("--drain-timeout", flags->drain_timeout_s,
                  "Seconds that open requests have to come to their end after "
-                 "SIGTERM or SIGINT (30); a second signal ends at once")
+                 "SIGTERM or SIGINT; a second signal ends at once")
+    ->capture_default_str()
     ->check(CLI::Range(0u, 86'400u));
   command
     ->add_option("--max-queue-wait", flags->max_queue_wait_s,
-                 "Seconds that a request may be expected to wait for its turn "
-                 "(600); beyond them it gets a 429")
+                 "Seconds that a request may be expected to wait for its "
+                 "turn; beyond them it gets a 429")
+    ->capture_default_str()
     ->check(CLI::Range(1u, 86'400u));
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   if (has_live_faults()) {
     command->footer(what_to_know_of_faults);
     command->add_option("--faults", flags->faults, "A file of faults (TOML)");
-    command->add_option("--fault-seed", flags->fault_seed,
-                        "Draws whom \"any\" means, and chances (1)");
+    command
+      ->add_option("--fault-seed", flags->fault_seed,
+                   "Draws whom \"any\" means, and chances")
+      ->capture_default_str();
   }
+  add_flag_sources(*command);
   command->callback([flags, &status] { status = run(*flags); });
 }
 

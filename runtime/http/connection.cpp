@@ -22,7 +22,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
 #include <array>
 
@@ -45,9 +44,10 @@ constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
 class connection : public std::enable_shared_from_this<connection> {
 public:
   connection(house& in, tcp::socket socket, ip_bytes from)
-    : house_(in), limits_(in.options.limits), socket_(std::move(socket)),
-      from_(from), watch_(socket_.get_executor()),
-      wake_(socket_.get_executor()), reader_(limits_.reading) {
+    : house_(in), limits_(in.options.limits),
+      socket_(std::move(socket), in.tls()), from_(from),
+      watch_(socket_.executor()), wake_(socket_.executor()),
+      reader_(limits_.reading) {
   }
 
   ~connection() {
@@ -62,10 +62,9 @@ public:
     key_ = house_.enter({caller(&connection::shut), caller(&connection::end)});
     if (key_ == 0)
       return;
-    error_code ignored;
-    socket_.set_option(tcp::no_delay{true}, ignored);
+    socket_.prepare(limits_.send_buffer);
     auto self = shared_from_this();
-    auto where = socket_.get_executor();
+    auto where = socket_.executor();
     asio::co_spawn(
       where, [self] { return self->watch(); }, asio::detached);
     asio::co_spawn(
@@ -74,7 +73,7 @@ public:
 
 private:
   std::function<void()> caller(void (connection::*fn)()) {
-    return [fn, weak = weak_from_this(), where = socket_.get_executor()] {
+    return [fn, weak = weak_from_this(), where = socket_.executor()] {
       asio::post(where, [fn, weak] {
         if (auto self = weak.lock())
           ((*self).*fn)();
@@ -112,8 +111,7 @@ private:
 
   void shut() {
     vacate();
-    error_code ignored;
-    socket_.close(ignored);
+    socket_.close();
     wake_.cancel();
     watch_.cancel();
   }
@@ -121,8 +119,11 @@ private:
   // -- the round --------------------------------------------------------------
 
   asio::awaitable<void> run() {
+    allow(limits_.greeting);
+    bool in = co_await socket_.greet();
     allow(limits_.head_deadline);
-    bool in = co_await come_in();
+    if (in)
+      in = co_await come_in();
     while (in) {
       bool more = co_await serve_one();
       tell();
@@ -131,6 +132,8 @@ private:
       allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
     }
     tell();
+    allow(limits_.linger);
+    co_await socket_.finish();
     shut();
   }
 
@@ -147,7 +150,7 @@ private:
     in_ = word.granted;
     if (in_)
       co_return true;
-    house_.turned_away(word);
+    house_.turn_away(from_, word.why);
     begin_record();
     co_return co_await part(house_.use.refusal(503, word.why));
   }
@@ -234,9 +237,8 @@ private:
 
   /// Empty: the stream has ended.
   asio::awaitable<std::string_view> read_some() {
-    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(bytes_),
-                                                    token);
-    co_return ec ? std::string_view{} : std::string_view{bytes_.data(), n};
+    auto n = co_await socket_.read_some(asio::buffer(bytes_));
+    co_return std::string_view{bytes_.data(), n};
   }
 
   /// Reads until the body has come, which has a deadline and, after a moment
@@ -304,7 +306,7 @@ private:
 
   /// Cancelling the timer that `transmit` waits on, from any thread.
   std::function<void()> waker() {
-    return [weak = weak_from_this(), where = socket_.get_executor()] {
+    return [weak = weak_from_this(), where = socket_.executor()] {
       asio::post(where, [weak] {
         if (auto self = weak.lock())
           self->wake_.cancel();
@@ -358,7 +360,9 @@ private:
                                                  : patience);
       if (!silent)
         continue;
-      bool sent = co_await send(chunked ? chunk(filler) : filler);
+      // Not within the call: g++ 12 destroys it twice.
+      auto piece = chunked ? chunk(filler) : filler;
+      bool sent = co_await send(std::move(piece));
       if (!sent)
         co_return false;
     }
@@ -377,11 +381,9 @@ private:
 
   asio::awaitable<bool> send(std::string bytes) {
     allow(limits_.stall);
-    auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
-                                              token);
     if (record_)
-      record_->sent(n);
-    co_return !ec;
+      record_->sent(bytes.size());
+    co_return co_await socket_.write(bytes);
   }
 
   /// Sends the handler's refusal of a head. Where a body may be on its way
@@ -418,9 +420,8 @@ private:
   /// throw away the answer that is still on its way.
   asio::awaitable<void> linger() {
     vacate();
-    error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
     allow(limits_.linger);
+    co_await socket_.finish();
     for (size_t sum = 0; sum < max_lingering;) {
       auto got = co_await read_some();
       if (got.empty())
@@ -434,7 +435,7 @@ private:
   void start_reading() {
     reading_ = wanted_ = true;
     asio::co_spawn(
-      socket_.get_executor(),
+      socket_.executor(),
       [self = shared_from_this()] { return self->read_early(); },
       asio::detached);
   }
@@ -457,15 +458,14 @@ private:
 
   asio::awaitable<void> stop_reading() {
     wanted_ = false;
-    error_code ignored;
-    socket_.cancel(ignored);
+    socket_.cancel();
     while (reading_)
       co_await rest(clock::time_point::max());
   }
 
   house& house_;
   const server_limits& limits_;
-  tcp::socket socket_;
+  client_socket socket_;
   const ip_bytes from_;
   asio::steady_timer watch_;
   asio::steady_timer wake_; ///< Cancelled to say: look again.

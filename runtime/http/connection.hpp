@@ -1,8 +1,9 @@
 #pragma once
 
-/// A connection of the HTTP server. This header, connection.cpp and server.cpp
-/// are the only files that know Asio.
+/// A connection of the HTTP server. This file, client_socket and server.cpp are
+/// the only ones that know Asio.
 
+#include "runtime/http/client_socket.hpp"
 #include "runtime/http/server.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -28,6 +29,12 @@ public:
   handler& use;
   const logger log;
 
+  /// For a new connection; null: clear text.
+  tls_context tls() const;
+
+  /// For those who come from now on.
+  void set_tls(tls_context tls);
+
   /// Returns a key, or 0 if there is not even room to say so. `out` may be
   /// called, with the lock held, until `leave` has returned.
   uint64_t enter(way_out out);
@@ -40,8 +47,9 @@ public:
 
   void vacate(const ip_bytes& from);
 
-  /// Counts a connection that was not let in, and logs it if it is the first.
-  void turned_away(const admission& why);
+  /// Counts a connection of `from` that was not let in, and logs it if that is
+  /// news.
+  void turn_away(const ip_bytes& from, const std::string& why);
 
   /// Takes `size` bytes of what all connections together may hold for bodies,
   /// or returns false.
@@ -61,6 +69,7 @@ private:
   std::map<uint64_t, way_out> open_;
   uint64_t last_key_ = 0;
   guest_list guests_;
+  tls_context tls_;
   size_t held_ = 0; ///< Bytes of bodies.
   bool ending_ = false;
 };

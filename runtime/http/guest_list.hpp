@@ -19,8 +19,7 @@ struct guest_limits {
 /// What is said to one who wants to come in.
 struct admission {
   bool granted = true;
-  std::string why;   ///< Why not.
-  bool first = true; ///< Nobody was told so for the same reason lately.
+  std::string why; ///< Why not.
 };
 
 class guest_list {
@@ -29,6 +28,11 @@ public:
 
   /// One more connection of `from`, if there is room.
   admission enter(const ip_bytes& from);
+
+  /// One that was not let in hears so. Returns whether that is news: of its
+  /// client, since that had no connection last; that all is full, since half
+  /// was free.
+  bool turn_away(const ip_bytes& from);
 
   /// A connection that was granted has ended.
   void leave(const ip_bytes& from);
@@ -40,14 +44,14 @@ public:
 private:
   struct guest {
     size_t count = 0;
-    bool told = false; ///< Since it had no connection last.
+    bool told = false;
   };
 
   bool is_exempt(const ip_bytes& from) const;
 
   const guest_limits limits_;
   size_t size_ = 0;
-  bool told_ = false; ///< That all is full; until half is free.
+  bool told_ = false;                   ///< That all is full.
   std::map<std::string, guest> guests_; ///< By origin, but for the exempt.
 };
 

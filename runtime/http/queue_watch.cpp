@@ -7,8 +7,10 @@ namespace troupe::http {
 
 namespace {
 
-constexpr double half_life = 30; ///< s; of what has been seen.
-constexpr double least_ends = 4; ///< Fewer say nothing.
+constexpr double half_life = 30;   ///< s; of what has been seen.
+constexpr uint64_t least_ends = 4; ///< Fewer say nothing.
+
+constexpr double longest_wait = 1e6; ///< s; that is said.
 
 uint64_t ended(const service_stats& x) {
   return x.requests_finished + x.requests_failed + x.requests_cancelled;
@@ -35,8 +37,9 @@ void queue_watch::see(instant now, const service_stats& stats,
     auto time = seconds{now - *last_}.count();
     auto rest = std::exp2(-time / half_life);
     busy_time_ = busy_time_ * rest + time;
-    busy_ends_ = busy_ends_ * rest
-                 + double(until_now - std::min(ended_, until_now));
+    auto ends = until_now - std::min(ended_, until_now);
+    busy_ends_ = busy_ends_ * rest + double(ends);
+    num_seen_ += ends;
   }
   if (!last_ || now > *last_) {
     last_ = now;
@@ -51,9 +54,10 @@ queue_watch::too_long(const service_stats& stats, const service_info& info,
   std::lock_guard guard{mutex_};
   auto before = waiting(stats, info);
   auto begins_at_once = before == 0 && num_blocks <= stats.kv_blocks_free;
-  if (begins_at_once || busy_ends_ < least_ends)
+  if (begins_at_once || num_seen_ < least_ends)
     return std::nullopt;
-  seconds wait{double(before + 1) * busy_time_ / busy_ends_};
+  seconds wait{
+    std::min(double(before + 1) * busy_time_ / busy_ends_, longest_wait)};
   if (wait <= max_wait_)
     return std::nullopt;
   return wait;

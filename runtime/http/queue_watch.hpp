@@ -32,10 +32,11 @@ private:
   const seconds max_wait_;
   mutable std::mutex mutex_; ///< For what follows.
   std::optional<instant> last_;
-  uint64_t ended_ = 0;   ///< Requests, until then.
-  bool is_busy_ = false; ///< Some waited then.
-  double busy_time_ = 0; ///< s, of which the old counts less.
-  double busy_ends_ = 0; ///< Requests that ended in it.
+  uint64_t ended_ = 0;    ///< Requests, until then.
+  bool is_busy_ = false;  ///< Some waited then.
+  uint64_t num_seen_ = 0; ///< Requests that ended while others waited.
+  double busy_time_ = 0;  ///< s, of which the old counts less.
+  double busy_ends_ = 0;  ///< Requests that ended in it.
 };
 
 } // namespace troupe::http

@@ -23,6 +23,16 @@ house::house(server_options o, handler& h, logger l)
     guests_(options.limits.guests) {
 }
 
+tls_context house::tls() const {
+  std::lock_guard guard{mutex_};
+  return tls_;
+}
+
+void house::set_tls(tls_context tls) {
+  std::lock_guard guard{mutex_};
+  tls_ = std::move(tls);
+}
+
 uint64_t house::enter(way_out out) {
   std::lock_guard guard{mutex_};
   const auto& limits = options.limits;
@@ -58,10 +68,13 @@ void house::vacate(const ip_bytes& from) {
   options.counts->open = guests_.size();
 }
 
-void house::turned_away(const admission& why) {
+void house::turn_away(const ip_bytes& from, const std::string& why) {
   ++options.counts->turned_away;
-  if (why.first)
-    log.warning("turning connections away: " + why.why);
+  std::unique_lock lock{mutex_};
+  auto is_news = guests_.turn_away(from);
+  lock.unlock();
+  if (is_news)
+    log.warning("turning connections away: " + why);
 }
 
 bool house::hold(size_t size) {
@@ -170,6 +183,8 @@ public:
   }
 
   result<void> listen() {
+    if (auto ok = reload_certificate(); !ok)
+      return ok.why();
     const auto& options = house_.options;
     auto addresses = resolve(io_, options.address);
     if (!addresses)
@@ -203,6 +218,17 @@ public:
   bool finish(std::chrono::milliseconds limit) override {
     close(&way_out::soon);
     return house_.wait_until_empty(limit);
+  }
+
+  result<void> reload_certificate() override {
+    const auto& options = house_.options;
+    if (options.certificate.empty())
+      return {};
+    auto tls = load_tls(options.certificate, options.key);
+    if (!tls)
+      return tls.why();
+    house_.set_tls(std::move(*tls));
+    return {};
   }
 
   uint16_t port() const override {

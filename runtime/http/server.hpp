@@ -21,7 +21,9 @@ struct server_limits {
   size_t max_bodies = 256 << 20;   ///< Bytes of bodies that are on their way.
   guest_limits guests;             ///< Connections.
   size_t max_surplus = 128;        ///< Connections beyond, to say so to.
+  int send_buffer = 128 << 10;     ///< Bytes that the kernel keeps of them.
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
+  std::chrono::milliseconds greeting{5'000};       ///< Of TLS.
   std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
   std::chrono::milliseconds body_deadline{60'000}; ///< From the head's end.
   std::chrono::milliseconds body_grace{10'000};    ///< Then a least speed:
@@ -38,6 +40,8 @@ struct server_options {
   std::string address = "127.0.0.1"; ///< Or a name, with all its addresses.
   uint16_t port = 0;                 ///< 0: any that is free.
   uint32_t num_threads = 1;
+  std::string certificate; ///< PEM file, with its chain; empty: no TLS.
+  std::string key;         ///< PEM file.
   std::function<int64_t()> unix_time;    ///< s, for Date; none: no Date.
   std::function<std::string()> new_name; ///< Of a request; none: no names.
   server_limits limits;
@@ -59,6 +63,10 @@ public:
   /// being read or answered come to their end. Returns whether all connections
   /// have ended within `limit`.
   virtual bool finish(std::chrono::milliseconds limit) = 0;
+
+  /// Reads certificate and key again: those who come from now on see them.
+  /// With an error all stays as it is.
+  virtual result<void> reload_certificate() = 0;
 
   virtual uint16_t port() const = 0;
 };

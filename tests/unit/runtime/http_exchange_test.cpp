@@ -77,9 +77,12 @@ TEST_F(HttpExchange, TakesANameFromTheClientIfItCanBeTold) {
 
 TEST_F(HttpExchange, IsALineInTheLog) {
   start_named();
+  // One after the other: a line comes after its answer.
   fetch(get_echo + "X-Request-ID: mine\r\n\r\n");
+  logged(1);
   fetch("GET /closed?key=hush HTTP/1.1\r\nHost: x\r\n"
         "Authorization: Bearer hush\r\n\r\n");
+  logged(2);
   fetch("no request\r\n\r\n");
   auto lines = logged(3);
   EXPECT_TRUE(lines[0].starts_with("127.0.0.1 \"GET /echo\" 200, "))
