@@ -49,6 +49,7 @@ struct gateway_status {
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.
+  uint64_t nodes_lost = 0;                         ///< Guarded.
   /// Why nothing can be taken at present; guarded.
   std::string refusal = "the cluster is starting";
   std::vector<node_report> reports; ///< Guarded; by node.

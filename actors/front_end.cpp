@@ -25,7 +25,8 @@ void front_end::close(const failure& why) {
 
 service_info front_end::info() const {
   return {cluster_.max_model_len, cluster_.num_ranks(), cluster_.num_workers(),
-          static_cast<uint32_t>(cluster_.nodes.size())};
+          static_cast<uint32_t>(cluster_.nodes.size()),
+          uint64_t{cluster_.num_ranks()} * cluster_.limits.max_num_seqs};
 }
 
 service_stats front_end::stats() const {
@@ -38,6 +39,7 @@ service_stats front_end::stats() const {
   out.requests_cancelled = requests.cancelled;
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
+  out.nodes_lost = status.nodes_lost;
   for (auto& report : status.reports) {
     auto value = [&](counter x) { return report.values[size_t(x)]; };
     out.generated_tokens += value(counter::generated_tokens);

@@ -64,6 +64,7 @@ struct gateway_state {
     auto can_serve = started && !missing_worker() && !usable_ranks().empty();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
+    status->nodes_lost = lost.size();
     status->refusal = can_serve ? "" : text;
   }
 

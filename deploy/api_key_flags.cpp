@@ -3,12 +3,15 @@
 #include "deploy/private_file.hpp"
 #include "runtime/http/api_keys.hpp"
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 namespace troupe {
 
 namespace {
 
+constexpr std::string_view flag = "--api-key";
 constexpr const char* variable = "TROUPE_API_KEY";
 constexpr size_t max_file_bytes = 1 << 20;
 
@@ -17,12 +20,15 @@ constexpr size_t max_file_bytes = 1 << 20;
 void api_key_flags::add_to(CLI::App& command) {
   command
     .add_option("--api-key", keys,
-                "Key that requests must carry; may be repeated. Every process "
-                "of this machine can see it: prefer a file or TROUPE_API_KEY")
+                "Key that requests must carry; may be repeated. Whoever lists "
+                "processes while this one starts can see it: prefer a file or "
+                "TROUPE_API_KEY")
     ->allow_extra_args(false);
   command.add_option("--api-key-file", file,
                      "File of such keys, one a line, that nobody else may "
                      "read");
+  command.add_flag("--metrics-without-key", open_metrics,
+                   "Let everybody read /metrics");
 }
 
 result<std::vector<std::string>> api_key_flags::read() const {
@@ -49,6 +55,20 @@ result<std::vector<std::string>> api_key_flags::read() const {
   if (auto ok = add(file, *text); !ok)
     return ok.why();
   return all;
+}
+
+std::vector<std::string> take_arguments(int count, char** args) {
+  std::vector<std::string> out(args, args + count);
+  for (int i = 0; i < count; ++i) {
+    std::string_view arg = out[i];
+    auto* secret = arg == flag && i + 1 < count ? args[i + 1]
+                   : arg.starts_with(std::string{flag} + "=")
+                     ? args[i] + flag.size() + 1
+                     : nullptr;
+    if (secret)
+      std::fill_n(secret, std::strlen(secret), '*');
+  }
+  return out;
 }
 
 } // namespace troupe

@@ -14,7 +14,8 @@ namespace troupe {
 
 struct api_key_flags {
   std::vector<std::string> keys;
-  std::string file; ///< One key a line.
+  std::string file;          ///< One key a line.
+  bool open_metrics = false; ///< /metrics needs none.
 
   void add_to(CLI::App& command);
 
@@ -22,5 +23,9 @@ struct api_key_flags {
   /// error: who names one does not want to serve everybody.
   result<std::vector<std::string>> read() const;
 };
+
+/// Takes the keys that stand in `args` away from there, where every process of
+/// the machine sees them; returns what the arguments were.
+std::vector<std::string> take_arguments(int count, char** args);
 
 } // namespace troupe

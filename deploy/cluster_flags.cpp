@@ -1,5 +1,6 @@
 #include "deploy/cluster_flags.hpp"
 
+#include "deploy/flag_sources.hpp"
 #include "runtime/cluster/node_options.hpp"
 
 namespace troupe {
@@ -7,18 +8,29 @@ namespace troupe {
 namespace {
 
 void add_limits(CLI::App& command, cluster_flags& flags) {
-  command.add_option("--max-model-len", flags.max_model_len,
-                     "Tokens of prompt and answer together");
-  command.add_option("--max-num-seqs", flags.max_num_seqs,
-                     "Sequences in a step of a rank");
-  command.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
-                     "Rows in a step of a rank");
-  command.add_option("--num-kv-blocks", flags.num_kv_blocks,
-                     "Cache blocks of 64 tokens of a rank (default: 1024 "
-                     "tokens for each of max-num-seqs, and no less than "
-                     "max-model-len)");
-  command.add_option("--step-timeout-ms", flags.step_timeout_ms,
-                     "How long a layer's rows may be away on other nodes");
+  topology usual;
+  auto add = [&](const char* name, std::optional<uint32_t>& value,
+                 const std::string& help) {
+    command.add_option(name, value, help)->transform(with_suffix());
+  };
+  auto standard = [](uint64_t value) {
+    return " (default " + std::to_string(value) + ")";
+  };
+  add("--max-model-len", flags.max_model_len,
+      "Tokens of prompt and answer together (default "
+        + std::to_string(usual.max_model_len)
+        + ", or what the model was made for if that is less)");
+  add("--max-num-seqs", flags.max_num_seqs,
+      "Sequences in a step of a rank" + standard(usual.limits.max_num_seqs));
+  add("--max-num-batched-tokens", flags.max_num_batched_tokens,
+      "Rows in a step of a rank"
+        + standard(usual.limits.max_num_batched_tokens));
+  add("--num-kv-blocks", flags.num_kv_blocks,
+      "Cache blocks of 64 tokens of a rank (default: 1024 tokens for each of "
+      "max-num-seqs, and no less than max-model-len)");
+  add("--step-timeout-ms", flags.step_timeout_ms,
+      "How long a layer's rows may be away on other nodes"
+        + standard(usual.limits.step_timeout_ms));
   command
     .add_option("--micro-batches", flags.micro_batches,
                 "Steps of a rank that are out at once, each of up to "
@@ -62,15 +74,18 @@ void cluster_flags::add_to(CLI::App& command) {
   command
     .add_option("--data-parallel-size", data_parallel_size, "Attention ranks")
     ->check(CLI::Range(1, 1024))
+    ->capture_default_str()
     ->excludes(file);
   command
     .add_option("--expert-parallel-size", expert_parallel_size,
                 "Expert workers")
     ->check(CLI::Range(1, 1024))
+    ->capture_default_str()
     ->excludes(file);
   command
     .add_option("--nodes", num_nodes, "Node processes to start on this machine")
     ->check(CLI::Range(1, 64))
+    ->capture_default_str()
     ->excludes(file);
   command
     .add_option("--activations", activations,
@@ -90,6 +105,7 @@ void cluster_flags::add_to(CLI::App& command) {
   add_cluster_tls(command, tls);
   command
     .add_option("--log-level", log_level_name, "error, warning, info or debug")
+    ->capture_default_str()
     ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
 }
 

@@ -16,6 +16,13 @@ sigset_t ends() {
   return out;
 }
 
+sigset_t hangup() {
+  sigset_t out;
+  sigemptyset(&out);
+  sigaddset(&out, SIGHUP);
+  return out;
+}
+
 } // namespace
 
 end_signals::end_signals() {
@@ -24,11 +31,25 @@ end_signals::end_signals() {
 }
 
 bool end_signals::wait_for(std::chrono::milliseconds duration) {
+  came_ = came_ || wait_for_another(duration);
+  return came_;
+}
+
+void end_signals::watch_hangup() {
+  auto set = hangup();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+bool end_signals::take_hangup() {
+  auto set = hangup();
+  timespec now{};
+  return sigtimedwait(&set, nullptr, &now) > 0;
+}
+
+bool end_signals::wait_for_another(std::chrono::milliseconds duration) {
   auto set = ends();
   timespec limit{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
-  if (!came_ && sigtimedwait(&set, nullptr, &limit) > 0)
-    came_ = true;
-  return came_;
+  return sigtimedwait(&set, nullptr, &limit) > 0;
 }
 
 void end_signals::wait() {

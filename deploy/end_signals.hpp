@@ -15,6 +15,16 @@ public:
   /// Waits; returns whether one came, now or earlier.
   bool wait_for(std::chrono::milliseconds duration);
 
+  /// From now on SIGHUP ends nothing, but can be asked for. As the constructor,
+  /// before any thread is started.
+  void watch_hangup();
+
+  /// Returns whether SIGHUP has come since this was asked last.
+  bool take_hangup();
+
+  /// Waits for one more; returns whether it came.
+  bool wait_for_another(std::chrono::milliseconds duration);
+
   /// Waits until one comes.
   void wait();
 

@@ -9,9 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 namespace troupe {
 
@@ -33,6 +35,20 @@ constexpr timespec poll_interval{0, 10'000'000};
   if (getppid() == parent) // else it has died before it could be noticed
     execv(program, args);
   _exit(127);
+}
+
+/// The value of --name.
+std::string name_in(const std::vector<std::string>& command) {
+  auto flag = std::ranges::find(command, "--name");
+  return command.end() - flag < 2 ? "" : *(flag + 1);
+}
+
+std::string end_of(const std::string& name, pid_t pid, int status) {
+  auto how = WIFSIGNALED(status)
+               ? "was ended by signal " + std::to_string(WTERMSIG(status))
+               : "has ended with status " + std::to_string(WEXITSTATUS(status));
+  return "the process of node " + name + " (" + std::to_string(pid) + ") "
+         + how;
 }
 
 } // namespace
@@ -60,6 +76,7 @@ local_nodes::start(const std::vector<std::vector<std::string>>& commands,
       return failure{errc::io, std::string{"a node process cannot start: "}
                                  + std::strerror(errno)};
     out->pids_.push_back(pid);
+    out->names_.push_back(name_in(command));
   }
   return out;
 }
@@ -100,12 +117,20 @@ std::optional<char> local_nodes::state_of(size_t i) {
   return line[name_ends + 2];
 }
 
+std::vector<std::string> local_nodes::take_ends() {
+  reap();
+  return std::exchange(ends_, {});
+}
+
 bool local_nodes::reap() {
-  for (auto& pid : pids_)
-    if (pid != 0 && waitpid(pid, nullptr, WNOHANG) == pid) {
-      pid = 0;
-      ++num_ended_;
-    }
+  for (size_t i = 0; i < pids_.size(); ++i) {
+    int status = 0;
+    if (pids_[i] == 0 || waitpid(pids_[i], &status, WNOHANG) != pids_[i])
+      continue;
+    ends_.push_back(end_of(names_[i], pids_[i], status));
+    pids_[i] = 0;
+    ++num_ended_;
+  }
   return num_ended_ == pids_.size();
 }
 

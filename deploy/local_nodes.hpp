@@ -33,6 +33,9 @@ public:
   /// Returns how many children have ended by themselves so far.
   size_t num_ended();
 
+  /// Sentences on those who have ended since this was asked last.
+  std::vector<std::string> take_ends();
+
   /// Sends a signal to the child of command `i`. False: it has ended.
   bool send_signal(size_t i, int which);
 
@@ -47,6 +50,8 @@ private:
   bool reap();
 
   std::vector<int> pids_; ///< 0: has ended.
+  std::vector<std::string> names_;
+  std::vector<std::string> ends_; ///< That nobody has been told of.
   size_t num_ended_ = 0;
 };
 

@@ -1,6 +1,9 @@
+#include "deploy/api_key_flags.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/flag_sources.hpp"
 
 int main(int argc, char** argv) {
+  auto args = troupe::take_arguments(argc, argv);
   CLI::App app{"Serves DeepSeek-V3-class models from a company of actors.",
                "troupe"};
   app.set_version_flag("--version", "troupe " TROUPE_VERSION);
@@ -14,7 +17,9 @@ int main(int argc, char** argv) {
   troupe::add_simulate(app, status);
   troupe::add_bench(app, status);
   try { // CLI11 has no other way to say it
-    app.parse(argc, argv);
+    args = troupe::with_flag_sources(app, std::move(args));
+    std::vector<std::string> last_first(args.rbegin(), args.rend() - 1);
+    app.parse(std::move(last_first));
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }

@@ -3,6 +3,7 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_channel.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/flag_sources.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/link_orders.hpp"
 #include "deploy/report.hpp"
@@ -102,13 +103,16 @@ void add_node(CLI::App& app, int& status) {
     ->add_option("--name", flags->options.name,
                  "Which node of the topology this is")
     ->required();
-  command->add_option("--cluster", flags->options.cluster,
-                      "Name of the cluster (default troupe)");
+  command
+    ->add_option("--cluster", flags->options.cluster, "Name of the cluster")
+    ->capture_default_str();
   command->add_option("--model", flags->options.model_dir,
                       "Checkpoint, if it lies elsewhere on this machine");
   flags->listen = "127.0.0.1:0";
-  command->add_option("--listen", flags->listen,
-                      "HOST:PORT where other nodes reach this one");
+  command
+    ->add_option("--listen", flags->listen,
+                 "HOST:PORT where other nodes reach this one")
+    ->capture_default_str();
   flags->options.node.num_threads = 0;
   command
     ->add_option("--threads", flags->options.node.num_threads,
@@ -124,7 +128,8 @@ void add_node(CLI::App& app, int& status) {
   add_emulated_links(*command, flags->options.links);
   command
     ->add_option("--join-timeout", flags->join_timeout_s,
-                 "Seconds that the controller may take to be there (60)")
+                 "Seconds that the controller may take to be there")
+    ->capture_default_str()
     ->check(CLI::Range(1u, 86'400u));
   if (has_live_faults())
     command->add_option("--fault-channel", flags->fault_channel_fd,
@@ -132,7 +137,9 @@ void add_node(CLI::App& app, int& status) {
   command
     ->add_option("--log-level", flags->log_level_name,
                  "error, warning, info or debug")
+    ->capture_default_str()
     ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
+  add_flag_sources(*command);
   command->callback([flags, &status] { status = run(*flags); });
 }
 

@@ -145,8 +145,8 @@ result<void> wait_until_ready(running_company& x, end_signals& signals) {
     if (signals.wait_for(std::chrono::milliseconds{0}))
       return failure{errc::cancelled, "ended before the cluster was ready"};
     if (x.nodes && x.nodes->num_ended() > 0)
-      return failure{errc::io, "a node process has ended before the cluster "
-                               "was ready"};
+      return failure{errc::io, x.nodes->take_ends().front()
+                                 + " before the cluster was ready"};
   }
 }
 

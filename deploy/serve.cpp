@@ -3,6 +3,8 @@
 #include "deploy/commands.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/fault_switch.hpp"
+#include "deploy/flag_sources.hpp"
+#include "deploy/http_flags.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -12,18 +14,18 @@
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <ctime>
-
-#include <sys/resource.h>
 
 namespace troupe {
 
 namespace {
 
-/// For clients to take the ends of their answers.
-constexpr std::chrono::seconds last_words{5};
+/// For clients to take the ends of their answers; of a hurried end.
+constexpr std::chrono::seconds last_words{5}, hurried_words{1};
+
+/// Between two looks at whether all clients have their answers.
+constexpr std::chrono::milliseconds drain_interval{20};
 
 /// Between two looks at what has ended, or at what is to break.
 constexpr std::chrono::milliseconds look_interval{200}, fault_interval{1};
@@ -40,10 +42,12 @@ constexpr auto what_to_know_of_faults
 
 struct serve_flags {
   cluster_flags cluster;
-  http::server_options server;
+  http_flags http;
   std::string model_name;
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
+  uint32_t drain_timeout_s = 30;
+  uint32_t max_queue_wait_s = 600;
   std::string faults; ///< A plan; empty: none.
   uint64_t fault_seed = 1;
 };
@@ -55,23 +59,19 @@ struct front {
   std::unique_ptr<http::server> server;
 };
 
-/// Takes as many descriptors as the system gives, and leaves half of them to
-/// nodes, weights and files, whoever connects.
-void share_descriptors(http::server_options& server) {
-  rlimit most{};
-  if (::getrlimit(RLIMIT_NOFILE, &most) != 0)
-    return;
-  most.rlim_cur = most.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &most);
-  ::getrlimit(RLIMIT_NOFILE, &most);
-  auto& limit = server.limits.max_connections;
-  limit = std::min<size_t>(limit, most.rlim_cur / 2);
+/// A name for a request, of bits that nothing else has.
+std::string name_of(uint64_t bits) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx",
+                static_cast<unsigned long long>(bits));
+  return text;
 }
 
 /// `faults`: null for none.
 result<std::unique_ptr<front>>
 open_front(const serve_flags& flags, running_company& x, fault_run* faults,
-           const clock& time, entropy& chance, std::vector<std::string> keys) {
+           const clock& time, entropy& chance, http::server_options listening,
+           std::vector<std::string> keys) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
@@ -88,21 +88,26 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   http::openai_options options;
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
+  options.version = TROUPE_VERSION;
+  options.max_queue_wait = std::chrono::seconds{flags.max_queue_wait_s};
   options.keys = std::move(keys);
+  options.open_metrics = flags.keys.open_metrics;
+  options.allowed_origins = flags.http.origins;
   options.add_bos = defaults->first_id.has_value();
   options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
                       defaults->sampling.top_k};
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
+  sources.connections = listening.counts;
+  listening.unix_time = sources.unix_time;
+  listening.new_name = [&chance] { return name_of(chance.draw()); };
   if (faults)
     sources.active_faults = [faults] { return faults->active(); };
   auto& serving = faults ? faults->watch(*x.serving) : *x.serving;
   out->api = std::make_unique<http::openai_api>(
     serving, out->tokens, std::move(*form), options, sources);
-  auto listening = flags.server;
-  share_descriptors(listening);
-  auto server = http::server::start(listening, *out->api,
+  auto server = http::server::start(std::move(listening), *out->api,
                                     logger{"http", flags.cluster.level()});
   if (!server)
     return server.why();
@@ -110,10 +115,16 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   return out;
 }
 
+void reload_certificate(http::server& server, const logger& log) {
+  if (auto ok = server.reload_certificate(); !ok)
+    log.error("the old certificate stays: " + ok.why().message);
+  else
+    log.warning("the certificate was read again");
+}
+
 /// Returns when a signal asks to end, or why it cannot go on.
-result<void> stay_up(running_company& x, fault_run* faults,
+result<void> stay_up(const front& in, running_company& x, fault_run* faults,
                      end_signals& signals, const logger& log) {
-  size_t num_ended = 0;
   if (faults)
     faults->begin();
   while (!signals.wait_for(faults ? fault_interval : look_interval)) {
@@ -121,37 +132,72 @@ result<void> stay_up(running_company& x, fault_run* faults,
       faults->act();
     if (auto cause = x.serving->over())
       return *cause;
-    auto now = x.nodes ? x.nodes->num_ended() : 0;
-    if (now != num_ended)
-      log.error("local node processes that have ended: " + std::to_string(now));
-    num_ended = now;
+    if (signals.take_hangup())
+      reload_certificate(*in.server, log);
+    if (x.nodes)
+      for (auto& end : x.nodes->take_ends())
+        log.error(end
+                  + "; it is not started again, since a cluster cannot "
+                    "take a node back: restart this service");
   }
   return {};
 }
 
 /// From the first connection to the reason to end: none if a signal asked.
 result<void> serve_until_end(const front& in, running_company& x,
-                             fault_run* faults, const std::string& address,
+                             fault_run* faults, const http::server_options& at,
                              end_signals& signals, const logger& log) {
-  if (auto at = x.serving->address(); at.port != 0)
-    log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
+  if (auto door = x.serving->address(); door.port != 0)
+    log.info("nodes join at " + door.host + ":" + std::to_string(door.port));
   if (auto ready = wait_until_ready(x, signals); !ready)
     return ready.why().code == errc::cancelled ? result<void>{} : ready;
   auto info = x.serving->info();
-  std::fprintf(stderr,
-               "ready at http://%s:%u: %u nodes, %u ranks, %u workers, context "
-               "of %u tokens\n",
-               address.c_str(), in.server->port(), info.num_nodes,
-               info.num_ranks, info.num_workers, info.max_model_len);
-  return stay_up(x, faults, signals, log);
+  const auto& address = at.address;
+  auto is_v6 = address.find(':') != address.npos;
+  std::fprintf(
+    stderr,
+    "ready at %s://%s%s%s:%u: %u nodes, %u ranks, %u workers, context "
+    "of %u tokens\n",
+    at.certificate.empty() ? "http" : "https", is_v6 ? "[" : "",
+    address.c_str(), is_v6 ? "]" : "", in.server->port(), info.num_nodes,
+    info.num_ranks, info.num_workers, info.max_model_len);
+  return stay_up(in, x, faults, signals, log);
+}
+
+/// Why the requests that are left end now, and how long their clients have to
+/// take that.
+struct parting {
+  failure why;
+  std::chrono::seconds patience = last_words;
+};
+
+/// Lets nobody in any more, and those who are there have their answers, until
+/// `limit`, or another signal, says that it has been enough.
+std::optional<parting> drain(const front& in, const running_company& x,
+                             std::chrono::seconds limit, const clock& time,
+                             end_signals& signals, const logger& log) {
+  in.api->retire();
+  log.info("ending: no request is accepted any more");
+  for (auto end = time.now() + limit; time.now() < end;) {
+    if (in.server->finish(drain_interval))
+      return std::nullopt;
+    if (auto cause = x.serving->over())
+      return parting{*cause};
+    if (signals.wait_for_another(std::chrono::milliseconds{0}))
+      return parting{{errc::cancelled, "the server was told to end at once"},
+                     hurried_words};
+  }
+  return parting{{errc::cancelled,
+                  "the server is shutting down and has waited for this request "
+                  "as long as it may ("
+                    + std::to_string(limit.count()) + " s)"}};
 }
 
 /// Whoever waits hears how it ends, and has it, before anything goes.
-void end(const front& in, running_company& x, const result<void>& why,
+void end(const front& in, const running_company& x, const parting& last,
          const logger& log) {
-  x.serving->close(why ? failure{errc::cancelled, "the server is shutting down"}
-                       : why.why());
-  if (!in.server->finish(last_words))
+  x.serving->close(last.why);
+  if (!in.server->finish(last.patience))
     log.warning("not every client has taken the end of its answer");
 }
 
@@ -175,6 +221,11 @@ int run(const serve_flags& flags) {
   auto keys = flags.keys.read();
   if (!keys)
     return report(keys.why());
+  auto listening = flags.http.options();
+  if (!listening)
+    return report(listening.why());
+  if (!listening->certificate.empty())
+    signals.watch_hangup();
   auto faults = open_faults(flags, time, log);
   if (!faults)
     return report(faults.why());
@@ -184,15 +235,19 @@ int run(const serve_flags& flags) {
     return report(x.why());
   if (breaks)
     breaks->attach(x->nodes.get());
-  auto front = open_front(flags, *x, breaks, time, chance, std::move(*keys));
+  auto front = open_front(flags, *x, breaks, time, chance, *listening,
+                          std::move(*keys));
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, *x, breaks, flags.server.address,
-                               signals, log);
+  auto ended = serve_until_end(**front, *x, breaks, *listening, signals, log);
   auto all_happened = !breaks || breaks->end();
-  end(**front, *x, ended, log);
-  if (!ended)
+  if (!ended) {
+    end(**front, *x, {ended.why()}, log);
     return report(ended.why());
+  }
+  auto limit = std::chrono::seconds{flags.drain_timeout_s};
+  if (auto last = drain(**front, *x, limit, time, signals, log))
+    end(**front, *x, *last, log);
   return all_happened ? 0 : 1;
 }
 
@@ -204,20 +259,32 @@ void add_serve(CLI::App& app, int& status) {
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
-  flags->server.port = 8000;
-  command->add_option("--host", flags->server.address,
-                      "Address to listen at (127.0.0.1)");
-  command->add_option("--port", flags->server.port, "0: any that is free");
+  flags->http.add_to(*command);
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
+  command
+    ->add_option("--drain-timeout", flags->drain_timeout_s,
+                 "Seconds that open requests have to come to their end after "
+                 "SIGTERM or SIGINT; a second signal ends at once")
+    ->capture_default_str()
+    ->check(CLI::Range(0u, 86'400u));
+  command
+    ->add_option("--max-queue-wait", flags->max_queue_wait_s,
+                 "Seconds that a request may be expected to wait for its "
+                 "turn; beyond them it gets a 429")
+    ->capture_default_str()
+    ->check(CLI::Range(1u, 86'400u));
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   if (has_live_faults()) {
     command->footer(what_to_know_of_faults);
     command->add_option("--faults", flags->faults, "A file of faults (TOML)");
-    command->add_option("--fault-seed", flags->fault_seed,
-                        "Draws whom \"any\" means, and chances (1)");
+    command
+      ->add_option("--fault-seed", flags->fault_seed,
+                   "Draws whom \"any\" means, and chances")
+      ->capture_default_str();
   }
+  add_flag_sources(*command);
   command->callback([flags, &status] { status = run(*flags); });
 }
 

@@ -76,6 +76,7 @@ struct service_info {
   uint32_t num_ranks = 0;
   uint32_t num_workers = 0;
   uint32_t num_nodes = 0;
+  uint64_t num_places = 0; ///< Requests that can run at once, with blocks.
 };
 
 /// Counters since the start; bytes are payload, both directions of this process
@@ -102,6 +103,7 @@ struct service_stats {
   uint64_t workers_used = 0;      ///< That have run a row.
   /// Of those that failed: their logits were no finite numbers.
   uint64_t requests_without_choice = 0;
+  uint64_t nodes_lost = 0; ///< Of those that the topology names.
 };
 
 class service {

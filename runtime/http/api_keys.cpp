@@ -1,5 +1,7 @@
 #include "runtime/http/api_keys.hpp"
 
+#include "runtime/http/request_head.hpp"
+
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
@@ -32,10 +34,10 @@ api_keys::api_keys(std::span<const std::string> keys) {
 bool api_keys::allow(std::string_view authorization) const {
   if (hashes_.empty())
     return true;
-  constexpr std::string_view scheme = "Bearer ";
-  if (!authorization.starts_with(scheme))
+  auto blank = std::min(authorization.find(' '), authorization.size());
+  if (!same_word(authorization.substr(0, blank), "bearer"))
     return false;
-  auto given = sha256(authorization.substr(scheme.size()));
+  auto given = sha256(trim(authorization.substr(blank)));
   bool known = false; // all are looked at, whichever it is
   for (const auto& hash : hashes_)
     known |= CRYPTO_memcmp(given.data(), hash.data(), hash.size()) == 0;

@@ -17,7 +17,8 @@ public:
   /// None: everybody may.
   explicit api_keys(std::span<const std::string> keys);
 
-  /// Whether `authorization`, the header's value, is "Bearer " and a key.
+  /// Whether `authorization`, the header's value, is "Bearer" in whatever
+  /// case, blanks and a key.
   bool allow(std::string_view authorization) const;
 
 private:

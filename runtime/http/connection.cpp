@@ -11,6 +11,7 @@
 
 #include "runtime/http/connection.hpp"
 
+#include "runtime/http/access_record.hpp"
 #include "runtime/http/exchange.hpp"
 #include "runtime/http/reply_text.hpp"
 #include "runtime/http/request_reader.hpp"
@@ -21,7 +22,6 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
 #include <array>
 
@@ -39,31 +39,32 @@ constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_sent_early = 64 << 10; ///< Bytes of a next request.
 constexpr size_t max_lingering = 16 << 20;  ///< Bytes read to say good-bye.
 constexpr size_t read_size = 8 << 10;       ///< Bytes at once.
+constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
 
 class connection : public std::enable_shared_from_this<connection> {
 public:
-  connection(house& in, tcp::socket socket, std::string address)
-    : house_(in), limits_(in.options.limits), socket_(std::move(socket)),
-      address_(std::move(address)), watch_(socket_.get_executor()),
-      wake_(socket_.get_executor()), reader_(limits_.reading) {
+  connection(house& in, tcp::socket socket, ip_bytes from)
+    : house_(in), limits_(in.options.limits),
+      socket_(std::move(socket), in.tls()), from_(from),
+      watch_(socket_.executor()), wake_(socket_.executor()),
+      reader_(limits_.reading) {
   }
 
   ~connection() {
     house_.release(held_);
+    vacate();
     if (key_ != 0)
-      house_.leave(key_, address_);
+      house_.leave(key_);
   }
 
   /// Runs until the connection ends, or not at all if there is no room.
   void start() {
-    key_ = house_.enter(address_,
-                        {caller(&connection::shut), caller(&connection::end)});
+    key_ = house_.enter({caller(&connection::shut), caller(&connection::end)});
     if (key_ == 0)
       return;
-    error_code ignored;
-    socket_.set_option(tcp::no_delay{true}, ignored);
+    socket_.prepare(limits_.send_buffer);
     auto self = shared_from_this();
-    auto where = socket_.get_executor();
+    auto where = socket_.executor();
     asio::co_spawn(
       where, [self] { return self->watch(); }, asio::detached);
     asio::co_spawn(
@@ -72,7 +73,7 @@ public:
 
 private:
   std::function<void()> caller(void (connection::*fn)()) {
-    return [fn, weak = weak_from_this(), where = socket_.get_executor()] {
+    return [fn, weak = weak_from_this(), where = socket_.executor()] {
       asio::post(where, [fn, weak] {
         if (auto self = weak.lock())
           ((*self).*fn)();
@@ -109,8 +110,8 @@ private:
   }
 
   void shut() {
-    error_code ignored;
-    socket_.close(ignored);
+    vacate();
+    socket_.close();
     wake_.cancel();
     watch_.cancel();
   }
@@ -118,15 +119,78 @@ private:
   // -- the round --------------------------------------------------------------
 
   asio::awaitable<void> run() {
+    allow(limits_.greeting);
+    bool in = co_await socket_.greet();
     allow(limits_.head_deadline);
-    for (;;) {
+    if (in)
+      in = co_await come_in();
+    while (in) {
       bool more = co_await serve_one();
+      tell();
       if (!more)
         break;
       allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
     }
+    tell();
+    allow(limits_.linger);
+    co_await socket_.finish();
     shut();
   }
+
+  /// Returns whether there is room. Those who have just gone may not have been
+  /// noticed yet: for a moment, who comes in their stead waits for that.
+  asio::awaitable<bool> come_in() {
+    auto end = clock::now() + limits_.patience;
+    auto word = house_.admit(from_);
+    while (!word.granted && !last_ && socket_.is_open() && clock::now() < end) {
+      wake_.expires_after(look_again);
+      co_await wake_.async_wait(token);
+      word = house_.admit(from_);
+    }
+    in_ = word.granted;
+    if (in_)
+      co_return true;
+    house_.turn_away(from_, word.why);
+    begin_record();
+    co_return co_await part(house_.use.refusal(503, word.why));
+  }
+
+  /// Leaves room for others.
+  void vacate() {
+    if (std::exchange(in_, false))
+      house_.vacate(from_);
+  }
+
+  // -- what is told of it -----------------------------------------------------
+
+  /// A request is coming.
+  void begin_record() {
+    const auto& name = house_.options.new_name;
+    record_.emplace(name ? name() : std::string{}, clock::now());
+    common_.clear();
+  }
+
+  /// Logs what has become of it.
+  void tell() {
+    auto last = std::exchange(record_, std::nullopt);
+    if (last && last->is_known() && house_.log.enabled(log_level::info))
+      house_.log.info(last->line(origin_of(from_), clock::now()));
+  }
+
+  /// Gives an answer the headers that each has.
+  void dress(reply& what) {
+    auto& headers = what.headers;
+    headers.insert(headers.end(), common_.begin(), common_.end());
+    if (house_.options.unix_time)
+      headers.emplace_back("Date", http_date(house_.options.unix_time()));
+    if (!record_)
+      return;
+    record_->answered(what.status);
+    if (!record_->id().empty())
+      headers.emplace_back("X-Request-Id", record_->id());
+  }
+
+  // -- a request --------------------------------------------------------------
 
   /// Returns whether another request may follow.
   asio::awaitable<bool> serve_one() {
@@ -134,8 +198,11 @@ private:
     bool ready = co_await read_head();
     if (!ready)
       co_return false;
-    head_only_ = reader_.head().method == "HEAD";
-    if (auto no = house_.use.refuse_head(reader_.head()))
+    const auto& head = reader_.head();
+    head_only_ = head.method == "HEAD";
+    record_->is(head);
+    common_ = house_.use.headers_for(head);
+    if (auto no = house_.use.refuse_head(head))
       co_return co_await decline(std::move(*no));
     ready = co_await read_body();
     if (!ready)
@@ -151,11 +218,14 @@ private:
     if (last_ && resting_)
       co_return false;
     fresh_ = false;
+    if (!resting_)
+      begin_record();
     while (reader_.at() == stage::head) {
       auto got = co_await read_some();
       if (got.empty())
         co_return false;
-      resting_ = false;
+      if (std::exchange(resting_, false))
+        begin_record();
       reader_.add(got);
       if (std::exchange(idle, false))
         allow(limits_.head_deadline);
@@ -167,9 +237,8 @@ private:
 
   /// Empty: the stream has ended.
   asio::awaitable<std::string_view> read_some() {
-    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(bytes_),
-                                                    token);
-    co_return ec ? std::string_view{} : std::string_view{bytes_.data(), n};
+    auto n = co_await socket_.read_some(asio::buffer(bytes_));
+    co_return std::string_view{bytes_.data(), n};
   }
 
   /// Reads until the body has come, which has a deadline and, after a moment
@@ -237,7 +306,7 @@ private:
 
   /// Cancelling the timer that `transmit` waits on, from any thread.
   std::function<void()> waker() {
-    return [weak = weak_from_this(), where = socket_.get_executor()] {
+    return [weak = weak_from_this(), where = socket_.executor()] {
       asio::post(where, [weak] {
         if (auto self = weak.lock())
           self->wake_.cancel();
@@ -245,9 +314,11 @@ private:
     };
   }
 
-  asio::awaitable<void> rest() {
-    wake_.expires_at(clock::time_point::max());
-    co_await wake_.async_wait(token);
+  /// Returns whether nothing woke it until `end`.
+  asio::awaitable<bool> rest(clock::time_point end) {
+    wake_.expires_at(end);
+    auto [ec] = co_await wake_.async_wait(token);
+    co_return !ec;
   }
 
   /// Sends what comes until it ends. False: the connection is of no more use.
@@ -255,15 +326,18 @@ private:
     allow(limits_.answer);
     auto last = deadline_;
     bool begun = false;
+    std::string filler;
     for (;;) {
       auto next = way.take();
       if (next.overrun || !socket_.is_open() || peer_gone_)
         co_return false;
       std::string out;
-      if (next.head) {
+      bool has_head = next.head.has_value();
+      if (has_head) {
         begun = true;
         keep = keep && !last_;
-        out = first_bytes(*next.head, next.whole, chunked, keep, head_only_);
+        filler = head_only_ ? "" : next.head->filler;
+        out = first_bytes(std::move(*next.head), next.whole, chunked, keep);
       }
       if (!next.bytes.empty() && !head_only_)
         out += chunked ? chunk(next.bytes) : next.bytes;
@@ -279,27 +353,37 @@ private:
       if (next.ended && begun)
         co_return true;
       deadline_ = last;
-      if (!next.head && next.bytes.empty())
-        co_await rest();
+      if (has_head || !next.bytes.empty())
+        continue;
+      auto patience = clock::now() + limits_.silence;
+      bool silent = co_await rest(filler.empty() ? clock::time_point::max()
+                                                 : patience);
+      if (!silent)
+        continue;
+      // Not within the call: g++ 12 destroys it twice.
+      auto piece = chunked ? chunk(filler) : filler;
+      bool sent = co_await send(std::move(piece));
+      if (!sent)
+        co_return false;
     }
   }
 
-  static std::string first_bytes(const reply& what, bool whole, bool chunked,
-                                 bool keep, bool head_only) {
+  std::string first_bytes(reply what, bool whole, bool chunked, bool keep) {
+    dress(what);
     auto framing = whole     ? content_length(what)
                    : chunked ? "Transfer-Encoding: chunked\r\n"
                              : "";
     auto out = render_head(what, framing, keep);
-    if (head_only || what.body.empty())
+    if (head_only_ || what.body.empty())
       return out;
     return out + (whole || !chunked ? what.body : chunk(what.body));
   }
 
   asio::awaitable<bool> send(std::string bytes) {
     allow(limits_.stall);
-    auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
-                                              token);
-    co_return !ec;
+    if (record_)
+      record_->sent(bytes.size());
+    co_return co_await socket_.write(bytes);
   }
 
   /// Sends the handler's refusal of a head. Where a body may be on its way
@@ -310,7 +394,7 @@ private:
       co_return co_await part(std::move(what));
     reader_.read_body();
     reader_.take();
-    co_return co_await send(first_bytes(what, true, true, true, head_only_));
+    co_return co_await send(first_bytes(std::move(what), true, true, true));
   }
 
   /// Answers for the server itself what the reader has refused.
@@ -319,14 +403,14 @@ private:
   }
 
   asio::awaitable<bool> refuse(unsigned status, std::string why) {
-    house_.refused();
+    ++house_.options.counts->refused;
     co_return co_await part(house_.use.refusal(status, why));
   }
 
   /// A last answer. False, as nothing can follow: where the next request would
   /// start is unknown.
   asio::awaitable<bool> part(reply what) {
-    bool sent = co_await send(first_bytes(what, true, true, false, head_only_));
+    bool sent = co_await send(first_bytes(std::move(what), true, true, false));
     if (sent)
       co_await linger();
     co_return false;
@@ -335,9 +419,9 @@ private:
   /// Reads on for a moment: closing with unread bytes would make the kernel
   /// throw away the answer that is still on its way.
   asio::awaitable<void> linger() {
-    error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    vacate();
     allow(limits_.linger);
+    co_await socket_.finish();
     for (size_t sum = 0; sum < max_lingering;) {
       auto got = co_await read_some();
       if (got.empty())
@@ -351,7 +435,7 @@ private:
   void start_reading() {
     reading_ = wanted_ = true;
     asio::co_spawn(
-      socket_.get_executor(),
+      socket_.executor(),
       [self = shared_from_this()] { return self->read_early(); },
       asio::detached);
   }
@@ -374,23 +458,25 @@ private:
 
   asio::awaitable<void> stop_reading() {
     wanted_ = false;
-    error_code ignored;
-    socket_.cancel(ignored);
+    socket_.cancel();
     while (reading_)
-      co_await rest();
+      co_await rest(clock::time_point::max());
   }
 
   house& house_;
   const server_limits& limits_;
-  tcp::socket socket_;
-  const std::string address_;
+  client_socket socket_;
+  const ip_bytes from_;
   asio::steady_timer watch_;
   asio::steady_timer wake_; ///< Cancelled to say: look again.
   clock::time_point deadline_ = clock::time_point::max();
   std::array<char, read_size> bytes_; ///< What has just come.
   request_reader reader_;
   size_t held_ = 0; ///< Of what all connections may hold for bodies.
+  std::optional<access_record> record_; ///< Of the request that is under way.
+  header_list common_;                  ///< Of every answer to it.
   uint64_t key_ = 0;
+  bool in_ = false;        ///< Counts as a guest.
   bool head_only_ = false; ///< HEAD asks for no body.
   bool fresh_ = true;      ///< The deadline runs since the accept.
   bool resting_ = false;   ///< No byte of a request has come.
@@ -402,9 +488,8 @@ private:
 
 } // namespace
 
-void serve(house& in, tcp::socket socket, std::string address) {
-  std::make_shared<connection>(in, std::move(socket), std::move(address))
-    ->start();
+void serve(house& in, tcp::socket socket, ip_bytes from) {
+  std::make_shared<connection>(in, std::move(socket), from)->start();
 }
 
 } // namespace troupe::http

@@ -1,8 +1,9 @@
 #pragma once
 
-/// A connection of the HTTP server. This header, connection.cpp and server.cpp
-/// are the only files that know Asio.
+/// A connection of the HTTP server. This file, client_socket and server.cpp are
+/// the only ones that know Asio.
 
+#include "runtime/http/client_socket.hpp"
 #include "runtime/http/server.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -28,11 +29,27 @@ public:
   handler& use;
   const logger log;
 
-  /// Returns a key, or 0 if there is no room for one more from `address`.
-  /// `out` may be called, with the lock held, until `leave` has returned.
-  uint64_t enter(const std::string& address, way_out out);
+  /// For a new connection; null: clear text.
+  tls_context tls() const;
 
-  void leave(uint64_t key, const std::string& address);
+  /// For those who come from now on.
+  void set_tls(tls_context tls);
+
+  /// Returns a key, or 0 if there is not even room to say so. `out` may be
+  /// called, with the lock held, until `leave` has returned.
+  uint64_t enter(way_out out);
+
+  void leave(uint64_t key);
+
+  /// Whether one more connection of `from` may ask; true is to be followed by
+  /// `vacate`.
+  admission admit(const ip_bytes& from);
+
+  void vacate(const ip_bytes& from);
+
+  /// Counts a connection of `from` that was not let in, and logs it if that is
+  /// news.
+  void turn_away(const ip_bytes& from, const std::string& why);
 
   /// Takes `size` bytes of what all connections together may hold for bodies,
   /// or returns false.
@@ -40,29 +57,25 @@ public:
 
   void release(size_t size);
 
-  /// Counts a request that the server answered itself.
-  void refused();
-
   /// Shows everybody out, and lets nobody in any more.
   void end_all(std::function<void()> way_out::*how);
 
   /// Returns whether nobody was left within `limit`.
   bool wait_until_empty(std::chrono::milliseconds limit);
 
-  server_stats stats() const;
-
 private:
   mutable std::mutex mutex_;
   std::condition_variable emptied_;
   std::map<uint64_t, way_out> open_;
-  std::map<std::string, size_t> per_address_;
+  uint64_t last_key_ = 0;
+  guest_list guests_;
+  tls_context tls_;
   size_t held_ = 0; ///< Bytes of bodies.
   bool ending_ = false;
-  server_stats stats_;
 };
 
-/// Serves `socket`, whose executor must be a strand, until it ends; closes it
-/// at once if there is no room.
-void serve(house& in, boost::asio::ip::tcp::socket socket, std::string address);
+/// Serves `socket`, whose executor must be a strand, until it ends. `from` is
+/// its client; who finds no room hears so.
+void serve(house& in, boost::asio::ip::tcp::socket socket, ip_bytes from);
 
 } // namespace troupe::http

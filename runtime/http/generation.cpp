@@ -8,6 +8,13 @@ namespace {
 /// unless something is very wrong.
 constexpr size_t max_inbox = 1 << 18;
 
+/// What nginx and others in between are to leave as it is.
+const header_list stream_headers = {{"Cache-Control", "no-cache"},
+                                    {"X-Accel-Buffering", "no"}};
+
+/// A comment, which readers of events skip.
+constexpr const char* keep_alive = ": keep-alive\n\n";
+
 double seconds(std::chrono::steady_clock::duration x) {
   return std::chrono::duration<double>(x).count();
 }
@@ -37,6 +44,9 @@ void generation::start(generation_request request) {
     [self](const generation_event& event) { self->receive(event); });
   if (!id)
     return fail(id.why());
+  see_queue();
+  if (plan_.options.stream)
+    context_->events.post(1, [self] { self->accepted(); });
   std::unique_lock lock{mutex_};
   id_ = *id;
   if (!unwanted_)
@@ -48,6 +58,8 @@ void generation::start(generation_request request) {
 // -- any thread ---------------------------------------------------------------
 
 void generation::receive(const generation_event& event) {
+  if (event.finish != finish_reason::none)
+    see_queue();
   std::lock_guard guard{mutex_};
   if (over_)
     return;
@@ -80,6 +92,11 @@ void generation::time_tokens(size_t count) {
   last_token_ = now;
 }
 
+void generation::see_queue() const {
+  auto& serving = context_->serving;
+  context_->queue.see(context_->now(), serving.stats(), serving.info());
+}
+
 void generation::client_gone() {
   {
     std::lock_guard guard{mutex_};
@@ -103,6 +120,22 @@ void generation::cancel() {
 }
 
 // -- the events' thread -------------------------------------------------------
+
+void generation::accepted() {
+  {
+    std::lock_guard guard{mutex_};
+    if (over_)
+      return;
+  }
+  begin();
+}
+
+void generation::begin() {
+  if (std::exchange(begun_, true))
+    return;
+  reply head{200, "text/event-stream", "", stream_headers, keep_alive};
+  to_->begin(std::move(head));
+}
 
 void generation::drain() {
   inbox in;
@@ -186,8 +219,7 @@ void generation::say(const answer_piece& piece) {
 }
 
 void generation::write(const std::string& events) {
-  if (!std::exchange(begun_, true))
-    to_->begin({200, "text/event-stream", "", {{"Cache-Control", "no-cache"}}});
+  begin();
   if (!to_->write(events))
     client_gone();
 }

@@ -9,6 +9,7 @@
 #include "runtime/http/metrics.hpp"
 #include "runtime/http/openai_answer.hpp"
 #include "runtime/http/openai_request.hpp"
+#include "runtime/http/queue_watch.hpp"
 #include "runtime/http/task_queue.hpp"
 
 #include <chrono>
@@ -19,13 +20,15 @@ using steady_clock = std::function<std::chrono::steady_clock::time_point()>;
 
 /// What all generations of one API use. Its events end when the API ends.
 struct generation_context {
-  generation_context(service& to, steady_clock clock)
-    : serving(to), now(std::move(clock)) {
+  generation_context(service& to, steady_clock clock,
+                     queue_watch::seconds max_wait)
+    : serving(to), now(std::move(clock)), queue(max_wait) {
   }
 
   service& serving;
   const steady_clock now; ///< Called on any thread.
   api_metrics metrics;
+  queue_watch queue;
   task_queue events{1 << 16}; ///< Turns tokens into text; 1 a generation.
 };
 
@@ -59,11 +62,16 @@ private:
 
   void receive(const generation_event& event);
   void time_tokens(size_t count);
+  void see_queue() const;
   void client_gone();
   void cancel();
 
   // -- the events' thread ----------------------------------------------------
 
+  /// The head of a stream, as soon as the request is accepted: whoever waits
+  /// between here and the client knows that there is an answer.
+  void accepted();
+  void begin();
   void drain();
   void finish(answer_piece rest, finish_reason why);
   void fail(const failure& why);

@@ -24,8 +24,14 @@ struct request_head {
   std::string method; ///< As sent, e.g. "POST".
   std::string path;   ///< Without the query.
   std::string authorization;
-  bool http_11 = true;           ///< False: HTTP/1.0.
-  bool keep_alive = true;        ///< Another request may follow.
+  std::string content_type;
+  std::string request_id;    ///< X-Request-Id, as the client says it.
+  std::string origin;        ///< Of the page that asks, if a browser says so.
+  std::string asked_method;  ///< A browser's question: may a page do that,
+  std::string asked_headers; ///< with such headers?
+  bool from_browser = false; ///< It has headers that only browsers send.
+  bool http_11 = true;       ///< False: HTTP/1.0.
+  bool keep_alive = true;    ///< Another request may follow.
   bool expects_continue = false; ///< Sends the body when told to.
   bool chunked = false;
   uint64_t length = 0; ///< Bytes of the body, if it is not chunked.
@@ -47,6 +53,8 @@ struct reply {
   std::string content_type = "application/json";
   std::string body;
   header_list headers; ///< Beside content type, length and connection.
+  /// A piece that means nothing, for a stream that says nothing for a while.
+  std::string filler = {};
 };
 
 /// The way back to one client. Every member may be called from any thread and
@@ -81,6 +89,9 @@ public:
   /// What refuses `head` before a byte of its body is read; none: go on.
   /// Called on an I/O thread, as is `handle`: short, without blocking.
   virtual std::optional<reply> refuse_head(const request_head& head) = 0;
+
+  /// Headers that every answer to `head` carries, also a refusal.
+  virtual header_list headers_for(const request_head& head) = 0;
 
   /// A request whose head was not refused.
   virtual void handle(request what, std::shared_ptr<responder> to) = 0;

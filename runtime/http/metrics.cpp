@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <span>
 
 namespace troupe::http {
 
@@ -24,6 +25,28 @@ struct figure {
   const char* help;
   uint64_t value;
 };
+
+void render(std::span<const figure> all, std::string& to) {
+  for (const auto& f : all) {
+    auto name = std::string{"troupe_"} + f.name;
+    announce(name, f.type, f.help, to);
+    to += name + " " + std::to_string(f.value) + "\n";
+  }
+}
+
+void render_connections(const server_stats& x, std::string& to) {
+  const figure all[] = {
+    {"http_connections", "gauge", "Connections of clients.", x.open},
+    {"http_connections_total", "counter", "Connections that were let in.",
+     x.accepted},
+    {"http_connections_turned_away_total", "counter",
+     "Connections beyond a limit, of all clients or of one.", x.turned_away},
+    {"http_requests_malformed_total", "counter",
+     "Requests that were refused before anybody asked what they want.",
+     x.refused},
+  };
+  render(all, to);
+}
 
 void render_figures(const service_stats& x, const service_info& info,
                     std::string& to) {
@@ -70,13 +93,12 @@ void render_figures(const service_stats& x, const service_info& info,
     {"expert_workers", "gauge", "Expert workers.", info.num_workers},
     {"expert_workers_used", "gauge", "Of them, those that have run a row.",
      x.workers_used},
-    {"nodes", "gauge", "Node processes.", info.num_nodes},
+    {"nodes", "gauge", "Node processes that are there.",
+     info.num_nodes - x.nodes_lost},
+    {"nodes_lost", "gauge", "Node processes that are not, but should be.",
+     x.nodes_lost},
   };
-  for (const auto& f : all) {
-    auto name = std::string{"troupe_"} + f.name;
-    announce(name, f.type, f.help, to);
-    to += name + " " + std::to_string(f.value) + "\n";
-  }
+  render(all, to);
 }
 
 } // namespace
@@ -121,9 +143,11 @@ void api_metrics::count_client_gone() {
 }
 
 std::string api_metrics::render(const service_stats& stats,
-                                const service_info& info) const {
+                                const service_info& info,
+                                const server_stats& connections) const {
   std::string to;
   render_figures(stats, info, to);
+  render_connections(connections, to);
   std::lock_guard guard{mutex_};
   announce("troupe_http_requests_total", "counter",
            "Answers by route and status.", to);

@@ -2,6 +2,7 @@
 
 /// What the gateway counts, and the page that Prometheus reads.
 
+#include "runtime/http/server_counts.hpp"
 #include "runtime/service.hpp"
 
 #include <array>
@@ -38,8 +39,8 @@ public:
   void count_client_gone();
 
   /// All of it in Prometheus' text form, names troupe_*.
-  std::string render(const service_stats& stats,
-                     const service_info& info) const;
+  std::string render(const service_stats& stats, const service_info& info,
+                     const server_stats& connections) const;
 
 private:
   mutable std::mutex mutex_;

@@ -132,6 +132,18 @@ std::string render_model(const std::string& model, int64_t created,
   return dump(render_one_model(model, created, max_model_len));
 }
 
+std::string render_version(const std::string& version) {
+  return dump({{"version", version}});
+}
+
+std::string render_load(const service_stats& stats) {
+  return dump({{"server_load", stats.requests_running + stats.requests_waiting},
+               {"requests_running", stats.requests_running},
+               {"requests_waiting", stats.requests_waiting},
+               {"kv_blocks", stats.kv_blocks_total},
+               {"kv_blocks_free", stats.kv_blocks_free}});
+}
+
 std::string render_health(const std::string& trouble,
                           const std::vector<std::string>& faults) {
   json out{{"status", trouble.empty() ? "ok" : "unavailable"}};

@@ -49,6 +49,11 @@ std::string render_models(const std::string& model, int64_t created,
 std::string render_model(const std::string& model, int64_t created,
                          uint32_t max_model_len);
 
+std::string render_version(const std::string& version);
+
+/// What a balancer of requests wants to know.
+std::string render_load(const service_stats& stats);
+
 /// `trouble` empty: all is well. `faults`: what is broken on purpose.
 std::string render_health(const std::string& trouble,
                           const std::vector<std::string>& faults);

@@ -1,6 +1,10 @@
 #include "runtime/http/openai_api.hpp"
 
+#include "kernels/ops.hpp"
+#include "runtime/http/token_routes.hpp"
+
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace troupe::http {
@@ -9,6 +13,11 @@ namespace {
 
 constexpr const char* chat_path = "/v1/chat/completions";
 constexpr const char* text_path = "/v1/completions";
+constexpr const char* tokenize_path = "/tokenize";
+constexpr const char* detokenize_path = "/detokenize";
+constexpr const char* metrics_path = "/metrics";
+
+constexpr size_t block_tokens = kernels::latent_cache::block_tokens;
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
@@ -101,8 +110,10 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
                        openai_sources sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(std::move(options)), sources_(std::move(sources)),
-    keys_(options_.keys), created_(sources_.unix_time()),
-    context_(std::make_shared<generation_context>(serving, sources_.now)),
+    keys_(options_.keys), pages_(options_.allowed_origins),
+    created_(sources_.unix_time()),
+    context_(std::make_shared<generation_context>(serving, sources_.now,
+                                                  options_.max_queue_wait)),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
 }
@@ -122,7 +133,13 @@ const openai_api::route* openai_api::find(std::string_view path) {
     {"GET", "/v1/models", false, &openai_api::models},
     {"GET", "/v1/models/", false, &openai_api::model},
     {"GET", "/health", true, &openai_api::health},
-    {"GET", "/metrics", false, &openai_api::metrics},
+    {"GET", "/health/ready", true, &openai_api::health},
+    {"GET", "/health/live", true, &openai_api::live},
+    {"GET", "/version", false, &openai_api::version},
+    {"GET", "/v1/load", false, &openai_api::load},
+    {"POST", tokenize_path, false, &openai_api::tokenize},
+    {"POST", detokenize_path, false, &openai_api::detokenize},
+    {"GET", metrics_path, false, &openai_api::metrics},
   };
   for (const auto& x : routes) {
     std::string_view known = x.path;
@@ -134,7 +151,10 @@ const openai_api::route* openai_api::find(std::string_view path) {
 
 std::optional<reply> openai_api::refuse_head(const request_head& head) {
   const auto* x = find(head.path);
-  bool open = x && x->open;
+  if (auto word = pages_.answer(head, x ? x->method : ""))
+    return counted("other", std::move(*word));
+  bool open
+    = x && (x->open || (options_.open_metrics && head.path == metrics_path));
   if (!open && !keys_.allow(head.authorization))
     return counted("other", to_reply({401, "invalid_request_error",
                                       "Incorrect API key provided.", "",
@@ -144,7 +164,16 @@ std::optional<reply> openai_api::refuse_head(const request_head& head) {
     return counted("other", to_reply(unknown_route(head, x)));
   if (method == "GET" && head.has_body())
     return counted("other", refusal(400, "a GET request takes no body"));
+  if (method == "POST" && !has_json_type(head))
+    return counted("other",
+                   refusal(415, "the body's Content-Type must be "
+                                "application/json, not '"
+                                  + head.content_type.substr(0, 256) + "'"));
   return std::nullopt;
+}
+
+header_list openai_api::headers_for(const request_head& head) {
+  return pages_.headers_for(head.origin);
 }
 
 void openai_api::handle(request what, respond to) {
@@ -188,8 +217,21 @@ void openai_api::model(request what, respond to) {
   answer("/v1/models/", std::move(x), to);
 }
 
+void openai_api::retire() {
+  retired_ = true;
+}
+
+/// It answers: starting it anew would help nobody.
+void openai_api::live(request, respond to) {
+  reply x;
+  x.body = render_health("", {});
+  answer("/health/live", std::move(x), to);
+}
+
 void openai_api::health(request, respond to) {
   auto trouble = serving_.trouble().value_or("");
+  if (trouble.empty() && retired_)
+    trouble = "the server is shutting down";
   reply x;
   x.status = trouble.empty() ? 200 : 503;
   auto faults = sources_.active_faults ? sources_.active_faults()
@@ -198,10 +240,25 @@ void openai_api::health(request, respond to) {
   answer("/health", std::move(x), to);
 }
 
+void openai_api::version(request, respond to) {
+  reply x;
+  x.body = render_version(options_.version);
+  answer("/version", std::move(x), to);
+}
+
+void openai_api::load(request, respond to) {
+  reply x;
+  x.body = render_load(serving_.stats());
+  answer("/v1/load", std::move(x), to);
+}
+
 void openai_api::metrics(request, respond to) {
   reply x;
   x.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  x.body = context_->metrics.render(serving_.stats(), serving_.info());
+  auto connections = sources_.connections ? sources_.connections->read()
+                                          : server_stats{};
+  x.body = context_->metrics.render(serving_.stats(), serving_.info(),
+                                    connections);
   answer("/metrics", std::move(x), to);
 }
 
@@ -254,18 +311,35 @@ void openai_api::start_chat(const request& what, const respond& to,
   if (auto* error = std::get_if<api_error>(&body))
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<chat_request>(body);
+  auto rendered = render_chat(asked);
+  if (auto* error = std::get_if<api_error>(&rendered))
+    return answer(plan.route, to_reply(*error), to);
+  auto& prompt = std::get<chat_prompt>(rendered);
+  plan.options = std::move(asked.options);
+  generate(std::move(prompt.ids), std::move(prompt.segments), std::move(plan),
+           reasoning_splitter{prompt.in_thought}, to);
+}
+
+parsed<chat_prompt> openai_api::render_chat(const chat_request& asked) const {
   chat_options how;
   for (auto& [name, value] : asked.switches) {
     if (form_.trouble().empty() && !form_.takes_switch(name, value))
-      return answer(plan.route, to_reply(no_switch(name)), to);
+      return no_switch(name);
     how.thinking = value;
   }
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
-    return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
-  plan.options = std::move(asked.options);
-  generate(std::move(prompt->ids), std::move(prompt->segments), std::move(plan),
-           reasoning_splitter{prompt->in_thought}, to);
+    return to_api_error(prompt.why());
+  return std::move(*prompt);
+}
+
+std::vector<int32_t> openai_api::encode_text(const std::string& text,
+                                             bool begin) const {
+  auto ids = tokens_.encode(text, specials::recognised);
+  if (begin && options_.add_bos
+      && (ids.empty() || ids.front() != form_.bos_id()))
+    ids.insert(ids.begin(), form_.bos_id());
+  return ids;
 }
 
 void openai_api::start_text(const request& what, const respond& to,
@@ -275,11 +349,8 @@ void openai_api::start_text(const request& what, const respond& to,
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<text_request>(body);
   auto ids = std::move(asked.ids);
-  if (ids.empty()) {
-    ids = tokens_.encode(asked.text, specials::recognised);
-    if (options_.add_bos && (ids.empty() || ids.front() != form_.bos_id()))
-      ids.insert(ids.begin(), form_.bos_id());
-  }
+  if (ids.empty())
+    ids = encode_text(asked.text, true);
   plan.options = std::move(asked.options);
   generate(std::move(ids), {}, std::move(plan), std::nullopt, to);
 }
@@ -308,9 +379,81 @@ void openai_api::generate(std::vector<int32_t> prompt,
     return answer(
       plan.route,
       to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
+  if (auto refusal = too_busy(request.prompt.size()))
+    return answer(plan.route, to_reply(*refusal), to);
   answer_text text{tokens_, std::move(splitter), std::move(*stops)};
   std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
     ->start(std::move(request));
+}
+
+// -- tokens -------------------------------------------------------------------
+
+void openai_api::tokenize(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(tokenize_path, size, to,
+          [this, to, what = std::move(what)] { start_tokenize(what, to); });
+}
+
+void openai_api::start_tokenize(const request& what, const respond& to) {
+  auto body = parse_tokenize_request(what.body);
+  auto refuse = [&](const api_error& x) {
+    answer(tokenize_path, to_reply(x), to);
+  };
+  if (auto* error = std::get_if<api_error>(&body))
+    return refuse(*error);
+  auto& asked = std::get<tokenize_request>(body);
+  if (!asked.model.empty() && asked.model != options_.model)
+    return refuse(unknown_model(asked.model));
+  std::vector<int32_t> ids;
+  if (asked.is_chat) {
+    auto chat = parse_chat_request(what.body, options_.defaults,
+                                   options_.limits);
+    if (auto* error = std::get_if<api_error>(&chat))
+      return refuse(*error);
+    auto prompt = render_chat(std::get<chat_request>(chat));
+    if (auto* error = std::get_if<api_error>(&prompt))
+      return refuse(*error);
+    ids = std::move(std::get<chat_prompt>(prompt).ids);
+  } else {
+    ids = encode_text(asked.text, asked.add_begin);
+  }
+  reply x;
+  x.body = render_tokens(tokens_, ids, serving_.info().max_model_len,
+                         asked.with_texts);
+  answer(tokenize_path, std::move(x), to);
+}
+
+void openai_api::detokenize(request what, respond to) {
+  auto size = what.body.size();
+  enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
+    auto text = troupe::http::detokenize(tokens_, what.body);
+    reply x;
+    if (auto* error = std::get_if<api_error>(&text))
+      x = to_reply(*error);
+    else
+      x.body = std::get<std::string>(text);
+    answer(detokenize_path, std::move(x), to);
+  });
+}
+
+std::optional<api_error> openai_api::too_busy(size_t num_tokens) const {
+  auto num_blocks = num_tokens / block_tokens + 1;
+  auto wait = context_->queue.too_long(serving_.stats(), serving_.info(),
+                                       num_blocks);
+  if (!wait)
+    return std::nullopt;
+  auto most = options_.max_queue_wait;
+  auto beyond = std::ceil(wait->count() - double(most.count()));
+  auto seconds = [](double x) { return std::to_string(std::llround(x)); };
+  api_error out{429, "rate_limit_error",
+                "The server is busy: this request would wait for its turn for "
+                "about "
+                  + seconds(wait->count()) + " s, more than the "
+                  + std::to_string(most.count())
+                  + " s that it may. Try again later.",
+                "", "overloaded"};
+  out.retry_after = uint64_t(std::clamp(beyond, 1.0, 3600.0));
+  return out;
 }
 
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.

@@ -7,21 +7,28 @@
 /// third, so that a long prompt holds up neither a stream nor a question.
 
 #include "runtime/http/api_keys.hpp"
+#include "runtime/http/cross_origin.hpp"
 #include "runtime/http/generation.hpp"
 #include "runtime/request_rules.hpp"
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
+
+#include <atomic>
 
 namespace troupe::http {
 
 struct openai_options {
   std::string model; ///< The name that requests must give.
   std::string fingerprint = "troupe";
-  std::vector<std::string> keys; ///< None: everybody may.
+  std::string version;                      ///< Of the program.
+  std::vector<std::string> keys;            ///< None: everybody may.
+  bool open_metrics = false;                ///< For those without a key, too.
+  std::vector<std::string> allowed_origins; ///< See cross_origin.
   sampling_defaults defaults;
   bool add_bos = true; ///< In front of the prompts of text completions.
   request_limits limits;
-  size_t short_body = 64 << 10; ///< Up to so many bytes.
+  std::chrono::seconds max_queue_wait{600}; ///< Predicted; beyond it 429.
+  size_t short_body = 64 << 10;             ///< Up to so many bytes.
   /// Of long bodies not yet read, and an eighth of it of short ones; then 429.
   size_t max_waiting_bytes = 64 << 20;
 };
@@ -34,6 +41,8 @@ struct openai_sources {
   std::function<uint64_t()> random_bits;
   /// What people have broken on purpose at present; empty: nobody does that.
   std::function<std::vector<std::string>()> active_faults = {};
+  /// Of the server in front, or null.
+  std::shared_ptr<const server_counts> connections = {};
 };
 
 /// `serving` and `tokens` must outlive the API, the API its server.
@@ -42,12 +51,18 @@ public:
   openai_api(service& serving, const tokenizer& tokens, chat_form form,
              openai_options options, openai_sources sources);
 
+  /// From now on it is not ready: no more requests are to be sent to it. Those
+  /// that come are answered as ever.
+  void retire();
+
   /// Ends its threads; what is unfinished then is not answered.
   ~openai_api() override;
 
   std::optional<reply> refuse_head(const request_head& head) override;
 
   void handle(request what, std::shared_ptr<responder> to) override;
+
+  header_list headers_for(const request_head& head) override;
 
   reply refusal(unsigned status, std::string_view why) override;
 
@@ -68,8 +83,13 @@ private:
   void text(request what, respond to);
   void models(request what, respond to);
   void model(request what, respond to);
+  void live(request what, respond to);
   void health(request what, respond to);
+  void version(request what, respond to);
+  void load(request what, respond to);
   void metrics(request what, respond to);
+  void tokenize(request what, respond to);
+  void detokenize(request what, respond to);
 
   /// Does `job` on the thread that reads bodies of such a size, or answers 429.
   void enqueue(const std::string& route, size_t bytes, const respond& to,
@@ -77,12 +97,17 @@ private:
 
   void start_chat(const request& what, const respond& to, generation_plan plan);
   void start_text(const request& what, const respond& to, generation_plan plan);
+  void start_tokenize(const request& what, const respond& to);
+  parsed<chat_prompt> render_chat(const chat_request& asked) const;
+  std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
   /// Refuses what cannot be, or hands it to the service.
   void generate(std::vector<int32_t> prompt,
                 std::vector<prompt_segment> segments, generation_plan plan,
                 std::optional<reasoning_splitter> splitter, const respond& to);
 
   request_rules rules() const;
+  /// Why a prompt of so many tokens would wait too long for its turn.
+  std::optional<api_error> too_busy(size_t num_tokens) const;
   generation_plan plan(completion_kind kind,
                        std::chrono::steady_clock::time_point arrival) const;
   void answer(const std::string& route, reply what, const respond& to);
@@ -94,7 +119,9 @@ private:
   const openai_options options_;
   const openai_sources sources_;
   const api_keys keys_;
+  const cross_origin pages_;
   const int64_t created_;
+  std::atomic<bool> retired_ = false;
   std::shared_ptr<generation_context> context_;
   task_queue short_requests_; ///< Cost: bytes.
   task_queue long_requests_;  ///< Likewise.

@@ -62,7 +62,7 @@ reply to_reply(const api_error& error) {
   x.status = error.status;
   x.body = render_error(error);
   if (error.status == 429 || error.status == 503)
-    x.headers.emplace_back("Retry-After", "1");
+    x.headers.emplace_back("Retry-After", std::to_string(error.retry_after));
   if (error.status == 401)
     x.headers.emplace_back("WWW-Authenticate", "Bearer");
   return x;

@@ -13,8 +13,9 @@ struct api_error {
   unsigned status = 400;
   std::string type = "invalid_request_error";
   std::string message;
-  std::string param; ///< Empty: null.
-  std::string code;  ///< Empty: null.
+  std::string param;        ///< Empty: null.
+  std::string code;         ///< Empty: null.
+  uint64_t retry_after = 1; ///< s, of what may work later.
 };
 
 /// A value, or what the client did wrong.

@@ -11,6 +11,9 @@ namespace troupe::http {
 std::string render_head(const reply& what, std::string_view framing,
                         bool keep_alive);
 
+/// The moment `unix_time`, s, as a Date header says it.
+std::string http_date(int64_t unix_time);
+
 /// The header that gives the length of `what.body`.
 std::string content_length(const reply& what);
 

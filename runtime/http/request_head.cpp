@@ -22,23 +22,11 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-bool same(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
-
-std::string_view trim(std::string_view x) {
-  while (!x.empty() && (x.front() == ' ' || x.front() == '\t'))
-    x.remove_prefix(1);
-  while (!x.empty() && (x.back() == ' ' || x.back() == '\t'))
-    x.remove_suffix(1);
-  return x;
-}
-
 /// Whether the list `value`, parted by commas, holds `word`.
 bool lists(std::string_view value, std::string_view word) {
   while (!value.empty()) {
     auto comma = std::min(value.find(','), value.size());
-    if (same(trim(value.substr(0, comma)), word))
+    if (same_word(trim(value.substr(0, comma)), word))
       return true;
     value.remove_prefix(std::min(comma + 1, value.size()));
   }
@@ -118,30 +106,48 @@ private:
   }
 
   result<void> read_field(std::string_view name, std::string_view value) {
-    if (same(name, "host"))
+    if (same_word(name, "host"))
       ++num_hosts_;
-    if (same(name, "connection") && lists(value, "close"))
+    if (same_word(name, "connection") && lists(value, "close"))
       head_.keep_alive = false;
-    if (same(name, "expect"))
-      head_.expects_continue = same(value, "100-continue");
-    if (same(name, "authorization")) {
+    if (same_word(name, "expect"))
+      head_.expects_continue = same_word(value, "100-continue");
+    if (same_word(name, "authorization")) {
       if (++num_authorizations_ > 1)
         return bad("more than one Authorization header");
       head_.authorization = value;
     }
-    if (same(name, "content-length")) {
+    read_meaning(name, value);
+    if (same_word(name, "content-length")) {
       ++num_lengths_;
       if (!all_digits(value))
         return bad("Content-Length is not a number");
       std::from_chars(value.data(), value.data() + value.size(), head_.length);
     }
-    if (same(name, "transfer-encoding")) {
+    if (same_word(name, "transfer-encoding")) {
       ++num_encodings_;
-      if (!same(value, "chunked"))
+      if (!same_word(value, "chunked"))
         return bad("the only Transfer-Encoding accepted is chunked");
       head_.chunked = true;
     }
     return {};
+  }
+
+  /// What decides nothing of how the request is read. Of several lines with
+  /// one name the first counts.
+  void read_meaning(std::string_view name, std::string_view value) {
+    const std::pair<const char*, std::string*> known[] = {
+      {"content-type", &head_.content_type},
+      {"x-request-id", &head_.request_id},
+      {"origin", &head_.origin},
+      {"access-control-request-method", &head_.asked_method},
+      {"access-control-request-headers", &head_.asked_headers},
+    };
+    for (auto& [wanted, to] : known)
+      if (to->empty() && same_word(name, wanted))
+        *to = value;
+    if (same_word(name, "origin") || same_word(name, "sec-fetch-site"))
+      head_.from_browser = true;
   }
 
   result<void> check_counts() const {
@@ -168,6 +174,18 @@ bool is_token_char(char c) {
   constexpr std::string_view signs = "!#$%&'*+-.^_`|~";
   return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z')
          || signs.find(c) != signs.npos;
+}
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string_view trim(std::string_view x) {
+  while (!x.empty() && (x.front() == ' ' || x.front() == '\t'))
+    x.remove_prefix(1);
+  while (!x.empty() && (x.back() == ' ' || x.back() == '\t'))
+    x.remove_suffix(1);
+  return x;
 }
 
 bool is_value_char(char c) {

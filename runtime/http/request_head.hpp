@@ -24,6 +24,12 @@ bool is_token_char(char c);
 /// Whether `c` may stand in a header's value.
 bool is_value_char(char c);
 
+/// Whether two words are the same in whatever case.
+bool same_word(std::string_view a, std::string_view b);
+
+/// `x` without the blanks around it.
+std::string_view trim(std::string_view x);
+
 /// Reads `head`, which ends with its first empty line: no bare CR, LF or other
 /// control, no folded line, no space before a colon, one Content-Length of
 /// digits alone or one Transfer-Encoding that is "chunked", never both,

@@ -3,6 +3,7 @@
 #include "runtime/http/connection.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <thread>
 
 #include <boost/asio/io_context.hpp>
@@ -18,35 +19,62 @@ using boost::system::error_code;
 // -- who is connected ---------------------------------------------------------
 
 house::house(server_options o, handler& h, logger l)
-  : options(std::move(o)), use(h), log(std::move(l)) {
+  : options(std::move(o)), use(h), log(std::move(l)),
+    guests_(options.limits.guests) {
 }
 
-uint64_t house::enter(const std::string& address, way_out out) {
+tls_context house::tls() const {
   std::lock_guard guard{mutex_};
+  return tls_;
+}
+
+void house::set_tls(tls_context tls) {
+  std::lock_guard guard{mutex_};
+  tls_ = std::move(tls);
+}
+
+uint64_t house::enter(way_out out) {
+  std::lock_guard guard{mutex_};
+  const auto& limits = options.limits;
   if (ending_)
     return 0;
-  const auto& limits = options.limits;
-  auto known = per_address_.find(address);
-  auto count = known == per_address_.end() ? 0 : known->second;
-  if (open_.size() >= limits.max_connections
-      || count >= limits.max_connections_per_address) {
-    ++stats_.turned_away;
+  if (open_.size() >= limits.guests.total + limits.max_surplus) {
+    ++options.counts->turned_away;
     return 0;
   }
-  ++per_address_[address];
-  auto key = ++stats_.accepted;
-  open_.emplace(key, std::move(out));
-  return key;
+  open_.emplace(++last_key_, std::move(out));
+  return last_key_;
 }
 
-void house::leave(uint64_t key, const std::string& address) {
+void house::leave(uint64_t key) {
   std::lock_guard guard{mutex_};
   open_.erase(key);
   if (open_.empty())
     emptied_.notify_all();
-  auto i = per_address_.find(address);
-  if (--i->second == 0)
-    per_address_.erase(i);
+}
+
+admission house::admit(const ip_bytes& from) {
+  std::lock_guard guard{mutex_};
+  auto out = guests_.enter(from);
+  if (out.granted)
+    ++options.counts->accepted;
+  options.counts->open = guests_.size();
+  return out;
+}
+
+void house::vacate(const ip_bytes& from) {
+  std::lock_guard guard{mutex_};
+  guests_.leave(from);
+  options.counts->open = guests_.size();
+}
+
+void house::turn_away(const ip_bytes& from, const std::string& why) {
+  ++options.counts->turned_away;
+  std::unique_lock lock{mutex_};
+  auto is_news = guests_.turn_away(from);
+  lock.unlock();
+  if (is_news)
+    log.warning("turning connections away: " + why);
 }
 
 bool house::hold(size_t size) {
@@ -62,11 +90,6 @@ void house::release(size_t size) {
   held_ -= size;
 }
 
-void house::refused() {
-  std::lock_guard guard{mutex_};
-  ++stats_.refused;
-}
-
 void house::end_all(std::function<void()> way_out::*how) {
   std::lock_guard guard{mutex_};
   ending_ = true;
@@ -79,35 +102,78 @@ bool house::wait_until_empty(std::chrono::milliseconds limit) {
   return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
-server_stats house::stats() const {
-  std::lock_guard guard{mutex_};
-  auto x = stats_;
-  x.open = open_.size();
-  return x;
-}
-
 namespace {
 
-/// Who counts as one client: an address, or with IPv6 a network, of which one
-/// machine has all the addresses that it likes.
-std::string origin_of(const asio::ip::address& x) {
-  if (x.is_v4())
-    return x.to_string();
-  auto v6 = x.to_v6();
-  if (v6.is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
-  auto bytes = v6.to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), 0);
-  return asio::ip::make_address_v6(bytes).to_string() + "/64";
+ip_bytes bytes_of(const asio::ip::address& x) {
+  auto v6 = x.is_v6()
+              ? x.to_v6()
+              : asio::ip::make_address_v6(asio::ip::v4_mapped, x.to_v4());
+  return v6.to_bytes();
 }
 
 // -- the server ---------------------------------------------------------------
 
+/// Where a server listens: an acceptor, and its pause when it cannot accept.
+struct listener {
+  explicit listener(asio::io_context& io)
+    : acceptor(asio::make_strand(io)), pause(acceptor.get_executor()) {
+  }
+
+  error_code open(const tcp::endpoint& end) {
+    error_code ec;
+    acceptor.open(end.protocol(), ec);
+    if (!ec)
+      acceptor.set_option(tcp::acceptor::reuse_address{true}, ec);
+    if (!ec)
+      acceptor.bind(end, ec);
+    if (!ec)
+      acceptor.listen(asio::socket_base::max_listen_connections, ec);
+    return ec;
+  }
+
+  tcp::acceptor acceptor;
+  asio::steady_timer pause;
+};
+
+bool may_be_a_name(std::string_view host) {
+  return !host.empty() && std::ranges::all_of(host, [](unsigned char c) {
+    return std::isalnum(c) || c == '.' || c == '-' || c == '_';
+  });
+}
+
+/// The addresses of `host`, which is one or has some.
+result<std::vector<asio::ip::address>> resolve(asio::io_context& io,
+                                               const std::string& host) {
+  using addresses = std::vector<asio::ip::address>;
+  error_code ec;
+  auto address = asio::ip::make_address(host, ec);
+  if (!ec)
+    return addresses{address};
+  if (!may_be_a_name(host))
+    return failure{errc::invalid_input, "the address to listen on, '" + host
+                                          + "', is no IP address and no name"};
+  auto found = tcp::resolver{io}.resolve(host, "", ec);
+  if (ec)
+    return failure{errc::invalid_input,
+                   "the host to listen on, '" + host
+                     + "', has no address: " + ec.message()};
+  addresses out;
+  for (const auto& x : found)
+    if (std::ranges::find(out, x.endpoint().address()) == out.end())
+      out.push_back(x.endpoint().address());
+  return out;
+}
+
+/// Whether this machine has no such address: another one of a name will do.
+bool is_absent(const error_code& ec) {
+  return ec == asio::error::address_family_not_supported
+         || ec == boost::system::errc::address_not_available;
+}
+
 class asio_server : public server {
 public:
   asio_server(server_options options, handler& use, logger log)
-    : house_(std::move(options), use, std::move(log)),
-      acceptor_(asio::make_strand(io_)), pause_(acceptor_.get_executor()) {
+    : house_(std::move(options), use, std::move(log)) {
   }
 
   ~asio_server() override {
@@ -117,31 +183,34 @@ public:
   }
 
   result<void> listen() {
+    if (auto ok = reload_certificate(); !ok)
+      return ok.why();
     const auto& options = house_.options;
-    error_code ec;
-    auto address = asio::ip::make_address(options.address, ec);
-    if (ec)
-      return failure{errc::invalid_input, "the address to listen on, '"
-                                            + options.address
-                                            + "', is not an IP address"};
-    tcp::endpoint end{address, options.port};
-    acceptor_.open(end.protocol(), ec);
-    if (!ec)
-      acceptor_.set_option(tcp::acceptor::reuse_address{true}, ec);
-    if (!ec)
-      acceptor_.bind(end, ec);
-    if (!ec)
-      acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-    if (ec)
+    auto addresses = resolve(io_, options.address);
+    if (!addresses)
+      return addresses.why();
+    port_ = options.port;
+    error_code why;
+    for (const auto& address : *addresses) {
+      auto x = std::make_unique<listener>(io_);
+      why = x->open({address, port_});
+      if (why && is_absent(why))
+        continue;
+      if (why)
+        break;
+      port_ = x->acceptor.local_endpoint().port();
+      listeners_.push_back(std::move(x));
+    }
+    if (listeners_.empty() || (why && !is_absent(why)))
       return failure{errc::io, "cannot listen on " + options.address + " port "
-                                 + std::to_string(options.port) + ": "
-                                 + ec.message()};
-    port_ = acceptor_.local_endpoint().port();
+                                 + std::to_string(port_) + ": "
+                                 + why.message()};
     return {};
   }
 
   void run() {
-    asio::post(acceptor_.get_executor(), [this] { accept(); });
+    for (auto& x : listeners_)
+      asio::post(x->acceptor.get_executor(), [this, &x] { accept(*x); });
     for (uint32_t i = 0; i < std::max(house_.options.num_threads, 1u); ++i)
       threads_.emplace_back([this] { io_.run(); });
   }
@@ -151,53 +220,60 @@ public:
     return house_.wait_until_empty(limit);
   }
 
-  uint16_t port() const override {
-    return port_;
+  result<void> reload_certificate() override {
+    const auto& options = house_.options;
+    if (options.certificate.empty())
+      return {};
+    auto tls = load_tls(options.certificate, options.key);
+    if (!tls)
+      return tls.why();
+    house_.set_tls(std::move(*tls));
+    return {};
   }
 
-  server_stats stats() const override {
-    return house_.stats();
+  uint16_t port() const override {
+    return port_;
   }
 
 private:
   /// Nobody comes in once this returns.
   void close(std::function<void()> way_out::*how) {
     house_.end_all(how);
-    asio::post(acceptor_.get_executor(), [this] {
-      error_code ignored;
-      acceptor_.close(ignored);
-      pause_.cancel();
-    });
+    for (auto& x : listeners_)
+      asio::post(x->acceptor.get_executor(), [&x] {
+        error_code ignored;
+        x->acceptor.close(ignored);
+        x->pause.cancel();
+      });
   }
 
-  void accept() {
-    if (!acceptor_.is_open())
+  void accept(listener& at) {
+    if (!at.acceptor.is_open())
       return;
-    acceptor_.async_accept(asio::any_io_executor{asio::make_strand(io_)},
-                           [this](error_code ec, tcp::socket socket) {
-                             if (!acceptor_.is_open())
-                               return;
-                             if (ec)
-                               return accept_later(ec);
-                             auto peer = socket.remote_endpoint(ec);
-                             if (!ec)
-                               serve(house_, std::move(socket),
-                                     origin_of(peer.address()));
-                             accept();
-                           });
+    at.acceptor.async_accept(asio::any_io_executor{asio::make_strand(io_)},
+                             [this, &at](error_code ec, tcp::socket socket) {
+                               if (!at.acceptor.is_open())
+                                 return;
+                               if (ec)
+                                 return accept_later(at, ec);
+                               auto peer = socket.remote_endpoint(ec);
+                               if (!ec)
+                                 serve(house_, std::move(socket),
+                                       bytes_of(peer.address()));
+                               accept(at);
+                             });
   }
 
   /// Out of descriptors, most likely: trying again at once would spin.
-  void accept_later(error_code why) {
-    house_.log.warning("http: cannot accept: " + why.message());
-    pause_.expires_after(std::chrono::milliseconds{100});
-    pause_.async_wait([this](error_code) { accept(); });
+  void accept_later(listener& at, error_code why) {
+    house_.log.warning("cannot accept: " + why.message());
+    at.pause.expires_after(std::chrono::milliseconds{100});
+    at.pause.async_wait([this, &at](error_code) { accept(at); });
   }
 
   asio::io_context io_;
   house house_;
-  tcp::acceptor acceptor_;
-  asio::steady_timer pause_;
+  std::vector<std::unique_ptr<listener>> listeners_;
   std::vector<std::thread> threads_;
   uint16_t port_ = 0;
 };

@@ -6,8 +6,10 @@
 /// sent early and waits.
 
 #include "runtime/error.hpp"
+#include "runtime/http/guest_list.hpp"
 #include "runtime/http/message.hpp"
 #include "runtime/http/request_reader.hpp"
+#include "runtime/http/server_counts.hpp"
 #include "runtime/log.hpp"
 
 #include <chrono>
@@ -15,11 +17,13 @@
 namespace troupe::http {
 
 struct server_limits {
-  reader_limits reading;         ///< Of each request.
-  size_t max_bodies = 256 << 20; ///< Bytes of bodies that are on their way.
-  size_t max_connections = 4096;
-  size_t max_connections_per_address = 64;
+  reader_limits reading;           ///< Of each request.
+  size_t max_bodies = 256 << 20;   ///< Bytes of bodies that are on their way.
+  guest_limits guests;             ///< Connections.
+  size_t max_surplus = 128;        ///< Connections beyond, to say so to.
+  int send_buffer = 128 << 10;     ///< Bytes that the kernel keeps of them.
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
+  std::chrono::milliseconds greeting{5'000};       ///< Of TLS.
   std::chrono::milliseconds head_deadline{10'000}; ///< From the first byte.
   std::chrono::milliseconds body_deadline{60'000}; ///< From the head's end.
   std::chrono::milliseconds body_grace{10'000};    ///< Then a least speed:
@@ -28,21 +32,20 @@ struct server_limits {
   std::chrono::milliseconds stall{30'000};         ///< Of one write.
   std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
+  std::chrono::milliseconds silence{15'000};       ///< Of streams with fillers.
+  std::chrono::milliseconds patience{250};         ///< For room to come in.
 };
 
 struct server_options {
-  std::string address = "127.0.0.1";
-  uint16_t port = 0; ///< 0: any that is free.
+  std::string address = "127.0.0.1"; ///< Or a name, with all its addresses.
+  uint16_t port = 0;                 ///< 0: any that is free.
   uint32_t num_threads = 1;
+  std::string certificate; ///< PEM file, with its chain; empty: no TLS.
+  std::string key;         ///< PEM file.
+  std::function<int64_t()> unix_time;    ///< s, for Date; none: no Date.
+  std::function<std::string()> new_name; ///< Of a request; none: no names.
   server_limits limits;
-};
-
-/// Since the start, but for `open`.
-struct server_stats {
-  uint64_t open = 0;
-  uint64_t accepted = 0;
-  uint64_t turned_away = 0; ///< For want of a free connection.
-  uint64_t refused = 0;     ///< Requests that the server answered itself.
+  std::shared_ptr<server_counts> counts = std::make_shared<server_counts>();
 };
 
 class server {
@@ -61,9 +64,11 @@ public:
   /// have ended within `limit`.
   virtual bool finish(std::chrono::milliseconds limit) = 0;
 
-  virtual uint16_t port() const = 0;
+  /// Reads certificate and key again: those who come from now on see them.
+  /// With an error all stays as it is.
+  virtual result<void> reload_certificate() = 0;
 
-  virtual server_stats stats() const = 0;
+  virtual uint16_t port() const = 0;
 };
 
 } // namespace troupe::http

@@ -76,7 +76,8 @@ struct dial_target {
   endpoint_address address;
   std::string name = {}; ///< Unless empty, another process there is a failure.
   std::chrono::milliseconds deadline{10'000};
-  /// Tries again while nobody is there: somebody may come before the deadline.
+  /// Tries again while nobody is there, or somebody who says nothing and
+  /// closes, ever less often: somebody may come before the deadline.
   bool is_patient = false;
 };
 

@@ -22,7 +22,8 @@ namespace {
 constexpr auto as_value
   = asio::experimental::as_tuple(asio::use_awaitable_t<>{});
 
-constexpr std::chrono::milliseconds between_tries{200};
+/// Between two tries: each time twice as long.
+constexpr std::chrono::milliseconds first_pause{50}, longest_pause{1'000};
 
 /// To say on a line that is up why it ends, and to hear it.
 constexpr std::chrono::seconds last_words{1};
@@ -72,9 +73,10 @@ result<void> line_tls::load(const tls_files& files) {
 
 line::line(owner& to, line_id id, tcp::socket socket, line_tls& tls,
            handshake meeting)
-  : owner_(to), id_(id), side_(meeting.side()), socket_(std::move(socket)),
-    meeting_(std::move(meeting)), deadline_(socket_.get_executor()),
-    answered_(socket_.get_executor()), pause_(socket_.get_executor()) {
+  : owner_(to), tls_(tls), id_(id), side_(meeting.side()),
+    socket_(std::move(socket)), meeting_(std::move(meeting)),
+    deadline_(socket_.get_executor()), answered_(socket_.get_executor()),
+    pause_(socket_.get_executor()), next_pause_(first_pause) {
   if (auto* context = tls.of(side_))
     secure_.emplace(socket_, *context);
 }
@@ -168,16 +170,42 @@ void line::end(std::optional<failure> why) {
 
 line::awaitable<void> line::live() {
   auto self = shared_from_this();
-  if (!co_await reach())
-    co_return;
-  if (!co_await meet())
-    co_return;
+  for (;;) {
+    bool ok = co_await reach();
+    if (ok)
+      ok = co_await meet();
+    if (is_over_)
+      co_return;
+    if (ok)
+      break;
+    co_await rest("it closed its connection");
+  }
   co_await stay();
+}
+
+/// The other side has closed. On a patient line on which it has said nothing
+/// that ends only this try: it may be about to end, or to begin.
+void line::lose() {
+  if (!is_ours() || !target_.is_patient || has_heard_)
+    drop("it closed its connection", errc::peer_lost);
+}
+
+/// Lets some time pass before the next try.
+line::awaitable<void> line::rest(const std::string& why) {
+  if (!std::exchange(has_rested_, true))
+    owner_.on_waiting(target_, why);
+  error_code ignored;
+  socket_.close(ignored);
+  if (secure_)
+    secure_.emplace(socket_, *tls_.of(side_));
+  pause_.expires_after(next_pause_);
+  next_pause_ = std::min(2 * next_pause_, longest_pause);
+  co_await pause_.async_wait(as_value);
 }
 
 /// As often as our patience allows.
 line::awaitable<void> line::connect() {
-  for (bool is_first = true; !is_over_; is_first = false) {
+  while (!is_over_) {
     auto [ec] = co_await socket_.async_connect(*end_, as_value);
     if (!ec || is_over_)
       co_return;
@@ -185,12 +213,7 @@ line::awaitable<void> line::connect() {
       drop(ec.message(), errc::peer_lost);
       co_return;
     }
-    if (is_first)
-      owner_.on_waiting(target_, ec.message());
-    error_code ignored;
-    socket_.close(ignored);
-    pause_.expires_after(between_tries);
-    co_await pause_.async_wait(as_value);
+    co_await rest(ec.message());
   }
 }
 
@@ -205,6 +228,11 @@ line::awaitable<bool> line::reach() {
     auto role = is_ours() ? asio::ssl::stream_base::client
                           : asio::ssl::stream_base::server;
     auto [ec] = co_await secure_->async_handshake(role, as_value);
+    if (ec == asio::error::eof || ec == asio::ssl::error::stream_truncated
+        || ec == asio::error::connection_reset) {
+      lose();
+      co_return false;
+    }
     if (ec)
       drop("TLS failed: " + ec.message());
   }
@@ -330,9 +358,11 @@ line::awaitable<std::optional<std::vector<std::byte>>> line::read() {
     co_return std::nullopt;
   }
   message.resize(size);
-  if (ok && co_await fill(asio::buffer(message)))
+  if (ok && co_await fill(asio::buffer(message))) {
+    has_heard_ = true;
     co_return message;
-  drop("it closed its connection", errc::peer_lost);
+  }
+  lose();
   co_return std::nullopt;
 }
 
@@ -366,8 +396,8 @@ line::awaitable<bool> line::write(std::vector<std::byte> message) {
     std::tie(ec, std::ignore) = co_await asio::async_write(socket_, parts,
                                                            as_value);
   if (ec)
-    drop("it closed its connection", errc::peer_lost);
-  co_return !is_over_;
+    lose();
+  co_return !ec && !is_over_;
 }
 
 } // namespace troupe

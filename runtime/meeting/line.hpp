@@ -93,6 +93,8 @@ private:
   void limit(std::chrono::milliseconds deadline, const char* why);
   awaitable<void> live();
   awaitable<void> connect();
+  awaitable<void> rest(const std::string& why);
+  void lose();
   awaitable<bool> reach();
   awaitable<bool> meet();
   awaitable<void> stay();
@@ -109,6 +111,7 @@ private:
   void reply(answer x);
 
   owner& owner_;
+  line_tls& tls_;
   const line_id id_;
   const handshake::role side_;
   boost::asio::ip::tcp::socket socket_;
@@ -122,7 +125,10 @@ private:
   /// With an answer of no, or on a line that is up: why we give it up. Empty:
   /// without a word.
   std::string refusal_;
-  boost::asio::steady_timer pause_;                   ///< Between two tries.
+  boost::asio::steady_timer pause_; ///< Between two tries.
+  std::chrono::milliseconds next_pause_;
+  bool has_rested_ = false;
+  bool has_heard_ = false;                            ///< A message has come.
   std::optional<boost::asio::ip::tcp::endpoint> end_; ///< If ours.
   dial_target target_;                                ///< If ours.
   bool is_up_ = false;

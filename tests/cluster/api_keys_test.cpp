@@ -88,7 +88,7 @@ TEST(ServeKeys, AreTakenFromEverySourceAtOnce) {
   variable third{"TROUPE_API_KEY", "three"};
   expect_refused(serve_with({"--api-key-file", path, "--api-key", "four",
                              "--api-key", "five"}),
-                 "'keys are accepted', is not an IP address");
+                 "'keys are accepted', is no IP address and no name");
 }
 
 } // namespace

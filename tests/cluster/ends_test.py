@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Ends of a server that is busy: SIGTERM and SIGINT at random moments.
+"""Ends of a server that is busy: SIGTERM and SIGINT at random moments, without
+time to drain.
 
 Every stream that is open ends with an event, every whole answer with an error,
 and the exit status is 0; in one process and with local nodes.
@@ -128,6 +129,7 @@ def main():
         model = endless_model(f"{source}/examples/nano/model", folder)
         for i in range(10):
             flags = ["--nodes", "4"] if i % 5 == 4 else []
+            flags = flags + ["--drain-timeout", "0"]
             which = signal.SIGINT if i % 2 else signal.SIGTERM
             wrong = one_end(binary, model, flags, which, chance.random() * 0.3)
             for x in wrong:

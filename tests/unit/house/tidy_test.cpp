@@ -37,8 +37,9 @@ const home homes[] = {
   {"hwy/.*", "kernels/cpu/.*"},
   {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp|runtime/"
                    "transport/crc32c\\.cpp"},
-  {"boost/.*", "runtime/http/(server\\.cpp|connection\\.[ch]pp)|"
-               "runtime/meeting/(door\\.cpp|line\\.[ch]pp)"},
+  {"boost/.*",
+   "runtime/http/(server\\.cpp|(connection|client_socket)\\.[ch]pp)|"
+   "runtime/meeting/(door\\.cpp|line\\.[ch]pp)"},
   {"nlohmann/.*", "(runtime|deploy|tests)/.*\\.cpp|tests/.*\\.hpp|"
                   "runtime/json/.*\\.hpp"},
   {"toml\\+\\+/.*", "runtime/toml/.*"},
@@ -79,12 +80,12 @@ const owner owners[] = {
    "processes are started in one place"},
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|"
-   "deploy/cache_place\\.cpp|tests/"
+   "deploy/(flag_sources|cache_place)\\.cpp|tests/"
    "places\\.hpp|"
    "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
    "tests/cluster/transport_peer_main\\.cpp",
-   "settings are flags or the topology; a secret may come this way, and where "
-   "caches are"},
+   "settings are flags, whose sources are in one place, or the topology; a "
+   "secret may come this way, and where caches are"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
    "a library does not print; it is handed a logger"},
 };

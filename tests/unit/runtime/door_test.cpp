@@ -1,6 +1,7 @@
 #include "runtime/meeting/door.hpp"
 
 #include "runtime/clock.hpp"
+#include "tests/unit/runtime/closing_port.hpp"
 #include "tests/unit/runtime/raw_client.hpp"
 
 #include <gtest/gtest.h>
@@ -263,6 +264,22 @@ TEST_F(Door, WhoIsPatientWaitsForWhoIsNotThereYet) {
   again.options.listen = address;
   ASSERT_TRUE(again.open());
   EXPECT_TRUE(b.heard.await("welcomed a")) << b.heard.last();
+}
+
+TEST_F(Door, WhoIsPatientTriesAgainWhereSomebodyClosesWithoutAWord) {
+  auto address = close_without_a_word(3, [this](const auto& at) {
+    b.at->dial({at, "a", 30s, true});
+  });
+  process again{"a", 5};
+  again.options.listen = address;
+  ASSERT_TRUE(again.open());
+  EXPECT_TRUE(b.heard.await("welcomed a")) << b.heard.last();
+}
+
+TEST_F(Door, WhoIsNotPatientTriesOnce) {
+  close_without_a_word(1, [this](auto at) { b.at->dial({at, "a", 30s}); });
+  EXPECT_TRUE(b.heard.await("failed it closed its connection"))
+    << b.heard.last();
 }
 
 TEST_F(Door, APortThatWasJustClosedCanBeOpenedAgainAtOnce) {

@@ -17,9 +17,11 @@ TEST(ApiKeys, LetInWhoeverHasOneOfThem) {
   api_keys keys{all};
   EXPECT_TRUE(keys.allow("Bearer old"));
   EXPECT_TRUE(keys.allow("Bearer new"));
+  for (const auto* right : {"bearer old", "BEARER old", "Bearer  old"})
+    EXPECT_TRUE(keys.allow(right)) << right;
   for (const auto* wrong :
        {"", "old", "Bearer ", "Bearer other", "Bearer oldnew", "Bearer old,new",
-        "Basic old", "Bearer old "})
+        "Basic old", "Bearer", "Bearerold", "Bearer old new"})
     EXPECT_FALSE(keys.allow(wrong)) << wrong;
 }
 

@@ -77,7 +77,7 @@ public:
     else if (x.headers.contains("transfer-encoding"))
       while (auto piece = receive_chunk())
         x.body += *piece;
-    else if (x.status >= 200)
+    else if (x.status >= 200 && x.status != 204)
       while (fill() || !seen_.empty())
         x.body += std::exchange(seen_, {});
     return x;

@@ -217,6 +217,10 @@ public:
     to->answer({200, "text/plain", what.authorization + what.body, {}});
   }
 
+  header_list headers_for(const request_head&) override {
+    return {};
+  }
+
   reply refusal(unsigned status, std::string_view why) override {
     return {status, "text/plain", std::string{why}, {}};
   }

@@ -1,112 +1,10 @@
-#include "runtime/http/server.hpp"
-
-#include "tests/unit/runtime/http_client.hpp"
-
-#include <gtest/gtest.h>
-
-#include <atomic>
-#include <future>
-#include <thread>
+#include "tests/unit/runtime/http_server_fixture.hpp"
 
 namespace troupe::http {
 
 namespace {
 
-// -- the handler of these tests -----------------------------------------------
-
-/// Answers by path: /echo gives the body back, /key what it was authorized by,
-/// /stream counts, /wait does not answer, /drop lets the responder go, /flood
-/// writes until it may not; /closed is refused by its head.
-class test_handler : public handler {
-public:
-  ~test_handler() override {
-    if (writer_.joinable())
-      writer_.join();
-  }
-
-  std::optional<reply> refuse_head(const request_head& head) override {
-    if (head.path == "/closed")
-      return reply{401, "text/plain", "not for you", {}};
-    return std::nullopt;
-  }
-
-  void handle(request what, std::shared_ptr<responder> to) override {
-    ++handled;
-    if (what.path == "/echo")
-      return to->answer({200, "text/plain", what.body, {{"X-Was", "echo"}}});
-    if (what.path == "/key")
-      return to->answer({200, "text/plain", what.authorization, {}});
-    if (what.path == "/stream")
-      return stream(*to);
-    if (what.path == "/wait")
-      return wait(std::move(to));
-    if (what.path == "/flood")
-      return flood(std::move(to));
-  }
-
-  reply refusal(unsigned status, std::string_view why) override {
-    return {status, "text/plain", std::string{why}, {}};
-  }
-
-  std::atomic<int> handled = 0;
-  std::promise<void> closed;
-  std::promise<size_t> flooded;
-
-private:
-  void stream(responder& to) {
-    to.begin({200, "text/event-stream", "0,", {}});
-    for (int i = 1; i < 100; ++i)
-      EXPECT_TRUE(to.write(std::to_string(i) + ","));
-    to.end();
-  }
-
-  void wait(std::shared_ptr<responder> to) {
-    kept_ = to;
-    to->on_closed([this] { closed.set_value(); });
-  }
-
-  void flood(std::shared_ptr<responder> to) {
-    writer_ = std::thread{[this, to = std::move(to)] {
-      to->begin({200, "text/plain", "", {}});
-      std::string piece(4096, 'x');
-      size_t sum = 0;
-      while (to->write(piece))
-        sum += piece.size();
-      flooded.set_value(sum);
-    }};
-  }
-
-  std::shared_ptr<responder> kept_;
-  std::thread writer_;
-};
-
-class HttpServer : public testing::Test {
-protected:
-  void start(server_limits limits = {}) {
-    server_options options;
-    options.limits = limits;
-    auto x = server::start(options, handler_, logger{"test", log_level::error});
-    ASSERT_TRUE(x) << x.why().message;
-    server_ = std::move(*x);
-  }
-
-  /// Sends `text` on a connection of its own and returns the answer's status.
-  int status_of(const std::string& text) {
-    test::http_client client{server_->port()};
-    client.send(text);
-    return client.receive().status;
-  }
-
-  test_handler handler_;
-  std::unique_ptr<server> server_;
-};
-
-const std::string get_echo = "GET /echo HTTP/1.1\r\nHost: x\r\n";
-
-std::string post(const std::string& path, const std::string& body) {
-  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: "
-         + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
+using HttpServer = http_server_fixture;
 
 // -- answers ------------------------------------------------------------------
 
@@ -120,7 +18,7 @@ TEST_F(HttpServer, ServesAThousandRequestsOnOneConnection) {
     ASSERT_EQ(got.body, "number " + std::to_string(i));
     ASSERT_EQ(got.headers.at("x-was"), "echo");
   }
-  EXPECT_EQ(server_->stats().accepted, 1u);
+  EXPECT_EQ(counts_->accepted, 1u);
 }
 
 TEST_F(HttpServer, StreamsPiecesInOrderAndGoesOnWithTheConnection) {
@@ -287,22 +185,6 @@ TEST_F(HttpServer, RefusesBodiesBeyondWhatAllTogetherMayHold) {
   EXPECT_EQ(status_of(half + std::string(1000, 'x')), 200);
 }
 
-TEST_F(HttpServer, TurnsAwayTheConnectionBeyondTheLimitOfAnAddress) {
-  server_limits limits;
-  limits.max_connections_per_address = 2;
-  start(limits);
-  test::http_client a{server_->port()};
-  test::http_client b{server_->port()};
-  for (auto* x : {&a, &b}) {
-    x->send(post("/echo", "in"));
-    EXPECT_EQ(x->receive().body, "in");
-  }
-  test::http_client c{server_->port()};
-  EXPECT_TRUE(c.at_end());
-  EXPECT_EQ(server_->stats().turned_away, 1u);
-  EXPECT_EQ(server_->stats().open, 2u);
-}
-
 TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirHead) {
   server_limits limits;
   limits.head_deadline = std::chrono::milliseconds{20};
@@ -435,7 +317,7 @@ TEST_F(HttpServer, RefusesEveryHeadThatCanBeReadInTwoWays) {
   for (const auto& head : heads)
     EXPECT_EQ(status_of(head + "\r\nabc"), 400) << head;
   EXPECT_EQ(handler_.handled, 0);
-  EXPECT_EQ(server_->stats().refused, heads.size());
+  EXPECT_EQ(counts_->refused, heads.size());
 }
 
 TEST_F(HttpServer, RefusesChunksThatMakeNoSense) {

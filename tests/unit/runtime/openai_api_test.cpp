@@ -85,6 +85,16 @@ TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
   EXPECT_EQ(fetch(post("/v1/completions", "{}", right)).status, 400);
 }
 
+TEST_F(OpenaiApi, LetsEverybodyReadTheMetricsIfItIsToldTo) {
+  openai_options options;
+  options.keys = {"secret"};
+  options.open_metrics = true;
+  start(options);
+  EXPECT_EQ(fetch(get("/metrics")).status, 200);
+  EXPECT_EQ(fetch(get("/v1/models")).status, 401);
+  EXPECT_EQ(fetch(post("/metrics", "")).status, 405);
+}
+
 TEST_F(OpenaiApi, AsksForTheKeyBeforeABodyComes) {
   openai_options options;
   options.keys = {"secret", "new"};
@@ -154,6 +164,8 @@ TEST_F(OpenaiApi, CountsAndTimesForPrometheus) {
         "troupe_http_requests_total{route=\"/v1/chat/completions\","
         "status=\"200\"} 1",
         "troupe_http_requests_total{route=\"other\",status=\"404\"} 1",
+        "troupe_http_connections_total 3",
+        "troupe_http_connections_turned_away_total 0",
         "troupe_time_to_first_token_seconds_bucket{le=\"0.25\"} 0",
         "troupe_time_to_first_token_seconds_bucket{le=\"0.5\"} 1",
         "troupe_time_to_first_token_seconds_bucket{le=\"+Inf\"} 1",

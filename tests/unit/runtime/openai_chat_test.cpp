@@ -375,28 +375,45 @@ TEST_F(OpenaiChat, CancelsNothingThatCameToItsEnd) {
     ASSERT_EQ(client.receive().status, 200);
   }
   EXPECT_EQ(service_.num_cancelled(), 0u);
-  EXPECT_EQ(server_->stats().accepted, 1u);
+  EXPECT_EQ(counts_->accepted, 1u);
 }
 
 // -- failures -----------------------------------------------------------------
 
 TEST_F(OpenaiChat, Says503WhenAPeerIsLostBeforeTheFirstToken) {
   start();
-  for (bool stream : {false, true}) {
-    auto client = connect();
-    client.send(ask({{"stream", stream}}));
-    request_id id = stream ? 2 : 1;
-    service_.wait_for(id);
-    generation_event event;
-    event.finish = finish_reason::failed;
-    event.cause = failure{errc::peer_lost, "expert worker 3 on node-b is gone"};
-    service_.tell(id, event);
-    auto got = client.receive();
-    EXPECT_EQ(got.status, 503);
-    auto error = json::parse(got.body)["error"];
-    EXPECT_EQ(error["message"], "expert worker 3 on node-b is gone");
-    EXPECT_EQ(error["code"], "peer_lost");
-  }
+  auto client = connect();
+  client.send(ask());
+  service_.wait_for(1);
+  generation_event event;
+  event.finish = finish_reason::failed;
+  event.cause = failure{errc::peer_lost, "expert worker 3 on node-b is gone"};
+  service_.tell(1, event);
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 503);
+  auto error = json::parse(got.body)["error"];
+  EXPECT_EQ(error["message"], "expert worker 3 on node-b is gone");
+  EXPECT_EQ(error["code"], "peer_lost");
+}
+
+TEST_F(OpenaiChat, SendsTheHeadOfAStreamWhenItIsAccepted) {
+  start();
+  auto client = connect();
+  client.send(ask({{"stream", true}}));
+  auto head = client.receive_head(); // nobody has said a token
+  EXPECT_EQ(head.status, 200);
+  EXPECT_EQ(head.headers["content-type"], "text/event-stream");
+  EXPECT_EQ(head.headers["cache-control"], "no-cache");
+  EXPECT_EQ(head.headers["x-accel-buffering"], "no");
+  service_.wait_for(1);
+  service_.play(1, ids("</think>word"), finish_reason::stop);
+  EXPECT_TRUE(next_event(client).contains("choices"));
+}
+
+TEST_F(OpenaiChat, SaysStatusAndErrorOfAStreamThatIsNotAccepted) {
+  start();
+  service_.refuse(failure{errc::overloaded, "128 requests are waiting"});
+  EXPECT_EQ(fetch(ask({{"stream", true}})).status, 429);
 }
 
 TEST_F(OpenaiChat, EndsAStreamWithAnErrorThatNamesThePeer) {

@@ -54,9 +54,12 @@ protected:
         on_draw_();
       return ++bits_;
     };
+    server_options listening;
+    sources.connections = counts_ = listening.counts;
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
                                         std::move(options), sources);
-    auto x = server::start({}, *api_, logger{"test", log_level::error});
+    auto x = server::start(std::move(listening), *api_,
+                           logger{"test", log_level::error});
     ASSERT_TRUE(x) << x.why().message;
     server_ = std::move(*x);
   }
@@ -132,6 +135,7 @@ protected:
   std::atomic<std::chrono::steady_clock::duration> now_{};
   std::atomic<uint64_t> bits_ = 0;
   std::function<void()> on_draw_; ///< On the thread that reads a request.
+  std::shared_ptr<const server_counts> counts_;
   std::unique_ptr<openai_api> api_;
   std::unique_ptr<server> server_;
 };

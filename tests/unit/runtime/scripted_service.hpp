@@ -18,10 +18,8 @@ public:
   }
 
   service_stats stats() const override {
-    service_stats x;
-    x.generated_tokens = 1234;
-    x.kv_blocks_total = 64;
-    return x;
+    std::lock_guard guard{mutex_};
+    return stats_;
   }
 
   std::optional<std::string> trouble() const override {
@@ -114,6 +112,11 @@ public:
     return cancelled_.size();
   }
 
+  void show(const service_stats& stats) {
+    std::lock_guard guard{mutex_};
+    stats_ = stats;
+  }
+
   uint32_t max_model_len = 4096;
 
 private:
@@ -125,6 +128,7 @@ private:
   std::map<request_id, int> cancelled_;
   std::optional<failure> refusal_;
   std::optional<std::string> trouble_;
+  service_stats stats_{.generated_tokens = 1234, .kv_blocks_total = 64};
 };
 
 } // namespace troupe::test

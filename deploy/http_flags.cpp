@@ -1,0 +1,79 @@
+#include "deploy/http_flags.hpp"
+
+#include <algorithm>
+
+#include <sys/resource.h>
+
+namespace troupe {
+
+namespace {
+
+/// Takes as many descriptors as the system gives, and leaves half of them to
+/// nodes, weights and files, whoever connects.
+void share_descriptors(http::server_options& server) {
+  rlimit most{};
+  if (::getrlimit(RLIMIT_NOFILE, &most) != 0)
+    return;
+  most.rlim_cur = most.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &most);
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  auto& limit = server.limits.guests.total;
+  limit = std::min<size_t>(limit, most.rlim_cur / 2);
+}
+
+} // namespace
+
+void http_flags::add_to(CLI::App& command) {
+  auto certificate = command.add_option(
+    "--ssl-certfile", server.certificate,
+    "Certificate (PEM, with its chain): serves over TLS; read again at SIGHUP");
+  auto key = command.add_option("--ssl-keyfile", server.key, "Its key (PEM)");
+  certificate->needs(key);
+  key->needs(certificate);
+  auto& guests = server.limits.guests;
+  server.port = 8000;
+  command
+    .add_option("--host", server.address,
+                "Address, or name with addresses, to listen at")
+    ->capture_default_str();
+  command.add_option("--port", server.port, "0: any that is free")
+    ->capture_default_str();
+  command
+    .add_option("--max-connections", guests.total,
+                "Connections of all clients, and no more than half of the "
+                "descriptors that the system gives")
+    ->capture_default_str()
+    ->check(CLI::Range(1u, 1'000'000u));
+  command
+    .add_option("--max-connections-per-address", guests.per_client,
+                "Connections of one address, or /64 network of IPv6")
+    ->capture_default_str()
+    ->check(CLI::Range(1u, 1'000'000u));
+  command
+    .add_option("--trusted-proxies", proxies,
+                "Addresses and ranges, parted by commas, without that limit, "
+                "as this machine itself")
+    ->delimiter(',')
+    ->allow_extra_args(false);
+  command
+    .add_option("--allowed-origins", origins,
+                "Origins, parted by commas, of web pages that may call the "
+                "API, e.g. https://chat.example.org; *: any (none)")
+    ->delimiter(',')
+    ->allow_extra_args(false);
+}
+
+result<http::server_options> http_flags::options() const {
+  auto out = server;
+  for (const auto& text : proxies) {
+    auto range = http::parse_address_range(text);
+    if (!range)
+      return failure{range.why().code,
+                     "--trusted-proxies: " + range.why().message};
+    out.limits.guests.exempt.push_back(*range);
+  }
+  share_descriptors(out);
+  return out;
+}
+
+} // namespace troupe

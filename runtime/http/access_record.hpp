@@ -1,0 +1,51 @@
+#pragma once
+
+/// One exchange as the operator sees it: the name that client and log know it
+/// by, and a line at its end.
+
+#include "runtime/http/message.hpp"
+
+#include <chrono>
+
+namespace troupe::http {
+
+class access_record {
+public:
+  using instant = std::chrono::steady_clock::time_point;
+
+  /// `id`: X-Request-Id, the client's own if it gave one that can be told.
+  access_record(std::string id, instant begin);
+
+  /// Once it is known what is asked for.
+  void is(const request_head& head);
+
+  /// Whether there is something to tell.
+  bool is_known() const {
+    return status_ != 0 || !what_.empty();
+  }
+
+  const std::string& id() const {
+    return id_;
+  }
+
+  /// The status of the answer's head.
+  void answered(unsigned status) {
+    status_ = status;
+  }
+
+  void sent(size_t bytes) {
+    bytes_ += bytes;
+  }
+
+  /// E.g. `10.1.2.3 "GET /health" 200, 161 bytes in 0.002 s, request 1f0c`.
+  std::string line(const std::string& from, instant end) const;
+
+private:
+  std::string id_;
+  instant begin_;
+  std::string what_; ///< Method and path; empty: no request came.
+  unsigned status_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+} // namespace troupe::http

@@ -1,0 +1,97 @@
+#include "runtime/http/client_socket.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+namespace troupe::http {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+constexpr auto token = asio::as_tuple(asio::use_awaitable);
+
+failure unusable(const char* what, const std::string& file,
+                 const error_code& why) {
+  return {errc::invalid_input, std::string{"the TLS "} + what + " '" + file
+                                 + "' cannot be used: " + why.message()};
+}
+
+} // namespace
+
+result<tls_context> load_tls(const std::string& certificate,
+                             const std::string& key) {
+  using context = asio::ssl::context;
+  auto out = std::make_shared<context>(context::tls_server);
+  error_code ec;
+  out->set_options(
+    context::no_tlsv1 | context::no_tlsv1_1 | context::no_compression, ec);
+  if (out->use_certificate_chain_file(certificate, ec))
+    return unusable("certificate", certificate, ec);
+  if (out->use_private_key_file(key, context::pem, ec))
+    return unusable("key", key, ec);
+  return out;
+}
+
+client_socket::client_socket(tcp::socket socket, tls_context tls)
+  : socket_(std::move(socket)), tls_(std::move(tls)) {
+  if (tls_)
+    secure_.emplace(socket_, *tls_);
+}
+
+void client_socket::prepare(int send_buffer) {
+  error_code ignored;
+  socket_.set_option(tcp::no_delay{true}, ignored);
+  socket_.set_option(asio::socket_base::send_buffer_size{send_buffer}, ignored);
+}
+
+client_socket::awaitable<bool> client_socket::greet() {
+  if (!secure_)
+    co_return true;
+  auto [ec] = co_await secure_->async_handshake(asio::ssl::stream_base::server,
+                                                token);
+  co_return !ec;
+}
+
+client_socket::awaitable<size_t>
+client_socket::read_some(asio::mutable_buffer to) {
+  if (secure_) {
+    auto [ec, n] = co_await secure_->async_read_some(to, token);
+    co_return ec ? 0 : n;
+  }
+  auto [ec, n] = co_await socket_.async_read_some(to, token);
+  co_return ec ? 0 : n;
+}
+
+client_socket::awaitable<bool> client_socket::write(const std::string& bytes) {
+  if (secure_) {
+    auto [ec, n] = co_await asio::async_write(*secure_, asio::buffer(bytes),
+                                              token);
+    co_return !ec;
+  }
+  auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
+                                            token);
+  co_return !ec;
+}
+
+client_socket::awaitable<void> client_socket::finish() {
+  if (secure_ && socket_.is_open())
+    co_await secure_->async_shutdown(token);
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+void client_socket::cancel() {
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void client_socket::close() {
+  error_code ignored;
+  socket_.close(ignored);
+}
+
+} // namespace troupe::http

@@ -1,0 +1,72 @@
+#pragma once
+
+/// The socket of one client, in clear text or under TLS. Its executor is a
+/// strand, on which all is called; one read and one write may be under way.
+
+#include "runtime/error.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe::http {
+
+using tls_context = std::shared_ptr<boost::asio::ssl::context>;
+
+/// Who we are under TLS, from PEM files: the certificate with its chain, and
+/// its key. Error: invalid_input, which names the file.
+result<tls_context> load_tls(const std::string& certificate,
+                             const std::string& key);
+
+class client_socket {
+public:
+  template <class T>
+  using awaitable = boost::asio::awaitable<T>;
+
+  /// `tls`: null for clear text.
+  client_socket(boost::asio::ip::tcp::socket socket, tls_context tls);
+
+  auto executor() {
+    return socket_.get_executor();
+  }
+
+  bool is_open() const {
+    return socket_.is_open();
+  }
+
+  /// Small pieces go out at once; the kernel keeps so many bytes of what the
+  /// client does not take.
+  void prepare(int send_buffer);
+
+  /// Returns whether client and server understand each other.
+  awaitable<bool> greet();
+
+  /// Returns how many bytes have come; 0: none will.
+  awaitable<size_t> read_some(boost::asio::mutable_buffer to);
+
+  /// Returns whether all were sent.
+  awaitable<bool> write(const std::string& bytes);
+
+  /// Says that nothing follows. Under TLS it waits for the other side to say
+  /// the same.
+  awaitable<void> finish();
+
+  /// Ends what is under way.
+  void cancel();
+
+  void close();
+
+private:
+  boost::asio::ip::tcp::socket socket_;
+  tls_context tls_; ///< Outlives secure_.
+  std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>>
+    secure_; ///< Over socket_.
+};
+
+} // namespace troupe::http

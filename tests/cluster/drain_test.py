@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""How a server ends that is asked to: by SIGTERM, with requests under way.
+
+It lets nobody in any more and finishes what it has begun; what takes longer
+than --drain-timeout, or a second signal, ends with a sentence. The exit status
+is 0.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+import ends_test
+
+NUM_CLIENTS = 16
+
+
+class Client(threading.Thread):
+    """One request, and what came of it: status and text."""
+
+    def __init__(self, port, number, max_tokens):
+        super().__init__()
+        self.port, self.number, self.max_tokens = port, number, max_tokens
+        self.is_stream = number % 2 == 0
+        self.status, self.text = None, ""
+
+    def run(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=60)
+        body = {"model": "nano", "prompt": f"Once {self.number}",
+                "max_tokens": self.max_tokens, "temperature": 1.5,
+                "seed": self.number, "stream": self.is_stream}
+        connection.request("POST", "/v1/completions", json.dumps(body))
+        answer = connection.getresponse()
+        self.text = answer.read().decode()
+        self.status = answer.status
+
+    def is_whole(self):
+        if self.is_stream:
+            return self.text.endswith("data: [DONE]\n\n")
+        return self.status == 200 and '"finish_reason":"length"' in self.text
+
+    def error(self):
+        """What it was told instead of the end of its answer."""
+        last = self.text.split("data: ")[-1] if self.is_stream else self.text
+        return json.loads(last).get("error", {}).get("message", "")
+
+
+def is_closed(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within a minute: {what}")
+        time.sleep(0.01)
+
+
+def one_end(binary, model, flags, max_tokens, act):
+    """Starts a server and clients, does `act`, and returns the clients."""
+    server, port = ends_test.start(binary, model, flags)
+    clients = [Client(port, i, max_tokens) for i in range(NUM_CLIENTS)]
+    try:
+        for client in clients:
+            client.start()
+        wait_until(lambda: ends_test.num_accepted(port) == NUM_CLIENTS,
+                   "all requests are accepted")
+        server.send_signal(signal.SIGTERM)
+        wait_until(lambda: is_closed(port), "nobody is let in any more")
+        act(server)
+        status = server.wait(timeout=60)
+    finally:
+        server.kill()
+        for client in clients:
+            client.join()
+    assert status == 0, f"the exit status was {status}: {server.stderr.read()}"
+    return clients
+
+
+def finishes_what_it_has_begun(binary, model, flags):
+    clients = one_end(binary, model, flags, 400, lambda server: None)
+    for x in clients:
+        assert x.is_whole(), f"{x.number}: {x.status} {x.text[-200:]}"
+
+
+def ends_what_takes_too_long(binary, model, flags):
+    flags = flags + ["--drain-timeout", "1"]
+    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS, lambda server: None)
+    for x in clients:
+        assert "has waited for this request as long as it may (1 s)" \
+            in x.error(), f"{x.number}: {x.status} {x.text[-200:]}"
+
+
+def ends_at_once_when_told_twice(binary, model, flags):
+    flags = flags + ["--drain-timeout", "3600"]
+    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS,
+                      lambda server: server.send_signal(signal.SIGINT))
+    for x in clients:
+        assert x.error() == "the server was told to end at once", \
+            f"{x.number}: {x.status} {x.text[-200:]}"
+
+
+def main():
+    source, binary = os.environ["SOURCE_DIR"], os.environ["BINARY_DIR"]
+    num_wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        model = ends_test.endless_model(f"{source}/examples/nano/model", folder)
+        for flags in ([], ["--nodes", "3"]):
+            for test in (finishes_what_it_has_begun, ends_what_takes_too_long,
+                         ends_at_once_when_told_twice):
+                name = f"{test.__name__} {' '.join(flags)}"
+                try:
+                    test(binary, model, flags)
+                    print(f"{name}: passed", flush=True)
+                except AssertionError as error:
+                    print(f"{name}: {error}", flush=True)
+                    num_wrong += 1
+    return 1 if num_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+#!/usr/bin/env python3
+"""What whoever puts a server in front of users relies on: real processes, real
+sockets, clients that go away or do not read, and settings from everywhere.
+"""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import ends_test
+
+MAX_TOKENS = 1900
+
+
+def nano():
+    return os.environ["SOURCE_DIR"] + "/examples/nano/model"
+
+
+class Server:
+    """A server process, with its log."""
+
+    def __init__(self, flags, env=None, model=None):
+        binary = os.environ["BINARY_DIR"]
+        self.process = subprocess.Popen(
+            [f"{binary}/deploy/troupe", "serve", model or nano(),
+             "--port", "0", "--threads", "1",
+             "--served-model-name", "nano"] + flags,
+            stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        self.lines, self.host, self.port = [], None, None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if found := re.match(r"ready at https?://(\S+):(\d+): ", line):
+                self.host, self.port = found[1], int(found[2])
+                break
+        assert self.port, "".join(self.lines)
+        self.reader = threading.Thread(target=self.read_on)
+        self.reader.start()
+
+    def read_on(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+
+    def get(self, path, headers=None):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    def metric(self, name):
+        for line in self.get("/metrics")[1].splitlines():
+            if line.split()[0] == f"troupe_{name}":
+                return int(line.split()[1])
+        raise AssertionError(f"there is no troupe_{name}")
+
+    def begin(self, body, receive_buffer=None):
+        """A socket on which a completion has been asked for."""
+        text = json.dumps({"model": "nano", "temperature": 1.5, **body})
+        to = socket.socket()
+        if receive_buffer:
+            to.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        to.settimeout(60)
+        to.connect((self.host, self.port))
+        to.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+                   f"Connection: close\r\n"
+                   f"Content-Length: {len(text)}\r\n\r\n{text}".encode())
+        return to
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"not within a minute: {what}"
+        time.sleep(0.02)
+
+
+def all_of(to):
+    text = b""
+    while piece := to.recv(65536):
+        text += piece
+    return text.decode()
+
+
+def clients_that_leave_free_their_blocks():
+    flags = ["--max-model-len", "2048", "--num-kv-blocks", "256"]
+    with tempfile.TemporaryDirectory() as folder, \
+            Server(flags, model=ends_test.endless_model(nano(), folder)) \
+            as server:
+        prompt = [3 + i * 7 % 1800 for i in range(1900)]
+        for body in ({"prompt": prompt, "max_tokens": 100, "stream": True},
+                     {"prompt": prompt, "max_tokens": 100},
+                     {"prompt": "Once", "max_tokens": MAX_TOKENS,
+                      "stream": True}):
+            before = server.metric("requests_accepted_total")
+            clients = [server.begin(body) for _ in range(12)]
+            wait_until(lambda: server.metric("requests_accepted_total")
+                       == before + 12, "all are accepted")
+            wait_until(lambda: server.metric("kv_blocks_free") < 256,
+                       "blocks are taken")
+            for client in clients:
+                client.close()
+            wait_until(lambda: server.metric("kv_blocks_free") == 256,
+                       f"all blocks are free again after {str(body)[-60:]}")
+            assert server.metric("requests_running") == 0
+
+
+def who_does_not_read_holds_up_nobody():
+    with tempfile.TemporaryDirectory() as folder, \
+            Server(["--max-model-len", "2048"],
+                   model=ends_test.endless_model(nano(), folder)) as server:
+        body = {"prompt": "Once", "max_tokens": MAX_TOKENS, "stream": True}
+        idle = [server.begin({**body, "seed": i}, receive_buffer=4096)
+                for i in range(8)]
+        wait_until(lambda: server.metric("requests_accepted_total") == 8,
+                   "all are accepted")
+        short = {"prompt": "Once", "max_tokens": 20, "stream": True}
+        for _ in range(5):
+            text = all_of(server.begin(short))
+            assert text.count("[DONE]") == 1, text[-300:]
+        wait_until(lambda: server.metric("requests_running") == 0,
+                   "what nobody reads comes to its end, too")
+        for client in idle:
+            client.close()
+
+
+def the_key_is_not_in_the_list_of_processes():
+    with Server(["--api-key", "hush-1", "--api-key=hush-2"]) as server:
+        with open(f"/proc/{server.process.pid}/cmdline") as file:
+            line = file.read()
+        assert "hush" not in line and "--api-key" in line, line
+        for key in ("hush-1", "hush-2"):
+            status, _ = server.get("/v1/models",
+                                   {"Authorization": f"bearer {key}"})
+            assert status == 200, status
+        assert server.get("/v1/models")[0] == 401
+        assert server.get("/metrics")[0] == 401
+
+
+def a_name_is_listened_at():
+    with Server(["--host", "localhost"]) as server:
+        assert server.host == "localhost"
+        for family, _, _, _, address in socket.getaddrinfo(
+                "localhost", server.port, type=socket.SOCK_STREAM):
+            with socket.socket(family, socket.SOCK_STREAM) as to:
+                to.connect(address)
+
+
+def a_dead_child_is_told_of():
+    with Server(["--nodes", "3"]) as server:
+        assert server.metric("nodes") == 3
+        children = subprocess.run(["pgrep", "-P", str(server.process.pid)],
+                                  capture_output=True, text=True).stdout.split()
+        assert len(children) == 2, children
+        os.kill(int(children[1]), signal.SIGKILL)
+        wait_until(lambda: server.metric("nodes") == 2, "one is missing")
+        assert server.metric("nodes_lost") == 1
+        assert server.get("/health/ready")[0] == 503
+        assert server.get("/health/live")[0] == 200
+        said = f"({children[1]}) was ended by signal 9; it is not started again"
+        wait_until(lambda: any(said in x for x in server.lines), said)
+
+
+def settings_come_from_everywhere():
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write('max-model-len = "2k"\nserved-model-name = "of the file"\n'
+                   'metrics-without-key = true\n'
+                   '[serve]\nmax-num-seqs = 3\nnum-kv-blocks = 99\n'
+                   '[node]\nthreads = 7\n')
+        file.flush()
+        with Server(["--config", file.name],
+                    {"TROUPE_API_KEY": "k",
+                     "TROUPE_NUM_KV_BLOCKS": "100"}) as server:
+            status, text = server.get("/v1/models",
+                                      {"Authorization": "Bearer k"})
+            assert status == 200, text
+            model = json.loads(text)["data"][0]
+            assert model["id"] == "nano", "the command line wins"
+            assert model["max_model_len"] == 2000, model
+            wait_until(lambda: server.metric("kv_blocks") == 100,
+                       "what the environment says")
+
+
+def what_no_source_may_say_is_refused():
+    binary = os.environ["BINARY_DIR"]
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write('api-key = "hush"\n')
+        file.flush()
+        for flags, words in (
+                (["--config", file.name],
+                 "'api-key' is no flag that a file may set"),
+                (["--config", "/nowhere.toml"], "/nowhere.toml"),
+                (["--max-model-len", "2q"], "--max-model-len"),
+                (["--trusted-proxies", "10.0.0.0/33"],
+                 "'10.0.0.0/33' is no IP address")):
+            run = subprocess.run(
+                [f"{binary}/deploy/troupe", "serve", nano(), "--port", "0"]
+                + flags,
+                capture_output=True, text=True, timeout=60)
+            assert run.returncode in (1, 2), (flags, run.returncode)
+            assert words in run.stderr, (flags, run.stderr)
+            assert "hush" not in run.stderr
+
+
+def make_certificate(folder, name):
+    """A certificate for localhost, which vouches for itself."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
+        check=True, capture_output=True)
+    with open(f"{folder}/cert.pem") as file:
+        return ssl.create_default_context(cadata=file.read())
+
+
+def ask_over_tls(server, context, path, body=None):
+    """Status and text of an answer on a connection of its own."""
+    connection = http.client.HTTPSConnection("localhost", server.port,
+                                             timeout=60, context=context)
+    connection.request("POST" if body else "GET", path,
+                       body and json.dumps(body),
+                       {"Content-Type": "application/json",
+                        "Connection": "close"})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def is_trusted(server, context):
+    try:
+        return ask_over_tls(server, context, "/health")[0] == 200
+    except ssl.SSLCertVerificationError:
+        return False
+
+
+def tls_is_served_and_its_certificate_reloaded():
+    with tempfile.TemporaryDirectory() as folder:
+        first = make_certificate(folder, "first")
+        flags = ["--ssl-certfile", f"{folder}/cert.pem",
+                 "--ssl-keyfile", f"{folder}/key.pem", "--host", "localhost"]
+        with Server(flags) as server:
+            body = {"model": "nano", "prompt": "Once", "max_tokens": 50,
+                    "temperature": 0}
+            _, whole = ask_over_tls(server, first, "/v1/completions", body)
+            _, stream = ask_over_tls(server, first, "/v1/completions",
+                                     {**body, "stream": True})
+            pieces = [json.loads(x[6:])["choices"][0]["text"]
+                      for x in stream.split("\n\n")
+                      if x.startswith("data: {")]
+            assert "".join(pieces) == json.loads(whole)["choices"][0]["text"]
+            try:
+                server.get("/health")
+                raise AssertionError("clear text is answered")
+            except (http.client.HTTPException, OSError):
+                pass
+            # A client that stays on its connection sees nothing of it all.
+            old = http.client.HTTPSConnection("localhost", server.port,
+                                              timeout=60, context=first)
+            old.request("GET", "/health")
+            assert old.getresponse().read()
+            second = make_certificate(folder, "second")
+            assert is_trusted(server, first) and not is_trusted(server, second)
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: is_trusted(server, second), "it is read again")
+            assert not is_trusted(server, first)
+            old.request("GET", "/health")
+            assert old.getresponse().status == 200
+            with open(f"{folder}/cert.pem", "w") as file:
+                file.write("no certificate")
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: any("the old certificate stays" in x
+                                   for x in server.lines), "it is refused")
+            assert is_trusted(server, second)
+
+
+def every_number_has_a_default():
+    binary = os.environ["BINARY_DIR"]
+    for command in ("serve", "node"):
+        text = subprocess.run([f"{binary}/deploy/troupe", command, "--help"],
+                              capture_output=True, text=True).stdout
+        entries = re.findall(r"^  (-\S.*(?:\n {10,}.*)*)", text, re.MULTILINE)
+        numbers = [x for x in entries if re.search(r" (UINT|INT|FLOAT)\b", x)]
+        assert numbers, text
+        for entry in numbers:
+            assert re.search(r"=\d+\b|\(default", entry), entry
+
+
+def main():
+    tests = [clients_that_leave_free_their_blocks,
+             who_does_not_read_holds_up_nobody,
+             the_key_is_not_in_the_list_of_processes, a_name_is_listened_at,
+             a_dead_child_is_told_of, settings_come_from_everywhere,
+             what_no_source_may_say_is_refused,
+             tls_is_served_and_its_certificate_reloaded, every_number_has_a_default]
+    num_wrong = 0
+    for test in tests:
+        try:
+            test()
+            print(f"{test.__name__}: passed", flush=True)
+        except (AssertionError, OSError) as error:
+            print(f"{test.__name__}: {type(error).__name__} {error}", flush=True)
+            num_wrong += 1
+    return 1 if num_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
