@@ -7,6 +7,7 @@
 //                                 +----+ work, a lane free
 
 #include "actors/cast.hpp"
+#include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
@@ -24,7 +25,15 @@ struct scheduler_state {
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
-  std::array<double, step_walk::max_lanes> cost_of_step = {}; ///< By lane.
+
+  /// A step that is out.
+  struct step_begun {
+    double cost = 0;
+    clock::instant at = {};
+  };
+
+  std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
+  step_times times;
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
@@ -70,8 +79,12 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
+    auto& step = begun[msg.lane];
+    auto at = now();
+    if (!msg.cause)
+      times.add(step.cost, at - step.at);
     if (lanes)
-      lanes->ended(now(), cost_of_step[msg.lane], msg.away);
+      lanes->ended(at, step.cost, msg.away);
     auto outputs = msg.cause
                      ? decide->fail_step(msg.lane, *msg.cause)
                      : decide->end_step(msg.lane, std::move(*msg.result));
@@ -83,7 +96,7 @@ struct scheduler_state {
   void step() {
     auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand())
                            : parts->cluster.limits.micro_batches;
-    while (auto next = decide->next_step(num_lanes))
+    while (auto next = decide->next_step(num_lanes, max_cost()))
       begin(std::move(*next), num_lanes > 1);
     if (lanes && decide->num_out() == 0)
       lanes->rest();
@@ -96,10 +109,19 @@ struct scheduler_state {
     without_choice.set(decide->num_without_choice());
   }
 
+  /// Of a step with somebody who decodes.
+  double max_cost() const {
+    auto ms = parts->cluster.limits.max_itl_ms;
+    if (ms == 0)
+      return batcher::no_limit;
+    return times.cost_within(std::chrono::milliseconds{ms})
+      .value_or(batcher::no_limit);
+  }
+
   void begin(planned_step next, bool overlaps) {
+    begun[next.lane] = {next.cost, now()};
     if (lanes)
-      lanes->began(now());
-    cost_of_step[next.lane] = next.cost;
+      lanes->began(begun[next.lane].at);
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());

@@ -173,6 +173,7 @@ struct supervisor_state {
     out.max_num_running = limits.max_num_running();
     out.max_num_batched_tokens = limits.max_num_batched_tokens;
     out.num_lanes = limits.num_lanes();
+    out.cost = step_cost::of_shapes(parts->config);
     out.max_model_len = parts->cluster.max_model_len;
     out.vocab_size = parts->config.vocab_size;
     out.num_choices = parts->num_choices;

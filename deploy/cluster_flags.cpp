@@ -38,6 +38,10 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                 "rows are away; auto (the default) cuts a step in two where "
                 "that is faster")
     ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
+  command.add_option("--max-itl-ms", flags.max_itl_ms,
+                     "About how long prompts may keep those who decode waiting "
+                     "between two tokens, as far as steps of one row of a "
+                     "prompt can help it (default: no limit)");
 }
 
 template <class T>
@@ -130,6 +134,7 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.max_num_batched_tokens, max_num_batched_tokens);
   override(out->limits.num_kv_blocks, num_kv_blocks);
   override(out->limits.step_timeout_ms, step_timeout_ms);
+  override(out->limits.max_itl_ms, max_itl_ms);
   if (micro_batches)
     out->limits.micro_batches
       = *micro_batches == "auto" ? 0 : uint32_t(std::stoul(*micro_batches));
@@ -162,6 +167,7 @@ std::string cluster_flags::replayed() const {
   add("max-num-batched-tokens", max_num_batched_tokens);
   add("num-kv-blocks", num_kv_blocks);
   add("step-timeout-ms", step_timeout_ms);
+  add("max-itl-ms", max_itl_ms);
   if (micro_batches)
     out += " --micro-batches " + *micro_batches;
   return out;

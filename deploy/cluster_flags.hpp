@@ -40,6 +40,7 @@ struct cluster_flags {
   std::optional<uint32_t> num_kv_blocks;
   std::optional<uint32_t> step_timeout_ms;
   std::optional<std::string> micro_batches; ///< "auto" or a number.
+  std::optional<uint32_t> max_itl_ms;
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;
 

@@ -45,6 +45,9 @@ struct topology_limits {
   /// Steps that are out at once, each of up to max_num_seqs sequences; 0: one,
   /// or two micro-batches of what would be one, whichever is faster.
   uint32_t micro_batches = 0;
+  /// A prompt's rows may make the steps of those who decode no longer than
+  /// about this; 0: as long as they take.
+  uint32_t max_itl_ms = 0;
 
   /// Steps that may be out at once.
   uint32_t num_lanes() const {

@@ -76,7 +76,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   table_reader in{table, source, "limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
                  "num_kv_blocks", "max_frame_bytes", "step_timeout_ms",
-                 "micro_batches"},
+                 "micro_batches", "max_itl_ms"},
                 "a topology");
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
@@ -85,6 +85,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   in.read("max_frame_bytes", out.max_frame_bytes);
   in.read("step_timeout_ms", out.step_timeout_ms);
   in.read("micro_batches", out.micro_batches);
+  in.read("max_itl_ms", out.max_itl_ms);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -177,7 +178,8 @@ std::string render(const topology& x) {
       << "num_kv_blocks = " << x.limits.num_kv_blocks << "\n"
       << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n"
       << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n"
-      << "micro_batches = " << x.limits.micro_batches << "\n";
+      << "micro_batches = " << x.limits.micro_batches << "\n"
+      << "max_itl_ms = " << x.limits.max_itl_ms << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"

@@ -5,7 +5,6 @@
 #include "runtime/sampling.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace troupe {
 
@@ -99,7 +98,8 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
 
 // -- building a step ----------------------------------------------------------
 
-std::optional<planned_step> batcher::next_step(uint32_t num_lanes) {
+std::optional<planned_step> batcher::next_step(uint32_t num_lanes,
+                                               double max_cost) {
   CHECK(num_lanes > 0 && num_lanes <= options_.num_lanes);
   if (num_out() >= num_lanes)
     return std::nullopt;
@@ -107,7 +107,7 @@ std::optional<planned_step> batcher::next_step(uint32_t num_lanes) {
   out.lane = *free_lane();
   auto num_steps = num_lanes - num_out();
   decode(out, num_lanes);
-  prefill(out, num_lanes, num_steps);
+  prefill(out, num_lanes, num_steps, max_cost);
   if (out.rows.sequences.empty())
     return std::nullopt;
   return out;
@@ -178,9 +178,15 @@ void batcher::decode(planned_step& out, uint32_t num_lanes) {
   }
 }
 
+/// Now, or when the step that it is in has ended.
+bool batcher::anybody_decodes() const {
+  auto does = [](auto& x) { return !x->over && x->num_missing() <= 1; };
+  return std::ranges::any_of(running_, does);
+}
+
 /// `num_steps` more can begin now, with this one.
-void batcher::prefill(planned_step& out, uint32_t num_lanes,
-                      uint32_t num_steps) {
+void batcher::prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps,
+                      double max_cost) {
   auto num_decoding = out.rows.num_rows();
   auto of_step = std::max(options_.max_num_batched_tokens / num_lanes,
                           num_decoding);
@@ -190,6 +196,9 @@ void batcher::prefill(planned_step& out, uint32_t num_lanes,
   left.sequences = options_.max_num_seqs - num_decoding;
   auto prompts = prefilling();
   left.cost = share_of(prompts, left.rows, num_steps);
+  if (anybody_decodes()) // one row costs whatever it does
+    left.cost = std::max(std::min(left.cost, max_cost - out.cost),
+                         std::numeric_limits<double>::min());
   for (size_t i = 0, given = 0; i < prompts.size() && given == 0; ++i)
     given = give_rows(prompts[i], (left.rows + 1) / 2, left);
   auto shortest_first = prompts;
@@ -225,7 +234,7 @@ std::vector<batcher::sequence_ptr> batcher::prefilling() const {
 double batcher::share_of(const std::vector<sequence_ptr>& prompts,
                          uint32_t room, uint32_t num_steps) const {
   if (num_steps == 1)
-    return std::numeric_limits<double>::infinity();
+    return no_limit;
   uint64_t rows = uint64_t{room} * num_steps;
   double cost = 0;
   for (auto& x : prompts) {

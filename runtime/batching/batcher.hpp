@@ -45,6 +45,7 @@
 
 #include <array>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -97,10 +98,14 @@ public:
   /// of have ended. Returns its last event if it was here under that term.
   std::optional<batch_output> cancel(request_id id, uint32_t term);
 
+  static constexpr double no_limit = std::numeric_limits<double>::infinity();
+
   /// Returns the next step, if there is one to be run now. No more than
   /// `num_lanes` (at least 1, at most those of the options) are to be out at
-  /// once.
-  std::optional<planned_step> next_step(uint32_t num_lanes);
+  /// once. If anybody decodes it takes prompts' rows only until it costs
+  /// `max_cost`, but one at least.
+  std::optional<planned_step> next_step(uint32_t num_lanes,
+                                        double max_cost = no_limit);
 
   /// Ends the step of a lane with what its sequences asked for.
   std::vector<batch_output> end_step(uint8_t lane, step_result result);
@@ -220,7 +225,9 @@ private:
   std::optional<uint8_t> free_lane() const;
   uint32_t num_rows_out() const;
   void decode(planned_step& out, uint32_t num_lanes);
-  void prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps);
+  bool anybody_decodes() const;
+  void prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps,
+               double max_cost);
   std::vector<sequence_ptr> prefilling() const;
   double share_of(const std::vector<sequence_ptr>& prompts, uint32_t room,
                   uint32_t num_steps) const;

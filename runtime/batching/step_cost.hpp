@@ -6,9 +6,14 @@
 
 namespace troupe {
 
+struct model_config;
+
 struct step_cost {
   double per_row = 1;
   double per_pair = 0; ///< A query and a key that it attends to.
+
+  /// By the products that the shapes of a model ask for; a row is the unit.
+  static step_cost of_shapes(const model_config& config);
 
   /// Of rows at positions [first, first + count) of a sequence.
   double of(uint32_t first, uint32_t count) const {

@@ -139,6 +139,24 @@ TEST_F(BatcherLanes, CutsWhereBothHalvesCostTheSame) {
   EXPECT_EQ(sizes(second->rows), numbers{30});
 }
 
+TEST_F(BatcherLanes, LimitsPromptsBesideThoseWhoDecode) {
+  make_lanes(1, 4, 64);
+  add(1, 3, 9);
+  add(2, 60, 9);
+  auto alone = batcher_->next_step(1, 20);
+  ASSERT_TRUE(alone);
+  EXPECT_EQ(alone->rows.num_rows(), 63u) << "nobody decodes yet";
+  end(*alone);
+  add(3, 60, 9);
+  auto beside = batcher_->next_step(1, 20);
+  ASSERT_TRUE(beside);
+  EXPECT_EQ(sizes(beside->rows), (numbers{1, 1, 18}));
+  end(*beside);
+  auto late = batcher_->next_step(1, 0);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(sizes(late->rows), (numbers{1, 1, 1})) << "but it goes on";
+}
+
 TEST_F(BatcherLanes, MayEndInAnotherOrderThanTheyFollow) {
   make_lanes(2, 4, 64);
   add(1, 60, 2);

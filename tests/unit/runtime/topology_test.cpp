@@ -71,6 +71,7 @@ num_kv_blocks = 10
 max_frame_bytes = 5000
 step_timeout_ms = 11
 micro_batches = 2
+max_itl_ms = 40
 [[nodes]]
 name = "solo"
 host = "10.0.0.1"
@@ -88,7 +89,7 @@ workers = 1
   EXPECT_EQ(x->controller.port, 7700);
   EXPECT_EQ(x->activations, precision::bf16);
   EXPECT_EQ(x->max_model_len, 256u);
-  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11, 2}));
+  EXPECT_EQ(x->limits, (topology_limits{8, 64, 9, 10, 5000, 11, 2, 40}));
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 
