@@ -79,12 +79,12 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
-    auto& step = begun[msg.lane];
+    auto& ended = begun[msg.lane];
     auto at = now();
     if (!msg.cause)
-      times.add(step.cost, at - step.at);
+      times.add(ended.cost, at - ended.at);
     if (lanes)
-      lanes->ended(at, step.cost, msg.away);
+      lanes->ended(at, ended.cost, msg.away);
     auto outputs = msg.cause
                      ? decide->fail_step(msg.lane, *msg.cause)
                      : decide->end_step(msg.lane, std::move(*msg.result));
