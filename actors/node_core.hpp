@@ -130,7 +130,6 @@ private:
   node_counters counters_;
   std::shared_ptr<directory> here_ = std::make_shared<directory>();
   frame_router router_;
-  network network_;
   caf::actor_system* system_ = nullptr; ///< Once it acts.
 
   std::mutex door_; ///< One event at a time; for what follows.
@@ -140,6 +139,8 @@ private:
   mutable std::mutex mutex_; ///< For what follows.
   size_t num_peers_ = 0;
   node_life life_;
+
+  network network_; ///< Goes first: until then it calls us.
 };
 
 } // namespace troupe

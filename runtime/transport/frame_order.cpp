@@ -46,9 +46,11 @@ frame_order::verdict frame_order::decide(const frame_header& header) {
 bool frame_order::misses(const frame_header& heartbeat,
                          const lane_counts& waiting) {
   auto announced = std::exchange(announced_, heartbeat.first);
+  if (!announced)
+    return false;
   for (auto [which, shift] : announced_lanes) {
     auto here = next_in_[size_t(which)] + waiting[size_t(which)];
-    if (int32_t(uint32_t(announced >> shift) - here) > 0)
+    if (int32_t(uint32_t(*announced >> shift) - here) > 0)
       return true;
   }
   return false;

@@ -8,12 +8,15 @@
 /// they say how many frames have gone before in the other lanes.
 ///
 /// What is not noticed: the loss of the last frame of a lane between two who do
-/// not watch each other, and that of exactly 65536 frames one after the other.
+/// not watch each other, and that of 32768 frames or more one after the other,
+/// whose successors count as repeated, but for those that a heartbeat tells of.
 ///
 /// A hello has no number: it opens the lanes, and a second one is a repeated
 /// one.
 
 #include "runtime/transport/frame.hpp"
+
+#include <optional>
 
 namespace troupe {
 
@@ -40,15 +43,15 @@ public:
   verdict decide(const frame_header& header);
 
   /// Whether rows or bulk are missing that had gone before the heartbeat before
-  /// this one. `waiting` have come and are not judged yet, however much of
-  /// their bodies is still under way: a network whose lanes overtake each other
-  /// by more than a heartbeat period must not ask.
+  /// this one; never at the first. `waiting` have come and are not judged yet,
+  /// however much of their bodies is still under way: a network whose lanes
+  /// overtake each other by more than a heartbeat period must not ask.
   bool misses(const frame_header& heartbeat, const lane_counts& waiting);
 
 private:
   lane_counts next_out_{};
   lane_counts next_in_{};
-  uint64_t announced_ = 0; ///< By the last heartbeat.
+  std::optional<uint64_t> announced_; ///< By the last heartbeat.
 };
 
 } // namespace troupe

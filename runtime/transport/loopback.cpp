@@ -59,19 +59,23 @@ public:
     return fn(rules_);
   }
 
-  /// Knows `peer` from now on, and will say so after everything that came
-  /// before. Returns whether deliver_all() has to follow.
-  bool add(line_id line, loopback_node& peer) {
+  /// Both know each other from now on, and will say so after everything that
+  /// came before. No frame of one comes to the other before both do, even if
+  /// other threads deliver already: what one says at once is for somebody who
+  /// knows where it comes from.
+  static void introduce(line_id line, loopback_node& a, loopback_node& b) {
+    a.note_line(line, b);
+    b.note_line(line, a);
+    bool a_waits = false, b_waits = false;
     {
-      std::lock_guard guard{meeting_};
-      lines_[peer.identity_.incarnation] = line;
+      std::scoped_lock guard{a.mutex_, b.mutex_};
+      a_waits = a.add(b);
+      b_waits = b.add(a);
     }
-    CHECK(gate_.add_peer(peer.id_, peer.identity_.incarnation));
-    std::lock_guard guard{mutex_};
-    return push({.call = [this, id = peer.id_, who = peer.identity_] {
-      if (handler_.on_peer_joined)
-        handler_.on_peer_joined(id, who);
-    }});
+    if (a_waits)
+      a.deliver_all();
+    if (b_waits)
+      b.deliver_all();
   }
 
   /// A dial has come to nothing.
@@ -171,6 +175,20 @@ private:
 
   static size_t size_of(const event& x) {
     return x.is_frame ? frame_header::size + x.what.header.length : 0;
+  }
+
+  void note_line(line_id line, const loopback_node& peer) {
+    std::lock_guard guard{meeting_};
+    lines_[peer.identity_.incarnation] = line;
+  }
+
+  /// With mutex_ held. Returns whether deliver_all() has to follow.
+  bool add(const loopback_node& peer) {
+    CHECK(gate_.add_peer(peer.id_, peer.identity_.incarnation));
+    return push({.call = [this, id = peer.id_, who = peer.identity_] {
+      if (handler_.on_peer_joined)
+        handler_.on_peer_joined(id, who);
+    }});
   }
 
   void post(event x) {
@@ -359,14 +377,7 @@ void loopback_network::meet(loopback_node& from, loopback_node& to) {
     return from.fail(line, to, "the other side refused us: " + theirs.why);
   ours = from.decide([&](auto& rules) { return rules.welcomed(line); });
   CHECK(theirs.what == course::take && ours.what == course::take);
-  // Both know of it before either says so: what that one sends at once is
-  // for somebody who knows where it comes from.
-  auto from_waits = from.add(line, to);
-  auto to_waits = to.add(line, from);
-  if (from_waits)
-    from.deliver_all();
-  if (to_waits)
-    to.deliver_all();
+  loopback_node::introduce(line, from, to);
 }
 
 void loopback_network::kill(node_id id) {

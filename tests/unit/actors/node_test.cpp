@@ -145,3 +145,53 @@ TEST_F(Node, GivesNothingAnyMoreOnceItIsOver) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.why().code, errc::cancelled);
 }
+
+namespace {
+
+/// Says something once more while it goes, as a thread of its own might.
+struct talkative_transport : transport {
+  talkative_transport(transport_handler handler, body last)
+    : handler_(std::move(handler)), last_(std::move(last)) {
+  }
+
+  ~talkative_transport() override {
+    handler_.on_frame(1, {{}, std::move(last_)});
+  }
+
+  void send(node_id, frame_header, body) override {
+  }
+  void set_max_unsent(size_t) override {
+  }
+  void set_view(uint32_t) override {
+  }
+  void disconnect(node_id, uint64_t, const std::string&) override {
+  }
+  transport_stats stats() const override {
+    return {};
+  }
+
+  transport_handler handler_;
+  body last_;
+};
+
+} // namespace
+
+TEST(NodeCore, TakesWhatItsNetworkSaysUntilTheNetworkIsGone) {
+  logger log{"test", log_level::error};
+  auto bytes = std::make_shared<std::vector<std::byte>>(3);
+  std::weak_ptr<void> held = bytes;
+  node_setup setup;
+  setup.log = &log;
+  setup.make_network = [&](transport_handler handler) -> result<network> {
+    network out;
+    out.net = std::make_unique<talkative_transport>(std::move(handler),
+                                                    body{bytes, *bytes});
+    bytes.reset();
+    return out;
+  };
+  auto core = std::make_unique<node_core>(std::move(setup), node_hooks{});
+  ASSERT_TRUE(core->open()); // and never acts, as where a start fails
+  EXPECT_FALSE(held.expired());
+  core.reset();
+  EXPECT_TRUE(held.expired()) << "it went where nobody looks any more";
+}

@@ -160,6 +160,14 @@ TEST(FrameOrder, MissesNothingHoweverManyCameSinceTheHeartbeat) {
   EXPECT_TRUE(x.misses(telling(100001, 0), {}));
 }
 
+TEST(FrameOrder, MissesNothingAtTheFirstHeartbeatHoweverLate) {
+  frame_order x;
+  constexpr uint32_t many = (uint32_t{1} << 31) + 1;
+  EXPECT_FALSE(x.misses(telling(many, many), {0, many, many}));
+  EXPECT_FALSE(x.misses(telling(many, many), {0, many, many}));
+  EXPECT_TRUE(x.misses(telling(many, many), {0, many, many - 1}));
+}
+
 TEST(FrameOrder, HasNoNumberForAHello) {
   frame_order x;
   EXPECT_EQ(x.number(frame_class::hello), 0);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 namespace troupe {
@@ -214,6 +215,35 @@ TEST(Loopback, WhoHearsOfAPeerFirstMaySendToItAtOnce) {
   a.taken();
   net.connect(1, 0);
   EXPECT_EQ(a.taken(), (strings{"joined 1 c", "frame 1 1", "frame 1 2"}));
+}
+
+TEST(Loopback, LosesNoFirstFrameWhileAnotherThreadIsAtWork) {
+  for (int round = 0; round < 150; ++round) {
+    loopback_network net;
+    std::vector<uint64_t> seen;
+    auto a = net.join(0, {"a", 1, 0, {}}, {.on_frame = [&](node_id, frame&& x) {
+                        seen.push_back(x.header.id);
+                      }});
+    auto b = std::make_unique<node>(net, 1);
+    std::unique_ptr<transport> c;
+    c = net.join(1, {"c", 7, 0, {}},
+                 {.on_peer_joined = [&](node_id peer, const node_identity&) {
+                   c->send(peer, control(5), {});
+                 }});
+    b.reset(); // Its place is free.
+    node d{net, 2};
+    std::atomic<bool> is_done = false, is_busy = false;
+    std::jthread busy{[&] {
+      for (; !is_done; is_busy = true)
+        d.self->send(1, control(0), {});
+    }};
+    while (!is_busy)
+      std::this_thread::yield();
+    net.connect(1, 0);
+    is_done = true;
+    busy.join();
+    ASSERT_EQ(seen, std::vector<uint64_t>{5}) << "round " << round;
+  }
 }
 
 TEST(Loopback, LosesAPeerOnceAFrameOfItIsMissing) {
