@@ -6,16 +6,18 @@
 /// the binary, but in a build with -DTROUPE_PLANTED=ON; the table of all bugs
 /// is tests/simulation/planted_main.cpp.
 
-#ifdef TROUPE_PLANTED
-
 #include <atomic>
 #include <string_view>
 
+#ifdef TROUPE_PLANTED
 #define PLANTED(name) (troupe::planted_bug::is(#name))
+#else
+#define PLANTED(name) false
+#endif
 
 namespace troupe {
 
-/// One for the whole process; none at first.
+/// One for the whole process; none at first. Only PLANTED asks.
 class planted_bug {
 public:
   /// `name` outlives the process's companies. Not while one is running.
@@ -42,9 +44,3 @@ private:
 };
 
 } // namespace troupe
-
-#else
-
-#define PLANTED(name) false
-
-#endif
