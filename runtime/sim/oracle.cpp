@@ -37,7 +37,9 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
     if (progress)
       progress(done, load.requests.size());
     ++done;
-    x.request.want_logits = options.with_logits && done % 2 == 1;
+    // By the request alone: others may be left out when it is asked again.
+    x.request.want_logits = options.with_logits
+                            && x.request.sampling.seed % 2 == 0;
     auto request = x.request;
     if (settle(request, rules)) {
       x.expected = expected_answer{{}, finish_reason::none, {}, true};

@@ -13,7 +13,7 @@ struct oracle_options {
   uint32_t max_model_len = 4096; ///< As the company has it.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
   uint32_t num_ranks = 1;        ///< That requests may name.
-  /// Every second request wants logits, and their bits are expected, too.
+  /// Requests with an even seed want logits, whose bits are expected, too.
   bool with_logits = true;
 };
 

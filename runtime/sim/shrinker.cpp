@@ -39,8 +39,15 @@ sim_case without_requests(const sim_case& x, size_t first, size_t size) {
   return out;
 }
 
+/// Smaller it might make sense, and would not fail alike.
+bool makes_no_sense(const client_request& x) {
+  return x.expected && x.expected->is_refusal;
+}
+
 /// Down to one token. Returns whether that changed anything.
 bool halve_prompt(client_request& x) {
+  if (makes_no_sense(x))
+    return false;
   auto& request = x.request;
   if (request.prompt.size() <= 1 || !request.segments.empty())
     return false;
@@ -50,7 +57,7 @@ bool halve_prompt(client_request& x) {
 }
 
 bool halve_answer(client_request& x) {
-  if (x.request.max_tokens <= 1)
+  if (x.request.max_tokens <= 1 || makes_no_sense(x))
     return false;
   auto& most = x.request.max_tokens;
   most /= 2;
@@ -146,6 +153,8 @@ bool shrinker::simplify_requests(sim_case& best) {
   for (size_t i = 0; i < num_requests(best) && !is_spent(); ++i) {
     auto x = best;
     auto& request = x.load.requests[i];
+    if (makes_no_sense(request))
+      continue;
     auto is_simple = !request.cancel_after && !request.cancel_after_tokens
                      && request.request.sampling.temperature == 0
                      && request.arrival.count() == 0;

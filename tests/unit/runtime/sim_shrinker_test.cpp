@@ -156,3 +156,28 @@ TEST(Shrinker, EndsWhereARequestCannotBeHalved) {
   EXPECT_EQ(to.shrink(x).load.requests.front().request.prompt.size(), 4u);
   EXPECT_LT(to.num_runs(), 20u);
 }
+
+TEST(Shrinker, LeavesARequestThatMakesNoSenseAsItIs) {
+  auto all = large_case();
+  for (size_t i = 0; i < all.load.requests.size(); ++i) {
+    auto& x = all.load.requests[i];
+    x.expected.emplace();
+    x.expected->is_refusal = i == 5;
+    x.arrival = 1ms;
+  }
+  auto bad = all.load.requests[5];
+  shrinker to{[](const sim_case& x) {
+                return std::ranges::any_of(x.load.requests, [](auto& r) {
+                  return r.expected && r.expected->is_refusal;
+                });
+              },
+              1000};
+  auto small = to.shrink(all);
+  ASSERT_EQ(small.load.requests.size(), 1u);
+  auto& left = small.load.requests[0];
+  EXPECT_EQ(left.request.prompt, bad.request.prompt);
+  EXPECT_EQ(left.request.max_tokens, bad.request.max_tokens);
+  EXPECT_EQ(left.request.sampling.temperature,
+            bad.request.sampling.temperature);
+  EXPECT_EQ(left.arrival, bad.arrival);
+}
