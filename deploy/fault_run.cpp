@@ -4,6 +4,9 @@
 #include "runtime/sim/fault_plan.hpp"
 #include "runtime/sim/random_faults.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace troupe {
 
 namespace {
@@ -77,7 +80,11 @@ public:
   }
 
   std::vector<link_effect> news() override {
-    auto out = own_.act();
+    std::vector<link_effect> out;
+    own_.act([&](auto& effect) {
+      out.push_back(effect);
+      return true;
+    });
     for (auto& channel : channels_)
       while (auto word = channel.hear())
         if (auto effect = parse_link_effect(*word))
@@ -111,7 +118,10 @@ fault_run::open(const std::filesystem::path& plan, uint64_t seed,
 
 result<void> fault_run::prepare(const std::filesystem::path& path,
                                 uint64_t seed, bool has_children) {
-  auto plan = read_fault_plan(path, {nodes_, 0});
+  // How many requests there will be nobody knows; what befalls one is refused
+  // with what else cannot happen here.
+  auto plan = read_fault_plan(path,
+                              {nodes_, std::numeric_limits<uint32_t>::max()});
   if (!plan)
     return plan.why();
   plan_ = draw(*plan, seed, nodes_);
@@ -144,6 +154,7 @@ const fault_wiring& fault_run::wiring() const {
 
 void fault_run::attach(local_nodes* nodes) {
   world_->attach(nodes);
+  theirs_.clear(); // whoever was to inherit an end has done so
 }
 
 service& fault_run::watch(service& inner) {
@@ -153,6 +164,11 @@ service& fault_run::watch(service& inner) {
 }
 
 void fault_run::begin() {
+  {
+    std::lock_guard lock{mutex_};
+    events_.clear(); // of the start, which nothing counts from
+    num_unheard_ = 0;
+  }
   driver_ = std::make_unique<fault_driver>(plan_, nodes_, time_.now(), seed_,
                                            *target_);
 }
@@ -192,9 +208,17 @@ void fault_run::act() {
   active_ = std::move(active);
 }
 
+/// Whether that is no trouble.
+bool fault_run::never_began() const {
+  auto holds = std::ranges::none_of(plan_, &fault::must_happen);
+  if (!holds)
+    log_.warning("no fault has happened: the cluster did not serve");
+  return holds;
+}
+
 bool fault_run::end() {
   if (!driver_)
-    return true;
+    return never_began();
   driver_->stop(time_.now());
   target_->look();
   auto holds = true;

@@ -64,6 +64,7 @@ private:
                        bool has_children);
   void note(trace_entry x);
   void hear();
+  bool never_began() const;
 
   const std::vector<std::string> nodes_;
   const clock& time_;

@@ -100,13 +100,13 @@ void link_servant::obey(const link_order& x) {
   }
 }
 
-std::vector<link_effect> link_servant::act() {
+void link_servant::act(const std::function<bool(const link_effect&)>& tell) {
   links_->release();
-  auto out = std::exchange(news_, {});
+  std::erase_if(news_, [&](auto& x) { return tell(x); });
   for (auto& [id, duty] : duties_)
-    if (auto count = links_->num_hit(duty.rule); count > duty.num_told)
-      out.push_back({id, duty.num_told = count});
-  return out;
+    if (auto count = links_->num_hit(duty.rule);
+        count > duty.num_told && tell({id, count}))
+      duty.num_told = count;
 }
 
 } // namespace troupe

@@ -43,8 +43,9 @@ public:
 
   void obey(const link_order& x);
 
-  /// Lets go what is due. Returns the effects that have grown.
-  std::vector<link_effect> act();
+  /// Lets go what is due, and tells the effects that have grown. Those for
+  /// which `tell` returns false are told again.
+  void act(const std::function<bool(const link_effect&)>& tell);
 
 private:
   struct duty {

@@ -153,10 +153,13 @@ result<fault_handle> live_faults::begin(const fault& x) {
 }
 
 result<void> live_faults::befall_node(carried_out& x) {
-  auto which = x.what.kind == fault_kind::kill ? SIGKILL : SIGSTOP;
-  if (!world_.send_signal(place_of(x.what.node), which))
+  auto node = place_of(x.what.node);
+  auto is_pause = x.what.kind == fault_kind::pause;
+  if (!world_.send_signal(node, is_pause ? SIGSTOP : SIGKILL))
     return failure{errc::not_found,
                    "there is no process of node " + x.what.node};
+  if (is_pause)
+    ++pauses_[node];
   return {};
 }
 
@@ -167,8 +170,7 @@ result<void> live_faults::befall_link(carried_out& x) {
     obeyed = order(x, b, a);
   if (obeyed)
     return {};
-  for (auto& [node, id] : x.orders)
-    world_.order(node, {link_order::kind::heal, id, {}});
+  heal_links(x);
   return failure{errc::not_found, "one end of the link is gone"};
 }
 
@@ -195,11 +197,27 @@ void live_faults::heal(fault_handle x) {
   if (done.is_over)
     return;
   done.is_over = true;
-  if (done.what.kind == fault_kind::pause)
-    world_.send_signal(place_of(done.what.node), SIGCONT);
-  for (auto& [node, id] : done.orders)
-    world_.order(node, {link_order::kind::heal, id, {}});
+  if (done.what.kind == fault_kind::pause) {
+    auto node = place_of(done.what.node);
+    if (--pauses_[node] == 0)
+      world_.send_signal(node, SIGCONT);
+  }
+  heal_links(done);
   log_.warning("fault healed: " + describe(done.what));
+}
+
+/// What is not taken now is said again: nothing stays broken.
+void live_faults::heal_links(const carried_out& x) {
+  for (auto& [node, id] : x.orders)
+    unsaid_.emplace_back(node, link_order{link_order::kind::heal, id, {}});
+  say_again();
+}
+
+void live_faults::say_again() {
+  std::erase_if(unsaid_, [this](auto& x) {
+    return world_.order(x.first, x.second)
+           || world_.state_of(x.first) == process_state::is_gone;
+  });
 }
 
 std::string live_faults::look_at(const carried_out& x) const {
@@ -230,6 +248,7 @@ std::optional<std::string> live_faults::evidence(fault_handle x) {
 }
 
 void live_faults::look() {
+  say_again();
   for (auto& x : world_.news())
     effects_[x.id] = x.count;
   for (fault_handle x = 0; x < all_.size(); ++x)

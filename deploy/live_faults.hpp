@@ -54,7 +54,8 @@ public:
   void heal(fault_handle x) override;
   std::optional<std::string> evidence(fault_handle x) override;
 
-  /// Hears what orders have done, and looks for evidence. Again and again.
+  /// Says again what was not taken, hears what orders have done, and looks for
+  /// evidence. Again and again.
   void look();
 
   /// Those that have begun and not healed, described.
@@ -72,12 +73,17 @@ private:
   result<void> befall_node(carried_out& x);
   result<void> befall_link(carried_out& x);
   bool order(carried_out& x, node_id from, node_id to);
+  void heal_links(const carried_out& x);
+  void say_again();
   std::string look_at(const carried_out& x) const;
 
   const std::vector<std::string> nodes_;
   live_world& world_;
   const logger& log_;
-  std::vector<carried_out> all_; ///< By handle.
+  std::vector<carried_out> all_;       ///< By handle.
+  std::map<node_id, uint32_t> pauses_; ///< That are under way.
+  /// Ends of faults that a node's process did not take yet.
+  std::vector<std::pair<node_id, link_order>> unsaid_;
   uint64_t last_order_ = 0;
   std::map<uint64_t, uint64_t> effects_; ///< By order.
 };

@@ -34,8 +34,7 @@ void obey(const fault_channel& channel, std::shared_ptr<link_faults> links,
     while (auto word = channel.hear())
       if (auto order = parse_link_order(*word))
         servant.obey(*order);
-    for (auto& effect : servant.act())
-      channel.say(render(effect));
+    servant.act([&](auto& effect) { return channel.say(render(effect)); });
   }
 }
 

@@ -159,6 +159,8 @@ def a_plan_that_cannot_happen_is_refused(show):
             ('kill = "front"\nat = "1s"', "has not started that node"),
             ('corrupt = ["front", "experts-0"]\np = 0.5\nat = "1s"\nfor = "1s"',
              "only troupe simulate can do that"),
+            ('client_vanish = 3\nat = "1s"',
+             "only troupe simulate can do that"),
             ('kill = "nobody"\nat = "1s"', "which is no node")]:
         front = start_planned(show, "[[fault]]\n" + plan)
         try:

@@ -31,7 +31,7 @@ public:
   }
 
   bool order(node_id node, const link_order& x) override {
-    if (states[node] == process_state::is_gone)
+    if (states[node] == process_state::is_gone || is_full)
       return false;
     asked.push_back(nodes[node] + " " + render(x));
     return true;
@@ -44,6 +44,7 @@ public:
   std::map<node_id, process_state> states;
   std::vector<link_effect> effects;
   strings asked;
+  bool is_full = false; ///< No order is taken.
 };
 
 fault of(fault_kind kind, std::string node, std::string peer = {}) {
@@ -104,6 +105,39 @@ TEST_F(LiveFaults, APauseIsVerifiedWhileTheProcessIsStopped) {
   EXPECT_EQ(taken(), (strings{"experts signal " + std::to_string(SIGSTOP),
                               "experts signal " + std::to_string(SIGCONT)}));
   EXPECT_TRUE(faults_.active().empty());
+}
+
+TEST_F(LiveFaults, PausesThatOverlapEndWithTheLast) {
+  auto first = faults_.begin(of(fault_kind::pause, "experts"));
+  auto second = faults_.begin(of(fault_kind::pause, "experts"));
+  auto other = faults_.begin(of(fault_kind::pause, "ranks"));
+  ASSERT_TRUE(first && second && other);
+  taken();
+  faults_.heal(*first);
+  EXPECT_EQ(taken(), strings{}) << "it stands still for the second, too";
+  faults_.heal(*other);
+  EXPECT_EQ(taken(), strings{"ranks signal " + std::to_string(SIGCONT)});
+  faults_.heal(*second);
+  EXPECT_EQ(taken(), strings{"experts signal " + std::to_string(SIGCONT)});
+}
+
+TEST_F(LiveFaults, AnEndThatIsNotTakenIsSaidAgain) {
+  auto x = faults_.begin(of(fault_kind::cut, "front", "ranks"));
+  auto y = faults_.begin(of(fault_kind::cut, "experts", "front"));
+  ASSERT_TRUE(x && y);
+  taken();
+  world_.is_full = true;
+  faults_.heal(*x);
+  faults_.heal(*y);
+  faults_.look();
+  EXPECT_EQ(taken(), strings{});
+  world_.is_full = false;
+  world_.states[2] = process_state::is_gone; // nobody is left to be told
+  faults_.look();
+  EXPECT_EQ(taken(), (strings{"front heal 1", "ranks heal 2", "front heal 4"}));
+  world_.states[2] = process_state::runs;
+  faults_.look();
+  EXPECT_EQ(taken(), strings{}) << "once each";
 }
 
 TEST_F(LiveFaults, APauseThatStopsNobodyHasNoEvidence) {
