@@ -72,7 +72,7 @@ void fault_driver::hear(const trace_entry& x) {
       ++k;
       continue;
     }
-    e.is_called = is_called_ = true;
+    e.is_drawn = e.is_called = is_called_ = true;
     waiting.erase(waiting.begin() + std::ptrdiff_t(k));
   }
 }
@@ -99,8 +99,10 @@ void fault_driver::call(entry& x, virtual_instant now) {
   auto repeats = x.what.trigger == fault_trigger::every;
   x.next = repeats && x.calls < x.what.times ? x.next + x.what.every
                                              : virtual_instant::max();
-  if (x.chance.chance(chance_of(x.what)))
-    begin(x, now);
+  if (!x.chance.chance(chance_of(x.what)))
+    return;
+  x.is_drawn = true;
+  begin(x, now);
 }
 
 void fault_driver::begin(entry& x, virtual_instant now) {
@@ -196,11 +198,10 @@ fault_report fault_driver::report_of(const entry& x) const {
            + " times, and nothing shows that it did anything");
   else if (x.calls == 0)
     says(fault_outcome::never_due, "its time never came");
+  else if (out.times == 0 && x.is_drawn)
+    says(fault_outcome::never_due, "the run was over before it began");
   else if (out.times == 0)
-    says(chance_of(x.what) < 1 ? fault_outcome::not_drawn
-                               : fault_outcome::never_due,
-         chance_of(x.what) < 1 ? "its chance never came"
-                               : "the run was over before it began");
+    says(fault_outcome::not_drawn, "its chance never came");
   else
     out.outcome = fault_outcome::happened;
   return out;

@@ -111,6 +111,7 @@ private:
     uint64_t heard = 0;     ///< Events of its kind.
     uint32_t calls = 0;     ///< Times that its time has come.
     bool is_called = false; ///< By an event, to begin at `act`.
+    bool is_drawn = false;  ///< Its chance has come, once at least.
     virtual_instant next = virtual_instant::max();
     std::vector<occurrence> begun = {};
     std::string refusal = {}; ///< Of the target.

@@ -117,8 +117,9 @@ std::optional<lane> virtual_channel::next_lane() {
     [this](lane x) { return !lanes_[size_t(x)].waiting.empty(); },
     [this](lane x) {
       auto& l = lanes_[size_t(x)];
-      return has_room(link_.model(), l.in_air, l.waiting.front().size())
-             && !link_.is_stopped(link_kind::clog, x);
+      auto& next = l.waiting.front();
+      return has_room(link_.model(), l.in_air, next.size())
+             && !link_.is_stopped(link_kind::clog, x, next.kept_by);
     });
 }
 

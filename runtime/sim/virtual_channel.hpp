@@ -22,6 +22,7 @@ public:
     uint32_t checksum; ///< Begun; the seal ends it.
     body payload;
     std::array<std::byte, frame_header::size> bytes = {}; ///< Once sealed.
+    uint64_t kept_by = 0; ///< The youngest clog that has been seen to.
 
     size_t size() const {
       return bytes.size() + payload.bytes().size();

@@ -91,13 +91,16 @@ void virtual_link::retire() {
   num_fresh_ = 0;
 }
 
-bool virtual_link::is_stopped(link_kind what, lane which) {
+bool virtual_link::is_stopped(link_kind what, lane which, uint64_t& counted) {
   bool out = false;
+  auto youngest = counted;
   for (auto& x : faults_)
     if (x->what == what && is_about(x->which, which)) {
-      ++x->num_hit;
+      x->num_hit += x->number > counted ? 1 : 0;
+      youngest = std::max(youngest, x->number);
       out = true;
     }
+  counted = youngest;
   return out;
 }
 
@@ -184,8 +187,11 @@ bool virtual_link::draw(link_kind what, frame_class kind) {
 }
 
 void virtual_link::keep(const packet& x) {
-  if (x.payload.bytes().size() <= largest_kept)
-    kept_[num_fresh_++ % num_kept] = x;
+  if (x.payload.bytes().size() > largest_kept)
+    return;
+  auto& kept = kept_[num_fresh_++ % num_kept];
+  kept = x;
+  kept.is_tampered = true; // whoever gets it again gets it from a fault
 }
 
 } // namespace troupe

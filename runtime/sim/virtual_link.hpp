@@ -36,6 +36,7 @@ struct link_fault {
   uint64_t bytes_per_second = 0;
   double p = 0;
   uint64_t num_hit = 0; ///< Frames that it did something to.
+  uint64_t number = 0;  ///< From 1 on, as they begin.
 };
 
 using fault_ptr = std::shared_ptr<link_fault>;
@@ -78,8 +79,14 @@ public:
   /// A connection is over: what is kept of its frames is old now.
   void retire();
 
-  /// Whether such a fault keeps a lane; counts it as a hit.
-  bool is_stopped(link_fault::kind what, lane which);
+  /// Whether such a fault keeps a lane; counts it as a hit of those that are
+  /// younger than `counted`, the youngest for which it has been counted.
+  bool is_stopped(link_fault::kind what, lane which, uint64_t& counted);
+
+  bool is_stopped(link_fault::kind what, lane which) {
+    uint64_t none = 0;
+    return is_stopped(what, which, none);
+  }
 
   /// Whether a heartbeat is not even sent; counts it as a hit.
   bool has_no_heartbeats();

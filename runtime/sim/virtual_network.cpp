@@ -84,6 +84,7 @@ bool virtual_network::active_fault::concerns(node_id a, node_id b) const {
 
 net_fault virtual_network::begin(link_fault what, node_id from, node_id to,
                                  bool is_both_ways) {
+  what.number = faults_.size() + 1;
   active_fault x{std::make_shared<link_fault>(what), from, to, is_both_ways};
   if (from != no_node && to != no_node) {
     link(from, to);

@@ -365,7 +365,7 @@ void virtual_transport::lose(session& x, const std::string& why) {
 
 bool virtual_transport::reset(life_id other) {
   for (auto& [line, x] : sessions_)
-    if (x->life == other && !is_over_) {
+    if (x->life == other && x->why_line_ended.empty() && !is_over_) {
       door_->reset(line);
       return true;
     }

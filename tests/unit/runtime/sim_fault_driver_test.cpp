@@ -270,6 +270,17 @@ TEST_F(FaultDriver, LeavesToChanceWhatItShould) {
   EXPECT_NEAR(begun, 250, 50);
 }
 
+TEST_F(FaultDriver, KnowsThatItWasDrawnAlsoIfTheRunWasOverThen) {
+  auto x = kill_on(trace_kind::frame_sent, 1);
+  x.p = 0.999;
+  begin({x});
+  driver_->hear({.kind = trace_kind::frame_sent, .at = now_, .node = 1});
+  ASSERT_TRUE(driver_->is_due(now_)) << "drawn";
+  driver_->stop(now_);
+  EXPECT_EQ(only_report().outcome, fault_outcome::never_due);
+  EXPECT_TRUE(only_report().fails());
+}
+
 TEST_F(FaultDriver, TriesAgainAtTheNextEvent) {
   auto x = kill_on(trace_kind::frame_sent, 10);
   x.p = 0.1;

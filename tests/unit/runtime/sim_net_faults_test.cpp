@@ -163,6 +163,21 @@ TEST_F(SimNetFaults, AClogLetsNothingLeaveUntilItIsHealed) {
   expect_whole(3);
 }
 
+TEST_F(SimNetFaults, AClogCountsEachFrameThatItKeepsOnce) {
+  auto first = net.clog(1, 2, frame_filter::rows);
+  send(a, 2, 0, "row", frame_class::dispatch);
+  send_many(50); // each looks at what waits
+  auto second = net.clog(1, 2, frame_filter::rows);
+  send_many(50);
+  EXPECT_EQ(net.num_hit(first), 1u);
+  EXPECT_EQ(net.num_hit(second), 1u);
+  net.heal(first);
+  net.heal(second);
+  run(1ms);
+  EXPECT_EQ(net.num_hit(first), 1u);
+  expect_whole(1, lane::rows);
+}
+
 TEST_F(SimNetFaults, DelayAndRateAddTheirTime) {
   auto delay = net.delay(1, 2, 30ms);
   auto begin = w.now();
@@ -205,6 +220,8 @@ TEST_F(SimNetFaults, NobodyOvertakesADelayedFrameOfItsLane) {
 
 TEST_F(SimNetFaults, AResetEndsTheConnectionOnBothSides) {
   EXPECT_EQ(net.reset(1, 2), 1u);
+  run(10us);
+  EXPECT_EQ(net.reset(1, 2), 0u) << "what has come before is still read";
   run(1s);
   ASSERT_EQ(a.lost.size(), 1u);
   EXPECT_EQ(a.lost[0], "node 2 closed its connection");
@@ -256,4 +273,17 @@ TEST_F(SimNetFaults, OldFramesOfAFormerLifeAreStale) {
   EXPECT_EQ(b.refused(refusal::stale), 1u);
   EXPECT_EQ(b.frames.size(), before + 1);
   EXPECT_EQ(w.trace().count(trace_kind::frame_refused), 1u);
+}
+
+TEST_F(SimNetFaults, AFrameThatIsRepeatedIsTheFaultsDoing) {
+  send_many(8, frame_class::dispatch);
+  auto fault = net.replay(1, 2, 1, frame_filter::rows);
+  std::vector<bool> tampered;
+  auto& link = net.link(1, 2);
+  packet fresh;
+  fresh.header[5] = std::byte(frame_class::dispatch);
+  for (auto& x : link.tamper(fresh))
+    tampered.push_back(x.is_tampered);
+  EXPECT_EQ(tampered, (std::vector<bool>{false, true}));
+  EXPECT_EQ(net.num_hit(fault), 1u);
 }
