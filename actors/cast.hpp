@@ -43,6 +43,9 @@ struct gateway_status {
   std::atomic<uint64_t> prompt_tokens{0};
   /// Events that were said twice, out of turn or by who is not the owner.
   std::atomic<uint64_t> events_refused{0};
+  /// Hears who runs a request, and in which term. May be empty; set before the
+  /// gateway is there.
+  std::function<void(request_id, rank_id, uint32_t term)> on_owner;
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.

@@ -79,6 +79,8 @@ struct gateway_state {
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
     auto owner = table->accept(msg.request, usable);
+    if (status->on_owner)
+      status->on_owner(msg.request, owner.rank, owner.term);
     tell_rank(
       owner.rank,
       run_request{msg.request, owner.term, 0, owner.rank, msg.what, {}});

@@ -1,5 +1,7 @@
 #include "actors/simulation.hpp"
 
+#include "runtime/duration.hpp"
+
 #include <algorithm>
 
 namespace troupe {
@@ -14,9 +16,6 @@ constexpr seconds start_limit{60};
 
 /// After the last request: for cancels on their way, and what they free.
 constexpr seconds rest{2};
-
-/// Entries of a node between two looks at what it holds.
-constexpr uint64_t entries_between_looks = 64;
 
 /// The shortest silence that may cost a node or a step: as a peer's clock
 /// counts it, after what a healed link still owes.
@@ -49,6 +48,10 @@ public:
     world_.trace().observe([this](auto& x) { hear(x); });
     company_.observe_caches(
       [this](auto node, auto& op) { look_at_written(node, op); });
+    company_.observe_owners([this](auto id, auto rank, auto term) {
+      if (auto request = clients_.find(id); request && !is_over_)
+        checks_.owned(*request, rank, term);
+    });
     if (options.on_entry)
       world_.trace().observe(options.on_entry);
   }
@@ -80,8 +83,10 @@ private:
     return out;
   }
 
+  /// Of a world whose time stands still nothing else is said.
   void fail(const std::string& what) {
-    failures_.push_back({10, world_.now(), what});
+    if (!is_stuck_)
+      failures_.push_back({10, world_.now(), what});
   }
 
   void begin_faults() {
@@ -110,6 +115,15 @@ private:
   }
 
   bool step() {
+    if (is_stuck_)
+      return false;
+    if (std::exchange(last_step_, world_.now()) != world_.now())
+      num_at_once_ = 0;
+    if (++num_at_once_ > options_.most_at_once) {
+      fail("time stands still, and something happens again and again");
+      is_stuck_ = true;
+      return false;
+    }
     if (driver_ && driver_->is_due(world_.now())) {
       driver_->act(world_.now());
       expect_driver();
@@ -124,13 +138,13 @@ private:
     worked_ = world_.now();
     driver_->stop(world_.now());
     company_.spare_devices();
-    checks_.faults_stopped();
+    events_in_trouble_ = count_events();
   }
 
   void heal() {
     if (!run_until([this] { return clients_.are_done(); }, options_.calm))
       fail("requests have not ended");
-    world_.run_for(rest);
+    run_until([] { return false; }, rest);
     look_at_all(true);
     checks_.finish();
     is_over_ = true;
@@ -193,13 +207,17 @@ private:
         break;
       case trace_kind::node_ended:
         if (driver_ && !is_over_)
-          checks_.node_ended(x.node, false);
+          checks_.node_ended(x.node);
         break;
       case trace_kind::operation_failed:
         states_.reach(sometimes::stream_failed);
-        checks_.stream_failed(x.node,
-                              company_.device_of(x.node)->num_failed() > 0,
-                              "operation " + std::to_string(x.a));
+        checks_.stream_failed(
+          x.node, company_.device_of(x.node)->has_failed_operation(x.a),
+          "operation " + std::to_string(x.a));
+        break;
+      case trace_kind::allocation_failed: // by a fault, there is no other way
+        states_.reach(sometimes::allocation_failed);
+        checks_.harm_done();
         break;
       case trace_kind::token_emitted:
         hear_token(x);
@@ -219,8 +237,7 @@ private:
         hear_refusal(x);
         break;
       case trace_kind::message_run:
-        if (++num_heard_ % entries_between_looks == 0)
-          look_at(x.node, false);
+        look_at(x.node, false);
         break;
       default:
         break;
@@ -234,17 +251,21 @@ private:
       states_.reach(sometimes::prompt_in_chunks);
   }
 
-  /// What comes next over a link that was cut is what the cut held back.
+  /// What comes next over a link that was cut is what the cut held back; of
+  /// heartbeats it holds nothing back, they are not sent at all.
   void hear_healed(const trace_entry& x) {
     auto kind = fault_kind(x.b);
     auto is_cut = kind == fault_kind::cut || kind == fault_kind::cut_oneway;
-    if (is_cut && faults_.evidence(x.a))
+    if (is_cut && faults_.what(x.a).frames != frame_filter::heartbeat
+        && faults_.evidence(x.a))
       healed_ = {x.node, x.peer};
   }
 
   void hear_refusal(const trace_entry& x) {
     if (refusal(x.b) == refusal::stale)
       states_.reach(sometimes::stale_frame_refused);
+    if (faults_.has_damaged()) // what is damaged is not always seen to be
+      checks_.harm_done();
     if (refusal(x.b) != refusal::damaged)
       return;
     states_.reach(sometimes::damaged_frame_refused);
@@ -364,6 +385,7 @@ private:
       out.busy = token_times_[token_times_.size() * 9 / 10] - begun_;
     out.events = count_events();
     out.events_before = events_before_;
+    out.events_in_trouble = events_in_trouble_;
     out.last = world_.trace().last();
     return out;
   }
@@ -383,7 +405,10 @@ private:
   std::pair<node_id, node_id> healed_{no_node, no_node};
   std::vector<violation> failures_;
   std::array<uint64_t, num_trace_kinds> events_before_ = {};
-  uint64_t num_heard_ = 0;
+  std::array<uint64_t, num_trace_kinds> events_in_trouble_ = {};
+  virtual_instant last_step_ = {};
+  uint64_t num_at_once_ = 0; ///< Steps at that instant.
+  bool is_stuck_ = false;    ///< There were too many.
   uint64_t num_unexplained_ = 0;
   bool is_over_ = false; ///< What happens from now on is not judged.
 };
@@ -393,6 +418,23 @@ private:
 bool simulation_result::holds() const {
   return num_violations == 0
          && std::ranges::none_of(faults, [](auto& x) { return x.fails(); });
+}
+
+result<void> check_times(const simulation_options& options) {
+  auto refuse = [](const std::string& what, virtual_duration limit) {
+    return failure{errc::invalid_input,
+                   what + " comes later than " + render_duration(limit)
+                     + ", which is how long a run waits for it"};
+  };
+  for (auto& x : options.what.faults)
+    if (std::max(x.at, x.every) > options.trouble)
+      return refuse("the fault \"" + describe(x) + "\"", options.trouble);
+  auto end = options.trouble + options.calm;
+  auto& requests = options.what.load.requests;
+  for (size_t i = 0; i < requests.size(); ++i)
+    if (requests[i].arrival > end)
+      return refuse("request " + std::to_string(i), end);
+  return {};
 }
 
 simulation_result simulate(uint64_t seed, const simulation_options& options) {

@@ -19,6 +19,8 @@ struct simulation_options {
   /// How long the first phase may take, and how long the second.
   virtual_duration trouble = std::chrono::minutes{10};
   virtual_duration calm = std::chrono::minutes{20};
+  /// What may happen at one instant, before time counts as standing still.
+  uint64_t most_at_once = 10'000'000;
   /// Hears each entry of the trace; may be empty.
   trace::observer on_entry;
 };
@@ -36,11 +38,17 @@ struct simulation_result {
   virtual_duration length{0};  ///< Of the first phase.
   std::array<uint64_t, num_trace_kinds> events = {};
   std::array<uint64_t, num_trace_kinds> events_before = {}; ///< It served.
+  /// Before the second phase.
+  std::array<uint64_t, num_trace_kinds> events_in_trouble = {};
   std::vector<trace_entry> last; ///< What happened last.
 
   /// Whether everything held and every fault that had to happen did.
   bool holds() const;
 };
+
+/// Whether every fault and every request comes before the phase that it is for
+/// is over. Error: invalid_input, with the one that does not, and the limit.
+result<void> check_times(const simulation_options& options);
 
 /// Runs to its end. The same arguments give the same result.
 simulation_result simulate(uint64_t seed, const simulation_options& options);

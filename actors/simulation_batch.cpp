@@ -43,26 +43,41 @@ run_facts facts_of(const topology& cluster, const simulation_options& base) {
   return out;
 }
 
+/// A sentence of the same kind: numbers differ from case to case.
+std::string without_numbers(std::string x) {
+  std::erase_if(x, [](char c) { return c >= '0' && c <= '9'; });
+  return x;
+}
+
+/// How long a fault lasts is no part of it.
+std::string without_length(const std::string& what) {
+  return without_numbers(what.substr(0, what.find(" for ")));
+}
+
 /// What went wrong, so that a smaller case can be seen to fail alike.
 struct complaint {
   std::optional<uint32_t> invariant; ///< Nothing: a fault did not happen.
+  std::string what; ///< The sentence, or the fault; without numbers.
   fault_outcome outcome = fault_outcome::happened;
 
   bool is_in(const simulation_result& x) const {
     if (invariant)
-      return std::ranges::any_of(
-        x.violations, [&](auto& v) { return v.invariant == *invariant; });
-    return std::ranges::any_of(
-      x.faults, [&](auto& f) { return f.fails() && f.outcome == outcome; });
+      return std::ranges::any_of(x.violations, [&](auto& v) {
+        return v.invariant == *invariant && without_numbers(v.what) == what;
+      });
+    return std::ranges::any_of(x.faults, [&](auto& f) {
+      return f.fails() && f.outcome == outcome
+             && without_length(f.what) == what;
+    });
   }
 };
 
 complaint complaint_of(const simulation_result& x) {
   if (!x.violations.empty())
-    return {x.violations[0].invariant};
+    return {x.violations[0].invariant, without_numbers(x.violations[0].what)};
   for (auto& f : x.faults)
     if (f.fails())
-      return {{}, f.outcome};
+      return {{}, without_length(f.what), f.outcome};
   return {};
 }
 
@@ -80,15 +95,20 @@ simulation_batch::simulation_batch(simulation_batch_options options)
   calm.faults.clear();
   auto seen = run(calm_seed, calm);
   facts_.length = std::max(seen.busy, least_length);
+  facts_.events_before = seen.events_before;
   for (size_t i = 0; i < num_trace_kinds; ++i)
-    facts_.events[i] = seen.events[i] - seen.events_before[i];
+    facts_.events[i] = seen.events_in_trouble[i] - seen.events_before[i];
+  if (!seen.holds())
+    calm_failure_ = std::move(seen);
 }
 
 sim_case simulation_batch::case_of(uint64_t seed) const {
   auto out = options_.base.what;
-  out.faults = draw_targets(std::move(out.faults), seed, facts_);
+  auto facts = facts_;
+  facts.breaks_the_start = breaks_the_start(seed);
+  out.faults = draw_targets(std::move(out.faults), seed, facts);
   if (options_.random_faults)
-    for (auto& x : random_faults(seed, facts_))
+    for (auto& x : random_faults(seed, facts))
       out.faults.push_back(std::move(x));
   return out;
 }

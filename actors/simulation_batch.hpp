@@ -24,6 +24,12 @@ public:
   /// to disturb.
   explicit simulation_batch(simulation_batch_options options);
 
+  /// The run without faults that tells when there is something to disturb, if
+  /// it was made and has failed: then the others say little.
+  const std::optional<simulation_result>& calm_failure() const {
+    return calm_failure_;
+  }
+
   /// What a seed is made of.
   sim_case case_of(uint64_t seed) const;
 
@@ -49,6 +55,7 @@ public:
 private:
   simulation_batch_options options_;
   run_facts facts_;
+  std::optional<simulation_result> calm_failure_;
 };
 
 } // namespace troupe

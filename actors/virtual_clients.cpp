@@ -25,7 +25,7 @@ void virtual_clients::note(trace_kind kind, uint32_t i, uint64_t what) {
 // -- coming -------------------------------------------------------------------
 
 void virtual_clients::come(uint32_t i) {
-  if (streams_ == 0 || num_open_ < streams_)
+  if (streams_ == 0 || open_.size() < streams_)
     return ask(i);
   clients_[i].at = stage::waiting;
   waiting_.push_back(i);
@@ -43,7 +43,7 @@ void virtual_clients::ask(uint32_t i) {
     return refuse(i, id.why());
   x.id = *id;
   x.at = stage::open;
-  ++num_open_;
+  open_[x.id] = i;
   checks_.accepted(i);
   note(trace_kind::request_accepted, i);
   if (x.what.cancel_after)
@@ -63,7 +63,7 @@ void virtual_clients::refuse(uint32_t i, const failure& why) {
 void virtual_clients::end(uint32_t i) {
   auto& x = clients_[i];
   if (x.at == stage::open)
-    --num_open_;
+    open_.erase(x.id);
   x.at = stage::done;
   ++num_done_;
   if (waiting_.empty())
@@ -77,10 +77,12 @@ void virtual_clients::end(uint32_t i) {
 
 void virtual_clients::hear(uint32_t i, const generation_event& event) {
   auto& x = clients_[i];
-  if (x.pace.count() == 0 && x.free_at <= world_.now())
+  if (x.paces.empty() && x.free_at <= world_.now())
     return take(i, event);
   ++x.num_slowed;
-  x.free_at = std::max(x.free_at, world_.now()) + x.pace;
+  x.free_at = std::max(x.free_at, world_.now());
+  if (!x.paces.empty())
+    x.free_at += *x.paces.rbegin();
   world_.at(x.free_at, [this, i, event] { take(i, event); });
 }
 
@@ -116,20 +118,35 @@ void virtual_clients::count(const generation_event& last) {
 
 // -- faults -------------------------------------------------------------------
 
-bool virtual_clients::vanish(uint32_t request) {
+std::optional<uint32_t> virtual_clients::find(request_id id) const {
+  auto i = open_.find(id);
+  return i == open_.end() ? std::nullopt : std::optional{i->second};
+}
+
+bool virtual_clients::is_there(uint32_t request) const {
   auto& x = clients_[request];
-  if (x.at != stage::open || std::exchange(x.has_vanished, true))
-    return false;
+  return x.at == stage::open && !x.has_vanished;
+}
+
+void virtual_clients::vanish(uint32_t request) {
+  if (!is_there(request))
+    return;
+  auto& x = clients_[request];
+  x.has_vanished = true;
   checks_.cancel_asked(request);
   states_.reach(sometimes::client_vanished);
   states_.cancelled(x.heard);
   if (auto* front = company_.front())
     front->cancel(x.id);
-  return true;
 }
 
 void virtual_clients::slow_down(uint32_t request, virtual_duration pace) {
-  clients_[request].pace = pace;
+  clients_[request].paces.insert(pace);
+}
+
+void virtual_clients::speed_up(uint32_t request, virtual_duration pace) {
+  auto& all = clients_[request].paces;
+  all.erase(all.find(pace));
 }
 
 } // namespace troupe

@@ -9,6 +9,9 @@
 #include "runtime/sim/run_checks.hpp"
 #include "runtime/sim/sometimes_states.hpp"
 
+#include <map>
+#include <set>
+
 namespace troupe {
 
 class virtual_clients {
@@ -25,15 +28,24 @@ public:
     return num_done_ == clients_.size();
   }
 
+  /// Whose request that is; nothing if nobody's of these.
+  std::optional<uint32_t> find(request_id id) const;
+
   // -- faults -----------------------------------------------------------------
 
-  /// Goes away. Returns whether it was there: nothing to do before it has asked
-  /// and once it has heard its end.
-  bool vanish(uint32_t request);
+  /// Whether it has asked, has not heard its end and has not gone.
+  bool is_there(uint32_t request) const;
 
-  /// Takes `pace` for each event from now on; 0: none. Nothing of it is seen
-  /// behind the front end, which keeps what a client does not take yet.
+  /// Goes away, if it is there.
+  void vanish(uint32_t request);
+
+  /// Takes `pace` for each event from now on, or longer if it is slowed down
+  /// more than once. Nothing of it is seen behind the front end, which keeps
+  /// what a client does not take yet.
   void slow_down(uint32_t request, virtual_duration pace);
+
+  /// Once for each of the above.
+  void speed_up(uint32_t request, virtual_duration pace);
 
   /// Events that a client was slow to take.
   uint64_t num_slowed(uint32_t request) const {
@@ -63,7 +75,7 @@ private:
     request_id id = 0;
     uint32_t heard = 0; ///< Tokens.
     bool has_vanished = false;
-    virtual_duration pace{0};
+    std::multiset<virtual_duration> paces; ///< The slowest counts.
     virtual_instant free_at = {}; ///< When it has taken what it has been given.
     uint64_t num_slowed = 0;
   };
@@ -83,8 +95,8 @@ private:
   sometimes_states& states_;
   const uint32_t streams_; ///< Open at a time; 0: no limit.
   std::vector<client> clients_;
-  std::deque<uint32_t> waiting_; ///< For a stream.
-  size_t num_open_ = 0;          ///< Accepted and not ended.
+  std::map<request_id, uint32_t> open_; ///< Accepted and not ended.
+  std::deque<uint32_t> waiting_;        ///< For a stream.
   size_t num_done_ = 0;
   figures figures_;
 };

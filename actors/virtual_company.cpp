@@ -51,6 +51,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.cluster = options_.cluster;
     out.model_dir = options_.model->source().directory();
     out.status = front_->status();
+    out.status->on_owner = on_owner_;
     for (auto& other : options_.cluster.nodes)
       net.names.push_back(other.name);
   }

@@ -50,6 +50,11 @@ public:
     on_cache_ = std::move(x);
   }
 
+  /// From the next start on it hears which rank gets a request, and its term.
+  void observe_owners(std::function<void(request_id, rank_id, uint32_t)> x) {
+    on_owner_ = std::move(x);
+  }
+
   /// Null where no process is.
   virtual_node* find(node_id node) {
     return slots_[node].self.get();
@@ -98,6 +103,7 @@ private:
   std::vector<slot> slots_; ///< By node.
   std::unique_ptr<front_end> front_;
   std::function<void(node_id, const kernels::append_latent&)> on_cache_;
+  std::function<void(request_id, rank_id, uint32_t)> on_owner_;
 };
 
 } // namespace troupe

@@ -1,5 +1,7 @@
 #include "actors/virtual_faults.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -35,13 +37,12 @@ std::optional<node_id> virtual_faults::find(const std::string& name) const {
 }
 
 result<fault_handle> virtual_faults::begin(const fault& x) {
+  if (auto why = obstacle(x))
+    return *why;
   auto handle = all_.size();
   checks_.fault_began(x); // before what it does is heard of
   note(trace_kind::fault_began, x, handle);
-  auto done = carry_out(x);
-  if (!done)
-    return done.why();
-  all_.emplace_back(x, std::move(*done));
+  all_.emplace_back(x, carry_out(x));
   return handle;
 }
 
@@ -59,7 +60,34 @@ std::optional<std::string> virtual_faults::evidence(fault_handle x) {
   return text;
 }
 
-result<virtual_faults::carried_out> virtual_faults::carry_out(const fault& x) {
+bool virtual_faults::has_damaged() const {
+  return std::ranges::any_of(
+    damages_, [this](auto x) { return company_.net().num_hit(x) > 0; });
+}
+
+std::optional<failure> virtual_faults::obstacle(const fault& x) const {
+  auto none = [](std::string why) {
+    return failure{errc::not_found, std::move(why)};
+  };
+  switch (form_of(x.kind).target) {
+    case fault_target_kind::node:
+      if (auto node = find(x.node); !node || !company_.find(*node))
+        return none("there is no process of node " + x.node);
+      break;
+    case fault_target_kind::link:
+      if (!find(x.node) || !find(x.peer))
+        return none("there is no link " + x.node + " " + x.peer);
+      break;
+    case fault_target_kind::request:
+      if (!x.request)
+        return none("no request is meant");
+      if (x.kind == fault_kind::client_vanish && !clients_.is_there(*x.request))
+        return none("request " + std::to_string(*x.request) + " is not open");
+  }
+  return std::nullopt;
+}
+
+virtual_faults::carried_out virtual_faults::carry_out(const fault& x) {
   switch (form_of(x.kind).target) {
     case fault_target_kind::node:
       return befall_node(x);
@@ -72,20 +100,17 @@ result<virtual_faults::carried_out> virtual_faults::carry_out(const fault& x) {
 
 // -- nodes --------------------------------------------------------------------
 
-result<virtual_faults::carried_out>
-virtual_faults::befall_node(const fault& x) {
-  auto node = find(x.node);
-  if (!node || !company_.find(*node))
-    return failure{errc::not_found, "there is no process of node " + x.node};
+virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
+  auto node = *find(x.node);
   switch (x.kind) {
     case fault_kind::kill:
-      return kill(*node);
+      return kill(node);
     case fault_kind::pause:
-      return pause(*node);
+      return pause(node);
     case fault_kind::slow:
-      return slow(*node, x.factor);
+      return slow(node, x.factor);
     default:
-      return fail_device(x, *node);
+      return fail_device(x, node);
   }
 }
 
@@ -135,12 +160,17 @@ virtual_faults::carried_out virtual_faults::slow(node_id node, double factor) {
 virtual_faults::carried_out virtual_faults::fail_device(const fault& x,
                                                         node_id node) {
   auto device = company_.device_of(node);
-  if (x.kind == fault_kind::alloc_fail)
-    device->fail_allocation(device->num_allocations() + x.nth);
-  else
-    device->fail_operation(device->num_operations() + x.nth);
-  return {.proof = [device, before = device->num_failed()] {
-    return counted(device->num_failed() - before, "failures of its device");
+  if (x.kind == fault_kind::device_fail) {
+    auto n = device->num_operations() + x.nth;
+    device->fail_operation(n);
+    return {.proof = [device, n] {
+      return std::string{device->has_failed_operation(n) ? "it failed" : ""};
+    }};
+  }
+  auto n = device->num_allocations() + x.nth;
+  device->fail_allocation(n);
+  return {.proof = [device, n] {
+    return std::string{device->has_failed_allocation(n) ? "it found none" : ""};
   }};
 }
 
@@ -155,57 +185,62 @@ virtual_faults::carried_out virtual_faults::watch(net_fault x,
             }};
 }
 
-result<virtual_faults::carried_out>
-virtual_faults::befall_link(const fault& x) {
+virtual_faults::carried_out virtual_faults::befall_link(const fault& x) {
   auto& net = company_.net();
-  auto a = find(x.node), b = find(x.peer);
-  if (!a || !b)
-    return failure{errc::not_found,
-                   "there is no link " + x.node + " " + x.peer};
+  auto a = *find(x.node), b = *find(x.peer);
   switch (x.kind) {
     case fault_kind::cut:
-      return watch(net.cut(*a, *b, x.frames), "frames held back");
+      return watch(net.cut(a, b, x.frames), "frames held back");
     case fault_kind::cut_oneway:
-      return watch(net.cut_oneway(*a, *b, x.frames), "frames held back");
+      return watch(net.cut_oneway(a, b, x.frames), "frames held back");
     case fault_kind::clog:
-      return watch(net.clog(*a, *b, x.frames), "frames kept");
+      return watch(net.clog(a, b, x.frames), "frames kept");
     case fault_kind::delay:
-      return watch(net.delay(*a, *b, x.extra, x.frames), "frames delayed");
+      return watch(net.delay(a, b, x.extra, x.frames), "frames delayed");
     case fault_kind::rate:
-      return watch(net.rate(*a, *b, x.bytes_per_second, x.frames),
+      return watch(net.rate(a, b, x.bytes_per_second, x.frames),
                    "frames slowed");
     case fault_kind::duplicate:
-      return watch(net.duplicate(*a, *b, x.p, x.frames), "frames doubled");
+      return watch(net.duplicate(a, b, x.p, x.frames), "frames doubled");
     case fault_kind::corrupt:
-      return watch(net.corrupt(*a, *b, x.p, x.frames), "frames damaged");
+      damages_.push_back(net.corrupt(a, b, x.p, x.frames));
+      return watch(damages_.back(), "frames damaged");
     case fault_kind::replay:
-      return watch(net.replay(*a, *b, x.p, x.frames), "frames repeated");
+      return watch(net.replay(a, b, x.p, x.frames), "frames repeated");
     default:
-      break;
+      return reset(a, b);
   }
-  auto broken = net.reset(*a, *b);
-  return carried_out{
-    .proof = [broken] { return counted(broken, "connections broken"); }};
+}
+
+virtual_faults::carried_out virtual_faults::reset(node_id a, node_id b) {
+  auto broken = company_.net().reset(a, b);
+  if (broken > 0)
+    checks_.harm_done();
+  return {.proof = [broken] { return counted(broken, "connections broken"); }};
 }
 
 // -- clients ------------------------------------------------------------------
 
-result<virtual_faults::carried_out>
-virtual_faults::befall_client(const fault& x) {
-  if (!x.request)
-    return failure{errc::not_found, "no request is meant"};
+virtual_faults::carried_out virtual_faults::befall_client(const fault& x) {
   auto i = *x.request;
   if (x.kind == fault_kind::client_vanish) {
-    if (!clients_.vanish(i))
-      return failure{errc::not_found,
-                     "request " + std::to_string(i) + " is not open"};
-    return carried_out{.proof = [] { return std::string{"it has gone"}; }};
+    clients_.vanish(i);
+    return {.proof = [] { return std::string{"it has gone"}; }};
   }
+  auto count = [this, i, before = clients_.num_slowed(i)] {
+    return clients_.num_slowed(i) - before;
+  };
   clients_.slow_down(i, x.pace);
-  return carried_out{
-    .heal = [this, i] { clients_.slow_down(i, {}); },
-    .proof = [this,
-              i] { return counted(clients_.num_slowed(i), "events waited"); }};
+  auto done = std::make_shared<std::optional<uint64_t>>();
+  return {.heal =
+            [this, i, pace = x.pace, count, done] {
+              *done = count();
+              clients_.speed_up(i, pace);
+            },
+          .proof =
+            [count, done] {
+              return counted(*done ? **done : count(), "events waited");
+            }};
 }
 
 } // namespace troupe

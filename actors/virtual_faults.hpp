@@ -21,6 +21,13 @@ public:
   void heal(fault_handle x) override;
   std::optional<std::string> evidence(fault_handle x) override;
 
+  const fault& what(fault_handle x) const {
+    return all_.at(x).first;
+  }
+
+  /// Whether any has damaged a frame so far.
+  bool has_damaged() const;
+
 private:
   /// A fault under way. `proof` says what it has done so far; empty: nothing.
   struct carried_out {
@@ -28,10 +35,13 @@ private:
     std::function<std::string()> proof = {};
   };
 
-  result<carried_out> carry_out(const fault& x);
-  result<carried_out> befall_node(const fault& x);
-  result<carried_out> befall_link(const fault& x);
-  result<carried_out> befall_client(const fault& x);
+  /// Why it cannot begin; nothing if it can.
+  std::optional<failure> obstacle(const fault& x) const;
+  carried_out carry_out(const fault& x);
+  carried_out befall_node(const fault& x);
+  carried_out befall_link(const fault& x);
+  carried_out reset(node_id a, node_id b);
+  carried_out befall_client(const fault& x);
   carried_out kill(node_id node);
   carried_out pause(node_id node);
   carried_out slow(node_id node, double factor);
@@ -48,6 +58,7 @@ private:
   // Of faults of one kind that overlap, by node.
   std::map<node_id, uint32_t> pauses_;
   std::map<node_id, std::multiset<double>> slownesses_;
+  std::vector<net_fault> damages_;
 };
 
 } // namespace troupe

@@ -112,10 +112,12 @@ struct fault {
 /// What it does to whom, without when: "cut a b for 3s".
 std::string describe(const fault& x);
 
-/// Whether peers may lose a node to it, however long they are patient.
+/// Whether peers may lose a node to it as it begins, however long they are
+/// patient. What depends on whom it hits is said by who sees it hit.
 bool breaks_a_node(const fault& x);
 
-/// For how long it can silence a node that is alive, at most.
+/// For how long it can silence a node that is alive, at most; of `slow` if it
+/// does not break one.
 virtual_duration silence_of(const fault& x);
 
 } // namespace troupe

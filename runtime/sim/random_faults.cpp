@@ -111,9 +111,10 @@ private:
 
 /// How often a device is asked for what `kind` lets fail.
 uint64_t calls_of_a_node(fault_kind kind, const run_facts& facts) {
-  auto event = kind == fault_kind::alloc_fail ? trace_kind::allocation
-                                              : trace_kind::operation_ended;
-  return facts.events[size_t(event)] / facts.nodes.size() + 1;
+  auto calls = kind == fault_kind::alloc_fail
+                 ? facts.events_before[size_t(trace_kind::allocation)]
+                 : facts.events[size_t(trace_kind::operation_ended)];
+  return calls / facts.nodes.size() + 1;
 }
 
 void draw_parameter(fault& x, random_stream& chance, const run_facts& facts) {
@@ -152,6 +153,8 @@ void draw_class(fault& x, random_stream& chance) {
 }
 
 void draw_time(fault& x, random_stream& chance, const run_facts& facts) {
+  if (x.kind == fault_kind::alloc_fail)
+    return; // at once: later nothing is claimed
   std::vector<trace_kind> kinds;
   for (size_t i = 0; i < num_trace_kinds; ++i)
     if (facts.events[i] > 0)
@@ -177,13 +180,20 @@ virtual_duration draw_length(const fault& x, random_stream& chance,
                    std::max(facts.patience * 3, facts.length / 2));
 }
 
+/// Whether there is anything that it could do.
+bool is_of_use(fault_kind kind, random_stream& chance, const run_facts& facts) {
+  if (kind == fault_kind::alloc_fail)
+    return facts.breaks_the_start;
+  return target_drawer{chance, facts}.has_target(kind);
+}
+
 /// Each kind is on or off.
 std::vector<fault_kind> draw_kinds(random_stream& chance,
                                    const run_facts& facts) {
   std::vector<fault_kind> out;
   for (auto& form : fault_forms()) {
     auto is_on = chance.uniform(2) == 0;
-    if (is_on && target_drawer{chance, facts}.has_target(form.kind))
+    if (is_on && is_of_use(form.kind, chance, facts))
       out.push_back(form.kind);
   }
   return out;

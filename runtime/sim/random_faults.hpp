@@ -25,8 +25,12 @@ struct run_facts {
   virtual_duration patience{0};
   /// For how long rows that are away are; 0: for longer than a run takes.
   virtual_duration step_patience{0};
-  /// Of a run without faults, by kind.
+  /// Of a run without faults from when it serves until all has been answered,
+  /// by kind; and before that.
   std::array<uint64_t, num_trace_kinds> events = {};
+  std::array<uint64_t, num_trace_kinds> events_before = {};
+  /// Whether faults may begin before it serves. Memory is claimed there alone.
+  bool breaks_the_start = false;
 };
 
 constexpr uint32_t max_random_faults = 4;

@@ -65,15 +65,14 @@ public:
   void cancel_asked(uint32_t request);
   /// A rank runs it from now on. Terms grow.
   void owned(uint32_t request, uint32_t rank, uint64_t term);
-  /// What the client hears; `term` is that of the one who says it.
-  void heard(uint32_t request, const generation_event& event,
-             uint64_t term = 0);
+  /// What the client hears.
+  void heard(uint32_t request, const generation_event& event);
 
   // -- nodes ------------------------------------------------------------------
 
   void node_began(node_id node);
-  /// `is_wanted`: a fault or the end of the run wants it.
-  void node_ended(node_id node, bool is_wanted);
+  /// Before the end of the run.
+  void node_ended(node_id node);
   void view_seen(node_id by, uint64_t view, uint64_t epoch);
   /// `by` deals with this process of `peer`.
   void incarnation_seen(node_id by, node_id peer, uint64_t incarnation);
@@ -96,19 +95,19 @@ public:
   void events_refused(uint64_t num);
   /// `is_explained`: the world knows which fault has done it.
   void frame_damaged(node_id node, bool is_explained);
+  /// Likewise.
   void stream_failed(node_id node, bool is_explained, std::string_view why);
 
   // -- phases -----------------------------------------------------------------
 
+  /// Before anything is heard of what it does.
   void fault_began(const fault& x);
-  /// From here on everything must finish.
-  void faults_stopped();
+  /// A fault has done what may cost a node, however patient its peers are.
+  void harm_done() {
+    is_broken_ = true;
+  }
   /// All that had to end has had the time for it.
   void finish();
-
-  bool all_ended() const {
-    return num_open_ == 0;
-  }
 
   /// Whether a fault may have cost somebody a node.
   bool may_have_lost_a_node() const;
@@ -166,10 +165,8 @@ private:
   virtual_duration silence_{0}; ///< Of all faults so far.
   virtual_instant now_ = {};
   uint64_t num_violations_ = 0;
-  uint64_t num_open_ = 0; ///< Asked, and neither refused nor ended.
   bool is_broken_ = false;
-  bool has_failing_device_ = false; ///< Steps fail by that alone.
-  bool is_calm_ = false;
+  bool has_failed_device_ = false; ///< Steps fail by that alone.
 };
 
 /// I12: what is wrong if one seed has given two hashes.

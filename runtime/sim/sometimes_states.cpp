@@ -1,6 +1,7 @@
 #include "runtime/sim/sometimes_states.hpp"
 
 #include "runtime/dispatch/dispatch_key.hpp"
+#include "runtime/sim/fault.hpp"
 #include "runtime/transport/transport.hpp"
 
 #include <algorithm>
@@ -22,6 +23,7 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "preempted",
   "prompt_in_chunks",
   "stream_failed",
+  "allocation_failed",
   "retransmitted",
   "wrong_suspicion",
   "pause_survived",
@@ -51,8 +53,9 @@ void sometimes_states::hear(const trace_entry& x) {
       num_open_ -= num_open_ > 0 ? 1 : 0;
       break;
     case trace_kind::fault_began:
-      if (num_faults_++ > 0)
+      if (num_faults_ > 0)
         reach(sometimes::two_faults_at_once);
+      num_faults_ += form_of(fault_kind(x.b)).lasts ? 1 : 0;
       if (num_open_ == 0)
         reach(sometimes::faults_while_idle);
       break;

@@ -29,6 +29,7 @@ enum class sometimes : uint8_t {
   preempted,        ///< Blocks lost to an older request.
   prompt_in_chunks, ///< More than a step has room for.
   stream_failed,
+  allocation_failed,
   retransmitted, ///< What a cut held back came after it.
   // -- found in the trace
   wrong_suspicion,           ///< Somebody gave up a node that was alive.
@@ -94,7 +95,7 @@ private:
   std::vector<node_state> nodes_;
   std::map<uint32_t, dispatched> ranks_;
   uint64_t num_open_ = 0;   ///< Requests.
-  uint64_t num_faults_ = 0; ///< Begun and not healed.
+  uint64_t num_faults_ = 0; ///< That last, begun and not healed.
 };
 
 /// Of many runs.

@@ -46,7 +46,8 @@ struct virtual_device::core {
   const machine_model machine;
   const node_id node;
   std::set<uint64_t> failing_operations = {}, failing_allocations = {};
-  uint64_t num_operations = 0, num_allocations = 0, num_failed = 0;
+  std::set<uint64_t> failed_operations = {}, failed_allocations = {};
+  uint64_t num_operations = 0, num_allocations = 0;
   cache_observer on_cache = {};
 
   std::string run(const operation& op, uint64_t number) {
@@ -212,7 +213,7 @@ private:
     if (auto* x = std::get_if<append_latent>(&op); x && device_->on_cache)
       device_->on_cache(*x);
     if (device_->failing_operations.contains(number_)) {
-      ++device_->num_failed;
+      device_->failed_operations.insert(number_);
       status_.failure = std::string{name_of(op)} + ": the device has failed";
     } else {
       status_.failure = device_->run(op, number_);
@@ -319,7 +320,8 @@ host_ptr virtual_device::allocate_host(uint64_t bytes) {
 bool virtual_device::may_allocate(uint64_t bytes) {
   auto number = ++core_->num_allocations;
   auto fails = core_->failing_allocations.contains(number);
-  core_->num_failed += fails;
+  if (fails)
+    core_->failed_allocations.insert(number);
   core_->note(fails ? trace_kind::allocation_failed : trace_kind::allocation,
               number, bytes);
   return !fails;
@@ -360,8 +362,12 @@ uint64_t virtual_device::num_allocations() const {
   return core_->num_allocations;
 }
 
-uint64_t virtual_device::num_failed() const {
-  return core_->num_failed;
+bool virtual_device::has_failed_operation(uint64_t n) const {
+  return core_->failed_operations.contains(n);
+}
+
+bool virtual_device::has_failed_allocation(uint64_t n) const {
+  return core_->failed_allocations.contains(n);
 }
 
 } // namespace troupe

@@ -71,8 +71,9 @@ public:
   uint64_t num_operations() const;
   uint64_t num_allocations() const;
 
-  /// Faults of the two kinds that have happened.
-  uint64_t num_failed() const;
+  /// Whether that one has failed, for a fault.
+  bool has_failed_operation(uint64_t n) const;
+  bool has_failed_allocation(uint64_t n) const;
 
 private:
   struct core;

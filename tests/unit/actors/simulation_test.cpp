@@ -2,7 +2,10 @@
 #include "runtime/sim/oracle.hpp"
 #include "tests/model_files.hpp"
 
+#include <map>
+
 using namespace troupe;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -101,6 +104,177 @@ TEST_F(Simulation, GivesOneTraceForOneSeedAndOneAnswerForAll) {
   EXPECT_EQ(first.trace_hash, again.trace_hash);
   EXPECT_NE(first.trace_hash, other.trace_hash);
   EXPECT_TRUE(other.holds()) << words_of(other);
+}
+
+fault of(fault_kind kind, virtual_duration at) {
+  fault x;
+  x.kind = kind;
+  x.node = "front";
+  x.at = at;
+  x.must_happen = false;
+  return x;
+}
+
+TEST_F(Simulation, WantsTheSameLogitsWhateverOthersAreAsked) {
+  auto all = options(6);
+  auto some = all.what.load;
+  some.requests.erase(some.requests.begin(), some.requests.begin() + 3);
+  oracle_options oracle;
+  oracle.max_model_len = 128;
+  ASSERT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, some));
+  size_t num_wanted = 0;
+  for (size_t i = 0; i < 6; ++i) {
+    auto& x = all.what.load.requests[i].request;
+    num_wanted += x.want_logits;
+    if (i >= 3) {
+      EXPECT_EQ(some.requests[i - 3].request.want_logits, x.want_logits) << i;
+    }
+  }
+  EXPECT_GT(num_wanted, 0u);
+  EXPECT_LT(num_wanted, 6u);
+}
+
+TEST_F(Simulation, ExcusesNothingForAFaultThatHasNotHit) {
+  auto all = options(2);
+  auto x = of(fault_kind::alloc_fail, 1ms);
+  x.nth = 1; // all memory is claimed by then
+  auto y = of(fault_kind::device_fail, 1ms);
+  y.nth = 1'000'000;
+  all.what.faults = {x, y};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  for (auto& fault : out.faults)
+    EXPECT_EQ(fault.outcome, fault_outcome::no_effect) << fault.what;
+  EXPECT_EQ(out.requests.completed, 2u);
+}
+
+TEST_F(Simulation, FindsNoMemoryAndStartsOnceThatIsOver) {
+  auto all = options(2);
+  all.break_the_start = true;
+  auto x = of(fault_kind::alloc_fail, 0ms);
+  x.node = all.company.cluster.nodes.back().name;
+  x.must_happen = true;
+  all.what.faults = {x};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_TRUE(out.reached.has(sometimes::allocation_failed));
+  EXPECT_EQ(out.faults[0].outcome, fault_outcome::happened);
+}
+
+TEST_F(Simulation, TellsFailuresOfADeviceApart) {
+  auto all = options(2);
+  auto x = of(fault_kind::device_fail, 0ms);
+  x.node = all.company.cluster.nodes.back().name;
+  auto y = x;
+  y.nth = 1'000'000;
+  all.what.faults = {x, y};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.faults[0].outcome, fault_outcome::happened);
+  EXPECT_EQ(out.faults[1].outcome, fault_outcome::no_effect);
+}
+
+TEST_F(Simulation, CountsForAClientWhatItWasSlowForThisTime) {
+  auto all = options(1);
+  auto x = of(fault_kind::client_slow, 0ms);
+  x.request = 0;
+  x.pace = 1ms;
+  x.lasts = 1s;
+  auto y = x;
+  y.at = 2s; // it has gone by then
+  all.what.faults = {x, y};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.faults[0].outcome, fault_outcome::happened);
+  EXPECT_EQ(out.faults[1].outcome, fault_outcome::no_effect);
+}
+
+TEST_F(Simulation, KeepsAClientSlowUntilTheLastOfItsFaultsIsOver) {
+  auto all = options(1);
+  auto& request = all.what.load.requests[0];
+  auto x = of(fault_kind::client_slow, 0ms);
+  x.request = 0;
+  x.pace = 1s;
+  x.lasts = 1us; // over before the first token
+  auto y = x;
+  y.pace = 2s;
+  y.lasts = 100s;
+  all.what.faults = {x, y};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_GE(out.length, 2s * request.expected->tokens.size());
+}
+
+TEST_F(Simulation, TracesNoFaultThatCannotBegin) {
+  auto all = options(1);
+  auto x = of(fault_kind::client_vanish, 2s); // nobody is there by then
+  x.request = 0;
+  all.what.faults = {x};
+  auto out = simulate(1, all);
+  EXPECT_EQ(out.faults[0].outcome, fault_outcome::impossible);
+  EXPECT_EQ(out.events[size_t(trace_kind::fault_began)], 0u);
+}
+
+TEST_F(Simulation, HoldsNothingBackThatIsNotSent) {
+  auto all = options(4);
+  auto x = of(fault_kind::cut, 0ms);
+  x.peer = all.company.cluster.nodes.back().name;
+  x.lasts = 500ms;
+  x.frames = frame_filter::heartbeat;
+  all.what.faults = {x};
+  auto out = simulate(1, all);
+  EXPECT_EQ(out.faults[0].outcome, fault_outcome::happened) << words_of(out);
+  EXPECT_FALSE(out.reached.has(sometimes::retransmitted));
+}
+
+TEST_F(Simulation, EndsWhereTimeStandsStill) {
+  auto all = options(1);
+  all.most_at_once = 2; // as if that many never came to an end
+  auto out = simulate(1, all);
+  ASSERT_EQ(out.num_violations, 1u) << words_of(out);
+  EXPECT_EQ(out.violations[0].what,
+            "time stands still, and something happens again and again");
+}
+
+TEST_F(Simulation, CountsWhatHappensWhileThereIsSomethingToDisturb) {
+  auto out = simulate(1, options(2));
+  auto messages = size_t(trace_kind::message_run);
+  EXPECT_GT(out.events_before[messages], 0u);
+  EXPECT_GT(out.events_in_trouble[messages], out.events_before[messages]);
+  EXPECT_GT(out.events[messages], out.events_in_trouble[messages]);
+}
+
+TEST_F(Simulation, HearsWhoOwnsARequest) {
+  auto all = options(4);
+  world in{1};
+  virtual_company company{in, all.company};
+  std::map<request_id, std::pair<rank_id, uint32_t>> owners;
+  company.observe_owners([&](auto request, auto rank, auto term) {
+    owners[request] = {rank, term};
+  });
+  company.start_all();
+  while (!company.is_serving())
+    ASSERT_TRUE(in.step());
+  for (auto& x : all.what.load.requests)
+    ASSERT_TRUE(company.front()->submit(x.request, [](auto&) {}));
+  in.run_for(1ms);
+  EXPECT_EQ(owners.size(), 4u);
+  for (auto& [request, owner] : owners)
+    EXPECT_EQ(owner.second, 1u);
+}
+
+TEST_F(Simulation, RefusesWhatComesWhenItIsOver) {
+  auto all = options(1);
+  EXPECT_TRUE(check_times(all));
+  all.what.faults = {of(fault_kind::kill, 601s)};
+  auto late = check_times(all);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.why().message,
+            "the fault \"kill front\" comes later than 600s, which is how "
+            "long a run waits for it");
+  all.what.faults.clear();
+  all.what.load.requests[0].arrival = 1801s;
+  EXPECT_FALSE(check_times(all));
 }
 
 } // namespace

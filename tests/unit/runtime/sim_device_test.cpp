@@ -184,7 +184,9 @@ TEST_F(SimDevice, TheNthOperationFailsAndPoisonsItsStream) {
   EXPECT_EQ(told, (strings{"well", "a: copy_out: the device has failed"}));
   EXPECT_EQ(told_at[1], 2 * copy_time) << "what is skipped takes no time";
   EXPECT_EQ(dev->num_operations(), 2u);
-  EXPECT_EQ(dev->num_failed(), 1u);
+  EXPECT_TRUE(dev->has_failed_operation(2));
+  EXPECT_FALSE(dev->has_failed_operation(1));
+  EXPECT_FALSE(dev->has_failed_allocation(2)) << "each kind for itself";
   EXPECT_TRUE(std::isnan(out[0]));
   EXPECT_EQ(w.trace().count(trace_kind::operation_failed), 1u);
   b->enqueue(fetch(x, out));
@@ -208,7 +210,7 @@ TEST_F(SimDevice, FailsNoMoreOnceFaultsHaveStopped) {
   w.run_for(1s);
   EXPECT_EQ(told, strings{"well"});
   EXPECT_TRUE(dev->allocate(64));
-  EXPECT_EQ(dev->num_failed(), 0u);
+  EXPECT_FALSE(dev->has_failed_operation(1));
 }
 
 TEST_F(SimDevice, TheNthAllocationFindsNothing) {
@@ -220,7 +222,8 @@ TEST_F(SimDevice, TheNthAllocationFindsNothing) {
   EXPECT_FALSE(dev->allocate_host(64));
   EXPECT_TRUE(dev->allocate(64));
   EXPECT_EQ(dev->num_allocations(), 5u);
-  EXPECT_EQ(dev->num_failed(), 2u);
+  for (uint64_t n = 1; n <= 5; ++n)
+    EXPECT_EQ(dev->has_failed_allocation(n), n == 2 || n == 4) << n;
   EXPECT_EQ(w.trace().count(trace_kind::allocation_failed), 2u);
 }
 

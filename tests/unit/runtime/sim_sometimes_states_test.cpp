@@ -1,5 +1,7 @@
 #include "runtime/sim/sometimes_states.hpp"
 
+#include "runtime/sim/fault.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +15,10 @@ class SometimesStates : public testing::Test {
 protected:
   void happen(trace_kind kind, node_id node = no_node, node_id peer = no_node) {
     states_.hear({.kind = kind, .node = node, .peer = peer});
+  }
+
+  void begin(fault_kind kind) {
+    states_.hear({.kind = trace_kind::fault_began, .b = uint64_t(kind)});
   }
 
   /// A slab of rows, or of answers, of one of a rank's dispatches.
@@ -93,14 +99,15 @@ TEST_F(SometimesStates, KnowWhoWasOpenMeanwhile) {
 
 TEST_F(SometimesStates, KnowFaultsTogetherAndFaultsAtRest) {
   happen(trace_kind::request_accepted);
-  happen(trace_kind::fault_began);
+  begin(fault_kind::cut);
   happen(trace_kind::fault_healed);
-  happen(trace_kind::fault_began);
+  begin(fault_kind::reset); // over as it begins
+  begin(fault_kind::cut);
   EXPECT_EQ(reached(), names{});
-  happen(trace_kind::fault_began);
+  begin(fault_kind::reset);
   EXPECT_EQ(reached(), names{"two_faults_at_once"});
   happen(trace_kind::request_ended);
-  happen(trace_kind::fault_began);
+  begin(fault_kind::kill);
   EXPECT_EQ(reached(), (names{"faults_while_idle", "two_faults_at_once"}));
 }
 
