@@ -1,5 +1,6 @@
 #include "deploy/chosen_load.hpp"
 
+#include "deploy/cluster_flags.hpp"
 #include "deploy/model_defaults.hpp"
 
 namespace troupe {
@@ -18,6 +19,12 @@ void load_flags::add_to(CLI::App& command) {
     .add_option("--load-seed", seed,
                 "Of its prompts and lengths (default 1), for all seeds")
     ->excludes(file);
+}
+
+std::string load_flags::replayed() const {
+  if (!requests.empty())
+    return "--requests " + in_quotes(requests);
+  return "--load " + in_quotes(load) + " --load-seed " + std::to_string(seed);
 }
 
 namespace {

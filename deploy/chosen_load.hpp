@@ -17,6 +17,9 @@ struct load_flags {
   uint64_t seed = 1; ///< Of the load: all seeds of a run have the same.
 
   void add_to(CLI::App& command);
+
+  /// As it would be typed again.
+  std::string replayed() const;
 };
 
 /// Prompts are ids, also where the file has texts. Errors: invalid_input,

@@ -79,6 +79,13 @@ result<company_options> options_for(const cluster_flags& flags,
 
 } // namespace
 
+void limit_context(const cluster_flags& flags, const model_config& config,
+                   topology& cluster) {
+  if (!flags.max_model_len)
+    cluster.max_model_len = std::min(cluster.max_model_len,
+                                     config.max_position_embeddings);
+}
+
 result<running_company> start_company(const cluster_flags& flags,
                                       const fault_wiring* faults) {
   auto cluster = flags.cluster();
@@ -90,9 +97,7 @@ result<running_company> start_company(const cluster_flags& flags,
   auto config = read_model_config(cluster->model);
   if (!config)
     return config.why();
-  if (!flags.max_model_len)
-    cluster->max_model_len = std::min(cluster->max_model_len,
-                                      config->max_position_embeddings);
+  limit_context(flags, *config, *cluster);
   auto options = options_for(flags, *cluster);
   if (!options)
     return options.why();

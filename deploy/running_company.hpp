@@ -21,6 +21,10 @@ struct running_company {
   std::unique_ptr<company> serving;
 };
 
+/// Unless the flags say how long a context is: no longer than the model's.
+void limit_context(const cluster_flags& flags, const model_config& config,
+                   topology& cluster);
+
 /// Starts it; weights load in the background. `faults`: null for none.
 result<running_company> start_company(const cluster_flags& flags,
                                       const fault_wiring* faults = nullptr);

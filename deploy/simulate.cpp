@@ -23,7 +23,11 @@ constexpr auto what_to_know
     "and links are virtual. One seed is one course of events. Faults come from "
     "a file, or each seed draws its own (--faults random). Exit status 0 only "
     "if everything held: every accepted request ended once, with the tokens of "
-    "the plain path, nothing was lost, and every fault of the file happened.";
+    "the plain path, nothing was lost, and every fault of the file happened. 1 "
+    "if something did not hold, 2 if it could not be tried or written.";
+
+/// Exit statuses.
+constexpr int has_held = 0, has_failed = 1, not_tried = 2;
 
 /// Runs that the search for a smaller case may take.
 constexpr uint32_t max_shrinking = 200;
@@ -99,6 +103,7 @@ result<batch_ptr> prepare(const simulate_flags& flags) {
                                   kernels::make_inline_device(0, how));
   if (!model)
     return model.why();
+  limit_context(flags.cluster, (*model)->config(), *cluster);
   if (auto fits = check_fits(*cluster, (*model)->config()); !fits)
     return fits.why();
   auto load = choose_load(flags.load, cluster->model, (*model)->config());
@@ -121,6 +126,8 @@ result<batch_ptr> prepare(const simulate_flags& flags) {
   if (!faults)
     return faults.why();
   base.what = {std::move(*faults), std::move(*load)};
+  if (auto ok = check_times(base); !ok)
+    return ok.why();
   if (!flags.no_arithmetic)
     options.make_compute = [] { return kernels::make_cpu_executor({}); };
   base.company.cluster = std::move(*cluster);
@@ -140,18 +147,41 @@ bool write_file(const std::string& path, const std::string& text) {
   return bool(out.flush());
 }
 
+/// `what`: where its faults and requests come from, as flags.
 std::string replay_of(const simulate_flags& flags, uint64_t seed,
-                      const std::string& stem) {
+                      const std::string& what, bool breaks_the_start) {
   auto out = "troupe simulate " + flags.cluster.replayed() + " --seed "
-             + std::to_string(seed) + " --faults " + in_quotes(stem + ".toml")
-             + " --requests " + in_quotes(stem + ".jsonl");
+             + std::to_string(seed) + what;
   if (!flags.machine.empty())
     out += " --machine " + in_quotes(flags.machine);
   if (flags.no_arithmetic)
     out += " --no-arithmetic";
   if (flags.twice)
     out += " --twice";
+  if (breaks_the_start)
+    out += " --break-the-start";
   return out;
+}
+
+/// The case of a seed, smaller or not, in files; where these cannot be written
+/// as it came.
+std::string save_and_replay(const simulate_flags& flags,
+                            const simulation_batch& batch, uint64_t seed,
+                            const sim_case& what) {
+  auto stem = (std::filesystem::path{flags.save}
+               / ("simulate-seed-" + std::to_string(seed)))
+                .string();
+  if (write_file(stem + ".toml", render(what.faults))
+      && write_file(stem + ".jsonl", render(what.load)))
+    return replay_of(flags, seed,
+                     " --faults " + in_quotes(stem + ".toml") + " --requests "
+                       + in_quotes(stem + ".jsonl"),
+                     batch.breaks_the_start(seed));
+  std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
+  auto faults = flags.faults.empty() ? ""
+                                     : " --faults " + in_quotes(flags.faults);
+  return replay_of(flags, seed, faults + " " + flags.load.replayed(),
+                   flags.break_the_start);
 }
 
 /// A smaller case, as files, and the command that runs it.
@@ -169,18 +199,8 @@ void show_failure(const simulate_flags& flags, const simulation_batch& batch,
   if (again.holds())
     std::fputs("it holds when it is run again: that is a fault of its own\n",
                stderr);
-  auto stem = (std::filesystem::path{flags.save}
-               / ("simulate-seed-" + std::to_string(failed.seed)))
-                .string();
-  if (!write_file(stem + ".toml", render(what.faults))
-      || !write_file(stem + ".jsonl", render(what.load))) {
-    std::fprintf(stderr, "cannot write %s.toml and .jsonl\n", stem.c_str());
-    return;
-  }
-  auto command = replay_of(flags, failed.seed, stem);
-  if (batch.breaks_the_start(failed.seed))
-    command += " --break-the-start";
-  std::fprintf(stderr, "replay: %s\n", command.c_str());
+  std::fprintf(stderr, "replay: %s\n",
+               save_and_replay(flags, batch, failed.seed, what).c_str());
 }
 
 void show(const simulate_flags& flags, const simulation_result& x) {
@@ -211,16 +231,21 @@ int run_one(const simulate_flags& flags, const simulation_batch& batch) {
   if (!flags.events.empty()) {
     events.open(flags.events, std::ios::binary);
     if (!events)
-      return report({errc::io, "cannot write " + flags.events});
+      return report({errc::io, "cannot write " + flags.events}), not_tried;
     note = [&](const trace_entry& e) { events << to_string(e) << '\n'; };
   }
   auto out = batch.run(flags.seed, batch.case_of(flags.seed), note);
-  if (note && !events.flush())
-    return report({errc::io, "cannot write " + flags.events});
+  auto is_written = !note || events.flush();
   show(flags, out);
   if (!out.holds())
     show_failure(flags, batch, out);
-  return out.holds() ? 0 : 1;
+  if (!is_written)
+    report({errc::io, "cannot write " + flags.events});
+  sometimes_tally tally;
+  tally.add(out.reached);
+  if (!show_states(flags, tally) || !out.holds())
+    return has_failed;
+  return is_written ? has_held : not_tried;
 }
 
 int run_many(const simulate_flags& flags, simulation_batch& batch) {
@@ -243,14 +268,32 @@ int run_many(const simulate_flags& flags, simulation_batch& batch) {
   if (failed)
     show_failure(flags, batch, *failed);
   auto reached = show_states(flags, tally);
-  return !failed && reached ? 0 : 1;
+  return !failed && reached ? has_held : has_failed;
+}
+
+/// Returns whether there is none.
+bool show_calm_failure(const simulate_flags& flags,
+                       const simulation_batch& batch) {
+  auto& x = batch.calm_failure();
+  if (!x)
+    return true;
+  std::fprintf(
+    stderr,
+    "%sit has no faults, and theirs follow from it\n"
+    "replay: %s\n",
+    details(*x).c_str(),
+    replay_of(flags, x->seed, " " + flags.load.replayed(), false).c_str());
+  return false;
 }
 
 int run(const simulate_flags& flags) {
   auto x = prepare(flags);
   if (!x)
-    return report(x.why());
-  return flags.num_seeds == 1 ? run_one(flags, **x) : run_many(flags, **x);
+    return report(x.why()), not_tried;
+  auto was_calm = show_calm_failure(flags, **x);
+  auto status = flags.num_seeds == 1 ? run_one(flags, **x)
+                                     : run_many(flags, **x);
+  return was_calm ? status : has_failed;
 }
 
 } // namespace

@@ -124,7 +124,8 @@ TEST(Simulate, WhatTheExamplesBreakHappens) {
 TEST(Simulate, AFailureCanBeRunAgainFromWhatIsPrinted) {
   scratch_dir scratch;
   auto plan = (scratch.path() / "late.toml").string();
-  std::ofstream{plan} << "[[fault]]\nkill = \"experts-0\"\nat = \"900s\"\n"
+  std::ofstream{plan} << "[[fault]]\nkill = \"experts-0\"\n"
+                         "on = { event = \"token_emitted\", nth = 1000 }\n"
                          "[[fault]]\nslow = \"front\"\nfactor = 2\n"
                          "at = \"1ms\"\nfor = \"2ms\"\nmust_happen = false\n";
   auto x = run_troupe(
@@ -165,10 +166,46 @@ TEST(Simulate, RefusesInOneSentence) {
   auto plan = (scratch.path() / "odd.toml").string();
   std::ofstream{plan} << "[[fault]]\nkill = \"nobody\"\nat = \"1s\"\n";
   auto x = run_troupe(company({"--faults", plan}));
-  EXPECT_EQ(x.status, 1);
+  EXPECT_EQ(x.status, 2);
   EXPECT_NE(x.errors.find("nobody"), std::string::npos);
   EXPECT_EQ(std::count(x.errors.begin(), x.errors.end(), '\n'), 1) << x.errors;
   EXPECT_EQ(run_troupe(company({"--seeds", "2", "--events", plan})).status, 2);
+}
+
+TEST(Simulate, SaysHowToRunItAgainAlsoWhereNothingCanBeWritten) {
+  scratch_dir scratch;
+  auto plan = (scratch.path() / "late.toml").string();
+  std::ofstream{plan} << "[[fault]]\nkill = \"experts-0\"\n"
+                         "on = { event = \"token_emitted\", nth = 1000 }\n";
+  auto x = run_troupe(company(
+    {"--faults", plan, "--load", "requests=4,prompt=4,output=2", "--save",
+     (scratch.path() / "nowhere").string(), "--events", "/dev/full"}));
+  EXPECT_EQ(x.status, 1) << "what does not hold counts";
+  EXPECT_FALSE(one(x)["held"]) << "and is shown";
+  EXPECT_NE(x.errors.find("cannot write /dev/full"), std::string::npos);
+  EXPECT_NE(x.errors.find("--faults " + plan
+                          + " --load requests=4,prompt=4,output=2 --load-seed "
+                            "1"),
+            std::string::npos)
+    << x.errors;
+}
+
+TEST(Simulate, FailsForStatesThatOneSeedHasNotReachedIfAsked) {
+  EXPECT_EQ(run_troupe(company({"--every-state"})).status, 1);
+}
+
+TEST(Simulate, RefusesWhatComesWhenTheRunIsOver) {
+  scratch_dir scratch;
+  auto plan = (scratch.path() / "late.toml").string();
+  std::ofstream{plan} << "[[fault]]\nkill = \"experts-0\"\nat = \"601s\"\n";
+  auto asked = (scratch.path() / "asked.jsonl").string();
+  std::ofstream{asked} << "{\"prompt\": [1], \"arrival\": \"1801s\"}\n";
+  for (auto& more : {std::vector<std::string>{"--faults", plan},
+                     std::vector<std::string>{"--requests", asked}}) {
+    auto x = run_troupe(company(more));
+    EXPECT_EQ(x.status, 2);
+    EXPECT_NE(x.errors.find("comes later than"), std::string::npos) << x.errors;
+  }
 }
 
 } // namespace
