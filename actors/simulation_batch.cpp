@@ -120,6 +120,8 @@ bool simulation_batch::breaks_the_start(uint64_t seed) const {
 
 simulation_result simulation_batch::run(uint64_t seed, const sim_case& what,
                                         trace::observer on_entry) const {
+  auto name = "seed " + std::to_string(seed);
+  check_context where{name.c_str()};
   auto one = options_.base;
   one.what = what;
   one.break_the_start = breaks_the_start(seed);
