@@ -1,4 +1,4 @@
-#include "actors/simulation.hpp"
+#include "actors/simulation_batch.hpp"
 #include "runtime/sim/oracle.hpp"
 #include "tests/model_files.hpp"
 
@@ -275,6 +275,48 @@ TEST_F(Simulation, RefusesWhatComesWhenItIsOver) {
   all.what.faults.clear();
   all.what.load.requests[0].arrival = 1801s;
   EXPECT_FALSE(check_times(all));
+}
+
+/// One of these in a company of its own, with everything computed.
+simulation_batch batch_of(simulation_options base) {
+  simulation_batch_options out;
+  out.base = std::move(base);
+  out.make_compute = cpu;
+  return simulation_batch{std::move(out)};
+}
+
+TEST_F(Simulation, ASmallerCaseFailsForTheSameReason) {
+  auto all = options(2);
+  for (auto kind : {fault_kind::kill, fault_kind::pause}) {
+    auto x = of(kind, 0ms);
+    x.trigger = fault_trigger::on;
+    x.nth_event = 1'000'000;
+    x.lasts = form_of(kind).lasts ? 1ms : 0ms;
+    x.must_happen = true;
+    all.what.faults.push_back(x);
+  }
+  auto batch = batch_of(all);
+  auto failed = batch.run(1, batch.case_of(1));
+  ASSERT_FALSE(failed.holds());
+  auto smaller = batch.shrink(failed, 20);
+  ASSERT_EQ(smaller.faults.size(), 1u);
+  EXPECT_EQ(smaller.faults[0].kind, fault_kind::kill) << "as was said of it";
+}
+
+TEST_F(Simulation, ABatchSaysThatItFailsWithoutFaults) {
+  simulation_batch_options out;
+  out.base = options(1);
+  out.make_compute = cpu;
+  out.random_faults = true;
+  EXPECT_FALSE(simulation_batch{out}.calm_failure());
+  out.base.most_at_once = 2;
+  EXPECT_TRUE(simulation_batch{out}.calm_failure());
+}
+
+TEST_F(Simulation, AFailedCheckNamesTheSeed) {
+  auto batch = batch_of(options(1));
+  EXPECT_DEATH(batch.run(7, batch.case_of(7), [](auto&) { CHECK(false); }),
+               "CHECK\\(false\\) failed in seed 7");
 }
 
 } // namespace
