@@ -428,13 +428,27 @@ void add_rows(bench& b, table& out, uint32_t m) {
       out.add({std::string(name_of(op)), m, {op}, false});
 }
 
+/// As a repetition penalty makes them.
+std::shared_ptr<const std::vector<logit_edit>> edits_of(uint32_t count,
+                                                        uint32_t size) {
+  auto out = std::make_shared<std::vector<logit_edit>>();
+  for (uint32_t i = 0; i < count; ++i)
+    out->push_back({.id = i * (size / count), .repetition = 1.1f});
+  return out;
+}
+
 /// Logits of a real vocabulary, flat, equal or with a peak in 129,280.
 void add_draws(bench& b, table& out) {
   constexpr uint32_t size = 129280;
   auto add = [&](const char* name, uint32_t m, const draw& how, auto logit) {
     if (!out.wants(name))
       return;
-    sample op{b.numbers(m, size), {}, b.make(dtype::i32, m, 1)};
+    auto width = std::max(1u, how.num_scores);
+    sample op{b.numbers(m, size),
+              {},
+              b.make(dtype::i32, m, 1),
+              b.make(dtype::f32, m, width),
+              b.make(dtype::i32, m, width)};
     for (uint32_t t = 0; t < m; ++t) {
       auto row = host::row<float>(op.logits, t);
       for (uint32_t i = 0; i < size; ++i)
@@ -449,6 +463,10 @@ void add_draws(bench& b, table& out) {
   draw greedy{0, size, 0};
   draw plain{0, size};
   draw best{0, size, 0.6f, 0.95f, 50};
+  auto edited = usual;
+  edited.edits = edits_of(2000, size);
+  auto scored = usual;
+  scored.num_scores = 21;
   auto equal = [](float) { return 1.0f; };
   auto flat = [](float x) { return x; };
   auto wide = [](float x) { return 12 * x; };
@@ -462,6 +480,8 @@ void add_draws(bench& b, table& out) {
     add("sample 0.6 0.95 50 flat", m, best, flat);
     add("sample 1 flat", m, plain, flat);
     add("sample greedy flat", m, greedy, flat);
+    add("sample edited peaked", m, edited, peaked);
+    add("sample scored peaked", m, scored, peaked);
   }
 }
 
