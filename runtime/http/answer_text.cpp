@@ -4,14 +4,15 @@ namespace troupe::http {
 
 answer_text::answer_text(const tokenizer& tokens,
                          std::optional<reasoning_splitter> splitter,
-                         stop_strings stops)
-  : characters_(tokens, /*skip_special=*/true), splitter_(std::move(splitter)),
-    stops_(std::move(stops)) {
+                         stop_strings stops, const completion_options& options)
+  : characters_(tokens, options.skip_special), splitter_(std::move(splitter)),
+    stops_(std::move(stops)), min_tokens_(options.min_tokens) {
 }
 
 void answer_text::push(int32_t id, answer_piece& to) {
   if (stopped())
     return;
+  ++num_pushed_;
   auto text = characters_.push(id);
   if (splitter_)
     append(splitter_->push(text), to);
@@ -39,7 +40,8 @@ void answer_text::append(answer_piece piece, answer_piece& to) {
   thought_ = thought_ || !piece.reasoning.empty();
   spoke_ = spoke_ || !piece.content.empty();
   to.reasoning += piece.reasoning;
-  to.content += stops_.push(piece.content);
+  to.content += num_pushed_ > min_tokens_ ? stops_.push(piece.content)
+                                          : std::move(piece.content);
 }
 
 } // namespace troupe::http

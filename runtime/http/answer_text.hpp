@@ -4,6 +4,7 @@
 /// speech, then stop strings, which are looked for in what is said, not in what
 /// is thought.
 
+#include "runtime/http/completion_options.hpp"
 #include "runtime/text/detokenizer.hpp"
 #include "runtime/text/reasoning_splitter.hpp"
 #include "runtime/text/stop_strings.hpp"
@@ -15,7 +16,8 @@ class answer_text {
 public:
   /// Without a splitter all is content.
   answer_text(const tokenizer& tokens,
-              std::optional<reasoning_splitter> splitter, stop_strings stops);
+              std::optional<reasoning_splitter> splitter, stop_strings stops,
+              const completion_options& options);
 
   /// Appends what has become certain; after a stop nothing.
   void push(int32_t id, answer_piece& to);
@@ -25,6 +27,11 @@ public:
 
   bool stopped() const {
     return stops_.stopped_by().has_value();
+  }
+
+  /// The stop string that ended it.
+  const std::string& stopped_at() const {
+    return stops_.stopped_at();
   }
 
   /// Tokens before the first that was spoken, </think> among them.
@@ -38,6 +45,8 @@ private:
   detokenizer characters_;
   std::optional<reasoning_splitter> splitter_;
   stop_strings stops_;
+  uint32_t min_tokens_;      ///< Before so many no stop is looked for.
+  uint64_t num_pushed_ = 0;  ///< Tokens.
   uint64_t num_thought_ = 0; ///< Tokens without content so far.
   bool thought_ = false;     ///< There was reasoning.
   bool spoke_ = false;       ///< There was content.

@@ -88,10 +88,33 @@ api_error too_long(const request_refusal& x, const std::string& name) {
 api_error in_openai_words(const request_refusal& x, const std::string& name) {
   if (x.why == request_fault::too_long)
     return too_long(x, name);
+  if (x.why == request_fault::wrong_min_tokens)
+    return bad_parameter("min_tokens", "Invalid value for 'min_tokens': "
+                                         + to_failure(x).message + ".");
   if (x.why == request_fault::unknown_token)
     return bad_parameter(name,
                          "There is no token " + std::to_string(x.given) + ".");
   return to_api_error(to_failure(x));
+}
+
+/// Without the ids of a prompt, which settle() looks at.
+std::optional<api_error> unknown_ids(const completion_options& x,
+                                     uint32_t vocab_size) {
+  auto is_unknown = [&](int32_t id) {
+    return static_cast<uint32_t>(id) >= vocab_size;
+  };
+  auto refuse = [](const char* name, int32_t id) {
+    return bad_parameter(name, "Invalid value for '" + std::string{name}
+                                 + "': there is no token " + std::to_string(id)
+                                 + ".");
+  };
+  for (auto id : x.stop_ids)
+    if (is_unknown(id))
+      return refuse("stop_token_ids", id);
+  for (auto& bias : x.sampling.biases)
+    if (is_unknown(bias.id))
+      return refuse("logit_bias", bias.id);
+  return std::nullopt;
 }
 
 } // namespace
@@ -102,7 +125,8 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(std::move(options)), sources_(std::move(sources)),
     keys_(options_.keys), created_(sources_.unix_time()),
-    context_(std::make_shared<generation_context>(serving, sources_.now)),
+    context_(
+      std::make_shared<generation_context>(serving, tokens, sources_.now)),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
 }
@@ -264,8 +288,9 @@ void openai_api::start_chat(const request& what, const respond& to,
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
   plan.options = std::move(asked.options);
-  generate(std::move(prompt->ids), std::move(prompt->segments), std::move(plan),
-           reasoning_splitter{prompt->in_thought}, to);
+  generate({{std::move(prompt->ids), std::move(prompt->segments),
+             reasoning_splitter{prompt->in_thought}}},
+           std::move(plan), to);
 }
 
 void openai_api::start_text(const request& what, const respond& to,
@@ -274,43 +299,80 @@ void openai_api::start_text(const request& what, const respond& to,
   if (auto* error = std::get_if<api_error>(&body))
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<text_request>(body);
-  auto ids = std::move(asked.ids);
-  if (ids.empty()) {
-    ids = tokens_.encode(asked.text, specials::recognised);
-    if (options_.add_bos && (ids.empty() || ids.front() != form_.bos_id()))
-      ids.insert(ids.begin(), form_.bos_id());
-  }
+  std::vector<asked_prompt> prompts;
+  for (auto& x : asked.prompts)
+    prompts.push_back(prompt_of(std::move(x), asked));
   plan.options = std::move(asked.options);
-  generate(std::move(ids), {}, std::move(plan), std::nullopt, to);
+  generate(std::move(prompts), std::move(plan), to);
 }
 
-void openai_api::generate(std::vector<int32_t> prompt,
-                          std::vector<prompt_segment> segments,
-                          generation_plan plan,
-                          std::optional<reasoning_splitter> splitter,
-                          const respond& to) {
-  plan.num_prompt = prompt.size();
-  if (plan.options.model != options_.model)
-    return answer(plan.route, to_reply(unknown_model(plan.options.model)), to);
-  auto stops = stop_strings::make(plan.options.stop);
-  if (!stops)
-    return answer(plan.route,
-                  to_reply(bad_parameter("stop", stops.why().message)), to);
+openai_api::asked_prompt openai_api::prompt_of(text_prompt&& x,
+                                               const text_request& of) const {
+  asked_prompt out{std::move(x.ids)};
+  bool is_text = out.ids.empty();
+  if (is_text) {
+    out.ids = tokens_.encode(x.text, specials::recognised);
+    auto add = options_.add_bos && of.add_bos;
+    if (add && (out.ids.empty() || out.ids.front() != form_.bos_id()))
+      out.ids.insert(out.ids.begin(), form_.bos_id());
+  }
+  if (of.options.echo)
+    out.echo = is_text ? std::move(x.text)
+                       : tokens_.decode(out.ids, of.options.skip_special);
+  return out;
+}
+
+parsed<wanted_answer>
+openai_api::answer_to(const asked_prompt& x, const generation_plan& plan,
+                      uint64_t seed, const stop_strings& stops) const {
+  const auto& options = plan.options;
   generation_request request;
-  request.prompt = std::move(prompt);
-  request.segments = std::move(segments);
-  request.sampling = plan.options.sampling;
-  request.sampling.seed = plan.options.seed ? *plan.options.seed
-                                            : sources_.random_bits();
-  request.max_tokens = plan.options.max_tokens;
+  request.prompt = x.ids;
+  request.segments = x.segments;
+  request.sampling = options.sampling;
+  request.sampling.seed = seed;
+  // One token is the least that there is.
+  request.max_tokens = options.no_tokens ? 1 : options.max_tokens;
+  request.min_tokens = options.min_tokens;
+  request.stop_ids = options.stop_ids;
+  request.ignore_eos = options.ignore_eos;
+  request.num_scores = options.num_scores;
+  if (options.echo)
+    request.num_prompt_scores = options.num_scores;
   auto is_chat = plan.head.kind == completion_kind::chat;
   if (auto refusal = settle(request, rules()))
-    return answer(
-      plan.route,
-      to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
-  answer_text text{tokens_, std::move(splitter), std::move(*stops)};
-  std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
-    ->start(std::move(request));
+    return in_openai_words(*refusal, is_chat ? "messages" : "prompt");
+  return wanted_answer{
+    std::move(request), {tokens_, x.splitter, stops, options}, x.echo};
+}
+
+void openai_api::generate(std::vector<asked_prompt> prompts,
+                          generation_plan plan, const respond& to) {
+  const auto& options = plan.options;
+  auto refuse = [&](const api_error& why) {
+    answer(plan.route, to_reply(why), to);
+  };
+  if (options.model != options_.model)
+    return refuse(unknown_model(options.model));
+  auto stops = stop_strings::make(options.stop, options.include_stop);
+  if (!stops)
+    return refuse(bad_parameter("stop", stops.why().message));
+  if (auto error = unknown_ids(options, tokens_.vocab_size()))
+    return refuse(*error);
+  auto first_seed = options.seed ? *options.seed : sources_.random_bits();
+  std::vector<wanted_answer> all;
+  for (auto& x : prompts) {
+    plan.num_prompt += x.ids.size();
+    for (uint32_t i = 0; i < options.num_answers; ++i) {
+      // The first is what it would be without the others.
+      auto one = answer_to(x, plan, first_seed + i, *stops);
+      if (auto* error = std::get_if<api_error>(&one))
+        return refuse(*error);
+      all.push_back(std::move(std::get<wanted_answer>(one)));
+    }
+  }
+  std::make_shared<generation>(context_, std::move(plan), std::move(all), to)
+    ->start();
 }
 
 /// Ids beyond the tokenizer's have rows in the head, but are never meant.

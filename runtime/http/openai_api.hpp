@@ -77,10 +77,21 @@ private:
 
   void start_chat(const request& what, const respond& to, generation_plan plan);
   void start_text(const request& what, const respond& to, generation_plan plan);
+  /// A prompt, and how its answers begin.
+  struct asked_prompt {
+    std::vector<int32_t> ids;
+    std::vector<prompt_segment> segments = {};
+    std::optional<reasoning_splitter> splitter = {};
+    std::string echo = {};
+  };
+
   /// Refuses what cannot be, or hands it to the service.
-  void generate(std::vector<int32_t> prompt,
-                std::vector<prompt_segment> segments, generation_plan plan,
-                std::optional<reasoning_splitter> splitter, const respond& to);
+  void generate(std::vector<asked_prompt> prompts, generation_plan plan,
+                const respond& to);
+  asked_prompt prompt_of(text_prompt&& x, const text_request& of) const;
+  parsed<wanted_answer> answer_to(const asked_prompt& x,
+                                  const generation_plan& plan, uint64_t seed,
+                                  const stop_strings& stops) const;
 
   request_rules rules() const;
   generation_plan plan(completion_kind kind,
