@@ -60,8 +60,7 @@ api_error unknown_route(const request_head& what, bool wrong_method) {
           "", "unknown_url"};
 }
 
-api_error no_switch(const std::string& name) {
-  auto param = "chat_template_kwargs." + name;
+api_error no_switch(const std::string& param) {
   return bad_parameter(param,
                        "Invalid value for '" + param
                          + "': this model's chat template has no such switch.",
@@ -281,9 +280,21 @@ void openai_api::start_chat(const request& what, const respond& to,
   chat_options how;
   for (auto& [name, value] : asked.switches) {
     if (form_.trouble().empty() && !form_.takes_switch(name, value))
-      return answer(plan.route, to_reply(no_switch(name)), to);
+      return answer(plan.route,
+                    to_reply(no_switch("chat_template_kwargs." + name)), to);
     how.thinking = value;
   }
+  if (asked.thinking) {
+    auto takes = [&](const char* name) {
+      return form_.takes_switch(name, *asked.thinking);
+    };
+    if (form_.trouble().empty() && !takes("thinking")
+        && !takes("enable_thinking"))
+      return answer(plan.route, to_reply(no_switch("thinking")), to);
+    how.thinking = asked.thinking;
+  }
+  how.add_generation_prompt = asked.add_generation_prompt;
+  how.go_on = asked.go_on;
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);

@@ -112,6 +112,8 @@ chat_message read_message(field_reader& in, const json& role_name,
     in.refuse("role",
               "must be one of system, developer, user, assistant, tool");
   to.role = role.value_or(chat_role::user);
+  if (role == chat_role::assistant)
+    to.reasoning = in.text_or("reasoning_content", "");
   const auto* calls = in.find("tool_calls");
   if (calls && role == chat_role::assistant)
     read_tool_calls(in, *calls, limits.max_tool_calls, to);
@@ -119,14 +121,22 @@ chat_message read_message(field_reader& in, const json& role_name,
     in.refuse("tool_calls", "only an assistant calls tools");
   if (const auto* content = in.find("content"))
     to.content = read_content(in, *content);
-  else if (to.tool_calls.empty())
+  else if (to.tool_calls.empty() && to.reasoning.empty())
     in.refuse("content", "must be a string or a list of text parts",
               field_fault::type);
   return to;
 }
 
-std::vector<chat_message> read_messages(field_reader& in,
-                                        const request_limits& limits) {
+/// DeepSeek's way to say that the last message goes on.
+bool read_prefix(field_reader& in, bool is_last) {
+  bool is_prefix = in.boolean_or("prefix", false);
+  if (is_prefix && !is_last)
+    in.refuse("prefix", "only the last message can go on");
+  return is_prefix;
+}
+
+std::vector<chat_message>
+read_messages(field_reader& in, const request_limits& limits, bool& go_on) {
   const auto* list = in.find("messages");
   if (!list) {
     in.refuse("messages", "are needed", field_fault::missing);
@@ -147,7 +157,9 @@ std::vector<chat_message> read_messages(field_reader& in,
       return {};
     }
     auto message = in.within(x, name);
+    bool is_last = all.size() + 1 == list->size();
     all.push_back(read_message(message, x.value("role", json()), limits));
+    go_on = read_prefix(message, is_last);
     in.absorb(message);
   }
   return all;
@@ -156,12 +168,18 @@ std::vector<chat_message> read_messages(field_reader& in,
 /// What a request says about the chat template: variables that turn thought on
 /// and off. Whether the model's template has them is for its form to say.
 void read_template_fields(field_reader& in, chat_request& to) {
-  if (const auto* x = in.find("continue_final_message"); x && *x != false)
-    in.refuse("continue_final_message", "not supported by this server",
-              field_fault::unsupported);
-  if (const auto* x = in.find("add_generation_prompt"); x && *x != true)
-    in.refuse("add_generation_prompt", "only true is supported",
-              field_fault::unsupported);
+  to.go_on = in.boolean_or("continue_final_message", false) || to.go_on;
+  to.add_generation_prompt = in.boolean_or("add_generation_prompt", !to.go_on);
+  if (to.go_on && to.add_generation_prompt)
+    in.refuse("add_generation_prompt",
+              "must not be true where the last message goes on");
+  if (auto thinking = in.object("thinking")) {
+    auto type = thinking->text("type");
+    if (type != "enabled" && type != "disabled")
+      thinking->refuse("type", "must be enabled or disabled");
+    to.thinking = type == "enabled";
+    in.absorb(*thinking);
+  }
   const auto* x = in.find("chat_template_kwargs");
   if (!x)
     return;
@@ -236,7 +254,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
   to.options = read_options(*in, completion_kind::chat, defaults, limits);
-  to.messages = read_messages(*in, limits);
+  to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
   if (in->first_trouble())
     return to_api_error(*in->first_trouble());

@@ -15,6 +15,10 @@ struct chat_request {
   std::vector<chat_message> messages; ///< At least one.
   /// chat_template_kwargs: variables of the template and their values.
   std::vector<std::pair<std::string, bool>> switches;
+  /// DeepSeek's `thinking`, whatever the template calls it.
+  std::optional<bool> thinking;
+  bool add_generation_prompt = true;
+  bool go_on = false; ///< The last message is the beginning of the answer.
 };
 
 struct text_prompt {

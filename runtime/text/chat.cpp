@@ -119,11 +119,16 @@ result<chat_prompt> chat_form::render(std::span<const chat_message> messages,
     return failure{errc::invalid_input, "this model's chat template ("
                                           + shape_.name
                                           + ") has no switch for thinking"};
+  if (auto why = options.go_on ? why_not_to_go_on(shape_, messages) : "";
+      !why.empty())
+    return failure{errc::invalid_input, why};
   chat_parts parts{&tokens};
   chat_prompt prompt;
-  prompt.in_thought = write_chat(
-    messages, {shape_, bos_, eos_, options.add_generation_prompt, thinking},
-    parts);
+  prompt.in_thought
+    = write_chat(messages,
+                 {shape_, bos_, eos_, options.add_generation_prompt, thinking,
+                  options.go_on},
+                 parts);
   prompt.ids = parts.ids();
   prompt.segments = parts.segments();
   if (!parts.missing().empty())

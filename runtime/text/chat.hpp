@@ -26,6 +26,7 @@ inline constexpr std::string_view auto_chat_template = "auto";
 struct chat_options {
   bool add_generation_prompt = true; ///< It is the assistant's turn.
   std::optional<bool> thinking;      ///< None: as the template has it.
+  bool go_on = false; ///< The last message is the beginning of the answer.
 };
 
 struct chat_prompt {
@@ -76,8 +77,8 @@ public:
   }
 
   /// Returns the prompt. `tokens` is the tokenizer that the form was read with.
-  /// Errors: invalid_input, for messages that the form does not have, and for
-  /// all of them where trouble() says why.
+  /// Errors: invalid_input, for messages that the form does not have, for what
+  /// cannot go on, and for all of them where trouble() says why.
   result<chat_prompt> render(std::span<const chat_message> messages,
                              const chat_options& options,
                              const tokenizer& tokens) const;

@@ -21,6 +21,8 @@ struct chat_message {
   chat_role role = chat_role::user;
   std::string content;
   std::vector<chat_tool_call> tool_calls; ///< Of the assistant.
+  /// What it thought, where it is to go on; earlier thoughts are gone.
+  std::string reasoning = {};
 };
 
 } // namespace troupe

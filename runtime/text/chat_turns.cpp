@@ -119,6 +119,17 @@ void chat_turns::answer(const chat_message& message) {
   // What was written with thoughts that are gone is written anew.
   bool whole = content.size() == message.content.size() && !thinking_;
   auto author = whole ? segment_author::generated : segment_author::given;
+  if (open_answer(author))
+    out_.form(shape_.said);
+  out_.text(content);
+  tool_calls(message.tool_calls);
+  out_.token(end_);
+  last_ = last_said::assistant;
+}
+
+/// Begins the segment of an answer. Returns whether its opening is written
+/// here.
+bool chat_turns::open_answer(segment_author author) {
   bool opened = last_ == last_said::user
                 && shape_.opens == opening_rule::with_user;
   if (!opened)
@@ -128,14 +139,28 @@ void chat_turns::answer(const chat_message& message) {
                  ? last_ != last_said::tool
                  : shape_.opens == opening_rule::after_user
                      && last_ == last_said::user;
-  if (opens) {
+  if (opens)
     out_.form(shape_.opening);
-    out_.form(shape_.said);
+  return opens;
+}
+
+/// Nothing of it is dropped, whatever becomes of the thoughts of earlier ones.
+bool chat_turns::go_on(const chat_message& message) {
+  close_outputs();
+  bool opens = open_answer(segment_author::generated);
+  bool thinks = !message.reasoning.empty();
+  if (thinks) {
+    out_.form(shape_.thinking);
+    out_.text(message.reasoning);
   }
-  out_.text(content);
-  tool_calls(message.tool_calls);
-  out_.token(end_);
-  last_ = last_said::assistant;
+  if (thinks && message.content.empty())
+    return true;
+  if (thinks)
+    out_.form(end_of_thought);
+  else if (opens)
+    out_.form(shape_.said);
+  out_.text(message.content);
+  return false;
 }
 
 std::string_view chat_turns::kept(const chat_message& message) const {
@@ -196,8 +221,26 @@ bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
     out.token(how.bos);
   turns.begin(messages);
   for (auto& message : messages)
-    turns.write(message);
+    if (how.go_on && &message == &messages.back())
+      return turns.go_on(message);
+    else
+      turns.write(message);
   return turns.finish(how.add_generation_prompt);
+}
+
+std::string why_not_to_go_on(const chat_shape& shape,
+                             std::span<const chat_message> messages) {
+  if (messages.empty() || messages.back().role != chat_role::assistant)
+    return "only a message of the assistant, the last one, can go on";
+  auto& last = messages.back();
+  if (!last.tool_calls.empty())
+    return "a message that calls tools cannot go on";
+  if (last.content.empty() && last.reasoning.empty())
+    return "a message that says nothing cannot go on";
+  if (!last.reasoning.empty() && shape.thinking.empty())
+    return "this model's chat template (" + shape.name
+           + ") has no form for reasoning_content";
+  return {};
 }
 
 std::string unknown_messages(const chat_shape& shape,

@@ -22,6 +22,9 @@ public:
 
   void write(const chat_message& message);
 
+  /// Writes an answer that goes on. Returns whether it does so in a thought.
+  bool go_on(const chat_message& message);
+
   /// Returns whether the answer that comes next begins with a thought.
   bool finish(bool add_generation_prompt);
 
@@ -33,6 +36,7 @@ private:
   void system(const chat_message& message);
   void tool_output(std::string_view content);
   void answer(const chat_message& message);
+  bool open_answer(segment_author author);
   void tool_calls(const std::vector<chat_tool_call>& calls);
   void tool_call(const chat_tool_call& call);
   void close_outputs();
@@ -55,12 +59,18 @@ struct chat_writing {
   const std::string& bos;
   const std::string& eos;
   bool add_generation_prompt;
-  bool thinking; ///< The answer to come begins with a thought.
+  bool thinking;      ///< The answer to come begins with a thought.
+  bool go_on = false; ///< It begins with the last message.
 };
 
 /// Writes all of it. Returns whether the answer begins within a thought.
 bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
                 chat_parts& out);
+
+/// Returns why the last message cannot be the beginning of an answer, or
+/// nothing.
+std::string why_not_to_go_on(const chat_shape& shape,
+                             std::span<const chat_message> messages);
 
 /// Returns which of the messages the form does not have, or nothing.
 std::string unknown_messages(const chat_shape& shape,

@@ -226,6 +226,22 @@ def a_loglikelihood_is_that_of_the_answer(client, model):
         assert own <= max(top.values())
 
 
+def an_answer_goes_on_from_its_prefix(client, model):
+    whole = ask(client, model, QUESTION, max_tokens=160,
+                extra_body={"chat_template_kwargs": {"thinking": False}}
+                ).choices[0].message.content
+    for more in [{}, {"continue_final_message": True,
+                      "add_generation_prompt": False}]:
+        last = {"role": "assistant", "content": whole[:3]}
+        if not more:
+            last["prefix"] = True
+        x = ask(client, model, QUESTION + [last], max_tokens=40,
+                extra_body=more)
+        short = ask(client, model, QUESTION, max_tokens=40)
+        assert x.usage.prompt_tokens < short.usage.prompt_tokens + 8, x
+        assert "reasoning_content" not in x.choices[0].message.model_extra, x
+
+
 def text_is_completed(client, model):
     x = client.completions.create(model=model, prompt="The capital of",
                                   max_tokens=6, temperature=0)
@@ -303,6 +319,7 @@ CHECKS = [
     penalties_and_biases_change_what_is_said,
     log_probabilities_are_told,
     a_loglikelihood_is_that_of_the_answer,
+    an_answer_goes_on_from_its_prefix,
     text_is_completed,
     a_client_that_leaves_does_no_harm,
     a_context_that_is_too_long_is_refused,

@@ -255,7 +255,6 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
         R"("include_reasoning":false)", R"("best_of":2)", R"("echo":true)",
         R"("bad_words":["a"])", R"("prompt_logprobs":0.5)",
         R"("repeat_penalty":1.1)", R"("chat_template":"{{ 1 }}")",
-        R"("add_generation_prompt":false)", R"("continue_final_message":true)",
         R"("documents":[{"text":"a"}])",
         R"("response_format":{"type":"json_object"})"}) {
     auto error = refusal(chat_with(members));
