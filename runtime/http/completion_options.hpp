@@ -22,6 +22,7 @@ struct request_limits {
   size_t max_keys = 4096;      ///< Of each of its objects.
   size_t max_messages = 4096;
   size_t max_tool_calls = 128; ///< Of a message.
+  size_t max_tools = 128;
   size_t max_stops = 16;
   size_t max_stop_bytes = 256; ///< Of each.
   uint32_t max_n = 8;          ///< Answers to a prompt.
@@ -43,6 +44,7 @@ struct completion_options {
   bool skip_special = true;  ///< Special tokens are not part of the text.
   bool echo = false;         ///< The prompt is. Of text alone.
   uint32_t num_scores = 0;   ///< As in generation_request.
+  bool one_call = false;     ///< It ends with the first call of a tool.
   bool stream = false;
   bool include_usage = false; ///< Of a stream: a last chunk with the usage.
 };

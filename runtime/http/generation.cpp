@@ -261,6 +261,7 @@ void generation::finish(size_t i, answer_piece rest, answer_end end) {
   if (x.text.stopped())
     end = {finish_reason::stop, {}, x.text.stopped_at()};
   say(i, std::move(rest));
+  end.has_called = x.text.has_called();
   x.all.end = std::move(end);
   auto events = plan_.options.stream
                   ? render_finish(plan_.head, chunk_of(i, {}), x.all.end)
@@ -312,10 +313,11 @@ void generation::say(size_t i, answer_piece piece) {
     auto& all = answers_[i].all.piece;
     all.content += piece.content;
     all.reasoning += piece.reasoning;
-    return;
+    return append_calls(all.calls, std::move(piece.calls));
   }
   for (auto& x :
-       {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content}})
+       {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content},
+        answer_piece{"", "", std::move(piece.calls)}})
     if (!is_empty(x))
       write(render_piece(plan_.head, chunk_of(i, x)));
 }

@@ -81,8 +81,8 @@ constexpr known_field both_kinds[] = {
 };
 
 constexpr known_field chat_only[] = {
-  {"tools"},
   {"functions"},
+  {"function_call", R"("none")"},
   {"audio"},
   {"modalities", R"(["text"])"},
   {"web_search_options"},
@@ -122,14 +122,6 @@ void refuse(field_reader& in, const known_field& field) {
               field_fault::unsupported);
 }
 
-/// Without tools there is nothing to choose but none.
-void refuse_tool_choice(field_reader& in) {
-  for (const auto* name : {"tool_choice", "function_call"})
-    if (const auto* x = in.find(name); x && *x != "none" && *x != "auto")
-      in.refuse(name, "there are no tools to choose from",
-                field_fault::unsupported);
-}
-
 } // namespace
 
 void refuse_known_fields(field_reader& in, completion_kind kind) {
@@ -142,7 +134,6 @@ void refuse_known_fields(field_reader& in, completion_kind kind) {
   }
   for (auto& x : chat_only)
     refuse(in, x);
-  refuse_tool_choice(in);
 }
 
 } // namespace troupe::http

@@ -16,8 +16,10 @@ std::string event(const json& x) {
   return "data: " + dump(x) + "\n\n";
 }
 
-const char* to_string(finish_reason x) {
-  return x == finish_reason::length ? "length" : "stop";
+const char* to_string(const answer_end& x) {
+  if (x.why == finish_reason::length)
+    return "length";
+  return x.has_called ? "tool_calls" : "stop";
 }
 
 json render_head(const completion_head& head, bool chunk) {
@@ -101,9 +103,35 @@ json render_scores(completion_kind kind, const std::vector<scored_token>& all) {
 void add_end(json& choice, completion_kind kind,
              const std::vector<scored_token>& scores, const answer_end* end) {
   choice["logprobs"] = render_scores(kind, scores);
-  choice["finish_reason"] = end ? json(to_string(end->why)) : json();
+  choice["finish_reason"] = end ? json(to_string(*end)) : json();
   if (end)
     choice["stop_reason"] = render_stop(*end);
+}
+
+/// `in_part`: of a stream, where only the first piece of a call has a name.
+json render_call(const completion_head& head, size_t answer,
+                 const tool_call_piece& x, bool in_part) {
+  json out = json::object();
+  if (in_part)
+    out["index"] = x.index;
+  json function = json::object();
+  if (x.is_first) {
+    out["id"] = "call_" + head.id.substr(head.id.find('-') + 1) + "_"
+                + std::to_string(answer) + "_" + std::to_string(x.index);
+    out["type"] = "function";
+    function["name"] = x.name;
+  }
+  function["arguments"] = x.arguments;
+  out["function"] = std::move(function);
+  return out;
+}
+
+json render_calls(const completion_head& head, size_t answer,
+                  const std::vector<tool_call_piece>& all, bool in_part) {
+  auto out = json::array();
+  for (auto& x : all)
+    out.push_back(render_call(head, answer, x, in_part));
+  return out;
 }
 
 std::string render_chunk(const completion_head& head, const answer_chunk& x,
@@ -120,6 +148,8 @@ std::string render_chunk(const completion_head& head, const answer_chunk& x,
       delta["reasoning_content"] = piece.reasoning;
     if (!piece.content.empty())
       delta["content"] = piece.content;
+    if (!piece.calls.empty())
+      delta["tool_calls"] = render_calls(head, x.index, piece.calls, true);
     choice["delta"] = std::move(delta);
   }
   add_end(choice, head.kind, x.scores, end);
@@ -139,6 +169,11 @@ json render_answer(const completion_head& head, size_t index,
     json message = {{"role", "assistant"}, {"content", x.piece.content}};
     if (!x.piece.reasoning.empty())
       message["reasoning_content"] = x.piece.reasoning;
+    if (!x.piece.calls.empty()) {
+      message["tool_calls"] = render_calls(head, index, x.piece.calls, false);
+      if (x.piece.content.empty())
+        message["content"] = nullptr;
+    }
     choice["message"] = std::move(message);
   }
   add_end(choice, head.kind, x.scores, &x.end);

@@ -30,6 +30,7 @@ struct answer_end {
   finish_reason why = finish_reason::none;
   std::optional<int32_t> stop_id = {}; ///< One that the request has named.
   std::string stop = {};               ///< A stop string, or empty.
+  bool has_called = false;             ///< There were calls of tools.
 };
 
 /// One of the answers to a request.

@@ -295,12 +295,17 @@ void openai_api::start_chat(const request& what, const respond& to,
   }
   how.add_generation_prompt = asked.add_generation_prompt;
   how.go_on = asked.go_on;
+  how.tools = asked.tools;
+  how.forced_call = asked.forced_call;
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return answer(plan.route, to_reply(to_api_error(prompt.why())), to);
   plan.options = std::move(asked.options);
+  std::optional<tool_call_splitter> calls;
+  if (!asked.tools.empty())
+    calls.emplace(form_.tools(), std::move(prompt->begun_call));
   generate({{std::move(prompt->ids), std::move(prompt->segments),
-             reasoning_splitter{prompt->in_thought}}},
+             reasoning_splitter{prompt->in_thought}, std::move(calls)}},
            std::move(plan), to);
 }
 
@@ -354,7 +359,7 @@ openai_api::answer_to(const asked_prompt& x, const generation_plan& plan,
   if (auto refusal = settle(request, rules()))
     return in_openai_words(*refusal, is_chat ? "messages" : "prompt");
   return wanted_answer{
-    std::move(request), {tokens_, x.splitter, stops, options}, x.echo};
+    std::move(request), {tokens_, x.splitter, x.calls, stops, options}, x.echo};
 }
 
 void openai_api::generate(std::vector<asked_prompt> prompts,

@@ -82,6 +82,7 @@ private:
     std::vector<int32_t> ids;
     std::vector<prompt_segment> segments = {};
     std::optional<reasoning_splitter> splitter = {};
+    std::optional<tool_call_splitter> calls = {};
     std::string echo = {};
   };
 

@@ -1,5 +1,6 @@
 #include "runtime/http/openai_request.hpp"
 
+#include "runtime/http/tool_request.hpp"
 #include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
@@ -256,6 +257,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
   to.options = read_options(*in, completion_kind::chat, defaults, limits);
   to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
+  read_tools(*in, body, limits, to);
   if (in->first_trouble())
     return to_api_error(*in->first_trouble());
   return to;

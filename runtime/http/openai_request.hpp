@@ -19,6 +19,8 @@ struct chat_request {
   std::optional<bool> thinking;
   bool add_generation_prompt = true;
   bool go_on = false; ///< The last message is the beginning of the answer.
+  std::vector<chat_tool> tools; ///< Those that may be called.
+  std::string forced_call;      ///< The one that has to be; or empty.
 };
 
 struct text_prompt {

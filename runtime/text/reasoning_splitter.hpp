@@ -2,6 +2,8 @@
 
 /// Tells what the model thinks from what it says, while it comes in.
 
+#include "runtime/text/tool_call_splitter.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@ namespace troupe {
 struct answer_piece {
   std::string reasoning;
   std::string content;
+  std::vector<tool_call_piece> calls = {}; ///< If they are looked for.
 };
 
 /// One answer. </think> may be cut anywhere; no more than its beginning is kept

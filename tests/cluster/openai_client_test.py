@@ -242,6 +242,40 @@ def an_answer_goes_on_from_its_prefix(client, model):
         assert "reasoning_content" not in x.choices[0].message.model_extra, x
 
 
+TOOLS = [{"type": "function",
+          "function": {"name": name, "description": "Finds a city.",
+                       "parameters": {"type": "object", "properties": {
+                           "country": {"type": "string"}}}}}
+         for name in ("capital", "largest_city")]
+
+
+def a_tool_is_called_by_its_name(client, model):
+    named = {"type": "function", "function": {"name": "capital"}}
+    more = {"tools": TOOLS, "tool_choice": named, "max_tokens": 24}
+    x = ask(client, model, QUESTION, **more).choices[0]
+    assert len(x.message.tool_calls) == 1 and x.message.content is None, x
+    call = x.message.tool_calls[0]
+    assert call.id and call.type == "function", call
+    assert call.function.name == "capital" and call.function.arguments, call
+    streamed, names = "", []
+    for chunk in ask(client, model, QUESTION, stream=True, **more):
+        for piece in chunk.choices[0].delta.tool_calls or []:
+            assert piece.index == 0
+            names += [piece.function.name] if piece.function.name else []
+            streamed += piece.function.arguments
+    assert (names, streamed) == (["capital"], call.function.arguments)
+    # The call and what came of it go back into the conversation.
+    turns = QUESTION + [x.message.model_dump(exclude_none=True),
+                        {"role": "tool", "tool_call_id": call.id,
+                         "content": "Paris"}]
+    x = ask(client, model, turns, tools=TOOLS, max_tokens=8)
+    assert x.usage.completion_tokens <= 8
+    plain = ask(client, model, QUESTION, max_tokens=160)
+    none = ask(client, model, QUESTION, max_tokens=160, tools=TOOLS,
+               tool_choice="none")
+    assert none.choices[0].message == plain.choices[0].message
+
+
 def text_is_completed(client, model):
     x = client.completions.create(model=model, prompt="The capital of",
                                   max_tokens=6, temperature=0)
@@ -320,6 +354,7 @@ CHECKS = [
     log_probabilities_are_told,
     a_loglikelihood_is_that_of_the_answer,
     an_answer_goes_on_from_its_prefix,
+    a_tool_is_called_by_its_name,
     text_is_completed,
     a_client_that_leaves_does_no_harm,
     a_context_that_is_too_long_is_refused,
