@@ -34,79 +34,11 @@ constexpr uint32_t num_experts = 64;
 constexpr uint32_t top_k = 6;
 constexpr uint32_t depth = 4096; // positions in the cache
 
-/// Data on a device, made of a cheap sequence of small numbers.
-class bench {
-public:
-  explicit bench(const cpu_options& options)
-    : dev_(make_cpu_device(options)), stream_(dev_->make_stream()) {
-  }
-
-  device& dev() {
-    return *dev_;
-  }
-
-  stream& work() {
-    return *stream_;
-  }
-
-  float next() {
-    state_ = state_ * 6364136223846793005 + 1442695040888963407;
-    return float(int32_t(state_ >> 33) - (1 << 30)) * 0x1p-30f;
-  }
-
-  buffer claim(uint64_t bytes) {
-    return *dev_->allocate(bytes);
-  }
-
-  tensor make(dtype type, uint32_t rows, uint32_t cols) {
-    return dense(claim(uint64_t{rows} * cols * size_of(type)), type, rows,
-                 cols);
-  }
-
-  tensor numbers(uint32_t rows, uint32_t cols) {
-    auto out = make(dtype::f32, rows, cols);
-    auto values = host::row<float>(out, 0);
-    for (uint64_t i = 0; i < uint64_t{rows} * cols; ++i)
-      values[i] = next();
-    return out;
-  }
-
-  activation operand(dtype type, uint32_t rows, uint32_t cols) {
-    activation out{make(type, rows, cols), {}};
-    if (type == dtype::f8_e4m3)
-      out.scales = make(dtype::f32, rows, num_scale_blocks(cols));
-    return out;
-  }
-
-  activation operand_of(dtype type, const tensor& x) {
-    auto out = operand(type, x.rows, x.cols);
-    stream_->enqueue(quantize{x, out});
-    synchronize(*stream_);
-    return out;
-  }
-
-  weight make_weight(dtype type, uint32_t rows, uint32_t cols,
-                     uint32_t groups = 1) {
-    auto count = uint64_t{groups} * rows * cols;
-    std::vector<std::byte> raw(count * size_of(type));
-    for (auto& b : raw) // exponents in the middle, whatever the type
-      b = std::byte(0x30 + (std::bit_cast<uint32_t>(next()) >> 8) % 16);
-    std::vector<float> scales(
-      groups * num_scale_blocks(rows) * num_scale_blocks(cols), 0.01f);
-    auto bytes = dev_->weight_bytes(type, rows, cols, groups);
-    weight out{claim(bytes), type, rows, cols, groups};
-    auto is_scaled = type == dtype::f8_e4m3;
-    stream_->enqueue(pack_weight{
-      raw.data(), is_scaled ? scales.data() : nullptr, out, nullptr});
-    synchronize(*stream_);
-    return out;
-  }
-
-private:
-  std::unique_ptr<device> dev_;
-  std::unique_ptr<stream> stream_;
-  uint64_t state_ = 42;
-};
+machine_rates measure(uint32_t num_threads) {
+  thread_pool pool(num_threads);
+  machine_probe probe{pool, [=] { return seconds(num_threads); }};
+  return probe.measure(7);
+}
 
 constexpr uint32_t batches[] = {1, 8, 32, 64, 512};
 
