@@ -27,6 +27,8 @@ struct request_limits {
   size_t max_stop_bytes = 256; ///< Of each.
   uint32_t max_n = 8;          ///< Answers to a prompt.
   size_t max_answers = 128;    ///< Of all prompts together.
+  /// Of prompts that are said again, counted for every answer.
+  size_t max_prompt_scores = 1 << 19;
 };
 
 struct completion_options {

@@ -96,6 +96,14 @@ api_error in_openai_words(const request_refusal& x, const std::string& name) {
   return to_api_error(to_failure(x));
 }
 
+api_error many_scores(size_t count, size_t limit) {
+  return bad_parameter("logprobs",
+                       "Invalid value for 'logprobs': the prompts would have "
+                         + std::to_string(count)
+                         + " log-probabilities, and a request has at most "
+                         + std::to_string(limit) + ".");
+}
+
 /// Without the ids of a prompt, which settle() looks at.
 std::optional<api_error> unknown_ids(const completion_options& x,
                                      uint32_t vocab_size) {
@@ -375,6 +383,12 @@ void openai_api::generate(std::vector<asked_prompt> prompts,
     return refuse(bad_parameter("stop", stops.why().message));
   if (auto error = unknown_ids(options, tokens_.vocab_size()))
     return refuse(*error);
+  size_t num_scores = 0;
+  for (auto& x : prompts)
+    num_scores += x.ids.size() * options.num_answers
+                  * (options.echo ? options.num_scores : 0);
+  if (num_scores > options_.limits.max_prompt_scores)
+    return refuse(many_scores(num_scores, options_.limits.max_prompt_scores));
   auto first_seed = options.seed ? *options.seed : sources_.random_bits();
   std::vector<wanted_answer> all;
   for (auto& x : prompts) {

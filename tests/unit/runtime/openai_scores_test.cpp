@@ -208,6 +208,25 @@ TEST_F(OpenaiScores, OfAPromptAloneAreWhatMaxTokens0IsFor) {
   EXPECT_EQ(choice["logprobs"]["token_logprobs"], (json{nullptr, -1.0}));
 }
 
+TEST_F(OpenaiScores, OfPromptsHaveALimit) {
+  openai_options options;
+  options.limits.max_prompt_scores = 24;
+  start(options);
+  json asked
+    = {{"prompt", ids("a b c d")}, {"n", 2}, {"logprobs", 2}, {"echo", true}};
+  auto client = connect();
+  client.send(complete(asked));
+  service_.wait_for(2);
+  asked["logprobs"] = 3;
+  auto got = fetch(complete(asked));
+  EXPECT_EQ(got.status, 400);
+  EXPECT_EQ(json::parse(got.body)["error"]["param"], "logprobs");
+  asked["echo"] = false;
+  auto other = connect();
+  other.send(complete(asked));
+  service_.wait_for(4);
+}
+
 TEST_F(OpenaiScores, TheTokenThatEndsAnAnswerHasAPlaceInTheList) {
   start();
   auto client = connect();
