@@ -23,7 +23,8 @@ struct answer_piece {
 class reasoning_splitter {
 public:
   /// `in_thought`: the prompt ended in <think>. Otherwise the answer thinks
-  /// only if it begins with <think>, which is then part of neither.
+  /// only if it begins with <think>, which is then part of neither, as is a
+  /// </think> at its very beginning: no thought.
   explicit reasoning_splitter(bool in_thought)
     : state_(in_thought ? state::thought : state::beginning) {
   }
