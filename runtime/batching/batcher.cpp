@@ -384,12 +384,6 @@ void batcher::retire(const sequence_ptr& x) {
 
 // -- ending a step ------------------------------------------------------------
 
-void batcher::leave_step(const part& x, uint8_t lane) {
-  x.of->num_scheduled -= x.count;
-  x.of->num_computed += x.count;
-  x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
-}
-
 std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
   std::vector<batch_output> out;
   size_t at = 0; // in result.tokens
@@ -414,12 +408,6 @@ std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
     }
   }
   CHECK(at == result.tokens.size() && logits == result.logits.end());
-  return out;
-}
-
-batch_output batcher::output_of(const sequence& x) const {
-  batch_output out{x.id, x.term, {}};
-  out.event.first_position = x.num_answered();
   return out;
 }
 

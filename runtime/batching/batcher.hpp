@@ -245,7 +245,12 @@ private:
   bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
   void release_blocks(sequence& x);
-  batch_output output_of(const sequence& x) const;
+  static batch_output output_of(const sequence& x) {
+    batch_output out{x.id, x.term, {}};
+    out.event.first_position = x.num_answered();
+    return out;
+  }
+
   std::optional<batch_output> take(const part& x, const step_result& from,
                                    size_t first, std::vector<float> logits);
   bool take_prompt_scores(const part& x, const step_result& from, size_t first,
@@ -254,7 +259,11 @@ private:
               generation_event& to);
   finish_reason finish_of(const sequence& x, int32_t token) const;
   void retire(const sequence_ptr& x);
-  void leave_step(const part& x, uint8_t lane);
+  static void leave_step(const part& x, uint8_t lane) {
+    x.of->num_scheduled -= x.count;
+    x.of->num_computed += x.count;
+    x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
+  }
 
   batcher_options options_;
   kv_pool& pool_;
