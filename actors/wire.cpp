@@ -1,13 +1,10 @@
 #include "actors/wire.hpp"
 
-#include "schemas/wire.capnp.h"
+#include "actors/wire_requests.hpp"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <kj/exception.h>
-
-#include <bit>
-#include <cstring>
 
 namespace troupe {
 
@@ -18,25 +15,9 @@ using schema::Control;
 /// 16 MiB: the longest prompts, and logits for tests.
 constexpr uint64_t max_words = 2u << 20;
 
-kj::ArrayPtr<const kj::byte> as_bytes(const void* data, size_t size) {
-  return kj::arrayPtr(static_cast<const kj::byte*>(data), size);
-}
-
 // Every message is taken apart and put together by structured bindings: a field
-// that is added and forgotten here does not build. Fields that do not travel
-// are named so.
-
-/// Numbers into a list that has their size.
-template <class List, class T>
-void fill(List to, const std::vector<T>& from) {
-  for (unsigned i = 0; i < from.size(); ++i)
-    to.set(i, from[i]);
-}
-
-template <class T>
-unsigned size_of(const std::vector<T>& x) {
-  return static_cast<unsigned>(x.size());
-}
+// that is added and forgotten does not build. Fields that do not travel are
+// named so.
 
 // -- to bytes -----------------------------------------------------------------
 
@@ -113,42 +94,12 @@ void write(Control::Builder out, const shut_down&) {
   out.setShutdown();
 }
 
-void write(schema::RunRequest::Builder x, const sampling_params& sampling) {
-  auto& [temperature, top_p, top_k, seed] = sampling;
-  x.setTemperatureBits(std::bit_cast<uint32_t>(temperature));
-  x.setTopPBits(std::bit_cast<uint32_t>(top_p));
-  x.setTopK(top_k);
-  x.setSeed(seed);
-}
-
-void write(schema::RunRequest::Builder x,
-           const std::vector<prompt_segment>& segments) {
-  auto list = x.initSegments(size_of(segments));
-  for (unsigned i = 0; i < segments.size(); ++i) {
-    auto& [length, author] = segments[i];
-    list[i].setLength(length);
-    list[i].setAuthor(static_cast<uint8_t>(author));
-  }
-}
-
 void write(Control::Builder out, const run_request& msg) {
-  auto x = out.initRunRequest();
-  auto& [request, term, unit, rank, what, answered] = msg;
-  x.setRequest(request);
-  x.setTerm(term);
-  x.setUnit(unit);
-  x.setRank(rank);
-  fill(x.initAnswered(size_of(answered)), answered);
-  // The gateway alone reads the last one: it has chosen `rank` by it.
-  auto& [prompt, segments, sampling, max_tokens, ignore_eos, want_logits,
-         rank_wish]
-    = *what;
-  write(x, segments);
-  fill(x.initPrompt(size_of(prompt)), prompt);
-  write(x, sampling);
-  x.setMaxTokens(max_tokens);
-  x.setIgnoreEos(ignore_eos);
-  x.setWantLogits(want_logits);
+  write(out.initRunRequest(), msg);
+}
+
+void write(Control::Builder out, const tokens_ready& msg) {
+  write(out.initTokensReady(), msg);
 }
 
 void write(Control::Builder out, const cancel_request& msg) {
@@ -169,23 +120,6 @@ void write(Control::Builder out, const rows_refused& msg) {
   x.setStep(step);
   x.setWorker(worker);
   x.setWhy(static_cast<uint8_t>(why));
-}
-
-void write(Control::Builder out, const tokens_ready& msg) {
-  auto x = out.initTokensReady();
-  auto& [request, term, event] = msg;
-  auto& [tokens, first_position, logits, finish, cause] = *event;
-  x.setRequest(request);
-  x.setTerm(term);
-  x.setFirstPosition(first_position);
-  fill(x.initTokens(size_of(tokens)), tokens);
-  x.setLogits(as_bytes(logits.data(), logits.size() * sizeof(float)));
-  x.setFinish(static_cast<uint8_t>(finish));
-  if (cause) {
-    auto& [code, message] = *cause;
-    x.setCauseCode(static_cast<uint8_t>(code));
-    x.setCauseText(message);
-  }
 }
 
 /// What a report says of the network, after the counters.
@@ -214,10 +148,6 @@ void write(Control::Builder out, const node_report& msg) {
 
 // -- from bytes ---------------------------------------------------------------
 
-failure damaged(const char* what) {
-  return {errc::invalid_input, std::string{"a control message has "} + what};
-}
-
 member read_member(schema::View::Member::Reader in) {
   member out;
   auto& [name, incarnation, address] = out;
@@ -238,79 +168,6 @@ control_message read_view(schema::View::Reader in) {
   for (auto m : in.getMembers())
     members.push_back(read_member(m));
   return view_published{std::move(out)};
-}
-
-sampling_params read_sampling(schema::RunRequest::Reader in) {
-  sampling_params out;
-  auto& [temperature, top_p, top_k, seed] = out;
-  temperature = std::bit_cast<float>(in.getTemperatureBits());
-  top_p = std::bit_cast<float>(in.getTopPBits());
-  top_k = in.getTopK();
-  seed = in.getSeed();
-  return out;
-}
-
-result<std::vector<prompt_segment>>
-read_segments(schema::RunRequest::Reader in) {
-  std::vector<prompt_segment> out;
-  for (auto x : in.getSegments()) {
-    if (x.getAuthor() > static_cast<uint8_t>(segment_author::generated))
-      return damaged("a segment of an unknown author");
-    out.push_back({x.getLength(), static_cast<segment_author>(x.getAuthor())});
-  }
-  return out;
-}
-
-result<control_message> read_request(schema::RunRequest::Reader in) {
-  auto what = std::make_shared<generation_request>();
-  auto& [prompt, segments, sampling, max_tokens, ignore_eos, want_logits,
-         rank_wish]
-    = *what;
-  auto its_segments = read_segments(in);
-  if (!its_segments)
-    return its_segments.why();
-  segments = std::move(*its_segments);
-  prompt.reserve(in.getPrompt().size());
-  for (auto token : in.getPrompt())
-    prompt.push_back(token);
-  sampling = read_sampling(in);
-  max_tokens = in.getMaxTokens();
-  ignore_eos = in.getIgnoreEos();
-  want_logits = in.getWantLogits();
-  run_request out;
-  auto& [request, term, unit, rank, its_what, answered] = out;
-  request = in.getRequest();
-  term = in.getTerm();
-  unit = in.getUnit();
-  rank = in.getRank();
-  for (auto token : in.getAnswered())
-    answered.push_back(token);
-  its_what = std::move(what);
-  return control_message{std::move(out)};
-}
-
-result<control_message> read_tokens(schema::TokensReady::Reader in) {
-  auto event = std::make_shared<generation_event>();
-  auto& [tokens, first_position, logits, finish, cause] = *event;
-  for (auto token : in.getTokens())
-    tokens.push_back(token);
-  first_position = in.getFirstPosition();
-  auto bytes = in.getLogits();
-  if (bytes.size() % sizeof(float) != 0
-      || in.getFinish() > uint8_t(finish_reason::failed))
-    return damaged("logits or a finish reason that make no sense");
-  logits.resize(bytes.size() / sizeof(float));
-  if (bytes.size() > 0)
-    std::memcpy(logits.data(), bytes.begin(), bytes.size());
-  finish = static_cast<finish_reason>(in.getFinish());
-  if (finish == finish_reason::failed)
-    cause = failure{static_cast<errc>(in.getCauseCode()), in.getCauseText()};
-  tokens_ready out;
-  auto& [request, term, its_event] = out;
-  request = in.getRequest();
-  term = in.getTerm();
-  its_event = std::move(event);
-  return control_message{std::move(out)};
 }
 
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
@@ -415,6 +272,13 @@ result<control_message> read_refused(schema::RowsRefused::Reader in) {
   return control_message{out};
 }
 
+template <class T>
+result<control_message> to_message(result<T> x) {
+  if (!x)
+    return x.why();
+  return control_message{std::move(*x)};
+}
+
 result<control_message> read(node_id from, Control::Reader in) {
   switch (in.which()) {
     case Control::WELCOME:
@@ -434,11 +298,11 @@ result<control_message> read(node_id from, Control::Reader in) {
     case Control::SHUTDOWN:
       return control_message{shut_down{}};
     case Control::RUN_REQUEST:
-      return read_request(in.getRunRequest());
+      return to_message(read_request(in.getRunRequest()));
     case Control::CANCEL_REQUEST:
       return read_cancel(in.getCancelRequest());
     case Control::TOKENS_READY:
-      return read_tokens(in.getTokensReady());
+      return to_message(read_tokens(in.getTokensReady()));
     case Control::REPORT:
       return read_report(from, in.getReport());
     case Control::ROWS_REFUSED:

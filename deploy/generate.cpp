@@ -183,6 +183,25 @@ int run(const generate_flags& flags) {
   return ok ? 0 : report(ok.why());
 }
 
+void add_sampling(CLI::App& command, generation_request& request) {
+  auto& how = request.sampling;
+  command.add_option("--seed", how.seed);
+  command.add_option("--min-p", how.min_p, "0: all")
+    ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--repetition-penalty", how.repetition_penalty, "1: none")
+    ->check(CLI::Range(0.01, 100.0));
+  command.add_option("--presence-penalty", how.presence_penalty, "0: none")
+    ->check(CLI::Range(-2.0, 2.0));
+  command.add_option("--frequency-penalty", how.frequency_penalty, "0: none")
+    ->check(CLI::Range(-2.0, 2.0));
+  command.add_option("--min-tokens", request.min_tokens,
+                     "Before so many nothing ends the answer (0)");
+  command
+    .add_option("--stop-token-ids", request.stop_ids,
+                "They end the answer, separated by commas")
+    ->delimiter(',');
+}
+
 } // namespace
 
 void add_generate(CLI::App& app, int& status) {
@@ -209,7 +228,7 @@ void add_generate(CLI::App& app, int& status) {
   command->add_option("--top-p", request.sampling.top_p)
     ->check(CLI::Range(0.0, 1.0));
   command->add_option("--top-k", request.sampling.top_k, "0: all");
-  command->add_option("--seed", request.sampling.seed);
+  add_sampling(*command, request);
   command->add_flag("--ignore-eos", request.ignore_eos,
                     "Go on past the end token");
   command->add_flag("--json", flags->json,

@@ -22,6 +22,10 @@ read_model_defaults(const std::filesystem::path& model_dir,
     out.sampling.temperature = from.temperature;
     out.sampling.top_p = from.top_p;
     out.sampling.top_k = from.top_k;
+    out.sampling.min_p = from.min_p;
+    out.sampling.repetition_penalty = from.repetition_penalty;
+    out.sampling.presence_penalty = from.presence_penalty;
+    out.sampling.frequency_penalty = from.frequency_penalty;
   }
   return out;
 }

@@ -94,8 +94,7 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   options.open_metrics = flags.keys.open_metrics;
   options.allowed_origins = flags.http.origins;
   options.add_bos = defaults->first_id.has_value();
-  options.defaults = {defaults->sampling.temperature, defaults->sampling.top_p,
-                      defaults->sampling.top_k};
+  options.defaults = defaults->sampling;
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};

@@ -322,7 +322,20 @@ struct combine {
 
 // -- sampling -----------------------------------------------------------------
 
-/// How a token is chosen from a row of logits.
+/// What `sample` gives where no token can be chosen.
+constexpr int32_t no_token = -1;
+
+/// What becomes of a logit before a token is chosen, in IEEE singles: `bias` is
+/// added; the sum is divided by `repetition` if it is above 0, else multiplied
+/// by it; `penalty` is subtracted. A bias of -infinity forbids the id.
+struct logit_edit {
+  uint32_t id = 0;
+  float bias = 0;
+  float repetition = 1; ///< Above 0.
+  float penalty = 0;
+};
+
+/// How a token is chosen from a row of logits, and what is to be known of it.
 struct draw {
   uint32_t row = 0;         ///< Of the logits.
   uint32_t num_choices = 0; ///< Ids below this may be chosen; 1 .. vocab.
@@ -330,24 +343,33 @@ struct draw {
   float top_p = 1;          ///< (0, 1]
   uint32_t top_k = 0;       ///< 0: all.
   uint64_t point = 0;       ///< Uniform in [0, 2^53).
+  float min_p = 0;          ///< [0, 1], of the largest probability.
+  /// Ascending by id; null: none.
+  std::shared_ptr<const std::vector<logit_edit>> edits = nullptr;
+  int32_t given = no_token; ///< The token, where nothing is chosen.
+  uint32_t num_scores = 0;  ///< 0: none; else of the token and the largest.
 };
 
-/// What `sample` gives where no token can be chosen.
-constexpr int32_t no_token = -1;
-
-/// ids[i] = the token that draws[i] chooses; no_token if one of its logits is
-/// NaN or the largest is infinite. With a temperature the softmax of
-/// logits / temperature, restricted to the top_k largest, then to the smallest
-/// set of largest ones that has at least top_p of what is left, ties in order
-/// of id, is inverted at `point`, in order of id. Weights are whole numbers
+/// ids[i] = the token that draws[i] chooses, or the one that is given; no_token
+/// if one of its logits is NaN or the largest is infinite. With a temperature
+/// the softmax of logits / temperature, restricted to those that have at least
+/// min_p of the largest, then to the top_k largest, then to the smallest set of
+/// largest ones that has at least top_p of what is left, ties in order of id,
+/// is inverted at `point`, in order of id. Weights are whole numbers
 /// (host/token_weights.hpp), so that no sum depends on its order; ids of less
-/// than 2^-39 of the largest weight have none. Exact: every device gives the
-/// same ids. Time is linear in the vocabulary. What else is known of a row,
-/// such as log-probabilities, would be further outputs [draws, ...].
+/// than 2^-39 of the largest weight have none.
+///
+/// Scores are natural logarithms of the probabilities of all choices before
+/// any edit, at temperature 1: first the token's, then those of the largest
+/// logits, ties in order of id; no_token where there are no more choices.
+///
+/// Exact: every device gives the same bits. Time is linear in the vocabulary.
 struct sample {
   tensor logits; ///< [rows, vocab] f32, vocab <= 2^24
   std::vector<draw> draws;
-  tensor ids; ///< [draws, 1] i32
+  tensor ids;            ///< [draws, 1] i32
+  tensor scores = {};    ///< [draws, n] f32, n >= num_scores; empty: none.
+  tensor score_ids = {}; ///< [draws, n] i32, of whom they are.
 };
 
 // -- all of them --------------------------------------------------------------

@@ -171,7 +171,10 @@ cost of(const sample& op) {
   cost sum{size_of(op.ids), 0};
   for (auto& x : op.draws) {
     sum.bytes += uint64_t{x.num_choices} * sizeof(float);
-    sum.flops += x.temperature > 0 ? uint64_t{x.num_choices} * 22 : 0;
+    auto passes = (x.temperature > 0) + (x.num_scores > 0);
+    sum.flops += uint64_t(passes) * x.num_choices * 22;
+    sum.bytes += x.edits ? x.edits->size() * sizeof(logit_edit) : 0;
+    sum.bytes += x.num_scores * 8;
   }
   return sum;
 }

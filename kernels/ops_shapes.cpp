@@ -298,6 +298,15 @@ void check(const combine& op) {
     check_f32(op.shared, tokens, hidden);
 }
 
+void check_edits(const std::vector<logit_edit>& edits, uint32_t vocab) {
+  int64_t last = -1;
+  for (auto& x : edits) {
+    CHECK(x.id > last && x.id < vocab);
+    CHECK(x.repetition > 0);
+    last = x.id;
+  }
+}
+
 void check(const sample& op) {
   check_f32(op.logits, op.logits.rows, op.logits.cols);
   check_tensor(op.ids, dtype::i32, op.draws.size(), 1);
@@ -306,7 +315,17 @@ void check(const sample& op) {
     CHECK(x.row < op.logits.rows);
     CHECK(x.num_choices > 0 && x.num_choices <= op.logits.cols);
     CHECK(x.point >> 53 == 0);
+    CHECK(x.min_p >= 0 && x.min_p <= 1);
+    CHECK(x.given >= no_token && x.given < int64_t{op.logits.cols});
+    CHECK(x.given == no_token || x.num_scores > 0);
+    CHECK(x.num_scores <= op.scores.cols);
+    if (x.edits)
+      check_edits(*x.edits, op.logits.cols);
   }
+  if (!op.scores)
+    return;
+  check_f32(op.scores, op.draws.size(), op.scores.cols);
+  check_tensor(op.score_ids, dtype::i32, op.draws.size(), op.scores.cols);
 }
 
 } // namespace

@@ -17,6 +17,39 @@ std::optional<request_refusal> judge_tokens(std::span<const int32_t> ids,
   return request_refusal{request_fault::unknown_token, *i, rules.vocab_size, 0};
 }
 
+/// Not the other way round: NaN is out of range as well.
+bool is_in(float x, float least, float most) {
+  return x >= least && x <= most;
+}
+
+bool has_sense(const sampling_params& x) {
+  return is_in(x.temperature, 0, 100) && x.top_p > 0 && is_in(x.top_p, 0, 1)
+         && is_in(x.min_p, 0, 1) && is_in(x.repetition_penalty, 0.01f, 100)
+         && is_in(x.presence_penalty, -2, 2)
+         && is_in(x.frequency_penalty, -2, 2);
+}
+
+std::optional<request_refusal> judge_choices(const generation_request& x,
+                                             const request_rules& rules) {
+  auto& biases = x.sampling.biases;
+  auto descends = [](auto& a, auto& b) { return a.id >= b.id; };
+  auto is_wide = [](auto& bias) { return !is_in(bias.add, -100, 100); };
+  if (!has_sense(x.sampling) || biases.size() > max_biases
+      || std::ranges::adjacent_find(biases, descends) != biases.end()
+      || std::ranges::any_of(biases, is_wide))
+    return request_refusal{request_fault::wrong_sampling, 0, 0, 0};
+  if (x.stop_ids.size() > max_stop_ids)
+    return request_refusal{request_fault::many_stop_ids,
+                           static_cast<int64_t>(x.stop_ids.size()),
+                           max_stop_ids, 0};
+  if (auto n = std::max(x.num_scores, x.num_prompt_scores); n > max_scores)
+    return request_refusal{request_fault::many_scores, n, max_scores, 0};
+  std::vector<int32_t> ids = x.stop_ids;
+  for (auto& bias : biases)
+    ids.push_back(bias.id);
+  return judge_tokens(ids, rules);
+}
+
 std::optional<request_refusal> judge_segments(const generation_request& x) {
   uint64_t sum = 0;
   auto is_empty = false;
@@ -44,11 +77,11 @@ std::optional<request_refusal> judge(const generation_request& x,
   uint64_t size = x.prompt.size();
   if (size + std::max(x.max_tokens, 1u) > rules.max_model_len)
     return refuse(too_long, static_cast<int64_t>(size), rules.max_model_len);
-  auto& s = x.sampling;
-  // Not the other way round: NaN is out of range as well.
-  if (!(s.temperature >= 0 && s.temperature <= 100)
-      || !(s.top_p > 0 && s.top_p <= 1))
-    return refuse(wrong_sampling);
+  auto most = x.max_tokens > 0 ? x.max_tokens : rules.max_model_len - size;
+  if (x.min_tokens > most)
+    return refuse(wrong_min_tokens, x.min_tokens, static_cast<int64_t>(most));
+  if (auto refusal = judge_choices(x, rules))
+    return refusal;
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
   return judge_segments(x);
@@ -112,7 +145,17 @@ failure to_failure(const request_refusal& x) {
                 + std::to_string(std::max(x.max_tokens, 1u))
                 + " do not fit into a context of " + limit};
     case request_fault::wrong_sampling:
-      return {errc::invalid_input, "temperature or top_p is out of range"};
+      return {errc::invalid_input,
+              "temperature, top_p, min_p, a penalty or a bias is out of range"};
+    case request_fault::wrong_min_tokens:
+      return {errc::invalid_input, "at least " + given + " tokens and at most "
+                                     + limit + " were asked for"};
+    case request_fault::many_stop_ids:
+      return {errc::invalid_input,
+              given + " stop tokens are more than " + limit};
+    case request_fault::many_scores:
+      return {errc::invalid_input,
+              given + " scores of a token are more than " + limit};
     case request_fault::wrong_segments:
       return {errc::invalid_input, "the segments have " + given
                                      + " tokens or one of them none, and the "

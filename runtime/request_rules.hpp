@@ -14,6 +14,10 @@
 
 namespace troupe {
 
+/// Ids with a bias, and ids that end an answer.
+inline constexpr size_t max_biases = 1024;
+inline constexpr size_t max_stop_ids = 64;
+
 struct request_rules {
   uint32_t max_model_len = 0; ///< Prompt and answer together.
   uint32_t vocab_size = 0;
@@ -22,12 +26,15 @@ struct request_rules {
 
 enum class request_fault : uint8_t {
   empty_prompt,
-  unknown_token,  ///< `given` is the id, `limit` the size of the vocabulary.
-  too_long,       ///< `given` is what the prompt has, `limit` the context.
-  wrong_sampling, ///< temperature outside [0, 100], top_p outside (0, 1]
-  unknown_rank,   ///< `given` is the rank, `limit` how many there are.
-  wrong_segments, ///< `given` is what they have, `limit` the prompt's tokens.
-  answered_all,   ///< `given` is what is answered, `limit` what was asked for.
+  unknown_token,    ///< `given` is the id, `limit` the size of the vocabulary.
+  too_long,         ///< `given` is what the prompt has, `limit` the context.
+  wrong_sampling,   ///< A number outside of what sampling_params says.
+  wrong_min_tokens, ///< `given` is min_tokens, `limit` the most there can be.
+  many_stop_ids,    ///< `given` is how many there are.
+  many_scores,      ///< `given` is how many are wanted for a token.
+  unknown_rank,     ///< `given` is the rank, `limit` how many there are.
+  wrong_segments,   ///< `given` is what they have, `limit` the prompt's tokens.
+  answered_all, ///< `given` is what is answered, `limit` what was asked for.
 };
 
 /// Why a request cannot be taken, and the numbers that say so.

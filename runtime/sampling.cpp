@@ -2,6 +2,8 @@
 
 #include "runtime/philox.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 namespace troupe {
@@ -23,7 +25,112 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
   out.top_p = params.top_p;
   out.top_k = params.top_k;
   out.point = point_of(params.seed, position);
+  out.min_p = params.min_p;
   return out;
+}
+
+answer_draws::answer_draws(const generation_request& request,
+                           uint32_t num_choices, std::span<const int32_t> eos)
+  : request_(request), num_choices_(num_choices), ends_(request.stop_ids) {
+  if (!request.ignore_eos)
+    ends_.insert(ends_.end(), eos.begin(), eos.end());
+  auto& how = request.sampling;
+  for (auto& x : how.biases)
+    entry_of(x.id).bias = x.add;
+  if (request.min_tokens > 0)
+    for (auto id : ends_)
+      entry_of(id).is_end = true;
+  if (how.repetition_penalty == 1)
+    return;
+  auto known = request.prompt;
+  std::ranges::sort(known);
+  known.erase(std::ranges::unique(known).begin(), known.end());
+  for (auto id : known)
+    entry_of(id).is_known = true;
+}
+
+bool answer_draws::is_end(int32_t id) const {
+  return std::ranges::find(ends_, id) != ends_.end();
+}
+
+answer_draws::entry& answer_draws::entry_of(int32_t id) {
+  auto at = std::ranges::lower_bound(entries_, id, {}, &entry::id);
+  if (at == entries_.end() || at->id != id)
+    at = entries_.insert(at, {.id = id});
+  return *at;
+}
+
+void answer_draws::see(std::span<const int32_t> answer) {
+  auto& how = request_.sampling;
+  if (how.repetition_penalty == 1 && how.presence_penalty == 0
+      && how.frequency_penalty == 0)
+    return;
+  for (auto id : answer.subspan(num_seen_)) {
+    auto& x = entry_of(id);
+    x.is_known = true;
+    ++x.count;
+  }
+  num_seen_ = answer.size();
+}
+
+kernels::draw answer_draws::after(std::span<const int32_t> answer) {
+  auto position = static_cast<uint32_t>(answer.size());
+  auto out = draw_of(request_.sampling, num_choices_, position);
+  out.num_scores = request_.num_scores;
+  see(answer);
+  if (entries_.empty())
+    return out;
+  std::vector<kernels::logit_edit> edits;
+  edits.reserve(entries_.size());
+  kernels::logit_edit edit;
+  for (auto& x : entries_)
+    if (edit_of(x, position >= request_.min_tokens, edit))
+      edits.push_back(edit);
+  if (!edits.empty())
+    out.edits = std::make_shared<const std::vector<kernels::logit_edit>>(
+      std::move(edits));
+  return out;
+}
+
+/// Returns false if nothing becomes of it.
+bool answer_draws::edit_of(const entry& x, bool may_end,
+                           kernels::logit_edit& out) const {
+  constexpr auto forbidden = -std::numeric_limits<float>::infinity();
+  auto& how = request_.sampling;
+  out.id = static_cast<uint32_t>(x.id);
+  out.bias = x.is_end && !may_end ? forbidden : x.bias;
+  out.repetition = x.is_known ? how.repetition_penalty : 1;
+  // The product is exact, so that it does not matter who fuses what.
+  auto penalty = double{how.frequency_penalty} * x.count
+                 + (x.count > 0 ? how.presence_penalty : 0);
+  out.penalty = static_cast<float>(penalty);
+  return out.id < num_choices_
+         && (out.bias != 0 || out.repetition != 1 || out.penalty != 0);
+}
+
+std::vector<kernels::draw> score_prompt(const generation_request& request,
+                                        uint32_t num_choices, uint32_t first,
+                                        uint32_t end, uint32_t from) {
+  std::vector<kernels::draw> out;
+  auto& prompt = request.prompt;
+  if (request.num_prompt_scores == 0)
+    return out;
+  for (auto at = first; at < end && at + 1 < prompt.size(); ++at) {
+    if (at + 1 < from)
+      continue;
+    kernels::draw x;
+    x.row = at - first;
+    x.num_choices = num_choices;
+    x.given = prompt[at + 1];
+    x.num_scores = request.num_prompt_scores;
+    out.push_back(std::move(x));
+  }
+  return out;
+}
+
+failure no_score(uint32_t position) {
+  return {errc::step_failed, "the model computed no finite logits for token "
+                               + std::to_string(position) + " of the prompt"};
 }
 
 failure no_choice(uint32_t position) {

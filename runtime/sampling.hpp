@@ -1,13 +1,16 @@
 #pragma once
 
 /// From a request to the draws of its tokens, which kernels::sample carries
-/// out. A pure function: the same logits, parameters and position give the
+/// out. A pure function: the same logits, request and answer so far give the
 /// same token on every machine.
 
 #include "kernels/ops.hpp"
 #include "runtime/service.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
 
 namespace troupe {
 
@@ -16,14 +19,59 @@ namespace troupe {
 uint64_t point_of(uint64_t seed, uint64_t position);
 
 /// How the token at `position` is chosen, which counts from 0, the first after
-/// the prompt: among the first `num_choices` ids, since those beyond the
-/// tokenizer's vocabulary are never sampled. Which row of logits is looked at
-/// is up to who computes them.
+/// the prompt, but for edits: among the first `num_choices` ids, since those
+/// beyond the tokenizer's vocabulary are never sampled. Which row of logits is
+/// looked at is up to who computes them.
 kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
                       uint32_t position);
+
+/// The draws of one answer with their edits. Its tokens so far are handed in
+/// each time; what was counted before is kept, so that a draw costs what is new
+/// and what is edited: nothing without penalties.
+class answer_draws {
+public:
+  /// `request` must outlive this. `eos`: the model's end tokens.
+  answer_draws(const generation_request& request, uint32_t num_choices,
+               std::span<const int32_t> eos);
+
+  /// How the token after `answer` is chosen.
+  kernels::draw after(std::span<const int32_t> answer);
+
+  /// Whether `id` ends the answer.
+  bool is_end(int32_t id) const;
+
+private:
+  /// A token whose logit may be edited.
+  struct entry {
+    int32_t id = 0;
+    float bias = 0;
+    bool is_end = false;
+    bool is_known = false; ///< Prompt or answer have it.
+    uint32_t count = 0;    ///< In the answer.
+  };
+
+  entry& entry_of(int32_t id);
+  void see(std::span<const int32_t> answer);
+  bool edit_of(const entry& x, bool may_end, kernels::logit_edit& out) const;
+
+  const generation_request& request_;
+  uint32_t num_choices_;
+  std::vector<int32_t> ends_;
+  std::vector<entry> entries_; ///< Ascending by id.
+  size_t num_seen_ = 0;        ///< Of the answer, in `entries_`.
+};
+
+/// Scores of the prompt's tokens that follow those at [first, end), but for
+/// what comes before position `from`: draws for batch_rows::scored.
+std::vector<kernels::draw> score_prompt(const generation_request& request,
+                                        uint32_t num_choices, uint32_t first,
+                                        uint32_t end, uint32_t from = 0);
 
 /// What a request ends with whose logits allowed no token (kernels::no_token);
 /// `position` as above.
 failure no_choice(uint32_t position);
+
+/// The same for a token of the prompt.
+failure no_score(uint32_t position);
 
 } // namespace troupe

@@ -15,12 +15,41 @@
 
 namespace troupe {
 
+/// Added to the logit of a token before anything else.
+struct logit_bias {
+  int32_t id = 0;
+  float add = 0;
+
+  friend bool operator==(const logit_bias&, const logit_bias&) = default;
+};
+
+/// How tokens are chosen, as vLLM does: biases, then the three penalties, then
+/// temperature, min_p, top_k, top_p.
 struct sampling_params {
   float temperature = 1; ///< 0: greedy.
   float top_p = 1;       ///< (0, 1]
   uint32_t top_k = 0;    ///< 0: all.
   uint64_t seed = 0;
+  float min_p = 0; ///< [0, 1], of the largest probability.
+  /// [0.01, 100]. Logits above 0 of tokens that prompt or answer have are
+  /// divided by it, the others of them multiplied.
+  float repetition_penalty = 1;
+  float presence_penalty = 0;  ///< [-2, 2], for being in the answer.
+  float frequency_penalty = 0; ///< [-2, 2], for each time in the answer.
+  std::vector<logit_bias> biases = {}; ///< Ascending by id, in [-100, 100].
 };
+
+/// How likely a token is, as the natural logarithm of its probability among all
+/// that may be sampled, at temperature 1 and before biases and penalties.
+struct token_score {
+  int32_t id = 0;
+  float logprob = 0;
+
+  friend bool operator==(const token_score&, const token_score&) = default;
+};
+
+/// Most scores of a token: its own, and those of the 20 likeliest ones.
+inline constexpr uint32_t max_scores = 21;
 
 /// Who wrote a part of a prompt.
 enum class segment_author : uint8_t {
@@ -43,15 +72,21 @@ struct generation_request {
   /// Of the whole prompt, in order; none: it is one that was given.
   std::vector<prompt_segment> segments;
   sampling_params sampling;
-  uint32_t max_tokens = 0;      ///< 0: as many as the context has room for.
-  bool ignore_eos = false;      ///< Go on past the end token.
-  bool want_logits = false;     ///< Tests: logits with every token.
-  std::optional<uint32_t> rank; ///< Tests and tools: run it there.
+  uint32_t max_tokens = 0; ///< 0: as many as the context has room for.
+  /// Before so many tokens none is chosen that would end the answer.
+  uint32_t min_tokens = 0;
+  /// They end the answer like the model's end token; at most 64.
+  std::vector<int32_t> stop_ids = {};
+  bool ignore_eos = false;        ///< Go on past the model's end token.
+  uint32_t num_scores = 0;        ///< With every token; its own comes first.
+  uint32_t num_prompt_scores = 0; ///< Likewise of the prompt but its first.
+  bool want_logits = false;       ///< Tests: logits with every token.
+  std::optional<uint32_t> rank;   ///< Tests and tools: run it there.
 };
 
 enum class finish_reason : uint8_t {
   none,   ///< Not yet.
-  stop,   ///< The model's end token, which is not part of the tokens.
+  stop,   ///< An end token, which is not part of the tokens: `end_token`.
   length, ///< max_tokens, or the context is full.
   failed, ///< See generation_event::cause.
 };
@@ -62,6 +97,13 @@ struct generation_event {
   uint32_t first_position = 0; ///< Of tokens[0]; 0: first after the prompt.
   std::vector<float> logits;   ///< [tokens, vocab] if asked for.
   finish_reason finish = finish_reason::none; ///< Once, in the last event.
+  std::optional<int32_t> end_token;           ///< With finish_reason::stop.
+  /// [tokens, then end_token, num_scores]; id -1 where there are no more.
+  std::vector<token_score> scores;
+  /// [some of the prompt's tokens, num_prompt_scores], likewise. They come
+  /// once, in order, before the first token or with it.
+  std::vector<token_score> prompt_scores;
+  uint32_t first_scored = 0;    ///< Place in the prompt of the first of these.
   std::optional<failure> cause; ///< What was lost and who was the cause.
 };
 

@@ -200,6 +200,28 @@ struct RunRequest {
   answered @13 :List(Int32);
   # What the answer has already: the next token's position in it is the length of this, and maxTokens
   # counts these too. Fewer than maxTokens.
+  minTokens @14 :UInt32;
+  # Before so many none is chosen that would end the answer.
+  stopIds @15 :List(Int32);
+  # They end the answer like the model's end tokens; at most 64.
+  minPBits @16 :UInt32;
+  # Of an IEEE single, like the three that follow.
+  repetitionPenaltyBits @17 :UInt32;
+  presencePenaltyBits @18 :UInt32;
+  frequencyPenaltyBits @19 :UInt32;
+  biases @20 :List(Bias);
+  # Ascending by id; at most 1024.
+  numScores @21 :UInt8;
+  # Log-probabilities with every token: its own, then those of the likeliest. At most 21.
+  numPromptScores @22 :UInt8;
+  # Likewise of the prompt's tokens but the first.
+
+  struct Bias {
+    # What is added to the logit of a token.
+    id @0 :Int32;
+    addBits @1 :UInt32;
+    # Of an IEEE single.
+  }
 
   struct Segment {
     # What one author has written.
@@ -250,6 +272,14 @@ struct TokensReady {
   causeCode @6 :UInt8;
   # Only with failed: an errc.
   causeText @7 :Text;
+  endToken @8 :Int32 = -1;
+  # Only with stop: the token that ended the answer, which is not one of tokens.
+  scores @9 :Data;
+  # [tokens, then endToken, numScores], each an Int32, whose it is or -1, and an IEEE single.
+  promptScores @10 :Data;
+  # [tokens of the prompt, numPromptScores], likewise. I send them once and in order.
+  firstScored @11 :UInt32;
+  # Place in the prompt of the first of these.
 }
 
 struct Report {

@@ -64,6 +64,37 @@ float of_rank(int64_t rank) {
   return std::bit_cast<float>(bits < 0 ? bits ^ 0x7fffffff : bits);
 }
 
+/// A row with the edits of a draw while this lives.
+class edited_row {
+public:
+  edited_row(float* logits, const draw& how) : logits_(logits) {
+    if (!how.edits)
+      return;
+    before_.reserve(how.edits->size());
+    for (auto& x : *how.edits) {
+      if (x.id >= how.num_choices)
+        break;
+      auto& logit = logits[x.id];
+      before_.push_back({x.id, logit});
+      auto sum = logit + x.bias;
+      auto scaled = sum > 0 ? sum / x.repetition : sum * x.repetition;
+      logit = scaled - x.penalty;
+    }
+  }
+
+  edited_row(const edited_row&) = delete;
+  edited_row& operator=(const edited_row&) = delete;
+
+  ~edited_row() {
+    for (auto [id, logit] : before_)
+      logits_[id] = logit;
+  }
+
+private:
+  float* logits_;
+  std::vector<std::pair<uint32_t, float>> before_;
+};
+
 class row_sampler {
 public:
   row_sampler(const kernel_set& kernels, const float* logits, const draw& how)
@@ -81,20 +112,64 @@ public:
     return int32_t(find(limit(seen)));
   }
 
+  /// Gives the scores of the row and of `id`. Returns false, with none, for a
+  /// row from which nothing could be chosen.
+  bool score(int32_t id, float* scores, int32_t* ids) {
+    auto seen = kernels_.survey(logits_, how_.num_choices);
+    if (seen.has_nan || !std::isfinite(seen.max))
+      return false;
+    scale_ = {seen.max, 1};
+    auto sum = kernels_.sum_weights(whole(seen, host::lowest_level));
+    auto largest = find_largest(how_.num_scores - 1);
+    for (uint32_t i = 0; i < how_.num_scores; ++i) {
+      ids[i] = i == 0                   ? id
+               : i - 1 < largest.size() ? int32_t(largest[i - 1])
+                                        : no_token;
+      scores[i] = ids[i] == no_token
+                    ? 0
+                    : host::log_probability(logits_[ids[i]], seen.max, sum);
+    }
+    return true;
+  }
+
 private:
-  level_range whole(const logit_range& seen) const {
-    level_range out{logits_, how_.num_choices, scale_};
-    // An octave lower than need be: this is rounded.
-    auto low = seen.max + (host::lowest_level - 1) / scale_.by;
-    out.low = std::max(seen.min, float(std::max<double>(low, -largest_float)));
-    out.high = seen.max;
-    out.bottom = std::max(host::lowest_level, scale_.level_of(seen.min));
+  /// The `count` largest, ties in order of id.
+  std::vector<uint32_t> find_largest(uint32_t count) const {
+    std::vector<uint32_t> out; // a heap whose front is the least
+    count = std::min(count, how_.num_choices);
+    if (count == 0)
+      return out;
+    auto before = [&](uint32_t a, uint32_t b) {
+      return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+    };
+    for (uint32_t i = 0; i < count; ++i)
+      out.push_back(i);
+    std::make_heap(out.begin(), out.end(), before);
+    for (auto i = count; i < how_.num_choices; ++i) {
+      if (!(logits_[i] > logits_[out.front()]))
+        continue;
+      std::pop_heap(out.begin(), out.end(), before);
+      out.back() = i;
+      std::push_heap(out.begin(), out.end(), before);
+    }
+    std::sort_heap(out.begin(), out.end(), before);
     return out;
   }
 
-  /// What may be drawn: everything, top_k of it, and top_p of that.
+  /// All whose level is `bottom` or more.
+  level_range whole(const logit_range& seen, double bottom) const {
+    level_range out{logits_, how_.num_choices, scale_};
+    // An octave lower than need be: this is rounded.
+    auto low = seen.max + (bottom - 1) / scale_.by;
+    out.low = std::max(seen.min, float(std::max<double>(low, -largest_float)));
+    out.high = seen.max;
+    out.bottom = std::max(bottom, scale_.level_of(seen.min));
+    return out;
+  }
+
+  /// What may be drawn: what has min_p, top_k of it, and top_p of that.
   cut limit(const logit_range& seen) const {
-    auto all = whole(seen);
+    auto all = whole(seen, host::level_of_share(how_.min_p));
     auto num = how_.num_choices;
     auto use_top_k = how_.top_k > 0 && how_.top_k < num;
     if (!use_top_k && how_.top_p >= 1)
@@ -305,16 +380,49 @@ private:
 
 } // namespace
 
+namespace {
+
+void run_one(const kernel_set& kernels, const sample& op, uint32_t i) {
+  auto& how = op.draws[i];
+  auto logits = host::row<float>(op.logits, how.row);
+  row_sampler row{kernels, logits, how};
+  auto id = how.given;
+  if (id == no_token) {
+    edited_row edited{logits, how};
+    id = row.choose();
+  }
+  if (id != no_token && how.num_scores > 0
+      && !row.score(id, host::row<float>(op.scores, i),
+                    host::row<int32_t>(op.score_ids, i)))
+    id = no_token;
+  *host::row<int32_t>(op.ids, i) = id;
+}
+
+/// Whether a row that one draw edits is looked at by another one.
+bool shares_edited_rows(const sample& op) {
+  std::vector<uint32_t> rows;
+  for (auto& how : op.draws)
+    rows.push_back(how.row);
+  std::sort(rows.begin(), rows.end());
+  return std::any_of(op.draws.begin(), op.draws.end(),
+                     [](auto& how) { return how.edits != nullptr; })
+         && std::adjacent_find(rows.begin(), rows.end()) != rows.end();
+}
+
+} // namespace
+
 void run(context& ctx, const sample& op) {
+  auto count = uint32_t(op.draws.size());
+  auto choose = [&](uint32_t i) { run_one(ctx.kernels, op, i); };
+  if (shares_edited_rows(op)) {
+    for (uint32_t i = 0; i < count; ++i)
+      choose(i);
+    return;
+  }
   uint64_t ns = 0;
   for (auto& how : op.draws)
     ns = std::max<uint64_t>(ns, how.num_choices * 2);
-  auto choose = [&](uint32_t i) {
-    auto& how = op.draws[i];
-    row_sampler row{ctx.kernels, host::row<float>(op.logits, how.row), how};
-    *host::row<int32_t>(op.ids, i) = row.choose();
-  };
-  ctx.for_each(uint32_t(op.draws.size()), ns, choose);
+  ctx.for_each(count, ns, choose);
 }
 
 } // namespace troupe::kernels::cpu

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -83,6 +84,40 @@ inline uint64_t weight_of(double level) {
 }
 
 __extension__ using uint128 = unsigned __int128;
+
+/// The binary logarithm of `x` > 0 within 2^-44, bit by bit: whole numbers have
+/// no library that could round otherwise.
+inline double log2_of(uint64_t x) {
+  constexpr int num_bits = 45;
+  auto whole = 63 - std::countl_zero(x);
+  auto y = x << (63 - whole); // [1, 2), 63 bits behind the point
+  uint64_t part = 0;
+  for (int i = 0; i < num_bits; ++i) {
+    auto square = uint128{y} * y; // [1, 4), 126 bits behind the point
+    bool is_2 = (square >> 127) != 0;
+    y = static_cast<uint64_t>(square >> (is_2 ? 64 : 63));
+    part = part * 2 + is_2;
+  }
+  return whole + double(part) / double(uint64_t{1} << num_bits);
+}
+
+/// The level of an id with `min_p` (0 .. 1) of the largest probability; below 0
+/// by at least a little, so that there is room for buckets.
+inline double level_of_share(float min_p) {
+  if (!(min_p > 0))
+    return lowest_level;
+  int power = 0;
+  auto digits = static_cast<uint64_t>(std::frexp(min_p, &power) * 0x1p24f);
+  return std::clamp(log2_of(digits) - 24 + power, lowest_level, -0x1p-40);
+}
+
+/// The natural logarithm of a probability: of `logit` in a row whose largest
+/// is `max` and whose weights at temperature 1 add up to `sum`.
+inline float log_probability(float logit, float max, uint64_t sum) {
+  auto octaves = log2_of(sum) - weight_bits;
+  return static_cast<float>((double{logit} - max)
+                            - octaves * 0x1.62e42fefa39efp-1);
+}
 
 /// The least weight that is at least `top_p` (0 .. 1) of `whole`; at least 1.
 inline uint64_t share_of(uint64_t whole, float top_p) {

@@ -31,6 +31,15 @@ void run(const sample& op);
 /// What `sample` gives for a row of logits; how.row is not looked at.
 int32_t choose(const float* logits, const draw& how);
 
+/// A score of `sample` and whose it is.
+struct scored {
+  int32_t id = no_token;
+  float score = 0;
+};
+
+/// The scores of such a row whose token is `id`: how.num_scores of them.
+std::vector<scored> scores(const float* logits, const draw& how, int32_t id);
+
 inline void run(const operation& op) {
   std::visit([](auto& what) { run(what); }, op);
 }

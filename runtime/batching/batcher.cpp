@@ -2,7 +2,6 @@
 
 #include "kernels/check.hpp"
 #include "runtime/planted.hpp"
-#include "runtime/sampling.hpp"
 
 #include <algorithm>
 
@@ -25,19 +24,6 @@ uint32_t batcher::sequence::num_blocks_after(uint64_t more) const {
   auto most = request->prompt.size() + request->max_tokens - 1;
   return num_blocks_for(
     static_cast<uint32_t>(std::min<uint64_t>(most, num_tokens() + more)));
-}
-
-std::vector<int32_t> batcher::sequence::next_tokens(uint32_t count) const {
-  std::span prompt{request->prompt};
-  auto first = std::min<size_t>(next(), prompt.size());
-  auto given = prompt.subspan(first,
-                              std::min<size_t>(count, prompt.size() - first));
-  auto made = std::span{answer}.subspan(next() - first, count - given.size());
-  std::vector<int32_t> out;
-  out.reserve(count);
-  out.insert(out.end(), given.begin(), given.end());
-  out.insert(out.end(), made.begin(), made.end());
-  return out;
 }
 
 batcher::batcher(batcher_options options, kv_pool& pool)
@@ -70,6 +56,7 @@ void batcher::add(request_id id, uint32_t term,
   x->answer.assign(answered.begin(), answered.end());
   x->forms = forms_of_prompt(num_prompt, request->segments);
   x->request = std::move(request);
+  x->draws.emplace(*x->request, options_.num_choices, options_.eos_token_ids);
   x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
 }
@@ -89,8 +76,7 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
   } else {
     return std::nullopt;
   }
-  batch_output out{id, found->term, {}};
-  out.event.first_position = found->num_answered();
+  auto out = output_of(*found);
   out.event.finish = finish_reason::failed;
   out.event.cause = failure{errc::cancelled, "the request was cancelled"};
   return out;
@@ -313,7 +299,7 @@ bool batcher::may_be_passed(const sequence& x) const {
 /// Puts the rows that were planned into the step.
 void batcher::schedule(const sequence_ptr& x, planned_step& out) {
   auto& others = out.rows.sequences;
-  part added{x, std::exchange(x->num_planned, 0), false};
+  part added{x, std::exchange(x->num_planned, 0)};
   added.draws = added.count == x->num_missing();
   batch_rows rows;
   rows.tokens = x->next_tokens(added.count);
@@ -322,11 +308,14 @@ void batcher::schedule(const sequence_ptr& x, planned_step& out) {
                                                            : x->form();
   // A copy: the table may grow while the step is out.
   rows.blocks = std::make_shared<const kernels::block_table>(*x->blocks);
+  if (x->num_answered() == 0)
+    rows.scored = score_prompt(*x->request, options_.num_choices, x->next(),
+                               x->next() + added.count, x->num_scored);
+  added.num_scores = static_cast<uint32_t>(rows.scored.size());
   if (added.draws) {
-    rows.draw = draw_of(x->request->sampling, options_.num_choices,
-                        PLANTED(sampled_by_place_in_step)
-                          ? uint32_t(others.size())
-                          : x->num_answered());
+    rows.draw = x->draws->after(x->answer);
+    if (PLANTED(sampled_by_place_in_step))
+      rows.draw->point = point_of(x->request->sampling.seed, others.size());
     rows.want_logits = x->request->want_logits;
   }
   others.push_back(std::move(rows));
@@ -359,8 +348,11 @@ bool batcher::make_room(sequence& x) {
     release_blocks(*youngest);
     if (!PLANTED(preempted_and_not_computed_again))
       youngest->num_computed = 0;
-    if (PLANTED(answer_lost_at_preemption))
+    if (PLANTED(answer_lost_at_preemption)) {
       youngest->answer.clear();
+      youngest->draws.emplace(*youngest->request, options_.num_choices,
+                              options_.eos_token_ids);
+    }
     youngest->running = false;
     running_.pop_back();
     waiting_.insert(
@@ -388,62 +380,93 @@ void batcher::retire(const sequence_ptr& x) {
 
 // -- ending a step ------------------------------------------------------------
 
-void batcher::leave_step(const part& x, uint8_t lane) {
-  x.of->num_scheduled -= x.count;
-  x.of->num_computed += x.count;
-  x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
-}
-
 std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
   std::vector<batch_output> out;
-  auto token = result.tokens.begin();
+  size_t at = 0; // in result.tokens
   auto logits = result.logits.begin();
   for (auto& x : std::exchange(in_step_[lane], {})) {
     auto& of = x.of;
     leave_step(x, lane);
     auto wants = x.draws && of->request->want_logits;
-    CHECK(!x.draws || token != result.tokens.end());
+    auto first = std::exchange(at, at + x.num_scores + x.draws);
+    CHECK(at <= result.tokens.size());
     CHECK(!wants || logits != result.logits.end());
-    auto id = x.draws ? *token++ : kernels::no_token;
     auto row = wants ? std::move(*logits++) : std::vector<float>{};
     if (of->over) {
       if (PLANTED(cancel_forgets_blocks))
         std::erase(running_, of);
       else
         retire(of);
-    } else if (x.draws) {
-      out.push_back(commit(*of, id, std::move(row)));
-      if (out.back().event.finish != finish_reason::none)
+    } else if (auto told = take(x, result, first, std::move(row))) {
+      if (told->event.finish != finish_reason::none)
         retire(of);
+      out.push_back(std::move(*told));
     }
   }
-  CHECK(token == result.tokens.end() && logits == result.logits.end());
+  CHECK(at == result.tokens.size() && logits == result.logits.end());
   return out;
 }
 
-batch_output batcher::commit(sequence& x, int32_t token,
-                             std::vector<float> logits) {
-  auto position = x.num_answered();
-  batch_output out{x.id, x.term, {}};
-  out.event.first_position = position;
+/// What there is to be told of a part whose tokens begin at `first`.
+std::optional<batch_output> batcher::take(const part& x,
+                                          const step_result& from, size_t first,
+                                          std::vector<float> logits) {
+  auto out = output_of(*x.of);
+  auto& event = out.event;
+  if (!take_prompt_scores(x, from, first, event))
+    return out;
+  if (x.draws) {
+    auto at = first + x.num_scores;
+    event.scores = from.scores_of(at, x.of->request->num_scores);
+    commit(*x.of, from.tokens[at], std::move(logits), event);
+  }
+  if (!x.draws && event.prompt_scores.empty())
+    return std::nullopt;
+  return out;
+}
+
+/// Returns false if there was none: then the request has failed.
+bool batcher::take_prompt_scores(const part& x, const step_result& from,
+                                 size_t first, generation_event& to) {
+  auto& of = *x.of;
+  to.first_scored = of.num_scored;
+  for (uint32_t i = 0; i < x.num_scores; ++i) {
+    if (from.tokens[first + i] == kernels::no_token) {
+      ++num_without_choice_;
+      to.finish = finish_reason::failed;
+      to.cause = no_score(of.num_scored);
+      to.prompt_scores.clear();
+      return false;
+    }
+    auto scores = from.scores_of(first + i, of.request->num_prompt_scores);
+    to.prompt_scores.insert(to.prompt_scores.end(), scores.begin(),
+                            scores.end());
+    ++of.num_scored;
+  }
+  return true;
+}
+
+void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
+                     generation_event& to) {
   if (token == kernels::no_token) {
     ++num_without_choice_;
-    out.event.finish = finish_reason::failed;
-    out.event.cause = no_choice(position);
-    return out;
+    to.scores.clear();
+    to.finish = finish_reason::failed;
+    to.cause = no_choice(to.first_position);
+    return;
   }
-  out.event.finish = finish_of(x, token);
-  if (out.event.finish != finish_reason::stop) {
+  to.finish = finish_of(x, token);
+  if (to.finish != finish_reason::stop) {
     x.answer.push_back(token);
-    out.event.tokens.push_back(token);
-    out.event.logits = std::move(logits);
+    to.tokens.push_back(token);
+    to.logits = std::move(logits);
+  } else {
+    to.end_token = token;
   }
-  return out;
 }
 
 finish_reason batcher::finish_of(const sequence& x, int32_t token) const {
-  auto& eos = options_.eos_token_ids;
-  if (!x.request->ignore_eos && std::ranges::find(eos, token) != eos.end())
+  if (x.draws->is_end(token))
     return finish_reason::stop;
   return x.num_answered() + 1 == x.request->max_tokens ? finish_reason::length
                                                        : finish_reason::none;
@@ -458,8 +481,7 @@ std::vector<batch_output> batcher::fail_step(uint8_t lane,
     retire(x.of);
     if (is_known || PLANTED(failed_step_ends_nobody))
       continue;
-    batch_output output{x.of->id, x.of->term, {}};
-    output.event.first_position = x.of->num_answered();
+    auto output = output_of(*x.of);
     output.event.finish = finish_reason::failed;
     output.event.cause = cause;
     out.push_back(std::move(output));

@@ -41,6 +41,7 @@
 #include "runtime/model/attention_forms.hpp"
 #include "runtime/model/batch.hpp"
 #include "runtime/model/kv_pool.hpp"
+#include "runtime/sampling.hpp"
 #include "runtime/service.hpp"
 
 #include <array>
@@ -147,12 +148,14 @@ private:
     std::shared_ptr<const generation_request> request;
     std::vector<form_run> forms; ///< Of the prompt.
     std::vector<int32_t> answer; ///< Tokens behind the prompt.
-    uint32_t num_computed = 0;   ///< Tokens whose latents are in the cache.
-    uint32_t num_scheduled = 0;  ///< Rows in steps that are out, the next.
-    uint32_t num_planned = 0;    ///< Of the step that is being made.
-    lane_mask lanes = 0;         ///< Of the steps that it has rows in.
-    bool was_left_out = false;   ///< Could have been in the last step.
-    uint32_t num_passed = 0;     ///< Younger ones let in while this waits.
+    std::optional<answer_draws> draws;
+    uint32_t num_computed = 0;  ///< Tokens whose latents are in the cache.
+    uint32_t num_scheduled = 0; ///< Rows in steps that are out, the next.
+    uint32_t num_planned = 0;   ///< Of the step that is being made.
+    lane_mask lanes = 0;        ///< Of the steps that it has rows in.
+    bool was_left_out = false;  ///< Could have been in the last step.
+    uint32_t num_passed = 0;    ///< Younger ones let in while this waits.
+    uint32_t num_scored = 1;    ///< The prompt's tokens with scores told.
     std::shared_ptr<kernels::block_table> blocks;
     bool running = false;
     bool over = false; ///< Goes when the last of its steps has ended.
@@ -171,7 +174,14 @@ private:
     }
 
     /// The next tokens that are to be computed.
-    std::vector<int32_t> next_tokens(uint32_t count) const;
+    std::vector<int32_t> next_tokens(uint32_t count) const {
+      std::vector<int32_t> out;
+      for (auto i = next(); i < next() + count; ++i)
+        out.push_back(i < request->prompt.size()
+                        ? request->prompt[i]
+                        : answer[i - request->prompt.size()]);
+      return out;
+    }
 
     uint32_t num_missing() const {
       return num_tokens() - next();
@@ -220,6 +230,7 @@ private:
     sequence_ptr of;
     uint32_t count = 0;
     bool draws = false;
+    uint32_t num_scores = 0; ///< Tokens of the prompt that are scored.
   };
 
   std::optional<uint8_t> free_lane() const;
@@ -248,10 +259,25 @@ private:
   bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
   void release_blocks(sequence& x);
-  batch_output commit(sequence& x, int32_t token, std::vector<float> logits);
+  static batch_output output_of(const sequence& x) {
+    batch_output out{x.id, x.term, {}};
+    out.event.first_position = x.num_answered();
+    return out;
+  }
+
+  std::optional<batch_output> take(const part& x, const step_result& from,
+                                   size_t first, std::vector<float> logits);
+  bool take_prompt_scores(const part& x, const step_result& from, size_t first,
+                          generation_event& to);
+  void commit(sequence& x, int32_t token, std::vector<float> logits,
+              generation_event& to);
   finish_reason finish_of(const sequence& x, int32_t token) const;
   void retire(const sequence_ptr& x);
-  void leave_step(const part& x, uint8_t lane);
+  static void leave_step(const part& x, uint8_t lane) {
+    x.of->num_scheduled -= x.count;
+    x.of->num_computed += x.count;
+    x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
+  }
 
   batcher_options options_;
   kv_pool& pool_;

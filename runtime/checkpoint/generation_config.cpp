@@ -65,15 +65,11 @@ constexpr neutral_key neutral[] = {
   {"num_beam_groups", "1"},
   {"diversity_penalty", "0"},
   {"penalty_alpha", "0"},
-  {"repetition_penalty", "1"},
   {"encoder_repetition_penalty", "1"},
-  {"presence_penalty", "0"},
-  {"frequency_penalty", "0"},
   {"no_repeat_ngram_size", "0"},
   {"encoder_no_repeat_ngram_size", "0"},
   {"min_length", "0"},
   {"min_new_tokens", "0"},
-  {"min_p", "0"},
   {"typical_p", "1"},
   {"epsilon_cutoff", "0"},
   {"eta_cutoff", "0"},
@@ -95,6 +91,13 @@ generation_defaults read(field_reader& in, uint32_t vocab_size) {
   out.temperature = static_cast<float>(in.number_or("temperature", 0, 100, 1));
   out.top_p = static_cast<float>(in.number_or("top_p", 1e-6, 1, 1));
   out.top_k = in.integer_or("top_k", 0, 1 << 24, 0);
+  auto number = [&](const char* name, double least, double most, double usual) {
+    return static_cast<float>(in.number_or(name, least, most, usual));
+  };
+  out.min_p = number("min_p", 0, 1, 0);
+  out.repetition_penalty = number("repetition_penalty", 0.01, 100, 1);
+  out.presence_penalty = number("presence_penalty", -2, 2, 0);
+  out.frequency_penalty = number("frequency_penalty", -2, 2, 0);
   for (auto& x : neutral)
     in.must_be(x.name, x.value);
   in.refuse_unknown(harmless);

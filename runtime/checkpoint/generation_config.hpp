@@ -19,6 +19,10 @@ struct generation_defaults {
   float temperature = 1;              ///< [0, 100]
   float top_p = 1;                    ///< (0, 1]
   uint32_t top_k = 0;                 ///< 0: all.
+  float min_p = 0;                    ///< [0, 1]
+  float repetition_penalty = 1;       ///< [0.01, 100]
+  float presence_penalty = 0;         ///< [-2, 2]
+  float frequency_penalty = 0;        ///< [-2, 2]
 };
 
 /// Reads the file of a model directory; without one, what stands above. Error:

@@ -4,14 +4,17 @@ namespace troupe::http {
 
 answer_text::answer_text(const tokenizer& tokens,
                          std::optional<reasoning_splitter> splitter,
-                         stop_strings stops)
-  : characters_(tokens, /*skip_special=*/true), splitter_(std::move(splitter)),
-    stops_(std::move(stops)) {
+                         std::optional<tool_call_splitter> calls,
+                         stop_strings stops, const completion_options& options)
+  : characters_(tokens, options.skip_special), splitter_(std::move(splitter)),
+    calls_(std::move(calls)), stops_(std::move(stops)),
+    one_call_(options.one_call), min_tokens_(options.min_tokens) {
 }
 
 void answer_text::push(int32_t id, answer_piece& to) {
   if (stopped())
     return;
+  ++num_pushed_;
   auto text = characters_.push(id);
   if (splitter_)
     append(splitter_->push(text), to);
@@ -31,6 +34,8 @@ void answer_text::finish(answer_piece& to) {
   } else {
     append({"", std::move(text)}, to);
   }
+  if (calls_ && !stopped())
+    add(calls_->finish(), to);
   if (!stopped())
     to.content += stops_.finish();
 }
@@ -39,7 +44,26 @@ void answer_text::append(answer_piece piece, answer_piece& to) {
   thought_ = thought_ || !piece.reasoning.empty();
   spoke_ = spoke_ || !piece.content.empty();
   to.reasoning += piece.reasoning;
-  to.content += stops_.push(piece.content);
+  if (calls_)
+    add(calls_->push(piece.content), to);
+  else
+    add({std::move(piece.content), {}}, to);
+}
+
+void answer_text::add(spoken_piece piece, answer_piece& to) {
+  to.content += num_pushed_ > min_tokens_ ? stops_.push(piece.text)
+                                          : std::move(piece.text);
+  if (!stops_.stopped_by())
+    append_calls(to.calls, std::move(piece.calls));
+}
+
+void append_calls(std::vector<tool_call_piece>& all,
+                  std::vector<tool_call_piece> more) {
+  for (auto& x : more)
+    if (!all.empty() && all.back().index == x.index)
+      all.back().arguments += x.arguments;
+    else
+      all.push_back(std::move(x));
 }
 
 } // namespace troupe::http

@@ -1,5 +1,7 @@
 #include "runtime/http/generation.hpp"
 
+#include <algorithm>
+
 namespace troupe::http {
 
 namespace {
@@ -21,56 +23,78 @@ double seconds(std::chrono::steady_clock::duration x) {
 
 } // namespace
 
-generation::generation(std::shared_ptr<generation_context> context,
-                       generation_plan plan, answer_text text,
-                       std::shared_ptr<responder> to)
-  : context_(std::move(context)), plan_(std::move(plan)), to_(std::move(to)),
-    text_(std::move(text)) {
+generation::answer::answer(wanted_answer&& x, token_shower shower)
+  : text(std::move(x.text)), echo(std::move(x.echo)), shower(shower) {
+  if (x.request.num_prompt_scores > 0)
+    echo_id = x.request.prompt.front();
 }
 
-void generation::start(generation_request request) {
+generation::generation(std::shared_ptr<generation_context> context,
+                       generation_plan plan, std::vector<wanted_answer> wanted,
+                       std::shared_ptr<responder> to)
+  : context_(std::move(context)), plan_(std::move(plan)), to_(std::move(to)),
+    num_open_(wanted.size()) {
+  for (auto& x : wanted) {
+    answers_.emplace_back(
+      std::move(x), token_shower{context_->tokens, plan_.options.skip_special});
+    requests_.push_back(std::move(x.request));
+  }
+}
+
+void generation::start() {
   auto self = shared_from_this();
   to_->on_closed([weak = weak_from_this()] {
     if (auto x = weak.lock())
       x->client_gone();
   });
-  {
-    std::lock_guard guard{mutex_};
-    if (over_)
-      return;
+  auto requests = std::move(requests_);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    {
+      std::lock_guard guard{mutex_};
+      if (answers_[i].unwanted)
+        return; // and so are those behind it
+    }
+    auto id = context_->serving.submit(
+      std::move(requests[i]),
+      [self, i](const generation_event& event) { self->receive(i, event); });
+    if (!id) {
+      generation_event event;
+      event.finish = finish_reason::failed;
+      event.cause = id.why();
+      return receive(i, event);
+    }
+    std::unique_lock lock{mutex_};
+    answers_[i].id = *id;
+    if (!answers_[i].unwanted)
+      continue;
+    lock.unlock();
+    context_->serving.cancel(*id);
   }
-  auto id = context_->serving.submit(
-    std::move(request),
-    [self](const generation_event& event) { self->receive(event); });
-  if (!id)
-    return fail(id.why());
   see_queue();
   if (plan_.options.stream)
     context_->events.post(1, [self] { self->accepted(); });
-  std::unique_lock lock{mutex_};
-  id_ = *id;
-  if (!unwanted_)
-    return;
-  lock.unlock();
-  context_->serving.cancel(*id);
 }
 
 // -- any thread ---------------------------------------------------------------
 
-void generation::receive(const generation_event& event) {
+void generation::receive(size_t i, const generation_event& event) {
   if (event.finish != finish_reason::none)
     see_queue();
   std::lock_guard guard{mutex_};
+  auto& x = answers_[i];
+  x.ended = x.ended || event.finish != finish_reason::none;
   if (over_)
     return;
-  time_tokens(event.tokens.size());
-  inbox_.tokens.insert(inbox_.tokens.end(), event.tokens.begin(),
-                       event.tokens.end());
-  inbox_.finish = event.finish;
-  inbox_.cause = event.cause;
-  if (inbox_.tokens.size() > max_inbox) {
-    inbox_.finish = finish_reason::failed;
-    inbox_.cause = failure{errc::overloaded, "the gateway cannot keep up"};
+  time_tokens(x, event.tokens.size());
+  x.in.tokens.insert(x.in.tokens.end(), event.tokens.begin(),
+                     event.tokens.end());
+  take_scores(x, event);
+  x.in.finish = event.finish;
+  x.in.end_token = event.end_token;
+  x.in.cause = event.cause;
+  if (x.in.tokens.size() > max_inbox) {
+    x.in.finish = finish_reason::failed;
+    x.in.cause = failure{errc::overloaded, "the gateway cannot keep up"};
   }
   if (!scheduled_)
     scheduled_ = context_->events.post(
@@ -78,18 +102,36 @@ void generation::receive(const generation_event& event) {
   over_ = !scheduled_; // the API has been stopped
 }
 
-void generation::time_tokens(size_t count) {
+void generation::take_scores(answer& x, const generation_event& event) const {
+  auto width = plan_.options.num_scores;
+  auto num_tokens = event.tokens.size() + event.end_token.has_value();
+  if (event.scores.size() == num_tokens * width)
+    x.in.scores.insert(x.in.scores.end(), event.scores.begin(),
+                       event.scores.end());
+  auto& from = event.prompt_scores;
+  if (width == 0 || from.empty() || from.size() % width != 0)
+    return;
+  // Who begins anew says again what has been told.
+  auto told = (x.num_scored + 1 - event.first_scored) * width;
+  if (event.first_scored > x.num_scored + 1 || told > from.size())
+    return;
+  x.in.prompt_scores.insert(x.in.prompt_scores.end(),
+                            from.begin() + ptrdiff_t(told), from.end());
+  x.num_scored += (from.size() - told) / width;
+}
+
+void generation::time_tokens(answer& x, size_t count) {
   if (count == 0)
     return;
   auto now = context_->now();
   auto& metrics = context_->metrics;
-  if (last_token_)
-    metrics.add_token_gap(seconds(now - *last_token_));
+  if (x.last_token)
+    metrics.add_token_gap(seconds(now - *x.last_token));
   else
     metrics.add_first_token(seconds(now - plan_.arrival));
   for (size_t i = 1; i < count; ++i)
     metrics.add_token_gap(0);
-  last_token_ = now;
+  x.last_token = now;
 }
 
 void generation::see_queue() const {
@@ -105,18 +147,24 @@ void generation::client_gone() {
     over_ = true;
   }
   context_->metrics.count_client_gone();
-  cancel();
+  cancel_all();
 }
 
-void generation::cancel() {
+void generation::cancel(size_t i) {
   std::optional<request_id> id;
   {
     std::lock_guard guard{mutex_};
-    unwanted_ = true;
-    id = id_;
+    answers_[i].unwanted = true;
+    if (!answers_[i].ended)
+      id = answers_[i].id;
   }
   if (id)
     context_->serving.cancel(*id);
+}
+
+void generation::cancel_all() {
+  for (size_t i = 0; i < answers_.size(); ++i)
+    cancel(i);
 }
 
 // -- the events' thread -------------------------------------------------------
@@ -138,63 +186,153 @@ void generation::begin() {
 }
 
 void generation::drain() {
-  inbox in;
+  std::vector<inbox> news;
   {
     std::lock_guard guard{mutex_};
     scheduled_ = false;
     if (over_)
       return;
-    in = std::exchange(inbox_, {});
+    for (auto& x : answers_)
+      news.push_back(std::exchange(x.in, {}));
   }
-  answer_piece piece;
-  for (auto id : in.tokens) {
-    ++num_tokens_;
-    text_.push(id, piece);
-    if (text_.stopped())
-      break;
-  }
-  if (text_.stopped()) {
-    cancel();
-    return finish(std::move(piece), finish_reason::stop);
-  }
-  if (in.finish == finish_reason::none)
-    return say(piece);
-  if (in.finish != finish_reason::failed)
-    return finish(std::move(piece), in.finish);
-  say(piece);
-  cancel();
-  fail(in.cause.value_or(failure{errc::step_failed, "the request failed"}));
+  auto is_open = [this](size_t i) {
+    return answers_[i].all.end.why == finish_reason::none;
+  };
+  for (size_t i = 0; i < news.size(); ++i)
+    if (is_open(i) && !take(i, std::move(news[i])))
+      return;
 }
 
-void generation::finish(answer_piece rest, finish_reason why) {
-  if (!text_.stopped())
-    text_.finish(rest);
-  if (text_.stopped())
-    why = finish_reason::stop;
-  say(rest);
+/// Returns false if that was the end of all.
+bool generation::take(size_t i, inbox in) {
+  auto& x = answers_[i];
+  const auto& options = plan_.options;
+  answer_piece piece;
+  take_echo(x, in, piece);
+  if (options.no_tokens) {
+    in.tokens.clear();
+    in.scores.clear();
+    in.end_token.reset();
+    if (in.finish == finish_reason::stop)
+      in.finish = finish_reason::length;
+  }
+  take_tokens(x, in, piece);
+  if (x.text.stopped()) {
+    cancel(i);
+    finish(i, std::move(piece), {finish_reason::stop});
+    return true;
+  }
+  if (in.finish == finish_reason::failed) {
+    say(i, std::move(piece));
+    fail(in.cause.value_or(failure{errc::step_failed, "the request failed"}));
+    return false;
+  }
+  if (in.finish == finish_reason::none) {
+    say(i, std::move(piece));
+  } else {
+    auto end = end_of(in, x.text, piece);
+    finish(i, std::move(piece), std::move(end));
+  }
+  return true;
+}
+
+/// The prompt that is said again, with its scores once they are complete: when
+/// there is a token, or an end.
+void generation::take_echo(answer& x, const inbox& in, answer_piece& piece) {
+  auto width = plan_.options.num_scores;
+  auto is_complete = !in.tokens.empty() || in.finish != finish_reason::none;
+  if (x.echo_id && (is_complete || !in.prompt_scores.empty())) {
+    x.scores.push_back(x.shower.show(*x.echo_id));
+    x.echo_id.reset();
+  }
+  std::span scores{in.prompt_scores};
+  for (; !scores.empty(); scores = scores.subspan(width))
+    x.scores.push_back(x.shower.show(scores.first(width)));
+  if (is_complete || width == 0)
+    piece.content = std::exchange(x.echo, {});
+}
+
+void generation::take_tokens(answer& x, const inbox& in, answer_piece& piece) {
+  std::span scores{in.scores};
+  auto show = [&] {
+    auto width = plan_.options.num_scores;
+    if (scores.empty())
+      return;
+    x.scores.push_back(x.shower.show(scores.first(width)));
+    scores = scores.subspan(width);
+  };
+  for (auto id : in.tokens) {
+    ++x.num_tokens;
+    show();
+    x.text.push(id, piece);
+    if (x.text.stopped())
+      return;
+  }
+  if (in.end_token)
+    show();
+}
+
+/// How an answer has ended that no stop string ends. What ended it becomes part
+/// of `piece` if that is asked for.
+answer_end generation::end_of(const inbox& in, answer_text& text,
+                              answer_piece& piece) const {
+  const auto& options = plan_.options;
+  answer_end end{in.finish};
+  const auto& ids = options.stop_ids;
+  if (in.end_token && std::ranges::find(ids, *in.end_token) != ids.end()) {
+    end.stop_id = in.end_token;
+    if (options.include_stop)
+      text.push(*in.end_token, piece);
+  }
+  return end;
+}
+
+void generation::finish(size_t i, answer_piece rest, answer_end end) {
+  auto& x = answers_[i];
+  if (!x.text.stopped())
+    x.text.finish(rest);
+  if (x.text.stopped())
+    end = {finish_reason::stop, {}, x.text.stopped_at()};
+  say(i, std::move(rest));
+  end.has_called = x.text.has_called();
+  x.all.end = std::move(end);
+  auto events = plan_.options.stream
+                  ? render_finish(plan_.head, chunk_of(i, {}), x.all.end)
+                  : std::string{};
+  if (--num_open_ == 0)
+    finish_all(std::move(events));
+  else if (plan_.options.stream)
+    write(events);
+}
+
+void generation::finish_all(std::string events) {
   {
     std::lock_guard guard{mutex_};
     over_ = true;
   }
   context_->metrics.count_request(plan_.route, 200);
-  const auto& options = plan_.options;
-  if (!options.stream)
-    return to_->answer({200,
-                        "application/json",
-                        render_whole(plan_.head, all_, why, used()),
-                        {}});
-  auto events = render_finish(plan_.head, why, !spoken_, options.include_usage);
-  if (options.include_usage)
-    events += render_usage(plan_.head, used());
-  write(events + done_event);
-  to_->end();
+  if (plan_.options.stream) {
+    if (plan_.options.include_usage)
+      events += render_usage(plan_.head, used());
+    write(events + done_event);
+    return to_->end();
+  }
+  std::vector<whole_answer> all;
+  for (auto& x : answers_) {
+    x.all.scores = std::move(x.scores);
+    all.push_back(std::move(x.all));
+  }
+  to_->answer(
+    {200, "application/json", render_whole(plan_.head, all, used()), {}});
 }
 
+/// If one answer fails they all do.
 void generation::fail(const failure& why) {
   {
     std::lock_guard guard{mutex_};
     over_ = true;
   }
+  cancel_all();
   auto error = to_api_error(why);
   context_->metrics.count_request(plan_.route, error.status);
   if (!begun_)
@@ -203,19 +341,25 @@ void generation::fail(const failure& why) {
   to_->end();
 }
 
-void generation::say(const answer_piece& piece) {
+void generation::say(size_t i, answer_piece piece) {
   if (!plan_.options.stream) {
-    all_.content += piece.content;
-    all_.reasoning += piece.reasoning;
-    return;
+    auto& all = answers_[i].all.piece;
+    all.content += piece.content;
+    all.reasoning += piece.reasoning;
+    return append_calls(all.calls, std::move(piece.calls));
   }
-  for (const auto& x :
-       {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content}}) {
-    if (is_empty(x))
-      continue;
-    write(render_piece(plan_.head, x, !spoken_, plan_.options.include_usage));
-    spoken_ = true;
-  }
+  for (auto& x :
+       {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content},
+        answer_piece{"", "", std::move(piece.calls)}})
+    if (!is_empty(x))
+      write(render_piece(plan_.head, chunk_of(i, x)));
+}
+
+answer_chunk generation::chunk_of(size_t i, answer_piece piece) {
+  auto& x = answers_[i];
+  return {static_cast<uint32_t>(i), std::move(piece),
+          !std::exchange(x.spoken, true), plan_.options.include_usage,
+          std::exchange(x.scores, {})};
 }
 
 void generation::write(const std::string& events) {
@@ -225,7 +369,12 @@ void generation::write(const std::string& events) {
 }
 
 usage generation::used() const {
-  return {plan_.num_prompt, num_tokens_, text_.reasoning_tokens()};
+  usage out{plan_.num_prompt};
+  for (auto& x : answers_) {
+    out.completion_tokens += x.num_tokens;
+    out.reasoning_tokens += x.text.reasoning_tokens();
+  }
+  return out;
 }
 
 } // namespace troupe::http

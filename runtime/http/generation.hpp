@@ -10,6 +10,7 @@
 #include "runtime/http/openai_answer.hpp"
 #include "runtime/http/openai_request.hpp"
 #include "runtime/http/queue_watch.hpp"
+#include "runtime/http/scored_tokens.hpp"
 #include "runtime/http/task_queue.hpp"
 
 #include <chrono>
@@ -20,12 +21,13 @@ using steady_clock = std::function<std::chrono::steady_clock::time_point()>;
 
 /// What all generations of one API use. Its events end when the API ends.
 struct generation_context {
-  generation_context(service& to, steady_clock clock,
+  generation_context(service& to, const tokenizer& tokens, steady_clock clock,
                      queue_watch::seconds max_wait)
-    : serving(to), now(std::move(clock)), queue(max_wait) {
+    : serving(to), tokens(tokens), now(std::move(clock)), queue(max_wait) {
   }
 
   service& serving;
+  const tokenizer& tokens;
   const steady_clock now; ///< Called on any thread.
   api_metrics metrics;
   queue_watch queue;
@@ -36,35 +38,70 @@ struct generation_context {
 struct generation_plan {
   completion_head head;
   completion_options options;
-  std::string route; ///< For the metrics.
-  size_t num_prompt = 0;
+  std::string route;     ///< For the metrics.
+  size_t num_prompt = 0; ///< Tokens of all prompts.
   std::chrono::steady_clock::time_point arrival;
+};
+
+/// One of the answers that a client has asked for.
+struct wanted_answer {
+  generation_request request;
+  answer_text text;
+  std::string echo; ///< What is said before it.
 };
 
 class generation : public std::enable_shared_from_this<generation> {
 public:
+  /// At least one answer is wanted.
   generation(std::shared_ptr<generation_context> context, generation_plan plan,
-             answer_text text, std::shared_ptr<responder> to);
+             std::vector<wanted_answer> wanted, std::shared_ptr<responder> to);
 
-  /// Submits `request`; from here on the service and the responder keep this
-  /// alive. Answers itself if it is not accepted.
-  void start(generation_request request);
+  /// Submits all requests; from here on the service and the responder keep this
+  /// alive. If one is not accepted, all end with its failure.
+  void start();
 
 private:
-  // What the service has said and nobody has read yet.
+  // What the service has said of an answer and nobody has read yet.
   struct inbox {
     std::vector<int32_t> tokens;
     finish_reason finish = finish_reason::none;
+    std::optional<int32_t> end_token;
+    std::vector<token_score> scores;
+    std::vector<token_score> prompt_scores;
     std::optional<failure> cause;
+  };
+
+  struct answer {
+    answer(wanted_answer&& x, token_shower shower);
+
+    // Guarded by mutex_:
+    inbox in;
+    std::optional<request_id> id;
+    bool ended = false;    ///< The service has said its last word of it.
+    bool unwanted = false; ///< To be cancelled as soon as the id is known.
+    size_t num_scored = 0; ///< Tokens of the prompt, but the first.
+    std::optional<std::chrono::steady_clock::time_point> last_token;
+
+    // Of the events' thread alone:
+    answer_text text;
+    std::string echo;
+    std::optional<int32_t> echo_id; ///< First token of it, if scores are told.
+    token_shower shower;
+    std::vector<scored_token> scores; ///< Not told yet.
+    whole_answer all;                 ///< The text only if it is given whole.
+    bool spoken = false;              ///< A first chunk has told the role.
+    uint64_t num_tokens = 0;
   };
 
   // -- any thread ------------------------------------------------------------
 
-  void receive(const generation_event& event);
-  void time_tokens(size_t count);
+  void receive(size_t i, const generation_event& event);
+  void take_scores(answer& x, const generation_event& event) const;
+  void time_tokens(answer& x, size_t count);
   void see_queue() const;
   void client_gone();
-  void cancel();
+  void cancel(size_t i);
+  void cancel_all();
 
   // -- the events' thread ----------------------------------------------------
 
@@ -73,30 +110,32 @@ private:
   void accepted();
   void begin();
   void drain();
-  void finish(answer_piece rest, finish_reason why);
+  bool take(size_t i, inbox in);
+  void take_tokens(answer& x, const inbox& in, answer_piece& piece);
+  void take_echo(answer& x, const inbox& in, answer_piece& piece);
+  answer_end end_of(const inbox& in, answer_text& text,
+                    answer_piece& piece) const;
+  void finish(size_t i, answer_piece rest, answer_end end);
+  void finish_all(std::string events);
   void fail(const failure& why);
-  void say(const answer_piece& piece);
+  void say(size_t i, answer_piece piece);
+  answer_chunk chunk_of(size_t i, answer_piece piece);
   void write(const std::string& events);
   usage used() const;
 
   const std::shared_ptr<generation_context> context_;
   const generation_plan plan_;
   const std::shared_ptr<responder> to_;
+  std::vector<generation_request> requests_; ///< Until the start.
 
-  std::mutex mutex_; // guards these:
-  inbox inbox_;
-  bool scheduled_ = false; ///< A drain is waiting or running.
-  bool over_ = false;      ///< Nothing more is to be said.
-  bool unwanted_ = false;  ///< To be cancelled as soon as the id is known.
-  std::optional<request_id> id_;
-  std::optional<std::chrono::steady_clock::time_point> last_token_;
+  std::mutex mutex_;            // guards these:
+  bool scheduled_ = false;      ///< A drain is waiting or running.
+  bool over_ = false;           ///< Nothing more is to be said.
+  std::vector<answer> answers_; ///< As many as are wanted, see above.
 
   // Of the events' thread alone:
-  answer_text text_;
-  answer_piece all_;    ///< Of an answer that is given whole.
-  bool begun_ = false;  ///< A stream has its head.
-  bool spoken_ = false; ///< A first chunk has told the role.
-  uint64_t num_tokens_ = 0;
+  size_t num_open_;    ///< Answers that have not come to their end.
+  bool begun_ = false; ///< A stream has its head.
 };
 
 } // namespace troupe::http

@@ -16,8 +16,10 @@ std::string event(const json& x) {
   return "data: " + dump(x) + "\n\n";
 }
 
-const char* to_string(finish_reason x) {
-  return x == finish_reason::length ? "length" : "stop";
+const char* to_string(const answer_end& x) {
+  if (x.why == finish_reason::length)
+    return "length";
+  return x.has_called ? "tool_calls" : "stop";
 }
 
 json render_head(const completion_head& head, bool chunk) {
@@ -40,30 +42,141 @@ json render(const usage& x) {
     {"completion_tokens_details", {{"reasoning_tokens", x.reasoning_tokens}}}};
 }
 
-json with_choice(json body, json choice, bool with_usage) {
-  body["choices"] = json::array({std::move(choice)});
-  if (with_usage)
-    body["usage"] = nullptr;
-  return body;
+json render_stop(const answer_end& end) {
+  if (end.stop_id)
+    return *end.stop_id;
+  return end.stop.empty() ? json() : json(end.stop);
 }
 
-json render_choice(const completion_head& head, const answer_piece& piece,
-                   bool first, json finish) {
-  json choice = {{"index", 0}};
+json render_token(const shown_token& x) {
+  auto bytes = json::array();
+  for (auto c : x.bytes)
+    bytes.push_back(static_cast<uint8_t>(c));
+  return {{"token", x.text}, {"logprob", x.logprob}, {"bytes", bytes}};
+}
+
+json render_chat_scores(const std::vector<scored_token>& all) {
+  auto content = json::array();
+  for (auto& x : all) {
+    auto one = render_token(x.own);
+    one["top_logprobs"] = json::array();
+    for (auto& other : x.best)
+      one["top_logprobs"].push_back(render_token(other));
+    content.push_back(std::move(one));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+/// Of several tokens of one text the likeliest counts.
+json render_best(const scored_token& x) {
+  if (!x.has_score)
+    return nullptr;
+  auto out = json::object();
+  for (auto& other : x.best)
+    out.emplace(other.text, other.logprob);
+  out.emplace(x.own.text, x.own.logprob);
+  return out;
+}
+
+json render_text_scores(const std::vector<scored_token>& all) {
+  json out = {{"text_offset", json::array()},
+              {"token_logprobs", json::array()},
+              {"tokens", json::array()},
+              {"top_logprobs", json::array()}};
+  for (auto& x : all) {
+    out["text_offset"].push_back(x.offset);
+    out["token_logprobs"].push_back(x.has_score ? json(x.own.logprob) : json());
+    out["tokens"].push_back(x.own.text);
+    out["top_logprobs"].push_back(render_best(x));
+  }
+  return out;
+}
+
+json render_scores(completion_kind kind, const std::vector<scored_token>& all) {
+  if (all.empty())
+    return nullptr;
+  return kind == completion_kind::chat ? render_chat_scores(all)
+                                       : render_text_scores(all);
+}
+
+/// `end`: null as long as there is none.
+void add_end(json& choice, completion_kind kind,
+             const std::vector<scored_token>& scores, const answer_end* end) {
+  choice["logprobs"] = render_scores(kind, scores);
+  choice["finish_reason"] = end ? json(to_string(*end)) : json();
+  if (end)
+    choice["stop_reason"] = render_stop(*end);
+}
+
+/// `in_part`: of a stream, where only the first piece of a call has a name.
+json render_call(const completion_head& head, size_t answer,
+                 const tool_call_piece& x, bool in_part) {
+  json out = json::object();
+  if (in_part)
+    out["index"] = x.index;
+  json function = json::object();
+  if (x.is_first) {
+    out["id"] = "call_" + head.id.substr(head.id.find('-') + 1) + "_"
+                + std::to_string(answer) + "_" + std::to_string(x.index);
+    out["type"] = "function";
+    function["name"] = x.name;
+  }
+  function["arguments"] = x.arguments;
+  out["function"] = std::move(function);
+  return out;
+}
+
+json render_calls(const completion_head& head, size_t answer,
+                  const std::vector<tool_call_piece>& all, bool in_part) {
+  auto out = json::array();
+  for (auto& x : all)
+    out.push_back(render_call(head, answer, x, in_part));
+  return out;
+}
+
+std::string render_chunk(const completion_head& head, const answer_chunk& x,
+                         const answer_end* end) {
+  json choice = {{"index", x.index}};
+  auto& piece = x.piece;
   if (head.kind == completion_kind::text) {
     choice["text"] = piece.reasoning + piece.content;
   } else {
     auto delta = json::object();
-    if (first)
+    if (x.is_first)
       delta["role"] = "assistant";
     if (!piece.reasoning.empty())
       delta["reasoning_content"] = piece.reasoning;
     if (!piece.content.empty())
       delta["content"] = piece.content;
+    if (!piece.calls.empty())
+      delta["tool_calls"] = render_calls(head, x.index, piece.calls, true);
     choice["delta"] = std::move(delta);
   }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = std::move(finish);
+  add_end(choice, head.kind, x.scores, end);
+  auto body = render_head(head, true);
+  body["choices"] = json::array({std::move(choice)});
+  if (x.with_usage)
+    body["usage"] = nullptr;
+  return event(body);
+}
+
+json render_answer(const completion_head& head, size_t index,
+                   const whole_answer& x) {
+  json choice = {{"index", index}};
+  if (head.kind == completion_kind::text) {
+    choice["text"] = x.piece.reasoning + x.piece.content;
+  } else {
+    json message = {{"role", "assistant"}, {"content", x.piece.content}};
+    if (!x.piece.reasoning.empty())
+      message["reasoning_content"] = x.piece.reasoning;
+    if (!x.piece.calls.empty()) {
+      message["tool_calls"] = render_calls(head, index, x.piece.calls, false);
+      if (x.piece.content.empty())
+        message["content"] = nullptr;
+    }
+    choice["message"] = std::move(message);
+  }
+  add_end(choice, head.kind, x.scores, &x.end);
   return choice;
 }
 
@@ -78,36 +191,24 @@ json render_one_model(const std::string& model, int64_t created,
 
 } // namespace
 
-std::string render_whole(const completion_head& head, const answer_piece& all,
-                         finish_reason finish, const usage& used) {
-  json choice = {{"index", 0}};
-  if (head.kind == completion_kind::text) {
-    choice["text"] = all.reasoning + all.content;
-  } else {
-    json message = {{"role", "assistant"}, {"content", all.content}};
-    if (!all.reasoning.empty())
-      message["reasoning_content"] = all.reasoning;
-    choice["message"] = std::move(message);
-  }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = to_string(finish);
-  auto body = with_choice(render_head(head, false), std::move(choice), false);
+std::string render_whole(const completion_head& head,
+                         const std::vector<whole_answer>& all,
+                         const usage& used) {
+  auto body = render_head(head, false);
+  body["choices"] = json::array();
+  for (size_t i = 0; i < all.size(); ++i)
+    body["choices"].push_back(render_answer(head, i, all[i]));
   body["usage"] = render(used);
   return dump(body);
 }
 
-std::string render_piece(const completion_head& head, const answer_piece& piece,
-                         bool first, bool with_usage) {
-  return event(with_choice(render_head(head, true),
-                           render_choice(head, piece, first, nullptr),
-                           with_usage));
+std::string render_piece(const completion_head& head, const answer_chunk& x) {
+  return render_chunk(head, x, nullptr);
 }
 
-std::string render_finish(const completion_head& head, finish_reason finish,
-                          bool first, bool with_usage) {
-  return event(with_choice(render_head(head, true),
-                           render_choice(head, {}, first, to_string(finish)),
-                           with_usage));
+std::string render_finish(const completion_head& head, const answer_chunk& x,
+                          const answer_end& end) {
+  return render_chunk(head, x, &end);
 }
 
 std::string render_usage(const completion_head& head, const usage& used) {

@@ -2,13 +2,13 @@
 
 /// What OpenAI's clients get back, as JSON and as server-sent events.
 
+#include "runtime/http/completion_options.hpp"
 #include "runtime/http/openai_error.hpp"
+#include "runtime/http/scored_tokens.hpp"
 #include "runtime/service.hpp"
 #include "runtime/text/reasoning_splitter.hpp"
 
 namespace troupe::http {
-
-enum class completion_kind : uint8_t { chat, text };
 
 /// What every chunk of one answer repeats.
 struct completion_head {
@@ -25,16 +25,40 @@ struct usage {
   uint64_t reasoning_tokens = 0; ///< Of the completion's.
 };
 
-std::string render_whole(const completion_head& head, const answer_piece& all,
-                         finish_reason finish, const usage& used);
+/// How an answer ended.
+struct answer_end {
+  finish_reason why = finish_reason::none;
+  std::optional<int32_t> stop_id = {}; ///< One that the request has named.
+  std::string stop = {};               ///< A stop string, or empty.
+  bool has_called = false;             ///< There were calls of tools.
+};
 
-/// One "data: ...\n\n". The first of a chat says whose turn it is. With
-/// `with_usage`, each chunk but the last of all carries a null for it.
-std::string render_piece(const completion_head& head, const answer_piece& piece,
-                         bool first, bool with_usage);
+/// One of the answers to a request.
+struct whole_answer {
+  answer_piece piece;
+  answer_end end;
+  std::vector<scored_token> scores;
+};
 
-std::string render_finish(const completion_head& head, finish_reason finish,
-                          bool first, bool with_usage);
+/// A part of one of them.
+struct answer_chunk {
+  uint32_t index = 0; ///< Of the answer.
+  answer_piece piece = {};
+  bool is_first = false;   ///< Of a chat it says whose turn it is.
+  bool with_usage = false; ///< As null: it comes in a chunk of its own.
+  std::vector<scored_token> scores = {}; ///< Those that are new.
+};
+
+std::string render_whole(const completion_head& head,
+                         const std::vector<whole_answer>& all,
+                         const usage& used);
+
+/// One "data: ...\n\n".
+std::string render_piece(const completion_head& head, const answer_chunk& x);
+
+/// The same with the end of the answer.
+std::string render_finish(const completion_head& head, const answer_chunk& x,
+                          const answer_end& end);
 
 std::string render_usage(const completion_head& head, const usage& used);
 

@@ -1,6 +1,7 @@
 #include "runtime/http/openai_api.hpp"
 
 #include "kernels/ops.hpp"
+#include "runtime/http/api_refusals.hpp"
 #include "runtime/http/token_routes.hpp"
 
 #include <algorithm>
@@ -51,58 +52,6 @@ std::string percent_decode(std::string_view x) {
   return out;
 }
 
-api_error unknown_model(const std::string& name) {
-  return {404, "invalid_request_error",
-          "The model '" + name.substr(0, 256) + "' does not exist.", "model",
-          "model_not_found"};
-}
-
-api_error unknown_route(const request_head& what, bool wrong_method) {
-  if (wrong_method)
-    return {405, "invalid_request_error",
-            "Not allowed to " + what.method + " on " + what.path.substr(0, 256)
-              + ".",
-            "", "method_not_supported"};
-  return {404, "invalid_request_error",
-          "Unknown request URL: " + what.method + " " + what.path.substr(0, 256)
-            + ".",
-          "", "unknown_url"};
-}
-
-api_error no_switch(const std::string& name) {
-  auto param = "chat_template_kwargs." + name;
-  return bad_parameter(param,
-                       "Invalid value for '" + param
-                         + "': this model's chat template has no such switch.",
-                       "unsupported_parameter");
-}
-
-/// The sentences are OpenAI's: clients look for them.
-api_error too_long(const request_refusal& x, const std::string& name) {
-  auto prompt = std::to_string(x.given);
-  auto text = "This model's maximum context length is "
-              + std::to_string(x.limit) + " tokens. However, ";
-  if (x.max_tokens == 0)
-    text += "your " + name + " resulted in " + prompt
-            + " tokens. Please reduce the length of the " + name + ".";
-  else
-    text += "you requested " + std::to_string(x.given + x.max_tokens)
-            + " tokens (" + prompt + " in the " + name + ", "
-            + std::to_string(x.max_tokens)
-            + " in the completion). Please reduce the length of the " + name
-            + " or completion.";
-  return bad_parameter(name, text, "context_length_exceeded");
-}
-
-api_error in_openai_words(const request_refusal& x, const std::string& name) {
-  if (x.why == request_fault::too_long)
-    return too_long(x, name);
-  if (x.why == request_fault::unknown_token)
-    return bad_parameter(name,
-                         "There is no token " + std::to_string(x.given) + ".");
-  return to_api_error(to_failure(x));
-}
-
 } // namespace
 
 openai_api::openai_api(service& serving, const tokenizer& tokens,
@@ -112,7 +61,7 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
     options_(std::move(options)), sources_(std::move(sources)),
     keys_(options_.keys), pages_(options_.allowed_origins),
     created_(sources_.unix_time()),
-    context_(std::make_shared<generation_context>(serving, sources_.now,
+    context_(std::make_shared<generation_context>(serving, tokens, sources_.now,
                                                   options_.max_queue_wait)),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
@@ -316,17 +265,34 @@ void openai_api::start_chat(const request& what, const respond& to,
     return answer(plan.route, to_reply(*error), to);
   auto& prompt = std::get<chat_prompt>(rendered);
   plan.options = std::move(asked.options);
-  generate(std::move(prompt.ids), std::move(prompt.segments), std::move(plan),
-           reasoning_splitter{prompt.in_thought}, to);
+  std::optional<tool_call_splitter> calls;
+  if (!asked.tools.empty())
+    calls.emplace(form_.tools(), std::move(prompt.begun_call));
+  generate({{std::move(prompt.ids), std::move(prompt.segments),
+             reasoning_splitter{prompt.in_thought}, std::move(calls)}},
+           std::move(plan), to);
 }
 
 parsed<chat_prompt> openai_api::render_chat(const chat_request& asked) const {
   chat_options how;
   for (auto& [name, value] : asked.switches) {
     if (form_.trouble().empty() && !form_.takes_switch(name, value))
-      return no_switch(name);
+      return no_switch("chat_template_kwargs." + name);
     how.thinking = value;
   }
+  if (asked.thinking) {
+    auto takes = [&](const char* name) {
+      return form_.takes_switch(name, *asked.thinking);
+    };
+    if (form_.trouble().empty() && !takes("thinking")
+        && !takes("enable_thinking"))
+      return no_switch("thinking");
+    how.thinking = asked.thinking;
+  }
+  how.add_generation_prompt = asked.add_generation_prompt;
+  how.go_on = asked.go_on;
+  how.tools = asked.tools;
+  how.forced_call = asked.forced_call;
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return to_api_error(prompt.why());
@@ -348,42 +314,84 @@ void openai_api::start_text(const request& what, const respond& to,
   if (auto* error = std::get_if<api_error>(&body))
     return answer(plan.route, to_reply(*error), to);
   auto& asked = std::get<text_request>(body);
-  auto ids = std::move(asked.ids);
-  if (ids.empty())
-    ids = encode_text(asked.text, true);
+  std::vector<asked_prompt> prompts;
+  for (auto& x : asked.prompts)
+    prompts.push_back(prompt_of(std::move(x), asked));
   plan.options = std::move(asked.options);
-  generate(std::move(ids), {}, std::move(plan), std::nullopt, to);
+  generate(std::move(prompts), std::move(plan), to);
 }
 
-void openai_api::generate(std::vector<int32_t> prompt,
-                          std::vector<prompt_segment> segments,
-                          generation_plan plan,
-                          std::optional<reasoning_splitter> splitter,
-                          const respond& to) {
-  plan.num_prompt = prompt.size();
-  if (plan.options.model != options_.model)
-    return answer(plan.route, to_reply(unknown_model(plan.options.model)), to);
-  auto stops = stop_strings::make(plan.options.stop);
-  if (!stops)
-    return answer(plan.route,
-                  to_reply(bad_parameter("stop", stops.why().message)), to);
+openai_api::asked_prompt openai_api::prompt_of(text_prompt&& x,
+                                               const text_request& of) const {
+  asked_prompt out{std::move(x.ids)};
+  bool is_text = out.ids.empty();
+  if (is_text)
+    out.ids = encode_text(x.text, of.add_bos);
+  if (of.options.echo)
+    out.echo = is_text ? std::move(x.text)
+                       : tokens_.decode(out.ids, of.options.skip_special);
+  return out;
+}
+
+parsed<wanted_answer>
+openai_api::answer_to(const asked_prompt& x, const generation_plan& plan,
+                      uint64_t seed, const stop_strings& stops) const {
+  const auto& options = plan.options;
   generation_request request;
-  request.prompt = std::move(prompt);
-  request.segments = std::move(segments);
-  request.sampling = plan.options.sampling;
-  request.sampling.seed = plan.options.seed ? *plan.options.seed
-                                            : sources_.random_bits();
-  request.max_tokens = plan.options.max_tokens;
+  request.prompt = x.ids;
+  request.segments = x.segments;
+  request.sampling = options.sampling;
+  request.sampling.seed = seed;
+  // One token is the least that there is.
+  request.max_tokens = options.no_tokens ? 1 : options.max_tokens;
+  request.min_tokens = options.min_tokens;
+  request.stop_ids = options.stop_ids;
+  request.ignore_eos = options.ignore_eos;
+  request.num_scores = options.num_scores;
+  if (options.echo)
+    request.num_prompt_scores = options.num_scores;
   auto is_chat = plan.head.kind == completion_kind::chat;
   if (auto refusal = settle(request, rules()))
-    return answer(
-      plan.route,
-      to_reply(in_openai_words(*refusal, is_chat ? "messages" : "prompt")), to);
-  if (auto refusal = too_busy(request.prompt.size()))
-    return answer(plan.route, to_reply(*refusal), to);
-  answer_text text{tokens_, std::move(splitter), std::move(*stops)};
-  std::make_shared<generation>(context_, std::move(plan), std::move(text), to)
-    ->start(std::move(request));
+    return in_openai_words(*refusal, is_chat ? "messages" : "prompt");
+  return wanted_answer{
+    std::move(request), {tokens_, x.splitter, x.calls, stops, options}, x.echo};
+}
+
+void openai_api::generate(std::vector<asked_prompt> prompts,
+                          generation_plan plan, const respond& to) {
+  const auto& options = plan.options;
+  auto refuse = [&](const api_error& why) {
+    answer(plan.route, to_reply(why), to);
+  };
+  if (options.model != options_.model)
+    return refuse(unknown_model(options.model));
+  auto stops = stop_strings::make(options.stop, options.include_stop);
+  if (!stops)
+    return refuse(bad_parameter("stop", stops.why().message));
+  if (auto error = unknown_ids(options, tokens_.vocab_size()))
+    return refuse(*error);
+  size_t num_scores = 0;
+  for (auto& x : prompts)
+    num_scores += x.ids.size() * options.num_answers
+                  * (options.echo ? options.num_scores : 0);
+  if (num_scores > options_.limits.max_prompt_scores)
+    return refuse(many_scores(num_scores, options_.limits.max_prompt_scores));
+  auto first_seed = options.seed ? *options.seed : sources_.random_bits();
+  std::vector<wanted_answer> all;
+  for (auto& x : prompts) {
+    plan.num_prompt += x.ids.size();
+    for (uint32_t i = 0; i < options.num_answers; ++i) {
+      // The first is what it would be without the others.
+      auto one = answer_to(x, plan, first_seed + i, *stops);
+      if (auto* error = std::get_if<api_error>(&one))
+        return refuse(*error);
+      all.push_back(std::move(std::get<wanted_answer>(one)));
+    }
+  }
+  if (auto error = too_busy(plan.num_prompt))
+    return refuse(*error);
+  std::make_shared<generation>(context_, std::move(plan), std::move(all), to)
+    ->start();
 }
 
 // -- tokens -------------------------------------------------------------------

@@ -100,10 +100,23 @@ private:
   void start_tokenize(const request& what, const respond& to);
   parsed<chat_prompt> render_chat(const chat_request& asked) const;
   std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
+
+  /// A prompt, and how its answers begin.
+  struct asked_prompt {
+    std::vector<int32_t> ids;
+    std::vector<prompt_segment> segments = {};
+    std::optional<reasoning_splitter> splitter = {};
+    std::optional<tool_call_splitter> calls = {};
+    std::string echo = {};
+  };
+
   /// Refuses what cannot be, or hands it to the service.
-  void generate(std::vector<int32_t> prompt,
-                std::vector<prompt_segment> segments, generation_plan plan,
-                std::optional<reasoning_splitter> splitter, const respond& to);
+  void generate(std::vector<asked_prompt> prompts, generation_plan plan,
+                const respond& to);
+  asked_prompt prompt_of(text_prompt&& x, const text_request& of) const;
+  parsed<wanted_answer> answer_to(const asked_prompt& x,
+                                  const generation_plan& plan, uint64_t seed,
+                                  const stop_strings& stops) const;
 
   request_rules rules() const;
   /// Why a prompt of so many tokens would wait too long for its turn.

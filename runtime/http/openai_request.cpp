@@ -1,10 +1,10 @@
 #include "runtime/http/openai_request.hpp"
 
+#include "runtime/http/tool_request.hpp"
 #include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include <cmath>
 #include <limits>
 
 namespace troupe::http {
@@ -43,102 +43,6 @@ result<field_reader> read_body(std::string_view body,
   within.max_values = limits.max_values;
   within.max_keys = limits.max_keys;
   return field_reader::parse("the body", body, within);
-}
-
-// -- options ------------------------------------------------------------------
-
-std::string one_stop(field_reader& in, const json& x,
-                     const request_limits& limits) {
-  auto text = in.text_at(x, "stop");
-  if (text.empty() || text.size() > limits.max_stop_bytes)
-    in.refuse("stop", "a stop string must have from 1 to "
-                        + std::to_string(limits.max_stop_bytes) + " bytes");
-  return text;
-}
-
-std::vector<std::string> stops(field_reader& in, const request_limits& limits) {
-  const auto* x = in.find("stop");
-  if (!x)
-    return {};
-  if (x->is_string())
-    return {one_stop(in, *x, limits)};
-  if (!x->is_array() || x->size() > limits.max_stops) {
-    in.refuse("stop", "must be a string or a list of at most "
-                        + std::to_string(limits.max_stops) + " strings");
-    return {};
-  }
-  std::vector<std::string> all;
-  for (const auto& text : *x)
-    all.push_back(one_stop(in, text, limits));
-  return all;
-}
-
-bool is_empty(const json& x) {
-  return x == false || x == 0 || x == ""
-         || ((x.is_array() || x.is_object()) && x.empty());
-}
-
-/// What is not supported yet may be named as long as it asks for nothing.
-void refuse_unsupported(field_reader& in) {
-  in.whole("n", 1, 1);
-  in.whole("best_of", 1, 1);
-  in.number_or("presence_penalty", 0, 0, 0);
-  in.number_or("frequency_penalty", 0, 0, 0);
-  for (const auto* name : {"logprobs", "top_logprobs", "logit_bias", "tools",
-                           "functions", "echo", "suffix", "audio"})
-    if (const auto* x = in.find(name); x && !is_empty(*x))
-      in.refuse(name, "not supported by this server", field_fault::unsupported);
-  const auto* format = in.find("response_format");
-  if (format && *format != json{{"type", "text"}})
-    in.refuse("response_format", "only the type 'text' is supported",
-              field_fault::unsupported);
-}
-
-void read_sampling(field_reader& in, const sampling_defaults& defaults,
-                   completion_options& to) {
-  constexpr auto least = std::numeric_limits<float>::min();
-  auto& sampling = to.sampling;
-  sampling.temperature = static_cast<float>(
-    in.number_or("temperature", 0, 2, defaults.temperature));
-  sampling.top_p = std::max(
-    least, static_cast<float>(in.number_or("top_p", 0, 1, defaults.top_p)));
-  constexpr auto max = std::numeric_limits<int32_t>::max();
-  const auto* top_k = in.find("top_k");
-  bool all = top_k && *top_k == -1; // how vLLM's clients say it
-  sampling.top_k = all ? 0
-                       : static_cast<uint32_t>(
-                         in.whole("top_k", 0, max).value_or(defaults.top_k));
-  to.seed = in.whole("seed", 0, std::numeric_limits<uint64_t>::max());
-}
-
-void read_stream(field_reader& in, completion_options& to) {
-  to.stream = in.boolean_or("stream", false);
-  auto options = in.object("stream_options");
-  if (!options)
-    return;
-  if (!to.stream)
-    return in.refuse("stream_options", "only allowed when 'stream' is true");
-  to.include_usage = options->boolean_or("include_usage", false);
-  in.absorb(*options);
-}
-
-completion_options read_options(field_reader& in,
-                                const sampling_defaults& defaults,
-                                const request_limits& limits) {
-  completion_options to;
-  if (!in.has("model"))
-    in.refuse("model", "is needed", field_fault::missing);
-  to.model = in.text_or("model", "");
-  read_sampling(in, defaults, to);
-  constexpr auto max = std::numeric_limits<int32_t>::max();
-  auto old_name = in.whole("max_tokens", 1, max);
-  auto new_name = in.whole("max_completion_tokens", 1, max);
-  to.max_tokens
-    = static_cast<uint32_t>(new_name.value_or(old_name.value_or(0)));
-  to.stop = stops(in, limits);
-  read_stream(in, to);
-  refuse_unsupported(in);
-  return to;
 }
 
 // -- messages -----------------------------------------------------------------
@@ -209,6 +113,8 @@ chat_message read_message(field_reader& in, const json& role_name,
     in.refuse("role",
               "must be one of system, developer, user, assistant, tool");
   to.role = role.value_or(chat_role::user);
+  if (role == chat_role::assistant)
+    to.reasoning = in.text_or("reasoning_content", "");
   const auto* calls = in.find("tool_calls");
   if (calls && role == chat_role::assistant)
     read_tool_calls(in, *calls, limits.max_tool_calls, to);
@@ -216,14 +122,22 @@ chat_message read_message(field_reader& in, const json& role_name,
     in.refuse("tool_calls", "only an assistant calls tools");
   if (const auto* content = in.find("content"))
     to.content = read_content(in, *content);
-  else if (to.tool_calls.empty())
+  else if (to.tool_calls.empty() && to.reasoning.empty())
     in.refuse("content", "must be a string or a list of text parts",
               field_fault::type);
   return to;
 }
 
-std::vector<chat_message> read_messages(field_reader& in,
-                                        const request_limits& limits) {
+/// DeepSeek's way to say that the last message goes on.
+bool read_prefix(field_reader& in, bool is_last) {
+  bool is_prefix = in.boolean_or("prefix", false);
+  if (is_prefix && !is_last)
+    in.refuse("prefix", "only the last message can go on");
+  return is_prefix;
+}
+
+std::vector<chat_message>
+read_messages(field_reader& in, const request_limits& limits, bool& go_on) {
   const auto* list = in.find("messages");
   if (!list) {
     in.refuse("messages", "are needed", field_fault::missing);
@@ -244,7 +158,9 @@ std::vector<chat_message> read_messages(field_reader& in,
       return {};
     }
     auto message = in.within(x, name);
+    bool is_last = all.size() + 1 == list->size();
     all.push_back(read_message(message, x.value("role", json()), limits));
+    go_on = read_prefix(message, is_last);
     in.absorb(message);
   }
   return all;
@@ -253,13 +169,18 @@ std::vector<chat_message> read_messages(field_reader& in,
 /// What a request says about the chat template: variables that turn thought on
 /// and off. Whether the model's template has them is for its form to say.
 void read_template_fields(field_reader& in, chat_request& to) {
-  for (const auto* name :
-       {"chat_template", "continue_final_message", "documents"})
-    if (const auto* x = in.find(name); x && !is_empty(*x))
-      in.refuse(name, "not supported by this server", field_fault::unsupported);
-  if (const auto* x = in.find("add_generation_prompt"); x && *x != true)
-    in.refuse("add_generation_prompt", "only true is supported",
-              field_fault::unsupported);
+  to.go_on = in.boolean_or("continue_final_message", false) || to.go_on;
+  to.add_generation_prompt = in.boolean_or("add_generation_prompt", !to.go_on);
+  if (to.go_on && to.add_generation_prompt)
+    in.refuse("add_generation_prompt",
+              "must not be true where the last message goes on");
+  if (auto thinking = in.object("thinking")) {
+    auto type = thinking->text("type");
+    if (type != "enabled" && type != "disabled")
+      thinking->refuse("type", "must be enabled or disabled");
+    to.thinking = type == "enabled";
+    in.absorb(*thinking);
+  }
   const auto* x = in.find("chat_template_kwargs");
   if (!x)
     return;
@@ -281,34 +202,47 @@ void read_template_fields(field_reader& in, chat_request& to) {
 
 // -- prompts ------------------------------------------------------------------
 
-void read_ids(field_reader& in, const json& list, text_request& to) {
+std::vector<int32_t> read_ids(field_reader& in, const json& list) {
+  std::vector<int32_t> ids;
   for (const auto& id : list) {
     if (!id.is_number_unsigned()
-        || id.get<uint64_t>() > std::numeric_limits<int32_t>::max())
-      return in.refuse("prompt", "must be a string or a list of token ids");
-    to.ids.push_back(id.get<int32_t>());
+        || id.get<uint64_t>() > std::numeric_limits<int32_t>::max()) {
+      in.refuse("prompt", "must be a string, a list of token ids, or a list of "
+                          "either");
+      return {};
+    }
+    ids.push_back(id.get<int32_t>());
   }
-  if (to.ids.empty())
-    in.refuse("prompt", "must not be empty");
+  return ids;
 }
 
-/// A string, a list of ids, or a list of one such (several would be several
-/// answers, as with n > 1).
-void read_prompt(field_reader& in, text_request& to) {
+text_prompt read_one_prompt(field_reader& in, const json& x) {
+  text_prompt to;
+  if (x.is_array())
+    to.ids = read_ids(in, x);
+  else
+    to.text = in.text_at(x, "prompt");
+  if (to.ids.empty() && to.text.empty())
+    in.refuse("prompt", "must not be empty");
+  return to;
+}
+
+/// A string, a list of ids, or a list of such.
+void read_prompts(field_reader& in, const request_limits& limits,
+                  text_request& to) {
   const auto* x = in.find("prompt");
   if (!x)
     return in.refuse("prompt", "is needed", field_fault::missing);
-  bool wrapped = x->is_array() && !x->empty() && !x->front().is_number();
-  if (wrapped && x->size() > 1)
-    return in.refuse("prompt", "only one prompt at a time is supported",
-                     field_fault::unsupported);
-  if (wrapped)
-    x = &x->front();
-  if (x->is_array())
-    return read_ids(in, *x, to);
-  to.text = in.text_at(*x, "prompt");
-  if (to.text.empty())
-    in.refuse("prompt", "must not be empty");
+  bool are_many = x->is_array() && !x->empty() && !x->front().is_number();
+  auto count = are_many ? x->size() : 1;
+  if (count * to.options.num_answers > limits.max_answers)
+    return in.refuse("prompt", "there are more than "
+                                 + std::to_string(limits.max_answers)
+                                 + " answers to give");
+  if (!are_many)
+    return to.prompts.push_back(read_one_prompt(in, *x));
+  for (const auto& one : *x)
+    to.prompts.push_back(read_one_prompt(in, one));
 }
 
 } // namespace
@@ -320,9 +254,10 @@ parsed<chat_request> parse_chat_request(std::string_view body,
   if (!in)
     return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
-  to.options = read_options(*in, defaults, limits);
-  to.messages = read_messages(*in, limits);
+  to.options = read_options(*in, completion_kind::chat, defaults, limits);
+  to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
+  read_tools(*in, body, limits, to);
   if (in->first_trouble())
     return to_api_error(*in->first_trouble());
   return to;
@@ -335,8 +270,9 @@ parsed<text_request> parse_text_request(std::string_view body,
   if (!in)
     return bad_parameter("", in.why().message, "invalid_json");
   text_request to;
-  to.options = read_options(*in, defaults, limits);
-  read_prompt(*in, to);
+  to.options = read_options(*in, completion_kind::text, defaults, limits);
+  to.add_bos = in->boolean_or("add_special_tokens", true);
+  read_prompts(*in, limits, to);
   if (in->first_trouble())
     return to_api_error(*in->first_trouble());
   return to;

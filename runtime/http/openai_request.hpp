@@ -1,56 +1,37 @@
 #pragma once
 
-/// The bodies of OpenAI's requests, read and checked field by field. What is
-/// not supported is refused by name when it asks for something, and ignored
-/// when it asks for nothing; fields that nobody knows are ignored, as OpenAI's
-/// own server does.
+/// The bodies of OpenAI's requests, read and checked field by field.
 
+#include "runtime/http/completion_options.hpp"
 #include "runtime/http/openai_error.hpp"
-#include "runtime/service.hpp"
 #include "runtime/text/chat.hpp"
 
 #include <cstddef>
 
 namespace troupe::http {
 
-/// What holds if a request does not say otherwise: generation_config.json.
-struct sampling_defaults {
-  float temperature = 1;
-  float top_p = 1;
-  uint32_t top_k = 0;
-};
-
-/// What both kinds of request have.
-struct completion_options {
-  std::string model;
-  sampling_params sampling; ///< Without the seed.
-  std::optional<uint64_t> seed;
-  uint32_t max_tokens = 0; ///< 0: not given.
-  std::vector<std::string> stop;
-  bool stream = false;
-  bool include_usage = false; ///< Of a stream: a last chunk with the usage.
-};
-
 struct chat_request {
   completion_options options;
   std::vector<chat_message> messages; ///< At least one.
   /// chat_template_kwargs: variables of the template and their values.
   std::vector<std::pair<std::string, bool>> switches;
+  /// DeepSeek's `thinking`, whatever the template calls it.
+  std::optional<bool> thinking;
+  bool add_generation_prompt = true;
+  bool go_on = false; ///< The last message is the beginning of the answer.
+  std::vector<chat_tool> tools; ///< Those that may be called.
+  std::string forced_call;      ///< The one that has to be; or empty.
+};
+
+struct text_prompt {
+  std::string text;
+  std::vector<int32_t> ids; ///< Instead of `text`, if not empty.
 };
 
 struct text_request {
   completion_options options;
-  std::string text;
-  std::vector<int32_t> ids; ///< The prompt instead of `text`, if not empty.
-};
-
-struct request_limits {
-  size_t max_values = 1 << 18; ///< JSON values of a body.
-  size_t max_keys = 4096;      ///< Of each of its objects.
-  size_t max_messages = 4096;
-  size_t max_tool_calls = 128; ///< Of a message.
-  size_t max_stops = 16;
-  size_t max_stop_bytes = 256; ///< Of each.
+  bool add_bos = true; ///< In front of texts, if the model has it so.
+  std::vector<text_prompt> prompts; ///< At least one.
 };
 
 parsed<chat_request> parse_chat_request(std::string_view body,

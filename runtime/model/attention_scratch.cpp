@@ -1,5 +1,7 @@
 #include "runtime/model/attention_scratch.hpp"
 
+#include "runtime/service.hpp"
+
 #include <algorithm>
 
 namespace troupe {
@@ -46,6 +48,8 @@ attention_scratch::attention_scratch(kernels::device* dev,
   head_in = mem.claim(dtype::f32, max_logit_rows, c.hidden_size);
   head_out = mem.claim(dtype::f32, max_logit_rows, c.vocab_size);
   head_ids = mem.claim(dtype::i32, max_logit_rows, 1);
+  head_scores = mem.claim(dtype::f32, max_logit_rows, max_scores);
+  head_score_ids = mem.claim(dtype::i32, max_logit_rows, max_scores);
 }
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 #include "runtime/model/forward.hpp"
 
 #include "runtime/model/attention_scratch.hpp"
+#include "runtime/model/head_stage.hpp"
 #include "runtime/model/rope.hpp"
 
 #include <numeric>
@@ -15,38 +16,6 @@ namespace {
 /// The norms within attention have it whatever rms_norm_eps says, as in
 /// DeepSeek's own code.
 constexpr float latent_eps = 1e-6f;
-
-/// The rows of a step that need logits, and what becomes of these.
-struct head_plan {
-  /// Rows of logits that are wanted as they are.
-  struct part {
-    uint32_t first = 0;
-    uint32_t count = 0;
-  };
-
-  explicit head_plan(const batch& step) {
-    uint32_t end = 0;
-    for (auto& s : step.sequences) {
-      end += static_cast<uint32_t>(s.tokens.size());
-      auto first = static_cast<uint32_t>(rows.size());
-      auto count = s.num_logit_rows();
-      for (auto i = end - count; i < end; ++i)
-        rows.push_back(i);
-      if (s.draw) {
-        draws.push_back(*s.draw);
-        draws.back().row = first + count - 1;
-      }
-      if (s.want_all_logits)
-        wanted.push_back({first, count});
-      else if (s.want_logits)
-        wanted.push_back({first + count - 1, 1});
-    }
-  }
-
-  std::vector<uint32_t> rows;
-  std::vector<kernels::draw> draws;
-  std::vector<part> wanted;
-};
 
 } // namespace
 
@@ -110,10 +79,9 @@ struct attention_stages::impl : buffers {
   kv_pool& pool;
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
-  std::vector<run> runs;       ///< The same, by form.
-  head_plan last{batch{}};     ///< Of this step.
+  std::vector<run> runs; ///< The same, by form.
+  head_stage head;
   kernels::activation operand; ///< Of the last route.
-  std::shared_ptr<step_result> drawn;
   bool has_shared = false;
 };
 
@@ -141,7 +109,7 @@ attention_stages::impl::impl(kernels::device& dev, kernels::stream& stream,
                              std::shared_ptr<attention_scratch> room)
   : buffers(&dev, weights.config, weights.activations, room->max_rows),
     stream(stream), weights(weights), c(weights.config), room(std::move(room)),
-    s(*this->room), pool(pool) {
+    s(*this->room), pool(pool), head(s, c.vocab_size) {
 }
 
 uint64_t attention_stages::num_bytes(const model_config& config, precision p,
@@ -294,8 +262,7 @@ void attention_stages::begin(const batch& step) {
   CHECK(x.num_rows >= 1 && x.num_rows <= x.s.max_rows);
   x.sequences.clear();
   x.runs.clear();
-  x.last = head_plan{step};
-  CHECK(x.last.rows.size() <= x.s.max_logit_rows);
+  x.head.begin(step);
   kernels::embed op;
   for (auto& s : step.sequences) {
     auto first = static_cast<uint32_t>(op.ids.size());
@@ -415,35 +382,11 @@ void attention_stages::combine(const tensor& rows,
 
 void attention_stages::head() {
   auto& x = *impl_;
-  auto& plan = x.last;
-  x.drawn = std::make_shared<step_result>();
-  auto n = static_cast<uint32_t>(plan.rows.size());
-  if (n == 0)
-    return;
-  auto in = x.s.head_in.slice_rows(0, n);
-  auto out = x.s.head_out.slice_rows(0, n);
-  x.stream.enqueue(kernels::gather_rows{x.now(x.residual), plan.rows, in});
-  x.stream.enqueue(
-    kernels::rms_norm{in, x.weights.norm, x.c.rms_norm_eps, in, {}});
-  x.stream.enqueue(kernels::linear{{in, {}}, x.weights.head, {}, out});
-  // Where they end up: nobody copies them again.
-  auto& to = *x.drawn;
-  to.tokens.resize(plan.draws.size());
-  if (!plan.draws.empty()) {
-    auto ids
-      = x.s.head_ids.slice_rows(0, static_cast<uint32_t>(plan.draws.size()));
-    x.stream.enqueue(kernels::sample{out, plan.draws, ids});
-    x.copy_out(ids, reinterpret_cast<std::byte*>(to.tokens.data()), x.drawn);
-  }
-  for (auto [first, count] : plan.wanted) {
-    auto& logits = to.logits.emplace_back(size_t{count} * x.c.vocab_size);
-    x.copy_out(out.slice_rows(first, count),
-               reinterpret_cast<std::byte*>(logits.data()), x.drawn);
-  }
+  x.head.run(x.stream, x.weights, x.now(x.residual));
 }
 
 const std::shared_ptr<step_result>& attention_stages::drawn() const {
-  return impl_->drawn;
+  return impl_->head.drawn();
 }
 
 const tensor& attention_stages::landing() const {

@@ -4,7 +4,9 @@
 /// together, and what comes out.
 
 #include "kernels/ops.hpp"
+#include "runtime/service.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,13 +30,9 @@ struct batch_rows {
   bool want_all_logits = false; ///< Of every token (verify).
   /// How the token that follows the last one is chosen, if it is to be.
   std::optional<kernels::draw> draw = std::nullopt;
-
-  /// Rows that need logits, the last ones.
-  uint32_t num_logit_rows() const {
-    if (want_all_logits)
-      return static_cast<uint32_t>(tokens.size());
-    return want_logits || draw ? 1 : 0;
-  }
+  /// Scores of tokens that follow others of these: draws of given ones, whose
+  /// `row` is the place in `tokens`; ascending. Not with want_all_logits.
+  std::vector<kernels::draw> scored = {};
 };
 
 struct batch {
@@ -46,13 +44,36 @@ struct batch {
       n += static_cast<uint32_t>(s.tokens.size());
     return n;
   }
+
+  /// Most scores that are wanted for a token.
+  uint32_t num_scores() const {
+    uint32_t n = 0;
+    for (auto& s : sequences) {
+      n = std::max(n, s.draw ? s.draw->num_scores : 0);
+      for (auto& x : s.scored)
+        n = std::max(n, x.num_scores);
+    }
+    return n;
+  }
 };
 
 /// What a step has computed, for those of its sequences that asked for it, in
 /// order.
 struct step_result {
-  std::vector<int32_t> tokens;            ///< Drawn ones, or kernels::no_token.
+  /// Given ones that are scored, then the drawn one; or kernels::no_token.
+  std::vector<int32_t> tokens;
   std::vector<std::vector<float>> logits; ///< [rows that want them, vocab]
+  uint32_t num_scores = 0;        ///< Room for each token; 0: none are wanted.
+  std::vector<float> scores = {}; ///< [tokens, num_scores]
+  std::vector<int32_t> score_ids = {}; ///< [tokens, num_scores]
+
+  /// The first `count` scores of tokens[i].
+  std::vector<token_score> scores_of(size_t i, uint32_t count) const {
+    std::vector<token_score> out;
+    for (auto at = i * num_scores; out.size() < count; ++at)
+      out.push_back({score_ids[at], scores[at]});
+    return out;
+  }
 };
 
 } // namespace troupe

@@ -32,8 +32,8 @@ struct routes {
 class attention_stages {
 public:
   /// `weights` and `pool` outlive this. Claims everything for steps of up to
-  /// `max_rows` rows, `max_logit_rows` of them with logits. Error:
-  /// out_of_memory.
+  /// `max_rows` rows. Where more than `max_logit_rows` of them need logits,
+  /// these are computed by so many at a time. Error: out_of_memory.
   static result<std::unique_ptr<attention_stages>>
   make(kernels::device& dev, kernels::stream& stream,
        const attention_weights& weights, kv_pool& pool, uint32_t max_rows,
@@ -83,7 +83,7 @@ public:
   void combine(const kernels::tensor& rows, std::vector<uint32_t> row_of);
 
   /// Final norm and head for the rows that need logits; draws tokens from
-  /// them. Tokens, and logits where they are wanted, go to the host.
+  /// them. Tokens, and scores and logits where they are wanted, go to the host.
   void head();
 
   /// What the last `head` has given. It is the caller's, who may move it out.

@@ -56,19 +56,28 @@ uint32_t plain_forward::impl::num_choices() const {
 }
 
 /// All chunks; the token that follows is drawn afterwards.
-result<void>
-plain_forward::impl::prefill(const std::vector<int32_t>& tokens,
-                             std::span<const prompt_segment> segments,
-                             const sequence_blocks& blocks,
-                             const kernels::draw& draw, bool want_logits) {
-  for (auto& x : pieces_of(tokens.size(), segments, max_rows)) {
+result<void> plain_forward::impl::prefill(const generation_request& request,
+                                          const sequence_blocks& blocks,
+                                          const kernels::draw& draw,
+                                          std::vector<token_score>& scores) {
+  auto& tokens = request.prompt;
+  for (auto& x : pieces_of(tokens.size(), request.segments, max_rows)) {
     auto step = chunk_of(tokens, x.form, x.begin, x.end - x.begin, blocks);
+    auto& rows = step.sequences.front();
+    rows.scored = score_prompt(request, num_choices(), x.begin, x.end);
     if (x.end == tokens.size()) {
-      step.sequences.front().draw = draw;
-      step.sequences.front().want_logits = want_logits;
+      rows.draw = draw;
+      rows.want_logits = request.want_logits;
     }
     if (auto ok = pass(step); !ok)
       return ok;
+    auto& drawn = *stages->drawn();
+    for (size_t i = 0; i < rows.scored.size(); ++i) {
+      if (drawn.tokens[i] == kernels::no_token)
+        return no_score(x.begin + static_cast<uint32_t>(i) + 1);
+      auto some = drawn.scores_of(i, request.num_prompt_scores);
+      scores.insert(scores.end(), some.begin(), some.end());
+    }
   }
   return {};
 }
@@ -92,33 +101,26 @@ plain_forward::generate(const generation_request& request,
   auto& x = *impl_;
   if (auto ok = x.check(request.prompt); !ok)
     return ok.why();
-  auto& c = config();
   auto prompt = static_cast<uint32_t>(request.prompt.size());
   auto limit = x.options.max_model_len - prompt;
   if (request.max_tokens > 0)
     limit = std::min(limit, request.max_tokens);
-  auto draw_at = [&](uint32_t position) {
-    return draw_of(request.sampling, x.num_choices(), position);
-  };
-  auto is_end = [&](int32_t id) {
-    auto& ends = c.eos_token_ids;
-    return !request.ignore_eos
-           && std::find(ends.begin(), ends.end(), id) != ends.end();
-  };
+  answer_draws draws{request, x.num_choices(), config().eos_token_ids};
   sequence_blocks blocks{*x.pool, prompt + limit};
   generation out;
   auto want_logits = request.want_logits;
-  auto next = x.prefill(request.prompt, request.segments, blocks, draw_at(0),
-                        want_logits);
+  auto next = x.prefill(request, blocks, draws.after({}), out.prompt_scores);
   while (true) {
     if (!next)
       return next.why();
     auto& drawn = *x.stages->drawn();
     auto position = static_cast<uint32_t>(out.tokens.size());
-    auto id = drawn.tokens.at(0);
+    auto id = drawn.tokens.at(drawn.tokens.size() - 1);
     if (id == kernels::no_token)
       return no_choice(position);
-    if (is_end(id)) {
+    auto scores = drawn.scores_of(drawn.tokens.size() - 1, request.num_scores);
+    out.scores.insert(out.scores.end(), scores.begin(), scores.end());
+    if (draws.is_end(id)) {
       out.finish = finish_reason::stop;
       return out;
     }
@@ -129,7 +131,7 @@ plain_forward::generate(const generation_request& request,
       on_token(id);
     if (out.tokens.size() == limit)
       return out;
-    next = x.decode(id, prompt + position, blocks, draw_at(position + 1),
+    next = x.decode(id, prompt + position, blocks, draws.after(out.tokens),
                     want_logits);
   }
 }

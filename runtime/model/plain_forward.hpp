@@ -60,6 +60,8 @@ public:
     std::vector<int32_t> tokens;
     std::vector<float> logits; ///< [tokens, vocab] if asked for.
     finish_reason finish = finish_reason::length;
+    std::vector<token_score> scores; ///< As in generation_event; all of them.
+    std::vector<token_score> prompt_scores;
   };
 
   /// Continues a prompt as the service would, token by token; `on_token` may

@@ -95,10 +95,9 @@ struct plain_forward::impl {
 
   /// Ids that may be sampled.
   uint32_t num_choices() const;
-  result<void> prefill(const std::vector<int32_t>& tokens,
-                       std::span<const prompt_segment> segments,
+  result<void> prefill(const generation_request& request,
                        const sequence_blocks& blocks, const kernels::draw& draw,
-                       bool want_logits = false);
+                       std::vector<token_score>& scores);
   result<void> decode(int32_t id, uint32_t position,
                       const sequence_blocks& blocks, const kernels::draw& draw,
                       bool want_logits);

@@ -65,7 +65,10 @@ result<void> plain_forward::generate_together(
   for (auto& prompt : prompts) {
     auto size = static_cast<uint32_t>(prompt.size());
     auto blocks = std::make_unique<sequence_blocks>(*x.pool, size + num_tokens);
-    if (auto ok = x.prefill(prompt, {}, *blocks, greedy); !ok)
+    generation_request request;
+    request.prompt = prompt;
+    std::vector<token_score> none;
+    if (auto ok = x.prefill(request, *blocks, greedy, none); !ok)
       return ok;
     auto id = x.stages->drawn()->tokens.at(0);
     if (id == kernels::no_token)

@@ -105,6 +105,8 @@ struct poisoner {
 
   void operator()(const sample& op) const {
     spoil(op.ids, op.logits);
+    spoil(op.scores, op.logits);
+    spoil(op.score_ids, op.logits);
   }
 
   // In place, of parts of their memory, or in a form that is the device's own.
@@ -156,7 +158,12 @@ struct dreamer {
       auto& x = op.draws[i];
       auto hash
         = random_stream::mix(x.point ^ std::bit_cast<uint32_t>(x.temperature));
-      *host::row<int32_t>(op.ids, i) = int32_t(hash % x.num_choices);
+      auto id = x.given == no_token ? int32_t(hash % x.num_choices) : x.given;
+      *host::row<int32_t>(op.ids, i) = id;
+      for (uint32_t k = 0; k < x.num_scores; ++k) {
+        host::row<float>(op.scores, i)[k] = -1;
+        host::row<int32_t>(op.score_ids, i)[k] = id;
+      }
     }
   }
 

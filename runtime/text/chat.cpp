@@ -114,16 +114,31 @@ result<chat_prompt> chat_form::render(std::span<const chat_message> messages,
     return failure{errc::invalid_input, "this model's chat template ("
                                           + shape_.name + ") has no form for "
                                           + what + " that is known here"};
-  bool thinking = options.thinking.value_or(shape_.thinks);
-  if (thinking != shape_.thinks && shape_.switches.empty())
+  if (!options.tools.empty() && shape_.tools == tool_style::none)
+    return failure{errc::invalid_input, "this model's chat template ("
+                                          + shape_.name
+                                          + ") has no form for tools"};
+  bool is_forced = !options.forced_call.empty();
+  if (is_forced && options.go_on)
+    return failure{errc::invalid_input,
+                   "an answer that goes on cannot begin with a call"};
+  bool thinking = !is_forced && options.thinking.value_or(shape_.thinks);
+  if (!is_forced && thinking != shape_.thinks && shape_.switches.empty())
     return failure{errc::invalid_input, "this model's chat template ("
                                           + shape_.name
                                           + ") has no switch for thinking"};
+  if (auto why = options.go_on ? why_not_to_go_on(shape_, messages) : "";
+      !why.empty())
+    return failure{errc::invalid_input, why};
   chat_parts parts{&tokens};
   chat_prompt prompt;
-  prompt.in_thought = write_chat(
-    messages, {shape_, bos_, eos_, options.add_generation_prompt, thinking},
-    parts);
+  prompt.in_thought
+    = write_chat(messages,
+                 {shape_, bos_, eos_, options.add_generation_prompt, thinking,
+                  options.go_on, options.tools, options.forced_call},
+                 parts);
+  if (is_forced)
+    prompt.begun_call = begun_call(shape_.tools, options.forced_call);
   prompt.ids = parts.ids();
   prompt.segments = parts.segments();
   if (!parts.missing().empty())

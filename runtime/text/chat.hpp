@@ -26,6 +26,9 @@ inline constexpr std::string_view auto_chat_template = "auto";
 struct chat_options {
   bool add_generation_prompt = true; ///< It is the assistant's turn.
   std::optional<bool> thinking;      ///< None: as the template has it.
+  bool go_on = false; ///< The last message is the beginning of the answer.
+  std::span<const chat_tool> tools = {};
+  std::string forced_call = {}; ///< The answer calls this one; it thinks not.
 };
 
 struct chat_prompt {
@@ -33,6 +36,7 @@ struct chat_prompt {
   std::vector<int32_t> ids;
   std::vector<prompt_segment> segments; ///< Of all ids, in order.
   bool in_thought = false;              ///< The answer begins inside <think>.
+  std::string begun_call = {}; ///< The end of it, if the answer has to call.
 };
 
 /// Immutable; any number of threads may use one.
@@ -58,6 +62,11 @@ public:
   /// The form in a line for people, e.g. "deepseek-v3 (chat_template.jinja)".
   std::string describe() const;
 
+  /// How calls of tools are written.
+  tool_style tools() const {
+    return shape_.tools;
+  }
+
   /// Whether answers begin with <think> when nobody says.
   bool thinks_by_default() const {
     return shape_.thinks;
@@ -76,8 +85,8 @@ public:
   }
 
   /// Returns the prompt. `tokens` is the tokenizer that the form was read with.
-  /// Errors: invalid_input, for messages that the form does not have, and for
-  /// all of them where trouble() says why.
+  /// Errors: invalid_input, for messages that the form does not have, for what
+  /// cannot go on, and for all of them where trouble() says why.
   result<chat_prompt> render(std::span<const chat_message> messages,
                              const chat_options& options,
                              const tokenizer& tokens) const;

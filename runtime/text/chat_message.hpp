@@ -17,10 +17,20 @@ struct chat_tool_call {
   std::string arguments; ///< JSON, as the model wrote it.
 };
 
+/// A function that the model may call.
+struct chat_tool {
+  std::string name;
+  std::string description;
+  std::string parameters; ///< JSON.
+  std::string whole;      ///< JSON: all of it, as it was declared.
+};
+
 struct chat_message {
   chat_role role = chat_role::user;
   std::string content;
   std::vector<chat_tool_call> tool_calls; ///< Of the assistant.
+  /// What it thought, where it is to go on; earlier thoughts are gone.
+  std::string reasoning = {};
 };
 
 } // namespace troupe

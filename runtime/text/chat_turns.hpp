@@ -20,10 +20,17 @@ public:
   /// What stands before all messages but the begin token.
   void begin(std::span<const chat_message> messages);
 
+  /// What the model may call, behind the system's messages.
+  void tools(std::span<const chat_tool> all);
+
   void write(const chat_message& message);
 
-  /// Returns whether the answer that comes next begins with a thought.
-  bool finish(bool add_generation_prompt);
+  /// Writes an answer that goes on. Returns whether it does so in a thought.
+  bool go_on(const chat_message& message);
+
+  /// Returns whether the answer that comes next begins with a thought. If there
+  /// is a name it begins with a call of that.
+  bool finish(bool add_generation_prompt, std::string_view forced_call);
 
 private:
   enum class last_said : uint8_t { nothing, user, assistant, tool };
@@ -33,6 +40,7 @@ private:
   void system(const chat_message& message);
   void tool_output(std::string_view content);
   void answer(const chat_message& message);
+  bool open_answer(segment_author author);
   void tool_calls(const std::vector<chat_tool_call>& calls);
   void tool_call(const chat_tool_call& call);
   void close_outputs();
@@ -55,12 +63,23 @@ struct chat_writing {
   const std::string& bos;
   const std::string& eos;
   bool add_generation_prompt;
-  bool thinking; ///< The answer to come begins with a thought.
+  bool thinking;      ///< The answer to come begins with a thought.
+  bool go_on = false; ///< It begins with the last message.
+  std::span<const chat_tool> tools = {};
+  std::string_view forced_call = {}; ///< It begins with a call of this name.
 };
+
+/// How an answer begins that calls `name`, up to the arguments.
+std::string begun_call(tool_style style, std::string_view name);
 
 /// Writes all of it. Returns whether the answer begins within a thought.
 bool write_chat(std::span<const chat_message> messages, const chat_writing& how,
                 chat_parts& out);
+
+/// Returns why the last message cannot be the beginning of an answer, or
+/// nothing.
+std::string why_not_to_go_on(const chat_shape& shape,
+                             std::span<const chat_message> messages);
 
 /// Returns which of the messages the form does not have, or nothing.
 std::string unknown_messages(const chat_shape& shape,

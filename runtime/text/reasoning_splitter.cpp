@@ -25,7 +25,11 @@ void reasoning_splitter::begin() {
   if (held_.starts_with(begin_of_thought)) {
     held_.erase(0, begin_of_thought.size());
     state_ = state::thought;
-  } else if (!begin_of_thought.starts_with(held_)) {
+  } else if (held_.starts_with(end_of_thought)) {
+    held_.erase(0, end_of_thought.size());
+    state_ = state::speech;
+  } else if (!begin_of_thought.starts_with(held_)
+             && !end_of_thought.starts_with(held_)) {
     state_ = state::speech;
   }
 }

@@ -2,6 +2,8 @@
 
 /// Tells what the model thinks from what it says, while it comes in.
 
+#include "runtime/text/tool_call_splitter.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@ namespace troupe {
 struct answer_piece {
   std::string reasoning;
   std::string content;
+  std::vector<tool_call_piece> calls = {}; ///< If they are looked for.
 };
 
 /// One answer. </think> may be cut anywhere; no more than its beginning is kept
@@ -20,7 +23,8 @@ struct answer_piece {
 class reasoning_splitter {
 public:
   /// `in_thought`: the prompt ended in <think>. Otherwise the answer thinks
-  /// only if it begins with <think>, which is then part of neither.
+  /// only if it begins with <think>, which is then part of neither, as is a
+  /// </think> at its very beginning: no thought.
   explicit reasoning_splitter(bool in_thought)
     : state_(in_thought ? state::thought : state::beginning) {
   }

@@ -21,10 +21,12 @@ stop_strings::automaton stop_strings::automaton_of(std::string text) {
   return x;
 }
 
-result<stop_strings> stop_strings::make(std::vector<std::string> strings) {
+result<stop_strings> stop_strings::make(std::vector<std::string> strings,
+                                        bool include) {
   if (strings.size() > max_strings)
     return failure{errc::invalid_input, "there are more than 16 stop strings"};
   stop_strings x;
+  x.include_ = include;
   for (auto& text : strings) {
     if (text.empty() || text.size() > max_bytes || !is_utf8(text))
       return failure{errc::invalid_input,
@@ -67,6 +69,8 @@ std::string stop_strings::push(std::string_view text) {
     held_ += text[i];
     keep = advance(text[i]);
   }
+  if (stopped_by_ && include_)
+    keep = 0;
   auto certain = held_.substr(0, held_.size() - keep);
   held_.erase(0, stopped_by_ ? held_.size() : certain.size());
   return certain;

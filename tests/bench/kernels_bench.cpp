@@ -8,6 +8,7 @@
 #include "kernels/cpu/probe.hpp"
 #include "kernels/device.hpp"
 #include "kernels/host/host_memory.hpp"
+#include "tests/bench/bench_table.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -33,157 +34,11 @@ constexpr uint32_t num_experts = 64;
 constexpr uint32_t top_k = 6;
 constexpr uint32_t depth = 4096; // positions in the cache
 
-bool by_cpu_time = false;
-
-double seconds(double num_threads = 1) {
-  if (by_cpu_time)
-    return double(std::clock()) / CLOCKS_PER_SEC / num_threads;
-  auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
-
 machine_rates measure(uint32_t num_threads) {
   thread_pool pool(num_threads);
   machine_probe probe{pool, [=] { return seconds(num_threads); }};
   return probe.measure(7);
 }
-
-/// Data on a device, made of a cheap sequence of small numbers.
-class bench {
-public:
-  explicit bench(const cpu_options& options)
-    : dev_(make_cpu_device(options)), stream_(dev_->make_stream()) {
-  }
-
-  device& dev() {
-    return *dev_;
-  }
-
-  stream& work() {
-    return *stream_;
-  }
-
-  float next() {
-    state_ = state_ * 6364136223846793005 + 1442695040888963407;
-    return float(int32_t(state_ >> 33) - (1 << 30)) * 0x1p-30f;
-  }
-
-  buffer claim(uint64_t bytes) {
-    return *dev_->allocate(bytes);
-  }
-
-  tensor make(dtype type, uint32_t rows, uint32_t cols) {
-    return dense(claim(uint64_t{rows} * cols * size_of(type)), type, rows,
-                 cols);
-  }
-
-  tensor numbers(uint32_t rows, uint32_t cols) {
-    auto out = make(dtype::f32, rows, cols);
-    auto values = host::row<float>(out, 0);
-    for (uint64_t i = 0; i < uint64_t{rows} * cols; ++i)
-      values[i] = next();
-    return out;
-  }
-
-  activation operand(dtype type, uint32_t rows, uint32_t cols) {
-    activation out{make(type, rows, cols), {}};
-    if (type == dtype::f8_e4m3)
-      out.scales = make(dtype::f32, rows, num_scale_blocks(cols));
-    return out;
-  }
-
-  activation operand_of(dtype type, const tensor& x) {
-    auto out = operand(type, x.rows, x.cols);
-    stream_->enqueue(quantize{x, out});
-    synchronize(*stream_);
-    return out;
-  }
-
-  weight make_weight(dtype type, uint32_t rows, uint32_t cols,
-                     uint32_t groups = 1) {
-    auto count = uint64_t{groups} * rows * cols;
-    std::vector<std::byte> raw(count * size_of(type));
-    for (auto& b : raw) // exponents in the middle, whatever the type
-      b = std::byte(0x30 + (std::bit_cast<uint32_t>(next()) >> 8) % 16);
-    std::vector<float> scales(
-      groups * num_scale_blocks(rows) * num_scale_blocks(cols), 0.01f);
-    auto bytes = dev_->weight_bytes(type, rows, cols, groups);
-    weight out{claim(bytes), type, rows, cols, groups};
-    auto is_scaled = type == dtype::f8_e4m3;
-    stream_->enqueue(pack_weight{
-      raw.data(), is_scaled ? scales.data() : nullptr, out, nullptr});
-    synchronize(*stream_);
-    return out;
-  }
-
-private:
-  std::unique_ptr<device> dev_;
-  std::unique_ptr<stream> stream_;
-  uint64_t state_ = 42;
-};
-
-/// What to time: a number of operations that are used in turn, so that weights
-/// come from memory and not from a cache.
-struct job {
-  std::string name;
-  uint32_t rows;
-  std::vector<operation> operations;
-  bool dot; ///< Of bf16, so that dot products are the limit if it has them.
-};
-
-class table {
-public:
-  table(bench& b, const machine_rates& limits, uint32_t num_threads,
-        std::string only)
-    : bench_(b), limits_(limits), num_threads_(num_threads),
-      only_(std::move(only)) {
-    std::printf("%-26s %5s %10s %8s %9s %6s %6s\n", "operation", "rows", "us",
-                "GB/s", "GFLOP/s", "% mem", "% alu");
-  }
-
-  bool wants(std::string_view name) const {
-    return only_.empty() || name.find(only_) != name.npos;
-  }
-
-  void add(const job& j) {
-    auto time = measure(j);
-    auto c = cost_of(j.operations[0]);
-    auto has_dot = bench_.dev().target().ends_with("bf16");
-    auto peak = j.dot && has_dot ? limits_.dot_flops : limits_.fma_flops;
-    auto bytes = double(c.bytes) / time;
-    auto flops = double(c.flops) / time;
-    std::printf("%-26s %5u %10.1f %8.1f %9.1f %6.0f %6.0f\n", j.name.c_str(),
-                j.rows, time * 1e6, bytes * 1e-9, flops * 1e-9,
-                100 * bytes / limits_.read_bytes, 100 * flops / peak);
-    std::fflush(stdout);
-  }
-
-private:
-  double run(const job& j, uint32_t count) {
-    auto start = seconds(num_threads_);
-    for (uint32_t i = 0; i < count; ++i)
-      bench_.work().enqueue(j.operations[turn_++ % j.operations.size()]);
-    synchronize(bench_.work());
-    return (seconds(num_threads_) - start) / count;
-  }
-
-  /// The median of several runs of some milliseconds.
-  double measure(const job& j) {
-    auto once = run(j, uint32_t(j.operations.size()));
-    auto count = uint32_t(std::clamp(0.012 / once, 1.0, 20000.0));
-    std::vector<double> times;
-    for (int i = 0; i < 7; ++i)
-      times.push_back(run(j, count));
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
-  }
-
-  bench& bench_;
-  machine_rates limits_;
-  uint32_t num_threads_;
-  std::string only_;
-  size_t turn_ = 0;
-};
 
 constexpr uint32_t batches[] = {1, 8, 32, 64, 512};
 
@@ -428,13 +283,27 @@ void add_rows(bench& b, table& out, uint32_t m) {
       out.add({std::string(name_of(op)), m, {op}, false});
 }
 
+/// As a repetition penalty makes them.
+std::shared_ptr<const std::vector<logit_edit>> edits_of(uint32_t count,
+                                                        uint32_t size) {
+  auto out = std::make_shared<std::vector<logit_edit>>();
+  for (uint32_t i = 0; i < count; ++i)
+    out->push_back({.id = i * (size / count), .repetition = 1.1f});
+  return out;
+}
+
 /// Logits of a real vocabulary, flat, equal or with a peak in 129,280.
 void add_draws(bench& b, table& out) {
   constexpr uint32_t size = 129280;
   auto add = [&](const char* name, uint32_t m, const draw& how, auto logit) {
     if (!out.wants(name))
       return;
-    sample op{b.numbers(m, size), {}, b.make(dtype::i32, m, 1)};
+    auto width = std::max(1u, how.num_scores);
+    sample op{b.numbers(m, size),
+              {},
+              b.make(dtype::i32, m, 1),
+              b.make(dtype::f32, m, width),
+              b.make(dtype::i32, m, width)};
     for (uint32_t t = 0; t < m; ++t) {
       auto row = host::row<float>(op.logits, t);
       for (uint32_t i = 0; i < size; ++i)
@@ -449,6 +318,10 @@ void add_draws(bench& b, table& out) {
   draw greedy{0, size, 0};
   draw plain{0, size};
   draw best{0, size, 0.6f, 0.95f, 50};
+  auto edited = usual;
+  edited.edits = edits_of(2000, size);
+  auto scored = usual;
+  scored.num_scores = 21;
   auto equal = [](float) { return 1.0f; };
   auto flat = [](float x) { return x; };
   auto wide = [](float x) { return 12 * x; };
@@ -462,6 +335,8 @@ void add_draws(bench& b, table& out) {
     add("sample 0.6 0.95 50 flat", m, best, flat);
     add("sample 1 flat", m, plain, flat);
     add("sample greedy flat", m, greedy, flat);
+    add("sample edited peaked", m, edited, peaked);
+    add("sample scored peaked", m, scored, peaked);
   }
 }
 

@@ -267,6 +267,36 @@ TEST(Cli, GenerateSaysThatLinksAreEmulatedAndRefusesThoseThatAreNot) {
     << unread.errors;
 }
 
+TEST(Cli, GenerateIsPenalisedAlikeHoweverTheModelIsSpread) {
+  auto with = [](std::vector<std::string> more) {
+    std::vector<std::string> args{
+      "generate",     nano(), "--token-ids", "0,1846,339,275,270",
+      "--max-tokens", "30",   "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    auto x = run_troupe(args);
+    EXPECT_EQ(x.status, 0) << x.errors;
+    return x.status == 0 ? json::parse(x.out).at("token_ids") : json{};
+  };
+  auto plain = with({"--min-tokens", "30"});
+  EXPECT_EQ(plain.size(), 30u);
+  for (std::vector<std::string> how :
+       {std::vector<std::string>{"--repetition-penalty", "2"},
+        {"--frequency-penalty", "2", "--repetition-penalty", "1.5"},
+        {"--presence-penalty", "-2", "--temperature", "1"},
+        {"--temperature", "1.5", "--min-p", "0.2", "--seed", "3"}}) {
+    how.insert(how.end(), {"--min-tokens", "30"});
+    auto one = with(how);
+    EXPECT_NE(one, plain) << how[0]; // a model as sure as this needs much
+    how.insert(how.end(),
+               {"--expert-parallel-size", "4", "--max-num-batched-tokens", "2",
+                "--max-num-seqs", "2"});
+    EXPECT_EQ(with(how), one) << how[0];
+  }
+  auto stop = plain.at(4).dump();
+  auto ended = with({"--stop-token-ids", stop});
+  EXPECT_LE(ended.size(), 4u);
+}
+
 TEST(Cli, GenerateRefusesWhatCannotBe) {
   EXPECT_EQ(run_troupe({"generate", nano()}).status, 2);
   auto ids = run_troupe({"generate", nano(), "--token-ids", "1,999999"});

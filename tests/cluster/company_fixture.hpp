@@ -25,6 +25,8 @@ struct answer {
   std::vector<float> logits;
   finish_reason finish = finish_reason::none;
   std::optional<failure> cause;
+  std::vector<token_score> scores = {};
+  std::vector<token_score> prompt_scores = {};
 };
 
 inline std::filesystem::path nano_model() {
@@ -56,10 +58,26 @@ inline generation_request request_for(std::vector<int32_t> prompt,
 
 /// The requests that every variant has to answer alike.
 inline std::vector<generation_request> reference_requests() {
+  auto penalised = request_for(random_prompt(5, 70), 8, 11);
+  auto& how = penalised.sampling;
+  how.temperature = 1.5f;
+  how.min_p = 0.01f;
+  how.repetition_penalty = 1.3f;
+  how.presence_penalty = 0.5f;
+  how.frequency_penalty = 0.25f;
+  how.biases = {{5, 4}, {900, -100}};
+  penalised.min_tokens = 8;
+  penalised.stop_ids = {5, 6};
+  penalised.num_scores = 6;
+  auto scored = request_for(random_prompt(6, 150), 3, 0);
+  scored.num_scores = 1;
+  scored.num_prompt_scores = 3;
   return {request_for(random_prompt(1, 5), 8, 0),
           request_for(random_prompt(2, 63), 6, 0),
           request_for(random_prompt(3, 130), 5, 7),
-          request_for(random_prompt(4, 200), 4, 9)};
+          request_for(random_prompt(4, 200), 4, 9),
+          penalised,
+          scored};
 }
 
 /// Collects the events of requests, in whatever order they come.
@@ -76,6 +94,9 @@ public:
       EXPECT_EQ(event.first_position, x.tokens.size());
       x.tokens.insert(x.tokens.end(), event.tokens.begin(), event.tokens.end());
       x.logits.insert(x.logits.end(), event.logits.begin(), event.logits.end());
+      x.scores.insert(x.scores.end(), event.scores.begin(), event.scores.end());
+      x.prompt_scores.insert(x.prompt_scores.end(), event.prompt_scores.begin(),
+                             event.prompt_scores.end());
       num_tokens_ += event.tokens.size();
       if (event.finish != finish_reason::none) {
         x.finish = event.finish;
@@ -148,7 +169,8 @@ ask_plain(const std::filesystem::path& model, precision activations,
   for (auto& request : requests) {
     auto x = (*plain)->generate(request);
     EXPECT_TRUE(x) << x.why().message;
-    out.push_back({x->tokens, x->logits, x->finish, std::nullopt});
+    out.push_back({x->tokens, x->logits, x->finish, std::nullopt, x->scores,
+                   x->prompt_scores});
   }
   return out;
 }
@@ -161,6 +183,8 @@ inline void expect_equal(const std::vector<answer>& got,
     EXPECT_FALSE(got[i].cause) << got[i].cause->message;
     EXPECT_EQ(got[i].tokens, want[i].tokens) << "request " << i;
     EXPECT_EQ(got[i].finish, want[i].finish) << "request " << i;
+    EXPECT_EQ(got[i].scores, want[i].scores) << "request " << i;
+    EXPECT_EQ(got[i].prompt_scores, want[i].prompt_scores) << "request " << i;
     ASSERT_EQ(got[i].logits.size(), want[i].logits.size()) << "request " << i;
     if (want[i].logits.empty())
       continue; // memcmp takes no null pointers, not even of nothing

@@ -114,6 +114,168 @@ def a_seed_makes_an_answer_again(client, model):
     assert others != {first}, "seven seeds gave one answer"
 
 
+def several_answers_are_those_of_their_seeds(client, model):
+    def texts(**more):
+        x = client.chat.completions.create(
+            model=model, messages=STORY, max_tokens=30, temperature=1.2,
+            **more)
+        assert [y.index for y in x.choices] == list(range(len(x.choices)))
+        return [reasoning_of(y.message) + y.message.content
+                for y in x.choices], x.usage
+    all, usage = texts(n=3, seed=5)
+    assert len(all) == 3 and usage.completion_tokens <= 90
+    for i in range(3):
+        alone, one = texts(seed=5 + i)
+        assert alone == [all[i]], (i, alone, all)
+        assert one.prompt_tokens == usage.prompt_tokens, "counted twice"
+    stream = client.chat.completions.create(
+        model=model, messages=STORY, max_tokens=30, temperature=1.2, n=3,
+        seed=5, stream=True)
+    streamed = [""] * 3
+    for chunk in stream:
+        for choice in chunk.choices:
+            streamed[choice.index] += (reasoning_of(choice.delta)
+                                       + (choice.delta.content or ""))
+    assert streamed == all, (streamed, all)
+
+
+def prompts_are_completed_side_by_side(client, model):
+    def texts(prompt):
+        x = client.completions.create(model=model, prompt=prompt, max_tokens=8,
+                                      temperature=0)
+        return [y.text for y in x.choices]
+    prompts = ["The capital of", "Once upon a time", "A fox"]
+    assert texts(prompts) == [texts(x)[0] for x in prompts]
+    assert texts([[5, 6, 7], [8, 9]]) == texts([5, 6, 7]) + texts([8, 9])
+
+
+def lengths_and_ends_are_kept(client, model):
+    def choice(**more):
+        return client.completions.create(
+            model=model, prompt="The capital of", temperature=0,
+            extra_body=more).choices[0]
+    x = client.completions.create(
+        model=model, prompt="The capital of", temperature=0, max_tokens=200,
+        extra_body={"ignore_eos": True})
+    assert x.usage.completion_tokens == 200, x.usage
+    x = client.completions.create(
+        model=model, prompt="The capital of", temperature=0, max_tokens=150,
+        extra_body={"min_tokens": 150})
+    assert x.usage.completion_tokens == 150, x.usage
+    whole = choice(max_tokens=20, logprobs=0)
+    ids = choice(max_tokens=20, stop=[whole.logprobs.tokens[1]],
+                 include_stop_str_in_output=True)
+    assert ids.text == "".join(whole.logprobs.tokens[:2]), (ids, whole)
+    assert ids.finish_reason == "stop"
+
+
+def penalties_and_biases_change_what_is_said(client, model):
+    def text(**more):
+        return ask(client, model, STORY, max_tokens=60, extra_body=more
+                   ).choices[0].message
+    plain = text()
+    assert text(repetition_penalty=1, min_p=0, top_k=0) == plain
+    for more in [{"repetition_penalty": 2.0}, {"frequency_penalty": 2},
+                 {"presence_penalty": 2}]:
+        assert text(**more) != plain, more
+        assert text(**more) == text(**more), more
+    one = text(logit_bias={"300": 100})
+    assert len(set(reasoning_of(one))) < 12, one
+
+
+def log_probabilities_are_told(client, model):
+    x = ask(client, model, STORY, max_tokens=12, logprobs=True, top_logprobs=3)
+    content = x.choices[0].logprobs.content
+    assert len(content) == x.usage.completion_tokens == 12
+    for y in content:
+        assert len(y.top_logprobs) == 3
+        # Greedily the likeliest is chosen.
+        assert y.logprob == y.top_logprobs[0].logprob <= 0, y
+        assert y.token == y.top_logprobs[0].token
+        assert bytes(y.bytes).decode("utf-8", "replace") == y.token
+        values = [z.logprob for z in y.top_logprobs]
+        assert values == sorted(values, reverse=True)
+    stream = ask(client, model, STORY, max_tokens=12, logprobs=True,
+                 top_logprobs=3, stream=True)
+    streamed = [y for chunk in stream for c in chunk.choices if c.logprobs
+                for y in c.logprobs.content]
+    assert streamed == content, (streamed, content)
+
+
+def a_loglikelihood_is_that_of_the_answer(client, model):
+    """What lm-eval asks: scores of a continuation through echo."""
+    context = [5, 6, 7, 300, 301]
+    x = client.completions.create(model=model, prompt=context, max_tokens=6,
+                                  temperature=0, logprobs=1)
+    said = x.choices[0].logprobs
+    again = client.completions.create(
+        model=model, prompt=[context], max_tokens=1, temperature=0, logprobs=1,
+        echo=True).choices[0].logprobs
+    assert again.token_logprobs[0] is None and again.top_logprobs[0] is None
+    assert again.token_logprobs[-1] == said.token_logprobs[0]
+    many = client.completions.create(
+        model=model, prompt=[context, context[:3], context], max_tokens=0,
+        temperature=0, logprobs=1, echo=True)
+    assert many.usage.completion_tokens == 0
+    for y in many.choices:
+        n = len(y.logprobs.tokens)
+        assert y.logprobs.token_logprobs == again.token_logprobs[:n], y
+        assert y.logprobs.top_logprobs == again.top_logprobs[:n], y
+    assert len(many.choices[0].logprobs.tokens) == len(context)
+    for own, top in zip(again.token_logprobs[1:], again.top_logprobs[1:]):
+        assert own <= max(top.values())
+
+
+def an_answer_goes_on_from_its_prefix(client, model):
+    whole = ask(client, model, QUESTION, max_tokens=160,
+                extra_body={"chat_template_kwargs": {"thinking": False}}
+                ).choices[0].message.content
+    for more in [{}, {"continue_final_message": True,
+                      "add_generation_prompt": False}]:
+        last = {"role": "assistant", "content": whole[:3]}
+        if not more:
+            last["prefix"] = True
+        x = ask(client, model, QUESTION + [last], max_tokens=40,
+                extra_body=more)
+        short = ask(client, model, QUESTION, max_tokens=40)
+        assert x.usage.prompt_tokens < short.usage.prompt_tokens + 8, x
+        assert "reasoning_content" not in x.choices[0].message.model_extra, x
+
+
+TOOLS = [{"type": "function",
+          "function": {"name": name, "description": "Finds a city.",
+                       "parameters": {"type": "object", "properties": {
+                           "country": {"type": "string"}}}}}
+         for name in ("capital", "largest_city")]
+
+
+def a_tool_is_called_by_its_name(client, model):
+    named = {"type": "function", "function": {"name": "capital"}}
+    more = {"tools": TOOLS, "tool_choice": named, "max_tokens": 24}
+    x = ask(client, model, QUESTION, **more).choices[0]
+    assert len(x.message.tool_calls) == 1 and x.message.content is None, x
+    call = x.message.tool_calls[0]
+    assert call.id and call.type == "function", call
+    assert call.function.name == "capital" and call.function.arguments, call
+    streamed, names = "", []
+    for chunk in ask(client, model, QUESTION, stream=True, **more):
+        for piece in chunk.choices[0].delta.tool_calls or []:
+            assert piece.index == 0
+            names += [piece.function.name] if piece.function.name else []
+            streamed += piece.function.arguments
+    assert (names, streamed) == (["capital"], call.function.arguments)
+    # The call and what came of it go back into the conversation.
+    turns = QUESTION + [x.message.model_dump(exclude_none=True),
+                        {"role": "tool", "tool_call_id": call.id,
+                         "content": "Paris"}]
+    x = ask(client, model, turns, tools=TOOLS, max_tokens=8)
+    assert x.usage.completion_tokens <= 8
+    plain = ask(client, model, QUESTION, max_tokens=160)
+    none = ask(client, model, QUESTION, max_tokens=160, tools=TOOLS,
+               tool_choice="none")
+    assert none.choices[0].message == plain.choices[0].message
+
+
 def text_is_completed(client, model):
     x = client.completions.create(model=model, prompt="The capital of",
                                   max_tokens=6, temperature=0)
@@ -161,13 +323,16 @@ def an_unknown_model_is_not_found(client, model):
 
 
 def bad_parameters_are_refused_by_name(client, model):
-    for name, value in [("temperature", -1), ("top_p", 2), ("seed", -5),
-                        ("max_tokens", 0), ("n", 2), ("logprobs", True),
-                        ("stop", ["x"] * 17), ("presence_penalty", 3)]:
+    for name, value in [("temperature", -1), ("top_p", 2), ("seed", 1.5),
+                        ("max_tokens", 0), ("n", 9), ("top_logprobs", 21),
+                        ("stop", ["x"] * 17), ("presence_penalty", 3),
+                        ("min_tokens", 10**6), ("guided_choice", ["a", "b"]),
+                        ("structured_outputs", {"regex": "a"}),
+                        ("stop_token_ids", [10**6]), ("min_p", 2)]:
         given = {"temperature": 1, name: value}
         try:
             client.chat.completions.create(model=model, messages=QUESTION,
-                                           **given)
+                                           extra_body=given)
         except openai.BadRequestError as error:
             assert error.param == name, (name, error)
             assert error.type == "invalid_request_error", error
@@ -182,6 +347,14 @@ CHECKS = [
     max_tokens_ends_an_answer,
     a_stop_string_ends_an_answer_before_it,
     a_seed_makes_an_answer_again,
+    several_answers_are_those_of_their_seeds,
+    prompts_are_completed_side_by_side,
+    lengths_and_ends_are_kept,
+    penalties_and_biases_change_what_is_said,
+    log_probabilities_are_told,
+    a_loglikelihood_is_that_of_the_answer,
+    an_answer_goes_on_from_its_prefix,
+    a_tool_is_called_by_its_name,
     text_is_completed,
     a_client_that_leaves_does_no_harm,
     a_context_that_is_too_long_is_refused,

@@ -176,7 +176,8 @@ TEST_F(AttentionRows, DrawsTokensAndHandsOutTheLogitsThatAreWanted) {
     answer(wait_for_rows(), 0, num_answers());
   auto end = wait_for_end();
   ASSERT_TRUE(end.result) << end.cause->message;
-  auto& [tokens, logits] = *end.result;
+  auto& tokens = end.result->tokens;
+  auto& logits = end.result->logits;
   ASSERT_EQ(tokens.size(), 3u);
   ASSERT_EQ(logits.size(), 2u) << "nobody wanted the others";
   for (uint32_t i : {0u, 1u}) {

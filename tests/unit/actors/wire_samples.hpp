@@ -14,8 +14,14 @@ inline constexpr node_id sender = 3;
 inline run_request full_request() {
   auto what = std::make_shared<generation_request>();
   what->prompt = {1, -7, INT32_MAX, INT32_MIN, 0};
-  what->sampling = {0.7f, 0.9f, 40, UINT64_MAX};
+  what->sampling = {0.7f,       0.9f, 40,
+                    UINT64_MAX, 0.1f, 1.1f,
+                    -0.25f,     1.5,  {{3, -1.5f}, {4, 100}}};
   what->max_tokens = 123;
+  what->min_tokens = 12;
+  what->stop_ids = {9, 10};
+  what->num_scores = 21;
+  what->num_prompt_scores = 3;
   what->ignore_eos = true;
   what->want_logits = true;
   what->segments = {{2, segment_author::given}, {3, segment_author::generated}};
@@ -30,6 +36,10 @@ inline tokens_ready full_answer() {
                    std::numeric_limits<float>::infinity(),
                    std::numeric_limits<float>::denorm_min()};
   event->finish = finish_reason::failed;
+  event->end_token = 9;
+  event->scores = {{5, -0.5f}, {-1, 0}};
+  event->prompt_scores = {{7, -1.5f}};
+  event->first_scored = 70;
   event->cause = failure{errc::peer_lost, "node b was lost"};
   return {77, 2, event};
 }

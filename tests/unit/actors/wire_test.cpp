@@ -132,6 +132,15 @@ TEST(Wire, KeepsARequest) {
   EXPECT_EQ(back.what->prompt, sent.what->prompt);
   EXPECT_EQ(back.what->sampling.top_k, 40u);
   EXPECT_EQ(back.what->sampling.seed, UINT64_MAX);
+  EXPECT_EQ(back.what->sampling.min_p, 0.1f);
+  EXPECT_EQ(back.what->sampling.repetition_penalty, 1.1f);
+  EXPECT_EQ(back.what->sampling.presence_penalty, -0.25f);
+  EXPECT_EQ(back.what->sampling.frequency_penalty, 1.5f);
+  EXPECT_EQ(back.what->sampling.biases, sent.what->sampling.biases);
+  EXPECT_EQ(back.what->min_tokens, 12u);
+  EXPECT_EQ(back.what->stop_ids, sent.what->stop_ids);
+  EXPECT_EQ(back.what->num_scores, 21u);
+  EXPECT_EQ(back.what->num_prompt_scores, 3u);
   EXPECT_EQ(back.what->max_tokens, 123u);
   EXPECT_TRUE(back.what->ignore_eos);
   EXPECT_TRUE(back.what->want_logits);
@@ -186,6 +195,10 @@ TEST(Wire, KeepsAnAnswerAndEveryBitOfItsLogits) {
   EXPECT_EQ(back.event->tokens, sent.event->tokens);
   EXPECT_EQ(back.event->first_position, 17u);
   EXPECT_EQ(bits(back.event->logits), bits(sent.event->logits));
+  EXPECT_EQ(back.event->end_token, 9);
+  EXPECT_EQ(back.event->scores, sent.event->scores);
+  EXPECT_EQ(back.event->prompt_scores, sent.event->prompt_scores);
+  EXPECT_EQ(back.event->first_scored, 70u);
   EXPECT_EQ(back.event->finish, finish_reason::failed);
   ASSERT_TRUE(back.event->cause.has_value());
   EXPECT_EQ(back.event->cause->code, errc::peer_lost);

@@ -239,9 +239,36 @@ TEST(ShapesDeathTest, DrawsLieWithinTheirLogits) {
   refuses<op>(good, [](auto& op) { op.draws[0].num_choices = 9; });
   refuses<op>(good, [](auto& op) { op.draws[1].num_choices = 0; });
   refuses<op>(good, [](auto& op) { op.draws[1].point = uint64_t{1} << 53; });
+  refuses<op>(good, [](auto& op) { op.draws[0].min_p = 1.5f; });
+  refuses<op>(good, [](auto& op) { op.draws[0].num_scores = 1; });
+  refuses<op>(good, [](auto& op) { op.draws[0].given = 3; });
   refuses<op>(good, [](auto& op) { op.draws.pop_back(); });
   refuses<op>(good, [](auto& op) { op.ids.type = dtype::f32; });
   refuses<op>(good, [](auto& op) { op.logits.type = dtype::bf16; });
+}
+
+void edit(sample& op, std::vector<logit_edit> edits) {
+  op.draws[0].edits
+    = std::make_shared<const std::vector<logit_edit>>(std::move(edits));
+}
+
+TEST(ShapesDeathTest, ScoresAndEditsOfDrawsHaveTheirPlaces) {
+  using op = sample;
+  op good{shaped(3, 8),
+          {{.row = 2, .num_choices = 8}},
+          shaped(1, 1, dtype::i32),
+          shaped(1, 3),
+          shaped(1, 3, dtype::i32)};
+  good.draws[0].num_scores = 3;
+  good.draws[0].given = 7;
+  edit(good, {{0}, {7}});
+  refuses<op>(good, [](auto& op) { op.draws[0].num_scores = 4; });
+  refuses<op>(good, [](auto& op) { op.draws[0].given = 8; });
+  refuses<op>(good, [](auto& op) { op.scores = shaped(2, 3); });
+  refuses<op>(good, [](auto& op) { op.score_ids = shaped(1, 3); });
+  refuses<op>(good, [](auto& op) { edit(op, {{8}}); });
+  refuses<op>(good, [](auto& op) { edit(op, {{3}, {3}}); });
+  refuses<op>(good, [](auto& op) { edit(op, {{3, 0, 0}}); });
 }
 
 TEST(ShapesDeathTest, DevicesCheckAtEnqueue) {

@@ -17,6 +17,8 @@ struct client {
   generation_request what;
   generation_event expected;
   std::vector<int32_t> tokens;
+  std::vector<token_score> scores;
+  std::vector<token_score> prompt_scores;
   std::optional<generation_event> last;
 };
 
@@ -80,12 +82,28 @@ private:
     x.what.sampling.temperature = float(below(3));
     x.what.sampling.top_k = below(5);
     x.what.sampling.seed = random_();
+    if (below(3) == 0)
+      penalise(x.what);
+    x.what.num_scores = below(4);
+    x.what.num_prompt_scores = below(4);
     x.expected = token_model::alone(x.what);
     num_tokens_ += num_prompt + x.what.max_tokens;
     ++num_open_;
     batcher_->add(id, uint32_t(id) + 100,
                   std::make_shared<generation_request>(x.what));
     clients_.emplace(id, std::move(x));
+  }
+
+  void penalise(generation_request& x) {
+    x.sampling.min_p = float(below(2)) / 4;
+    x.sampling.repetition_penalty = 1 + float(below(3)) / 4;
+    x.sampling.presence_penalty = float(below(3)) / 4;
+    x.sampling.frequency_penalty = float(below(3)) / 8;
+    if (below(2))
+      x.sampling.biases = {{3, 1}, {7, -100}};
+    if (below(2) && !crowded_)
+      x.stop_ids = {2, 11};
+    x.min_tokens = below(2) ? below(x.max_tokens) : 0;
   }
 
   void maybe_cancel() {
@@ -127,6 +145,7 @@ private:
       check_logits(x, event);
     for (auto token : event.tokens)
       x.tokens.push_back(token);
+    hear_scores(x, event);
     ASSERT_LE(x.tokens.size(), x.expected.tokens.size());
     EXPECT_TRUE(
       std::equal(x.tokens.begin(), x.tokens.end(), x.expected.tokens.begin()))
@@ -138,8 +157,22 @@ private:
     EXPECT_EQ(event.finish == finish_reason::failed, event.cause.has_value());
     if (event.finish != finish_reason::failed) {
       EXPECT_EQ(event.finish, x.expected.finish);
+      EXPECT_EQ(event.end_token, x.expected.end_token);
       EXPECT_EQ(x.tokens, x.expected.tokens);
+      EXPECT_EQ(x.scores, x.expected.scores);
+      EXPECT_EQ(x.prompt_scores, token_model::prompt_scores(x.what));
     }
+  }
+
+  /// However often a prompt was computed its scores come once.
+  static void hear_scores(client& x, const generation_event& event) {
+    x.scores.insert(x.scores.end(), event.scores.begin(), event.scores.end());
+    auto& told = x.prompt_scores;
+    if (event.prompt_scores.empty())
+      return;
+    ASSERT_EQ(told.size(), (event.first_scored - 1) * x.what.num_prompt_scores);
+    told.insert(told.end(), event.prompt_scores.begin(),
+                event.prompt_scores.end());
   }
 
   static void check_logits(const client& x, const generation_event& event) {

@@ -369,13 +369,13 @@ TEST(GenerationKeys, AreUsedHarmlessOrRefusedByName) {
                             {"forced_eos_token_id", nullptr}}),
             "accepted");
   const std::vector<std::pair<std::string, json>> asked{
-    {"repetition_penalty", 1.05},
+    {"repetition_penalty", 0.0},
     {"suppress_tokens", {5}},
     {"begin_suppress_tokens", {5}},
     {"forced_bos_token_id", 3},
     {"bad_words_ids", {{1}}},
     {"no_repeat_ngram_size", 3},
-    {"min_p", 0.1},
+    {"min_p", 1.1},
     {"min_new_tokens", 4},
     {"num_beams", 4},
     {"stop_strings", {"x"}},

@@ -41,11 +41,13 @@ TEST(OpenaiRequest, ChecksTheRangeOfEveryNumber) {
     {"temperature", {"0", "1", "2", "0.7"}, {"2.0001", "-0.0001"}},
     {"top_p", {"0", "0.5", "1"}, {"1.0001", "-0.1"}},
     {"top_k", {"-1", "0", "2147483647"}, {"-2", "2147483648", "0.5"}},
-    {"seed", {"0", "18446744073709551615"}, {"18446744073709551616", "0.5"}},
-    {"n", {"1"}, {"0", "2", "1.0"}},
+    {"n", {"1", "8"}, {"0", "9", "1.0"}},
     {"best_of", {"1"}, {"0", "2"}},
-    {"presence_penalty", {"0", "0.0"}, {"0.1", "-0.1"}},
-    {"frequency_penalty", {"0", "0.0"}, {"2", "-2"}},
+    {"min_p", {"0", "0.5", "1"}, {"-0.1", "1.1"}},
+    {"repetition_penalty", {"0.01", "1", "1.5", "100"}, {"0", "101"}},
+    {"presence_penalty", {"0", "-2", "2"}, {"2.1", "-2.1"}},
+    {"frequency_penalty", {"0", "-2", "2"}, {"2.1", "-2.1"}},
+    {"min_tokens", {"0", "2147483647"}, {"2147483648", "0.5"}},
   };
   const std::vector<std::string> always_bad = {"-9223372036854775808",
                                                "1e308",
@@ -75,6 +77,76 @@ TEST(OpenaiRequest, ChecksTheRangeOfEveryNumber) {
       EXPECT_TRUE(error->param == x.field || error->code == "invalid_json")
         << x.field << " " << value.substr(0, 40);
     }
+  }
+}
+
+TEST(OpenaiRequest, TakesEverySeedOf64BitsAndDrawsOneForMinusOne) {
+  const std::pair<const char*, std::optional<uint64_t>> cases[]
+    = {{"0", 0},
+       {"18446744073709551615", UINT64_MAX},
+       {"-1", std::nullopt},
+       {"null", std::nullopt},
+       {"-2", UINT64_MAX - 1},
+       {"-9223372036854775808", uint64_t{1} << 63}};
+  for (auto& [text, seed] : cases)
+    EXPECT_EQ(accepted(chat_with(std::string{"\"seed\":"} + text)).options.seed,
+              seed)
+      << text;
+  for (const auto* bad : {"18446744073709551616", "0.5", "-9223372036854775809",
+                          "\"1\"", "[]", "true", "1e999", "-1.5"}) {
+    auto error = refusal(chat_with(std::string{"\"seed\":"} + bad));
+    ASSERT_TRUE(error) << bad;
+    EXPECT_TRUE(error->param == "seed" || error->code == "invalid_json") << bad;
+  }
+}
+
+TEST(OpenaiRequest, TakesBiasesOfTokenIds) {
+  auto body = [](const std::string& biases) {
+    return chat_with("\"logit_bias\":" + biases);
+  };
+  EXPECT_EQ(
+    accepted(body(R"({"20":-100,"3":2.5,"0":100})")).options.sampling.biases,
+    (std::vector<logit_bias>{{0, 100}, {3, 2.5f}, {20, -100}}));
+  EXPECT_TRUE(accepted(body("{}")).options.sampling.biases.empty());
+  for (const auto* bad :
+       {"[]", "1", "\"x\"", R"({"a":1})", R"({"-1":1})", R"({"1.5":1})",
+        R"({"01":1})", R"({"":1})", R"({"2147483648":1})", R"({"1":"1"})",
+        R"({"1":null})", R"({"1":100.5})", R"({"1":-101})", R"({" 1":1})"}) {
+    auto error = refusal(body(bad));
+    ASSERT_TRUE(error) << bad;
+    EXPECT_EQ(error->param, "logit_bias") << bad;
+  }
+  auto many = [&](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i)
+      text += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
+    return body("{" + text + "}");
+  };
+  EXPECT_FALSE(refusal(many(1024)));
+  EXPECT_TRUE(refusal(many(1025)));
+}
+
+TEST(OpenaiRequest, TakesWhatEndsAnAnswer) {
+  auto x = accepted(chat_with(R"("stop_token_ids":[3,1],"ignore_eos":true,)"
+                              R"("min_tokens":2,"max_tokens":2,)"
+                              R"("include_stop_str_in_output":true)"))
+             .options;
+  EXPECT_EQ(x.stop_ids, (std::vector<int32_t>{3, 1}));
+  EXPECT_TRUE(x.ignore_eos);
+  EXPECT_TRUE(x.include_stop);
+  EXPECT_EQ(x.min_tokens, 2u);
+  const std::pair<const char*, const char*> bad[]
+    = {{"stop_token_ids", "[-1]"},
+       {"stop_token_ids", "[\"a\"]"},
+       {"stop_token_ids", "{}"},
+       {"ignore_eos", "1"},
+       {"include_stop_str_in_output", "\"yes\""},
+       {"skip_special_tokens", "0"},
+       {"min_tokens", "3,\"max_tokens\":2"}};
+  for (auto& [name, value] : bad) {
+    auto error = refusal(chat_with("\"" + std::string{name} + "\":" + value));
+    ASSERT_TRUE(error) << name;
+    EXPECT_EQ(error->param, name);
   }
 }
 
@@ -177,10 +249,12 @@ TEST(OpenaiRequest, TakesStreamOptionsOnlyOfStreams) {
 
 TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
-       {R"("n":3)", R"("logprobs":true)", R"("top_logprobs":5)",
-        R"("logit_bias":{"1":2})", R"("tools":[{"type":"function"}])",
-        R"("chat_template":"{{ 1 }}")", R"("add_generation_prompt":false)",
-        R"("continue_final_message":true)", R"("documents":[{"text":"a"}])",
+       {R"("top_logprobs":5)", R"("tools":"f")", R"("tool_choice":"required")",
+        R"("guided_choice":["yes"])", R"("structured_outputs":{"regex":"a"})",
+        R"("reasoning_effort":"high")", R"("include_reasoning":false)",
+        R"("best_of":2)", R"("echo":true)", R"("bad_words":["a"])",
+        R"("prompt_logprobs":0.5)", R"("repeat_penalty":1.1)",
+        R"("chat_template":"{{ 1 }}")", R"("documents":[{"text":"a"}])",
         R"("response_format":{"type":"json_object"})"}) {
     auto error = refusal(chat_with(members));
     ASSERT_TRUE(error) << members;
@@ -190,8 +264,10 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
     EXPECT_NE(error->message.find(error->param), std::string::npos);
   }
   for (const auto* members :
-       {R"("n":1)", R"("logprobs":false)", R"("logit_bias":{})",
-        R"("tools":[])", R"("response_format":{"type":"text"})",
+       {R"("n":1,"best_of":1)", R"("logprobs":false)", R"("logit_bias":{})",
+        R"("tools":[],"tool_choice":"none")", R"("reasoning_effort":"medium")",
+        R"("include_reasoning":true,"guided_json":null,"length_penalty":1.0)",
+        R"("response_format":{"type":"text"})",
         R"("chat_template":null,"add_generation_prompt":true)",
         R"("user":"somebody","never_heard_of":[1,2])"})
     EXPECT_FALSE(refusal(chat_with(members))) << members;
@@ -205,21 +281,53 @@ TEST(OpenaiRequest, LetsTheNewNameOfTheTokenLimitWin) {
   EXPECT_EQ(accepted(chat_with("")).options.max_tokens, 0u);
 }
 
+TEST(OpenaiRequest, GivesOneHundredAndTwentyEightAnswersAtMost) {
+  auto parse = [](size_t count, int n) {
+    std::string list = "\"a\"";
+    for (size_t i = 1; i < count; ++i)
+      list += ",\"a\"";
+    return parse_text_request(R"({"model":"m","n":)" + std::to_string(n)
+                                + R"(,"prompt":[)" + list + "]}",
+                              {});
+  };
+  EXPECT_TRUE(std::holds_alternative<text_request>(parse(128, 1)));
+  EXPECT_TRUE(std::holds_alternative<text_request>(parse(16, 8)));
+  for (auto& x : {parse(129, 1), parse(17, 8)})
+    EXPECT_EQ(std::get<api_error>(x).param, "prompt");
+}
+
+TEST(OpenaiRequest, WantsATokenUnlessThePromptIsSaidAgain) {
+  auto parse = [](const std::string& more) {
+    return parse_text_request(R"({"model":"m","prompt":"a",)" + more + "}", {});
+  };
+  auto x = parse(R"("max_tokens":0,"echo":true)");
+  EXPECT_TRUE(std::get<text_request>(x).options.no_tokens);
+  EXPECT_TRUE(std::get<text_request>(x).options.echo);
+  x = parse(R"("max_tokens":0)");
+  EXPECT_EQ(std::get<api_error>(x).param, "max_tokens");
+  x = parse(R"("suffix":"b")");
+  EXPECT_EQ(std::get<api_error>(x).param, "suffix");
+}
+
 TEST(OpenaiRequest, ReadsPromptsOfEveryShape) {
   auto parse = [](const std::string& prompt) {
     return parse_text_request(R"({"model":"m","prompt":)" + prompt + "}", {});
   };
-  auto text = [&](const std::string& prompt) {
+  auto all = [&](const std::string& prompt) {
     auto x = parse(prompt);
-    return std::get<text_request>(x);
+    return std::get<text_request>(x).prompts;
   };
+  auto text = [&](const std::string& prompt) { return all(prompt).at(0); };
   EXPECT_EQ(text(R"("abc")").text, "abc");
   EXPECT_EQ(text(R"(["abc"])").text, "abc");
   EXPECT_EQ(text("[1,2]").ids, (std::vector<int32_t>{1, 2}));
   EXPECT_EQ(text("[[1,2]]").ids, (std::vector<int32_t>{1, 2}));
-  for (const auto* bad :
-       {R"("")", "[]", "[[]]", "null", "1", "{}", "[-1]", "[1.5]",
-        "[4294967296]", R"(["a","b"])", "[[1],[2]]", R"([1,"a"])", "[[[1]]]"})
+  EXPECT_EQ(all(R"(["a","b","c"])").size(), 3u);
+  EXPECT_EQ(all(R"(["a","b"])")[1].text, "b");
+  EXPECT_EQ(all("[[1],[2,3]]")[1].ids, (std::vector<int32_t>{2, 3}));
+  for (const auto* bad : {R"("")", "[]", "[[]]", "null", "1", "{}", "[-1]",
+                          "[1.5]", "[4294967296]", R"(["a",""])", R"(["a",1])",
+                          "[[1],[]]", R"([1,"a"])", "[[[1]]]"})
     EXPECT_TRUE(std::holds_alternative<api_error>(parse(bad))) << bad;
 }
 

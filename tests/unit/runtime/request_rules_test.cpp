@@ -125,6 +125,56 @@ TEST(RequestRules, RefuseSamplingThatMakesNoSense) {
   }
 }
 
+TEST(RequestRules, RefusePenaltiesAndBiasesOutOfTheirRanges) {
+  using field = float sampling_params::*;
+  const std::vector<std::pair<field, std::vector<float>>> bad{
+    {&sampling_params::min_p, {-0.1f, 1.1f, std::nanf("")}},
+    {&sampling_params::repetition_penalty, {0, -1, 101, std::nanf("")}},
+    {&sampling_params::presence_penalty, {-2.1f, 2.1f, std::nanf("")}},
+    {&sampling_params::frequency_penalty, {-2.1f, 2.1f, std::nanf("")}}};
+  for (auto& [what, values] : bad)
+    for (auto value : values) {
+      auto x = request(1, 1);
+      x.sampling.*what = value;
+      EXPECT_EQ(fault_of(x), request_fault::wrong_sampling) << value;
+    }
+  const std::vector<std::vector<logit_bias>> lists{
+    {{1, 101}},
+    {{1, std::nanf("")}},
+    {{2, 1}, {1, 1}},
+    {{1, 1}, {1, 1}},
+    std::vector<logit_bias>(max_biases + 1)};
+  for (auto& biases : lists) {
+    auto x = request(1, 1);
+    x.sampling.biases = biases;
+    EXPECT_EQ(fault_of(x), request_fault::wrong_sampling);
+  }
+  auto x = request(1, 1);
+  x.sampling = {0, 1, 0, 1, 1, 100, -2, 2, {{0, 100}, {15, -100}}};
+  EXPECT_EQ(fault_of(x), std::nullopt);
+}
+
+TEST(RequestRules, RefuseEndsThatCannotBe) {
+  auto x = request(1, 3);
+  x.stop_ids.assign(max_stop_ids, 5);
+  x.min_tokens = 3;
+  EXPECT_EQ(fault_of(x), std::nullopt);
+  x.stop_ids.push_back(5);
+  EXPECT_EQ(fault_of(x), request_fault::many_stop_ids);
+  x.stop_ids = {16};
+  EXPECT_EQ(fault_of(x), request_fault::unknown_token);
+  x.stop_ids.clear();
+  x.sampling.biases = {{-1, 1}};
+  EXPECT_EQ(fault_of(x), request_fault::unknown_token);
+  x.sampling.biases.clear();
+  x.min_tokens = 4;
+  EXPECT_EQ(fault_of(x), request_fault::wrong_min_tokens);
+  x.max_tokens = 0; // as many as there is room for
+  EXPECT_EQ(fault_of(x), std::nullopt);
+  x.min_tokens = 1000;
+  EXPECT_EQ(fault_of(x), request_fault::wrong_min_tokens);
+}
+
 TEST(RequestRules, RefuseARankThatThereIsNot) {
   auto x = request(1, 1);
   x.rank = 1;

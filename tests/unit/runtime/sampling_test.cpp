@@ -11,6 +11,7 @@
 #include <numeric>
 #include <random>
 #include <set>
+#include <tuple>
 
 using namespace troupe;
 
@@ -98,6 +99,111 @@ TEST(Draw, IsWhatTheRequestAsksForAtItsPosition) {
   EXPECT_EQ(draw.top_k, 7u);
   EXPECT_EQ(draw.num_choices, 100u);
   EXPECT_EQ(draw.point, point_of(3, 5));
+}
+
+// -- edits --------------------------------------------------------------------
+
+namespace {
+
+constexpr int32_t end_id = 9;
+
+generation_request request_of(std::vector<int32_t> prompt,
+                              const sampling_params& how) {
+  generation_request out;
+  out.prompt = std::move(prompt);
+  out.sampling = how;
+  out.max_tokens = 20;
+  return out;
+}
+
+/// The edits of the draw after `answer`, as tuples.
+using edit = std::tuple<uint32_t, float, float, float>;
+
+std::vector<edit> edits(const generation_request& request,
+                        const std::vector<int32_t>& answer) {
+  const int32_t eos[] = {end_id};
+  answer_draws draws{request, 50, eos};
+  auto draw = draws.after(answer);
+  std::vector<edit> out;
+  if (draw.edits)
+    for (auto& x : *draw.edits)
+      out.emplace_back(x.id, x.bias, x.repetition, x.penalty);
+  return out;
+}
+
+} // namespace
+
+TEST(AnswerDraws, HaveNoEditsIfNothingAsksForThem) {
+  auto request = request_of({1, 2}, {.min_p = 0.5f});
+  EXPECT_TRUE(edits(request, {3, 4, 4}).empty());
+  const int32_t eos[] = {end_id};
+  answer_draws draws{request, 50, eos};
+  auto draw = draws.after(std::vector<int32_t>{3, 4});
+  EXPECT_EQ(draw.edits, nullptr);
+  EXPECT_EQ(draw.min_p, 0.5f);
+  EXPECT_EQ(draw.point, point_of(0, 2));
+  EXPECT_EQ(draw.num_choices, 50u);
+}
+
+TEST(AnswerDraws, RepetitionKnowsPromptAndAnswerTheOthersTheAnswer) {
+  auto request = request_of({7, 1, 7}, {.repetition_penalty = 1.5f,
+                                        .presence_penalty = 0.5f,
+                                        .frequency_penalty = 0.25f});
+  EXPECT_EQ(edits(request, {}),
+            (std::vector<edit>{{1, 0, 1.5f, 0}, {7, 0, 1.5f, 0}}));
+  EXPECT_EQ(
+    edits(request, {3, 7, 3}),
+    (std::vector<edit>{{1, 0, 1.5f, 0}, {3, 0, 1.5f, 1}, {7, 0, 1.5f, 0.75f}}));
+}
+
+TEST(AnswerDraws, AddBiasesAndLeaveOutWhatIsNeverChosen) {
+  auto request = request_of({60}, {.repetition_penalty = 2});
+  request.sampling.biases = {{2, 5.5f}, {49, -100}, {50, 1}};
+  EXPECT_EQ(edits(request, {}),
+            (std::vector<edit>{{2, 5.5f, 1, 0}, {49, -100, 1, 0}}));
+}
+
+TEST(AnswerDraws, ForbidWhatWouldEndAnAnswerThatIsTooShort) {
+  auto request = request_of({1}, {});
+  request.min_tokens = 2;
+  request.stop_ids = {4};
+  request.sampling.biases = {{4, 3}};
+  EXPECT_EQ(edits(request, {5}),
+            (std::vector<edit>{{4, -INFINITY, 1, 0}, {9, -INFINITY, 1, 0}}));
+  EXPECT_EQ(edits(request, {5, 5}), (std::vector<edit>{{4, 3, 1, 0}}));
+  request.ignore_eos = true; // then it ends nothing
+  EXPECT_EQ(edits(request, {5}), (std::vector<edit>{{4, -INFINITY, 1, 0}}));
+}
+
+TEST(AnswerDraws, AreTheSameHoweverTheAnswerWasHandedIn) {
+  auto request = request_of(
+    {1, 2, 3}, {.repetition_penalty = 1.1f, .frequency_penalty = 0.1f});
+  const int32_t eos[] = {end_id};
+  answer_draws one_by_one{request, 50, eos};
+  std::vector<int32_t> answer;
+  for (int32_t i = 0; i < 40; ++i) {
+    auto got = one_by_one.after(answer);
+    answer_draws at_once{request, 50, eos};
+    auto want = at_once.after(answer);
+    ASSERT_EQ(got.edits->size(), want.edits->size());
+    for (size_t k = 0; k < got.edits->size(); ++k) {
+      EXPECT_EQ((*got.edits)[k].id, (*want.edits)[k].id);
+      EXPECT_EQ((*got.edits)[k].penalty, (*want.edits)[k].penalty);
+    }
+    answer.push_back(i * i % 17);
+  }
+}
+
+TEST(AnswerDraws, KnowWhichTokensEndIt) {
+  auto request = request_of({1}, {});
+  request.stop_ids = {4};
+  const int32_t eos[] = {end_id};
+  EXPECT_TRUE((answer_draws{request, 50, eos}).is_end(end_id));
+  EXPECT_TRUE((answer_draws{request, 50, eos}).is_end(4));
+  EXPECT_FALSE((answer_draws{request, 50, eos}).is_end(5));
+  request.ignore_eos = true;
+  EXPECT_FALSE((answer_draws{request, 50, eos}).is_end(end_id));
+  EXPECT_TRUE((answer_draws{request, 50, eos}).is_end(4));
 }
 
 TEST(Sampling, GreedyTakesTheLargestAndTheLowestIdOfEquals) {

@@ -98,6 +98,14 @@ TEST(ReasoningSplitter, ThinksWithoutAPromptOnlyIfTheAnswerBeginsSo) {
   expect_split("<thin", false, {"", "<thin"});
 }
 
+// As after the output of a tool, where the form opens no answer.
+TEST(ReasoningSplitter, DropsTheEndOfAThoughtThatWasNone) {
+  expect_split("</think>\n\nok", false, {"", "\n\nok"});
+  expect_split("</thin", false, {"", "</thin"});
+  expect_split("</thinks>", false, {"", "</thinks>"});
+  expect_split("</think></think>", false, {"", "</think>"});
+}
+
 TEST(ReasoningSplitter, KeepsBackNoMoreThanTheBeginningOfTheMark) {
   reasoning_splitter splitter{true};
   EXPECT_EQ(splitter.push("abc").reasoning, "abc");

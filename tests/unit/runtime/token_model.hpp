@@ -55,15 +55,19 @@ public:
   static generation_event alone(const generation_request& request) {
     generation_event out;
     auto tokens = request.prompt;
+    const int32_t ends[] = {eos};
+    answer_draws draws{request, num_choices, ends};
     while (out.tokens.size() < request.max_tokens) {
       auto logits = logits_after(tokens);
-      auto token = kernels::reference::choose(
-        logits.data(),
-        draw_of(request.sampling, num_choices, uint32_t(out.tokens.size())));
-      if (!request.ignore_eos && token == eos) {
+      auto token = kernels::reference::choose(logits.data(),
+                                              draws.after(out.tokens));
+      if (draws.is_end(token)) {
         out.finish = finish_reason::stop;
+        out.end_token = token;
+        add_scores(logits, token, request.num_scores, out.scores);
         return out;
       }
+      add_scores(logits, token, request.num_scores, out.scores);
       tokens.push_back(token);
       out.tokens.push_back(token);
     }
@@ -71,15 +75,30 @@ public:
     return out;
   }
 
+  /// What a request gets for its prompt.
+  static std::vector<token_score>
+  prompt_scores(const generation_request& request) {
+    std::vector<token_score> out;
+    for (size_t i = 1; i < request.prompt.size(); ++i)
+      add_scores(logits_after(std::span{request.prompt}.first(i)),
+                 request.prompt[i], request.num_prompt_scores, out);
+    return out;
+  }
+
   /// Ends a step without a model: all draw token 0, of all logits 0.
   static step_result zeros(const batch& step) {
     step_result out;
+    out.num_scores = step.num_scores();
     for (auto& x : step.sequences) {
+      for (auto& given : x.scored)
+        out.tokens.push_back(given.given);
       if (x.draw)
         out.tokens.push_back(0);
       if (x.want_logits)
         out.logits.emplace_back(vocab_size);
     }
+    out.scores.resize(out.tokens.size() * out.num_scores);
+    out.score_ids.resize(out.scores.size());
     return out;
   }
 
@@ -93,11 +112,17 @@ public:
         cache_[at] = x.tokens[i];
       }
     step_result out;
+    out.num_scores = step.num_scores();
     for (auto& x : step.sequences) {
+      for (auto& given : x.scored) {
+        auto row = logits_after(prefix(x, given.row + 1));
+        score(row, given, given.given, out);
+      }
       if (!x.draw)
         continue;
-      auto row = logits_after(prefix(x));
-      out.tokens.push_back(kernels::reference::choose(row.data(), *x.draw));
+      auto row = logits_after(prefix(x, uint32_t(x.tokens.size())));
+      auto token = kernels::reference::choose(row.data(), *x.draw);
+      score(row, *x.draw, token, out);
       if (x.want_logits)
         out.logits.push_back(std::move(row));
     }
@@ -105,6 +130,14 @@ public:
   }
 
 private:
+  static void add_scores(const std::vector<float>& logits, int32_t token,
+                         uint32_t count, std::vector<token_score>& to) {
+    kernels::draw how{.num_choices = num_choices};
+    how.num_scores = count;
+    for (auto& x : kernels::reference::scores(logits.data(), how, token))
+      to.push_back({x.id, x.score});
+  }
+
   using place = std::pair<uint32_t, uint32_t>; ///< Block, offset.
 
   static constexpr auto block_tokens = kernels::latent_cache::block_tokens;
@@ -120,9 +153,21 @@ private:
     return {x.blocks->at(position / block_tokens), position % block_tokens};
   }
 
-  std::vector<int32_t> prefix(const batch_rows& x) const {
+  /// Adds a token and its scores.
+  static void score(const std::vector<float>& row, const kernels::draw& how,
+                    int32_t token, step_result& to) {
+    to.tokens.push_back(token);
+    auto scores = kernels::reference::scores(row.data(), how, token);
+    scores.resize(to.num_scores);
+    for (auto& x : scores) {
+      to.scores.push_back(x.score);
+      to.score_ids.push_back(x.id);
+    }
+  }
+
+  std::vector<int32_t> prefix(const batch_rows& x, uint32_t count) const {
     std::vector<int32_t> out;
-    auto end = x.first_position + uint32_t(x.tokens.size());
+    auto end = x.first_position + count;
     for (uint32_t position = 0; position < end; ++position)
       out.push_back(cache_.at(place_of(x, position)));
     return out;

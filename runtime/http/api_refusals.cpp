@@ -1,0 +1,90 @@
+#include "runtime/http/api_refusals.hpp"
+
+namespace troupe::http {
+
+namespace {
+
+/// The sentences are OpenAI's: clients look for them.
+api_error too_long(const request_refusal& x, const std::string& name) {
+  auto prompt = std::to_string(x.given);
+  auto text = "This model's maximum context length is "
+              + std::to_string(x.limit) + " tokens. However, ";
+  if (x.max_tokens == 0)
+    text += "your " + name + " resulted in " + prompt
+            + " tokens. Please reduce the length of the " + name + ".";
+  else
+    text += "you requested " + std::to_string(x.given + x.max_tokens)
+            + " tokens (" + prompt + " in the " + name + ", "
+            + std::to_string(x.max_tokens)
+            + " in the completion). Please reduce the length of the " + name
+            + " or completion.";
+  return bad_parameter(name, text, "context_length_exceeded");
+}
+
+} // namespace
+
+api_error unknown_model(const std::string& name) {
+  return {404, "invalid_request_error",
+          "The model '" + name.substr(0, 256) + "' does not exist.", "model",
+          "model_not_found"};
+}
+
+api_error unknown_route(const request_head& what, bool wrong_method) {
+  if (wrong_method)
+    return {405, "invalid_request_error",
+            "Not allowed to " + what.method + " on " + what.path.substr(0, 256)
+              + ".",
+            "", "method_not_supported"};
+  return {404, "invalid_request_error",
+          "Unknown request URL: " + what.method + " " + what.path.substr(0, 256)
+            + ".",
+          "", "unknown_url"};
+}
+
+api_error no_switch(const std::string& param) {
+  return bad_parameter(param,
+                       "Invalid value for '" + param
+                         + "': this model's chat template has no such switch.",
+                       "unsupported_parameter");
+}
+
+api_error in_openai_words(const request_refusal& x, const std::string& name) {
+  if (x.why == request_fault::too_long)
+    return too_long(x, name);
+  if (x.why == request_fault::wrong_min_tokens)
+    return bad_parameter("min_tokens", "Invalid value for 'min_tokens': "
+                                         + to_failure(x).message + ".");
+  if (x.why == request_fault::unknown_token)
+    return bad_parameter(name,
+                         "There is no token " + std::to_string(x.given) + ".");
+  return to_api_error(to_failure(x));
+}
+
+api_error many_scores(size_t count, size_t limit) {
+  return bad_parameter("logprobs",
+                       "Invalid value for 'logprobs': the prompts would have "
+                         + std::to_string(count)
+                         + " log-probabilities, and a request has at most "
+                         + std::to_string(limit) + ".");
+}
+
+std::optional<api_error> unknown_ids(const completion_options& x,
+                                     uint32_t vocab_size) {
+  auto is_unknown = [&](int32_t id) {
+    return static_cast<uint32_t>(id) >= vocab_size;
+  };
+  auto refuse = [](const char* name, int32_t id) {
+    return bad_parameter(name, "Invalid value for '" + std::string{name}
+                                 + "': there is no token " + std::to_string(id)
+                                 + ".");
+  };
+  for (auto id : x.stop_ids)
+    if (is_unknown(id))
+      return refuse("stop_token_ids", id);
+  for (auto& bias : x.sampling.biases)
+    if (is_unknown(bias.id))
+      return refuse("logit_bias", bias.id);
+  return std::nullopt;
+}
+
+} // namespace troupe::http

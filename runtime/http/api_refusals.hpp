@@ -1,0 +1,34 @@
+#pragma once
+
+/// Refusals of requests in the words of OpenAI's API, which clients look for.
+
+#include "runtime/http/completion_options.hpp"
+#include "runtime/http/message.hpp"
+#include "runtime/http/openai_error.hpp"
+#include "runtime/request_rules.hpp"
+
+#include <optional>
+#include <string>
+
+namespace troupe::http {
+
+/// Another model than the one that is served.
+api_error unknown_model(const std::string& name);
+
+/// No such path, or not for that method.
+api_error unknown_route(const request_head& what, bool wrong_method);
+
+/// The chat template has no switch like `param`.
+api_error no_switch(const std::string& param);
+
+/// What settle() has refused; `name` is the field that holds the prompt.
+api_error in_openai_words(const request_refusal& x, const std::string& name);
+
+/// More log-probabilities of prompts than a request may have.
+api_error many_scores(size_t count, size_t limit);
+
+/// Ids of options beyond the vocabulary; those of a prompt settle() looks at.
+std::optional<api_error> unknown_ids(const completion_options& x,
+                                     uint32_t vocab_size);
+
+} // namespace troupe::http

@@ -1,0 +1,202 @@
+#include "runtime/http/completion_options.hpp"
+
+#include "runtime/http/known_fields.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+namespace troupe::http {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr auto max_int = std::numeric_limits<int32_t>::max();
+
+float number(field_reader& in, std::string_view name, double least, double most,
+             float otherwise) {
+  return static_cast<float>(in.number_or(name, least, most, otherwise));
+}
+
+// -- how tokens are chosen ----------------------------------------------------
+
+/// An id as a key of JSON.
+std::optional<int32_t> id_of(const std::string& key) {
+  int32_t id = 0;
+  auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+  bool is_plain = key == "0" || (!key.empty() && key[0] != '0');
+  if (error != std::errc{} || end != key.data() + key.size() || id < 0
+      || !is_plain)
+    return std::nullopt;
+  return id;
+}
+
+std::vector<logit_bias> read_biases(field_reader& in) {
+  constexpr auto name = "logit_bias";
+  std::vector<logit_bias> out;
+  const auto* x = in.find(name);
+  if (!x)
+    return out;
+  if (!x->is_object() || x->size() > max_biases) {
+    in.refuse(name, "must be an object with at most "
+                      + std::to_string(max_biases) + " token ids");
+    return out;
+  }
+  for (const auto& [key, value] : x->items()) {
+    auto id = id_of(key);
+    auto add = value.is_number() ? value.get<double>() : NAN;
+    if (!id || !(std::abs(add) <= 100)) {
+      in.refuse(name, "must have token ids as keys and numbers from -100 to "
+                      "100 as values");
+      return out;
+    }
+    out.push_back({*id, static_cast<float>(add)});
+  }
+  std::ranges::sort(out, {}, &logit_bias::id);
+  return out;
+}
+
+/// Any whole number of 64 bits; -1 means none, as vLLM's clients say it.
+std::optional<uint64_t> read_seed(field_reader& in) {
+  const auto* x = in.find("seed");
+  if (!x || !x->is_number_integer() || x->is_number_unsigned())
+    return in.whole("seed", 0, std::numeric_limits<uint64_t>::max());
+  auto seed = x->get<int64_t>();
+  return seed == -1 ? std::nullopt : std::optional{static_cast<uint64_t>(seed)};
+}
+
+void read_sampling(field_reader& in, const sampling_defaults& defaults,
+                   completion_options& to) {
+  constexpr auto least = std::numeric_limits<float>::min();
+  auto& how = to.sampling;
+  how.temperature = number(in, "temperature", 0, 2, defaults.temperature);
+  how.top_p = std::max(least, number(in, "top_p", 0, 1, defaults.top_p));
+  const auto* top_k = in.find("top_k");
+  bool all = top_k && *top_k == -1; // how vLLM's clients say it
+  how.top_k = all ? 0
+                  : static_cast<uint32_t>(
+                    in.whole("top_k", 0, max_int).value_or(defaults.top_k));
+  how.min_p = number(in, "min_p", 0, 1, defaults.min_p);
+  how.repetition_penalty = number(in, "repetition_penalty", 0.01, 100,
+                                  defaults.repetition_penalty);
+  how.presence_penalty = number(in, "presence_penalty", -2, 2,
+                                defaults.presence_penalty);
+  how.frequency_penalty = number(in, "frequency_penalty", -2, 2,
+                                 defaults.frequency_penalty);
+  how.biases = read_biases(in);
+  to.seed = read_seed(in);
+}
+
+// -- where an answer ends -----------------------------------------------------
+
+std::string one_stop(field_reader& in, const json& x,
+                     const request_limits& limits) {
+  auto text = in.text_at(x, "stop");
+  if (text.empty() || text.size() > limits.max_stop_bytes)
+    in.refuse("stop", "a stop string must have from 1 to "
+                        + std::to_string(limits.max_stop_bytes) + " bytes");
+  return text;
+}
+
+std::vector<std::string> stops(field_reader& in, const request_limits& limits) {
+  const auto* x = in.find("stop");
+  if (!x)
+    return {};
+  if (x->is_string())
+    return {one_stop(in, *x, limits)};
+  if (!x->is_array() || x->size() > limits.max_stops) {
+    in.refuse("stop", "must be a string or a list of at most "
+                        + std::to_string(limits.max_stops) + " strings");
+    return {};
+  }
+  std::vector<std::string> all;
+  for (const auto& text : *x)
+    all.push_back(one_stop(in, text, limits));
+  return all;
+}
+
+void read_length(field_reader& in, completion_options& to) {
+  auto least = to.echo ? 0u : 1u;
+  auto old_name = in.whole("max_tokens", least, max_int);
+  auto new_name = in.whole("max_completion_tokens", least, max_int);
+  auto max_tokens = new_name ? new_name : old_name;
+  to.max_tokens = static_cast<uint32_t>(max_tokens.value_or(0));
+  to.no_tokens = max_tokens && *max_tokens == 0;
+  to.min_tokens
+    = static_cast<uint32_t>(in.whole("min_tokens", 0, max_int).value_or(0));
+  if (max_tokens && to.min_tokens > to.max_tokens)
+    in.refuse("min_tokens", "must not be more than max_tokens");
+}
+
+void read_end(field_reader& in, const request_limits& limits,
+              completion_options& to) {
+  read_length(in, to);
+  to.ignore_eos = in.boolean_or("ignore_eos", false);
+  to.stop_ids = in.integers("stop_token_ids", 0, max_int, max_stop_ids);
+  to.stop = stops(in, limits);
+  to.include_stop = in.boolean_or("include_stop_str_in_output", false);
+  to.skip_special = in.boolean_or("skip_special_tokens", true);
+}
+
+// -- what is known of its tokens ----------------------------------------------
+
+/// Chats say whether, and of how many others; text completions how many.
+uint32_t read_scores(field_reader& in, completion_kind kind) {
+  if (kind == completion_kind::text) {
+    auto others = in.whole("logprobs", 0, max_scores - 1);
+    return others ? static_cast<uint32_t>(*others) + 1 : 0;
+  }
+  auto others = in.whole("top_logprobs", 0, max_scores - 1).value_or(0);
+  auto wanted = in.boolean_or("logprobs", false);
+  if (others > 0 && !wanted)
+    in.refuse("top_logprobs", "only allowed when 'logprobs' is true");
+  return wanted ? static_cast<uint32_t>(others) + 1 : 0;
+}
+
+// -- how it is sent -----------------------------------------------------------
+
+void read_stream(field_reader& in, completion_options& to) {
+  to.stream = in.boolean_or("stream", false);
+  auto options = in.object("stream_options");
+  if (!options)
+    return;
+  if (!to.stream)
+    return in.refuse("stream_options", "only allowed when 'stream' is true");
+  to.include_usage = options->boolean_or("include_usage", false);
+  if (options->boolean_or("continuous_usage_stats", false))
+    options->refuse("continuous_usage_stats", "not supported by this server",
+                    field_fault::unsupported);
+  in.absorb(*options);
+}
+
+} // namespace
+
+completion_options read_options(field_reader& in, completion_kind kind,
+                                const sampling_defaults& defaults,
+                                const request_limits& limits) {
+  completion_options to;
+  if (!in.has("model"))
+    in.refuse("model", "is needed", field_fault::missing);
+  to.model = in.text_or("model", "");
+  if (kind == completion_kind::text)
+    to.echo = in.boolean_or("echo", false);
+  to.num_answers
+    = static_cast<uint32_t>(in.whole("n", 1, limits.max_n).value_or(1));
+  // Without choosing the best of more it asks for nothing.
+  if (auto best_of = in.whole("best_of", 1, limits.max_n);
+      best_of && *best_of != to.num_answers)
+    in.refuse("best_of", "only the value of 'n' is supported",
+              field_fault::unsupported);
+  read_sampling(in, defaults, to);
+  read_end(in, limits, to);
+  to.num_scores = read_scores(in, kind);
+  read_stream(in, to);
+  refuse_known_fields(in, kind);
+  return to;
+}
+
+} // namespace troupe::http

@@ -1,0 +1,59 @@
+#pragma once
+
+/// What both kinds of request have: how tokens are chosen, where an answer
+/// ends, and how it is sent. What others know and is not done here is refused
+/// by name when it asks for something; fields that nobody knows are ignored, as
+/// OpenAI's own server does.
+
+#include "runtime/json/field_reader.hpp"
+#include "runtime/request_rules.hpp"
+
+#include <cstddef>
+
+namespace troupe::http {
+
+enum class completion_kind : uint8_t { chat, text };
+
+/// What holds if a request does not say otherwise: generation_config.json.
+using sampling_defaults = sampling_params;
+
+struct request_limits {
+  size_t max_values = 1 << 18; ///< JSON values of a body.
+  size_t max_keys = 4096;      ///< Of each of its objects.
+  size_t max_messages = 4096;
+  size_t max_tool_calls = 128; ///< Of a message.
+  size_t max_tools = 128;
+  size_t max_stops = 16;
+  size_t max_stop_bytes = 256; ///< Of each.
+  uint32_t max_n = 8;          ///< Answers to a prompt.
+  size_t max_answers = 128;    ///< Of all prompts together.
+  /// Of prompts that are said again, counted for every answer.
+  size_t max_prompt_scores = 1 << 19;
+};
+
+struct completion_options {
+  std::string model;
+  sampling_params sampling; ///< Without the seed.
+  std::optional<uint64_t> seed;
+  uint32_t num_answers = 1; ///< To each prompt.
+  uint32_t max_tokens = 0;  ///< 0: not given.
+  bool no_tokens = false;   ///< Nothing but the prompt is wanted.
+  uint32_t min_tokens = 0;
+  bool ignore_eos = false;
+  std::vector<int32_t> stop_ids;
+  std::vector<std::string> stop;
+  bool include_stop = false; ///< What ended it is part of the answer.
+  bool skip_special = true;  ///< Special tokens are not part of the text.
+  bool echo = false;         ///< The prompt is. Of text alone.
+  uint32_t num_scores = 0;   ///< As in generation_request.
+  bool one_call = false;     ///< It ends with the first call of a tool.
+  bool stream = false;
+  bool include_usage = false; ///< Of a stream: a last chunk with the usage.
+};
+
+/// What is wrong is told by `in`.
+completion_options read_options(field_reader& in, completion_kind kind,
+                                const sampling_defaults& defaults,
+                                const request_limits& limits);
+
+} // namespace troupe::http

@@ -1,0 +1,15 @@
+#pragma once
+
+/// What a chat request says about tools: `tools`, `tool_choice` and
+/// `parallel_tool_calls`.
+
+#include "runtime/http/openai_request.hpp"
+
+namespace troupe::http {
+
+/// `body` is what `in` reads: tools are shown to the model in the order in
+/// which it has their members.
+void read_tools(field_reader& in, std::string_view body,
+                const request_limits& limits, chat_request& to);
+
+} // namespace troupe::http
