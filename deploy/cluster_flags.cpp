@@ -19,13 +19,6 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "max-model-len)");
   command.add_option("--step-timeout-ms", flags.step_timeout_ms,
                      "How long a layer's rows may be away on other nodes");
-  command
-    .add_option("--micro-batches", flags.micro_batches,
-                "Steps of a rank that are out at once, each of up to "
-                "max-num-seqs sequences, so that one computes while another's "
-                "rows are away; auto (the default) cuts a step in two where "
-                "that is faster")
-    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
 }
 
 template <class T>
@@ -53,6 +46,16 @@ void add_cluster_tls(CLI::App& command, tls_files& to) {
   command.add_option("--cluster-tls-key", to.key, "Its key (PEM)");
   command.add_option("--cluster-tls-ca", to.authorities,
                      "Who signs the nodes of this cluster (PEM)");
+}
+
+void add_micro_batches(CLI::App& command, std::optional<std::string>& to) {
+  command
+    .add_option("--micro-batches", to,
+                "Steps of a rank that are out at once, each of up to "
+                "max-num-seqs sequences, so that one computes while another's "
+                "rows are away; auto (the default) cuts a step in two where "
+                "that is faster")
+    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
 }
 
 void cluster_flags::add_to(CLI::App& command) {

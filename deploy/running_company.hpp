@@ -25,9 +25,9 @@ struct running_company {
 result<running_company> start_company(const cluster_flags& flags,
                                       const fault_wiring* faults = nullptr);
 
-/// Waits until every node is there. Errors: cancelled if a signal asked to
-/// end, io if a child has ended, or what `serving` says.
-result<void> wait_until_ready(running_company& x, end_signals& signals);
+/// Waits until every node is there. `signals`: null for none. Errors: cancelled
+/// if a signal asked to end, io if a child has ended, or what `serving` says.
+result<void> wait_until_ready(running_company& x, end_signals* signals);
 
 /// Reads a secret; empty for no path. Errors: io, not_found; invalid_input if
 /// it is shorter than 16 bytes or longer than 4096, or if others than its owner

@@ -135,7 +135,7 @@ result<void> serve_until_end(const front& in, running_company& x,
                              end_signals& signals, const logger& log) {
   if (auto at = x.serving->address(); at.port != 0)
     log.info("nodes join at " + at.host + ":" + std::to_string(at.port));
-  if (auto ready = wait_until_ready(x, signals); !ready)
+  if (auto ready = wait_until_ready(x, &signals); !ready)
     return ready.why().code == errc::cancelled ? result<void>{} : ready;
   auto info = x.serving->info();
   std::fprintf(stderr,
@@ -203,6 +203,7 @@ void add_serve(CLI::App& app, int& status) {
   auto command = app.add_subcommand(
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
+  add_micro_batches(*command, flags->cluster.micro_batches);
   add_emulated_links(*command, flags->cluster.links);
   flags->server.port = 8000;
   command->add_option("--host", flags->server.address,
