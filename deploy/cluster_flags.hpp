@@ -1,7 +1,7 @@
 #pragma once
 
-/// The flags that `serve` and `generate` share: which model, how it is spread,
-/// what is claimed. Names follow vLLM where it has one.
+/// The flags that those who start a company share: which model, how it is
+/// spread, what is claimed. Names follow vLLM where it has one.
 
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
