@@ -1,5 +1,6 @@
 #include "deploy/bench_report.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/link_flags.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 
@@ -12,18 +13,16 @@ namespace {
 
 struct bench_flags {
   bench_options options;
-  std::string activations = "fp8";
-  uint32_t num_threads = 0;
+  uint32_t num_threads = 0; ///< Of the machine's probe.
   bool without_plain = false;
   bool json = false;
 };
 
 int run_model(const bench_flags& flags) {
   auto options = flags.options;
-  options.activations = *parse_precision(flags.activations);
-  options.num_threads = device_threads(flags.num_threads, 1);
+  options.num_threads = device_threads(options.cluster.num_threads, 1);
   options.with_plain = !flags.without_plain;
-  std::erase(options.prompts, 0u);
+  std::erase_if(options.prompts, [](auto& x) { return x.length == 0; });
   system_clock time;
   auto found = bench_model(options, time);
   if (!found)
@@ -43,20 +42,29 @@ int run_machine(const bench_flags& flags) {
   return 0;
 }
 
-void add_common(CLI::App& command, bench_flags& flags) {
-  command
-    .add_option("--threads", flags.num_threads,
-                "Threads of the CPU device (default: all)")
-    ->check(CLI::Range(1, 1024));
+void add_json(CLI::App& command, bench_flags& flags) {
   command.add_flag("--json", flags.json, "One JSON object instead of a table");
 }
 
-void add_cases(CLI::App& command, bench_options& options) {
+void add_prompts(CLI::App& command, std::vector<bench_prompt>& to) {
+  auto read = [&to](const std::vector<std::string>& texts) {
+    to.clear();
+    for (auto& text : texts) {
+      auto x = parse_bench_prompt(text);
+      if (!x)
+        throw CLI::ValidationError{"--prompt", x.why().message};
+      to.push_back(*x);
+    }
+  };
   command
-    .add_option("--prompt", options.prompts,
-                "Lengths of prompts to time (512,2048; 0: none)")
-    ->delimiter(',')
-    ->check(CLI::Range(0, 1 << 20));
+    .add_option_function<std::vector<std::string>>(
+      "--prompt", read,
+      "Lengths of prompts to time (512,2048; 4x512: four at once; 0: none)")
+    ->delimiter(',');
+}
+
+void add_cases(CLI::App& command, bench_options& options) {
+  add_prompts(command, options.prompts);
   command
     .add_option("--decode-depth", options.depths,
                 "Tokens before the decoded ones (0,1024,4096)")
@@ -73,10 +81,25 @@ void add_cases(CLI::App& command, bench_options& options) {
     ->check(CLI::Range(1, 1 << 20));
   command.add_option("--rounds", options.rounds, "Medians of so many (3)")
     ->check(CLI::Range(1, 1000));
+}
+
+/// Flags of companies that are compared.
+void add_comparison(CLI::App& command, bench_options& options) {
   command
-    .add_option("--max-num-batched-tokens", options.chunk,
-                "Rows of a step at most (512)")
-    ->check(CLI::Range(1, 1 << 16));
+    .add_option("--micro-batches", options.micro_batches,
+                "Compares companies, one for each value (1,2,3,4,auto): steps "
+                "of a rank that are out at once")
+    ->delimiter(',')
+    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
+  command
+    .add_option("--lane-batch", options.lane_batches,
+                "Sequences that decode together in each of the micro-batches "
+                "of a rank, so that N of them decode N times as many")
+    ->delimiter(',')
+    ->check(CLI::Range(1, 1024));
+  command.add_flag("--bound", options.with_bound,
+                   "Also measures without the emulated links, and prints what "
+                   "overlap allows at best with them");
 }
 
 void add_bench_model(CLI::App& bench, int& status) {
@@ -84,18 +107,14 @@ void add_bench_model(CLI::App& bench, int& status) {
   auto command = bench.add_subcommand(
     "model", "Tokens per second through the actors and through the plain path, "
              "beside what the machine gives");
-  command
-    ->add_option("MODEL_DIR", flags->options.model,
-                 "Directory of the checkpoint")
-    ->required();
-  add_cases(*command, flags->options);
-  command
-    ->add_option("--activations", flags->activations,
-                 "What products see and what travels (fp8)")
-    ->check(CLI::IsMember({"fp8", "bf16", "fp32"}));
+  auto& options = flags->options;
+  options.cluster.add_to(*command);
+  add_emulated_links(*command, options.cluster.links);
+  add_cases(*command, options);
+  add_comparison(*command, options);
   command->add_flag("--no-plain", flags->without_plain,
                     "Only the actors: the weights are held once, not twice");
-  add_common(*command, *flags);
+  add_json(*command, *flags);
   command->callback([flags, &status] { status = run_model(*flags); });
 }
 
@@ -103,7 +122,11 @@ void add_bench_machine(CLI::App& bench, int& status) {
   auto flags = std::make_shared<bench_flags>();
   auto command = bench.add_subcommand(
     "machine", "What this machine reads and computes per second at best");
-  add_common(*command, *flags);
+  command
+    ->add_option("--threads", flags->num_threads,
+                 "Threads of the CPU device (default: all)")
+    ->check(CLI::Range(1, 1024));
+  add_json(*command, *flags);
   command->callback([flags, &status] { status = run_machine(*flags); });
 }
 

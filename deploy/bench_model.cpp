@@ -1,8 +1,8 @@
 #include "deploy/bench_model.hpp"
 
-#include "actors/company.hpp"
 #include "deploy/process_memory.hpp"
 #include "deploy/progress.hpp"
+#include "deploy/running_company.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,46 +13,8 @@ namespace {
 
 using kernels::machine_rates;
 
-constexpr std::chrono::hours load_limit{12};
-
 double seconds_of(const clock& time) {
   return std::chrono::duration<double>(time.now().time_since_epoch()).count();
-}
-
-/// Tokens that a sequence may make, the timed ones and those of the time in
-/// which others' prompts go through: each step takes `chunk` rows of prompts
-/// less one for each sequence that decodes.
-uint32_t answer_room(const bench_options& o, uint32_t depth, uint32_t batch) {
-  auto timed = o.num_steps + 1;
-  if (batch == 1)
-    return timed;
-  auto rows = std::max(o.chunk, 2 * batch) - batch;
-  auto steps = (uint64_t{batch} * std::max(1u, depth) + rows - 1) / rows;
-  return static_cast<uint32_t>(timed + 2 * steps + batch + 256);
-}
-
-/// Positions that the longest sequence takes, and blocks for the worst case.
-struct room {
-  uint64_t positions = 0;
-  uint64_t blocks = 0;
-
-  void add(uint64_t sequences, uint64_t length) {
-    constexpr uint64_t per_block = kernels::latent_cache::block_tokens;
-    positions = std::max(positions, length);
-    blocks = std::max(blocks,
-                      sequences * ((length + per_block - 1) / per_block));
-  }
-};
-
-room room_for(const bench_options& o) {
-  room out;
-  for (auto prompt : o.prompts)
-    out.add(1, prompt + 1);
-  for (auto depth : o.depths)
-    for (auto batch : o.batches)
-      out.add(batch,
-              uint64_t{std::max(1u, depth)} + answer_room(o, depth, batch));
-  return out;
 }
 
 /// Random tokens, others for every sequence and case, the same in every round.
@@ -69,10 +31,15 @@ std::vector<int32_t> make_prompt(uint32_t length, uint64_t seed,
 
 prompt_list make_prompts(const bench_case& x, const model_config& config) {
   prompt_list out;
-  for (uint32_t i = 0; i < x.batch; ++i)
-    out.push_back(make_prompt(std::max(1u, x.depth),
-                              uint64_t{x.depth} << 32 | x.batch << 16 | i,
-                              config));
+  if (x.is_prefill())
+    for (uint32_t i = 0; i < x.batch; ++i)
+      out.push_back(
+        make_prompt(x.prompt, uint64_t{i} << 32 | x.prompt, config));
+  else
+    for (uint32_t i = 0; i < x.batch; ++i)
+      out.push_back(make_prompt(std::max(1u, x.depth),
+                                uint64_t{x.depth} << 32 | x.batch << 16 | i,
+                                config));
   return out;
 }
 
@@ -89,16 +56,20 @@ public:
 
   result<void> load();
   result<void> warm_up();
-  result<void> run_round(uint32_t round);
+  result<void> run_round(uint32_t round, bool counts);
   bench_report finish();
 
 private:
   result<void> load_plain(const checkpoint& source, uint64_t positions);
-  result<void> load_actors(const room& wanted);
-  void make_cases();
-  result<void> run(bench_case& x, machine_rates rates);
-  result<void> run_prefill(bench_case& x, const machine_rates& rates);
-  result<void> run_decode(bench_case& x, const machine_rates& rates);
+  result<void> plan();
+  result<void> load_actors();
+  void measure_work();
+  result<void> run(bench_case& x, machine_rates rates, uint32_t round);
+  result<void> run_prefill(bench_case& x, bench_series& to,
+                           const machine_rates& rates);
+  result<void> run_decode(bench_case& x, bench_series& to,
+                          const machine_rates& rates);
+  result<void> run_plain(bench_case& x, const machine_rates& rates);
   double floor_of(const step_work& work, const machine_rates& rates,
                   bool* memory_bound = nullptr) const;
   step_work decoding(const bench_case& x, double mean_position) const;
@@ -110,13 +81,13 @@ private:
            && report_.target.ends_with("bf16");
   }
 
+  /// Of decoding.
   uint32_t max_batch() const {
-    auto& all = report_.options.batches;
-    return all.empty() ? 1 : *std::max_element(all.begin(), all.end());
-  }
-
-  uint32_t max_rows() const {
-    return std::max(report_.options.chunk, 2 * max_batch());
+    uint32_t out = 1;
+    for (auto& x : report_.cases)
+      if (!x.is_prefill())
+        out = std::max(out, x.batch);
+    return out;
   }
 
   const clock& time_;
@@ -128,23 +99,25 @@ private:
   std::optional<model_work> work_;
   std::unique_ptr<kernels::device> device_;
   std::unique_ptr<plain_forward> plain_;
-  std::unique_ptr<company> company_;
+  std::vector<running_company> running_; ///< As report_.companies.
   std::vector<double> read_, fma_, dot_; ///< Rates of all probes.
 };
 
 result<void> bench::load() {
   auto& o = report_.options;
-  auto source = checkpoint::open(o.model);
+  if (auto ok = plan(); !ok)
+    return ok;
+  auto source = checkpoint::open(report_.cluster.model);
   if (!source)
     return source.why();
   auto& config = source->config();
   if (!config)
     return config.why();
   config_ = *config;
-  auto wanted = room_for(o);
-  if (wanted.positions > config_.max_position_embeddings)
+  auto positions = most_positions(o, report_.cases);
+  if (positions > config_.max_position_embeddings)
     return failure{errc::context_too_long,
-                   "the longest case takes " + std::to_string(wanted.positions)
+                   "the longest case takes " + std::to_string(positions)
                      + " positions and the model has "
                      + std::to_string(config_.max_position_embeddings)};
   work_.emplace(config_, summarize(*source, config_), o.activations);
@@ -154,26 +127,53 @@ result<void> bench::load() {
   cpu.pool = pool_;
   device_ = kernels::make_cpu_device(cpu);
   report_.target = device_->target();
-  make_cases();
+  measure_work();
   if (o.with_plain)
-    if (auto ok = load_plain(*source, wanted.positions); !ok)
+    if (auto ok = load_plain(*source, positions); !ok)
       return ok;
   auto& load = report_.load;
   for (auto& name : source->names())
     load.bytes += source->find(name)->num_bytes;
   auto before = resident_bytes();
   auto start = seconds_of(time_);
-  auto ok = load_actors(wanted);
+  auto ok = load_actors();
   load.seconds = seconds_of(time_) - start;
   load.peak_bytes = peak_resident_bytes() - before;
   return ok;
+}
+
+/// Who runs what, from the flags alone.
+result<void> bench::plan() {
+  auto& o = report_.options;
+  auto cluster = o.cluster.cluster();
+  if (!cluster)
+    return cluster.why();
+  if (o.with_bound && o.cluster.links.empty())
+    return failure{errc::invalid_input, "--bound compares with links that are "
+                                        "not emulated, so it needs "
+                                        "--emulate-link"};
+  report_.cluster = *cluster;
+  o.activations = cluster->activations;
+  auto& all = report_.companies;
+  all = list_companies(o);
+  if (all.size() > 1 && o.cluster.num_nodes == 1 && cluster->nodes.size() > 1)
+    return failure{errc::invalid_input,
+                   "the nodes of a topology join one company, and here there "
+                   "would be "
+                     + std::to_string(all.size())};
+  report_.cases = list_cases(o, all, cluster->num_ranks());
+  for (size_t i = 0; i < all.size(); ++i)
+    if (auto ok = claim_for(all[i], i, o, report_.cases, cluster->num_ranks());
+        !ok)
+      return ok;
+  return {};
 }
 
 result<void> bench::load_plain(const checkpoint& source, uint64_t positions) {
   auto& o = report_.options;
   plain_options options;
   options.activations = o.activations;
-  options.chunk = max_rows();
+  options.chunk = max_rows(o, max_batch());
   options.max_sequences = max_batch();
   options.max_model_len = static_cast<uint32_t>(positions);
   auto made = plain_forward::make(
@@ -186,48 +186,29 @@ result<void> bench::load_plain(const checkpoint& source, uint64_t positions) {
   return {};
 }
 
-result<void> bench::load_actors(const room& wanted) {
-  auto& o = report_.options;
-  company_options options;
-  options.cluster = single_process(1, 1);
-  options.cluster.activations = o.activations;
-  options.cluster.max_model_len = static_cast<uint32_t>(wanted.positions);
-  auto& limits = options.cluster.limits;
-  limits.max_num_seqs = max_batch();
-  limits.max_num_batched_tokens = max_rows();
-  limits.num_kv_blocks = static_cast<uint32_t>(wanted.blocks);
-  options.model_dir = o.model;
-  options.node.num_threads = o.num_threads;
-  options.node.config = std::make_shared<model_config>(config_);
-  options.progress = [this](auto& what, auto done, auto total) {
-    progress_.show(what, done, total);
-  };
-  auto made = company::start(std::move(options));
-  if (!made)
-    return made.why();
-  company_ = std::move(*made);
-  return company_->wait_until_ready(load_limit);
+result<void> bench::load_actors() {
+  for (auto& x : report_.companies) {
+    auto made = start_company(x.flags);
+    if (!made)
+      return made.why();
+    running_.push_back(std::move(*made));
+    if (auto ok = wait_until_ready(running_.back(), nullptr); !ok)
+      return ok;
+  }
+  return {};
 }
 
-void bench::make_cases() {
+void bench::measure_work() {
   auto& o = report_.options;
-  for (auto prompt : o.prompts) {
-    bench_case x;
-    x.prompt = prompt;
-    x.tokens = prompt;
-    x.steps = (prompt + max_rows() - 1) / max_rows();
-    x.work = work_->prompt(prompt, max_rows());
-    report_.cases.push_back(std::move(x));
-  }
-  for (auto depth : o.depths)
-    for (auto batch : o.batches) {
-      bench_case x;
-      x.depth = depth;
-      x.batch = batch;
-      x.steps = o.num_steps;
-      x.tokens = double(batch) * o.num_steps;
-      x.work = decoding(x, std::max(1u, depth) + (o.num_steps - 1) / 2.0);
-      report_.cases.push_back(std::move(x));
+  auto rows = max_rows(o, max_batch());
+  for (auto& x : report_.cases)
+    if (x.is_prefill()) {
+      auto once = work_->prompt(x.prompt, rows);
+      auto n = double(x.batch);
+      x.work = {once.experts * n, once.weight_bytes * n, once.cache_bytes * n,
+                once.flops * n};
+    } else {
+      x.work = decoding(x, std::max(1u, x.depth) + (o.num_steps - 1) / 2.0);
     }
 }
 
@@ -240,16 +221,17 @@ step_work bench::decoding(const bench_case& x, double mean_position) const {
 
 // -- rounds -------------------------------------------------------------------
 
-/// Both ways once, so that all code and memory has been touched.
+/// Every way once, so that all code and memory has been touched.
 result<void> bench::warm_up() {
   bench_case x;
   x.steps = std::min(8u, report_.options.num_steps);
   prompt_list prompts{make_prompt(1, 1, config_)};
   auto steps = static_cast<uint32_t>(x.steps);
-  if (auto ok = service_runs{*company_, time_}.decode(prompts, steps,
-                                                      steps + 1);
-      !ok)
-    return ok.why();
+  for (auto& each : running_)
+    if (auto ok = service_runs{*each.serving, time_}.decode(prompts, steps,
+                                                            steps + 1);
+        !ok)
+      return ok.why();
   if (plain_)
     if (auto ok = plain_runs{*plain_, time_}.decode(prompts, steps); !ok)
       return ok.why();
@@ -266,62 +248,82 @@ double bench::floor_of(const step_work& work, const machine_rates& rates,
   return std::max(reading, computing);
 }
 
-result<void> bench::run_round(uint32_t round) {
+/// A round that does not count is forgotten.
+result<void> bench::run_round(uint32_t round, bool counts) {
   auto rates = probe_.measure(3);
   fma_.push_back(rates.fma_flops);
   dot_.push_back(rates.dot_flops);
   auto& cases = report_.cases;
+  auto which = counts ? "round " + std::to_string(round + 1) + " of "
+                          + std::to_string(report_.options.rounds)
+                      : std::string{"a round that does not count"};
   for (size_t i = 0; i < cases.size(); ++i) {
-    std::fprintf(stderr, "bench: round %u of %u, case %zu of %zu: %s\n",
-                 round + 1, report_.options.rounds, i + 1, cases.size(),
-                 cases[i].name().c_str());
-    if (auto ok = run(cases[i], rates); !ok)
+    std::fprintf(stderr, "bench: %s, case %zu of %zu: %s\n", which.c_str(),
+                 i + 1, cases.size(), cases[i].name().c_str());
+    auto before = cases[i];
+    if (auto ok = run(cases[i], rates, round); !ok)
       return ok;
+    if (!counts)
+      cases[i] = std::move(before);
   }
   return {};
 }
 
-result<void> bench::run(bench_case& x, machine_rates rates) {
+/// Another company begins in each round.
+result<void> bench::run(bench_case& x, machine_rates rates, uint32_t round) {
   rates.read_bytes = probe_.read_bytes(3);
   read_.push_back(rates.read_bytes);
-  return x.is_prefill() ? run_prefill(x, rates) : run_decode(x, rates);
+  for (size_t i = 0; i < x.actors.size(); ++i) {
+    auto& to = x.actors[(round + i) % x.actors.size()];
+    auto ok = x.is_prefill() ? run_prefill(x, to, rates)
+                             : run_decode(x, to, rates);
+    if (!ok)
+      return ok;
+  }
+  return plain_ ? run_plain(x, rates) : result<void>{};
 }
 
-result<void> bench::run_prefill(bench_case& x, const machine_rates& rates) {
-  auto prompt = make_prompt(x.prompt, x.prompt, config_);
-  auto floor = floor_of(x.work, rates, &x.memory_bound);
-  auto actors = service_runs{*company_, time_}.prefill(prompt);
-  if (!actors)
-    return actors.why();
-  x.actors.seconds.push_back(*actors);
-  x.actors.floors.push_back(floor);
-  if (!plain_)
-    return {};
-  auto plain = plain_runs{*plain_, time_}.prefill(prompt);
-  if (!plain)
-    return plain.why();
-  x.plain.seconds.push_back(*plain);
-  x.plain.floors.push_back(floor);
+result<void> bench::run_prefill(bench_case& x, bench_series& to,
+                                const machine_rates& rates) {
+  auto& serving = *running_[to.company].serving;
+  auto time = service_runs{serving, time_}.prefill(make_prompts(x, config_));
+  if (!time)
+    return time.why();
+  to.seconds.push_back(*time);
+  to.floors.push_back(floor_of(x.work, rates, &x.memory_bound));
   return {};
 }
 
-result<void> bench::run_decode(bench_case& x, const machine_rates& rates) {
+result<void> bench::run_decode(bench_case& x, bench_series& to,
+                               const machine_rates& rates) {
   auto& o = report_.options;
+  auto& serving = *running_[to.company].serving;
+  auto time = service_runs{serving, time_}.decode(
+    make_prompts(x, config_), o.num_steps, answer_room(o, x));
+  if (!time)
+    return time.why();
+  to.seconds.push_back(time->seconds);
+  to.floors.push_back(
+    floor_of(decoding(x, time->mean_position), rates, &x.memory_bound));
+  return {};
+}
+
+result<void> bench::run_plain(bench_case& x, const machine_rates& rates) {
   auto prompts = make_prompts(x, config_);
-  auto actors = service_runs{*company_, time_}.decode(
-    prompts, o.num_steps, answer_room(o, x.depth, x.batch));
-  if (!actors)
-    return actors.why();
-  x.actors.seconds.push_back(actors->seconds);
-  x.actors.floors.push_back(
-    floor_of(decoding(x, actors->mean_position), rates, &x.memory_bound));
-  if (!plain_)
+  plain_runs runs{*plain_, time_};
+  if (x.is_prefill()) {
+    auto time = runs.prefill(prompts);
+    if (!time)
+      return time.why();
+    x.plain.seconds.push_back(*time);
+    x.plain.floors.push_back(floor_of(x.work, rates));
     return {};
-  auto plain = plain_runs{*plain_, time_}.decode(prompts, o.num_steps);
-  if (!plain)
-    return plain.why();
-  x.plain.seconds.push_back(plain->seconds);
-  x.plain.floors.push_back(floor_of(decoding(x, plain->mean_position), rates));
+  }
+  auto time = runs.decode(prompts, report_.options.num_steps);
+  if (!time)
+    return time.why();
+  x.plain.seconds.push_back(time->seconds);
+  x.plain.floors.push_back(floor_of(decoding(x, time->mean_position), rates));
   return {};
 }
 
@@ -332,31 +334,6 @@ bench_report bench::finish() {
 }
 
 } // namespace
-
-double median(std::vector<double> values) {
-  if (values.empty())
-    return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-double bench_series::median_seconds() const {
-  return median(seconds);
-}
-
-double bench_series::roofline_percent() const {
-  std::vector<double> shares;
-  for (size_t i = 0; i < seconds.size(); ++i)
-    shares.push_back(100 * floors[i] / seconds[i]);
-  return median(std::move(shares));
-}
-
-std::string bench_case::name() const {
-  if (is_prefill())
-    return "prefill " + std::to_string(prompt);
-  return "decode, depth " + std::to_string(depth) + ", batch "
-         + std::to_string(batch);
-}
 
 kernels::machine_rates probe_machine(uint32_t num_threads, const clock& time) {
   kernels::thread_pool pool{num_threads};
@@ -371,8 +348,11 @@ result<bench_report> bench_model(const bench_options& options,
     return ok.why();
   if (auto ok = x.warm_up(); !ok)
     return ok.why();
+  if (options.compares())
+    if (auto ok = x.run_round(0, false); !ok)
+      return ok.why();
   for (uint32_t round = 0; round < options.rounds; ++round)
-    if (auto ok = x.run_round(round); !ok)
+    if (auto ok = x.run_round(round, true); !ok)
       return ok.why();
   return x.finish();
 }

@@ -1,5 +1,7 @@
 #include "deploy/bench_report.hpp"
 
+#include "deploy/bench_compare.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdarg>
@@ -27,7 +29,7 @@ struct added_time {
 };
 
 added_time added_by_actors(const bench_case& x, uint32_t num_moe_layers) {
-  auto actors = x.actors.median_seconds();
+  auto actors = x.actors.front().median_seconds();
   auto plain = x.plain.median_seconds();
   added_time out;
   out.percent = 100 * (actors / plain - 1);
@@ -45,13 +47,30 @@ json series_json(const bench_case& x, const bench_series& series) {
           {"rounds", std::move(rates)}};
 }
 
-json case_json(const bench_case& x, uint32_t num_moe_layers) {
+json company_json(const bench_report& all, const bench_case& x,
+                  const bench_series& series) {
+  json out{{"company", all.companies[series.company].name()}};
+  out.update(series_json(x, series));
+  out["tenth_percentile"] = best_rate(x, series);
+  out["times_first"] = gain(all, x, series);
+  if (auto allowed = allowed_rate(all, x, series)) {
+    out["allowed"] = *allowed;
+    out["allowed_percent"] = 100 * best_rate(x, series) / *allowed;
+  }
+  return out;
+}
+
+json case_json(const bench_report& all, const bench_case& x) {
   json out;
-  if (x.is_prefill())
+  if (x.is_prefill()) {
     out["prompt"] = x.prompt;
-  else {
+    if (x.batch > 1)
+      out["prompts"] = x.batch;
+  } else {
     out["depth"] = x.depth;
     out["batch"] = x.batch;
+    if (x.lane_batch > 0)
+      out["lane_batch"] = x.lane_batch;
     out["steps"] = x.steps;
   }
   out["bytes_per_token"] = x.work.bytes() / x.tokens;
@@ -59,13 +78,48 @@ json case_json(const bench_case& x, uint32_t num_moe_layers) {
   out["cache_bytes_per_token"] = x.work.cache_bytes / x.tokens;
   out["expected_experts"] = x.work.experts / x.steps;
   out["limit"] = x.memory_bound ? "memory" : "arithmetic";
-  out["actors"] = series_json(x, x.actors);
-  if (!x.plain.seconds.empty()) {
-    auto added = added_by_actors(x, num_moe_layers);
+  if (all.options.compares()) {
+    out["companies"] = json::array();
+    for (auto& series : x.actors)
+      out["companies"].push_back(company_json(all, x, series));
+  } else {
+    out["actors"] = series_json(x, x.actors.front());
+  }
+  if (!x.plain.seconds.empty())
     out["plain"] = series_json(x, x.plain);
+  if (!x.plain.seconds.empty() && !all.options.compares()) {
+    auto added = added_by_actors(x, all.num_moe_layers);
     out["added_by_actors"] = {{"percent", added.percent},
                               {"us_per_moe_layer", added.us_per_moe_layer}};
   }
+  return out;
+}
+
+bool is_one_process(const bench_report& x) {
+  return x.cluster.nodes.size() == 1 && !x.options.compares();
+}
+
+json cluster_json(const bench_report& x) {
+  json out{{"nodes", x.cluster.nodes.size()},
+           {"ranks", x.cluster.num_ranks()},
+           {"workers", x.cluster.num_workers()},
+           {"links", json::array()},
+           {"companies", json::array()}};
+  for (auto& link : x.options.cluster.links)
+    out["links"].push_back(render(link));
+  for (auto& company : x.companies)
+    out["companies"].push_back(
+      {{"company", company.name()},
+       {"max_num_seqs", *company.flags.max_num_seqs},
+       {"max_num_batched_tokens", *company.flags.max_num_batched_tokens}});
+  return out;
+}
+
+std::string cluster_lines(const bench_report& x) {
+  auto out = form("%zu nodes, %u ranks, %u workers\n", x.cluster.nodes.size(),
+                  x.cluster.num_ranks(), x.cluster.num_workers());
+  for (auto& link : x.options.cluster.links)
+    out += "emulated links: " + render(link) + "\n";
   return out;
 }
 
@@ -95,11 +149,12 @@ json rates_json(const kernels::machine_rates& x) {
 }
 
 std::string row(const bench_case& x, uint32_t num_moe_layers) {
-  auto out
-    = form("%-30s %9.2f %9.2f %-6s | %9.1f %6.1f", x.name().c_str(),
-           x.work.bytes() / x.tokens * 1e-6, x.work.flops / x.tokens * 1e-6,
-           x.memory_bound ? "memory" : "arith.",
-           x.tokens / x.actors.median_seconds(), x.actors.roofline_percent());
+  auto out = form("%-30s %9.2f %9.2f %-6s | %9.1f %6.1f", x.name().c_str(),
+                  x.work.bytes() / x.tokens * 1e-6,
+                  x.work.flops / x.tokens * 1e-6,
+                  x.memory_bound ? "memory" : "arith.",
+                  x.tokens / x.actors.front().median_seconds(),
+                  x.actors.front().roofline_percent());
   if (x.plain.seconds.empty())
     return out + "\n";
   auto added = added_by_actors(x, num_moe_layers);
@@ -107,6 +162,42 @@ std::string row(const bench_case& x, uint32_t num_moe_layers) {
          + form(" | %9.1f %6.1f | %+6.1f %9.1f\n",
                 x.tokens / x.plain.median_seconds(), x.plain.roofline_percent(),
                 added.percent, added.us_per_moe_layer);
+}
+
+constexpr auto compared_row = "%-30s %-12s | %9.1f %9.1f";
+
+std::string compared_rows(const bench_report& all, const bench_case& x) {
+  std::string out;
+  auto name = x.name();
+  for (auto& series : x.actors) {
+    out += form(compared_row, name.c_str(),
+                all.companies[series.company].name().c_str(),
+                best_rate(x, series), x.tokens / series.median_seconds());
+    out += form(" %7.3f", gain(all, x, series));
+    if (auto allowed = allowed_rate(all, x, series))
+      out += form(" | %9.1f %6.1f", *allowed,
+                  100 * best_rate(x, series) / *allowed);
+    out += "\n";
+  }
+  if (!x.plain.seconds.empty())
+    out += form(compared_row, name.c_str(), "plain", best_rate(x, x.plain),
+                x.tokens / x.plain.median_seconds())
+           + "\n";
+  return out;
+}
+
+std::string compared_table(const bench_report& x) {
+  std::string bound = x.options.with_bound ? " |   overlap   % of" : "";
+  auto out = form("%-30s %-12s | %9s %9s %7s", "", "", "tokens/s", "tokens/s",
+                  "times")
+             + bound + "\n";
+  bound = x.options.with_bound ? " |    allows     it" : "";
+  out += form("%-30s %-12s | %9s %9s %7s", "", "", "tenth p.", "median",
+              "first")
+         + bound + "\n";
+  for (auto& c : x.cases)
+    out += compared_rows(x, c);
+  return out;
 }
 
 } // namespace
@@ -132,7 +223,12 @@ std::string bench_table(const bench_report& x) {
   auto out = form("%s, %u threads, activations %s; medians of %u rounds\n",
                   x.target.c_str(), o.num_threads,
                   std::string{to_string(o.activations)}.c_str(), o.rounds);
-  out += load_line(x.load) + machine_line(x.machine) + "\n";
+  if (!is_one_process(x))
+    out += cluster_lines(x) + machine_line(x.machine) + "\n";
+  else
+    out += load_line(x.load) + machine_line(x.machine) + "\n";
+  if (o.compares())
+    return out + compared_table(x);
   auto has_plain = o.with_plain;
   out += form("%-30s %9s %9s %-6s | %9s %6s", "", "MB/token", "MFLOP/", "limit",
               "actors", "% of");
@@ -151,7 +247,7 @@ std::string bench_table(const bench_report& x) {
 
 std::string bench_json(const bench_report& x) {
   auto& o = x.options;
-  json out{{"model", o.model},
+  json out{{"model", x.cluster.model},
            {"target", x.target},
            {"threads", o.num_threads},
            {"activations", std::string{to_string(o.activations)}},
@@ -161,8 +257,9 @@ std::string bench_json(const bench_report& x) {
            {"prefill", json::array()},
            {"decode", json::array()}};
   for (auto& c : x.cases)
-    out[c.is_prefill() ? "prefill" : "decode"].push_back(
-      case_json(c, x.num_moe_layers));
+    out[c.is_prefill() ? "prefill" : "decode"].push_back(case_json(x, c));
+  if (!is_one_process(x))
+    out["cluster"] = cluster_json(x);
   return out.dump(2) + "\n";
 }
 

@@ -31,28 +31,19 @@ generation_request request_for(const std::vector<int32_t>& prompt,
 class decode_watch {
 public:
   decode_watch(size_t num_sequences, uint32_t num_steps)
-    : counts_(num_sequences), num_steps_(num_steps) {
+    : all_(num_sequences), num_steps_(num_steps) {
   }
 
   void on_event(size_t i, const generation_event& event, clock::instant now) {
     std::lock_guard guard{mutex_};
     ++news_;
+    auto& x = all_[i];
     auto count = static_cast<uint32_t>(event.tokens.size());
-    auto is_first = counts_[i] == 0 && count > 0;
-    counts_[i] += count;
-    if (is_first && ++num_started_ == counts_.size()) {
-      begin_ = now;
-      last_ = i;
-      counts_at_begin_ = counts_;
-    }
-    if (is_begun() && i == last_ && !is_done_
-        && counts_[i] >= counts_at_begin_[i] + num_steps_) {
-      end_ = now;
-      is_done_ = true;
-    }
+    if (count > 0)
+      hear(x, count, now);
     if (event.finish != finish_reason::none) {
       ++num_finished_;
-      if (!is_done_ && !cause_)
+      if (!is_done() && !cause_)
         cause_ = event.cause.value_or(
           failure{errc::overloaded, "a sequence ended before the last one's "
                                     "prompt was through; try fewer at once"});
@@ -62,7 +53,7 @@ public:
 
   /// Waits for the last step, or for what went wrong.
   result<void> wait_until_done() {
-    return wait([&] { return is_done_ || cause_; });
+    return wait([&] { return is_done() || cause_; });
   }
 
   /// Waits for the last events of `count` sequences.
@@ -73,18 +64,50 @@ public:
   /// `prompts` as they were submitted. After wait_until_done.
   result<decode_time> time(const prompt_list& prompts) {
     std::lock_guard guard{mutex_};
-    if (!is_done_)
+    if (!is_done())
       return *cause_;
-    double positions = 0;
-    for (size_t i = 0; i < prompts.size(); ++i)
-      positions += double(prompts[i].size()) + counts_at_begin_[i] - 1;
-    return decode_time{seconds(begin_, end_), positions / double(prompts.size())
-                                                + (num_steps_ - 1) / 2.0};
+    double positions = 0, runs_per_second = 0;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      positions += double(prompts[i].size()) + all_[i].count_at_begin - 1;
+      runs_per_second += 1 / seconds(all_[i].begin, all_[i].end);
+    }
+    auto n = double(prompts.size());
+    return decode_time{n / runs_per_second,
+                       positions / n + (num_steps_ - 1) / 2.0};
   }
 
 private:
+  struct sequence {
+    uint32_t count = 0; ///< Of tokens.
+    uint32_t count_at_begin = 0;
+    clock::instant latest; ///< Token.
+    clock::instant begin;  ///< The latest token when all had one.
+    clock::instant end;    ///< num_steps later.
+    bool is_done = false;
+  };
+
   bool is_begun() const {
-    return num_started_ == counts_.size();
+    return num_started_ == all_.size();
+  }
+
+  bool is_done() const {
+    return num_done_ == all_.size();
+  }
+
+  void hear(sequence& x, uint32_t count, clock::instant now) {
+    auto is_first = x.count == 0;
+    x.count += count;
+    x.latest = now;
+    if (is_first && ++num_started_ == all_.size())
+      for (auto& each : all_) {
+        each.begin = each.latest;
+        each.count_at_begin = each.count;
+      }
+    if (is_begun() && !x.is_done && x.count >= x.count_at_begin + num_steps_) {
+      x.end = now;
+      x.is_done = true;
+      ++num_done_;
+    }
   }
 
   template <class Predicate>
@@ -103,16 +126,12 @@ private:
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<uint32_t> counts_; ///< Tokens of each sequence.
-  std::vector<uint32_t> counts_at_begin_;
+  std::vector<sequence> all_;
   uint32_t num_steps_;
   uint64_t news_ = 0;
   size_t num_started_ = 0;
+  size_t num_done_ = 0;
   size_t num_finished_ = 0;
-  size_t last_ = 0; ///< Who started last.
-  bool is_done_ = false;
-  clock::instant begin_;
-  clock::instant end_;
   std::optional<failure> cause_;
 };
 
@@ -120,34 +139,37 @@ private:
 
 // -- a service ----------------------------------------------------------------
 
-result<double> service_runs::prefill(const std::vector<int32_t>& prompt) {
-  struct answer {
+result<double> service_runs::prefill(const prompt_list& prompts) {
+  struct answers {
     std::mutex mutex;
     std::condition_variable changed;
-    std::optional<generation_event> last;
-    clock::instant at;
+    size_t num_finished = 0;
+    std::optional<failure> cause;
+    clock::instant at; ///< The latest token.
   };
-  auto heard = std::make_shared<answer>();
+  auto heard = std::make_shared<answers>();
+  auto on_event = [heard, &time = time_](const generation_event& event) {
+    auto now = time.now();
+    std::lock_guard guard{heard->mutex};
+    if (!event.tokens.empty())
+      heard->at = now;
+    if (event.finish == finish_reason::failed)
+      heard->cause = event.cause.value_or(
+        failure{errc::step_failed, "the prompt failed without a cause"});
+    if (event.finish != finish_reason::none)
+      ++heard->num_finished;
+    heard->changed.notify_all();
+  };
   auto start = time_.now();
-  auto id = service_.submit(request_for(prompt, 1),
-                            [heard, &time = time_](auto& event) {
-                              auto now = time.now();
-                              std::lock_guard guard{heard->mutex};
-                              if (!event.tokens.empty())
-                                heard->at = now;
-                              if (event.finish != finish_reason::none)
-                                heard->last = event;
-                              heard->changed.notify_all();
-                            });
-  if (!id)
-    return id.why();
+  for (auto& prompt : prompts)
+    if (auto id = service_.submit(request_for(prompt, 1), on_event); !id)
+      return id.why();
   std::unique_lock guard{heard->mutex};
-  if (!heard->changed.wait_for(guard, patience,
-                               [&] { return heard->last.has_value(); }))
-    return failure{errc::deadline_passed, "a prompt took over half an hour"};
-  if (heard->last->finish == finish_reason::failed)
-    return heard->last->cause.value_or(
-      failure{errc::step_failed, "the prompt failed without a cause"});
+  if (!heard->changed.wait_for(
+        guard, patience, [&] { return heard->num_finished == prompts.size(); }))
+    return failure{errc::deadline_passed, "prompts took over half an hour"};
+  if (heard->cause)
+    return *heard->cause;
   return seconds(start, heard->at);
 }
 
@@ -182,13 +204,14 @@ result<decode_time> service_runs::decode(const prompt_list& prompts,
 
 // -- the plain path -----------------------------------------------------------
 
-result<double> plain_runs::prefill(const std::vector<int32_t>& prompt) {
+result<double> plain_runs::prefill(const prompt_list& prompts) {
   auto start = time_.now();
   auto end = start;
-  auto ok = plain_.generate(request_for(prompt, 1),
-                            [&](int32_t) { end = time_.now(); });
-  if (!ok)
-    return ok.why();
+  for (auto& prompt : prompts)
+    if (auto ok = plain_.generate(request_for(prompt, 1),
+                                  [&](int32_t) { end = time_.now(); });
+        !ok)
+      return ok.why();
   return seconds(start, end);
 }
 

@@ -24,13 +24,15 @@ public:
   service_runs(service& x, const clock& time) : service_(x), time_(time) {
   }
 
-  /// Seconds from the request to the first token. Errors: what the service
-  /// says.
-  result<double> prefill(const std::vector<int32_t>& prompt);
+  /// Seconds from the first request to the last one's first token. Errors:
+  /// what the service says.
+  result<double> prefill(const prompt_list& prompts);
 
-  /// Runs all prompts at once and times `num_steps` steps from the moment at
-  /// which every one has its first token. Others decode while the last are
-  /// prefilled, so each may go on for `max_tokens`; then all are cancelled.
+  /// Runs all prompts at once and times `num_steps` steps of each sequence from
+  /// its latest token at the moment at which every one has its first: what is
+  /// told is how long the steps would take if all went at the mean rate. Others
+  /// decode while the last are prefilled, so each may go on for `max_tokens`;
+  /// then all are cancelled.
   /// Errors: overloaded if one ended before the last was through.
   result<decode_time> decode(const prompt_list& prompts, uint32_t num_steps,
                              uint32_t max_tokens);
@@ -46,7 +48,8 @@ public:
   plain_runs(plain_forward& x, const clock& time) : plain_(x), time_(time) {
   }
 
-  result<double> prefill(const std::vector<int32_t>& prompt);
+  /// One prompt after the other.
+  result<double> prefill(const prompt_list& prompts);
   result<decode_time> decode(const prompt_list& prompts, uint32_t num_steps);
 
 private:

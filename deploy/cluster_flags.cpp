@@ -31,13 +31,6 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
   add("--step-timeout-ms", flags.step_timeout_ms,
       "How long a layer's rows may be away on other nodes"
         + standard(usual.limits.step_timeout_ms));
-  command
-    .add_option("--micro-batches", flags.micro_batches,
-                "Steps of a rank that are out at once, each of up to "
-                "max-num-seqs sequences, so that one computes while another's "
-                "rows are away; auto (the default) cuts a step in two where "
-                "that is faster")
-    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
   command.add_option("--max-itl-ms", flags.max_itl_ms,
                      "About how long prompts may keep those who decode waiting "
                      "between two tokens, as far as steps of one row of a "
@@ -69,6 +62,16 @@ void add_cluster_tls(CLI::App& command, tls_files& to) {
   command.add_option("--cluster-tls-key", to.key, "Its key (PEM)");
   command.add_option("--cluster-tls-ca", to.authorities,
                      "Who signs the nodes of this cluster (PEM)");
+}
+
+void add_micro_batches(CLI::App& command, std::optional<std::string>& to) {
+  command
+    .add_option("--micro-batches", to,
+                "Steps of a rank that are out at once, each of up to "
+                "max-num-seqs sequences, so that one computes while another's "
+                "rows are away; auto (the default) cuts a step in two where "
+                "that is faster")
+    ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
 }
 
 void cluster_flags::add_to(CLI::App& command) {

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The flags that `serve` and `generate` share: which model, how it is spread,
-/// what is claimed. Names follow vLLM where it has one.
+/// The flags that those who start a company share: which model, how it is
+/// spread, what is claimed. Names follow vLLM where it has one.
 
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
@@ -17,6 +17,9 @@ namespace troupe {
 
 /// --cluster-tls-cert, -key and -ca, which every node is given.
 void add_cluster_tls(CLI::App& command, tls_files& to);
+
+/// --micro-batches, of those commands that start one company.
+void add_micro_batches(CLI::App& command, std::optional<std::string>& to);
 
 /// For a shell: quoted where it has to be.
 std::string in_quotes(const std::string& text);
@@ -39,7 +42,8 @@ struct cluster_flags {
   std::optional<uint32_t> max_num_batched_tokens;
   std::optional<uint32_t> num_kv_blocks;
   std::optional<uint32_t> step_timeout_ms;
-  std::optional<std::string> micro_batches; ///< "auto" or a number.
+  /// "auto" or a number; by add_micro_batches().
+  std::optional<std::string> micro_batches;
   std::optional<uint32_t> max_itl_ms;
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;

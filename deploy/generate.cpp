@@ -132,7 +132,7 @@ result<void> generate(const generate_flags& flags, running_company& x,
   auto prompt = make_prompt(flags, x, *tokens);
   if (!prompt)
     return prompt.why();
-  if (auto ready = wait_until_ready(x, signals); !ready)
+  if (auto ready = wait_until_ready(x, &signals); !ready)
     return ready;
   at.ready = at.first = time.now();
   auto request = flags.request;
@@ -208,6 +208,7 @@ void add_generate(CLI::App& app, int& status) {
   auto flags = std::make_shared<generate_flags>();
   auto command = app.add_subcommand("generate", "One answer without a server");
   flags->cluster.add_to(*command);
+  add_micro_batches(*command, flags->cluster.micro_batches);
   add_emulated_links(*command, flags->cluster.links);
   auto& request = flags->request;
   request.sampling.temperature = 0;

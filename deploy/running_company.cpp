@@ -137,12 +137,12 @@ result<running_company> start_company(const cluster_flags& flags,
   return out;
 }
 
-result<void> wait_until_ready(running_company& x, end_signals& signals) {
+result<void> wait_until_ready(running_company& x, end_signals* signals) {
   for (;;) {
     auto ready = x.serving->wait_until_ready(poll_interval);
     if (ready || ready.why().code != errc::deadline_passed)
       return ready;
-    if (signals.wait_for(std::chrono::milliseconds{0}))
+    if (signals && signals->wait_for(std::chrono::milliseconds{0}))
       return failure{errc::cancelled, "ended before the cluster was ready"};
     if (x.nodes && x.nodes->num_ended() > 0)
       return failure{errc::io, x.nodes->take_ends().front()

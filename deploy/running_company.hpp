@@ -1,7 +1,6 @@
 #pragma once
 
-/// A cluster as the flags of `serve` and `generate` want it: the first node in
-/// this process, the others, with --nodes, as its children.
+/// A cluster as the flags of a command want it: the first node in this process, the others, with --nodes, as its children.
 
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
@@ -29,9 +28,9 @@ void limit_context(const cluster_flags& flags, const model_config& config,
 result<running_company> start_company(const cluster_flags& flags,
                                       const fault_wiring* faults = nullptr);
 
-/// Waits until every node is there. Errors: cancelled if a signal asked to
-/// end, io if a child has ended, or what `serving` says.
-result<void> wait_until_ready(running_company& x, end_signals& signals);
+/// Waits until every node is there. `signals`: null for none. Errors: cancelled
+/// if a signal asked to end, io if a child has ended, or what `serving` says.
+result<void> wait_until_ready(running_company& x, end_signals* signals);
 
 /// Reads a secret; empty for no path. Errors: io, not_found; invalid_input if
 /// it is shorter than 16 bytes or longer than 4096, or if others than its owner

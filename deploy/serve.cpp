@@ -148,7 +148,7 @@ result<void> serve_until_end(const front& in, running_company& x,
                              end_signals& signals, const logger& log) {
   if (auto door = x.serving->address(); door.port != 0)
     log.info("nodes join at " + door.host + ":" + std::to_string(door.port));
-  if (auto ready = wait_until_ready(x, signals); !ready)
+  if (auto ready = wait_until_ready(x, &signals); !ready)
     return ready.why().code == errc::cancelled ? result<void>{} : ready;
   auto info = x.serving->info();
   const auto& address = at.address;
@@ -257,6 +257,7 @@ void add_serve(CLI::App& app, int& status) {
   auto command = app.add_subcommand(
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
+  add_micro_batches(*command, flags->cluster.micro_batches);
   add_emulated_links(*command, flags->cluster.links);
   flags->http.add_to(*command);
   command->add_option("--served-model-name", flags->model_name,

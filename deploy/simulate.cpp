@@ -304,6 +304,7 @@ void add_simulate(CLI::App& app, int& status) {
     "simulate", "Runs a whole company in virtual time, and breaks it");
   command.footer(what_to_know);
   flags->cluster.add_to(command);
+  add_micro_batches(command, flags->cluster.micro_batches);
   command.add_option("--seed", flags->seed, "The first one (default 1)");
   command.add_option("--seeds", flags->num_seeds, "How many (default 1)")
     ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));

@@ -342,6 +342,84 @@ TEST(Cli, BenchSaysWhatDoesNotFit) {
   EXPECT_EQ(run_troupe({"bench", "model", nano(), "--batch", "0"}).status, 2);
 }
 
+TEST(Cli, BenchComparesCompaniesOfSeveralProcessesBehindSlowLinks) {
+  auto x = run_troupe({"bench",
+                       "model",
+                       nano(),
+                       "--nodes",
+                       "3",
+                       "--expert-parallel-size",
+                       "2",
+                       "--threads",
+                       "1",
+                       "--emulate-link",
+                       "latency=2ms",
+                       "--micro-batches",
+                       "2,1",
+                       "--bound",
+                       "--prompt",
+                       "3x8",
+                       "--decode-depth",
+                       "0",
+                       "--batch",
+                       "4",
+                       "--lane-batch",
+                       "2",
+                       "--decode-tokens",
+                       "4",
+                       "--rounds",
+                       "2",
+                       "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto found = json::parse(x.out);
+  EXPECT_EQ(found.at("cluster").at("nodes"), 3);
+  EXPECT_EQ(found.at("cluster").at("links")[0], "latency=2ms");
+  auto names = [](const json& c) {
+    std::vector<std::string> out;
+    for (auto& who : c.at("companies")) {
+      EXPECT_EQ(who.at("rounds").size(), 2u);
+      EXPECT_GT(who.at("tenth_percentile"), 0);
+      out.push_back(who.at("company"));
+    }
+    return out;
+  };
+  const std::vector<std::string> all{"k=2", "k=1", "k=1, no wire"};
+  auto& prefill = found.at("prefill")[0];
+  EXPECT_EQ(prefill.at("prompts"), 3);
+  EXPECT_EQ(names(prefill), all);
+  auto& decode = found.at("decode");
+  ASSERT_EQ(decode.size(), 3u);
+  EXPECT_EQ(names(decode[0]), all);
+  EXPECT_EQ(decode[1].at("batch"), 4);
+  EXPECT_EQ(names(decode[1]), std::vector<std::string>{"k=2"});
+  EXPECT_EQ(decode[2].at("batch"), 2);
+  EXPECT_EQ(names(decode[2]),
+            (std::vector<std::string>{"k=1", "k=1, no wire"}));
+  EXPECT_GT(decode[0].at("plain").at("tokens_per_second"), 0);
+  // Four layers with experts, each 2 ms there and 2 ms back.
+  EXPECT_LT(decode[2].at("companies")[0].at("tokens_per_second"), 2 / 0.016);
+  EXPECT_GT(decode[0].at("companies")[1].at("allowed_percent"), 0);
+  EXPECT_FALSE(decode[0].at("companies")[2].contains("allowed"));
+}
+
+TEST(Cli, BenchRefusesFlagsThatDoNotFitTogether) {
+  auto why = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"bench", "model", nano()};
+    args.insert(args.end(), more.begin(), more.end());
+    auto x = run_troupe(args);
+    EXPECT_NE(x.status, 0);
+    return x.errors;
+  };
+  EXPECT_NE(why({"--bound"}).find("needs --emulate-link"), std::string::npos);
+  EXPECT_NE(why({"--prompt", "0x5"}).find("4x512"), std::string::npos);
+  EXPECT_NE(why({"--micro-batches", "1,5"}).find("--micro-batches"),
+            std::string::npos);
+  EXPECT_NE(why({"--micro-batches", "2", "--max-num-seqs", "8", "--batch", "17",
+                 "--decode-depth", "0"})
+              .find("k=2 runs 16 sequences of a rank at once"),
+            std::string::npos);
+}
+
 TEST(Cli, BenchMachineTellsItsRates) {
   auto x = run_troupe({"bench", "machine", "--threads", "1", "--json"});
   ASSERT_EQ(x.status, 0) << x.errors;
