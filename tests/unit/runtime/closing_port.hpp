@@ -22,6 +22,8 @@ namespace troupe {
 inline endpoint_address
 close_without_a_word(int count, std::function<void(endpoint_address)> begin) {
   auto fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  int yes = 1; // the next one at this port does not wait for what we closed
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
