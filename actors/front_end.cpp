@@ -26,7 +26,7 @@ void front_end::close(const failure& why) {
 service_info front_end::info() const {
   return {cluster_.max_model_len, cluster_.num_ranks(), cluster_.num_workers(),
           static_cast<uint32_t>(cluster_.nodes.size()),
-          uint64_t{cluster_.num_ranks()} * cluster_.limits.max_num_seqs};
+          uint64_t{cluster_.num_ranks()} * cluster_.limits.max_num_running()};
 }
 
 service_stats front_end::stats() const {
