@@ -47,6 +47,7 @@ void generation::start() {
     if (auto x = weak.lock())
       x->client_gone();
   });
+  see_queue(); // before they can end
   auto requests = std::move(requests_);
   for (size_t i = 0; i < requests.size(); ++i) {
     {
@@ -70,7 +71,6 @@ void generation::start() {
     lock.unlock();
     context_->serving.cancel(*id);
   }
-  see_queue();
   if (plan_.options.stream)
     context_->events.post(1, [self] { self->accepted(); });
 }
