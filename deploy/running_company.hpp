@@ -1,6 +1,7 @@
 #pragma once
 
-/// A cluster as the flags of a command want it: the first node in this process, the others, with --nodes, as its children.
+/// A cluster as the flags of a command want it: the first node in this process,
+/// the others, with --nodes, as its children.
 
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
