@@ -7,6 +7,7 @@
 //                                 +----+ work, a lane free
 
 #include "actors/cast.hpp"
+#include "actors/rank_spans.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
@@ -25,6 +26,7 @@ struct scheduler_state {
   std::unique_ptr<batcher> decide;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
   std::array<double, step_walk::max_lanes> cost_of_step = {}; ///< By lane.
+  std::array<lane_spans, step_walk::max_lanes> spans;
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
@@ -70,6 +72,7 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
+    spans[msg.lane].end_step();
     if (lanes)
       lanes->ended(now(), cost_of_step[msg.lane], msg.away);
     auto outputs = msg.cause
@@ -100,6 +103,7 @@ struct scheduler_state {
     if (lanes)
       lanes->began(now());
     cost_of_step[next.lane] = next.cost;
+    spans[next.lane].begin_step(next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());
@@ -131,6 +135,8 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   if (limits.micro_batches == 0)
     state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
   state.now = [self] { return self->clock().now(); };
+  for (uint8_t i = 0; context.spans && i < limits.num_lanes(); ++i)
+    state.spans[i] = {*context.spans, rank->id, i};
   state.rules.max_model_len = options.max_model_len;
   state.rules.vocab_size = options.vocab_size;
   state.front = std::move(answers_to);

@@ -42,6 +42,8 @@ struct cluster_flags {
   std::optional<std::string> micro_batches; ///< "auto" or a number.
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;
+  /// Likewise, by add_trace_file(); empty: none.
+  std::string trace_file;
 
   void add_to(CLI::App& command);
 

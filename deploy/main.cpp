@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   troupe::add_model(app, status);
   troupe::add_simulate(app, status);
   troupe::add_bench(app, status);
+  troupe::add_trace(app, status);
   try { // CLI11 has no other way to say it
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

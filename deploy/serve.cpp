@@ -191,6 +191,10 @@ int run(const serve_flags& flags) {
                                signals, log);
   auto all_happened = !breaks || breaks->end();
   end(**front, *x, ended, log);
+  front->reset();
+  auto traced = end_company(*x);
+  if (ended)
+    ended = traced;
   if (!ended)
     return report(ended.why());
   return all_happened ? 0 : 1;
@@ -204,6 +208,7 @@ void add_serve(CLI::App& app, int& status) {
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
+  add_trace_file(*command, flags->cluster.trace_file);
   flags->server.port = 8000;
   command->add_option("--host", flags->server.address,
                       "Address to listen at (127.0.0.1)");
