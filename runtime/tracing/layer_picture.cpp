@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -19,6 +20,9 @@ constexpr double left = 130, width = 1150, right = 20, top = 44;
 constexpr double row_height = 30, box_height = 24, band_gap = 14;
 constexpr double width_of_letter = 7.2;
 
+/// Beside the rank's own; others are not drawn.
+constexpr size_t max_expert_nodes = 4;
+
 /// Of micro-batches 0 to 3.
 constexpr const char* colours[] = {"#f5b971", "#8fc98b", "#8cb6e0", "#d3a4d9"};
 
@@ -27,6 +31,7 @@ struct box {
   clock::instant end;
   std::string name;
   uint8_t lane = 0;
+  clock::instant::duration took{0}; ///< All of it, where a part is drawn.
 };
 
 using boxes = std::vector<box>;
@@ -113,8 +118,10 @@ void add_stages(const track_spans& track, boxes& to) {
   }
 }
 
-/// A run bears the numbers of all micro-batches whose rows are in it.
-void add_runs(const track_spans& track, boxes& to) {
+/// A run bears the numbers of all micro-batches whose rows are in it; of `rank`
+/// alone, if one is given, and those without any are left out.
+void add_runs(const track_spans& track, std::optional<uint16_t> rank,
+              boxes& to) {
   std::set<uint8_t> lanes;
   for (size_t i = 0; i < track.spans.size(); ++i) {
     auto& x = track.spans[i];
@@ -123,12 +130,14 @@ void add_runs(const track_spans& track, boxes& to) {
     lanes.clear();
     for (auto k = i + 1;
          k < track.spans.size() && track.spans[k].what == span_kind::rows; ++k)
-      lanes.insert(track.spans[k].lane);
+      if (!rank || track.spans[k].rank == *rank)
+        lanes.insert(track.spans[k].lane);
+    if (lanes.empty())
+      continue;
     std::string name = name_of(x.what);
     for (auto lane : lanes)
       name += (lane == *lanes.begin() ? " " : "+") + std::to_string(lane);
-    to.push_back(
-      {x.begin, x.end, name, lanes.empty() ? uint8_t{0} : *lanes.begin()});
+    to.push_back({x.begin, x.end, name, *lanes.begin()});
   }
 }
 
@@ -151,13 +160,20 @@ boxes communication_of(const std::vector<node_spans>& all, uint16_t rank) {
   return out;
 }
 
+void add_workers(const node_spans& node, std::optional<uint16_t> rank,
+                 boxes& to) {
+  for (auto& x : node.tracks)
+    if (x.kind == track_kind::worker)
+      add_runs(x, rank, to);
+}
+
 /// Those of the time at hand, by begin.
 boxes cut(boxes all, const picture_choice& what) {
   boxes out;
   for (auto& x : all)
     if (x.end > what.begin && x.begin < what.end)
       out.push_back({std::max(x.begin, what.begin), std::min(x.end, what.end),
-                     x.name, x.lane});
+                     x.name, x.lane, x.end - x.begin});
   std::ranges::sort(out, {}, &box::begin);
   return out;
 }
@@ -181,9 +197,9 @@ public:
   }
 
   /// What overlaps goes to rows of its own.
-  void band(const char* name, const boxes& all) {
+  void band(const std::string& name, const boxes& all) {
     body_ += text("<text x='%.0f' y='%.0f' class='band'>%s</text>\n", 10.0,
-                  y_ + 16, name);
+                  y_ + 16, name.c_str());
     std::vector<clock::instant> ends; // of rows
     for (auto& x : all) {
       auto row = std::ranges::find_if(ends,
@@ -225,11 +241,14 @@ private:
     body_ += text("<g><title>%s: %.1f us</title><rect x='%.2f' y='%.1f' "
                   "width='%.2f' height='%.0f' rx='2' fill='%s' "
                   "stroke='#444' stroke-width='0.5'/>",
-                  x.name.c_str(), 1000 * millis(x.end - x.begin), from, y, wide,
+                  x.name.c_str(), 1000 * millis(x.took), from, y, wide,
                   box_height, colours[x.lane % std::size(colours)]);
-    if (wide >= width_of_letter * double(x.name.size()))
+    auto name = x.name;
+    if (wide < width_of_letter * double(name.size()))
+      name = name.substr(0, 1) + std::to_string(x.lane);
+    if (wide >= width_of_letter * double(name.size()))
       body_ += text("<text class='in' x='%.2f' y='%.1f'>%s</text>",
-                    from + wide / 2, y + 16, x.name.c_str());
+                    from + wide / 2, y + 16, name.c_str());
     body_ += "</g>\n";
   }
 
@@ -284,15 +303,23 @@ result<picture_choice> choose_layer(const std::vector<node_spans>& all,
 std::string draw_layer(const std::vector<node_spans>& all,
                        const picture_choice& what) {
   boxes computed;
-  if (auto home = home_of(all, what.rank)) {
+  auto home = home_of(all, what.rank);
+  if (home) {
     add_stages(*find_track(*home, track_kind::compute, what.rank), computed);
-    for (auto& x : home->tracks)
-      if (x.kind == track_kind::worker)
-        add_runs(x, computed);
+    add_workers(*home, std::nullopt, computed);
   }
   canvas out{what};
   out.band("compute", cut(std::move(computed), what));
   out.band("communication", cut(communication_of(all, what.rank), what));
+  size_t num_drawn = 0;
+  for (auto& node : all) {
+    boxes runs;
+    if (&node != home)
+      add_workers(node, what.rank, runs);
+    runs = cut(std::move(runs), what);
+    if (!runs.empty() && num_drawn++ < max_expert_nodes)
+      out.band("experts, node " + std::to_string(node.node), runs);
+  }
   return out.finish();
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
 /// One layer of a rank as a timeline, in the way in which overlap is usually
-/// published: what the node computes above, below what is on its way to other
-/// nodes (DISPATCH) and back (COMBINE); each box with its micro-batch's number.
+/// published: what the rank's node computes above, below what is on its way to
+/// other nodes (DISPATCH) and back (COMBINE), then what experts there make of
+/// the rank's rows; each box with its micro-batch's number.
 
 #include "runtime/error.hpp"
 #include "runtime/tracing/spans.hpp"
