@@ -76,8 +76,8 @@ struct attention_state {
     for (auto i = x.first; i < x.last; ++i) {
       auto& stage = (*table)[i];
       run_stage(stage, x.lane);
-      spans.end(*rank->stream, kind_of(stage.what),
-                {x.lane, uint16_t(stage.layer), walk->step_of(x.lane)});
+      spans.end(*rank->stream, {kind_of(stage.what), x.lane,
+                                uint16_t(stage.layer), walk->step_of(x.lane)});
     }
   }
 
@@ -143,7 +143,7 @@ struct attention_state {
     spans.begin(*copies[x.lane]);
     for (size_t i = 0; i < plan.slabs.size(); ++i)
       pack(x.lane, plan.slabs[i], (*all)[i]);
-    spans.end(*copies[x.lane], span_kind::pack, {x.lane, of.layer, of.step});
+    spans.end(*copies[x.lane], {span_kind::pack, x.lane, of.layer, of.step});
     send_when_packed(x.lane, all, x.serial);
     auto is_elsewhere = [this](auto& x) { return x.node != parts->node; };
     if (std::ranges::any_of(plan.slabs, is_elsewhere)) {
@@ -251,8 +251,8 @@ struct attention_state {
         msg.slab.owner()});
       rows = rows.subspan(bytes);
     }
-    spans.end(*copies[lane], span_kind::land,
-              {lane, msg.of.layer, msg.of.step});
+    spans.end(*copies[lane],
+              {span_kind::land, lane, msg.of.layer, msg.of.step});
   }
 
   void hear_refusal(const rows_refused& msg) {

@@ -35,7 +35,7 @@ span_kind kind_of(stage x) {
 }
 
 rank_spans::rank_spans(span_recorder& to, const rank_parts& rank)
-  : rank_(rank.id), stream_(rank.stream.get()),
+  : stream_(rank.stream.get()),
     compute_(&to.open(track_kind::compute, rank.id)) {
   if (rank.copies)
     copies_ = &to.open(track_kind::copies, rank.id);
@@ -51,15 +51,19 @@ void rank_spans::enqueue_begin(kernels::stream& on) const {
   on.notify([to = track_of(on)](auto&) { to->begin(); });
 }
 
-void rank_spans::enqueue_end(kernels::stream& on, span_kind what,
-                             const stage_place& of) const {
-  span x;
-  x.what = what;
-  x.rank = rank_;
-  x.lane = of.lane;
-  x.layer = of.layer;
-  x.step = of.step;
-  on.notify([to = track_of(on), x](auto&) { to->end(x); });
+/// The notice is small enough for a function that takes no memory.
+void rank_spans::enqueue_end(kernels::stream& on, const stage_place& of) const {
+  auto record = [to = track_of(on), of](auto&) {
+    span x;
+    x.what = of.what;
+    x.rank = static_cast<uint16_t>(to->number());
+    x.lane = of.lane;
+    x.layer = of.layer;
+    x.step = of.step;
+    to->end(x);
+  };
+  static_assert(sizeof record <= 2 * sizeof(void*));
+  on.notify(record);
 }
 
 void rank_spans::note_return(const dispatch_key& of) const {

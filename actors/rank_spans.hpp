@@ -14,8 +14,9 @@ namespace troupe {
 /// As which span a stage is recorded that a stream runs.
 span_kind kind_of(stage x);
 
-/// Whose stage it is.
+/// Which stage it is, and whose.
 struct stage_place {
+  span_kind what = span_kind::prepare;
   uint8_t lane = 0;
   uint16_t layer = 0;
   uint32_t step = 0;
@@ -34,9 +35,9 @@ public:
   }
 
   /// What was enqueued since then, or since the last end(), was this.
-  void end(kernels::stream& on, span_kind what, const stage_place& of) const {
+  void end(kernels::stream& on, const stage_place& of) const {
     if (compute_)
-      enqueue_end(on, what, of);
+      enqueue_end(on, of);
   }
 
   /// Rows of the lane leave for other nodes.
@@ -53,12 +54,10 @@ public:
 
 private:
   void enqueue_begin(kernels::stream& on) const;
-  void enqueue_end(kernels::stream& on, span_kind what,
-                   const stage_place& of) const;
+  void enqueue_end(kernels::stream& on, const stage_place& of) const;
   void note_return(const dispatch_key& of) const;
   span_track* track_of(const kernels::stream& on) const;
 
-  uint16_t rank_ = 0;
   const kernels::stream* stream_ = nullptr;
   span_track* compute_ = nullptr; ///< Null: nobody records.
   span_track* copies_ = nullptr;

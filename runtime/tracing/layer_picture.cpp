@@ -245,7 +245,8 @@ private:
                   box_height, colours[x.lane % std::size(colours)]);
     auto name = x.name;
     if (wide < width_of_letter * double(name.size()))
-      name = name.substr(0, 1) + std::to_string(x.lane);
+      name = (name.starts_with("ADD") ? "+" : name.substr(0, 1))
+             + std::to_string(x.lane);
     if (wide >= width_of_letter * double(name.size()))
       body_ += text("<text class='in' x='%.2f' y='%.1f'>%s</text>",
                     from + wide / 2, y + 16, name.c_str());

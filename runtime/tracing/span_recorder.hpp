@@ -18,6 +18,10 @@ public:
   span_track(track_kind kind, uint32_t number, size_t capacity,
              const clock& time);
 
+  uint32_t number() const {
+    return number_;
+  }
+
   clock::instant now() const {
     return time_.now();
   }
