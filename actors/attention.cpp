@@ -241,7 +241,10 @@ struct attention_state {
     context.counters->add(counter::combine_bytes, rows.size());
     auto lane = msg.of.id.micro_batch;
     auto to = rank->lanes[lane]->landing().mem;
-    spans.begin(*copies[lane]);
+    // Between its own stages it is too short to be seen.
+    auto is_seen = copies[lane] != rank->stream.get();
+    if (is_seen)
+      spans.begin(*copies[lane]);
     for (uint32_t i = 0; i < answers.num_sections(); ++i) {
       auto section = answers.section(i);
       uint64_t row_bytes = parts->combine_row_bytes;
@@ -251,8 +254,9 @@ struct attention_state {
         msg.slab.owner()});
       rows = rows.subspan(bytes);
     }
-    spans.end(*copies[lane],
-              {span_kind::land, lane, msg.of.layer, msg.of.step});
+    if (is_seen)
+      spans.end(*copies[lane],
+                {span_kind::land, lane, msg.of.layer, msg.of.step});
   }
 
   void hear_refusal(const rows_refused& msg) {

@@ -156,8 +156,9 @@ struct expert_worker_state {
       run.amount += x.count;
       parts.push_back(part);
     }
-    worker->stream->notify(
-      [to = spans, run, parts](auto&) { to->end(run, parts); });
+    worker->stream->notify([to = spans, run, parts = std::move(parts)](auto&) {
+      to->end(run, parts);
+    });
   }
 
   /// Whether a run may be enqueued; if not, run_ended will come.

@@ -117,7 +117,8 @@ void write_arrow(writer& to, const node_spans& node, uint32_t thread,
                        || x.what == span_kind::combine_sent;
   auto is_at_rank = x.what == span_kind::dispatch_sent
                     || x.what == span_kind::combine_arrived;
-  if (!is_at_experts && !is_at_rank)
+  auto is_own = x.what == span_kind::rows && x.peer == node.node;
+  if ((!is_at_experts && !is_at_rank) || is_own)
     return;
   auto phase = x.what == span_kind::dispatch_sent     ? 's'
                : x.what == span_kind::combine_arrived ? 'f'

@@ -57,7 +57,6 @@ span_recorder::span_recorder(std::string node, const clock& time,
 }
 
 void span_recorder::identify(node_id node) {
-  std::lock_guard lock{mutex_};
   node_ = node;
 }
 

@@ -7,6 +7,7 @@
 
 #include "runtime/tracing/spans.hpp"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -62,6 +63,10 @@ public:
   /// As which node of the topology it records; 0 before.
   void identify(node_id node);
 
+  node_id node() const {
+    return node_;
+  }
+
   /// The track of that kind and number, which lives as long as this.
   span_track& open(track_kind kind, uint32_t number);
 
@@ -77,8 +82,8 @@ private:
   const std::string name_;
   const clock& time_;
   const size_t capacity_;
+  std::atomic<node_id> node_{0};
   mutable std::mutex mutex_; ///< For what follows.
-  node_id node_ = 0;
   std::vector<opened> tracks_;
 };
 

@@ -28,7 +28,7 @@ enum class span_kind : uint8_t {
   land, ///< Rows that have come back are copied to the device.
   run,  ///< Of experts; amount: pairs of rows and experts.
   rows, ///< Those of one dispatch within a run; amount likewise.
-  // -- on links: a point in time; amount: bytes; peer: the other node
+  // -- on links: a point in time; amount: bytes
   dispatch_sent,
   dispatch_arrived,
   combine_sent,
@@ -47,7 +47,7 @@ struct span {
   uint8_t lane = 0;
   uint16_t rank = 0;
   uint16_t layer = 0;
-  uint16_t peer = 0;   ///< On links.
+  uint16_t peer = 0;   ///< The other node, on links and of rows in a run.
   uint32_t step = 0;   ///< Of the rank.
   uint32_t serial = 0; ///< Of the dispatch, where there is one.
   uint32_t amount = 0;

@@ -6,10 +6,11 @@ namespace troupe {
 
 namespace {
 
-/// Frames of rows are noted, others are not.
-void note(span_track& to, node_id peer, const frame_header& x, size_t bytes,
-          span_kind dispatch, span_kind combine) {
-  if (lane_of(x.kind) != lane::rows)
+/// Frames of rows are noted, but for those to the own node.
+void note(const span_recorder& all, span_track& to, node_id peer,
+          const frame_header& x, size_t bytes, span_kind dispatch,
+          span_kind combine) {
+  if (lane_of(x.kind) != lane::rows || peer == all.node())
     return;
   auto of = key_of(x);
   span out;
@@ -29,12 +30,13 @@ void note(span_track& to, node_id peer, const frame_header& x, size_t bytes,
 
 traced_transport::traced_transport(std::unique_ptr<transport> inner,
                                    span_recorder& to)
-  : inner_(std::move(inner)), sent_(to.open(track_kind::sent, 0)) {
+  : inner_(std::move(inner)), recorder_(to),
+    sent_(to.open(track_kind::sent, 0)) {
 }
 
 void traced_transport::send(node_id to, frame_header header, body payload) {
-  note(sent_, to, header, payload.bytes().size(), span_kind::dispatch_sent,
-       span_kind::combine_sent);
+  note(recorder_, sent_, to, header, payload.bytes().size(),
+       span_kind::dispatch_sent, span_kind::combine_sent);
   inner_->send(to, header, std::move(payload));
 }
 
@@ -57,8 +59,9 @@ transport_stats traced_transport::stats() const {
 
 transport_handler traced(transport_handler x, span_recorder& to) {
   auto& track = to.open(track_kind::arrived, 0);
-  x.on_frame = [&track, next = std::move(x.on_frame)](node_id from, frame&& f) {
-    note(track, from, f.header, f.payload.bytes().size(),
+  x.on_frame = [&to, &track, next = std::move(x.on_frame)](node_id from,
+                                                           frame&& f) {
+    note(to, track, from, f.header, f.payload.bytes().size(),
          span_kind::dispatch_arrived, span_kind::combine_arrived);
     next(from, std::move(f));
   };

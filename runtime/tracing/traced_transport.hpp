@@ -1,6 +1,7 @@
 #pragma once
 
-/// Records which rows a node sends and which arrive; a transport does the rest.
+/// Records which rows a node sends to others and which arrive from them; a
+/// transport does the rest.
 
 #include "runtime/tracing/span_recorder.hpp"
 #include "runtime/transport/transport.hpp"
@@ -21,6 +22,7 @@ public:
 
 private:
   const std::unique_ptr<transport> inner_;
+  span_recorder& recorder_;
   span_track& sent_;
 };
 

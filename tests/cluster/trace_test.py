@@ -61,6 +61,25 @@ def figures(path, *more):
     return dict(zip(names, map(float, words)))
 
 
+def check_virtual(folder):
+    """A seed has one trace, in which two micro-batches hide more than one."""
+    def simulate(name, lanes):
+        run("simulate", f"{SOURCE}/examples/nano/model", "--nodes", "3",
+            "--expert-parallel-size", "2", "--micro-batches", lanes,
+            "--no-arithmetic", "--trace", f"{folder}/{name}")
+        return f"{folder}/{name}"
+
+    def content(path):
+        with open(path) as file:
+            return file.read()
+
+    one, two = simulate("one", "1"), simulate("two", "2")
+    check(content(two) == content(simulate("again", "2")), "one trace a seed")
+    before, after = figures(one), figures(two, "--svg", f"{folder}/two.svg")
+    check(after["hidden"] > before["hidden"], f"{before} {after}")
+    check("DISPATCH 1" in content(f"{folder}/two.svg"), "a second lane")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path, svg = f"{folder}/trace.json", f"{folder}/layer.svg"
@@ -83,6 +102,7 @@ def main():
         generate(path)
         x = figures(path)
         check(x["communication"] == 0, f"one node has no links: {x}")
+        check_virtual(folder)
     print("traces hold")
 
 
