@@ -2,6 +2,7 @@
 // what to enqueue, to send and to wait for, and this carries it out.
 
 #include "actors/cast.hpp"
+#include "actors/rank_spans.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
@@ -36,6 +37,7 @@ struct attention_state {
   };
 
   std::array<absence, step_walk::max_lanes> away;
+  rank_spans spans;
 
   // -- actions ----------------------------------------------------------------
 
@@ -44,8 +46,7 @@ struct attention_state {
     for (auto& x : actions)
       switch (x.what) {
         case kind::run:
-          for (auto i = x.first; i < x.last; ++i)
-            run_stage((*table)[i], x.lane);
+          run_stages(x);
           break;
         case kind::notify:
           rank->stream->notify([to = self, s = x.serial](auto& status) {
@@ -67,6 +68,19 @@ struct attention_state {
       }
   }
 
+  void run_stages(const walk_action& x) {
+    if ((*table)[x.first].what == stage::combine
+        && copies[x.lane] != rank->stream.get())
+      rank->stream->wait(copies[x.lane]->record());
+    spans.begin(*rank->stream);
+    for (auto i = x.first; i < x.last; ++i) {
+      auto& stage = (*table)[i];
+      run_stage(stage, x.lane);
+      spans.end(*rank->stream, {kind_of(stage.what), x.lane,
+                                uint16_t(stage.layer), walk->step_of(x.lane)});
+    }
+  }
+
   void run_stage(const step_stage& x, uint8_t lane) {
     auto& stages = *rank->lanes[lane];
     switch (x.what) {
@@ -81,8 +95,6 @@ struct attention_state {
       case stage::shared_expert:
         return stages.shared_expert(x.layer);
       case stage::combine:
-        if (copies[lane] != rank->stream.get())
-          rank->stream->wait(copies[lane]->record());
         return stages.combine(stages.landing(), walk->plan_of(lane).row_of);
       case stage::head:
         return stages.head();
@@ -128,12 +140,16 @@ struct attention_state {
     auto all = draft(plan, of);
     if (!all)
       return carry_out(walk->crowded(x.lane));
+    spans.begin(*copies[x.lane]);
     for (size_t i = 0; i < plan.slabs.size(); ++i)
       pack(x.lane, plan.slabs[i], (*all)[i]);
+    spans.end(*copies[x.lane], {span_kind::pack, x.lane, of.layer, of.step});
     send_when_packed(x.lane, all, x.serial);
     auto is_elsewhere = [this](auto& x) { return x.node != parts->node; };
-    if (std::ranges::any_of(plan.slabs, is_elsewhere))
+    if (std::ranges::any_of(plan.slabs, is_elsewhere)) {
       away[x.lane].since = now();
+      spans.leave(x.lane);
+    }
     carry_out(walk->dispatched(x.lane));
   }
 
@@ -192,15 +208,18 @@ struct attention_state {
       if (x.what == walk_action::kind::land)
         land(*answers, msg);
       else if (x.what == walk_action::kind::run)
-        come_back(msg.of.id.micro_batch);
+        come_back(msg.of);
     carry_out(actions);
   }
 
   /// All rows of the lane are back.
-  void come_back(uint8_t lane) {
-    auto& x = away[lane];
-    if (auto since = std::exchange(x.since, std::nullopt))
-      x.total += now() - *since;
+  void come_back(const dispatch_key& of) {
+    auto& x = away[of.id.micro_batch];
+    auto since = std::exchange(x.since, std::nullopt);
+    if (!since)
+      return;
+    x.total += now() - *since;
+    spans.come_back(of);
   }
 
   /// The row of the landing where an answer's begin.
@@ -222,6 +241,10 @@ struct attention_state {
     context.counters->add(counter::combine_bytes, rows.size());
     auto lane = msg.of.id.micro_batch;
     auto to = rank->lanes[lane]->landing().mem;
+    // Between its own stages it is too short to be seen.
+    auto is_seen = copies[lane] != rank->stream.get();
+    if (is_seen)
+      spans.begin(*copies[lane]);
     for (uint32_t i = 0; i < answers.num_sections(); ++i) {
       auto section = answers.section(i);
       uint64_t row_bytes = parts->combine_row_bytes;
@@ -231,6 +254,9 @@ struct attention_state {
         msg.slab.owner()});
       rows = rows.subspan(bytes);
     }
+    if (is_seen)
+      spans.end(*copies[lane],
+                {span_kind::land, lane, msg.of.layer, msg.of.step});
   }
 
   void hear_refusal(const rows_refused& msg) {
@@ -279,6 +305,8 @@ behavior(attention::stateful_pointer<attention_state> self,
   state.scheduler = std::move(answers_to);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
+  if (context.spans)
+    state.spans = {*context.spans, *rank};
   state.table = std::make_unique<stage_table>(state.parts->config);
   step_walk::settings settings;
   settings.rank = rank->id;

@@ -7,6 +7,7 @@
 #include "actors/protocol.hpp"
 #include "runtime/cluster/open_requests.hpp"
 #include "runtime/log.hpp"
+#include "runtime/tracing/span_recorder.hpp"
 
 #include <functional>
 #include <memory>
@@ -21,6 +22,7 @@ struct node_context {
   node_counters* counters = nullptr;
   const logger* log = nullptr;
   std::shared_ptr<directory> here; ///< Who is on this node.
+  span_recorder* spans = nullptr;  ///< Null: nothing is recorded.
 };
 
 local_scheduler

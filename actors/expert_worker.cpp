@@ -66,7 +66,8 @@ struct expert_worker_state {
   std::function<void()> on_room; ///< Tells us that there may be room.
   bool starved = false;          ///< on_room is to come.
   bool used = false;
-  bool broken = false; ///< The device has failed.
+  bool broken = false;         ///< The device has failed.
+  span_track* spans = nullptr; ///< Null: nothing is recorded.
   /// Of each rank and micro-batch the pieces of one dispatch.
   std::deque<waiting_rows> waiting;
   /// Of the last run. Written by its notice too.
@@ -115,9 +116,13 @@ struct expert_worker_state {
     if (!std::exchange(used, true))
       context.counters->add(counter::workers_used);
     auto layer = next.front().msg.of.layer;
+    if (spans)
+      worker->stream->notify([to = spans](auto&) { to->begin(); });
     auto rows = stage(next);
     auto all = group(next, rows.base);
     worker->stages->run(layer, rows.all, std::move(all.row), all.slots);
+    if (spans)
+      record(layer, next);
     *device = waiting.empty() ? progress::computing : progress::awaited;
     worker->stream->notify([to = self, device = device](auto& status) {
       if (status // else the notice behind this one says so
@@ -130,6 +135,30 @@ struct expert_worker_state {
       copy_out(p, next[p.item]);
     if (!PLANTED(answer_sent_before_copied))
       send_back(std::make_shared<const items>(std::move(next)));
+  }
+
+  /// The run that was just enqueued, and whose rows are in it.
+  void record(uint16_t layer, const items& all) {
+    std::vector<span> parts;
+    span run;
+    run.what = span_kind::run;
+    run.layer = layer;
+    for (auto& x : all) {
+      auto& of = x.msg.of;
+      span part = run;
+      part.what = span_kind::rows;
+      part.rank = of.id.rank;
+      part.lane = of.id.micro_batch;
+      part.peer = x.msg.from;
+      part.step = of.step;
+      part.serial = of.id.serial;
+      part.amount = x.count;
+      run.amount += x.count;
+      parts.push_back(part);
+    }
+    worker->stream->notify([to = spans, run, parts = std::move(parts)](auto&) {
+      to->end(run, parts);
+    });
   }
 
   /// Whether a run may be enqueued; if not, run_ended will come.
@@ -327,6 +356,8 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
   state.worker = worker;
   state.holds = {state.parts->map, worker->id,
                  state.parts->config.first_k_dense_replace};
+  if (context.spans)
+    state.spans = &context.spans->open(track_kind::worker, worker->id);
   state.self = self;
   state.on_room = [me = weak_handle{expert_worker{self}}] {
     me.tell(room_made{});

@@ -1,5 +1,7 @@
 #include "actors/node_core.hpp"
 
+#include "runtime/tracing/traced_transport.hpp"
+
 namespace troupe {
 
 node_core::node_core(node_setup setup, node_hooks hooks)
@@ -8,10 +10,16 @@ node_core::node_core(node_setup setup, node_hooks hooks)
 }
 
 result<void> node_core::open() {
-  auto made = setup_.make_network(make_handler());
+  auto* spans = setup_.options.spans.get();
+  auto handler = make_handler();
+  auto made = setup_.make_network(spans ? traced(std::move(handler), *spans)
+                                        : std::move(handler));
   if (!made)
     return made.why();
   network_ = std::move(*made);
+  if (spans)
+    network_.net = std::make_unique<traced_transport>(std::move(network_.net),
+                                                      *spans);
   return {};
 }
 
@@ -22,6 +30,7 @@ node_context node_core::make_context() {
   out.counters = &counters_;
   out.log = setup_.log;
   out.here = here_;
+  out.spans = setup_.options.spans.get();
   return out;
 }
 
@@ -139,6 +148,8 @@ supervisor_hooks node_core::make_hooks() {
       network_.close_place(peer, why);
   };
   out.identify = [this](node_id self, const topology& cluster) {
+    if (setup_.options.spans)
+      setup_.options.spans->identify(self);
     if (network_.identify)
       network_.identify(self, cluster);
   };

@@ -7,6 +7,7 @@
 //                                 +----+ work, a lane free
 
 #include "actors/cast.hpp"
+#include "actors/rank_spans.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -34,6 +35,7 @@ struct scheduler_state {
 
   std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
   step_times times;
+  std::array<lane_spans, step_walk::max_lanes> spans;
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
@@ -79,6 +81,7 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
+    spans[msg.lane].end_step();
     auto& ended = begun[msg.lane];
     auto at = now();
     if (!msg.cause)
@@ -122,6 +125,7 @@ struct scheduler_state {
     begun[next.lane] = {next.cost, now()};
     if (lanes)
       lanes->began(begun[next.lane].at);
+    spans[next.lane].begin_step(next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());
@@ -153,6 +157,8 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   if (limits.micro_batches == 0)
     state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
   state.now = [self] { return self->clock().now(); };
+  for (uint8_t i = 0; context.spans && i < limits.num_lanes(); ++i)
+    state.spans[i] = {*context.spans, rank->id, i};
   state.rules.max_model_len = options.max_model_len;
   state.rules.vocab_size = options.vocab_size;
   state.front = std::move(answers_to);

@@ -3,7 +3,17 @@
 #include "actors/networks.hpp"
 #include "runtime/cluster/numerics.hpp"
 
+#include <algorithm>
+
 namespace troupe {
+
+namespace {
+
+/// For the spans of all nodes together, about.
+constexpr size_t spans_of_company = size_t{1} << 20;
+constexpr size_t least_spans = size_t{1} << 10;
+
+} // namespace
 
 virtual_company::virtual_company(world& in, virtual_company_options options)
   : world_(in), options_(std::move(options)),
@@ -17,6 +27,13 @@ virtual_company::virtual_company(world& in, virtual_company_options options)
         if (options_.log)
           options_.log(world_.now(), who, line);
       });
+    if (options_.spans) {
+      x.spans = std::make_shared<span_recorder>(
+        node.name, world_.clock_of(no_life),
+        std::max(spans_of_company / options_.cluster.nodes.size(),
+                 least_spans));
+      x.spans->identify(node_id(slots_.size()));
+    }
     slots_.push_back(std::move(x));
   }
 }
@@ -24,6 +41,12 @@ virtual_company::virtual_company(world& in, virtual_company_options options)
 virtual_company::~virtual_company() {
   for (node_id n = 0; n < slots_.size(); ++n)
     crash(n);
+  std::vector<node_spans> recorded;
+  for (auto& x : slots_)
+    if (x.spans)
+      recorded.push_back(x.spans->read());
+  if (options_.spans)
+    options_.spans(std::move(recorded));
 }
 
 node_setup virtual_company::setup_of(node_id node, life_id life) {
@@ -39,6 +62,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   out.options.num_threads = 0;
   out.options.allow_overcommit = true;
   out.options.device = x.device;
+  out.options.spans = x.spans;
   out.options.model = options_.model;
   network_options net;
   net.cluster = options_.cluster.cluster;

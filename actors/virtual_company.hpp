@@ -25,6 +25,9 @@ struct virtual_company_options {
   std::function<void(virtual_instant at, const std::string& who,
                      std::string_view line)>
     log;
+  /// Is handed in the end what the nodes have recorded, all of their lives, in
+  /// the world's time; empty: nothing is recorded.
+  std::function<void(std::vector<node_spans>)> spans;
 };
 
 class virtual_company {
@@ -87,6 +90,7 @@ public:
 private:
   struct slot {
     std::unique_ptr<logger> log;
+    std::shared_ptr<span_recorder> spans; ///< Null: nothing is recorded.
     std::shared_ptr<virtual_device> device;
     std::unique_ptr<virtual_node> self;
   };

@@ -47,6 +47,8 @@ struct cluster_flags {
   std::optional<uint32_t> max_itl_ms;
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;
+  /// Likewise, by add_trace_file(); empty: none.
+  std::string trace_file;
 
   void add_to(CLI::App& command);
 

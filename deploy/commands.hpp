@@ -16,5 +16,6 @@ void add_tokenize(CLI::App& app, int& status);
 void add_model(CLI::App& app, int& status);
 void add_simulate(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
+void add_trace(CLI::App& app, int& status);
 
 } // namespace troupe

@@ -180,6 +180,9 @@ int run(const generate_flags& flags) {
   if (!x)
     return report(x.why());
   auto ok = generate(flags, *x, time, at, signals);
+  auto ended = end_company(*x);
+  if (ok)
+    ok = ended;
   return ok ? 0 : report(ok.why());
 }
 
@@ -210,6 +213,7 @@ void add_generate(CLI::App& app, int& status) {
   flags->cluster.add_to(*command);
   add_micro_batches(*command, flags->cluster.micro_batches);
   add_emulated_links(*command, flags->cluster.links);
+  add_trace_file(*command, flags->cluster.trace_file);
   auto& request = flags->request;
   request.sampling.temperature = 0;
   request.max_tokens = 256;

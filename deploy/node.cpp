@@ -23,6 +23,7 @@ struct node_flags {
   std::string log_level_name = "warning";
   uint32_t join_timeout_s = 60;
   std::optional<int> fault_channel_fd;
+  std::string trace_file; ///< Empty: none.
   member_options options;
 };
 
@@ -73,6 +74,10 @@ int run(node_flags& flags) {
   options.progress = [&](auto& what, auto done, auto total) {
     progress.show(what, done, total);
   };
+  std::optional<company_trace> trace;
+  if (!flags.trace_file.empty())
+    options.node.spans
+      = trace.emplace(flags.trace_file, options.name).recorder();
   auto member = member_node::start(options);
   if (!member)
     return report(member.why());
@@ -87,6 +92,10 @@ int run(node_flags& flags) {
     signals.wait();
   (*member)->request_end();
   watcher.join();
+  member->reset();
+  auto traced = trace ? trace->finish() : result<void>{};
+  if (!cause && !traced)
+    cause = traced.why();
   return cause ? report(*cause) : 0;
 }
 
@@ -126,6 +135,7 @@ void add_node(CLI::App& app, int& status) {
                     "Listen beyond loopback without a secret");
   add_cluster_tls(*command, flags->options.tls);
   add_emulated_links(*command, flags->options.links);
+  add_trace_file(*command, flags->trace_file);
   command
     ->add_option("--join-timeout", flags->join_timeout_s,
                  "Seconds that the controller may take to be there")

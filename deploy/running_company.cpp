@@ -19,7 +19,7 @@ constexpr size_t max_secret_bytes = 4096;
 std::vector<std::vector<std::string>>
 node_commands(const cluster_flags& flags, const topology& cluster,
               const endpoint_address& controller, uint32_t num_threads,
-              const std::vector<int>& channels) {
+              company_trace* trace, const std::vector<int>& channels) {
   std::vector<std::vector<std::string>> out;
   for (size_t i = 1; i < cluster.nodes.size(); ++i) {
     std::vector<std::string> command{"node",
@@ -51,6 +51,10 @@ node_commands(const cluster_flags& flags, const topology& cluster,
     for (auto& link : flags.links) {
       command.push_back("--emulate-link");
       command.push_back(render(link));
+    }
+    if (trace) {
+      command.push_back("--trace");
+      command.push_back(trace->part_of(cluster.nodes[i].name));
     }
     if (!channels.empty()) {
       command.push_back("--fault-channel");
@@ -118,6 +122,11 @@ result<running_company> start_company(const cluster_flags& flags,
   };
   if (faults)
     options->faults = faults->links;
+  if (!flags.trace_file.empty()) {
+    out.trace = std::make_unique<company_trace>(flags.trace_file,
+                                                cluster->nodes[0].name);
+    options->node.spans = out.trace->recorder();
+  }
   auto serving = company::start(std::move(*options));
   if (!serving)
     return serving.why();
@@ -129,7 +138,7 @@ result<running_company> start_company(const cluster_flags& flags,
   auto channels = faults ? faults->inherited : std::vector<int>{};
   auto nodes
     = local_nodes::start(node_commands(flags, *cluster, out.serving->address(),
-                                       num_threads, channels),
+                                       num_threads, out.trace.get(), channels),
                          channels);
   if (!nodes)
     return nodes.why();
@@ -148,6 +157,12 @@ result<void> wait_until_ready(running_company& x, end_signals* signals) {
       return failure{errc::io, x.nodes->take_ends().front()
                                  + " before the cluster was ready"};
   }
+}
+
+result<void> end_company(running_company& x) {
+  x.serving.reset();
+  x.nodes.reset();
+  return x.trace ? x.trace->finish() : result<void>{};
 }
 
 result<std::string> read_secret(const std::string& path) {

@@ -5,6 +5,7 @@
 
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
+#include "deploy/company_trace.hpp"
 #include "deploy/end_signals.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/local_nodes.hpp"
@@ -17,7 +18,8 @@ struct running_company {
   model_config config;
   uint32_t max_model_len = 0;
   std::unique_ptr<progress_display> progress;
-  std::unique_ptr<local_nodes> nodes; ///< Ended after the company.
+  std::unique_ptr<company_trace> trace; ///< Null: none is wanted.
+  std::unique_ptr<local_nodes> nodes;   ///< Ended after the company.
   std::unique_ptr<company> serving;
 };
 
@@ -32,6 +34,9 @@ result<running_company> start_company(const cluster_flags& flags,
 /// Waits until every node is there. `signals`: null for none. Errors: cancelled
 /// if a signal asked to end, io if a child has ended, or what `serving` says.
 result<void> wait_until_ready(running_company& x, end_signals* signals);
+
+/// Ends it, and writes the trace that was asked for. Error: io.
+result<void> end_company(running_company& x);
 
 /// Reads a secret; empty for no path. Errors: io, not_found; invalid_input if
 /// it is shorter than 16 bytes or longer than 4096, or if others than its owner

@@ -242,11 +242,16 @@ int run(const serve_flags& flags) {
   auto all_happened = !breaks || breaks->end();
   if (!ended) {
     end(**front, *x, {ended.why()}, log);
+    front->reset();
+    (void)end_company(*x); // why it ended is what counts
     return report(ended.why());
   }
   auto limit = std::chrono::seconds{flags.drain_timeout_s};
   if (auto last = drain(**front, *x, limit, time, signals, log))
     end(**front, *x, *last, log);
+  front->reset();
+  if (auto traced = end_company(*x); !traced)
+    return report(traced.why());
   return all_happened ? 0 : 1;
 }
 
@@ -260,6 +265,7 @@ void add_serve(CLI::App& app, int& status) {
   add_micro_batches(*command, flags->cluster.micro_batches);
   add_emulated_links(*command, flags->cluster.links);
   flags->http.add_to(*command);
+  add_trace_file(*command, flags->cluster.trace_file);
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
   command

@@ -10,6 +10,7 @@
 #include "runtime/sim/fault_plan.hpp"
 #include "runtime/sim/idle_executor.hpp"
 #include "runtime/sim/oracle.hpp"
+#include "runtime/tracing/span_file.hpp"
 
 #include <cstdio>
 #include <fstream>
@@ -54,6 +55,9 @@ struct simulate_flags {
 
 using batch_ptr = std::unique_ptr<simulation_batch>;
 
+/// Of the first run that records any.
+using recorded_spans = std::vector<node_spans>;
+
 result<std::vector<fault>> read_faults(const simulate_flags& flags,
                                        const topology& cluster,
                                        size_t num_requests) {
@@ -92,7 +96,7 @@ void print_line(virtual_instant at, const std::string& who,
                who.c_str(), int(line.size()), line.data());
 }
 
-result<batch_ptr> prepare(const simulate_flags& flags) {
+result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
   auto cluster = flags.cluster.cluster();
   if (!cluster)
     return cluster.why();
@@ -135,6 +139,11 @@ result<batch_ptr> prepare(const simulate_flags& flags) {
   base.company.level = flags.cluster.level();
   if (flags.num_seeds == 1) // lines of several worlds say nothing
     base.company.log = print_line;
+  if (!flags.cluster.trace_file.empty())
+    base.company.spans = [&spans](auto all) {
+      if (spans.empty())
+        spans = std::move(all);
+    };
   options.random_faults = flags.faults == "random";
   options.twice = flags.twice;
   options.num_threads = device_threads(flags.cluster.num_threads, 1);
@@ -225,7 +234,8 @@ bool show_states(const simulate_flags& flags, const sometimes_tally& tally) {
   return !flags.every_state;
 }
 
-int run_one(const simulate_flags& flags, const simulation_batch& batch) {
+int run_one(const simulate_flags& flags, const simulation_batch& batch,
+            const recorded_spans& spans) {
   std::ofstream events;
   trace::observer note;
   if (!flags.events.empty()) {
@@ -236,16 +246,20 @@ int run_one(const simulate_flags& flags, const simulation_batch& batch) {
   }
   auto out = batch.run(flags.seed, batch.case_of(flags.seed), note);
   auto is_written = !note || events.flush();
+  auto& file = flags.cluster.trace_file;
+  auto traced = file.empty() ? result<void>{} : write_spans(file, spans);
   show(flags, out);
   if (!out.holds())
     show_failure(flags, batch, out);
   if (!is_written)
     report({errc::io, "cannot write " + flags.events});
+  if (!traced)
+    report(traced.why());
   sometimes_tally tally;
   tally.add(out.reached);
   if (!show_states(flags, tally) || !out.holds())
     return has_failed;
-  return is_written ? has_held : not_tried;
+  return is_written && traced ? has_held : not_tried;
 }
 
 int run_many(const simulate_flags& flags, simulation_batch& batch) {
@@ -287,11 +301,12 @@ bool show_calm_failure(const simulate_flags& flags,
 }
 
 int run(const simulate_flags& flags) {
-  auto x = prepare(flags);
+  recorded_spans spans;
+  auto x = prepare(flags, spans);
   if (!x)
     return report(x.why()), not_tried;
   auto was_calm = show_calm_failure(flags, **x);
-  auto status = flags.num_seeds == 1 ? run_one(flags, **x)
+  auto status = flags.num_seeds == 1 ? run_one(flags, **x, spans)
                                      : run_many(flags, **x);
   return was_calm ? status : has_failed;
 }
@@ -313,6 +328,10 @@ void add_simulate(CLI::App& app, int& status) {
   flags->load.add_to(command);
   auto events = command.add_option("--events", flags->events,
                                    "Where the events of the run are written");
+  auto trace = command.add_option(
+    "--trace", flags->cluster.trace_file,
+    "Where to write what each stream, link and lane did when, in virtual time "
+    "(JSON for Perfetto; troupe trace reads it)");
   command.add_option("--save", flags->save,
                      "Where the case of a seed that fails is written (default "
                      "here)");
@@ -331,9 +350,10 @@ void add_simulate(CLI::App& app, int& status) {
   command.add_option("--machine", flags->machine,
                      "What the world is made of (TOML): devices, links, clocks "
                      "of nodes");
-  command.callback([flags, events, &status] {
-    if (flags->num_seeds > 1 && events->count() > 0)
-      throw CLI::ValidationError{"--events", "is of one seed"};
+  command.callback([flags, events, trace, &status] {
+    for (auto* x : {events, trace})
+      if (flags->num_seeds > 1 && x->count() > 0)
+        throw CLI::ValidationError{x->get_name(), "is of one seed"};
     status = run(*flags);
   });
 }

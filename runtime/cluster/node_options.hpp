@@ -12,6 +12,7 @@ namespace troupe {
 
 struct model_config;
 class shared_model;
+class span_recorder;
 
 namespace kernels {
 class device;
@@ -42,6 +43,8 @@ struct node_options {
   /// What the node's weights are taken from, where nodes of one process share
   /// them; null: it opens the model itself.
   std::shared_ptr<shared_model> model;
+  /// Hears what happens when; null: nobody does.
+  std::shared_ptr<span_recorder> spans;
 };
 
 } // namespace troupe

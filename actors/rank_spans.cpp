@@ -1,0 +1,100 @@
+#include "actors/rank_spans.hpp"
+
+namespace troupe {
+
+namespace {
+
+span_track& open_lane(span_recorder& to, rank_id rank, uint8_t lane) {
+  return to.open(track_kind::lane,
+                 uint32_t{rank} * step_walk::max_lanes + lane);
+}
+
+} // namespace
+
+span_kind kind_of(stage x) {
+  switch (x) {
+    case stage::prepare:
+      return span_kind::prepare;
+    case stage::attention:
+      return span_kind::attention;
+    case stage::dense_mlp:
+      return span_kind::dense_mlp;
+    case stage::route:
+      return span_kind::route;
+    case stage::shared_expert:
+      return span_kind::shared_expert;
+    case stage::combine:
+      return span_kind::add;
+    case stage::head:
+      return span_kind::head;
+    case stage::dispatch:
+    case stage::end:
+      break;
+  }
+  CHECK(false); // no stream runs them
+}
+
+rank_spans::rank_spans(span_recorder& to, const rank_parts& rank)
+  : stream_(rank.stream.get()),
+    compute_(&to.open(track_kind::compute, rank.id)) {
+  if (rank.copies)
+    copies_ = &to.open(track_kind::copies, rank.id);
+  for (uint8_t i = 0; i < rank.lanes.size(); ++i)
+    lanes_[i] = &open_lane(to, rank.id, i);
+}
+
+span_track* rank_spans::track_of(const kernels::stream& on) const {
+  return &on == stream_ ? compute_ : copies_;
+}
+
+void rank_spans::enqueue_begin(kernels::stream& on) const {
+  on.notify([to = track_of(on)](auto&) { to->begin(); });
+}
+
+/// The notice is small enough for a function that takes no memory.
+void rank_spans::enqueue_end(kernels::stream& on, const stage_place& of) const {
+  auto record = [to = track_of(on), of](auto&) {
+    span x;
+    x.what = of.what;
+    x.rank = static_cast<uint16_t>(to->number());
+    x.lane = of.lane;
+    x.layer = of.layer;
+    x.step = of.step;
+    to->end(x);
+  };
+  static_assert(sizeof record <= 2 * sizeof(void*));
+  on.notify(record);
+}
+
+void rank_spans::note_return(const dispatch_key& of) const {
+  span x;
+  x.what = span_kind::away;
+  x.rank = of.id.rank;
+  x.lane = of.id.micro_batch;
+  x.layer = of.layer;
+  x.step = of.step;
+  x.serial = of.id.serial;
+  lanes_[x.lane]->end(x);
+}
+
+lane_spans::lane_spans(span_recorder& to, rank_id rank, uint8_t lane)
+  : track_(&open_lane(to, rank, lane)) {
+  step_.rank = rank;
+  step_.lane = lane;
+}
+
+void lane_spans::begin_step(uint32_t num_rows) {
+  if (!track_)
+    return;
+  step_.begin = track_->now();
+  step_.amount = num_rows;
+}
+
+void lane_spans::end_step() {
+  if (!track_)
+    return;
+  step_.end = track_->now();
+  track_->add(step_);
+}
+
+} // namespace troupe
