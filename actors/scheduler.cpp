@@ -97,7 +97,8 @@ struct scheduler_state {
   }
 
   void step() {
-    auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand())
+    auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand(),
+                                              decide->has_prompts())
                            : parts->cluster.limits.micro_batches;
     while (auto next = decide->next_step(num_lanes, max_cost()))
       begin(std::move(*next), num_lanes > 1);

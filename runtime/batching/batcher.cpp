@@ -130,6 +130,11 @@ uint32_t batcher::num_rows_at_hand() const {
     std::min<uint64_t>(out, options_.max_num_batched_tokens));
 }
 
+bool batcher::has_prompts() const {
+  auto is_one = [](auto& x) { return !x->over && x->num_missing() > 1; };
+  return !waiting_.empty() || std::ranges::any_of(running_, is_one);
+}
+
 /// One row each keeps everybody's stream alive: in as many steps as there are
 /// lanes, so a step takes its share of those who decode, and who is left out
 /// goes first in the next.

@@ -120,6 +120,9 @@ public:
   /// Rows in steps that are out, and those that could be in one more.
   uint32_t num_rows_at_hand() const;
 
+  /// Whether rows of prompts wait for a step.
+  bool has_prompts() const;
+
   uint32_t num_running() const {
     return static_cast<uint32_t>(running_.size());
   }

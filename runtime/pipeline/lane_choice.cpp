@@ -29,14 +29,14 @@ double seconds(lane_choice::duration x) {
 
 } // namespace
 
-uint32_t lane_choice::lanes_for(uint32_t num_rows) {
-  auto size = static_cast<uint32_t>(std::bit_width(num_rows));
-  auto& x = sizes_[size];
+uint32_t lane_choice::lanes_for(uint32_t num_rows, bool has_prompts) {
+  auto kind = has_prompts ? 0 : static_cast<uint32_t>(std::bit_width(num_rows));
+  auto& x = kinds_[kind];
   auto k = x.tried > 0 ? x.tried : x.best;
   k = std::clamp(k, 1u, std::max(std::min(most_, num_rows), 1u));
-  if (size != size_ || k != lanes_)
+  if (kind != kind_ || k != lanes_)
     is_open_ = false; // what is out is of another kind
-  size_ = size;
+  kind_ = kind;
   lanes_ = k;
   return k;
 }
@@ -66,7 +66,7 @@ void lane_choice::rest() {
 
 void lane_choice::close(clock::instant now) {
   is_open_ = false;
-  auto& x = sizes_[size_];
+  auto& x = kinds_[kind_];
   auto& seen = x.of[lanes_];
   auto time = seconds(now - begin_);
   if (time <= 0 || cost_ <= 0)
@@ -80,7 +80,7 @@ void lane_choice::close(clock::instant now) {
   judge(x, lanes_);
 }
 
-void lane_choice::judge(size_class& x, uint32_t k) {
+void lane_choice::judge(kind& x, uint32_t k) {
   x.tried = 0;
   ++x.since_trial;
   auto& best = x.of[x.best];
@@ -100,7 +100,7 @@ void lane_choice::judge(size_class& x, uint32_t k) {
 
 /// Tries the neighbours in turn, a larger one only where there is something to
 /// hide.
-void lane_choice::plan_trial(size_class& x) const {
+void lane_choice::plan_trial(kind& x) const {
   auto may_grow = x.best < most_ && x.of[x.best].waited > worth_hiding;
   auto may_shrink = x.best > 1;
   x.since_trial = 0;

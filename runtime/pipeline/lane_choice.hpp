@@ -7,9 +7,11 @@
 /// and costs where it makes small products smaller. How much of either there
 /// is no formula knows of a machine that it has not met: so it is measured.
 /// What a window of steps took for what they cost (step_cost) is compared
-/// between k and its neighbours, for each size by itself, sizes being powers of
-/// two. Another k is tried only if it may gain: a larger one if rows of other
-/// nodes were waited for, a smaller one if there is one; for one window in 64.
+/// between k and its neighbours, for each kind of work by itself: that with
+/// rows of prompts, whose steps come in all sizes one after the other, and
+/// decoding alone, by the power of two that its rows reach. Another k is tried
+/// only if it may gain: a larger one if rows of other nodes were waited for, a
+/// smaller one if there is one; for one window in 64.
 
 #include "runtime/clock.hpp"
 
@@ -27,8 +29,8 @@ public:
   explicit lane_choice(uint32_t most) : most_(most) {
   }
 
-  /// For work of `num_rows` rows.
-  uint32_t lanes_for(uint32_t num_rows);
+  /// For work of `num_rows` rows, with or without some of prompts.
+  uint32_t lanes_for(uint32_t num_rows, bool has_prompts);
 
   /// A step begins, now.
   void began(clock::instant now);
@@ -50,7 +52,7 @@ private:
     uint32_t num_windows = 0;
   };
 
-  struct size_class {
+  struct kind {
     std::array<experience, max_lanes + 1> of = {}; ///< By k.
     uint32_t best = 1;
     uint32_t tried = 0; ///< The k on trial, or 0.
@@ -59,14 +61,14 @@ private:
   };
 
   void close(clock::instant now);
-  void judge(size_class& x, uint32_t k);
-  void plan_trial(size_class& x) const;
+  void judge(kind& x, uint32_t k);
+  void plan_trial(kind& x) const;
 
   const uint32_t most_;
-  std::map<uint32_t, size_class> sizes_; ///< By the logarithm of rows.
+  std::map<uint32_t, kind> kinds_; ///< By the logarithm of rows; 0: prompts.
 
   // The window at hand.
-  uint32_t size_ = 0;
+  uint32_t kind_ = 0;
   uint32_t lanes_ = 1;
   bool is_open_ = false;
   clock::instant begin_ = {};

@@ -37,7 +37,7 @@ public:
   double run(uint32_t rows, int rounds) {
     double took = 0;
     for (int i = 0; i < rounds; ++i) {
-      auto k = choice_.lanes_for(rows);
+      auto k = choice_.lanes_for(rows, prompts_);
       lanes_ = k;
       auto time = x_.step(rows, k);
       took += time;
@@ -57,6 +57,11 @@ public:
     return lanes_;
   }
 
+  /// From now on there are prompts, or none.
+  void take_prompts(bool x) {
+    prompts_ = x;
+  }
+
 private:
   static lane_choice::duration of(double seconds) {
     return std::chrono::duration_cast<lane_choice::duration>(
@@ -68,6 +73,7 @@ private:
   lane_choice choice_;
   clock::instant now_{};
   uint32_t lanes_ = 0;
+  bool prompts_ = false;
 };
 
 constexpr int many = 64 * 1000;
@@ -115,12 +121,22 @@ TEST(LaneChoice, LearnsForEachSizeByItself) {
   EXPECT_EQ(x.lanes(), 2u);
 }
 
+/// They come in pieces of all sizes, none of which ever fills a window.
+TEST(LaneChoice, LearnsFromPromptsWhateverTheSizesOfTheirSteps) {
+  rank x{{1e-3, 1e-4, 2e-2}, 2};
+  x.take_prompts(true);
+  for (int i = 0; i < 200; ++i)
+    for (uint32_t rows : {512u, 300u, 90u, 20u})
+      x.run(rows, 1);
+  EXPECT_EQ(x.lanes(), 2u);
+}
+
 /// A window that began before a rest would have taken very long.
 TEST(LaneChoice, DoesNotCountRests) {
   lane_choice x{2};
   clock::instant now{};
   for (int i = 0; i < 20000; ++i) {
-    auto k = x.lanes_for(8);
+    auto k = x.lanes_for(8, false);
     ASSERT_EQ(k, 1u) << "nothing was away";
     x.began(now);
     now += 1ms;
