@@ -63,7 +63,7 @@ struct attention_state {
           end(x.lane);
           break;
         case kind::fail:
-          fail(x.lane);
+          fail(x);
           break;
       }
   }
@@ -240,7 +240,8 @@ struct attention_state {
     auto rows = answers.rows();
     context.counters->add(counter::combine_bytes, rows.size());
     auto lane = msg.of.id.micro_batch;
-    auto to = rank->lanes[lane]->landing().mem;
+    auto to
+      = rank->lanes[PLANTED(lanes_share_a_landing) ? 0 : lane]->landing().mem;
     // Between its own stages it is too short to be seen.
     auto is_seen = copies[lane] != rank->stream.get();
     if (is_seen)
@@ -273,12 +274,18 @@ struct attention_state {
                                away[lane].total});
   }
 
-  void fail(uint8_t lane) {
+  void fail(const walk_action& x) {
+    auto lane = x.lane;
     auto& cause = walk->cause(lane);
     context.log->warning("rank " + std::to_string(rank->id) + " step "
                          + std::to_string(walk->step_of(lane)) + ": "
                          + cause.message);
-    tell(scheduler, step_ended{lane, nullptr, cause, away[lane].total});
+    step_ended last{lane, nullptr, cause, away[lane].total};
+    if (x.serial == 0)
+      return tell(scheduler, std::move(last));
+    // It may still write to its blocks, which are others' once it has ended.
+    rank->stream->notify(
+      [to = scheduler, last = std::move(last)](auto&) { tell(to, last); });
   }
 
   void lose(const node_lost& msg) {

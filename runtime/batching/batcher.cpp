@@ -160,7 +160,10 @@ void batcher::decode(planned_step& out, uint32_t num_lanes) {
                 || taken + cost / 2 <= total / num_lanes;
     x->was_left_out = !fits || room == 0;
     // make_room may have taken it away.
-    if (x->was_left_out || !x->decodes() || !make_room(*x))
+    if (x->was_left_out || !x->decodes())
+      continue;
+    x->was_left_out = !make_room(*x);
+    if (x->was_left_out)
       continue;
     x->num_planned = 1;
     taken += cost;

@@ -389,7 +389,8 @@ private:
   /// Sends the handler's refusal of a head. Where a body may be on its way
   /// nothing can follow: it is not read.
   asio::awaitable<bool> decline(reply what) {
-    bool keep = reader_.head().keep_alive && !reader_.head().has_body();
+    bool keep = reader_.head().keep_alive && !reader_.head().has_body()
+                && !last_;
     if (!keep)
       co_return co_await part(std::move(what));
     reader_.read_body();

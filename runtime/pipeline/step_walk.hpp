@@ -50,7 +50,9 @@ struct walk_action {
     dispatch, ///< Plan and send the lane's rows, then say what came of it.
     land,     ///< Copy the answers that were given to where they belong.
     end,      ///< The lane's step has ended well.
-    fail,     ///< It has not; see step_walk::cause.
+    /// It has not; see step_walk::cause. With a serial its stages are not done
+    /// yet: what they write to is in use until the stream has come so far.
+    fail,
   };
 
   kind what = kind::run;
