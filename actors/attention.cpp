@@ -240,8 +240,7 @@ struct attention_state {
     auto rows = answers.rows();
     context.counters->add(counter::combine_bytes, rows.size());
     auto lane = msg.of.id.micro_batch;
-    auto to
-      = rank->lanes[PLANTED(lanes_share_a_landing) ? 0 : lane]->landing().mem;
+    auto to = rank->lanes[lane]->landing().mem;
     // Between its own stages it is too short to be seen.
     auto is_seen = copies[lane] != rank->stream.get();
     if (is_seen)

@@ -31,7 +31,7 @@ walk_actions step_walk::begin(uint8_t lane, lane_set behind) {
   x.behind = 0;
   // Who plans may not have heard yet that one of them has ended.
   for (uint8_t i = 0; i < lanes_.size(); ++i)
-    if (step_is_out(i) || PLANTED(step_follows_what_comes_next))
+    if (step_is_out(i))
       x.behind |= static_cast<lane_set>(behind & bit(i));
   x.at = 0;
   walk_actions out;
@@ -60,8 +60,6 @@ void step_walk::advance(uint8_t lane, walk_actions& out) {
 
 /// Whether a step that this one follows has yet to enqueue what this one would.
 bool step_walk::is_behind(const lane& x) const {
-  if (PLANTED(step_overtakes))
-    return false;
   auto end = table_.next_wait(x.at + 1);
   for (uint8_t i = 0; i < lanes_.size(); ++i)
     if ((x.behind & bit(i)) != 0 && lanes_[i].at < end)

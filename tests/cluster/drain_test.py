@@ -57,6 +57,8 @@ def is_closed(port):
         socket.create_connection(("127.0.0.1", port), timeout=10).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it had been let in when nobody was any more
     return False
 
 

@@ -45,6 +45,16 @@ json one(const outcome& x) {
   return all.empty() ? json{} : all[0];
 }
 
+/// A company in need of blocks and places, two steps of whose ranks are out at
+/// once. (A failed step that was still computing once gave its blocks back.)
+TEST(Simulate, HoldsThroughFaultsWhileStepsOverlap) {
+  auto dir = (troupe::source_dir() / "tests/simulation").string();
+  auto x = run_troupe({"simulate", "--topology", dir + "/company.toml",
+                       "--requests", dir + "/requests.jsonl", "--micro-batches",
+                       "2", "--seeds", "80", "--faults", "random", "--json"});
+  EXPECT_EQ(x.status, 0) << x.errors;
+}
+
 TEST(Simulate, OneSeedIsOneCourseOfEventsInWhateverProcess) {
   auto first = one(run_troupe(company({"--seed", "5"})));
   auto again = one(run_troupe(company({"--seed", "5"})));
