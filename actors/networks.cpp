@@ -4,6 +4,7 @@
 #include "runtime/cluster/numerics.hpp"
 #include "runtime/entropy.hpp"
 #include "runtime/transport/loopback.hpp"
+#include "runtime/transport/transport_decorator.hpp"
 #include "runtime/transport/ucx_transport.hpp"
 
 #include <algorithm>
@@ -14,39 +15,18 @@ namespace troupe {
 
 namespace {
 
+struct lone_network {
+  loopback_network net;
+};
+
 /// A transport together with the network that has to outlive it.
-class lone_transport : public transport {
+class lone_transport final : lone_network, public transport_decorator {
 public:
   lone_transport(const network_options& options, transport_handler handler)
-    : net_({.cluster = options.cluster}),
-      inner_(net_.join(0, {options.name, options.incarnation, 0, {}},
-                       std::move(handler))) {
+    : lone_network{loopback_network{{.cluster = options.cluster}}},
+      transport_decorator(net.join(
+        0, {options.name, options.incarnation, 0, {}}, std::move(handler))) {
   }
-
-  void send(node_id to, frame_header header, body payload) override {
-    inner_->send(to, header, std::move(payload));
-  }
-
-  void set_max_unsent(size_t bytes) override {
-    inner_->set_max_unsent(bytes);
-  }
-
-  void set_view(uint32_t view) override {
-    inner_->set_view(view);
-  }
-
-  void disconnect(node_id peer, uint64_t incarnation,
-                  const std::string& why) override {
-    inner_->disconnect(peer, incarnation, why);
-  }
-
-  transport_stats stats() const override {
-    return inner_->stats();
-  }
-
-private:
-  loopback_network net_;
-  std::unique_ptr<transport> inner_;
 };
 
 /// How long a node may take to answer the one who dials it.

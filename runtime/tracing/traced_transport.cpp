@@ -30,31 +30,14 @@ void note(const span_recorder& all, span_track& to, node_id peer,
 
 traced_transport::traced_transport(std::unique_ptr<transport> inner,
                                    span_recorder& to)
-  : inner_(std::move(inner)), recorder_(to),
+  : transport_decorator(std::move(inner)), recorder_(to),
     sent_(to.open(track_kind::sent, 0)) {
 }
 
 void traced_transport::send(node_id to, frame_header header, body payload) {
   note(recorder_, sent_, to, header, payload.bytes().size(),
        span_kind::dispatch_sent, span_kind::combine_sent);
-  inner_->send(to, header, std::move(payload));
-}
-
-void traced_transport::set_max_unsent(size_t bytes) {
-  inner_->set_max_unsent(bytes);
-}
-
-void traced_transport::set_view(uint32_t view) {
-  inner_->set_view(view);
-}
-
-void traced_transport::disconnect(node_id peer, uint64_t incarnation,
-                                  const std::string& why) {
-  inner_->disconnect(peer, incarnation, why);
-}
-
-transport_stats traced_transport::stats() const {
-  return inner_->stats();
+  inner().send(to, header, std::move(payload));
 }
 
 transport_handler traced(transport_handler x, span_recorder& to) {

@@ -183,7 +183,7 @@ void link_emulator::stop() {
 
 emulated_transport::emulated_transport(std::unique_ptr<transport> inner,
                                        std::shared_ptr<link_emulator> links)
-  : links_(std::move(links)), inner_(std::move(inner)) {
+  : transport_decorator(std::move(inner)), links_(std::move(links)) {
 }
 
 emulated_transport::~emulated_transport() {
@@ -191,7 +191,8 @@ emulated_transport::~emulated_transport() {
   if (thread_.joinable())
     thread_.join();
   for (auto& [to, x] : links_->take_all())
-    inner_->send(to, x.header, std::move(x.payload));
+    inner().send(to, x.header, std::move(x.payload));
+  end_inner();
 }
 
 void emulated_transport::start() {
@@ -205,7 +206,7 @@ void emulated_transport::start() {
 
 void emulated_transport::release() {
   while (auto due = links_->take())
-    inner_->send(due->first, due->second.header,
+    inner().send(due->first, due->second.header,
                  std::move(due->second.payload));
 }
 
@@ -215,29 +216,16 @@ void emulated_transport::send(node_id to, frame_header header, body payload) {
     case fate::held:
       return;
     case fate::passes:
-      return inner_->send(to, header, std::move(payload));
+      return inner().send(to, header, std::move(payload));
     case fate::too_much:
-      inner_->disconnect(to, links_->incarnation_of(to),
+      inner().disconnect(to, links_->incarnation_of(to),
                          "did not take what was sent to it");
   }
 }
 
 void emulated_transport::set_max_unsent(size_t bytes) {
   links_->set_max_unsent(bytes);
-  inner_->set_max_unsent(bytes);
-}
-
-void emulated_transport::set_view(uint32_t view) {
-  inner_->set_view(view);
-}
-
-void emulated_transport::disconnect(node_id peer, uint64_t incarnation,
-                                    const std::string& why) {
-  inner_->disconnect(peer, incarnation, why);
-}
-
-transport_stats emulated_transport::stats() const {
-  return inner_->stats();
+  inner().set_max_unsent(bytes);
 }
 
 } // namespace troupe

@@ -11,6 +11,7 @@
 
 #include "runtime/transport/emulated_link.hpp"
 #include "runtime/transport/link_emulation.hpp"
+#include "runtime/transport/transport_decorator.hpp"
 
 #include <condition_variable>
 #include <map>
@@ -69,7 +70,7 @@ private:
 };
 
 /// The decorator. Frames to the own node pass.
-class emulated_transport final : public transport {
+class emulated_transport final : public transport_decorator {
 public:
   /// `inner` tells its owner through what `links` made of the handler.
   emulated_transport(std::unique_ptr<transport> inner,
@@ -86,14 +87,9 @@ public:
 
   void send(node_id to, frame_header header, body payload) override;
   void set_max_unsent(size_t bytes) override;
-  void set_view(uint32_t view) override;
-  void disconnect(node_id peer, uint64_t incarnation,
-                  const std::string& why) override;
-  transport_stats stats() const override;
 
 private:
   const std::shared_ptr<link_emulator> links_; ///< Outlives what it listens to.
-  const std::unique_ptr<transport> inner_;
   std::thread thread_; ///< Last: it uses all of the above.
 };
 

@@ -243,35 +243,23 @@ void link_faults::set_max_unsent(size_t bytes) {
 
 faulty_transport::faulty_transport(std::unique_ptr<transport> inner,
                                    std::shared_ptr<link_faults> faults)
-  : faults_(std::move(faults)), inner_(std::move(inner)) {
-  faults_->attach(*inner_);
+  : transport_decorator(std::move(inner)), faults_(std::move(faults)) {
+  faults_->attach(this->inner());
 }
 
 faulty_transport::~faulty_transport() {
   faults_->detach();
+  end_inner();
 }
 
 void faulty_transport::send(node_id to, frame_header header, body payload) {
   if (!faults_->keep(to, header, payload))
-    inner_->send(to, header, std::move(payload));
+    inner().send(to, header, std::move(payload));
 }
 
 void faulty_transport::set_max_unsent(size_t bytes) {
   faults_->set_max_unsent(bytes);
-  inner_->set_max_unsent(bytes);
-}
-
-void faulty_transport::set_view(uint32_t view) {
-  inner_->set_view(view);
-}
-
-void faulty_transport::disconnect(node_id peer, uint64_t incarnation,
-                                  const std::string& why) {
-  inner_->disconnect(peer, incarnation, why);
-}
-
-transport_stats faulty_transport::stats() const {
-  return inner_->stats();
+  inner().set_max_unsent(bytes);
 }
 
 } // namespace troupe

@@ -11,7 +11,7 @@
 
 #include "runtime/clock.hpp"
 #include "runtime/sim/frame_filter.hpp"
-#include "runtime/transport/transport.hpp"
+#include "runtime/transport/transport_decorator.hpp"
 
 #include <deque>
 #include <map>
@@ -127,7 +127,7 @@ private:
 };
 
 /// The decorator. Frames to the own node pass, as no rule names it.
-class faulty_transport final : public transport {
+class faulty_transport final : public transport_decorator {
 public:
   faulty_transport(std::unique_ptr<transport> inner,
                    std::shared_ptr<link_faults> faults);
@@ -135,14 +135,9 @@ public:
 
   void send(node_id to, frame_header header, body payload) override;
   void set_max_unsent(size_t bytes) override;
-  void set_view(uint32_t view) override;
-  void disconnect(node_id peer, uint64_t incarnation,
-                  const std::string& why) override;
-  transport_stats stats() const override;
 
 private:
   const std::shared_ptr<link_faults> faults_; ///< Outlives what it listens to.
-  const std::unique_ptr<transport> inner_;
 };
 
 } // namespace troupe
