@@ -1,6 +1,7 @@
 #include "runtime/text/reasoning_splitter.hpp"
 
-#include <algorithm>
+#include "runtime/text/partial_mark.hpp"
+
 #include <utility>
 
 namespace troupe {
@@ -9,15 +10,6 @@ namespace {
 
 constexpr std::string_view begin_of_thought = "<think>";
 constexpr std::string_view end_of_thought = "</think>";
-
-/// Length of the longest end of `text` that is a beginning of `mark`, but not
-/// all of it.
-size_t beginning_at_end(std::string_view text, std::string_view mark) {
-  auto length = std::min(text.size(), mark.size() - 1);
-  while (!text.ends_with(mark.substr(0, length)))
-    --length;
-  return length;
-}
 
 } // namespace
 

@@ -1,8 +1,8 @@
 #include "runtime/text/tool_call_splitter.hpp"
 
+#include "runtime/text/partial_mark.hpp"
 #include "runtime/text/tool_marks.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace troupe {
@@ -11,14 +11,6 @@ namespace {
 
 constexpr std::string_view space = " \t\r\n";
 constexpr std::string_view fence_characters = " \t\r\n`";
-
-/// Length of the longest end of `text` that is a beginning of `mark`.
-size_t beginning_at_end(std::string_view text, std::string_view mark) {
-  auto length = std::min(text.size(), mark.size() - 1);
-  while (!text.ends_with(mark.substr(0, length)))
-    --length;
-  return length;
-}
 
 std::string_view trimmed(std::string_view text, std::string_view of) {
   auto end = text.find_last_not_of(of);
