@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 
+from busy_cluster import endless_model, wait_until
 import ends_test
 
 NUM_CLIENTS = 16
@@ -62,14 +63,6 @@ def is_closed(port):
     return False
 
 
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within a minute: {what}")
-        time.sleep(0.01)
-
-
 def one_end(binary, model, flags, max_tokens, act):
     """Starts a server and clients, does `act`, and returns the clients."""
     server, port = ends_test.start(binary, model, flags)
@@ -77,10 +70,10 @@ def one_end(binary, model, flags, max_tokens, act):
     try:
         for client in clients:
             client.start()
-        wait_until(lambda: ends_test.num_accepted(port) == NUM_CLIENTS,
-                   "all requests are accepted")
+        wait_until("all requests are accepted",
+                   lambda: ends_test.num_accepted(port) == NUM_CLIENTS, 60)
         server.send_signal(signal.SIGTERM)
-        wait_until(lambda: is_closed(port), "nobody is let in any more")
+        wait_until("nobody is let in any more", lambda: is_closed(port), 60)
         act(server)
         status = server.wait(timeout=60)
     finally:
@@ -118,7 +111,7 @@ def main():
     source, binary = os.environ["SOURCE_DIR"], os.environ["BINARY_DIR"]
     num_wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        model = ends_test.endless_model(f"{source}/examples/nano/model", folder)
+        model = endless_model(f"{source}/examples/nano/model", folder)
         for flags in ([], ["--nodes", "3"]):
             for test in (finishes_what_it_has_begun, ends_what_takes_too_long,
                          ends_at_once_when_told_twice):

@@ -17,21 +17,10 @@ import tempfile
 import threading
 import time
 
+from busy_cluster import endless_model
+
 NUM_STREAMS, NUM_WHOLE = 20, 4
 MAX_TOKENS = 1900
-
-
-def endless_model(source, folder):
-    """A model that never says its end token."""
-    for name in os.listdir(source):
-        if name not in ("config.json", "generation_config.json"):
-            os.symlink(f"{source}/{name}", f"{folder}/{name}")
-    with open(f"{source}/config.json") as file:
-        config = json.load(file)
-    del config["eos_token_id"]
-    with open(f"{folder}/config.json", "w") as file:
-        json.dump(config, file)
-    return folder
 
 
 class Client(threading.Thread):

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-import ends_test
+from busy_cluster import endless_model, wait_until
 
 MAX_TOKENS = 1900
 
@@ -83,13 +83,6 @@ class Server:
         return to
 
 
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"not within a minute: {what}"
-        time.sleep(0.02)
-
-
 def all_of(to):
     text = b""
     while piece := to.recv(65536):
@@ -100,7 +93,7 @@ def all_of(to):
 def clients_that_leave_free_their_blocks():
     flags = ["--max-model-len", "2048", "--num-kv-blocks", "256"]
     with tempfile.TemporaryDirectory() as folder, \
-            Server(flags, model=ends_test.endless_model(nano(), folder)) \
+            Server(flags, model=endless_model(nano(), folder)) \
             as server:
         prompt = [3 + i * 7 % 1800 for i in range(1900)]
         for body in ({"prompt": prompt, "max_tokens": 100, "stream": True},
@@ -109,32 +102,33 @@ def clients_that_leave_free_their_blocks():
                       "stream": True}):
             before = server.metric("requests_accepted_total")
             clients = [server.begin(body) for _ in range(12)]
-            wait_until(lambda: server.metric("requests_accepted_total")
-                       == before + 12, "all are accepted")
-            wait_until(lambda: server.metric("kv_blocks_free") < 256,
-                       "blocks are taken")
+            wait_until("all are accepted",
+                       lambda: server.metric("requests_accepted_total")
+                       == before + 12, 60)
+            wait_until("blocks are taken",
+                       lambda: server.metric("kv_blocks_free") < 256, 60)
             for client in clients:
                 client.close()
-            wait_until(lambda: server.metric("kv_blocks_free") == 256,
-                       f"all blocks are free again after {str(body)[-60:]}")
+            wait_until(f"all blocks are free again after {str(body)[-60:]}",
+                       lambda: server.metric("kv_blocks_free") == 256, 60)
             assert server.metric("requests_running") == 0
 
 
 def who_does_not_read_holds_up_nobody():
     with tempfile.TemporaryDirectory() as folder, \
             Server(["--max-model-len", "2048"],
-                   model=ends_test.endless_model(nano(), folder)) as server:
+                   model=endless_model(nano(), folder)) as server:
         body = {"prompt": "Once", "max_tokens": MAX_TOKENS, "stream": True}
         idle = [server.begin({**body, "seed": i}, receive_buffer=4096)
                 for i in range(8)]
-        wait_until(lambda: server.metric("requests_accepted_total") == 8,
-                   "all are accepted")
+        wait_until("all are accepted",
+                   lambda: server.metric("requests_accepted_total") == 8, 60)
         short = {"prompt": "Once", "max_tokens": 20, "stream": True}
         for _ in range(5):
             text = all_of(server.begin(short))
             assert text.count("[DONE]") == 1, text[-300:]
-        wait_until(lambda: server.metric("requests_running") == 0,
-                   "what nobody reads comes to its end, too")
+        wait_until("what nobody reads comes to its end, too",
+                   lambda: server.metric("requests_running") == 0, 60)
         for client in idle:
             client.close()
 
@@ -168,12 +162,12 @@ def a_dead_child_is_told_of():
                                   capture_output=True, text=True).stdout.split()
         assert len(children) == 2, children
         os.kill(int(children[1]), signal.SIGKILL)
-        wait_until(lambda: server.metric("nodes") == 2, "one is missing")
+        wait_until("one is missing", lambda: server.metric("nodes") == 2, 60)
         assert server.metric("nodes_lost") == 1
         assert server.get("/health/ready")[0] == 503
         assert server.get("/health/live")[0] == 200
         said = f"({children[1]}) was ended by signal 9; it is not started again"
-        wait_until(lambda: any(said in x for x in server.lines), said)
+        wait_until(said, lambda: any(said in x for x in server.lines), 60)
 
 
 def settings_come_from_everywhere():
@@ -192,8 +186,8 @@ def settings_come_from_everywhere():
             model = json.loads(text)["data"][0]
             assert model["id"] == "nano", "the command line wins"
             assert model["max_model_len"] == 2000, model
-            wait_until(lambda: server.metric("kv_blocks") == 100,
-                       "what the environment says")
+            wait_until("what the environment says",
+                       lambda: server.metric("kv_blocks") == 100, 60)
 
 
 def what_no_source_may_say_is_refused():
@@ -276,15 +270,17 @@ def tls_is_served_and_its_certificate_reloaded():
             second = make_certificate(folder, "second")
             assert is_trusted(server, first) and not is_trusted(server, second)
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: is_trusted(server, second), "it is read again")
+            wait_until("it is read again",
+                       lambda: is_trusted(server, second), 60)
             assert not is_trusted(server, first)
             old.request("GET", "/health")
             assert old.getresponse().status == 200
             with open(f"{folder}/cert.pem", "w") as file:
                 file.write("no certificate")
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: any("the old certificate stays" in x
-                                   for x in server.lines), "it is refused")
+            wait_until("it is refused",
+                       lambda: any("the old certificate stays" in x
+                                   for x in server.lines), 60)
             assert is_trusted(server, second)
 
 

@@ -102,6 +102,26 @@ protected:
     return out;
   }
 
+  /// Of four nodes, the first with workers dies while both ranks answer: each
+  /// answer ends with its name. They have begun `num_tokens` together.
+  void kill_workers_under_requests(uint64_t num_tokens) {
+    listener ears{2};
+    for (uint32_t rank = 0; rank < 2; ++rank)
+      ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
+    ears.wait_for_tokens(num_tokens);
+    nodes_[2].kill(SIGKILL);
+    for (auto& x : ears.wait()) {
+      ASSERT_TRUE(x.cause);
+      EXPECT_EQ(x.cause->code, errc::peer_lost);
+      EXPECT_NE(x.cause->message.find(name_of_workers()), std::string::npos)
+        << x.cause->message;
+    }
+  }
+
+  static std::string name_of_workers() {
+    return four_nodes().nodes[3].name;
+  }
+
   static std::string secret_of_tests() {
     return "the show must go on";
   }
@@ -155,18 +175,7 @@ TEST_F(Processes, FourOnSlowLinksAnswerLikeThePlainPathAndEndCleanly) {
 TEST_F(Processes, AKilledNodeEndsRequestsOnSlowLinksToo) {
   slow_down("latency=20ms,rate=100mbit");
   ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
-  listener ears{2};
-  for (uint32_t rank = 0; rank < 2; ++rank)
-    ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
-  ears.wait_for_tokens(2);
-  nodes_[2].kill(SIGKILL);
-  auto lost = four_nodes().nodes[3].name;
-  for (auto& x : ears.wait()) {
-    ASSERT_TRUE(x.cause);
-    EXPECT_EQ(x.cause->code, errc::peer_lost);
-    EXPECT_NE(x.cause->message.find(lost), std::string::npos)
-      << x.cause->message;
-  }
+  ASSERT_NO_FATAL_FAILURE(kill_workers_under_requests(2));
   company_.reset();
   for (size_t n : {0, 1})
     EXPECT_EQ(nodes_[n].wait(patience), 0);
@@ -181,22 +190,11 @@ TEST_F(Processes, EndTogetherAndCleanly) {
 
 TEST_F(Processes, AKilledWorkerNodeEndsRequestsWithItsName) {
   ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
-  listener ears{2};
-  for (uint32_t rank = 0; rank < 2; ++rank)
-    ASSERT_TRUE(company_->submit(long_request(rank), ears.handler(rank)));
-  ears.wait_for_tokens(20);
-  nodes_[2].kill(SIGKILL);
-  auto lost = four_nodes().nodes[3].name;
-  for (auto& x : ears.wait()) {
-    ASSERT_TRUE(x.cause);
-    EXPECT_EQ(x.cause->code, errc::peer_lost);
-    EXPECT_NE(x.cause->message.find(lost), std::string::npos)
-      << x.cause->message;
-  }
+  ASSERT_NO_FATAL_FAILURE(kill_workers_under_requests(20));
   auto refused = company_->submit(long_request(0), [](auto&) {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.why().code, errc::peer_lost);
-  EXPECT_NE(company_->trouble()->find(lost), std::string::npos);
+  EXPECT_NE(company_->trouble()->find(name_of_workers()), std::string::npos);
 }
 
 TEST_F(Processes, ANodeThatIsAskedToEndGoesCleanlyWhateverItsStreamsDo) {

@@ -8,62 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-NODES = ["left", "right", "experts"]
-TOPOLOGY = """
-model = "{model}"
-controller = "127.0.0.1:0"
-max_model_len = 512
-
-[[nodes]]
-name = "front"
-gateway = true
-controller = true
-
-[[nodes]]
-name = "left"
-ranks = 1
-
-[[nodes]]
-name = "right"
-ranks = 1
-
-[[nodes]]
-name = "experts"
-workers = 2
-"""
-
-
-class Process:
-    """A process and the lines that it says on standard error."""
-
-    def __init__(self, args):
-        self.handle = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
-        self.lines = []
-        self.news = threading.Condition()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.handle.stderr:
-            with self.news:
-                self.lines.append(line)
-                self.news.notify_all()
-
-    def wait_for(self, words):
-        """Returns the first line with these words."""
-        found = lambda: [x for x in self.lines if words in x]
-        with self.news:
-            if not self.news.wait_for(found, 60):
-                sys.exit(f"no '{words}' in {self.lines}")
-            return found()[0]
-
-    def end(self):
-        self.handle.kill()
-        self.handle.wait()
-        self.reader.join()
+from busy_cluster import NODES, Process, TOPOLOGY
 
 
 class Cluster:
@@ -112,7 +59,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         topology = f"{folder}/cluster.toml"
         with open(topology, "w") as file:
-            file.write(TOPOLOGY.format(model=f"{source}/examples/nano/model"))
+            file.write(TOPOLOGY.format(
+                model=f"{source}/examples/nano/model", host="127.0.0.1"))
         for blow in signal.SIGSTOP, signal.SIGKILL:
             # All of them, which serve; and some, which wait for the others.
             for names in NODES, NODES[:2]:
