@@ -27,7 +27,7 @@ struct attention_state {
   /// By lane the last one whose rows have left. Written by notices.
   std::shared_ptr<serials> left = std::make_shared<serials>();
   /// By lane where its rows are copied: beside others' stages, or between its
-  /// own.
+  /// own. Null once a step has ended well.
   std::array<kernels::stream*, step_walk::max_lanes> copies = {};
 
   /// How long a step has waited for other nodes.
@@ -111,10 +111,10 @@ struct attention_state {
       context.counters->add(counter::ranks_used);
     context.counters->add(counter::steps);
     away[step.lane] = {};
-    copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
     // What a step that has failed left there is still to be copied.
-    if (rank->copies)
-      rank->stream->wait(rank->copies->record());
+    if (auto* left = copies[step.lane]; left && left != rank->stream.get())
+      rank->stream->wait(left->record());
+    copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
     rank->lanes[step.lane]->begin(step.rows);
     carry_out(walk->begin(step.lane, step.behind));
   }
@@ -269,6 +269,7 @@ struct attention_state {
   // -- ends -------------------------------------------------------------------
 
   void end(uint8_t lane) {
+    copies[lane] = nullptr;
     tell(scheduler, step_ended{lane, rank->lanes[lane]->drawn(), std::nullopt,
                                away[lane].total});
   }

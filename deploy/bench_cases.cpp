@@ -111,10 +111,7 @@ uint32_t bench_options::chunk() const {
 }
 
 double median(std::vector<double> values) {
-  if (values.empty())
-    return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+  return quantile(std::move(values), 0.5);
 }
 
 double bench_series::median_seconds() const {
@@ -176,8 +173,8 @@ std::vector<bench_company> list_companies(const bench_options& o) {
     x.flags = o.cluster;
     x.flags.micro_batches = std::move(micro_batches);
     topology_limits limits;
-    if (auto& text = x.flags.micro_batches; text && *text != "auto")
-      limits.micro_batches = uint32_t(std::stoul(*text));
+    if (auto& text = x.flags.micro_batches)
+      limits.micro_batches = num_micro_batches(*text);
     x.most_lanes = limits.num_lanes();
     x.lanes = std::max(1u, limits.micro_batches);
     out.push_back(std::move(x));

@@ -64,6 +64,10 @@ void add_cluster_tls(CLI::App& command, tls_files& to) {
                      "Who signs the nodes of this cluster (PEM)");
 }
 
+uint32_t num_micro_batches(const std::string& text) {
+  return text == "auto" ? 0 : uint32_t(std::stoul(text));
+}
+
 void add_micro_batches(CLI::App& command, std::optional<std::string>& to) {
   command
     .add_option("--micro-batches", to,
@@ -139,8 +143,7 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.step_timeout_ms, step_timeout_ms);
   override(out->limits.max_itl_ms, max_itl_ms);
   if (micro_batches)
-    out->limits.micro_batches
-      = *micro_batches == "auto" ? 0 : uint32_t(std::stoul(*micro_batches));
+    out->limits.micro_batches = num_micro_batches(*micro_batches);
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;

@@ -21,6 +21,10 @@ void add_cluster_tls(CLI::App& command, tls_files& to);
 /// --micro-batches, of those commands that start one company.
 void add_micro_batches(CLI::App& command, std::optional<std::string>& to);
 
+/// What it says, as topology_limits::micro_batches has it. `text` is "auto" or
+/// a number.
+uint32_t num_micro_batches(const std::string& text);
+
 /// For a shell: quoted where it has to be.
 std::string in_quotes(const std::string& text);
 

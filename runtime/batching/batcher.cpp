@@ -123,9 +123,9 @@ uint32_t batcher::num_rows_at_hand() const {
   uint64_t out = num_rows_out();
   for (auto& x : running_)
     out += x->over ? 0 : x->num_missing();
-  for (auto& x : waiting_)
-    if (out < options_.max_num_batched_tokens)
-      out += x->num_missing();
+  for (auto i = waiting_.begin();
+       i != waiting_.end() && out < options_.max_num_batched_tokens; ++i)
+    out += (*i)->num_missing();
   return static_cast<uint32_t>(
     std::min<uint64_t>(out, options_.max_num_batched_tokens));
 }
@@ -345,8 +345,8 @@ bool batcher::claim_blocks(sequence& x) {
 }
 
 /// Makes sure that `x` has its blocks, if need be at the cost of the youngest,
-/// which may be itself: then it returns false. So it does if the youngest is in
-/// a step, whose end comes before the next one is made.
+/// which may be itself: then it returns false. So it does while the youngest is
+/// in a step.
 bool batcher::make_room(sequence& x) {
   while (!claim_blocks(x)) {
     auto youngest = running_.back();
