@@ -25,7 +25,12 @@ class Processes : public ::testing::Test {
 protected:
   /// The four processes of the demo: head, ranks, two of workers.
   static topology four_nodes() {
-    return local(4, 2, 8);
+    return with_short_steps(local(4, 2, 8));
+  }
+
+  static topology with_short_steps(topology x) {
+    x.limits.max_num_batched_tokens = 128;
+    return x;
   }
 
   /// Two rank nodes, so that one may go.
@@ -34,14 +39,13 @@ protected:
     out.nodes = {make_node("head", {}, {}), make_node("left", {0}, {}),
                  make_node("right", {1}, {}), make_node("experts", {}, {0, 1})};
     out.nodes[0].gateway = out.nodes[0].controller = true;
-    return out;
+    return with_short_steps(out);
   }
 
   void start(topology cluster) {
     company_options options;
     cluster.max_model_len = 512;
     cluster.limits.num_kv_blocks = 128;
-    cluster.limits.max_num_batched_tokens = 128;
     options.cluster = cluster;
     options.model_dir = nano_model();
     options.secret = secret_;
@@ -145,6 +149,27 @@ TEST_F(Processes, FourAnswerLikeThePlainPathBitForBit) {
   auto got = ask_all(*company_, requests);
   expect_equal(got,
                ask_plain(nano_model(), precision::fp8, reference_requests()));
+}
+
+/// A smaller table than that of the virtual world (overlap_table_test.cpp).
+TEST_F(Processes, AnswerAlikeInAnyNumberOfLanes) {
+  auto expected = ask_plain(nano_model(), precision::fp8, reference_requests());
+  for (uint32_t lanes = 1; lanes <= 4; ++lanes)
+    for (uint32_t chunk : {64u, 512u}) {
+      auto cluster = chunk == 64 ? four_nodes() : local(2, 1, 1);
+      cluster.limits.micro_batches = lanes;
+      cluster.limits.max_num_batched_tokens = chunk;
+      cluster.limits.max_num_seqs = 16;
+      ASSERT_NO_FATAL_FAILURE(start(cluster));
+      auto requests = reference_requests();
+      for (uint32_t i = 0; i < 8; ++i)
+        requests.push_back(request_for(random_prompt(i, 3 + 40 * i), 6, i));
+      SCOPED_TRACE(std::to_string(lanes) + " lanes, chunks of "
+                   + std::to_string(chunk));
+      expect_equal(ask_all(*company_, requests), expected);
+      company_.reset();
+      nodes_.clear();
+    }
 }
 
 TEST_F(Processes, AnswerAlikeHoweverRowsAreCutIntoFrames) {
