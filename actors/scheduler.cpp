@@ -87,7 +87,7 @@ struct scheduler_state {
     if (!msg.cause)
       times.add(ended.cost, at - ended.at);
     if (lanes)
-      lanes->ended(at, ended.cost, msg.away);
+      lanes->ended(msg.lane, at, ended.cost, msg.away);
     auto outputs = msg.cause
                      ? decide->fail_step(msg.lane, *msg.cause)
                      : decide->end_step(msg.lane, std::move(*msg.result));
@@ -125,7 +125,7 @@ struct scheduler_state {
   void begin(planned_step next, bool overlaps) {
     begun[next.lane] = {next.cost, now()};
     if (lanes)
-      lanes->began(begun[next.lane].at);
+      lanes->began(next.lane, begun[next.lane].at);
     spans[next.lane].begin_step(next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <utility>
 
 namespace troupe {
 
@@ -31,53 +32,51 @@ double seconds(lane_choice::duration x) {
 
 uint32_t lane_choice::lanes_for(uint32_t num_rows, bool has_prompts) {
   auto kind = has_prompts ? 0 : static_cast<uint32_t>(std::bit_width(num_rows));
-  auto& x = kinds_[kind];
-  auto k = x.tried > 0 ? x.tried : x.best;
+  auto k = kinds_[kind].in_use();
   k = std::clamp(k, 1u, std::max(std::min(most_, num_rows), 1u));
-  if (kind != kind_ || k != lanes_)
-    is_open_ = false; // what is out is of another kind
-  kind_ = kind;
-  lanes_ = k;
+  asked_ = {kind, k};
   return k;
 }
 
-void lane_choice::began(clock::instant now) {
-  if (is_open_)
-    return;
-  is_open_ = true;
-  begin_ = now;
-  num_steps_ = 0;
-  cost_ = 0;
-  away_ = {};
+void lane_choice::began(uint8_t lane, clock::instant now) {
+  out_[lane] = asked_;
+  if (!last_end_)
+    last_end_ = now;
 }
 
-void lane_choice::ended(clock::instant now, double cost, duration away) {
-  if (!is_open_)
-    return;
-  cost_ += cost;
-  away_ += away;
-  if (++num_steps_ == steps_of_window * lanes_)
-    close(now);
+void lane_choice::ended(uint8_t lane, clock::instant now, double cost,
+                        duration away) {
+  auto of = out_[lane];
+  auto time = now - last_end_.value_or(now);
+  last_end_ = now;
+  auto& x = kinds_[of.kind];
+  if (of.lanes != x.in_use())
+    return; // begun before a trial, or with fewer rows than lanes
+  auto& w = x.at_hand;
+  w.time += time;
+  w.cost += cost;
+  w.away += away;
+  if (++w.num_steps == steps_of_window * of.lanes)
+    close(x, of.lanes);
 }
 
 void lane_choice::rest() {
-  is_open_ = false;
+  last_end_.reset();
 }
 
-void lane_choice::close(clock::instant now) {
-  is_open_ = false;
-  auto& x = kinds_[kind_];
-  auto& seen = x.of[lanes_];
-  auto time = seconds(now - begin_);
-  if (time <= 0 || cost_ <= 0)
+void lane_choice::close(kind& x, uint32_t k) {
+  auto w = std::exchange(x.at_hand, {});
+  auto& seen = x.of[k];
+  auto time = seconds(w.time);
+  if (time <= 0 || w.cost <= 0)
     return;
-  auto measured = time / cost_;
-  auto waited = seconds(away_) / (time * lanes_);
+  auto measured = time / w.cost;
+  auto waited = seconds(w.away) / (time * k);
   auto weight = seen.num_windows == 0 ? 1 : weight_of_last;
   seen.time_per_cost += weight * (measured - seen.time_per_cost);
   seen.waited += weight * (waited - seen.waited);
   ++seen.num_windows;
-  judge(x, lanes_);
+  judge(x, k);
 }
 
 void lane_choice::judge(kind& x, uint32_t k) {

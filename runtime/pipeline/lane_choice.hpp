@@ -9,15 +9,18 @@
 /// What a window of steps took for what they cost (step_cost) is compared
 /// between k and its neighbours, for each kind of work by itself: that with
 /// rows of prompts, whose steps come in all sizes one after the other, and
-/// decoding alone, by the power of two that its rows reach. Another k is tried
-/// only if it may gain: a larger one if rows of other nodes were waited for, a
-/// smaller one if there is one; for one window in 64.
+/// decoding alone, by the power of two that its rows reach. Kinds take turns,
+/// so the time between the ends of two steps belongs to the later one's kind,
+/// whose window goes on where it was. Another k is tried only if it may gain: a
+/// larger one if rows of other nodes were waited for, a smaller one if there is
+/// one; for one window in 64.
 
 #include "runtime/clock.hpp"
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 
 namespace troupe {
 
@@ -32,12 +35,12 @@ public:
   /// For work of `num_rows` rows, with or without some of prompts.
   uint32_t lanes_for(uint32_t num_rows, bool has_prompts);
 
-  /// A step begins, now.
-  void began(clock::instant now);
+  /// A step begins in `lane`, below 4, now; of the work asked about last.
+  void began(uint8_t lane, clock::instant now);
 
-  /// A step of that cost has ended, now, which waited `away` for rows of other
-  /// nodes.
-  void ended(clock::instant now, double cost, duration away);
+  /// The step of `lane`, of that cost, has ended, now; it waited `away` for
+  /// rows of other nodes.
+  void ended(uint8_t lane, clock::instant now, double cost, duration away);
 
   /// Nothing is out, and nothing to be done: time that passes is nobody's.
   void rest();
@@ -52,29 +55,42 @@ private:
     uint32_t num_windows = 0;
   };
 
+  /// Steps that are to be judged together.
+  struct window {
+    uint32_t num_steps = 0;
+    duration time = {};
+    duration away = {};
+    double cost = 0;
+  };
+
   struct kind {
     std::array<experience, max_lanes + 1> of = {}; ///< By k.
     uint32_t best = 1;
     uint32_t tried = 0; ///< The k on trial, or 0.
     uint32_t since_trial = 0;
     bool last_was_larger = false;
+    window at_hand; ///< Of the k that is in use.
+
+    uint32_t in_use() const {
+      return tried > 0 ? tried : best;
+    }
   };
 
-  void close(clock::instant now);
+  /// What a step is part of.
+  struct work {
+    uint32_t kind = 0;
+    uint32_t lanes = 1;
+  };
+
+  void close(kind& x, uint32_t k);
   void judge(kind& x, uint32_t k);
   void plan_trial(kind& x) const;
 
   const uint32_t most_;
   std::map<uint32_t, kind> kinds_; ///< By the logarithm of rows; 0: prompts.
-
-  // The window at hand.
-  uint32_t kind_ = 0;
-  uint32_t lanes_ = 1;
-  bool is_open_ = false;
-  clock::instant begin_ = {};
-  uint32_t num_steps_ = 0;
-  double cost_ = 0;
-  duration away_ = {};
+  work asked_;
+  std::array<work, max_lanes> out_ = {};   ///< By lane.
+  std::optional<clock::instant> last_end_; ///< Or the begin of what came first.
 };
 
 } // namespace troupe

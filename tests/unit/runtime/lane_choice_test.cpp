@@ -41,11 +41,11 @@ public:
       lanes_ = k;
       auto time = x_.step(rows, k);
       took += time;
-      for (uint32_t lane = 0; lane < k; ++lane)
-        choice_.began(now_);
+      for (uint8_t lane = 0; lane < k; ++lane)
+        choice_.began(lane, now_);
       now_ += of(time);
-      for (uint32_t lane = 0; lane < k; ++lane)
-        choice_.ended(now_, double(rows) / k, of(x_.latency));
+      for (uint8_t lane = 0; lane < k; ++lane)
+        choice_.ended(lane, now_, double(rows) / k, of(x_.latency));
     }
     double best = x_.step(rows, 1);
     for (uint32_t k = 2; k <= std::min(most_, rows); ++k)
@@ -131,6 +131,54 @@ TEST(LaneChoice, LearnsFromPromptsWhateverTheSizesOfTheirSteps) {
   EXPECT_EQ(x.lanes(), 2u);
 }
 
+/// As it is in a service: prompts come between steps of decoding, and requests
+/// come and go across a power of two.
+TEST(LaneChoice, LearnsFromKindsThatTakeTurns) {
+  rank x{{1e-4, 1e-5, 2e-3}, 2};
+  for (int i = 0; i < 2000; ++i) {
+    x.take_prompts(true);
+    x.run(100, 1);
+    x.take_prompts(false);
+    x.run(15, 2);
+    x.run(17, 3);
+  }
+  EXPECT_LT(x.run(15, 50), 1.03);
+  EXPECT_LT(x.run(17, 50), 1.03);
+  x.take_prompts(true);
+  EXPECT_LT(x.run(100, 50), 1.03);
+  EXPECT_EQ(x.lanes(), 2u);
+}
+
+/// A step that began before k changed says nothing of either.
+TEST(LaneChoice, DoesNotTakeStepsOfAnotherKForItsOwn) {
+  constexpr double quick = 1e-9, slow = 1;
+  lane_choice x{2};
+  clock::instant now{};
+  auto step = [&](uint8_t lane, double cost, auto time, auto away) {
+    now += time;
+    x.ended(lane, now, cost, away);
+  };
+  // One lane until its window is full, with so much away that two are tried.
+  while (x.lanes_for(8, false) == 1) {
+    x.began(0, now);
+    x.began(1, now); // still out when two are tried
+    step(0, slow, 1ms, 1ms);
+  }
+  x.lanes_for(8, false);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(x.lanes_for(8, false), 2u);
+    step(1, quick, 1h, 1h); // begun with one
+  }
+  for (int i = 0; i < 64; ++i) {
+    auto k = x.lanes_for(8, false);
+    for (uint8_t lane = 0; lane < k; ++lane)
+      x.began(lane, now);
+    for (uint8_t lane = 0; lane < k; ++lane)
+      step(lane, slow / k, 300us, 300us);
+  }
+  EXPECT_EQ(x.lanes_for(8, false), 2u);
+}
+
 /// A window that began before a rest would have taken very long.
 TEST(LaneChoice, DoesNotCountRests) {
   lane_choice x{2};
@@ -138,9 +186,9 @@ TEST(LaneChoice, DoesNotCountRests) {
   for (int i = 0; i < 20000; ++i) {
     auto k = x.lanes_for(8, false);
     ASSERT_EQ(k, 1u) << "nothing was away";
-    x.began(now);
+    x.began(0, now);
     now += 1ms;
-    x.ended(now, 8, {});
+    x.ended(0, now, 8, {});
     if (i % 7 == 0) {
       x.rest();
       now += 1h;
