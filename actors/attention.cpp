@@ -38,6 +38,7 @@ struct attention_state {
 
   std::array<absence, step_walk::max_lanes> away;
   rank_spans spans;
+  bool has_failed = false; ///< Its stream.
 
   // -- actions ----------------------------------------------------------------
 
@@ -189,12 +190,15 @@ struct attention_state {
     });
   }
 
-  /// A stream that has failed stays so.
+  /// A stream that has failed stays so, and its node ends: nobody hears of the
+  /// steps, whose requests go on elsewhere.
   void end_stage(const stage_ended& msg) {
-    if (!msg.failure.empty())
+    if (!msg.failure.empty()) {
+      has_failed = true;
       tell(
         context.here->read()->supervisor,
         part_failed{"rank " + std::to_string(rank->id) + ": " + msg.failure});
+    }
     carry_out(walk->stage_ended(msg.serial, msg.failure));
   }
 
@@ -240,7 +244,8 @@ struct attention_state {
     auto rows = answers.rows();
     context.counters->add(counter::combine_bytes, rows.size());
     auto lane = msg.of.id.micro_batch;
-    auto to = rank->lanes[lane]->landing().mem;
+    auto to
+      = rank->lanes[PLANTED(lanes_share_a_landing) ? 0 : lane]->landing().mem;
     // Between its own stages it is too short to be seen.
     auto is_seen = copies[lane] != rank->stream.get();
     if (is_seen)
@@ -280,6 +285,8 @@ struct attention_state {
     context.log->warning("rank " + std::to_string(rank->id) + " step "
                          + std::to_string(walk->step_of(lane)) + ": "
                          + cause.message);
+    if (has_failed)
+      return;
     step_ended last{lane, nullptr, cause, away[lane].total};
     if (x.serial == 0)
       return tell(scheduler, std::move(last));

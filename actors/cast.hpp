@@ -43,11 +43,15 @@ spawn_expert_worker(caf::actor_system& system, const node_context& context,
 struct gateway_status {
   open_requests requests; ///< Opened by the front end, served by the gateway.
   std::atomic<uint64_t> prompt_tokens{0};
+  /// To another rank, since theirs was lost.
+  std::atomic<uint64_t> requests_moved{0};
   /// Events that were said twice, out of turn or by who is not the owner.
   std::atomic<uint64_t> events_refused{0};
   /// Hears who runs a request, and in which term. May be empty; set before the
   /// gateway is there.
   std::function<void(request_id, rank_id, uint32_t term)> on_owner;
+  /// Hears of each node that is lost, before its requests do. Likewise.
+  std::function<void(node_id)> on_lost;
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.

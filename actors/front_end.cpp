@@ -37,6 +37,7 @@ service_stats front_end::stats() const {
   out.requests_finished = requests.finished;
   out.requests_failed = requests.failed;
   out.requests_cancelled = requests.cancelled;
+  out.requests_moved = status.requests_moved;
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   out.nodes_lost = status.nodes_lost;

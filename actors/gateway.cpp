@@ -1,19 +1,25 @@
 // The commit point of every request: who owns it, what its client has got.
 //
 //   accepted --rank chosen--> running --last event committed--> gone
-//       \                        \--client_gone--> cancelled --> gone
-//        \------------------------\--node_lost---> failed, names the node
+//       \                     |    ^ \--client_gone--> cancelled --> gone
+//        \           its rank |    | term + 1, behind what is committed
+//         \           is lost v    |
+//          \               another rank
+//           \--nobody is left that can run it--> failed, names the node
 //
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
-#include "runtime/cluster/request_table.hpp"
-
-#include <set>
+#include "runtime/cluster/request_journal.hpp"
+#include "runtime/planted.hpp"
 
 namespace troupe {
 
 namespace {
+
+/// So many processes may die that had a request in their step: it may be what
+/// kills them.
+constexpr uint32_t most_deaths = 2;
 
 struct gateway_state {
   static constexpr const char* name = "gateway";
@@ -21,7 +27,7 @@ struct gateway_state {
   node_context context;
   topology cluster;
   std::shared_ptr<gateway_status> status;
-  std::unique_ptr<request_table> table;
+  std::unique_ptr<request_journal> journal;
   std::map<node_id, node_lost> lost;
   std::function<void()> on_started;
   bool started = false;
@@ -79,12 +85,17 @@ struct gateway_state {
     auto usable = usable_ranks();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
-    auto owner = table->accept(msg.request, usable);
+    hand_over(msg.request, journal->accept(msg.request, msg.what, usable));
+  }
+
+  /// Its owner goes on behind what has been committed.
+  void hand_over(request_id id, request_journal::owner to) {
     if (status->on_owner)
-      status->on_owner(msg.request, owner.rank, owner.term);
-    tell_rank(
-      owner.rank,
-      run_request{msg.request, owner.term, 0, owner.rank, msg.what, {}});
+      status->on_owner(id, to.rank, to.term);
+    run_request message{id, to.term, 0, to.rank, journal->what(id), {}};
+    if (!PLANTED(answer_lost_at_move))
+      message.answered = journal->answered(id);
+    tell_rank(to.rank, std::move(message));
   }
 
   template <class Message>
@@ -104,18 +115,23 @@ struct gateway_state {
   }
 
   void withdraw(request_id id) {
-    if (auto owner = table->remove(id))
+    if (auto owner = journal->remove(id))
       tell_rank(owner->rank, cancel_request{id, owner->rank, owner->term});
   }
 
   void commit(const tokens_ready& msg) {
-    auto verdict = table->commit(msg.request, msg.term, *msg.event);
-    if (verdict == request_table::verdict::committed)
-      return status->requests.deliver(msg.request, *msg.event);
-    if (verdict == request_table::verdict::unknown)
-      return; // it was cancelled meanwhile
+    using verdict = request_journal::verdict;
+    auto event = msg.event;
+    if (journal->may_repeat_scores(msg.request))
+      event = std::make_shared<const generation_event>(
+        journal->without_known_scores(msg.request, *event));
+    auto what = journal->commit(msg.request, msg.term, *event);
+    if (what == verdict::committed)
+      return status->requests.deliver(msg.request, *event);
+    if (what == verdict::unknown || what == verdict::outdated)
+      return; // it was cancelled meanwhile, or given to another rank
     ++status->events_refused;
-    if (verdict == request_table::verdict::gap)
+    if (what == verdict::gap)
       // Nothing that comes later could be committed: nobody is to wait for it.
       end_early(msg.request,
                 {errc::step_failed, "tokens were lost on their way"});
@@ -130,7 +146,7 @@ struct gateway_state {
 
   /// The clients have been told; the ranks need not go on.
   void shut_down() {
-    for (auto id : table->all())
+    for (auto id : journal->all())
       withdraw(id);
   }
 
@@ -140,25 +156,61 @@ struct gateway_state {
     if (is_late(*context.here->read(), msg)
         || !lost.emplace(msg.node, msg).second)
       return;
+    if (status->on_lost)
+      status->on_lost(msg.node);
     publish_trouble();
-    std::set<request_id> dead;
+    forget_gauges(msg.node);
+    uint64_t moved = 0, ended = 0;
+    auto count = [&](bool goes_on) { ++(goes_on ? moved : ended); };
+    for (auto rank : cluster.nodes[msg.node].ranks) {
+      auto in_step = cluster.limits.max_num_running();
+      for (auto id : journal->requests_of(rank_id(rank))) {
+        // It runs the oldest that it has.
+        auto was_run = in_step > 0 && in_step-- > 0;
+        count(move(id, was_run, msg));
+      }
+    }
     if (missing_worker())
-      for (auto id : table->all())
-        dead.insert(id);
-    for (auto rank : cluster.nodes[msg.node].ranks)
-      for (auto id : table->requests_of(rank_id(rank)))
-        dead.insert(id);
-    if (!dead.empty())
-      context.log->warning(sentence(msg) + "; " + std::to_string(dead.size())
-                           + " requests end with it");
-    for (auto id : dead)
-      end_early(id, {errc::peer_lost, sentence(msg)});
+      for (auto id : journal->all()) {
+        end_early(id, {errc::peer_lost, sentence(msg)});
+        count(false);
+      }
+    if (moved + ended > 0)
+      context.log->warning(sentence(msg) + "; " + std::to_string(moved)
+                           + " requests go on elsewhere, "
+                           + std::to_string(ended) + " end with it");
+  }
+
+  /// Gives a request of a lost rank to another one. Returns whether it could.
+  bool move(request_id id, bool was_run, const node_lost& from) {
+    if (auto* x = obstacle(*journal->what(id))) {
+      end_early(id, {errc::peer_lost, sentence(*x)});
+      return false;
+    }
+    if (was_run && journal->mark(id) >= most_deaths) {
+      end_early(id, {errc::quarantined, sentence(from)
+                                          + ", as was who computed the request "
+                                            "before: it is not tried again"});
+      return false;
+    }
+    ++status->requests_moved;
+    hand_over(id, journal->raise(id, usable_ranks()));
+    return true;
   }
 
   void report(const node_report& msg) {
     std::lock_guard lock{status->mutex};
     if (msg.node < status->reports.size())
       status->reports[msg.node] = msg;
+  }
+
+  /// What it has counted stays; what it had is gone.
+  void forget_gauges(node_id node) {
+    std::lock_guard lock{status->mutex};
+    auto& values = status->reports[node].values;
+    for (auto x : {counter::running, counter::waiting, counter::kv_blocks_total,
+                   counter::kv_blocks_free})
+      values[size_t(x)] = 0;
   }
 
   void start() {
@@ -179,7 +231,7 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
   state.cluster = cluster;
   state.status = std::move(status);
   state.on_started = std::move(on_started);
-  state.table = std::make_unique<request_table>(cluster.num_ranks());
+  state.journal = std::make_unique<request_journal>(cluster.num_ranks());
   return {
     [=](const tokens_ready& msg) { self->state.commit(msg); },
     [=](const accept_request& msg) { self->state.accept(msg); },

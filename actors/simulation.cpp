@@ -29,6 +29,13 @@ virtual_duration patience_of(const virtual_company_options& x) {
   return virtual_duration{int64_t(std::max(left, 0.0))};
 }
 
+std::vector<run_checks::node_role> roles_of(const topology& cluster) {
+  std::vector<run_checks::node_role> out;
+  for (auto& x : cluster.nodes)
+    out.push_back({!x.workers.empty(), x.ranks});
+  return out;
+}
+
 class simulation {
 public:
   simulation(uint64_t seed, const simulation_options& options)
@@ -39,7 +46,11 @@ public:
       states_(uint32_t(company_.cluster().nodes.size())),
       clients_(world_, company_, options.what.load, checks_, states_),
       faults_(world_, company_, clients_, checks_) {
+    checks_.set_roles(roles_of(company_.cluster()));
     auto& requests = options.what.load.requests;
+    for (uint32_t i = 0; i < requests.size(); ++i)
+      if (auto& wanted = requests[i].request.rank)
+        checks_.expect_rank(i, *wanted);
     for (uint32_t i = 0; i < requests.size(); ++i)
       if (auto& x = requests[i].expected; x && x->is_refusal)
         checks_.expect_refusal(i);
@@ -51,7 +62,10 @@ public:
     company_.observe_owners([this](auto id, auto rank, auto term) {
       if (auto request = clients_.find(id); request && !is_over_)
         checks_.owned(*request, rank, term);
+      if (term > 1)
+        states_.reach(sometimes::request_moved);
     });
+    company_.observe_losses([this](auto node) { checks_.node_lost(node); });
     if (options.on_entry)
       world_.trace().observe(options.on_entry);
   }

@@ -76,6 +76,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.model_dir = options_.model->source().directory();
     out.status = front_->status();
     out.status->on_owner = on_owner_;
+    out.status->on_lost = on_lost_;
     for (auto& other : options_.cluster.nodes)
       net.names.push_back(other.name);
   }

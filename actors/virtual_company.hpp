@@ -58,6 +58,11 @@ public:
     on_owner_ = std::move(x);
   }
 
+  /// Likewise which node the gateway has lost.
+  void observe_losses(std::function<void(node_id)> x) {
+    on_lost_ = std::move(x);
+  }
+
   /// Null where no process is.
   virtual_node* find(node_id node) {
     return slots_[node].self.get();
@@ -108,6 +113,7 @@ private:
   std::unique_ptr<front_end> front_;
   std::function<void(node_id, const kernels::append_latent&)> on_cache_;
   std::function<void(request_id, rank_id, uint32_t)> on_owner_;
+  std::function<void(node_id)> on_lost_;
 };
 
 } // namespace troupe

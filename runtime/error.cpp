@@ -14,6 +14,8 @@ const char* to_string(errc code) {
       return "overloaded";
     case errc::cancelled:
       return "cancelled";
+    case errc::quarantined:
+      return "quarantined";
     case errc::step_failed:
       return "step_failed";
     case errc::deadline_passed:

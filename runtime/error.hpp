@@ -20,8 +20,9 @@ enum class errc : uint8_t {
   invalid_input = 1, ///< Bytes or arguments from outside that make no sense.
   not_found,
   context_too_long,
-  overloaded, ///< Nothing was accepted; try again later.
-  cancelled,  ///< By the one who asked.
+  overloaded,  ///< Nothing was accepted; try again later.
+  cancelled,   ///< By the one who asked.
+  quarantined, ///< Processes died that computed it: it is not tried again.
   // -- the step is lost: redo it
   step_failed = 64, ///< A device said no.
   deadline_passed,

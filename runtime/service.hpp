@@ -128,6 +128,7 @@ struct service_stats {
   uint64_t requests_finished = 0;
   uint64_t requests_failed = 0;
   uint64_t requests_cancelled = 0;
+  uint64_t requests_moved = 0; ///< To another rank, since theirs was lost.
   uint64_t prompt_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t steps = 0;

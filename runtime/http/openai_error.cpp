@@ -41,6 +41,7 @@ api_error to_api_error(const failure& why) {
     case errc::refused:
       return {503, "service_unavailable_error", why.message, "",
               to_string(why.code)};
+    case errc::quarantined: // whoever asks again may kill the next one
     case errc::out_of_memory:
     case errc::io:
       break;

@@ -40,6 +40,10 @@ void run_checks::expect_refusal(uint32_t request) {
   requests_.at(request).must_be_refused = true;
 }
 
+void run_checks::expect_rank(uint32_t request, uint32_t rank) {
+  requests_.at(request).wanted_rank = rank;
+}
+
 void run_checks::asked(uint32_t request) {
   auto& x = requests_.at(request);
   CHECK(x.at == stage::unknown);
@@ -160,7 +164,35 @@ void run_checks::hear_end(uint32_t request, const generation_event& event) {
   } else if (why.code == errc::step_failed && !has_failed_device_) {
     violate(1, "request ", request, " ended with step_failed, and no device ",
             "has failed: ", why.message);
+  } else if (!roles_.empty()) {
+    hear_loss(request, why);
   }
+}
+
+void run_checks::hear_loss(uint32_t request, const failure& why) {
+  auto& x = requests_[request];
+  if (why.code == errc::peer_lost && !is_past_help(x))
+    violate(1, "request ", request, " ended, and others could have gone on ",
+            "with it: ", why.message);
+  if (why.code == errc::quarantined && x.term < 2)
+    violate(1, "request ", request,
+            " is quarantined, and has had one rank: ", why.message);
+}
+
+/// Whether nobody is left who could go on with a request.
+bool run_checks::is_past_help(const request_state& x) const {
+  if (front_is_over_)
+    return true;
+  auto is_left = [&](const node_role& role) {
+    auto node = node_id(&role - roles_.data());
+    auto& wanted = x.wanted_rank;
+    return !lost_.contains(node) && !role.ranks.empty()
+           && (!wanted || std::ranges::count(role.ranks, *wanted) > 0);
+  };
+  for (node_id n = 1; n < roles_.size(); ++n)
+    if (roles_[n].has_workers && lost_.contains(n))
+      return true;
+  return std::ranges::none_of(roles_, is_left);
 }
 
 void run_checks::hear_complete(uint32_t request, finish_reason finish) {
@@ -181,11 +213,21 @@ void run_checks::hear_complete(uint32_t request, finish_reason finish) {
 
 /// A new process knows nothing of whom the last one has given up.
 void run_checks::node_began(node_id node) {
+  if (node == 0) {
+    front_is_over_ = false;
+    lost_.clear();
+  }
   for (auto& x : nodes_.at(node).peers)
     x = {};
 }
 
+void run_checks::node_lost(node_id node) {
+  lost_.insert(node);
+}
+
 void run_checks::node_ended(node_id node) {
+  if (node == 0)
+    front_is_over_ = true;
   if (!may_have_lost_a_node())
     violate(11, "node ", node, " has ended, and no fault wanted it");
 }

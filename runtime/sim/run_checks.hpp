@@ -4,7 +4,8 @@
 /// but where something is about to be refused.
 ///
 /// I1  Nobody who was accepted is lost: one end for each, and an error only if
-///     a fault may have cost a node, or a step.
+///     faults have cost more than can be made up for: a node with workers, all
+///     with ranks, the first; or two ranks that had it in their steps.
 /// I2  Tokens are those of the plain path, whatever else happened.
 /// I3  Tokens come once, in order, without a gap.
 /// I4  A request has one owner at a time; what is over says nothing any more.
@@ -21,6 +22,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,12 +53,26 @@ public:
     now_ = now;
   }
 
+  /// What a node is needed for.
+  struct node_role {
+    bool has_workers = false;
+    std::vector<uint32_t> ranks = {};
+  };
+
+  /// By node; the first one has the gateway. Without it no loss is made up for.
+  void set_roles(std::vector<node_role> roles) {
+    roles_ = std::move(roles);
+  }
+
   // -- requests, by their number below num_requests ---------------------------
 
   /// Without it the tokens' values are not judged.
   void expect(uint32_t request, expected_answer answer);
   /// Bad input, that nobody may take.
   void expect_refusal(uint32_t request);
+
+  /// It wants this rank and no other.
+  void expect_rank(uint32_t request, uint32_t rank);
 
   void asked(uint32_t request);
   void accepted(uint32_t request);
@@ -71,6 +87,8 @@ public:
   // -- nodes ------------------------------------------------------------------
 
   void node_began(node_id node);
+  /// The first one has given it up, whose next process knows nothing of it.
+  void node_lost(node_id node);
   /// Before the end of the run.
   void node_ended(node_id node);
   void view_seen(node_id by, uint64_t view, uint64_t epoch);
@@ -135,6 +153,7 @@ private:
     bool is_known = false; ///< `expected` is.
     uint32_t num_tokens = 0;
     std::optional<uint32_t> rank = {};
+    std::optional<uint32_t> wanted_rank = {};
     uint64_t term = 0;
     virtual_instant since = {};
     expected_answer expected = {};
@@ -157,9 +176,14 @@ private:
   void hear_tokens(uint32_t request, const generation_event& event);
   void hear_logits(uint32_t request, const generation_event& event);
   void hear_end(uint32_t request, const generation_event& event);
+  void hear_loss(uint32_t request, const failure& why);
   void hear_complete(uint32_t request, finish_reason finish);
+  bool is_past_help(const request_state& x) const;
   std::vector<request_state> requests_;
   std::vector<node_state> nodes_;
+  std::vector<node_role> roles_;
+  std::set<node_id> lost_; ///< By the first node.
+  bool front_is_over_ = false;
   std::vector<violation> violations_;
   const virtual_duration patience_;
   virtual_duration silence_{0}; ///< Of all faults so far.

@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "cancelled_with_rows_away",
   "block_freed_late",
   "request_failed",
+  "request_moved",
   "request_refused_overloaded",
   "client_vanished",
   "preempted",

@@ -24,6 +24,7 @@ enum class sometimes : uint8_t {
   cancelled_with_rows_away, ///< Workers had rows of a cancelled request.
   block_freed_late,         ///< A request had ended, a writer was in flight.
   request_failed,           ///< With an error, for the loss of a node.
+  request_moved,            ///< To another rank, since its own was lost.
   request_refused_overloaded,
   client_vanished,
   preempted,        ///< Blocks lost to an older request.

@@ -232,10 +232,6 @@ class Load:
         whole, failed = self.expect_ends(words)
         assert not whole, f"{whole} whole, {failed} failed"
 
-    def expect_some_fail(self, words):
-        whole, failed = self.expect_ends(words)
-        assert whole and failed, f"{whole} whole, {failed} failed"
-
 
 # -- places --------------------------------------------------------------------
 

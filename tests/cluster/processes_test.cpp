@@ -254,6 +254,30 @@ TEST_F(Processes, AKilledRankNodeLeavesTheOthersGoingOn) {
                ask_plain(nano_model(), precision::fp8, reference_requests()));
 }
 
+/// With the same tokens and logits, none twice, from wherever they were: one is
+/// still at its prompt. The second loss leaves nobody to go on with them.
+TEST_F(Processes, RequestsOfAKilledRankGoOnAtTheOther) {
+  ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
+  std::vector<generation_request> requests;
+  for (uint32_t i = 0; i < 6; ++i) {
+    requests.push_back(request_for(random_prompt(i, 4 + 70 * i), 60, i));
+    requests.back().num_scores = 3;
+    requests.back().num_prompt_scores = i % 2;
+  }
+  auto expected = ask_plain(nano_model(), precision::fp8, requests);
+  listener ears{6};
+  for (uint32_t i = 0; i < 6; ++i)
+    ASSERT_TRUE(company_->submit(requests[i], ears.handler(i)));
+  ears.wait_for_tokens(40);
+  nodes_[1].kill(SIGKILL);
+  expect_equal(ears.wait(), expected);
+  EXPECT_EQ(company_->stats().requests_moved, 3u);
+  nodes_[0].kill(SIGKILL);
+  auto alone = ask_all(*company_, {request_for(random_prompt(1, 5), 200, 1)});
+  ASSERT_TRUE(alone[0].cause);
+  EXPECT_EQ(alone[0].cause->code, errc::peer_lost);
+}
+
 TEST_F(Processes, AStoppedNodeCountsAsLostAfterASilence) {
   ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
   listener ears{1};

@@ -32,6 +32,7 @@ namespace {
 struct bug {
   const char* name;
   const char* what;
+  uint32_t lanes = 0; ///< micro_batches, as the company has it: 0.
 };
 
 constexpr bug bugs[] = {
@@ -58,6 +59,9 @@ constexpr bug bugs[] = {
   {"loss_not_reported", "who sees a node go does not tell the controller"},
   {"loss_not_told_to_ranks", "ranks do not hear that a node is lost"},
   {"loss_not_told_to_gateway", "the gateway does not"},
+  {"term_not_raised", "a request moves, and its last owner may go on"},
+  {"answer_lost_at_move", "who is moved begins its answer anew"},
+  {"lanes_share_a_landing", "rows of two steps land in one place", 2},
 };
 
 constexpr const char* none = "none"; // a company without a bug
@@ -67,10 +71,11 @@ std::filesystem::path place_of(const char* name) {
 }
 
 /// What `--faults random` runs on the same files.
-simulation_batch prepare() {
+simulation_batch prepare(uint32_t lanes) {
   auto cluster = read_topology(place_of("company.toml"));
   auto load = read_requests(place_of("requests.jsonl"));
   CHECK(cluster && load);
+  cluster->limits.micro_batches = lanes;
   auto how = [] { return kernels::make_cpu_executor({}); };
   auto model = shared_model::open(cluster->model,
                                   kernels::make_inline_device(0, how()));
@@ -106,9 +111,9 @@ std::string how_found(const simulation_result& x) {
 }
 
 /// The child: runs seeds until one fails.
-void look_for(std::string_view name, uint64_t num_seeds, int to) {
-  auto batch = prepare();
-  planted_bug::choose(name);
+void look_for(const bug& which, uint64_t num_seeds, int to) {
+  auto batch = prepare(which.lanes);
+  planted_bug::choose(which.name);
   system_clock time;
   auto begin = time.now();
   auto say = [&](word x) {
@@ -158,7 +163,7 @@ child start(const bug& x, uint64_t num_seeds) {
   CHECK(process >= 0);
   if (process == 0) {
     close(ends[0]);
-    look_for(x.name, num_seeds, ends[1]);
+    look_for(x, num_seeds, ends[1]);
     std::_Exit(0);
   }
   close(ends[1]);

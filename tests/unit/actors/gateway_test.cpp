@@ -146,12 +146,12 @@ TEST_F(Gateway, HandsTokensOnUntilTheEnd) {
 TEST_F(Gateway, RefusesTokensOfAnotherTermOrThatItHas) {
   accept(1);
   answer(1, 0, {5});
-  answer(1, 1, {6}, finish_reason::length, 0);
+  answer(1, 1, {6}, finish_reason::length, 0); // of an owner before this one
   answer(1, 1, {6}, finish_reason::length, 2);
   answer(1, 0, {5});
   EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
   EXPECT_EQ(end_of(1), "");
-  EXPECT_EQ(status_->events_refused, 3u);
+  EXPECT_EQ(status_->events_refused, 2u);
   answer(1, 1, {7});
   EXPECT_EQ(tokens_of(1), (std::vector<int32_t>{5, 7}));
 }
@@ -193,21 +193,38 @@ TEST_F(Gateway, EndsACancelledRequestAtOnceAndTellsItsRank) {
   EXPECT_EQ(end_of(1), "");
 }
 
-TEST_F(Gateway, EndsTheRequestsOfALostNodeAndNoOthers) {
+TEST_F(Gateway, RequestsOfALostRankGoOnElsewhereBehindWhatTheyHaveAnswered) {
   for (request_id id = 1; id <= 3; ++id)
     accept(id);
   answer(3, 0, {5});
   lose(1, "b");
-  EXPECT_EQ(end_of(1), "");
-  for (request_id id : {2, 3})
-    EXPECT_EQ(end_of(id), "peer_lost: node b was lost: it fell off the stage");
-  EXPECT_EQ(events_[3].back().first_position, 1u);
-  EXPECT_EQ(figures().failed, 2u);
-  EXPECT_EQ(figures().open, 1u);
+  auto moved = near_->of<run_request>();
+  ASSERT_EQ(ids_of(moved), (ids{1, 2, 3}));
+  EXPECT_EQ(moved[2].term, 2u);
+  EXPECT_EQ(moved[2].rank, 0);
+  EXPECT_EQ(moved[2].answered, std::vector<int32_t>{5});
+  EXPECT_EQ(moved[2].what->prompt, (std::vector<int32_t>{1, 2, 3}));
+  EXPECT_EQ(status_->requests_moved, 2u);
+  answer(3, 1, {9}, finish_reason::stop, 1); // of the dead one
+  EXPECT_EQ(status_->events_refused, 0u);
+  answer(3, 1, {6}, finish_reason::length, 2);
+  EXPECT_EQ(tokens_of(3), (std::vector<int32_t>{5, 6}));
+  EXPECT_EQ(end_of(3), "well");
   lose(1, "b");
+  EXPECT_EQ(status_->requests_moved, 2u);
+  EXPECT_EQ(figures().failed, 0u);
+}
+
+TEST_F(Gateway, EndsWhatNobodyIsLeftFor) {
+  accept(1, 2);
+  accept(2);
+  lose(1, "b");
+  EXPECT_EQ(end_of(1), "peer_lost: node b was lost: it fell off the stage")
+    << "it wanted no other";
+  EXPECT_EQ(end_of(2), "");
+  lose(0, "a");
+  EXPECT_NE(end_of(2), "");
   EXPECT_EQ(figures().failed, 2u);
-  answer(1, 0, {5}, finish_reason::stop);
-  EXPECT_EQ(end_of(1), "well");
 }
 
 TEST_F(Gateway, AVerdictAboutAPredecessorEndsNothing) {
@@ -221,7 +238,7 @@ TEST_F(Gateway, AVerdictAboutAPredecessorEndsNothing) {
     EXPECT_EQ(end_of(id), "");
   EXPECT_EQ(trouble(), "");
   lose(1, "b");
-  EXPECT_NE(end_of(2), "");
+  EXPECT_EQ(status_->requests_moved, 2u);
 }
 
 TEST_F(Gateway, GivesNothingToALostNode) {

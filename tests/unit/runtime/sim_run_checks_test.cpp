@@ -105,6 +105,65 @@ TEST_F(RunChecks, I1FindsAnErrorThatNoFaultExplains) {
               "a node: node worker-1 is lost");
 }
 
+/// Node 0 is the front, 1 and 2 have a rank each, 3 has workers.
+class RunChecksWithRoles : public testing::Test {
+protected:
+  RunChecksWithRoles() {
+    checks_.set_roles({{}, {false, {0}}, {false, {1}}, {true, {}}});
+    checks_.set_now(world_begin);
+    checks_.harm_done();
+    for (uint32_t i = 0; i < 2; ++i) {
+      checks_.asked(i);
+      checks_.accepted(i);
+      checks_.owned(i, i, 1);
+    }
+  }
+
+  std::string first_sentence() const {
+    return checks_.holds() ? "" : to_string(checks_.violations().front());
+  }
+
+  run_checks checks_{4, 2, 1s};
+};
+
+TEST_F(RunChecksWithRoles, I1FindsAnErrorThatOthersCouldHaveMadeUpFor) {
+  checks_.node_lost(1);
+  checks_.heard(0, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "I1: request 0 ended, and others could have gone "
+                              "on with it: node worker-1 is lost");
+}
+
+TEST_F(RunChecksWithRoles, I1AllowsErrorsForTheLossOfAllRanksOrOfAnyWorker) {
+  checks_.node_lost(1);
+  checks_.node_lost(2);
+  checks_.heard(0, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "");
+  checks_.node_began(0);
+  checks_.node_lost(3);
+  checks_.heard(1, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "");
+}
+
+TEST_F(RunChecksWithRoles,
+       I1AllowsErrorsOfWhoWantedALostRankAndOfTheFrontsEnd) {
+  checks_.expect_rank(0, 0);
+  checks_.node_lost(1);
+  checks_.heard(0, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "");
+  checks_.node_ended(0);
+  checks_.heard(1, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "");
+}
+
+TEST_F(RunChecksWithRoles, I1AllowsQuarantineFromTheSecondRankOn) {
+  checks_.owned(0, 1, 2);
+  checks_.heard(0, failed(errc::quarantined));
+  EXPECT_EQ(first_sentence(), "");
+  checks_.heard(1, failed(errc::quarantined));
+  EXPECT_EQ(first_sentence(), "I1: request 1 is quarantined, and has had one "
+                              "rank: node worker-1 is lost");
+}
+
 TEST_F(RunChecks, I1AllowsErrorsOnceAFaultMayHaveCostANode) {
   for (auto kind : {fault_kind::kill, fault_kind::pause, fault_kind::cut,
                     fault_kind::cut_oneway, fault_kind::clog, fault_kind::delay,

@@ -1,0 +1,125 @@
+#include "runtime/cluster/request_journal.hpp"
+
+#include "kernels/check.hpp"
+#include "runtime/planted.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+rank_id request_journal::choose(const std::vector<rank_id>& usable) const {
+  CHECK(!usable.empty());
+  return *std::ranges::min_element(usable, {}, [this](rank_id x) {
+    return std::pair{load_[x], x};
+  });
+}
+
+request_journal::owner
+request_journal::accept(request_id id,
+                        std::shared_ptr<const generation_request> what,
+                        const std::vector<rank_id>& usable) {
+  CHECK(what && !entries_.contains(id));
+  auto rank = choose(usable);
+  ++load_[rank];
+  auto& x = entries_[id];
+  x.what = std::move(what);
+  x.who = {rank, 1};
+  return x.who;
+}
+
+request_journal::owner
+request_journal::raise(request_id id, const std::vector<rank_id>& usable) {
+  auto& x = entries_.at(id);
+  auto rank = choose(usable);
+  --load_[x.who.rank];
+  ++load_[rank];
+  x.who.rank = rank;
+  if (!PLANTED(term_not_raised))
+    ++x.who.term;
+  return x.who;
+}
+
+request_journal::verdict
+request_journal::commit(request_id id, uint32_t term,
+                        const generation_event& event) {
+  auto i = entries_.find(id);
+  if (i == entries_.end())
+    return verdict::unknown;
+  auto& x = i->second;
+  if (term < x.who.term)
+    return verdict::outdated;
+  if (term > x.who.term)
+    return verdict::refused;
+  if (event.first_position != x.answered.size()
+      && !PLANTED(duplicate_token_committed))
+    return event.first_position > x.answered.size() ? verdict::gap
+                                                    : verdict::refused;
+  x.answered.insert(x.answered.end(), event.tokens.begin(), event.tokens.end());
+  if (auto n = x.what->num_prompt_scores; n > 0 && !event.prompt_scores.empty())
+    x.next_scored = std::max(
+      x.next_scored, event.first_scored
+                       + static_cast<uint32_t>(event.prompt_scores.size() / n));
+  if (event.finish != finish_reason::none)
+    remove(id);
+  return verdict::committed;
+}
+
+bool request_journal::may_repeat_scores(request_id id) const {
+  auto i = entries_.find(id);
+  return i != entries_.end() && i->second.who.term > 1
+         && i->second.next_scored > 0;
+}
+
+generation_event
+request_journal::without_known_scores(request_id id,
+                                      generation_event event) const {
+  auto& x = entries_.at(id);
+  if (event.prompt_scores.empty() || event.first_scored >= x.next_scored)
+    return event;
+  uint64_t known = uint64_t{x.next_scored - event.first_scored}
+                   * x.what->num_prompt_scores;
+  auto& all = event.prompt_scores;
+  all.erase(all.begin(), all.begin() + long(std::min(known, all.size())));
+  event.first_scored = x.next_scored;
+  return event;
+}
+
+uint32_t request_journal::mark(request_id id) {
+  return ++entries_.at(id).deaths;
+}
+
+std::optional<request_journal::owner> request_journal::remove(request_id id) {
+  auto i = entries_.find(id);
+  if (i == entries_.end())
+    return std::nullopt;
+  auto who = i->second.who;
+  --load_[who.rank];
+  entries_.erase(i);
+  return who;
+}
+
+const std::shared_ptr<const generation_request>&
+request_journal::what(request_id id) const {
+  return entries_.at(id).what;
+}
+
+const std::vector<int32_t>& request_journal::answered(request_id id) const {
+  return entries_.at(id).answered;
+}
+
+std::vector<request_id> request_journal::requests_of(rank_id rank) const {
+  std::vector<request_id> out;
+  for (auto& [id, x] : entries_)
+    if (x.who.rank == rank)
+      out.push_back(id);
+  return out;
+}
+
+std::vector<request_id> request_journal::all() const {
+  std::vector<request_id> out;
+  for (auto& [id, x] : entries_)
+    out.push_back(id);
+  return out;
+}
+
+} // namespace troupe

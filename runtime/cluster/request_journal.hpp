@@ -1,0 +1,90 @@
+#pragma once
+
+/// The gateway's memory: every accepted request as it was asked, who owns it,
+/// and what has been committed to its client; enough to begin it again
+/// elsewhere where it stands. The gateway is the commit point: it lets a token
+/// in only if the term is the request's own and the position the next one.
+/// Terms cross in schemas/wire.capnp.
+
+#include "runtime/cluster/membership.hpp"
+#include "runtime/dispatch/placement.hpp"
+#include "runtime/service.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace troupe {
+
+class request_journal {
+public:
+  explicit request_journal(uint32_t num_ranks) : load_(num_ranks) {
+  }
+
+  struct owner {
+    rank_id rank = 0;
+    uint32_t term = 0; ///< 1, and one more with each owner.
+  };
+
+  /// Remembers a request and gives it to the rank with the fewest open
+  /// requests among `usable` (not empty), ties to the lowest.
+  owner accept(request_id id, std::shared_ptr<const generation_request> what,
+               const std::vector<rank_id>& usable);
+
+  /// Gives a request that it knows to another owner, chosen likewise: what the
+  /// last one says of it counts no more.
+  owner raise(request_id id, const std::vector<rank_id>& usable);
+
+  /// What became of an event from a scheduler.
+  enum class verdict {
+    committed,
+    refused,  ///< Of a term that is to come, or known already.
+    outdated, ///< Of a former owner, who may not have heard yet.
+    gap,      ///< Its owner's, but not the next: what came before was lost.
+    unknown,
+  };
+
+  /// Commits `event` if its term and position are right; forgets the request
+  /// if that was its end.
+  verdict commit(request_id id, uint32_t term, const generation_event& event);
+
+  /// What a client is to hear of an event that has been committed: scores of
+  /// the prompt that a former owner has told are left out. Called before it is
+  /// committed.
+  generation_event without_known_scores(request_id id,
+                                        generation_event event) const;
+
+  /// Whether an owner after the first may repeat scores of the prompt.
+  bool may_repeat_scores(request_id id) const;
+
+  /// A process that had it in its step has died with it. Returns how many have.
+  uint32_t mark(request_id id);
+
+  /// Forgets a request; returns who ran it.
+  std::optional<owner> remove(request_id id);
+
+  /// Of a request that it knows.
+  const std::shared_ptr<const generation_request>& what(request_id id) const;
+  const std::vector<int32_t>& answered(request_id id) const;
+
+  /// Returns the requests of a rank, oldest first.
+  std::vector<request_id> requests_of(rank_id rank) const;
+  std::vector<request_id> all() const;
+
+private:
+  struct entry {
+    std::shared_ptr<const generation_request> what;
+    owner who;
+    std::vector<int32_t> answered; ///< Committed.
+    uint32_t next_scored = 0;      ///< Place in the prompt.
+    uint32_t deaths = 0;
+  };
+
+  rank_id choose(const std::vector<rank_id>& usable) const;
+
+  std::map<request_id, entry> entries_;
+  std::vector<uint32_t> load_; ///< Open requests of each rank.
+};
+
+} // namespace troupe
