@@ -16,9 +16,7 @@ namespace {
 constexpr auto what_to_know
   = "The same seed gives the same values, in FP8 or BF16, in one file or many. "
     "With --config, any config.json that Troupe reads gives the shape; the ids "
-    "of special tokens are replaced, MTP layers are left out "
-    "(num_nextn_predict_layers becomes 0), and vocab_size must be at least "
-    "272.";
+    "of special tokens are replaced, and vocab_size must be at least 272.";
 
 struct make_flags {
   std::string dir;
@@ -72,9 +70,11 @@ void add_model_make(CLI::App& model, int& status) {
     ->required();
   auto shape = command->add_option_group("shape");
   shape
-    ->add_option("--preset", flags->preset,
-                 "20 million, 650 million or 3.1 billion parameters")
-    ->check(CLI::IsMember({"micro", "small", "medium"}));
+    ->add_option(
+      "--preset", flags->preset,
+      "20 million, 650 million or 3.1 billion parameters; V3's layers "
+      "and experts, narrow: 780 million")
+    ->check(CLI::IsMember({"micro", "small", "medium", "v3-mini"}));
   shape->add_option("--config", flags->config, "A config.json");
   shape->require_option(1);
   command->add_option("--seed", flags->options.seed, "Chooses the weights")

@@ -10,7 +10,11 @@ public:
   }
 
   void table(const std::string& name, uint64_t rows, int exponent) {
-    uint64_t cols = c_.hidden_size;
+    table(name, rows, c_.hidden_size, exponent);
+  }
+
+  void table(const std::string& name, uint64_t rows, uint64_t cols,
+             int exponent) {
     add({name, tensor_type::bf16, {rows, cols}},
         {name, random_kind::table, rows, cols, exponent});
   }
@@ -54,6 +58,19 @@ public:
       experts(p + "mlp.");
     else
       mlp(p + "mlp.", c_.intermediate_size);
+  }
+
+  /// Beside a layer like the others, with experts.
+  void next_token_ends(uint32_t i) {
+    auto p = "model.layers." + std::to_string(i) + ".";
+    table(p + "embed_tokens.weight", c_.vocab_size, -6);
+    norm(p + "enorm.weight", c_.hidden_size);
+    norm(p + "hnorm.weight", c_.hidden_size);
+    uint64_t cols = 2 * uint64_t{c_.hidden_size};
+    table(p + "eh_proj.weight", c_.hidden_size, cols, random_exponent(cols));
+    norm(p + "shared_head.norm.weight", c_.hidden_size);
+    table(p + "shared_head.head.weight", c_.vocab_size,
+          random_exponent(c_.hidden_size, true));
   }
 
   std::vector<published_tensor> take() {
@@ -113,6 +130,10 @@ std::vector<published_tensor> published_tensors(const model_config& c) {
   list.ends();
   for (uint32_t i = 0; i < c.num_hidden_layers; ++i)
     list.layer(i);
+  for (uint32_t i = 0; i < c.num_nextn_predict_layers; ++i) {
+    list.layer(c.num_hidden_layers + i);
+    list.next_token_ends(c.num_hidden_layers + i);
+  }
   return list.take();
 }
 

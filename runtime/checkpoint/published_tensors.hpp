@@ -16,8 +16,8 @@ struct published_tensor {
   random_tensor numbers; ///< Deviations as large as training begins with.
 };
 
-/// Returns all tensors under their published names, layer by layer, without
-/// MTP's. Linear weights are F8_E4M3 with scales if `c.fp8`, else BF16.
+/// Returns all tensors under their published names, layer by layer, those of
+/// MTP last. Linear weights are F8_E4M3 with scales if `c.fp8`, else BF16.
 std::vector<published_tensor> published_tensors(const model_config& c);
 
 } // namespace troupe

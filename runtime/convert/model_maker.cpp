@@ -86,7 +86,6 @@ result<json> config_to_make(const make_options& options) {
   json out = *given;
   if (!out.is_object())
     return failure{errc::invalid_input, "config.json is no JSON object"};
-  out["num_nextn_predict_layers"] = 0;
   out["bos_token_id"] = made_tokenizer::bos_id;
   out["eos_token_id"] = made_tokenizer::eos_id;
   out["pad_token_id"] = made_tokenizer::pad_id;

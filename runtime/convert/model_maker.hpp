@@ -28,9 +28,9 @@ struct made_model {
 /// Writes config.json, generation_config.json, tokenizer.json,
 /// tokenizer_config.json and the weights into `model_dir`, which is created or
 /// empty. The configuration is kept but for the ids of the tokens (those of
-/// `make_tokenizer`), the type of the weights, and MTP layers, which are left
-/// out. Weights are made and written a few MiB at a time. What was written
-/// before a failure is removed. Errors: invalid_input, io.
+/// `make_tokenizer`) and the type of the weights. Weights are made and written
+/// a few MiB at a time. What was written before a failure is removed. Errors:
+/// invalid_input, io.
 result<made_model> make_model(const std::filesystem::path& model_dir,
                               const make_options& options,
                               const load_progress& progress = {});

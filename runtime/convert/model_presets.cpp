@@ -10,18 +10,23 @@ namespace {
 
 /// The fields in which presets differ, and what they are called.
 struct preset {
-  uint32_t layers, hidden, intermediate, moe_intermediate;
+  uint32_t layers, dense, hidden, intermediate, moe_intermediate;
   uint32_t experts, shared, used, groups, groups_used;
   uint32_t heads, q_lora, kv_lora, nope, rope, v;
   uint32_t vocab;
+  uint32_t mtp;
   bool has_yarn;
 };
 
 /// In the order of their names.
 constexpr std::array<preset, preset_names.size()> presets = {{
-  {6, 256, 768, 128, 32, 1, 4, 4, 2, 8, 128, 128, 32, 32, 32, 4096, false},
-  {12, 1024, 2816, 256, 64, 1, 6, 8, 4, 8, 384, 512, 128, 64, 128, 16384, true},
-  {6, 2048, 10944, 1408, 64, 2, 6, 8, 4, 16, 768, 512, 128, 64, 128, 32768,
+  {6, 1, 256, 768, 128, 32, 1, 4, 4, 2, 8, 128, 128, 32, 32, 32, 4096, 0,
+   false},
+  {12, 1, 1024, 2816, 256, 64, 1, 6, 8, 4, 8, 384, 512, 128, 64, 128, 16384, 0,
+   true},
+  {6, 1, 2048, 10944, 1408, 64, 2, 6, 8, 4, 16, 768, 512, 128, 64, 128, 32768,
+   0, true},
+  {61, 3, 256, 640, 64, 256, 1, 8, 8, 4, 8, 128, 128, 32, 32, 32, 4096, 1,
    true},
 }};
 
@@ -29,7 +34,7 @@ void add_shape(json& out, const preset& x) {
   out["vocab_size"] = x.vocab;
   out["hidden_size"] = x.hidden;
   out["num_hidden_layers"] = x.layers;
-  out["first_k_dense_replace"] = 1;
+  out["first_k_dense_replace"] = x.dense;
   out["intermediate_size"] = x.intermediate;
   out["moe_intermediate_size"] = x.moe_intermediate;
   out["n_routed_experts"] = x.experts;
@@ -43,6 +48,7 @@ void add_shape(json& out, const preset& x) {
   out["qk_nope_head_dim"] = x.nope;
   out["qk_rope_head_dim"] = x.rope;
   out["v_head_dim"] = x.v;
+  out["num_nextn_predict_layers"] = x.mtp;
 }
 
 void add_what_all_share(json& out) {
@@ -58,7 +64,6 @@ void add_what_all_share(json& out) {
   out["moe_layer_freq"] = 1;
   out["attention_bias"] = false;
   out["tie_word_embeddings"] = false;
-  out["num_nextn_predict_layers"] = 0;
   out["torch_dtype"] = "bfloat16";
   auto& fp8 = out["quantization_config"];
   fp8["quant_method"] = "fp8";
@@ -93,9 +98,9 @@ result<std::string> preset_config(std::string_view name) {
     add_positions(out, presets[i].has_yarn);
     return out.dump(2) + "\n";
   }
-  return failure{errc::invalid_input, "there is no preset \""
-                                        + std::string{name}
-                                        + "\", only micro, small and medium"};
+  return failure{errc::invalid_input,
+                 "there is no preset \"" + std::string{name}
+                   + "\", only micro, small, medium and v3-mini"};
 }
 
 } // namespace troupe

@@ -151,8 +151,36 @@ TEST_F(ModelMaker, MakesEveryKindThatIsRead) {
     std::vector<std::vector<uint32_t>> experts(read->num_moe_layers(), {0, 1});
     auto shard = load_expert_shard(source, *dev_, precision::bf16, experts);
     EXPECT_TRUE(shard) << name << ": " << shard.why().message;
-    EXPECT_EQ(read->num_nextn_predict_layers, 0u);
+    auto name_of_mtp = "model.layers." + std::to_string(read->num_hidden_layers)
+                       + ".eh_proj.weight";
+    EXPECT_EQ(source.find(name_of_mtp) != nullptr,
+              read->num_nextn_predict_layers > 0)
+      << name;
   }
+}
+
+// Both have the layer of MTP, and no tensor that the other has not.
+TEST_F(ModelMaker, MtpHasTheTensorsOfATrainedModel) {
+  auto trained = open(nano_dir() / "model");
+  auto config = json::parse(read_text(nano_dir() / "model/config.json"));
+  auto made = open(make("nano", config));
+  EXPECT_EQ(made.names(), trained.names());
+  for (auto& name : made.names()) {
+    EXPECT_EQ(made.find(name)->shape, trained.find(name)->shape) << name;
+    EXPECT_EQ(made.find(name)->dtype, trained.find(name)->dtype) << name;
+  }
+}
+
+TEST_F(ModelMaker, V3MiniHasTheStructureOfV3) {
+  auto published = json::parse(
+    read_text(source_dir() / "tests/data/published/v3/config.json"));
+  auto made = json::parse(*preset_config("v3-mini"));
+  for (auto key :
+       {"num_hidden_layers", "first_k_dense_replace", "n_routed_experts",
+        "n_shared_experts", "num_experts_per_tok", "n_group", "topk_group",
+        "num_nextn_predict_layers", "rope_scaling", "max_position_embeddings",
+        "scoring_func", "topk_method", "routed_scaling_factor"})
+    EXPECT_EQ(made[key], published[key]) << key;
 }
 
 TEST_F(ModelMaker, TellsHowMuchIsWritten) {
@@ -184,7 +212,7 @@ TEST_F(ModelMaker, RefusesInOneSentenceAndLeavesNothing) {
             std::string::npos);
   auto unknown = preset_config("huge");
   ASSERT_FALSE(unknown);
-  EXPECT_NE(unknown.why().message.find("only micro, small and medium"),
+  EXPECT_NE(unknown.why().message.find("only micro, small, medium and v3-mini"),
             std::string::npos);
 }
 
