@@ -2,6 +2,7 @@
 
 #include "deploy/flag_sources.hpp"
 #include "runtime/cluster/node_options.hpp"
+#include "runtime/topology_shorthand.hpp"
 
 namespace troupe {
 
@@ -35,6 +36,63 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "About how long prompts may keep those who decode waiting "
                      "between two tokens, as far as steps of one row of a "
                      "prompt can help it (default: no limit)");
+}
+
+void add_shape(CLI::App& command, cluster_flags& flags) {
+  auto named = command.add_option(
+    "--topology", flags.topology_name,
+    "Which nodes hold what: a TOML file; depN: N ranks and N workers; or xPyD: "
+    "x units that prefill and y that decode");
+  command
+    .add_option("--data-parallel-size", flags.data_parallel_size,
+                "Attention ranks")
+    ->check(CLI::Range(1, 1024))
+    ->capture_default_str()
+    ->excludes(named);
+  command
+    .add_option("--expert-parallel-size", flags.expert_parallel_size,
+                "Expert workers")
+    ->check(CLI::Range(1, 1024))
+    ->capture_default_str()
+    ->excludes(named);
+  command.add_option("--prefill-unit", flags.prefill_unit,
+                     "Size of a unit that prefills, as depN (default dep1)");
+  command.add_option("--decode-unit", flags.decode_unit,
+                     "Size of a unit that decodes, likewise");
+  command.add_option("--num-redundant-experts", flags.num_redundant_experts,
+                     "Slots of a layer beyond one for each expert, which hold "
+                     "further replicas (default 0)");
+  command
+    .add_option("--nodes", flags.num_nodes,
+                "Node processes to start on this machine")
+    ->check(CLI::Range(1, 64))
+    ->capture_default_str();
+}
+
+/// Which nodes hold what, by flags and file.
+result<topology> shape_of(const cluster_flags& flags) {
+  auto& name = flags.topology_name;
+  auto is_word = is_shorthand(name);
+  auto has_units = is_word && !name.starts_with("dep");
+  if (!has_units && (flags.prefill_unit || flags.decode_unit))
+    return failure{errc::invalid_input,
+                   "--prefill-unit and --decode-unit go with a --topology of "
+                   "the form xPyD"};
+  if (name.empty())
+    return local(flags.num_nodes, flags.data_parallel_size,
+                 flags.expert_parallel_size);
+  if (is_word) {
+    auto units = parse_shorthand(name, flags.prefill_unit.value_or("dep1"),
+                                 flags.decode_unit.value_or("dep1"));
+    if (!units)
+      return units.why();
+    return spread(std::move(*units), flags.num_nodes);
+  }
+  if (flags.num_nodes > 1)
+    return failure{errc::invalid_input,
+                   "--nodes excludes a --topology that is a file, which says "
+                   "what each node is"};
+  return read_topology(name);
 }
 
 template <class T>
@@ -80,24 +138,7 @@ void add_micro_batches(CLI::App& command, std::optional<std::string>& to) {
 
 void cluster_flags::add_to(CLI::App& command) {
   command.add_option("MODEL_DIR", model, "Directory of the checkpoint");
-  auto file = command.add_option("--topology", topology_file,
-                                 "Which nodes hold what, as TOML");
-  command
-    .add_option("--data-parallel-size", data_parallel_size, "Attention ranks")
-    ->check(CLI::Range(1, 1024))
-    ->capture_default_str()
-    ->excludes(file);
-  command
-    .add_option("--expert-parallel-size", expert_parallel_size,
-                "Expert workers")
-    ->check(CLI::Range(1, 1024))
-    ->capture_default_str()
-    ->excludes(file);
-  command
-    .add_option("--nodes", num_nodes, "Node processes to start on this machine")
-    ->check(CLI::Range(1, 64))
-    ->capture_default_str()
-    ->excludes(file);
+  add_shape(command, *this);
   command
     .add_option("--activations", activations,
                 "What products see and what travels (default fp8)")
@@ -121,12 +162,14 @@ void cluster_flags::add_to(CLI::App& command) {
 }
 
 result<topology> cluster_flags::cluster() const {
-  result<topology> out = local(num_nodes, data_parallel_size,
-                               expert_parallel_size);
-  if (!topology_file.empty())
-    out = read_topology(topology_file);
+  auto out = shape_of(*this);
   if (!out)
     return out;
+  if (num_redundant_experts) {
+    out->units = out->all_units();
+    for (auto& unit : out->units)
+      unit.num_redundant_experts = *num_redundant_experts;
+  }
   if (!model.empty())
     out->model = model;
   if (out->model.empty())
@@ -159,13 +202,14 @@ std::string cluster_flags::replayed() const {
     if (value)
       out += std::string{" --"} + name + " " + std::to_string(*value);
   };
-  if (topology_file.empty()) {
+  if (topology_name.empty())
     out += " --data-parallel-size " + std::to_string(data_parallel_size)
-           + " --expert-parallel-size " + std::to_string(expert_parallel_size)
-           + " --nodes " + std::to_string(num_nodes);
-  } else {
-    out += " --topology " + in_quotes(topology_file);
-  }
+           + " --expert-parallel-size " + std::to_string(expert_parallel_size);
+  else
+    out += " --topology " + in_quotes(topology_name);
+  if (topology_name.empty() || is_shorthand(topology_name))
+    out += " --nodes " + std::to_string(num_nodes);
+  add("num-redundant-experts", num_redundant_experts);
   if (activations)
     out += " --activations " + *activations;
   add("max-model-len", max_model_len);

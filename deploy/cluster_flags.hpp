@@ -33,7 +33,10 @@ struct cluster_flags {
   uint32_t data_parallel_size = 1;
   uint32_t expert_parallel_size = 1;
   uint32_t num_nodes = 1;
-  std::string topology_file;
+  std::string topology_name; ///< A file, or a word: topology_shorthand.hpp.
+  std::optional<std::string> prefill_unit;
+  std::optional<std::string> decode_unit;
+  std::optional<uint32_t> num_redundant_experts; ///< Of each unit.
   std::string secret_file;
   bool insecure = false;
   tls_files tls;

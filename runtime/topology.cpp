@@ -16,6 +16,9 @@ constexpr auto kv_block_tokens = kernels::latent_cache::block_tokens;
 /// Of a sequence that is neither short nor long.
 constexpr uint32_t usual_tokens = 1024;
 
+/// A slot's number has 16 bits on the wire.
+constexpr uint32_t max_redundant = 32768;
+
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
 }
@@ -71,6 +74,59 @@ result<void> validate_node(const topology& x, size_t index,
   return {};
 }
 
+result<void> validate_unit(const topology& x, size_t index,
+                           std::set<std::string>& names) {
+  auto& unit = x.units[index];
+  auto where = "units[" + std::to_string(index) + "]: ";
+  if (!is_name(unit.name))
+    return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (!names.insert(unit.name).second)
+    return invalid(where + "name " + unit.name + " is taken");
+  if (unit.ranks.empty() || unit.workers.empty())
+    return invalid(where + "a unit needs at least one rank and one worker");
+  if (unit.num_redundant_experts > max_redundant)
+    return invalid(where + "num_redundant_experts must be at most "
+                   + std::to_string(max_redundant));
+  return {};
+}
+
+/// Every rank, or worker, belongs to one unit. `num_parts` of them live
+/// somewhere.
+result<void> validate_members(const topology& x, const char* key,
+                              std::vector<uint32_t> topology_unit::*parts,
+                              uint32_t num_parts) {
+  std::set<uint32_t> seen;
+  for (auto& unit : x.units)
+    for (auto id : unit.*parts) {
+      if (id >= num_parts)
+        return invalid("units: no node has number " + std::to_string(id)
+                       + " of the " + key);
+      if (!seen.insert(id).second)
+        return invalid("units: number " + std::to_string(id) + " of the " + key
+                       + " stands in two");
+    }
+  if (seen.size() < num_parts)
+    return invalid("units: there are " + std::to_string(num_parts) + " " + key
+                   + ", but only " + std::to_string(seen.size())
+                   + " of them are in a unit");
+  return {};
+}
+
+result<void> validate_units(const topology& x) {
+  if (x.units.empty())
+    return {};
+  std::set<std::string> names;
+  for (size_t i = 0; i < x.units.size(); ++i)
+    if (auto ok = validate_unit(x, i, names); !ok)
+      return ok;
+  if (auto ok = validate_members(x, "ranks", &topology_unit::ranks,
+                                 x.num_ranks());
+      !ok)
+    return ok;
+  return validate_members(x, "workers", &topology_unit::workers,
+                          x.num_workers());
+}
+
 result<void> validate_limits(const topology& x) {
   auto& l = x.limits;
   if (l.max_num_seqs == 0 || l.max_num_seqs > 4096)
@@ -121,6 +177,27 @@ void add_nodes(topology& x, const std::string& name, uint32_t num_nodes,
 }
 
 } // namespace
+
+const char* to_string(unit_role role) {
+  switch (role) {
+    case unit_role::prefill:
+      return "prefill";
+    case unit_role::decode:
+      return "decode";
+    case unit_role::both:
+      break;
+  }
+  return "both";
+}
+
+std::vector<topology_unit> topology::all_units() const {
+  if (!units.empty())
+    return units;
+  topology_unit all;
+  all.ranks = numbers(0, num_ranks());
+  all.workers = numbers(0, num_workers());
+  return {all};
+}
 
 uint32_t topology::num_ranks() const {
   size_t n = 0;
@@ -227,6 +304,8 @@ result<void> validate(const topology& x) {
   if (auto ok = validate_parts(x, "ranks", &topology_node::ranks); !ok)
     return ok;
   if (auto ok = validate_parts(x, "workers", &topology_node::workers); !ok)
+    return ok;
+  if (auto ok = validate_units(x); !ok)
     return ok;
   return validate_limits(x);
 }

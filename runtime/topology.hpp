@@ -1,9 +1,9 @@
 #pragma once
 
 /// A plain description of a cluster: which nodes there are, who is gateway and
-/// controller, and which ranks and workers live where. Read from TOML, or made
-/// for one machine. Ranks and workers are numbered through the whole cluster,
-/// in the order of the nodes.
+/// controller, which ranks and workers live where, and which of them serve
+/// together. Read from TOML, or made for one machine. Ranks and workers are
+/// numbered through the whole cluster, in the order of the nodes.
 
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/error.hpp"
@@ -28,6 +28,28 @@ struct topology_node {
   std::vector<uint32_t> workers;  ///< Expert workers.
 
   friend bool operator==(const topology_node&, const topology_node&) = default;
+};
+
+/// What a unit does for a request.
+enum class unit_role : uint8_t {
+  both,
+  prefill,
+  decode,
+};
+
+/// "prefill", "decode" or "both".
+const char* to_string(unit_role role);
+
+/// Ranks and workers that serve together; a node may hold parts of several.
+struct topology_unit {
+  std::string name = "main"; ///< [a-z0-9_-], unique.
+  unit_role role = unit_role::both;
+  std::vector<uint32_t> ranks;
+  std::vector<uint32_t> workers; ///< Of its ranks alone.
+  /// Slots of a layer beyond one for each expert: they hold further replicas.
+  uint32_t num_redundant_experts = 0;
+
+  friend bool operator==(const topology_unit&, const topology_unit&) = default;
 };
 
 /// What is claimed at start and never exceeded, for each rank; and how long it
@@ -72,6 +94,11 @@ struct topology {
   uint32_t max_model_len = 4096; ///< Prompt and answer together.
   topology_limits limits;
   std::vector<topology_node> nodes; ///< Index is the node_id.
+  /// None: one, of all ranks and workers; see all_units().
+  std::vector<topology_unit> units;
+
+  /// The units, also the one that nobody has named. Index is the unit_id.
+  std::vector<topology_unit> all_units() const;
 
   uint32_t num_ranks() const;
   uint32_t num_workers() const;

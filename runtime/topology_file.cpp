@@ -47,7 +47,7 @@ result<void> read_cluster(const toml::table& root, const std::string& source,
                           topology& out) {
   table_reader in{root, source};
   in.allow_only({"cluster", "model", "secret_file", "controller", "activations",
-                 "max_model_len", "limits", "nodes"},
+                 "max_model_len", "limits", "nodes", "units"},
                 "a topology");
   std::string controller = "127.0.0.1:0";
   std::string activations = "fp8";
@@ -91,6 +91,13 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   return {};
 }
 
+std::optional<unit_role> parse_role(std::string_view text) {
+  for (auto role : {unit_role::both, unit_role::prefill, unit_role::decode})
+    if (text == to_string(role))
+      return role;
+  return std::nullopt;
+}
+
 result<void> read_nodes(const toml::table& root, const std::string& source,
                         topology& out) {
   auto list = root.get_as<toml::array>("nodes");
@@ -119,6 +126,40 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
   return {};
 }
 
+result<void> read_units(const toml::table& root, const std::string& source,
+                        topology& out) {
+  if (!root.contains("units"))
+    return {};
+  auto list = root.get_as<toml::array>("units");
+  if (!list || list->empty() || list->size() > max_nodes)
+    return invalid(source + ": units must be a list of 1 to 1024 tables");
+  uint32_t next_rank = 0;
+  uint32_t next_worker = 0;
+  for (auto& item : *list) {
+    auto name = "units[" + std::to_string(out.units.size()) + "]";
+    if (!item.is_table())
+      return invalid(source + ": " + name + " must be a table");
+    topology_unit unit;
+    std::string role = "both";
+    table_reader in{*item.as_table(), source, name};
+    in.allow_only({"name", "role", "ranks", "workers", "num_redundant_experts"},
+                  "a topology");
+    in.read("name", unit.name);
+    in.read("role", role);
+    in.read("num_redundant_experts", unit.num_redundant_experts);
+    read_parts(in, "ranks", next_rank, unit.ranks);
+    read_parts(in, "workers", next_worker, unit.workers);
+    if (auto x = parse_role(role))
+      unit.role = *x;
+    else
+      in.complain("role", "must be prefill, decode or both");
+    if (!in.complaint().empty())
+      return invalid(in.complaint());
+    out.units.push_back(std::move(unit));
+  }
+  return {};
+}
+
 std::string list_of(const std::vector<uint32_t>& ids) {
   std::string out = "[";
   for (auto id : ids)
@@ -141,6 +182,8 @@ result<topology> parse_topology(std::string_view text,
     if (auto ok = read_limits(*limits, source, out.limits); !ok)
       return ok.why();
   if (auto ok = read_nodes(*root, source, out); !ok)
+    return ok.why();
+  if (auto ok = read_units(*root, source, out); !ok)
     return ok.why();
   if (auto ok = validate(out); !ok)
     return invalid(source + ": " + ok.why().message);
@@ -190,6 +233,11 @@ std::string render(const topology& x) {
     if (!node.workers.empty())
       out << "workers = " << list_of(node.workers) << "\n";
   }
+  for (auto& unit : x.units)
+    out << "\n[[units]]\nname = " << quoted(unit.name) << "\nrole = \""
+        << to_string(unit.role) << "\"\nranks = " << list_of(unit.ranks)
+        << "\nworkers = " << list_of(unit.workers)
+        << "\nnum_redundant_experts = " << unit.num_redundant_experts << "\n";
   return out.str();
 }
 

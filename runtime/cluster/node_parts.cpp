@@ -162,16 +162,46 @@ node_parts::~node_parts() {
   workers.clear();
 }
 
+namespace {
+
+/// Whether every worker has a slot, and every slot something to hold.
+result<void> check_slots(const topology& cluster, const model_config& config) {
+  auto units = cluster.all_units();
+  if (units.size() > 1 || units[0].role != unit_role::both)
+    return misfit("units that hand over come later: there may be one, whose "
+                  "role is both");
+  uint64_t num_workers = cluster.num_workers();
+  uint64_t experts = config.n_routed_experts;
+  uint64_t more = units[0].num_redundant_experts;
+  auto there_are = "there are " + std::to_string(num_workers) + " workers";
+  auto redundant = "num_redundant_experts is " + std::to_string(more);
+  if (config.num_moe_layers() == 0) {
+    if (num_workers == 1 && more == 0)
+      return {};
+    return misfit((num_workers > 1 ? there_are : redundant)
+                  + ", but no layer of the model has experts");
+  }
+  if (num_workers > experts + more)
+    return misfit(
+      there_are + ", but the model has only " + std::to_string(experts)
+      + " experts"
+      + (more > 0 ? " and the unit " + std::to_string(more) + " redundant ones"
+                  : ""));
+  if (more > experts * (num_workers - 1))
+    return misfit(redundant + ", but no worker holds an expert twice: with "
+                  + std::to_string(num_workers) + " workers and "
+                  + std::to_string(experts) + " experts it may be "
+                  + std::to_string(experts * (num_workers - 1)));
+  return {};
+}
+
+} // namespace
+
 result<void> check_fits(const topology& cluster, const model_config& config) {
   if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
     return misfit("a topology needs at least one rank and one worker");
-  if (cluster.num_workers() > config.n_routed_experts)
-    return misfit("there are " + std::to_string(cluster.num_workers())
-                  + " workers, but the model has only "
-                  + std::to_string(config.n_routed_experts) + " experts");
-  if (cluster.num_workers() > 1 && config.num_moe_layers() == 0)
-    return misfit("there are " + std::to_string(cluster.num_workers())
-                  + " workers, but no layer of the model has experts");
+  if (auto ok = check_slots(cluster, config); !ok)
+    return ok;
   if (cluster.max_model_len > config.max_position_embeddings)
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is beyond the model's "

@@ -93,6 +93,69 @@ workers = 1
   EXPECT_EQ(x->nodes[0].host, "10.0.0.1");
 }
 
+TEST(Topology, UnitsTakeTheNextFreeNumbersOrNameThem) {
+  auto nodes = std::string{front} + "ranks = 4\nworkers = 6\n";
+  auto x = parse_topology(nodes + R"(
+[[units]]
+name = "a"
+role = "prefill"
+ranks = 1
+workers = 2
+num_redundant_experts = 3
+[[units]]
+name = "b"
+role = "decode"
+ranks = [3, 1, 2]
+workers = 4
+)",
+                          "t.toml");
+  ASSERT_TRUE(x) << x.why().message;
+  ASSERT_EQ(x->units.size(), 2u);
+  EXPECT_EQ(x->units[0],
+            (topology_unit{"a", unit_role::prefill, ids({0}), ids({0, 1}), 3}));
+  EXPECT_EQ(x->units[1], (topology_unit{"b", unit_role::decode, ids({3, 1, 2}),
+                                        ids({2, 3, 4, 5})}));
+  EXPECT_EQ(x->all_units(), x->units);
+  auto again = parse_topology(render(*x), "rendered");
+  ASSERT_TRUE(again) << again.why().message;
+  EXPECT_EQ(again->units, x->units);
+}
+
+TEST(Topology, WithoutUnitsIsOneOfEverything) {
+  auto x = local(4, 2, 3);
+  EXPECT_TRUE(x.units.empty());
+  EXPECT_EQ(x.all_units(),
+            (std::vector{topology_unit{"main", unit_role::both, ids({0, 1}),
+                                       ids({0, 1, 2})}}));
+  EXPECT_EQ(render(x).find("units"), std::string::npos);
+}
+
+TEST(Topology, NamesTheUnitThatIsWrong) {
+  auto with = [](const std::string& units) {
+    return complaint_about(std::string{front} + "ranks = 2\nworkers = 2\n"
+                           + units);
+  };
+  auto a = std::string{"[[units]]\nname = \"a\"\n"};
+  EXPECT_EQ(with(a + "ranks = 2\nworkers = 2\n"), "");
+  for (auto& [text, key] : std::vector<std::pair<std::string, std::string>>{
+         {"[units]\n", "units must be a list"},
+         {a + "speed = 1\n", "units[0]: speed is not a key"},
+         {a + "role = \"draft\"\n", "role must be prefill, decode or both"},
+         {a + "ranks = 2\n", "needs at least one rank and one worker"},
+         {a + "ranks = 1\nworkers = 2\n", "2 ranks, but only 1 of them"},
+         {a + "ranks = 2\nworkers = 3\n",
+          "no node has number 2 of the workers"},
+         {a + "ranks = [0, 1, 1]\nworkers = 2\n", "number 1 of the ranks"},
+         {a + "ranks = 1\nworkers = 1\n" + a + "ranks = 1\nworkers = 1\n",
+          "units[1]: name a is taken"},
+         {a + "ranks = 2\nworkers = 2\nnum_redundant_experts = 32769\n",
+          "num_redundant_experts must be at most"},
+       }) {
+    auto why = with(text);
+    EXPECT_NE(why.find(key), std::string::npos) << text << " gives " << why;
+  }
+}
+
 TEST(Topology, WrittenAndReadAgainIsTheSame) {
   for (auto x : {single_process(2, 4), local(4, 2, 8), local(9, 3, 5)}) {
     x.cluster = "c-1";
