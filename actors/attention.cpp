@@ -135,7 +135,8 @@ struct attention_state {
     auto of = walk->key_of(x.lane);
     auto& plan = walk->plan_of(x.lane);
     planner->plan(of.layer - parts->config.first_k_dense_replace,
-                  rank->lanes[x.lane]->chosen().experts, plan);
+                  rank->lanes[x.lane]->chosen().experts,
+                  rank->lanes[x.lane]->positions(), plan);
     if (auto why = walk->obstacle(x.lane))
       return carry_out(walk->fail(x.lane, *why));
     auto all = draft(plan, of);
@@ -331,7 +332,7 @@ behavior(attention::stateful_pointer<attention_state> self,
   state.walk = std::make_unique<step_walk>(settings, *state.table,
                                            state.parts->map);
   state.planner = std::make_unique<dispatch_planner>(
-    state.parts->map, state.parts->config.num_experts_per_tok,
+    state.parts->map, state.parts->config.num_experts_per_tok, rank->id,
     state.parts->traffic.dispatch_rows);
   return {
     [=](const stage_ended& msg) { self->state.end_stage(msg); },

@@ -86,6 +86,23 @@ make_worker(node_parts& parts, shared_model& model, uint32_t id,
   return out;
 }
 
+/// What the workers of a node hold, each expert once: [moe layer].
+expert_lists experts_of_node(const node_parts& parts) {
+  expert_lists out(parts.config.num_moe_layers());
+  for (auto id : parts.cluster.nodes[parts.node].workers) {
+    auto held = parts.map.experts_of(static_cast<worker_id>(id));
+    for (size_t layer = 0; layer < held.size(); ++layer)
+      out[layer].insert(out[layer].end(), held[layer].begin(),
+                        held[layer].end());
+  }
+  for (auto& all : out) {
+    std::ranges::sort(all);
+    auto again = std::ranges::unique(all);
+    all.erase(again.begin(), again.end());
+  }
+  return out;
+}
+
 /// What a node claims at start, before it does.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
                         const memory_room& room) {
@@ -93,9 +110,7 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto& me = c.nodes[parts.node];
   auto weights
     = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
-  for (auto id : me.workers)
-    weights += expert_weight_bytes(
-      source, parts.config, parts.map.experts_of(static_cast<worker_id>(id)));
+  weights += expert_weight_bytes(source, parts.config, experts_of_node(parts));
   auto caches = me.ranks.size() * c.num_kv_blocks()
                 * kv_pool::block_bytes(parts.config, c.activations);
   auto stages = attention_stages::num_bytes(
@@ -242,8 +257,13 @@ placement place_experts(const topology& cluster, const model_config& config) {
   std::vector<node_id> node_of_worker;
   for (uint32_t w = 0; w < cluster.num_workers(); ++w)
     node_of_worker.push_back(cluster.node_of_worker(w));
-  return {config.num_moe_layers(), config.n_routed_experts,
-          cluster.num_workers(), std::move(node_of_worker)};
+  return {config.num_moe_layers(),
+          config.n_routed_experts,
+          cluster.num_workers(),
+          std::move(node_of_worker),
+          0,
+          placement::first_epoch,
+          cluster.all_units()[0].num_redundant_experts};
 }
 
 /// What follows from topology and model alone.

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <set>
 
 namespace troupe {
 
@@ -91,20 +93,58 @@ shared_model::attention(precision activations, uint32_t max_model_len,
   return held;
 }
 
+/// Loads those that are not there yet.
+result<void> shared_model::pack_missing(precision activations,
+                                        const expert_lists& which,
+                                        packed_experts& packed,
+                                        const load_progress& progress,
+                                        const std::stop_token& stop) {
+  expert_lists missing(which.size());
+  for (uint32_t layer = 0; layer < which.size(); ++layer)
+    std::ranges::copy_if(which[layer], std::back_inserter(missing[layer]),
+                         [&](auto expert) {
+                           return !packed.contains({layer, expert});
+                         });
+  if (std::ranges::all_of(missing, &std::vector<uint32_t>::empty))
+    return {};
+  auto loaded = load_expert_shard(source_, *home_, activations, missing,
+                                  progress, stop);
+  if (!loaded)
+    return loaded.why();
+  auto owner = share(std::move(*loaded), home_);
+  for (uint32_t layer = 0; layer < missing.size(); ++layer)
+    for (size_t i = 0; i < missing[layer].size(); ++i)
+      packed[{layer, missing[layer][i]}] = {owner->slots[layer][i], owner};
+  return {};
+}
+
 result<std::shared_ptr<const expert_shard>>
 shared_model::experts(precision activations, const expert_lists& which,
                       const load_progress& progress,
                       const std::stop_token& stop) {
   std::lock_guard guard{mutex_};
-  auto& held = experts_[{activations, which}];
-  if (held)
-    return held;
-  auto loaded = load_expert_shard(source_, *home_, activations, which, progress,
-                                  stop);
-  if (!loaded)
-    return loaded.why();
-  held = share(std::move(*loaded), home_);
-  return held;
+  auto& packed = experts_[activations];
+  if (auto ok = pack_missing(activations, which, packed, progress, stop); !ok)
+    return ok.why();
+  auto out = std::make_unique<expert_shard>();
+  out->config = config();
+  out->activations = activations;
+  out->slots.resize(which.size());
+  std::set<std::shared_ptr<const expert_shard>> lenders;
+  for (uint32_t layer = 0; layer < which.size(); ++layer)
+    for (auto expert : which[layer]) {
+      auto& x = packed.at({layer, expert});
+      out->slots[layer].push_back(x.weights);
+      lenders.insert(x.owner);
+      auto prefix = expert_prefix(config().first_k_dense_replace + layer,
+                                  expert);
+      auto& all = x.owner->digests;
+      for (auto i = all.lower_bound(prefix);
+           i != all.end() && i->first.starts_with(prefix); ++i)
+        out->digests.insert(*i);
+    }
+  out->lenders.assign(lenders.begin(), lenders.end());
+  return share(std::move(out), home_);
 }
 
 result<digest_table> shared_model::digests(const std::stop_token& stop) {

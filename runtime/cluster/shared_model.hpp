@@ -45,7 +45,7 @@ public:
   result<uint32_t> num_choices();
 
   /// See load_attention_weights and load_expert_shard; what is there already
-  /// makes no progress.
+  /// makes no progress. An expert that several shards hold is there once.
   result<std::shared_ptr<const attention_weights>>
   attention(precision activations, uint32_t max_model_len,
             const load_progress& progress, const std::stop_token& stop);
@@ -57,6 +57,20 @@ public:
   result<digest_table> digests(const std::stop_token& stop);
 
 private:
+  /// An expert, and who owns its memory.
+  struct packed_expert {
+    kernels::expert_weights weights;
+    std::shared_ptr<const expert_shard> owner;
+  };
+
+  using packed_experts
+    = std::map<std::pair<uint32_t, uint32_t>, packed_expert>; ///< Layer, id.
+
+  result<void> pack_missing(precision activations, const expert_lists& which,
+                            packed_experts& packed,
+                            const load_progress& progress,
+                            const std::stop_token& stop);
+
   shared_model(checkpoint source, std::shared_ptr<kernels::device> home);
 
   const checkpoint source_;
@@ -67,9 +81,7 @@ private:
   std::map<std::pair<precision, uint32_t>,
            std::shared_ptr<const attention_weights>>
     attention_;
-  std::map<std::pair<precision, expert_lists>,
-           std::shared_ptr<const expert_shard>>
-    experts_;
+  std::map<precision, packed_experts> experts_;
   digest_table digests_; ///< Empty: not made yet.
 };
 

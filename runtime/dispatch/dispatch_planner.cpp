@@ -24,21 +24,24 @@ T take(std::vector<T>& from) {
 } // namespace
 
 dispatch_planner::dispatch_planner(const placement& map, uint32_t top_k,
-                                   uint32_t max_rows)
-  : map_(map), top_k_(top_k), max_rows_(max_rows) {
+                                   rank_id rank, uint32_t max_rows)
+  : map_(map), top_k_(top_k), rank_(rank), max_rows_(max_rows) {
   CHECK(top_k > 0 && max_rows > 0);
 }
 
 void dispatch_planner::plan(uint32_t moe_layer,
                             std::span<const int32_t> experts,
+                            std::span<const uint32_t> positions,
                             dispatch_plan& plan) {
   take_apart(plan);
   plan.row_of.resize(experts.size());
   auto num_tokens = static_cast<uint32_t>(experts.size() / top_k_);
+  CHECK(positions.size() == num_tokens);
   for (uint32_t token = 0; token < num_tokens;) {
     auto count = std::min(max_rows_, num_tokens - token);
     auto first = token * top_k_;
-    sort(moe_layer, experts.subspan(first, size_t{count} * top_k_), first);
+    sort(moe_layer, experts.subspan(first, size_t{count} * top_k_),
+         positions.subspan(token, count), first);
     add_piece(plan, first);
     token += count;
   }
@@ -73,12 +76,17 @@ void dispatch_planner::take_apart(dispatch_plan& plan) {
 
 /// `first` is the number of the first choice in the batch.
 void dispatch_planner::sort(uint32_t moe_layer,
-                            std::span<const int32_t> experts, uint32_t first) {
+                            std::span<const int32_t> experts,
+                            std::span<const uint32_t> positions,
+                            uint32_t first) {
   sorted_.resize(experts.size());
   most_ = std::max(most_, experts.size());
-  for (uint32_t i = 0; i < experts.size(); ++i)
-    sorted_[i] = {map_.slot_of(moe_layer, uint32_t(experts[i])), first + i,
-                  uint16_t(experts[i])};
+  for (uint32_t i = 0; i < experts.size(); ++i) {
+    auto expert = static_cast<uint32_t>(experts[i]);
+    auto turn = positions[i / top_k_] + rank_ + moe_layer;
+    sorted_[i] = {map_.choose(moe_layer, expert, turn), first + i,
+                  uint16_t(expert)};
+  }
   // No two are equal, and a stable sort would take memory.
   std::ranges::sort(sorted_, {}, [](auto& x) {
     return std::tuple{x.slot.worker, x.slot.slot, x.choice};

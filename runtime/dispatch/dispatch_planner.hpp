@@ -16,14 +16,16 @@ class dispatch_planner {
 public:
   /// `map` outlives this. More than `max_rows` rows go in pieces, each a
   /// dispatch of its own: no slab has more rows than that.
-  dispatch_planner(const placement& map, uint32_t top_k,
+  dispatch_planner(const placement& map, uint32_t top_k, rank_id rank = 0,
                    uint32_t max_rows = UINT32_MAX);
 
   /// Sorts the choices of a batch by node, worker and slot. Rows of one slot
-  /// keep the order of the batch. `experts` are [rows, top_k] logical ids;
-  /// `plan` is replaced, and what it was made of is used again.
+  /// keep the order of the batch. `experts` are [rows, top_k] logical ids,
+  /// `positions` [rows] of the rows in their sequences: of several replicas
+  /// that of the turn position + rank + layer answers. `plan` is replaced, and
+  /// what it was made of is used again.
   void plan(uint32_t moe_layer, std::span<const int32_t> experts,
-            dispatch_plan& plan);
+            std::span<const uint32_t> positions, dispatch_plan& plan);
 
 private:
   /// One (row, choice) pair on its way to a slot.
@@ -36,7 +38,7 @@ private:
   void take_apart(dispatch_plan& plan);
   void make_room_for(const dispatch_plan& plan);
   void sort(uint32_t moe_layer, std::span<const int32_t> experts,
-            uint32_t first);
+            std::span<const uint32_t> positions, uint32_t first);
   void add_piece(dispatch_plan& plan, uint32_t first);
   void add_slab(dispatch_plan& plan, node_id node, uint32_t first);
   void add_to_slab(slab_plan& slab, const assignment& x, uint32_t& row);
@@ -44,6 +46,7 @@ private:
 
   const placement& map_;
   const uint32_t top_k_;
+  const rank_id rank_;
   const uint32_t max_rows_;
   std::vector<assignment> sorted_;     ///< Of the piece at hand.
   size_t most_ = 0;                    ///< Choices of the largest piece yet.

@@ -28,20 +28,31 @@ struct slot_address {
   friend bool operator==(const slot_address&, const slot_address&) = default;
 };
 
-/// The expert map of one epoch: one replica per expert. Epochs count the
-/// placements of a unit; who plans with one says so on every row that it sends.
+/// One of those that answer for an expert.
+struct expert_replica {
+  slot_address at;
+  uint16_t weight = 1; ///< Its share of the rows is this of the sum; not 0.
+
+  friend bool operator==(const expert_replica&, const expert_replica&)
+    = default;
+};
+
+/// The expert map of one epoch: where the replicas of each expert are. Epochs
+/// count the placements of a unit; who plans with one says so on every row that
+/// it sends.
 class placement {
 public:
   static constexpr uint32_t first_epoch = 1;
 
   placement() = default;
 
-  /// Spreads the experts of every MoE layer over the workers in order, as
-  /// evenly as it goes: worker w holds [w E / W, (w + 1) E / W).
-  /// 1 <= num_workers <= num_experts.
+  /// Of every MoE layer E experts have S = E + num_redundant slots: slot s is
+  /// for expert s mod E, and the W workers, node by node, take [w S / W,
+  /// (w + 1) S / W). So none holds an expert twice, and neither does a node, if
+  /// it has not more than E slots. 1 <= W <= S <= E W.
   placement(uint32_t num_moe_layers, uint32_t num_experts, uint32_t num_workers,
             std::vector<node_id> node_of_worker, unit_id unit = 0,
-            uint32_t epoch = first_epoch);
+            uint32_t epoch = first_epoch, uint32_t num_redundant = 0);
 
   unit_id unit() const {
     return unit_;
@@ -55,9 +66,16 @@ public:
     return static_cast<uint32_t>(node_of_worker_.size());
   }
 
-  slot_address slot_of(uint32_t moe_layer, uint32_t expert) const {
-    return slots_[moe_layer * num_experts_ + expert];
+  /// By worker; never empty.
+  std::span<const expert_replica> replicas_of(uint32_t moe_layer,
+                                              uint32_t expert) const {
+    auto i = moe_layer * num_experts_ + expert;
+    return std::span{replicas_}.subspan(first_[i], first_[i + 1] - first_[i]);
   }
+
+  /// The replica that answers for `turn`, a number that goes on by one from row
+  /// to row: each in its turn, as often as its weight says.
+  slot_address choose(uint32_t moe_layer, uint32_t expert, uint32_t turn) const;
 
   node_id node_of(worker_id worker) const {
     return node_of_worker_[worker];
@@ -77,7 +95,8 @@ private:
   uint32_t num_moe_layers_ = 0;
   uint32_t num_experts_ = 0;
   uint32_t num_slots_ = 0;
-  std::vector<slot_address> slots_; ///< [moe layers, experts]
+  std::vector<expert_replica> replicas_;
+  std::vector<uint32_t> first_; ///< Of each [moe layer, expert], and the end.
   std::vector<node_id> node_of_worker_;
 };
 

@@ -79,7 +79,8 @@ struct attention_stages::impl : buffers {
   kv_pool& pool;
   uint32_t num_rows = 0;
   std::vector<kernels::sequence_rows> sequences;
-  std::vector<run> runs; ///< The same, by form.
+  std::vector<run> runs;           ///< The same, by form.
+  std::vector<uint32_t> positions; ///< [rows]
   head_stage head;
   kernels::activation operand; ///< Of the last route.
   bool has_shared = false;
@@ -262,6 +263,7 @@ void attention_stages::begin(const batch& step) {
   CHECK(x.num_rows >= 1 && x.num_rows <= x.s.max_rows);
   x.sequences.clear();
   x.runs.clear();
+  x.positions.clear();
   x.head.begin(step);
   kernels::embed op;
   for (auto& s : step.sequences) {
@@ -269,6 +271,8 @@ void attention_stages::begin(const batch& step) {
     op.ids.insert(op.ids.end(), s.tokens.begin(), s.tokens.end());
     auto count = static_cast<uint32_t>(s.tokens.size());
     x.sequences.push_back({first, count, s.first_position, s.blocks});
+    for (uint32_t i = 0; i < count; ++i)
+      x.positions.push_back(s.first_position + i);
     if (x.runs.empty() || x.runs.back().form != s.form)
       x.runs.push_back({s.form, first, 0, {}});
     auto& run = x.runs.back();
@@ -344,6 +348,10 @@ routes attention_stages::chosen() const {
 
 const kernels::activation& attention_stages::operand() const {
   return impl_->operand;
+}
+
+std::span<const uint32_t> attention_stages::positions() const {
+  return impl_->positions;
 }
 
 void attention_stages::shared_expert(uint32_t layer) {

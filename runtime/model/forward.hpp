@@ -71,6 +71,9 @@ public:
   /// The choice of the last `route`.
   routes chosen() const;
 
+  /// [rows]: where the rows of the step stand in their sequences.
+  std::span<const uint32_t> positions() const;
+
   /// The quantised rows of the last `route`: what is dispatched.
   const kernels::activation& operand() const;
 

@@ -13,10 +13,6 @@ std::string layer_prefix(uint32_t layer) {
   return "model.layers." + std::to_string(layer) + ".";
 }
 
-std::string expert_prefix(uint32_t layer, uint32_t expert) {
-  return layer_prefix(layer) + "mlp.experts." + std::to_string(expert) + ".";
-}
-
 /// Which layer a tensor belongs to; num_hidden_layers and beyond is MTP.
 std::optional<uint64_t> layer_of(std::string_view name) {
   constexpr std::string_view prefix = "model.layers.";
@@ -126,6 +122,10 @@ failure give_up(kernels::device& dev, std::vector<kernels::buffer>& memory,
 }
 
 } // namespace
+
+std::string expert_prefix(uint32_t layer, uint32_t expert) {
+  return layer_prefix(layer) + "mlp.experts." + std::to_string(expert) + ".";
+}
 
 kernels::dtype operand_type(const kernels::weight& w, precision activations) {
   using kernels::dtype;

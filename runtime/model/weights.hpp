@@ -56,8 +56,13 @@ struct expert_shard {
   precision activations = precision::fp8;
   std::vector<std::vector<kernels::expert_weights>> slots;
   std::vector<kernels::buffer> memory;
+  /// Whose memory some of the slots lie in.
+  std::vector<std::shared_ptr<const expert_shard>> lenders;
   digest_table digests; ///< Of every tensor in here.
 };
+
+/// What the names of an expert's tensors begin with.
+std::string expert_prefix(uint32_t layer, uint32_t expert);
 
 /// In which type a product with `w` reads its rows: FP8 weights read FP8 rows
 /// where activations are quantised, everything else BF16 or FP32.

@@ -306,7 +306,7 @@ TEST(AllocationsOfSlabs, TheNextSlabToSendTakesNoNewMemory) {
 
 TEST(AllocationsOfPlans, TheNextDispatchTakesNoNewMemory) {
   constexpr uint32_t num_experts = 64, num_rows = 40, top_k = 4;
-  placement map{2, num_experts, 8, {0, 0, 1, 1, 1, 2, 2, 3}};
+  placement map{2, num_experts, 8, {0, 0, 1, 1, 1, 2, 2, 3}, 0, 1, 16};
   std::mt19937 random{1};
   std::vector<int32_t> all(num_experts);
   std::iota(all.begin(), all.end(), 0);
@@ -317,16 +317,19 @@ TEST(AllocationsOfPlans, TheNextDispatchTakesNoNewMemory) {
       x.insert(x.end(), all.begin(), all.begin() + top_k);
     }
   for (uint32_t max_rows : {num_rows, 12u}) {
-    dispatch_planner planner{map, top_k, max_rows};
+    dispatch_planner planner{map, top_k, 0, max_rows};
+    std::vector<uint32_t> positions(2 * num_rows);
+    std::iota(positions.begin(), positions.end(), 0);
     dispatch_plan plan;
     auto first = routes[0]; // more rows than later, and some for everybody
     first.insert(first.end(), routes[1].begin(), routes[1].end());
-    planner.plan(0, first, plan);
+    planner.plan(0, first, positions, plan);
     num_allocations = 0;
     is_counting = true;
     for (auto& x : routes)
       for (auto n : {num_rows, 1u, max_rows - 1})
-        planner.plan(1, std::span{x}.first(size_t{n} * top_k), plan);
+        planner.plan(1, std::span{x}.first(size_t{n} * top_k),
+                     std::span{positions}.first(n), plan);
     is_counting = false;
     EXPECT_EQ(num_allocations, 0u) << "at most " << max_rows << " in a piece";
   }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
@@ -73,7 +74,7 @@ void check_order(const placement& map, const dispatch_plan& plan) {
 
 void check_landing(const placement& map, uint32_t layer,
                    const std::vector<int32_t>& experts, uint32_t top_k,
-                   const dispatch_plan& plan) {
+                   const dispatch_plan& plan, rank_id rank) {
   auto landing = follow(plan);
   ASSERT_EQ(landing.size(), experts.size());
   ASSERT_EQ(plan.row_of.size(), experts.size());
@@ -82,7 +83,8 @@ void check_landing(const placement& map, uint32_t layer,
   for (uint32_t i = 0; i < experts.size(); ++i) {
     auto& x = landing.at(plan.row_of[i]);
     EXPECT_EQ(x.token, i / top_k);
-    EXPECT_EQ(x.slot, map.slot_of(layer, uint32_t(experts[i])));
+    auto turn = i / top_k + rank + layer;
+    EXPECT_EQ(x.slot, map.choose(layer, uint32_t(experts[i]), turn));
   }
   uint32_t answers = 0;
   for (auto& slab : plan.slabs) {
@@ -145,7 +147,7 @@ TEST(Placement, GivesEveryExpertOneSlotAndLeavesNoHole) {
       for (uint32_t w = 0; w < num_workers; ++w) {
         auto experts = map.experts_of(worker_id(w)).at(1);
         for (uint16_t slot = 0; slot < experts.size(); ++slot)
-          EXPECT_EQ(map.slot_of(1, experts[slot]),
+          EXPECT_EQ(map.choose(1, experts[slot], slot),
                     (slot_address{worker_id(w), slot}));
         least = std::min(least, experts.size());
         most = std::max(most, experts.size());
@@ -154,6 +156,70 @@ TEST(Placement, GivesEveryExpertOneSlotAndLeavesNoHole) {
       EXPECT_EQ(total, num_experts);
       EXPECT_LE(most - least, 1u) << num_experts << " on " << num_workers;
     }
+}
+
+// The published shapes of V3: two slots on each of 144 workers, nine on each
+// of 32.
+TEST(Placement, OfV3WithThirtyTwoSparesIsEven) {
+  for (auto [num_workers, slots] : {std::pair{144u, 2u}, {32u, 9u}})
+    for (uint32_t per_node : {8u, num_workers / 3, num_workers}) {
+      SCOPED_TRACE(std::to_string(num_workers) + " workers, a node has "
+                   + std::to_string(per_node));
+      std::vector<node_id> nodes(num_workers);
+      for (uint32_t w = 0; w < num_workers; ++w)
+        nodes[w] = node_id(w / per_node);
+      placement map{2, 256, num_workers, nodes, 0, 1, 32};
+      EXPECT_EQ(map.num_slots(), slots);
+      for (uint32_t w = 0; w < num_workers; ++w)
+        EXPECT_EQ(map.experts_of(worker_id(w)).at(1).size(), slots);
+      for (uint32_t expert = 0; expert < 256; ++expert) {
+        auto all = map.replicas_of(1, expert);
+        ASSERT_EQ(all.size(), expert < 32 ? 2u : 1u);
+        if (all.size() < 2)
+          continue;
+        EXPECT_LT(all[0].at.worker, all[1].at.worker);
+        EXPECT_EQ(nodes[all[0].at.worker] == nodes[all[1].at.worker],
+                  per_node == num_workers);
+      }
+    }
+}
+
+TEST(Placement, ReplicasLieOnWorkersOfTheirOwnAndInTheirTurnAnswer) {
+  for (uint32_t num_experts = 1; num_experts <= 12; ++num_experts)
+    for (uint32_t num_workers = 2; num_workers <= 9; ++num_workers)
+      for (uint32_t spares = 0; spares <= num_experts * (num_workers - 1);
+           ++spares) {
+        if (num_workers > num_experts + spares)
+          continue;
+        std::vector<node_id> nodes(num_workers);
+        for (uint32_t w = 0; w < num_workers; ++w)
+          nodes[w] = node_id(w * 2 % num_workers / 4); // not in order
+        placement map{1, num_experts, num_workers, nodes, 0, 1, spares};
+        size_t least = SIZE_MAX, most = 0;
+        std::map<node_id, std::vector<uint32_t>> on_node;
+        for (uint32_t w = 0; w < num_workers; ++w) {
+          auto held = map.experts_of(worker_id(w)).at(0);
+          least = std::min(least, held.size());
+          most = std::max(most, held.size());
+          EXPECT_EQ(std::set(held.begin(), held.end()).size(), held.size());
+          auto& here = on_node[nodes[w]];
+          here.insert(here.end(), held.begin(), held.end());
+        }
+        EXPECT_LE(most, least + 1);
+        for (auto& [node, held] : on_node)
+          EXPECT_EQ(std::set(held.begin(), held.end()).size(),
+                    std::min<size_t>(held.size(), num_experts));
+        for (uint32_t expert = 0; expert < num_experts; ++expert) {
+          auto all = map.replicas_of(0, expert);
+          auto more = spares / num_experts
+                      + (expert < spares % num_experts ? 1 : 0);
+          EXPECT_EQ(all.size(), 1 + more);
+          for (uint32_t turn = 0; turn < 2 * all.size(); ++turn)
+            EXPECT_EQ(map.choose(0, expert, turn), all[turn % all.size()].at);
+        }
+        ASSERT_FALSE(HasFailure())
+          << num_experts << " on " << num_workers << " and " << spares;
+      }
 }
 
 TEST(Dispatch, SendsARowOnceToANodeAndOnceToEachOfItsSlots) {
@@ -205,18 +271,20 @@ TEST(Dispatch, LandsEveryChoiceOfRandomRoutesExactlyOnce) {
     std::vector<node_id> nodes(num_workers);
     for (uint32_t w = 1; w < num_workers; ++w)
       nodes[w] = node_id(nodes[w - 1] + random() % 3 / 2 * (random() % 2 + 1));
-    auto map = spread(3, num_experts, nodes);
+    auto spares = num_workers == 1 ? 0 : random() % num_experts;
+    placement map{3, num_experts, num_workers, nodes, 0, 1, uint32_t(spares)};
     auto layer = uint32_t(random() % 3);
+    auto rank = rank_id(random() % 4);
     auto experts = random_routes(random, uint32_t(random() % 50), num_experts,
                                  top_k);
-    auto plan = plan_dispatch(map, layer, experts, top_k);
+    auto plan = plan_dispatch(map, layer, experts, top_k, UINT32_MAX, rank);
     check_order(map, plan);
-    check_landing(map, layer, experts, top_k, plan);
+    check_landing(map, layer, experts, top_k, plan, rank);
     check_whole(plan);
     auto max_rows = uint32_t(random() % 12 + 1);
-    auto cut = plan_dispatch(map, layer, experts, top_k, max_rows);
+    auto cut = plan_dispatch(map, layer, experts, top_k, max_rows, rank);
     check_order(map, cut);
-    check_landing(map, layer, experts, top_k, cut);
+    check_landing(map, layer, experts, top_k, cut, rank);
     check_pieces(cut, max_rows);
     if (HasFailure())
       return;

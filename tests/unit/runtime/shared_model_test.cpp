@@ -51,9 +51,29 @@ TEST_F(SharedModel, LoadsEachPartOnceForAllNodes) {
   auto b = load(1, sharing());
   ASSERT_TRUE(a && again && b);
   EXPECT_EQ(a->attention, b->attention);
-  EXPECT_EQ(a->workers[0]->shard, again->workers[0]->shard);
-  EXPECT_NE(a->workers[0]->shard, b->workers[0]->shard);
+  auto lenders = [](auto& node) { return node->workers[0]->shard->lenders; };
+  EXPECT_EQ(lenders(a), lenders(again));
+  EXPECT_NE(lenders(a), lenders(b));
   EXPECT_NE(a->device, b->device);
+}
+
+TEST_F(SharedModel, HoldsAnExpertOnceHoweverManyShardsItIsIn) {
+  auto& c = model_->config();
+  expert_lists some(c.num_moe_layers(), {0, 2}), more(some.size(), {2, 1, 0});
+  auto a = model_->experts(precision::fp8, some, {}, {});
+  ASSERT_TRUE(a) << a.why().message;
+  uint64_t loaded = 0;
+  auto b = model_->experts(precision::fp8, more,
+                           [&](uint64_t done, uint64_t) { loaded = done; }, {});
+  ASSERT_TRUE(b) << b.why().message;
+  auto where = [](auto& shard, size_t slot) {
+    return (*shard)->slots[0][slot].gate.data;
+  };
+  EXPECT_EQ(where(a, 0).offset, where(b, 2).offset);
+  EXPECT_EQ(where(a, 1).offset, where(b, 0).offset);
+  expert_lists one(some.size(), {1});
+  EXPECT_EQ(loaded, expert_weight_bytes(model_->source(), c, one));
+  EXPECT_EQ((*b)->digests.size(), (*a)->digests.size() / 2 * 3);
 }
 
 TEST_F(SharedModel, WeightsOutliveWhoLoadedThem) {
