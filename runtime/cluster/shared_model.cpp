@@ -3,6 +3,7 @@
 #include "kernels/host/thread_pool.hpp"
 #include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/numerics.hpp"
+#include "runtime/planted.hpp"
 #include "runtime/text/tokenizer.hpp"
 
 #include <algorithm>
@@ -133,7 +134,9 @@ shared_model::experts(precision activations, const expert_lists& which,
   std::set<std::shared_ptr<const expert_shard>> lenders;
   for (uint32_t layer = 0; layer < which.size(); ++layer)
     for (auto expert : which[layer]) {
-      auto& x = packed.at({layer, expert});
+      auto is_wrong = PLANTED(replica_of_another_expert)
+                      && expert == which[layer].back();
+      auto& x = packed.at({layer, is_wrong ? which[layer][0] : expert});
       out->slots[layer].push_back(x.weights);
       lenders.insert(x.owner);
       auto prefix = expert_prefix(config().first_k_dense_replace + layer,

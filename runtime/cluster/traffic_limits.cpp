@@ -11,11 +11,12 @@ namespace troupe {
 
 namespace {
 
-/// A run of so many rows, or pairs of a row and an expert, is as good as a
-/// longer one: the weights are read for all of them. Longer ones would only
-/// take memory; what is more runs in turn.
+/// A run of so many rows, or pairs of a row and an expert (in all, or for each
+/// slot of the worker), is as good as a longer one: the weights are read for all
+/// of them. Longer ones would only take memory; what is more runs in turn.
 constexpr uint64_t enough_rows = 2048;
 constexpr uint64_t enough_pairs = 4096;
+constexpr uint64_t enough_slot_pairs = 256;
 
 /// Answers beyond this wait until others are out, unless one run needs more.
 constexpr uint64_t enough_answers = uint64_t{1} << 30;
@@ -45,8 +46,11 @@ struct quantities {
         * kernels::size_of(config.combine_type(cluster.activations))) {
     for (auto& x : cluster.nodes)
       expert_nodes += x.workers.empty() ? 0 : 1;
-    for (auto w : cluster.nodes[node].workers)
-      slots_here += most_slots(map, static_cast<worker_id>(w));
+    for (auto w : cluster.nodes[node].workers) {
+      auto slots = uint64_t{most_slots(map, static_cast<worker_id>(w))};
+      slots_here += slots;
+      worker_slots = std::max(worker_slots, slots);
+    }
   }
 
   uint64_t rows;
@@ -58,6 +62,7 @@ struct quantities {
   uint64_t answer_bytes;
   uint64_t expert_nodes = 0;
   uint64_t slots_here = 0;
+  uint64_t worker_slots = 0; ///< Of one worker here, at most.
 
   /// Experts on this node that a row may have chosen.
   uint64_t choices_here() const {
@@ -122,7 +127,8 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
       q.rows * q.ranks,
       std::max(std::min<uint64_t>(q.rows, out.dispatch_rows), enough_rows));
     out.max_staging_rows = static_cast<uint32_t>(run);
-    auto pairs = std::min(run * q.choices_here(), enough_pairs);
+    auto pairs = std::min({run * std::min(q.top_k, q.worker_slots),
+                           enough_slot_pairs * q.worker_slots, enough_pairs});
     out.max_run_pairs = static_cast<uint32_t>(pairs);
     out.worker_bytes = run * q.row_bytes
                        + expert_stages::num_bytes(config, cluster.activations,

@@ -133,7 +133,8 @@ void dispatch_planner::add_section(slab_plan& slab, worker_id worker) {
   auto num_slots = std::min(most_, size_t{map_.num_slots()});
   section.slots.reserve(num_slots);
   section.experts.reserve(num_slots);
-  section.row.reserve(most_);
+  // A row has one choice in a slot.
+  section.row.reserve(most_ / top_k_ * std::min(num_slots, size_t{top_k_}));
 }
 
 /// `row` is the one of the token in the slab; it is given one if it has none.

@@ -42,6 +42,7 @@ constexpr bug bugs[] = {
   {"answer_sent_before_copied", "answers leave before they are copied"},
   {"combine_in_arrival_order", "rows land in the order in which they come"},
   {"rows_of_another_rank", "rows that are run together are mixed up"},
+  {"replica_of_another_expert", "a slot has the weights of another expert"},
   {"failed_run_answered", "a run that has failed is answered as if not"},
   {"worker_not_woken", "the end of a run does not wake its worker"},
   {"checksum_not_checked", "a frame with a wrong checksum is read"},
