@@ -7,6 +7,8 @@
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
 
+#include <set>
+
 namespace troupe {
 
 namespace {
@@ -39,6 +41,11 @@ struct attention_state {
   std::array<absence, step_walk::max_lanes> away;
   rank_spans spans;
   bool has_failed = false; ///< Its stream.
+  std::set<node_id> avoided;
+  /// What is planned with once some are avoided; null: some experts have no
+  /// replica left.
+  std::unique_ptr<const placement> without_lost;
+  bool is_excused = false; ///< What fails now may be tried again.
 
   // -- actions ----------------------------------------------------------------
 
@@ -269,7 +276,13 @@ struct attention_state {
     auto who = msg.worker == rows_refused::whole_slab
                  ? std::string{"a node"}
                  : "worker " + std::to_string(msg.worker);
+    // Its node is about to end.
+    if (msg.why == rows_fault::failed_run && msg.worker != msg.whole_slab
+        && msg.worker < parts->map.num_workers())
+      avoid(parts->map.node_of(msg.worker));
+    is_excused = msg.why == rows_fault::failed_run && without_lost;
     carry_out(walk->refused(msg.of, who, msg.why));
+    is_excused = false;
   }
 
   // -- ends -------------------------------------------------------------------
@@ -277,7 +290,7 @@ struct attention_state {
   void end(uint8_t lane) {
     copies[lane] = nullptr;
     tell(scheduler, step_ended{lane, rank->lanes[lane]->drawn(), std::nullopt,
-                               away[lane].total});
+                               false, away[lane].total});
   }
 
   void fail(const walk_action& x) {
@@ -288,7 +301,8 @@ struct attention_state {
                          + cause.message);
     if (has_failed)
       return;
-    step_ended last{lane, nullptr, cause, away[lane].total};
+    auto again = is_excused || (cause.code == errc::peer_lost && without_lost);
+    step_ended last{lane, nullptr, cause, again, away[lane].total};
     if (x.serial == 0)
       return tell(scheduler, std::move(last));
     // It may still write to its blocks, which are others' once it has ended.
@@ -299,7 +313,24 @@ struct attention_state {
   void lose(const node_lost& msg) {
     if (is_late(*context.here->read(), msg))
       return;
+    avoid(msg.node);
     carry_out(walk->peer_gone(msg.node, sentence(msg)));
+  }
+
+  /// Nobody turns to its workers any more, if there are others.
+  void avoid(node_id node) {
+    if (!avoided.insert(node).second)
+      return;
+    auto rest = parts->map.without(avoided);
+    // The planner keeps the last one that served.
+    if (rest) {
+      auto next = std::make_unique<const placement>(std::move(*rest));
+      planner->set_map(*next);
+      without_lost = std::move(next);
+    } else {
+      planner->set_map(parts->map);
+      without_lost.reset();
+    }
   }
 
   void check_deadlines() {

@@ -50,6 +50,7 @@ service_stats front_end::stats() const {
     out.kv_blocks_total += value(counter::kv_blocks_total);
     out.kv_blocks_free += value(counter::kv_blocks_free);
     out.preemptions += value(counter::preemptions);
+    out.steps_again += value(counter::steps_again);
     out.dispatch_bytes += value(counter::dispatch_bytes);
     out.combine_bytes += value(counter::combine_bytes);
     out.ranks_used += value(counter::ranks_used);

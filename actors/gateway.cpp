@@ -13,6 +13,8 @@
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/planted.hpp"
 
+#include <set>
+
 namespace troupe {
 
 namespace {
@@ -29,17 +31,26 @@ struct gateway_state {
   std::shared_ptr<gateway_status> status;
   std::unique_ptr<request_journal> journal;
   std::map<node_id, node_lost> lost;
+  std::optional<node_id> missing; ///< Of them: it took the last of an expert.
   std::function<void()> on_started;
   bool started = false;
 
   // -- what is there ----------------------------------------------------------
 
-  /// Without all workers no rank can finish a step: experts have one replica.
+  /// The last one of those who had all replicas of an expert, without which no
+  /// rank can finish a step; or null.
   const node_lost* missing_worker() const {
+    return missing ? &lost.at(*missing) : nullptr;
+  }
+
+  void look_for_missing(node_id last) {
+    std::set<node_id> gone;
     for (auto& [node, x] : lost)
       if (!cluster.nodes[node].workers.empty())
-        return &x;
-    return nullptr;
+        gone.insert(node);
+    auto parts = context.here->read()->parts;
+    if (gone.contains(last) && (!parts || !parts->map.without(gone)))
+      missing = last;
   }
 
   std::vector<rank_id> usable_ranks() const {
@@ -156,6 +167,7 @@ struct gateway_state {
     if (is_late(*context.here->read(), msg)
         || !lost.emplace(msg.node, msg).second)
       return;
+    look_for_missing(msg.node);
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();

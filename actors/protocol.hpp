@@ -68,7 +68,8 @@ struct step_ended {
   uint8_t lane = 0;
   std::shared_ptr<step_result> result; ///< The scheduler's alone from now on.
   std::optional<failure> cause;        ///< Then there is no result.
-  clock::instant::duration away = {};  ///< It waited for rows of other nodes.
+  bool again = false; ///< With a cause: it is gone, and may be tried again.
+  clock::instant::duration away = {}; ///< It waited for rows of other nodes.
 };
 
 using scheduler = reacts_to<run_request, cancel_request>;

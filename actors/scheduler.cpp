@@ -88,12 +88,19 @@ struct scheduler_state {
       times.add(ended.cost, at - ended.at);
     if (lanes)
       lanes->ended(msg.lane, at, ended.cost, msg.away);
-    auto outputs = msg.cause
-                     ? decide->fail_step(msg.lane, *msg.cause)
-                     : decide->end_step(msg.lane, std::move(*msg.result));
-    for (auto& x : outputs)
+    for (auto& x : outputs_of(msg))
       publish(std::move(x));
     step();
+  }
+
+  std::vector<batch_output> outputs_of(const step_ended& msg) {
+    if (!msg.cause)
+      return decide->end_step(msg.lane, std::move(*msg.result));
+    if (!msg.again)
+      return decide->fail_step(msg.lane, *msg.cause);
+    context.counters->add(counter::steps_again);
+    decide->abandon_step(msg.lane);
+    return {};
   }
 
   void step() {

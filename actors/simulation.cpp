@@ -29,10 +29,13 @@ virtual_duration patience_of(const virtual_company_options& x) {
   return virtual_duration{int64_t(std::max(left, 0.0))};
 }
 
-std::vector<run_checks::node_role> roles_of(const topology& cluster) {
-  std::vector<run_checks::node_role> out;
+run_checks::needs needs_of(const topology& cluster, const placement& map) {
+  run_checks::needs out;
   for (auto& x : cluster.nodes)
-    out.push_back({!x.workers.empty(), x.ranks});
+    out.ranks.push_back(x.ranks);
+  out.has_experts_without = [map](auto& nodes) {
+    return map.without(nodes).has_value();
+  };
   return out;
 }
 
@@ -46,7 +49,9 @@ public:
       states_(uint32_t(company_.cluster().nodes.size())),
       clients_(world_, company_, options.what.load, checks_, states_),
       faults_(world_, company_, clients_, checks_) {
-    checks_.set_roles(roles_of(company_.cluster()));
+    checks_.set_needs(needs_of(
+      company_.cluster(),
+      place_experts(company_.cluster(), options.company.model->config())));
     auto& requests = options.what.load.requests;
     for (uint32_t i = 0; i < requests.size(); ++i)
       if (auto& wanted = requests[i].request.rank)
@@ -299,8 +304,11 @@ private:
     if (!self)
       return;
     auto list = self->core().here()->read();
-    if (self->core().counters().read()[size_t(counter::preemptions)] > 0)
+    auto counted = self->core().counters().read();
+    if (counted[size_t(counter::preemptions)] > 0)
       states_.reach(sometimes::preempted);
+    if (counted[size_t(counter::steps_again)] > 0)
+      states_.reach(sometimes::step_again);
     if (node == 0)
       look_at_front(*company_.front());
     if (list->members)

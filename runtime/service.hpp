@@ -136,7 +136,8 @@ struct service_stats {
   uint64_t requests_waiting = 0;
   uint64_t kv_blocks_total = 0;
   uint64_t kv_blocks_free = 0;
-  uint64_t preemptions = 0;        ///< Blocks lost to an older request.
+  uint64_t preemptions = 0; ///< Blocks lost to an older request.
+  uint64_t steps_again = 0; ///< Abandoned, since who had their rows was lost.
   uint64_t dispatch_bytes = 0;     ///< Rows to workers.
   uint64_t combine_bytes = 0;      ///< Rows back.
   uint64_t network_bytes_sent = 0; ///< Of them and all else, what crossed UCX.

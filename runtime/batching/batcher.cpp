@@ -217,7 +217,7 @@ std::vector<batcher::sequence_ptr> batcher::prefilling() const {
   for (size_t i = 0; i < waiting_.size() && i < most; ++i)
     out.push_back(waiting_[i]);
   for (auto& x : running_)
-    if (!x->over && x->num_missing() > 1)
+    if (x->may_go_on() && x->num_missing() > 1)
       out.push_back(x);
   std::ranges::sort(out, {}, age_of);
   return out;
@@ -300,14 +300,10 @@ uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
   return out;
 }
 
-bool batcher::may_be_passed(const sequence& x) const {
-  return x.num_answered() == 0 && x.num_passed < options_.max_num_seqs;
-}
-
 /// Puts the rows that were planned into the step.
 void batcher::schedule(const sequence_ptr& x, planned_step& out) {
   auto& others = out.rows.sequences;
-  part added{x, std::exchange(x->num_planned, 0)};
+  part added{x, std::exchange(x->num_planned, 0), x->next()};
   added.draws = added.count == x->num_missing();
   batch_rows rows;
   rows.tokens = x->next_tokens(added.count);
@@ -371,12 +367,6 @@ bool batcher::make_room(sequence& x) {
   return true;
 }
 
-void batcher::release_blocks(sequence& x) {
-  for (auto block : *x.blocks)
-    pool_.release(block);
-  x.blocks->clear();
-}
-
 /// Its blocks are written to as long as it is in a step.
 void batcher::retire(const sequence_ptr& x) {
   x->over = true;
@@ -394,7 +384,7 @@ std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
   auto logits = result.logits.begin();
   for (auto& x : std::exchange(in_step_[lane], {})) {
     auto& of = x.of;
-    leave_step(x, lane);
+    auto counts = leave_step(x, lane) || PLANTED(abandoned_rows_count);
     auto wants = x.draws && of->request->want_logits;
     auto first = std::exchange(at, at + x.num_scores + x.draws);
     CHECK(at <= result.tokens.size());
@@ -405,6 +395,8 @@ std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
         std::erase(running_, of);
       else
         retire(of);
+    } else if (!counts) {
+      continue;
     } else if (auto told = take(x, result, first, std::move(row))) {
       if (told->event.finish != finish_reason::none)
         retire(of);
@@ -478,6 +470,14 @@ finish_reason batcher::finish_of(const sequence& x, int32_t token) const {
     return finish_reason::stop;
   return x.num_answered() + 1 == x.request->max_tokens ? finish_reason::length
                                                        : finish_reason::none;
+}
+
+void batcher::abandon_step(uint8_t lane) {
+  for (auto& x : std::exchange(in_step_[lane], {})) {
+    leave_step(x, lane, PLANTED(abandoned_rows_count));
+    if (x.of->over)
+      retire(x.of);
+  }
 }
 
 std::vector<batch_output> batcher::fail_step(uint8_t lane,

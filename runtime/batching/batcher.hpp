@@ -111,6 +111,9 @@ public:
   /// Ends the step of a lane with what its sequences asked for.
   std::vector<batch_output> end_step(uint8_t lane, step_result result);
 
+  /// Ends it without a result: what it computed is to be computed again.
+  void abandon_step(uint8_t lane);
+
   /// Ends it without a result: its requests end with `cause`.
   std::vector<batch_output> fail_step(uint8_t lane, const failure& cause);
 
@@ -156,9 +159,12 @@ private:
     uint32_t num_scheduled = 0; ///< Rows in steps that are out, the next.
     uint32_t num_planned = 0;   ///< Of the step that is being made.
     lane_mask lanes = 0;        ///< Of the steps that it has rows in.
-    bool was_left_out = false;  ///< Could have been in the last step.
-    uint32_t num_passed = 0;    ///< Younger ones let in while this waits.
-    uint32_t num_scored = 1;    ///< The prompt's tokens with scores told.
+    /// Of rows that are out, those from here on count for nothing: they follow
+    /// some whose step was abandoned. Until all are back nobody plans more.
+    uint32_t void_from = UINT32_MAX;
+    bool was_left_out = false; ///< Could have been in the last step.
+    uint32_t num_passed = 0;   ///< Younger ones let in while this waits.
+    uint32_t num_scored = 1;   ///< The prompt's tokens with scores told.
     std::shared_ptr<kernels::block_table> blocks;
     bool running = false;
     bool over = false; ///< Goes when the last of its steps has ended.
@@ -190,8 +196,12 @@ private:
       return num_tokens() - next();
     }
 
+    bool may_go_on() const {
+      return running && !over && void_from == UINT32_MAX;
+    }
+
     bool decodes() const {
-      return running && !over && num_missing() == 1;
+      return may_go_on() && num_missing() == 1;
     }
 
     /// Blocks that it holds once it has made `more` tokens, or its last.
@@ -232,6 +242,7 @@ private:
   struct part {
     sequence_ptr of;
     uint32_t count = 0;
+    uint32_t first = 0; ///< Position.
     bool draws = false;
     uint32_t num_scores = 0; ///< Tokens of the prompt that are scored.
   };
@@ -257,11 +268,17 @@ private:
   uint32_t give_rows(const sequence_ptr& x, uint32_t most, allowance& left);
   bool admit(const sequence_ptr& x);
   uint64_t num_blocks_to_admit(const sequence& x) const;
-  bool may_be_passed(const sequence& x) const;
+  bool may_be_passed(const sequence& x) const {
+    return x.num_answered() == 0 && x.num_passed < options_.max_num_seqs;
+  }
   void schedule(const sequence_ptr& x, planned_step& out);
   bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
-  void release_blocks(sequence& x);
+  void release_blocks(sequence& x) {
+    for (auto block : *x.blocks)
+      pool_.release(block);
+    x.blocks->clear();
+  }
   static batch_output output_of(const sequence& x) {
     batch_output out{x.id, x.term, {}};
     out.event.first_position = x.num_answered();
@@ -276,10 +293,19 @@ private:
               generation_event& to);
   finish_reason finish_of(const sequence& x, int32_t token) const;
   void retire(const sequence_ptr& x);
-  static void leave_step(const part& x, uint8_t lane) {
-    x.of->num_scheduled -= x.count;
-    x.of->num_computed += x.count;
-    x.of->lanes &= static_cast<lane_mask>(~(1u << lane));
+
+  /// Returns whether its rows count.
+  static bool leave_step(const part& x, uint8_t lane, bool is_computed = true) {
+    auto& of = *x.of;
+    if (!is_computed)
+      of.void_from = std::min(of.void_from, x.first);
+    auto counts = x.first < of.void_from;
+    of.num_scheduled -= x.count;
+    of.num_computed += counts ? x.count : 0;
+    of.lanes &= static_cast<lane_mask>(~(1u << lane));
+    if (of.lanes == 0)
+      of.void_from = UINT32_MAX;
+    return counts;
   }
 
   batcher_options options_;

@@ -7,7 +7,8 @@ std::string_view name_of(counter x) {
     = {"steps",       "generated_tokens", "running",
        "waiting",     "kv_blocks_total",  "kv_blocks_free",
        "preemptions", "dispatch_bytes",   "combine_bytes",
-       "ranks_used",  "workers_used",     "requests_without_choice"};
+       "ranks_used",  "workers_used",     "requests_without_choice",
+       "steps_again"};
   return names[size_t(x)];
 }
 

@@ -23,6 +23,7 @@ enum class counter : uint8_t {
   ranks_used,
   workers_used,
   requests_without_choice, ///< Their logits were no finite numbers.
+  steps_again, ///< Abandoned, since somebody who had rows of theirs was lost.
   num_counters,
 };
 

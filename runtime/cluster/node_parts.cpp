@@ -212,6 +212,19 @@ result<void> check_slots(const topology& cluster, const model_config& config) {
 
 } // namespace
 
+placement place_experts(const topology& cluster, const model_config& config) {
+  std::vector<node_id> node_of_worker;
+  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
+    node_of_worker.push_back(cluster.node_of_worker(w));
+  return {config.num_moe_layers(),
+          config.n_routed_experts,
+          cluster.num_workers(),
+          std::move(node_of_worker),
+          0,
+          placement::first_epoch,
+          cluster.all_units()[0].num_redundant_experts};
+}
+
 result<void> check_fits(const topology& cluster, const model_config& config) {
   if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
     return misfit("a topology needs at least one rank and one worker");
@@ -251,19 +264,6 @@ std::shared_ptr<kernels::device> make_device(const node_options& options) {
   cpu.target = options.target;
   cpu.pool = options.pool;
   return kernels::make_cpu_device(cpu);
-}
-
-placement place_experts(const topology& cluster, const model_config& config) {
-  std::vector<node_id> node_of_worker;
-  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
-    node_of_worker.push_back(cluster.node_of_worker(w));
-  return {config.num_moe_layers(),
-          config.n_routed_experts,
-          cluster.num_workers(),
-          std::move(node_of_worker),
-          0,
-          placement::first_epoch,
-          cluster.all_units()[0].num_redundant_experts};
 }
 
 /// What follows from topology and model alone.

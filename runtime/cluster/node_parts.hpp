@@ -90,6 +90,9 @@ digest_model_dir(const std::string& model_dir, const digest_table& held,
                  const node_options& options,
                  const node_progress& progress = {});
 
+/// The placement that a cluster begins with, of its first unit.
+placement place_experts(const topology& cluster, const model_config& config);
+
 /// Says whether ranks, workers and lengths of `cluster` fit the model.
 result<void> check_fits(const topology& cluster, const model_config& config);
 

@@ -12,8 +12,8 @@ namespace troupe {
 namespace {
 
 /// A run of so many rows, or pairs of a row and an expert (in all, or for each
-/// slot of the worker), is as good as a longer one: the weights are read for all
-/// of them. Longer ones would only take memory; what is more runs in turn.
+/// slot of the worker), is as good as a longer one: the weights are read for
+/// all of them. Longer ones would only take memory; what is more runs in turn.
 constexpr uint64_t enough_rows = 2048;
 constexpr uint64_t enough_pairs = 4096;
 constexpr uint64_t enough_slot_pairs = 256;

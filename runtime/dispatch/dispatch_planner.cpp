@@ -25,7 +25,7 @@ T take(std::vector<T>& from) {
 
 dispatch_planner::dispatch_planner(const placement& map, uint32_t top_k,
                                    rank_id rank, uint32_t max_rows)
-  : map_(map), top_k_(top_k), rank_(rank), max_rows_(max_rows) {
+  : map_(&map), top_k_(top_k), rank_(rank), max_rows_(max_rows) {
   CHECK(top_k > 0 && max_rows > 0);
 }
 
@@ -84,7 +84,7 @@ void dispatch_planner::sort(uint32_t moe_layer,
   for (uint32_t i = 0; i < experts.size(); ++i) {
     auto expert = static_cast<uint32_t>(experts[i]);
     auto turn = positions[i / top_k_] + rank_ + moe_layer;
-    sorted_[i] = {map_.choose(moe_layer, expert, turn), first + i,
+    sorted_[i] = {map_->choose(moe_layer, expert, turn), first + i,
                   uint16_t(expert)};
   }
   // No two are equal, and a stable sort would take memory.
@@ -101,7 +101,7 @@ void dispatch_planner::add_piece(dispatch_plan& plan, uint32_t first) {
   auto first_token = first / top_k_;
   for (uint32_t i = 0; i < sorted_.size(); ++i) {
     auto& x = sorted_[i];
-    auto node = map_.node_of(x.slot.worker);
+    auto node = map_->node_of(x.slot.worker);
     if (plan.slabs.size() == first_slab || plan.slabs.back().node != node)
       add_slab(plan, node, first + i);
     add_to_slab(plan.slabs.back(), x,
@@ -123,14 +123,14 @@ void dispatch_planner::add_slab(dispatch_plan& plan, node_id node,
   slab.node = node;
   slab.first = first;
   slab.tokens.reserve(most_ / top_k_);
-  slab.sections.reserve(std::min(most_, size_t{map_.num_workers()}));
+  slab.sections.reserve(std::min(most_, size_t{map_->num_workers()}));
   row_of_token_.assign(sorted_.size() / top_k_, no_row);
 }
 
 void dispatch_planner::add_section(slab_plan& slab, worker_id worker) {
   auto& section = slab.sections.emplace_back(take(sections_));
   section.worker = worker;
-  auto num_slots = std::min(most_, size_t{map_.num_slots()});
+  auto num_slots = std::min(most_, size_t{map_->num_slots()});
   section.slots.reserve(num_slots);
   section.experts.reserve(num_slots);
   // A row has one choice in a slot.

@@ -19,6 +19,11 @@ public:
   dispatch_planner(const placement& map, uint32_t top_k, rank_id rank = 0,
                    uint32_t max_rows = UINT32_MAX);
 
+  /// From now on it plans with `map`, which outlives this as well.
+  void set_map(const placement& map) {
+    map_ = &map;
+  }
+
   /// Sorts the choices of a batch by node, worker and slot. Rows of one slot
   /// keep the order of the batch. `experts` are [rows, top_k] logical ids,
   /// `positions` [rows] of the rows in their sequences: of several replicas
@@ -44,7 +49,7 @@ private:
   void add_to_slab(slab_plan& slab, const assignment& x, uint32_t& row);
   void add_section(slab_plan& slab, worker_id worker);
 
-  const placement& map_;
+  const placement* map_;
   const uint32_t top_k_;
   const rank_id rank_;
   const uint32_t max_rows_;

@@ -65,6 +65,23 @@ slot_address placement::choose(uint32_t moe_layer, uint32_t expert,
   return i->at;
 }
 
+std::optional<placement>
+placement::without(const std::set<node_id>& nodes) const {
+  auto out = *this;
+  out.replicas_.clear();
+  out.first_ = {0};
+  for (uint32_t layer = 0; layer < num_moe_layers_; ++layer)
+    for (uint32_t e = 0; e < num_experts_; ++e) {
+      for (auto& x : replicas_of(layer, e))
+        if (!nodes.contains(node_of(x.at.worker)))
+          out.replicas_.push_back(x);
+      if (out.replicas_.size() == out.first_.back())
+        return std::nullopt;
+      out.first_.push_back(static_cast<uint32_t>(out.replicas_.size()));
+    }
+  return out;
+}
+
 std::vector<std::vector<uint32_t>>
 placement::experts_of(worker_id worker) const {
   std::vector<std::vector<uint32_t>> out(num_moe_layers_);

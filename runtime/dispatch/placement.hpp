@@ -9,6 +9,8 @@
 #include "runtime/transport/frame.hpp"
 
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -76,6 +78,10 @@ public:
   /// The replica that answers for `turn`, a number that goes on by one from row
   /// to row: each in its turn, as often as its weight says.
   slot_address choose(uint32_t moe_layer, uint32_t expert, uint32_t turn) const;
+
+  /// The same placement, in which nobody turns to workers of these nodes; or
+  /// nothing, if they have all replicas of an expert.
+  std::optional<placement> without(const std::set<node_id>& nodes) const;
 
   node_id node_of(worker_id worker) const {
     return node_of_worker_[worker];

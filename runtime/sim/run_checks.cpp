@@ -164,7 +164,7 @@ void run_checks::hear_end(uint32_t request, const generation_event& event) {
   } else if (why.code == errc::step_failed && !has_failed_device_) {
     violate(1, "request ", request, " ended with step_failed, and no device ",
             "has failed: ", why.message);
-  } else if (!roles_.empty()) {
+  } else if (!needs_.ranks.empty()) {
     hear_loss(request, why);
   }
 }
@@ -181,18 +181,13 @@ void run_checks::hear_loss(uint32_t request, const failure& why) {
 
 /// Whether nobody is left who could go on with a request.
 bool run_checks::is_past_help(const request_state& x) const {
-  if (front_is_over_)
+  if (front_is_over_ || !needs_.has_experts_without(lost_))
     return true;
-  auto is_left = [&](const node_role& role) {
-    auto node = node_id(&role - roles_.data());
-    auto& wanted = x.wanted_rank;
-    return !lost_.contains(node) && !role.ranks.empty()
-           && (!wanted || std::ranges::count(role.ranks, *wanted) > 0);
-  };
-  for (node_id n = 1; n < roles_.size(); ++n)
-    if (roles_[n].has_workers && lost_.contains(n))
-      return true;
-  return std::ranges::none_of(roles_, is_left);
+  for (node_id n = 0; n < needs_.ranks.size(); ++n)
+    for (auto rank : needs_.ranks[n])
+      if (!lost_.contains(n) && x.wanted_rank.value_or(rank) == rank)
+        return false;
+  return true;
 }
 
 void run_checks::hear_complete(uint32_t request, finish_reason finish) {

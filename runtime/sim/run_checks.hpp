@@ -21,6 +21,7 @@
 #include "runtime/sim/fault.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -53,15 +54,16 @@ public:
     now_ = now;
   }
 
-  /// What a node is needed for.
-  struct node_role {
-    bool has_workers = false;
-    std::vector<uint32_t> ranks = {};
+  /// What has to be left so that others go on with a request.
+  struct needs {
+    std::vector<std::vector<uint32_t>> ranks; ///< By node.
+    /// Whether there are all experts without these nodes.
+    std::function<bool(const std::set<node_id>&)> has_experts_without;
   };
 
-  /// By node; the first one has the gateway. Without it no loss is made up for.
-  void set_roles(std::vector<node_role> roles) {
-    roles_ = std::move(roles);
+  /// Without it no loss is made up for.
+  void set_needs(needs x) {
+    needs_ = std::move(x);
   }
 
   // -- requests, by their number below num_requests ---------------------------
@@ -181,7 +183,7 @@ private:
   bool is_past_help(const request_state& x) const;
   std::vector<request_state> requests_;
   std::vector<node_state> nodes_;
-  std::vector<node_role> roles_;
+  needs needs_;
   std::set<node_id> lost_; ///< By the first node.
   bool front_is_over_ = false;
   std::vector<violation> violations_;

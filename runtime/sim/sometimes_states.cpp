@@ -19,6 +19,7 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "block_freed_late",
   "request_failed",
   "request_moved",
+  "step_again",
   "request_refused_overloaded",
   "client_vanished",
   "preempted",

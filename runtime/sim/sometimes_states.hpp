@@ -25,6 +25,7 @@ enum class sometimes : uint8_t {
   block_freed_late,         ///< A request had ended, a writer was in flight.
   request_failed,           ///< With an error, for the loss of a node.
   request_moved,            ///< To another rank, since its own was lost.
+  step_again, ///< Abandoned, since workers that had its rows were lost.
   request_refused_overloaded,
   client_vanished,
   preempted,        ///< Blocks lost to an older request.

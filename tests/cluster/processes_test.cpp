@@ -278,6 +278,35 @@ TEST_F(Processes, RequestsOfAKilledRankGoOnAtTheOther) {
   EXPECT_EQ(alone[0].cause->code, errc::peer_lost);
 }
 
+/// Each of two nodes has all experts. What one of them has of a step is begun
+/// again with the other.
+TEST_F(Processes, LostExpertsAreMadeUpForByTheirReplicas) {
+  auto source = checkpoint::open(nano_model());
+  ASSERT_TRUE(source);
+  auto num_experts = (*source->config()).n_routed_experts;
+  for (uint32_t lanes : {1u, 2u}) {
+    auto cluster = four_nodes();
+    cluster.limits.micro_batches = lanes;
+    cluster.units = cluster.all_units();
+    cluster.units[0].num_redundant_experts = num_experts;
+    ASSERT_NO_FATAL_FAILURE(start(cluster));
+    std::vector<generation_request> requests;
+    for (uint32_t i = 0; i < 6; ++i)
+      requests.push_back(request_for(random_prompt(i, 4 + 70 * i), 60, i));
+    auto expected = ask_plain(nano_model(), precision::fp8, requests);
+    listener ears{6};
+    for (uint32_t i = 0; i < 6; ++i)
+      ASSERT_TRUE(company_->submit(requests[i], ears.handler(i)));
+    ears.wait_for_tokens(40);
+    nodes_[lanes].kill(SIGKILL); // the first node with experts, or the second
+    expect_equal(ears.wait(), expected);
+    expect_equal(ask_all(*company_, reference_requests()),
+                 ask_plain(nano_model(), precision::fp8, reference_requests()));
+    company_.reset();
+    nodes_.clear();
+  }
+}
+
 TEST_F(Processes, AStoppedNodeCountsAsLostAfterASilence) {
   ASSERT_NO_FATAL_FAILURE(start(four_nodes()));
   listener ears{1};

@@ -62,6 +62,7 @@ constexpr bug bugs[] = {
   {"loss_not_told_to_gateway", "the gateway does not"},
   {"term_not_raised", "a request moves, and its last owner may go on"},
   {"answer_lost_at_move", "who is moved begins its answer anew"},
+  {"abandoned_rows_count", "rows of an abandoned step count as computed"},
   {"lanes_share_a_landing", "rows of two steps land in one place", 2},
 };
 

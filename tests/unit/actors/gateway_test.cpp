@@ -273,6 +273,17 @@ TEST_F(Gateway, EndsEveryRequestWhenExpertsAreLost) {
   EXPECT_EQ(figures().open, 0u);
 }
 
+TEST_F(Gateway, DoesNotMindTheLossOfExpertsThatOthersHave) {
+  auto parts = std::make_shared<node_parts>();
+  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 2}; // both on c and on d
+  context_.here->update([&](cast_list& list) { list.parts = parts; });
+  accept(1);
+  lose(2, "c");
+  EXPECT_EQ(end_of(1), "");
+  accept(2, 0);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 2}));
+}
+
 TEST_F(Gateway, DoesNotMindTheLossOfANodeThatHeldNothing) {
   accept(1);
   lose(3, "d");

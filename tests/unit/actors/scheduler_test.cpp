@@ -131,6 +131,17 @@ TEST_F(Scheduler, EndsTheRequestsOfAFailedStepAndGoesOn) {
   EXPECT_EQ(last_step()->rows.sequences[0].tokens, std::vector<int32_t>{2});
 }
 
+TEST_F(Scheduler, BeginsAnAbandonedStepAgainAndSaysNothing) {
+  request(1, {1});
+  say(
+    scheduler_actor_,
+    step_ended{0, nullptr, failure{errc::peer_lost, "node c was lost"}, true});
+  EXPECT_TRUE(answers().empty());
+  ASSERT_EQ(num_steps(), 2u);
+  EXPECT_EQ(last_step()->rows.sequences[0].tokens, std::vector<int32_t>{1});
+  EXPECT_EQ(count(counter::steps_again), 1u);
+}
+
 TEST_F(Scheduler, FreesACancelledRequestWithinAStep) {
   request(1, {1});
   EXPECT_EQ(count(counter::kv_blocks_free), 3u);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <random>
+#include <set>
 
 using namespace troupe;
 
@@ -32,6 +33,14 @@ protected:
 
   void add(request_id id, uint32_t num_prompt, uint32_t max_tokens) {
     batcher_->add(id, 1, request(num_prompt, max_tokens));
+  }
+
+  static std::shared_ptr<generation_request> any_request(std::mt19937& random) {
+    auto below = [&](uint32_t n) { return uint32_t(random() % n); };
+    auto x = request(1 + below(below(3) == 0 ? 200 : 20), 1 + below(30));
+    x->sampling.temperature = below(2) ? 0.0f : 1.0f;
+    x->sampling.seed = random();
+    return x;
   }
 
   /// Requests that have been let in and decode.
@@ -190,7 +199,64 @@ TEST_F(BatcherLanes, KeepsBlocksUntilTheLastOfItsStepsHasEnded) {
   EXPECT_EQ(pool_->num_free(), pool_->num_blocks());
 }
 
-/// Steps end in any order; some fail, some requests are cancelled.
+/// Steps that are out in a test, some of which have been given up already by
+/// who runs them, with all that follow them.
+struct steps_out {
+  struct step {
+    uint32_t number = 0;
+    uint8_t lane = 0;
+    step_result result = {};
+    std::set<uint32_t> behind = {}; ///< Numbers.
+    std::set<uint32_t> whose = {};  ///< First blocks, of one sequence each.
+    bool is_given_up = false;
+  };
+
+  void add(const planned_step& x, step_result result) {
+    step out{++last, x.lane, std::move(result)};
+    for (auto& rows : x.rows.sequences)
+      out.whose.insert(rows.blocks->front());
+    for (auto& other : all)
+      if (x.behind >> other.lane & 1) {
+        out.behind.insert(other.number);
+        if (other.is_given_up) // who plans has not heard yet
+          make_nonsense(x.rows, other, out.result);
+      }
+    all.push_back(std::move(out));
+  }
+
+  /// Of what follows rows that were not computed.
+  static void make_nonsense(const batch& rows, const step& other,
+                            step_result& result) {
+    size_t at = 0;
+    for (auto& x : rows.sequences)
+      if (x.draw) {
+        if (other.whose.contains(x.blocks->front()))
+          result.tokens[at] = (result.tokens[at] + 1)
+                              % int32_t(token_model::num_choices);
+        ++at;
+      }
+  }
+
+  void give_up(step& x) {
+    x.is_given_up = true;
+    for (auto& other : all)
+      if (other.behind.contains(x.number) && !other.is_given_up)
+        give_up(other);
+  }
+
+  /// What it follows has ended, or is to end well.
+  bool may_end(const step& x) const {
+    return x.is_given_up || std::ranges::none_of(all, [&](auto& other) {
+             return other.is_given_up && x.behind.contains(other.number);
+           });
+  }
+
+  std::vector<step> all;
+  uint32_t last = 0;
+};
+
+/// Steps end in any order; some fail, some are given up, some requests are
+/// cancelled.
 TEST_F(BatcherLanes, GiveEverybodyWhatItWouldGetAlone) {
   for (uint32_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -202,18 +268,9 @@ TEST_F(BatcherLanes, GiveEverybodyWhatItWouldGetAlone) {
     std::map<request_id, std::shared_ptr<generation_request>> asked;
     std::map<request_id, std::vector<int32_t>> answers;
     std::map<request_id, bool> over;
-    for (request_id id = 1; id <= 12; ++id) {
-      auto x = request(1 + below(below(3) == 0 ? 200 : 20), 1 + below(30));
-      x->sampling.temperature = below(2) ? 0.0f : 1.0f;
-      x->sampling.seed = random();
-      asked[id] = x;
-      batcher_->add(id, 1, x);
-    }
-    struct out_step {
-      uint8_t lane;
-      step_result result;
-    };
-    std::vector<out_step> out;
+    for (request_id id = 1; id <= 12; ++id)
+      batcher_->add(id, 1, asked[id] = any_request(random));
+    steps_out out;
     auto hear = [&](const std::vector<batch_output>& all, bool failed) {
       for (auto& x : all) {
         auto& answer = answers[x.request];
@@ -235,19 +292,27 @@ TEST_F(BatcherLanes, GiveEverybodyWhatItWouldGetAlone) {
         rows = next->rows.num_rows();
         ASSERT_LE(rows, shape_.max_num_batched_tokens);
         ASSERT_LE(next->rows.sequences.size(), shape_.max_num_seqs);
-        out.push_back({next->lane, model_.run(next->rows)});
+        out.add(*next, model_.run(next->rows));
         continue;
       }
-      if (out.empty() && wanted == lanes)
+      if (out.all.empty() && wanted == lanes)
         break;
-      if (out.empty())
+      if (out.all.empty())
         continue;
+      if (below(20) == 0)
+        out.give_up(out.all[below(uint32_t(out.all.size()))]);
       if (below(40) == 0)
         if (auto last = batcher_->cancel(1 + below(12), 1))
           hear({*last}, true);
-      auto at = out.begin() + below(uint32_t(out.size()));
+      auto at = out.all.begin() + below(uint32_t(out.all.size()));
+      if (!out.may_end(*at))
+        continue;
       auto x = std::move(*at);
-      out.erase(at);
+      out.all.erase(at);
+      if (x.is_given_up) {
+        batcher_->abandon_step(x.lane);
+        continue;
+      }
       auto fails = below(60) == 0;
       hear(fails ? batcher_->fail_step(x.lane, {errc::step_failed, "by chance"})
                  : batcher_->end_step(x.lane, std::move(x.result)),

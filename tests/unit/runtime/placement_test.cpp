@@ -290,3 +290,28 @@ TEST(Dispatch, LandsEveryChoiceOfRandomRoutesExactlyOnce) {
       return;
   }
 }
+
+TEST(Placement, WithoutANodeOthersAnswerOrNobody) {
+  // Two workers on each of three nodes; of 6 experts the first 3 twice.
+  placement all{2, 6, 6, {0, 0, 1, 1, 2, 2}, 0, 1, 3};
+  for (node_id gone = 0; gone < 3; ++gone) {
+    auto rest = all.without({gone});
+    auto can = true;
+    for (uint32_t e = 0; e < 6; ++e) {
+      auto here = [&](auto& x) { return all.node_of(x.at.worker) == gone; };
+      can = can && !std::ranges::all_of(all.replicas_of(0, e), here);
+    }
+    ASSERT_EQ(rest.has_value(), can) << "node " << gone;
+    for (uint32_t e = 0; rest && e < 6; ++e)
+      for (uint32_t turn = 0; turn < 4; ++turn) {
+        auto at = rest->choose(1, e, turn);
+        EXPECT_NE(rest->node_of(at.worker), gone);
+        EXPECT_EQ(all.experts_of(at.worker)[1][at.slot], e);
+      }
+  }
+  placement twice{1, 4, 2, {0, 1}, 0, 1, 4};
+  EXPECT_TRUE(twice.without({0}));
+  EXPECT_TRUE(twice.without({1}));
+  EXPECT_FALSE(twice.without({0, 1}));
+  EXPECT_EQ(twice.without({0})->epoch(), twice.epoch());
+}

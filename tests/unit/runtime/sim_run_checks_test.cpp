@@ -106,10 +106,11 @@ TEST_F(RunChecks, I1FindsAnErrorThatNoFaultExplains) {
 }
 
 /// Node 0 is the front, 1 and 2 have a rank each, 3 has workers.
-class RunChecksWithRoles : public testing::Test {
+class RunChecksWithNeeds : public testing::Test {
 protected:
-  RunChecksWithRoles() {
-    checks_.set_roles({{}, {false, {0}}, {false, {1}}, {true, {}}});
+  RunChecksWithNeeds() {
+    checks_.set_needs(
+      {{{}, {0}, {1}, {}}, [](auto& lost) { return !lost.contains(3); }});
     checks_.set_now(world_begin);
     checks_.harm_done();
     for (uint32_t i = 0; i < 2; ++i) {
@@ -126,14 +127,14 @@ protected:
   run_checks checks_{4, 2, 1s};
 };
 
-TEST_F(RunChecksWithRoles, I1FindsAnErrorThatOthersCouldHaveMadeUpFor) {
+TEST_F(RunChecksWithNeeds, I1FindsAnErrorThatOthersCouldHaveMadeUpFor) {
   checks_.node_lost(1);
   checks_.heard(0, failed(errc::peer_lost));
   EXPECT_EQ(first_sentence(), "I1: request 0 ended, and others could have gone "
                               "on with it: node worker-1 is lost");
 }
 
-TEST_F(RunChecksWithRoles, I1AllowsErrorsForTheLossOfAllRanksOrOfAnyWorker) {
+TEST_F(RunChecksWithNeeds, I1AllowsErrorsForTheLossOfAllRanksOrOfAnyWorker) {
   checks_.node_lost(1);
   checks_.node_lost(2);
   checks_.heard(0, failed(errc::peer_lost));
@@ -144,7 +145,7 @@ TEST_F(RunChecksWithRoles, I1AllowsErrorsForTheLossOfAllRanksOrOfAnyWorker) {
   EXPECT_EQ(first_sentence(), "");
 }
 
-TEST_F(RunChecksWithRoles,
+TEST_F(RunChecksWithNeeds,
        I1AllowsErrorsOfWhoWantedALostRankAndOfTheFrontsEnd) {
   checks_.expect_rank(0, 0);
   checks_.node_lost(1);
@@ -155,7 +156,7 @@ TEST_F(RunChecksWithRoles,
   EXPECT_EQ(first_sentence(), "");
 }
 
-TEST_F(RunChecksWithRoles, I1AllowsQuarantineFromTheSecondRankOn) {
+TEST_F(RunChecksWithNeeds, I1AllowsQuarantineFromTheSecondRankOn) {
   checks_.owned(0, 1, 2);
   checks_.heard(0, failed(errc::quarantined));
   EXPECT_EQ(first_sentence(), "");
