@@ -1,4 +1,5 @@
 #include "deploy/bench_report.hpp"
+#include "deploy/bench_serve.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/report.hpp"
@@ -137,6 +138,7 @@ void add_bench(CLI::App& app, int& status) {
   command->require_subcommand(1);
   add_bench_model(*command, status);
   add_bench_machine(*command, status);
+  add_bench_serve(*command, status);
 }
 
 } // namespace troupe

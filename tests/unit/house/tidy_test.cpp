@@ -38,7 +38,7 @@ const home homes[] = {
   {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp|runtime/"
                    "transport/crc32c\\.cpp"},
   {"boost/.*",
-   "runtime/http/(server\\.cpp|(connection|client_socket)\\.[ch]pp)|"
+   "runtime/http/((server|client)\\.cpp|(connection|client_socket)\\.[ch]pp)|"
    "runtime/meeting/(door\\.cpp|line\\.[ch]pp)"},
   {"nlohmann/.*", "(runtime|deploy|tests)/.*\\.cpp|tests/.*\\.hpp|"
                   "runtime/json/.*\\.hpp"},
@@ -80,7 +80,7 @@ const owner owners[] = {
    "processes are started in one place"},
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|"
-   "deploy/(flag_sources|cache_place)\\.cpp|tests/"
+   "deploy/(flag_sources|cache_place|bench_serve)\\.cpp|tests/"
    "places\\.hpp|"
    "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
    "tests/cluster/transport_peer_main\\.cpp",
