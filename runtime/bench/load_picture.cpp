@@ -101,10 +101,10 @@ public:
   explicit time_scale(const std::vector<curve>& curves) {
     double low = 1, high = 1e-6;
     for (auto& x : curves) {
-      low = std::min(low, x.values[x.values.size() / 100]);
+      low = std::min(low, x.values[x.values.size() / 50]);
       high = std::max(high, x.values.back());
     }
-    least_ = std::floor(std::log10(std::max(low, 1e-6)));
+    least_ = std::floor(std::log10(std::max(low, 1e-5)));
     most_ = std::max(std::ceil(std::log10(high)), least_ + 1);
   }
 

@@ -149,7 +149,7 @@ void load_run::begin_due(nanoseconds room) {
   if (time > options_.no_more_after)
     plan_.resize(records_.size());
   while (may_begin(time))
-    begin(time, room);
+    begin(room);
   if (records_.size() == plan_.size() || options_.is_closed || is_waiting_)
     return;
   auto next = plan_[records_.size()].arrival;
@@ -171,17 +171,17 @@ bool load_run::may_begin(nanoseconds now) const {
   return options_.is_closed || plan_[records_.size()].arrival <= now;
 }
 
-void load_run::begin(nanoseconds now, nanoseconds room) {
+void load_run::begin(nanoseconds room) {
   auto number = records_.size();
   const auto& wanted = plan_[number];
   auto& x = records_.emplace_back();
   x.intended = options_.is_closed ? room : wanted.arrival;
   x.due = std::max(x.intended, room);
   x.prompt_tokens = wanted.prompt_tokens;
-  x.sent = now;
   ++progress_.running;
-  client_.call(make_call(options_.form, words_, uint32_t(number), wanted),
-               std::make_shared<watch>(*this, number));
+  auto call = make_call(options_.form, words_, uint32_t(number), wanted);
+  x.sent = now(); // what making it has taken is our delay
+  client_.call(std::move(call), std::make_shared<watch>(*this, number));
 }
 
 void load_run::end(size_t number) {

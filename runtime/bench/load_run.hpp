@@ -61,7 +61,7 @@ private:
   nanoseconds now() const;
   void begin_due(nanoseconds room);
   bool may_begin(nanoseconds now) const;
-  void begin(nanoseconds now, nanoseconds room);
+  void begin(nanoseconds room);
   void end(size_t number);
   void tick(clock::instant due);
   void look();
