@@ -53,8 +53,11 @@ void answer_text::append(answer_piece piece, answer_piece& to) {
 void answer_text::add(spoken_piece piece, answer_piece& to) {
   to.content += num_pushed_ > min_tokens_ ? stops_.push(piece.text)
                                           : std::move(piece.text);
-  if (!stops_.stopped_by())
-    append_calls(to.calls, std::move(piece.calls));
+  if (stops_.stopped_by())
+    return;
+  if (stopped()) // by a call: what was kept back was the beginning of nothing
+    to.content += stops_.finish();
+  append_calls(to.calls, std::move(piece.calls));
 }
 
 void append_calls(std::vector<tool_call_piece>& all,

@@ -4,6 +4,9 @@ namespace troupe::http {
 
 namespace {
 
+/// Of a token's score that is kept, until it has become JSON.
+constexpr size_t score_bytes = 512;
+
 /// The sentences are OpenAI's: clients look for them.
 api_error too_long(const request_refusal& x, const std::string& name) {
   auto prompt = std::to_string(x.given);
@@ -66,6 +69,20 @@ api_error many_scores(size_t count, size_t limit) {
                          + std::to_string(count)
                          + " log-probabilities, and a request has at most "
                          + std::to_string(limit) + ".");
+}
+
+std::optional<api_error> many_held(const completion_options& x, size_t count,
+                                   const request_limits& limits) {
+  if (x.stream || count <= limits.max_held_scores / score_bytes)
+    return std::nullopt;
+  return bad_parameter("logprobs",
+                       "Invalid value for 'logprobs': the answers may have "
+                         + std::to_string(count)
+                         + " log-probabilities, and those of an answer that is "
+                           "not streamed have room for "
+                         + std::to_string(limits.max_held_scores / score_bytes)
+                         + ". Ask for fewer tokens or answers, or for a "
+                           "stream.");
 }
 
 std::optional<api_error> unknown_ids(const completion_options& x,

@@ -27,6 +27,11 @@ api_error in_openai_words(const request_refusal& x, const std::string& name);
 /// More log-probabilities of prompts than a request may have.
 api_error many_scores(size_t count, size_t limit);
 
+/// So many scores of generated tokens take more memory than they may, if they
+/// are not told as they come.
+std::optional<api_error> many_held(const completion_options& x, size_t count,
+                                   const request_limits& limits);
+
 /// Ids of options beyond the vocabulary; those of a prompt settle() looks at.
 std::optional<api_error> unknown_ids(const completion_options& x,
                                      uint32_t vocab_size);

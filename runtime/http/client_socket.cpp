@@ -58,12 +58,23 @@ client_socket::awaitable<bool> client_socket::greet() {
 
 client_socket::awaitable<size_t>
 client_socket::read_some(asio::mutable_buffer to) {
+  if (at_end_)
+    co_return 0;
+  co_return co_await read_more(to);
+}
+
+client_socket::awaitable<size_t>
+client_socket::read_more(asio::mutable_buffer to) {
+  auto count = [this](const error_code& ec, size_t n) {
+    at_end_ = ec && ec != asio::error::operation_aborted;
+    return ec ? 0 : n;
+  };
   if (secure_) {
     auto [ec, n] = co_await secure_->async_read_some(to, token);
-    co_return ec ? 0 : n;
+    co_return count(ec, n);
   }
   auto [ec, n] = co_await socket_.async_read_some(to, token);
-  co_return ec ? 0 : n;
+  co_return count(ec, n);
 }
 
 client_socket::awaitable<bool> client_socket::write(const std::string& bytes) {

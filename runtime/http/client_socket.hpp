@@ -47,7 +47,7 @@ public:
   /// Returns whether client and server understand each other.
   awaitable<bool> greet();
 
-  /// Returns how many bytes have come; 0: none will.
+  /// Returns how many bytes have come; 0: none will, or `cancel` was called.
   awaitable<size_t> read_some(boost::asio::mutable_buffer to);
 
   /// Returns whether all were sent.
@@ -63,10 +63,15 @@ public:
   void close();
 
 private:
+  awaitable<size_t> read_more(boost::asio::mutable_buffer to);
+
   boost::asio::ip::tcp::socket socket_;
   tls_context tls_; ///< Outlives secure_.
   std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>>
     secure_; ///< Over socket_.
+  /// The stream has ended. The reactor tells that once: who reads again would
+  /// wait for more.
+  bool at_end_ = false;
 };
 
 } // namespace troupe::http

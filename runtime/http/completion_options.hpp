@@ -29,6 +29,9 @@ struct request_limits {
   size_t max_answers = 128;    ///< Of all prompts together.
   /// Of prompts that are said again, counted for every answer.
   size_t max_prompt_scores = 1 << 19;
+  /// Bytes of the scores of generated tokens, where they are kept until the
+  /// answer is whole.
+  size_t max_held_scores = 512 << 20;
 };
 
 struct completion_options {

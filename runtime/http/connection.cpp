@@ -57,18 +57,13 @@ public:
       house_.leave(key_);
   }
 
-  /// Runs until the connection ends, or not at all if there is no room.
+  /// Runs until the connection ends, or not at all if there is no room. From
+  /// here on all happens on the strand: it may be told to end at once.
   void start() {
     key_ = house_.enter({caller(&connection::shut), caller(&connection::end)});
-    if (key_ == 0)
-      return;
-    socket_.prepare(limits_.send_buffer);
-    auto self = shared_from_this();
-    auto where = socket_.executor();
-    asio::co_spawn(
-      where, [self] { return self->watch(); }, asio::detached);
-    asio::co_spawn(
-      where, [self] { return self->run(); }, asio::detached);
+    if (key_ != 0)
+      asio::post(socket_.executor(),
+                 [self = shared_from_this()] { self->begin(); });
   }
 
 private:
@@ -79,6 +74,18 @@ private:
           ((*self).*fn)();
       });
     };
+  }
+
+  void begin() {
+    if (!socket_.is_open())
+      return; // it was told to end
+    socket_.prepare(limits_.send_buffer);
+    auto self = shared_from_this();
+    auto where = socket_.executor();
+    asio::co_spawn(
+      where, [self] { return self->watch(); }, asio::detached);
+    asio::co_spawn(
+      where, [self] { return self->run(); }, asio::detached);
   }
 
   // -- deadlines --------------------------------------------------------------

@@ -72,7 +72,7 @@ void generation::start() {
     context_->serving.cancel(*id);
   }
   if (plan_.options.stream)
-    context_->events.post(1, [self] { self->accepted(); });
+    context_->events.post(0, [self] { self->accepted(); });
 }
 
 // -- any thread ---------------------------------------------------------------
@@ -98,7 +98,7 @@ void generation::receive(size_t i, const generation_event& event) {
   }
   if (!scheduled_)
     scheduled_ = context_->events.post(
-      1, [self = shared_from_this()] { self->drain(); });
+      0, [self = shared_from_this()] { self->drain(); });
   over_ = !scheduled_; // the API has been stopped
 }
 

@@ -31,7 +31,9 @@ struct generation_context {
   const steady_clock now; ///< Called on any thread.
   api_metrics metrics;
   queue_watch queue;
-  task_queue events{1 << 16}; ///< Turns tokens into text; 1 a generation.
+  /// Turns tokens into text. A generation has two jobs there at most, which
+  /// cost nothing: connections are limited, and so is what they have open.
+  task_queue events{0};
 };
 
 /// What is known of a request before its first token.

@@ -378,17 +378,23 @@ void openai_api::generate(std::vector<asked_prompt> prompts,
     return refuse(many_scores(num_scores, options_.limits.max_prompt_scores));
   auto first_seed = options.seed ? *options.seed : sources_.random_bits();
   std::vector<wanted_answer> all;
+  size_t num_blocks = 0, num_held = 0;
   for (auto& x : prompts) {
     plan.num_prompt += x.ids.size();
+    num_blocks += options.num_answers * (x.ids.size() / block_tokens + 1);
     for (uint32_t i = 0; i < options.num_answers; ++i) {
       // The first is what it would be without the others.
       auto one = answer_to(x, plan, first_seed + i, *stops);
       if (auto* error = std::get_if<api_error>(&one))
         return refuse(*error);
-      all.push_back(std::move(std::get<wanted_answer>(one)));
+      auto& wanted = std::get<wanted_answer>(one);
+      num_held += wanted.request.max_tokens * size_t{options.num_scores};
+      all.push_back(std::move(wanted));
     }
   }
-  if (auto error = too_busy(plan.num_prompt))
+  if (auto error = many_held(options, num_held, options_.limits))
+    return refuse(*error);
+  if (auto error = too_busy(num_blocks))
     return refuse(*error);
   std::make_shared<generation>(context_, std::move(plan), std::move(all), to)
     ->start();
@@ -444,8 +450,7 @@ void openai_api::detokenize(request what, respond to) {
   });
 }
 
-std::optional<api_error> openai_api::too_busy(size_t num_tokens) const {
-  auto num_blocks = num_tokens / block_tokens + 1;
+std::optional<api_error> openai_api::too_busy(size_t num_blocks) const {
   auto wait = context_->queue.too_long(serving_.stats(), serving_.info(),
                                        num_blocks);
   if (!wait)

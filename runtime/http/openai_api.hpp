@@ -119,8 +119,8 @@ private:
                                   const stop_strings& stops) const;
 
   request_rules rules() const;
-  /// Why a prompt of so many tokens would wait too long for its turn.
-  std::optional<api_error> too_busy(size_t num_tokens) const;
+  /// Why requests for so many blocks would wait too long for their turn.
+  std::optional<api_error> too_busy(size_t num_blocks) const;
   generation_plan plan(completion_kind kind,
                        std::chrono::steady_clock::time_point arrival) const;
   void answer(const std::string& route, reply what, const respond& to);

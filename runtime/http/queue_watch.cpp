@@ -16,10 +16,14 @@ uint64_t ended(const service_stats& x) {
   return x.requests_finished + x.requests_failed + x.requests_cancelled;
 }
 
+uint64_t num_open(const service_stats& x) {
+  return x.requests_accepted - std::min(ended(x), x.requests_accepted);
+}
+
 /// Requests that wait for a place. Those that have just come have not been
 /// reported yet: unless places are short of blocks, they fill up.
 uint64_t waiting(const service_stats& x, const service_info& info) {
-  auto open = x.requests_accepted - std::min(ended(x), x.requests_accepted);
+  auto open = num_open(x);
   auto places = x.requests_waiting > 0 ? x.requests_running : info.num_places;
   return open - std::min(places, open);
 }
@@ -53,7 +57,9 @@ queue_watch::too_long(const service_stats& stats, const service_info& info,
                       uint64_t num_blocks) const {
   std::lock_guard guard{mutex_};
   auto before = waiting(stats, info);
-  auto begins_at_once = before == 0 && num_blocks <= stats.kv_blocks_free;
+  // What the last step has said of blocks may be older than the last end.
+  auto begins_at_once = num_open(stats) == 0
+                        || (before == 0 && num_blocks <= stats.kv_blocks_free);
   if (begins_at_once || num_seen_ < least_ends)
     return std::nullopt;
   seconds wait{

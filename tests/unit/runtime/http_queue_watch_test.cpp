@@ -55,6 +55,17 @@ TEST_F(QueueWatch, KnowsNothingUntilSomeHaveEnded) {
   ASSERT_TRUE(wait());
 }
 
+TEST_F(QueueWatch, NobodyWaitsWhereNobodyIs) {
+  come(places + 50);
+  for (uint64_t i = 0; i < places + 50; ++i)
+    end_one(std::chrono::seconds{100});
+  // As a last step has said it that ran before the last end.
+  stats_.kv_blocks_free = 0;
+  EXPECT_FALSE(wait(1000));
+  come(1);
+  EXPECT_TRUE(wait(1000));
+}
+
 TEST_F(QueueWatch, SaysHowLongThoseBeforeWillTake) {
   come(places + 50);
   for (int i = 0; i < 10; ++i)

@@ -1,3 +1,5 @@
+#include "runtime/clock.hpp"
+
 #include "tests/unit/runtime/http_server_fixture.hpp"
 
 namespace troupe::http {
@@ -227,6 +229,37 @@ TEST_F(HttpServer, ClosesConnectionsWhoseBodyDropsInByteByByte) {
 }
 
 // -- heads that are refused ---------------------------------------------------
+
+TEST_F(HttpServer, NoticesAClientThatLeavesAsItsAnswerComes) {
+  server_limits limits;
+  limits.idle = limits.head_deadline = std::chrono::hours{1};
+  start(limits);
+  for (int i = 0; i < 300; ++i) {
+    test::http_client client{server_->port()};
+    client.send(post("/echo", "in"));
+    if (i % 2 == 0) {
+      EXPECT_EQ(client.receive().status, 200);
+    }
+  }
+  system_clock time;
+  auto end = time.now() + std::chrono::seconds{30};
+  while (counts_->open > 0 && time.now() < end)
+    std::this_thread::yield();
+  EXPECT_EQ(counts_->open, 0u);
+}
+
+TEST_F(HttpServer, ShowsOutThoseWhoAreJustComingIn) {
+  for (int round = 0; round < 30; ++round) {
+    server_options options;
+    options.num_threads = 4;
+    start(std::move(options));
+    std::vector<test::http_client> clients;
+    for (int i = 0; i < 20; ++i)
+      clients.emplace_back(server_->port());
+    server_.reset(); // some have been accepted, some have not
+  }
+  EXPECT_EQ(counts_->open, 0u);
+}
 
 TEST_F(HttpServer, RefusesAHeadBeforeItsBodyIsSent) {
   start();

@@ -92,6 +92,33 @@ TEST_F(OpenaiRoutes, Say429WhereARequestWouldWaitTooLong) {
   service_.wait_for(5);
 }
 
+TEST_F(OpenaiRoutes, EveryAnswerNeedsBlocksOfItsOwn) {
+  openai_options options;
+  options.max_queue_wait = std::chrono::seconds{10};
+  start(options);
+  service_stats stats{.requests_accepted = 100, .requests_waiting = 50};
+  for (request_id id = 1; id <= 4; ++id) {
+    service_.show(stats);
+    auto client = connect();
+    client.send(ask());
+    service_.wait_for(id);
+    now_ = std::chrono::seconds{50 * id};
+    ++stats.requests_finished;
+    service_.show(stats);
+    service_.play(id, ids("word"), finish_reason::stop);
+    ASSERT_EQ(client.receive().status, 200);
+  }
+  // One runs, nobody waits, and there are blocks for three.
+  stats.requests_finished = stats.requests_accepted - 1;
+  stats.requests_waiting = 0;
+  stats.kv_blocks_free = 3;
+  service_.show(stats);
+  EXPECT_EQ(fetch(ask({{"n", 4}})).status, 429);
+  auto client = connect();
+  client.send(ask({{"n", 3}}));
+  service_.wait_for(7);
+}
+
 // -- tokens -------------------------------------------------------------------
 
 TEST_F(OpenaiRoutes, MakeTokensOfTextAsCompletionsDo) {

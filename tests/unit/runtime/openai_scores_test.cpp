@@ -227,6 +227,25 @@ TEST_F(OpenaiScores, OfPromptsHaveALimit) {
   service_.wait_for(4);
 }
 
+TEST_F(OpenaiScores, OfAnswersThatAreKeptHaveALimit) {
+  openai_options options;
+  options.limits.max_held_scores = 24 * 512;
+  start(options);
+  json asked = {{"n", 2}, {"logprobs", 2}, {"max_tokens", 4}};
+  auto client = connect();
+  client.send(complete(asked));
+  service_.wait_for(2);
+  asked["max_tokens"] = 5;
+  auto got = fetch(complete(asked));
+  EXPECT_EQ(got.status, 400);
+  EXPECT_EQ(json::parse(got.body)["error"]["param"], "logprobs");
+  EXPECT_EQ(service_.num_requests(), 2u);
+  asked["stream"] = true;
+  auto other = connect();
+  other.send(complete(asked));
+  service_.wait_for(4);
+}
+
 TEST_F(OpenaiScores, TheTokenThatEndsAnAnswerHasAPlaceInTheList) {
   start();
   auto client = connect();

@@ -178,6 +178,24 @@ TEST_F(OpenaiTools, AreCalledOnceIfTheyMayNotBeCalledSideBySide) {
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
 }
 
+TEST_F(OpenaiTools, EndAnAnswerWithWhatWasKeptBackForAStopString) {
+  start();
+  auto client = connect();
+  client.send(
+    ask(with_tools({{"parallel_tool_calls", false}, {"stop", {"ell, no"}}})));
+  service_.wait_for(1);
+  for (auto id : ids(fenced_calls)) {
+    generation_event event;
+    event.tokens = {id};
+    service_.tell(1, event);
+  }
+  service_.wait_for_cancel(1);
+  auto choice = json::parse(client.receive().body)["choices"][0];
+  EXPECT_EQ(choice["message"]["content"], "Well");
+  EXPECT_EQ(choice["message"]["tool_calls"].size(), 1u);
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+}
+
 TEST_F(OpenaiTools, AreRefusedByName) {
   start();
   auto strict = tool("f");
