@@ -31,7 +31,8 @@ constexpr auto what_to_know
     "The exit status is 1 if a request has failed.";
 
 /// Words of the two questions.
-constexpr uint32_t few_words = 16, more_words = 144;
+constexpr auto few_words = bench::prompt_writer::num_words,
+               more_words = 3 * few_words;
 
 struct serve_bench_flags {
   std::string url = "http://127.0.0.1:8000";
@@ -179,8 +180,8 @@ result<serve_bench> read_flags(const serve_bench_flags& flags) {
 
 /// Asks two small questions: whether there is an answer at all, and how many
 /// tokens words are.
-result<bench::word_measure> probe(const serve_bench& what, uint64_t seed,
-                                  const clock& time, end_signals& signals) {
+result<bench::word_measure> probe(const serve_bench& what, const clock& time,
+                                  end_signals& signals) {
   auto client = http::client::open(what.client, time);
   if (!client)
     return client.why();
@@ -191,7 +192,7 @@ result<bench::word_measure> probe(const serve_bench& what, uint64_t seed,
                       time,
                       how,
                       {{{}, few_words, 1}, {{}, more_words, 1}},
-                      {seed, 0, {}}};
+                      bench::prompt_writer::of_each_word()};
   run.run([&](auto&) { return !signals.wait_for({}); });
   auto& seen = run.records();
   for (auto& x : seen)
@@ -279,7 +280,7 @@ int run(const serve_bench_flags& flags) {
   auto what = read_flags(flags);
   if (!what)
     return report(what.why());
-  auto measure = probe(*what, flags.seed, time, signals);
+  auto measure = probe(*what, time, signals);
   if (!measure)
     return report(measure.why());
   auto client = http::client::open(what->client, time);

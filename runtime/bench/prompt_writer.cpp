@@ -19,6 +19,8 @@ constexpr const char* words[] = {
   "them",  "so",   "some", "her", "make", "like", "him", "into", "time", "has",
   "look",  "two",  "more", "go"};
 
+static_assert(std::size(words) == prompt_writer::num_words);
+
 /// Numbers of what all prompts share, and of the own part of the first.
 constexpr uint32_t shared_part = 16, own_part = 17;
 
@@ -38,6 +40,12 @@ uint32_t word_measure::words_for(uint32_t tokens) const {
   return uint32_t(std::max(std::round((tokens - base) / per_word), 1.0));
 }
 
+prompt_writer prompt_writer::of_each_word() {
+  prompt_writer out{0, 0, {}};
+  out.each_word_ = true;
+  return out;
+}
+
 std::string prompt_writer::text(uint32_t number, uint32_t tokens) const {
   chance shared{seed_, shared_part}, own{seed_, own_part + number};
   auto all = measure_.words_for(tokens);
@@ -46,7 +54,7 @@ std::string prompt_writer::text(uint32_t number, uint32_t tokens) const {
   for (uint32_t i = 0; i < all; ++i) {
     auto& from = i < common ? shared : own;
     out += i == 0 ? "" : " ";
-    out += words[from.whole(0, std::size(words) - 1)];
+    out += words[each_word_ ? i % num_words : from.whole(0, num_words - 1)];
   }
   return out;
 }

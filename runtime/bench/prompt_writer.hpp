@@ -30,6 +30,12 @@ public:
     : seed_(seed), shared_(shared), measure_(measure) {
   }
 
+  /// Writes texts to measure words with: each as often as any other, where
+  /// there is a multiple of `num_words`.
+  static prompt_writer of_each_word();
+
+  static constexpr uint32_t num_words = 64; ///< That there are.
+
   /// Of the request `number`: words.
   std::string text(uint32_t number, uint32_t tokens) const;
 
@@ -42,6 +48,7 @@ private:
   const uint64_t seed_;
   const uint32_t shared_;
   const word_measure measure_;
+  bool each_word_ = false; ///< In turn.
 };
 
 } // namespace troupe::bench

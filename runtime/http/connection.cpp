@@ -80,12 +80,15 @@ private:
     if (!socket_.is_open())
       return; // it was told to end
     socket_.prepare(limits_.send_buffer);
-    auto self = shared_from_this();
-    auto where = socket_.executor();
+    spawn(&connection::watch);
+    spawn(&connection::run);
+  }
+
+  void spawn(asio::awaitable<void> (connection::*fn)()) {
     asio::co_spawn(
-      where, [self] { return self->watch(); }, asio::detached);
-    asio::co_spawn(
-      where, [self] { return self->run(); }, asio::detached);
+      socket_.executor(),
+      [fn, self = shared_from_this()] { return ((*self).*fn)(); },
+      asio::detached);
   }
 
   // -- deadlines --------------------------------------------------------------
@@ -238,7 +241,7 @@ private:
         allow(limits_.head_deadline);
     }
     if (reader_.at() == stage::refused)
-      co_return co_await refuse();
+      co_return co_await refuse(reader_.why().status, reader_.why().why);
     co_return true;
   }
 
@@ -272,7 +275,7 @@ private:
     }
     hold(0);
     if (reader_.at() == stage::refused)
-      co_return co_await refuse();
+      co_return co_await refuse(reader_.why().status, reader_.why().why);
     co_return true;
   }
 
@@ -405,11 +408,7 @@ private:
     co_return co_await send(first_bytes(std::move(what), true, true, true));
   }
 
-  /// Answers for the server itself what the reader has refused.
-  asio::awaitable<bool> refuse() {
-    co_return co_await refuse(reader_.why().status, reader_.why().why);
-  }
-
+  /// Answers for the server itself.
   asio::awaitable<bool> refuse(unsigned status, std::string why) {
     ++house_.options.counts->refused;
     co_return co_await part(house_.use.refusal(status, why));
@@ -442,10 +441,7 @@ private:
 
   void start_reading() {
     reading_ = wanted_ = true;
-    asio::co_spawn(
-      socket_.executor(),
-      [self = shared_from_this()] { return self->read_early(); },
-      asio::detached);
+    spawn(&connection::read_early);
   }
 
   asio::awaitable<void> read_early() {

@@ -106,6 +106,30 @@ async def all_are_whole(port, alone):
         assert x.usage["completion_tokens"] == WHOLE, f"stream {i}: {x.usage}"
 
 
+async def are_measured(port, alone):
+    """By the client that is there to measure: it sees all, and says so."""
+    del alone
+    for flags in (["--max-concurrency", "64"], ["--request-rate", "200"]):
+        for more, completed in (([], 200), (["--extra-body", '{"n": 99}'], 0)):
+            told = subprocess.run(
+                [f"{os.environ['BINARY_DIR']}/deploy/troupe", "bench", "serve"]
+                + ["--url", f"http://127.0.0.1:{port}/v1", "--model", "nano"]
+                + ["--num-prompts", "200", "--random-input-len", "10-30"]
+                + ["--random-output-len", "4", "--ignore-eos", "--json", "-"]
+                + ["--disable-progress"] + flags + more,
+                capture_output=True, text=True, check=False)
+            if completed == 0:
+                assert told.returncode == 1 and "status 400" in told.stderr, told
+                continue
+            assert told.returncode == 0, told
+            found = json.loads(told.stdout)
+            assert found["completed"] == completed, found
+            assert found["total_output_tokens"] == 4 * completed, found
+            assert found["num_uncounted"] == 0, found
+            mean = found["total_input_tokens"] / completed
+            assert 15 < mean < 25, f"prompts have {mean} tokens, not 20"
+
+
 async def all_are_open_at_once(port, alone):
     """None ends before all have some tokens; then all clients go away."""
     streams = [Stream(port, i % NUM_KINDS, ENDLESS) for i in range(NUM_STREAMS)]
@@ -158,7 +182,8 @@ def main():
     num_wrong = 0
     try:
         alone = asyncio.run(ask_alone(port))
-        for test in (all_are_whole, all_are_open_at_once, all_are_whole):
+        for test in (all_are_whole, all_are_open_at_once, all_are_whole,
+                     are_measured):
             begin = time.monotonic()
             try:
                 asyncio.run(test(port, alone))

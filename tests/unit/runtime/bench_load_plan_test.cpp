@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -158,6 +159,17 @@ TEST(PromptWriter, HasAsManyWordsAsTheTokensNeed) {
   EXPECT_EQ(words_in(writer.text(0, 1)), 1u);
   // A server that counts strangely: a word is a token then.
   EXPECT_EQ(word_measure::from(16, 9, 144, 9).words_for(50), 50u);
+}
+
+TEST(PromptWriter, MeasuresWordsWithEachOfThem) {
+  auto writer = prompt_writer::of_each_word();
+  std::istringstream in{writer.text(0, 3 * prompt_writer::num_words)};
+  std::map<std::string, int> seen;
+  for (std::string word; in >> word;)
+    ++seen[word];
+  EXPECT_EQ(seen.size(), prompt_writer::num_words);
+  for (auto& [word, count] : seen)
+    EXPECT_EQ(count, 3) << word;
 }
 
 TEST(PromptWriter, SharesABeginAndNoMore) {
