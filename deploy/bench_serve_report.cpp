@@ -107,8 +107,10 @@ std::string serve_bench_json(const serve_bench_setting& how,
            {"model_id", how.model},
            {"max_concurrency", how.max_concurrency},
            {"seed", how.seed}};
-  out["request_rate"] = std::isinf(how.request_rate) ? json{"inf"}
-                                                     : json(how.request_rate);
+  if (std::isinf(how.request_rate))
+    out["request_rate"] = "inf";
+  else
+    out["request_rate"] = how.request_rate;
   if (!how.trace.empty())
     out["trace"] = how.trace;
   out["num_shortened"] = how.num_shortened;
