@@ -21,8 +21,8 @@ using tests::run_troupe;
 
 class Shapes : public ::testing::Test {
 protected:
-  /// Two layers with experts of v3-mini, or with TROUPE_LONG_TESTS=1 in the
-  /// environment all of it.
+  /// Of v3-mini two layers with experts; with TROUPE_LONG_TESTS in the
+  /// environment all of it, which takes minutes.
   static void SetUpTestSuite() {
     auto config = json::parse(*preset_config("v3-mini"));
     if (!std::getenv("TROUPE_LONG_TESTS")) {

@@ -96,6 +96,24 @@ TEST_F(Simulation, AnswersTheSameInAnyNumberOfLanes) {
       }
 }
 
+TEST_F(Simulation, AnswersTheSameWhicheverReplicaAnswers) {
+  uint64_t seed = 200;
+  auto experts = model_->config().n_routed_experts;
+  for (uint32_t spares : {1u, experts / 2, experts, 3 * experts}) {
+    auto all = options(8);
+    auto limits = all.company.cluster.limits;
+    all.company.cluster = local(4, 2, 4);
+    all.company.cluster.max_model_len = 128;
+    all.company.cluster.limits = limits;
+    auto units = all.company.cluster.all_units();
+    units[0].num_redundant_experts = spares;
+    all.company.cluster.units = units;
+    auto out = simulate(++seed, all);
+    EXPECT_TRUE(out.holds()) << spares << " spares\n" << words_of(out);
+    EXPECT_EQ(out.requests.completed, 8u);
+  }
+}
+
 TEST_F(Simulation, GivesOneTraceForOneSeedAndOneAnswerForAll) {
   auto all = options(6);
   auto first = simulate(1, all);

@@ -83,7 +83,7 @@ const owner owners[] = {
    "deploy/(flag_sources|cache_place|bench_serve)\\.cpp|tests/"
    "places\\.hpp|"
    "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
-   "tests/cluster/transport_peer_main\\.cpp",
+   "tests/cluster/(transport_peer_main|shapes_test)\\.cpp",
    "settings are flags, whose sources are in one place, or the topology; a "
    "secret may come this way, and where caches are"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
