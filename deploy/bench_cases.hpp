@@ -4,7 +4,7 @@
 /// and what a company has to claim for them.
 
 #include "deploy/cluster_flags.hpp"
-#include "runtime/model/work.hpp"
+#include "runtime/cost/model_work.hpp"
 
 #include <vector>
 

@@ -1,42 +1,29 @@
 #include "runtime/batching/step_cost.hpp"
 
-#include "runtime/checkpoint/config.hpp"
+#include "runtime/cost/layer_work.hpp"
 
 namespace troupe {
 
 namespace {
 
-/// Weights that one row is multiplied with, in all layers.
-double weights_of_row(const model_config& c) {
-  double hidden = c.hidden_size;
-  double heads = c.num_attention_heads;
-  double latent = c.kv_lora_rank;
-  double query = heads * (c.qk_nope_head_dim + c.qk_rope_head_dim);
-  auto attention = c.q_lora_rank > 0 ? (hidden + query) * c.q_lora_rank
-                                     : hidden * query;
-  attention += hidden * (latent + c.qk_rope_head_dim)
-               + heads * latent * (c.qk_nope_head_dim + c.v_head_dim)
-               + heads * c.v_head_dim * hidden;
-  auto dense = 3 * hidden * c.intermediate_size;
-  auto experts = hidden * c.n_routed_experts
-                 + 3 * hidden * c.moe_intermediate_size
-                     * (c.num_experts_per_tok + c.n_shared_experts);
+/// What a row of a prompt computes in all layers, with `pairs` in attention.
+double flops_of_row(const model_config& c, double pairs) {
+  layer_work work{c, value_bytes::published()};
+  step_load x;
+  x.multi_head = {1, pairs, 1};
+  auto attention = flops_of(work.prepare(x)) + flops_of(work.attention(x));
+  auto experts = flops_of(work.route(1)) + flops_of(work.shared_expert(1))
+                 + flops_of(work.experts(c.num_experts_per_tok, 1));
   double num_moe = c.num_moe_layers();
   return c.num_hidden_layers * attention + num_moe * experts
-         + (c.num_hidden_layers - num_moe) * dense;
-}
-
-/// Products of a query with a key and with its value, in all layers, in the
-/// form in which prompts attend.
-double products_of_pair(const model_config& c) {
-  return double(c.num_hidden_layers) * c.num_attention_heads
-         * (c.qk_nope_head_dim + c.qk_rope_head_dim + c.v_head_dim);
+         + (c.num_hidden_layers - num_moe) * flops_of(work.dense_mlp(1));
 }
 
 } // namespace
 
 step_cost step_cost::of_shapes(const model_config& config) {
-  return {1, products_of_pair(config) / weights_of_row(config)};
+  auto row = flops_of_row(config, 0);
+  return {1, (flops_of_row(config, 1) - row) / row};
 }
 
 uint32_t step_cost::rows_within(uint32_t first, uint32_t most,

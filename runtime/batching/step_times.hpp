@@ -1,10 +1,11 @@
 #pragma once
 
 /// How long steps take, learnt from those that have ended: a fixed part and one
-/// that grows with their cost, by least squares in which what is old counts
-/// less and less. A plain class, told of the time.
+/// that grows with their cost. What is old counts less and less. A plain class,
+/// told of the time.
 
 #include "runtime/clock.hpp"
+#include "runtime/cost/running_fit.hpp"
 
 #include <optional>
 
@@ -22,12 +23,8 @@ public:
   std::optional<double> cost_within(duration limit) const;
 
 private:
-  /// Weighted sums over the steps, of 1, x, y, x x and x y.
-  double n_ = 0;
-  double x_ = 0;
-  double y_ = 0;
-  double xx_ = 0;
-  double xy_ = 0;
+  running_fit both_;  ///< Once, and per cost.
+  running_fit slope_; ///< Per cost, where that is not told apart.
 };
 
 } // namespace troupe

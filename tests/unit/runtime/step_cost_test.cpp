@@ -1,6 +1,6 @@
 #include "runtime/batching/step_cost.hpp"
 
-#include "runtime/checkpoint/config.hpp"
+#include "tests/unit/runtime/v3_shapes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -28,22 +28,7 @@ TEST(StepCost, FindsTheMostRowsForACost) {
 /// DeepSeek-V3 has 36.7 G active parameters, of which the embedding and the
 /// head are not ours; a query meets a key in 61 layers and 128 heads.
 TEST(StepCost, FollowsFromTheShapesOfAModel) {
-  model_config v3;
-  v3.hidden_size = 7168;
-  v3.num_hidden_layers = 61;
-  v3.first_k_dense_replace = 3;
-  v3.intermediate_size = 18432;
-  v3.moe_intermediate_size = 2048;
-  v3.n_routed_experts = 256;
-  v3.n_shared_experts = 1;
-  v3.num_experts_per_tok = 8;
-  v3.num_attention_heads = 128;
-  v3.q_lora_rank = 1536;
-  v3.kv_lora_rank = 512;
-  v3.qk_nope_head_dim = 128;
-  v3.qk_rope_head_dim = 64;
-  v3.v_head_dim = 128;
-  auto x = step_cost::of_shapes(v3);
+  auto x = step_cost::of_shapes(v3_shapes());
   EXPECT_EQ(x.per_row, 1);
   EXPECT_NEAR(61 * 128 * 320 / x.per_pair, 35.6e9, 0.3e9);
 }

@@ -1,4 +1,4 @@
-#include "runtime/model/work.hpp"
+#include "runtime/cost/model_work.hpp"
 
 #include <algorithm>
 #include <cmath>
