@@ -11,29 +11,6 @@ span_track& open_lane(span_recorder& to, rank_id rank, uint8_t lane) {
 
 } // namespace
 
-span_kind kind_of(stage x) {
-  switch (x) {
-    case stage::prepare:
-      return span_kind::prepare;
-    case stage::attention:
-      return span_kind::attention;
-    case stage::dense_mlp:
-      return span_kind::dense_mlp;
-    case stage::route:
-      return span_kind::route;
-    case stage::shared_expert:
-      return span_kind::shared_expert;
-    case stage::combine:
-      return span_kind::add;
-    case stage::head:
-      return span_kind::head;
-    case stage::dispatch:
-    case stage::end:
-      break;
-  }
-  CHECK(false); // no stream runs them
-}
-
 rank_spans::rank_spans(span_recorder& to, const rank_parts& rank)
   : stream_(rank.stream.get()),
     compute_(&to.open(track_kind::compute, rank.id)) {

@@ -5,14 +5,11 @@
 
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
-#include "runtime/pipeline/stage_table.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/tracing/span_recorder.hpp"
+#include "runtime/tracing/stage_spans.hpp"
 
 namespace troupe {
-
-/// As which span a stage is recorded that a stream runs.
-span_kind kind_of(stage x);
 
 /// Which stage it is, and whose.
 struct stage_place {

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 namespace troupe {
 
@@ -15,6 +16,7 @@ namespace {
 struct bench_flags {
   bench_options options;
   uint32_t num_threads = 0; ///< Of the machine's probe.
+  std::string model;        ///< Whose stages are measured, too; empty: none's.
   bool without_plain = false;
   bool json = false;
 };
@@ -37,8 +39,18 @@ int run_machine(const bench_flags& flags) {
   auto num_threads = device_threads(flags.num_threads, 1);
   system_clock time;
   auto rates = probe_machine(num_threads, time);
-  auto text = flags.json ? machine_json(rates, num_threads)
-                         : machine_line(rates);
+  std::optional<stages_report> stages;
+  if (!flags.model.empty()) {
+    auto found = bench_stages(flags.model, num_threads, time);
+    if (!found)
+      return report(found.why());
+    stages = std::move(*found);
+  }
+  auto text = flags.json
+                ? machine_json(rates, num_threads, stages ? &*stages : nullptr)
+                : machine_line(rates);
+  if (stages && !flags.json)
+    text += stages_table(*stages);
   std::fputs(text.c_str(), stdout);
   return 0;
 }
@@ -122,7 +134,11 @@ void add_bench_model(CLI::App& bench, int& status) {
 void add_bench_machine(CLI::App& bench, int& status) {
   auto flags = std::make_shared<bench_flags>();
   auto command = bench.add_subcommand(
-    "machine", "What this machine reads and computes per second at best");
+    "machine", "What this machine reads and computes per second at best, and "
+               "what the stages of a model take on it");
+  command->add_option("MODEL_DIR", flags->model,
+                      "Whose stages are run in many shapes, learnt from, and "
+                      "predicted in others");
   command
     ->add_option("--threads", flags->num_threads,
                  "Threads of the CPU device (default: all)")

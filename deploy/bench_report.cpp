@@ -211,10 +211,45 @@ std::string machine_line(const kernels::machine_rates& x) {
   return out + "\n";
 }
 
-std::string machine_json(const kernels::machine_rates& x,
-                         uint32_t num_threads) {
+namespace {
+
+json stages_json(const stages_report& x) {
+  auto out = json::object();
+  for (auto& p : x.costs.parameters())
+    out[p.of]["seconds_per"][p.per] = p.seconds;
+  for (auto& [of, check] : x.checks) {
+    out[of]["stages_seen"] = check.num_seen;
+    out[of]["stages_checked"] = check.num_checked;
+    out[of]["median_error"] = check.error;
+  }
+  return out;
+}
+
+} // namespace
+
+std::string stages_table(const stages_report& x) {
+  auto out = form("%-15s %-16s %12s   %s\n", "stage", "per", "us",
+                  "median error in other shapes");
+  std::string last;
+  for (auto& p : x.costs.parameters()) {
+    auto& check = x.checks.at(p.of);
+    out += form("%-15s %-16s %12.5f", p.of.c_str(), p.per.c_str(),
+                p.seconds * 1e6);
+    if (p.of != last)
+      out += form("   %.1f %% (%zu stages)", 100 * check.error,
+                  check.num_checked);
+    out += '\n';
+    last = p.of;
+  }
+  return out;
+}
+
+std::string machine_json(const kernels::machine_rates& x, uint32_t num_threads,
+                         const stages_report* stages) {
   auto out = rates_json(x);
   out["threads"] = num_threads;
+  if (stages)
+    out["stages"] = stages_json(*stages);
   return out.dump(2) + "\n";
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/checkpoint/output_file.hpp"
 #include "runtime/tracing/layer_picture.hpp"
 #include "runtime/tracing/overlap.hpp"
+#include "runtime/tracing/span_costs.hpp"
 #include "runtime/tracing/span_file.hpp"
 
 #include <cstdio>
@@ -21,6 +22,7 @@ constexpr auto what_to_know
 struct trace_flags {
   std::vector<std::string> files;
   std::string svg;
+  bool costs = false;
   uint16_t rank = 0;
 };
 
@@ -49,6 +51,8 @@ int run(const trace_flags& flags) {
   if (!all)
     return report(all.why());
   std::fputs(to_string(measure_overlap(*all)).c_str(), stdout);
+  if (flags.costs)
+    std::fputs(to_string(learn_costs(*all).parameters()).c_str(), stdout);
   if (flags.svg.empty())
     return 0;
   auto ok = draw(flags, *all);
@@ -68,6 +72,9 @@ void add_trace(CLI::App& app, int& status) {
     ->required();
   command.add_option("--svg", flags->svg,
                      "Where to draw one layer with its micro-batches");
+  command.add_flag("--costs", flags->costs,
+                   "Also what stages take once and for each row, runs of "
+                   "experts for each pair, frames for each byte");
   command.add_option("--rank", flags->rank, "Whose layer (default 0)");
   command.callback([flags, &status] { status = run(*flags); });
 }

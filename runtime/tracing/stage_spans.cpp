@@ -1,0 +1,51 @@
+#include "runtime/tracing/stage_spans.hpp"
+
+#include "kernels/check.hpp"
+
+namespace troupe {
+
+span_kind kind_of(stage x) {
+  switch (x) {
+    case stage::prepare:
+      return span_kind::prepare;
+    case stage::attention:
+      return span_kind::attention;
+    case stage::dense_mlp:
+      return span_kind::dense_mlp;
+    case stage::route:
+      return span_kind::route;
+    case stage::shared_expert:
+      return span_kind::shared_expert;
+    case stage::combine:
+      return span_kind::add;
+    case stage::head:
+      return span_kind::head;
+    case stage::dispatch:
+    case stage::end:
+      break;
+  }
+  CHECK(false); // no stream runs them
+}
+
+std::optional<stage> stage_of(span_kind x) {
+  switch (x) {
+    case span_kind::prepare:
+      return stage::prepare;
+    case span_kind::attention:
+      return stage::attention;
+    case span_kind::dense_mlp:
+      return stage::dense_mlp;
+    case span_kind::route:
+      return stage::route;
+    case span_kind::shared_expert:
+      return stage::shared_expert;
+    case span_kind::add:
+      return stage::combine;
+    case span_kind::head:
+      return stage::head;
+    default:
+      return std::nullopt;
+  }
+}
+
+} // namespace troupe
