@@ -17,5 +17,6 @@ void add_model(CLI::App& app, int& status);
 void add_simulate(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 void add_trace(CLI::App& app, int& status);
+void add_picture(CLI::App& app, int& status);
 
 } // namespace troupe

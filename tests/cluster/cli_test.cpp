@@ -420,6 +420,38 @@ TEST(Cli, BenchRefusesFlagsThatDoNotFitTogether) {
             std::string::npos);
 }
 
+TEST(Cli, BenchMachineLearnsWhatStagesTake) {
+  auto x = run_troupe({"bench", "machine", nano(), "--threads", "2", "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto found = json::parse(x.out).at("stages");
+  for (auto of : {"prepare", "attention", "dense_mlp", "route", "shared_expert",
+                  "combine", "head", "experts"}) {
+    SCOPED_TRACE(of);
+    EXPECT_GT(found.at(of).at("stages_seen"), 0);
+    EXPECT_GT(found.at(of).at("stages_checked"), 0);
+    EXPECT_GE(found.at(of).at("median_error"), 0);
+    double sum = 0;
+    for (auto& price : found.at(of).at("seconds_per")) {
+      EXPECT_GE(price, 0);
+      sum += double(price);
+    }
+    EXPECT_GT(sum, 0);
+  }
+}
+
+TEST(Cli, PictureStandsBesideWhatIsPublished) {
+  auto scene = source_dir() / "examples" / "pictures" / "decode.toml";
+  auto svg = std::filesystem::path{testing::TempDir()} / "decode.svg";
+  auto x = run_troupe({"picture", scene.string(), "--svg", svg.string()});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  EXPECT_NE(x.out.find("1421.0"), std::string::npos) << x.out;
+  EXPECT_TRUE(std::filesystem::exists(svg));
+  std::filesystem::remove(svg);
+  auto odd = run_troupe({"picture", scene.string(), "--ranks", "100"});
+  EXPECT_EQ(odd.status, 1);
+  EXPECT_NE(odd.errors.find("no equal parts"), std::string::npos) << odd.errors;
+}
+
 TEST(Cli, BenchMachineTellsItsRates) {
   auto x = run_troupe({"bench", "machine", "--threads", "1", "--json"});
   ASSERT_EQ(x.status, 0) << x.errors;
