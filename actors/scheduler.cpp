@@ -49,16 +49,28 @@ struct scheduler_state {
   /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
     auto request = msg.what;
-    if (auto cause = obstacle(msg, request)) {
+    auto grammar = grammar_for(msg, request);
+    if (!grammar) {
       batch_output last{msg.request, msg.term, {}};
       last.event.first_position = static_cast<uint32_t>(msg.answered.size());
       last.event.finish = finish_reason::failed;
-      last.event.cause = std::move(cause);
+      last.event.cause = grammar.why();
       return publish(std::move(last));
     }
-    decide->add(msg.request, msg.term, std::move(request), msg.answered);
+    decide->add(msg.request, msg.term, std::move(request), msg.answered,
+                std::move(*grammar));
     if (!PLANTED(scheduler_not_woken))
       step();
+  }
+
+  /// The grammar of a request that is taken and settled, null if it has none;
+  /// or why it cannot be taken.
+  result<std::shared_ptr<grammar_masks>>
+  grammar_for(const run_request& msg,
+              std::shared_ptr<const generation_request>& request) const {
+    if (auto cause = obstacle(msg, request))
+      return *cause;
+    return grammar_of(*request, parts->tokens.grammars.get());
   }
 
   /// Why `msg` cannot be taken; or settles its request.

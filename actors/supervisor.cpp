@@ -176,7 +176,7 @@ struct supervisor_state {
     out.cost = step_cost::of_shapes(parts->config);
     out.max_model_len = parts->cluster.max_model_len;
     out.vocab_size = parts->config.vocab_size;
-    out.num_choices = parts->num_choices;
+    out.num_choices = parts->tokens.num_choices;
     out.eos_token_ids = parts->config.eos_token_ids;
     return out;
   }

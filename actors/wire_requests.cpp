@@ -105,11 +105,16 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
   x.setUnit(unit);
   x.setRank(rank);
   fill(x.initAnswered(size_of(answered)), answered);
-  // The gateway alone reads the last one: it has chosen `rank` by it.
+  // The gateway alone reads the wish: it has chosen `rank` by it.
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
-         ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish]
+         ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
+         grammar]
     = *what;
   write(x, segments);
+  auto& [kind, source, after_thought] = grammar;
+  x.setGrammarKind(static_cast<uint8_t>(kind));
+  x.setGrammar(source);
+  x.setGrammarAfterThought(after_thought);
   fill(x.initPrompt(size_of(prompt)), prompt);
   write(x, sampling);
   x.setMaxTokens(max_tokens);
@@ -148,7 +153,8 @@ void write(schema::TokensReady::Builder x, const tokens_ready& msg) {
 result<run_request> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
-         ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish]
+         ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
+         grammar]
     = *what;
   auto its_segments = read_segments(in);
   if (!its_segments)
@@ -166,6 +172,8 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   num_scores = in.getNumScores();
   num_prompt_scores = in.getNumPromptScores();
   want_logits = in.getWantLogits();
+  grammar = {static_cast<grammar_kind>(in.getGrammarKind()), in.getGrammar(),
+             in.getGrammarAfterThought()};
   run_request out;
   auto& [request, term, unit, rank, its_what, answered] = out;
   request = in.getRequest();

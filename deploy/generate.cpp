@@ -50,6 +50,7 @@ result<std::optional<tokenizer>> load_tokenizer(const generate_flags& flags,
 struct prompt_parts {
   std::vector<int32_t> ids;
   std::vector<prompt_segment> segments = {};
+  bool in_thought = false; ///< It ends within one.
 };
 
 result<prompt_parts> make_prompt(const generate_flags& flags,
@@ -68,8 +69,8 @@ result<prompt_parts> make_prompt(const generate_flags& flags,
     auto rendered = form->render({&message, 1}, {}, *tokens);
     if (!rendered)
       return rendered.why();
-    return prompt_parts{std::move(rendered->ids),
-                        std::move(rendered->segments)};
+    return prompt_parts{std::move(rendered->ids), std::move(rendered->segments),
+                        rendered->in_thought};
   }
   auto ids = tokens->encode(flags.prompt, specials::recognised);
   if (defaults->first_id)
@@ -138,6 +139,7 @@ result<void> generate(const generate_flags& flags, running_company& x,
   auto request = flags.request;
   request.prompt = prompt->ids;
   request.segments = prompt->segments;
+  request.grammar.after_thought = prompt->in_thought;
   auto answers = std::make_shared<answer_queue>();
   auto id = x.serving->submit(request,
                               [answers](auto& event) { answers->push(event); });
@@ -205,6 +207,21 @@ void add_sampling(CLI::App& command, generation_request& request) {
     ->delimiter(',');
 }
 
+void add_grammars(CLI::App& command, generation_request& request) {
+  auto set = [&request](grammar_kind kind) {
+    return [&request, kind](const std::string& text) {
+      request.grammar = {kind, text};
+    };
+  };
+  auto regex = command.add_option_function<std::string>(
+    "--regex", set(grammar_kind::regex), "What the answer's text has to be");
+  command
+    .add_option_function<std::string>("--json-schema",
+                                      set(grammar_kind::json_schema),
+                                      "Likewise: JSON by this schema")
+    ->excludes(regex);
+}
+
 } // namespace
 
 void add_generate(CLI::App& app, int& status) {
@@ -234,6 +251,7 @@ void add_generate(CLI::App& app, int& status) {
     ->check(CLI::Range(0.0, 1.0));
   command->add_option("--top-k", request.sampling.top_k, "0: all");
   add_sampling(*command, request);
+  add_grammars(*command, request);
   command->add_flag("--ignore-eos", request.ignore_eos,
                     "Go on past the end token");
   command->add_flag("--json", flags->json,

@@ -78,10 +78,11 @@ result<void> ask_oracle(shared_model& model, const topology& cluster,
   options.max_model_len = cluster.max_model_len;
   options.num_ranks = cluster.num_ranks();
   options.with_logits = with_logits;
-  auto choices = model.num_choices();
-  if (!choices)
-    return choices.why();
-  options.num_choices = *choices;
+  auto tokens = model.tokens();
+  if (!tokens)
+    return tokens.why();
+  options.num_choices = tokens->num_choices;
+  options.grammars = tokens->grammars;
   progress_display progress{"simulate", false};
   return ask_plain_path(model.source(), std::move(how), options, load,
                         [&](uint64_t done, uint64_t total) {

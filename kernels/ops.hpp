@@ -346,12 +346,15 @@ struct draw {
   float min_p = 0;          ///< [0, 1], of the largest probability.
   /// Ascending by id; null: none.
   std::shared_ptr<const std::vector<logit_edit>> edits = nullptr;
+  /// Bit i % 64 of number i / 64: id i may be chosen. Null: all may.
+  std::shared_ptr<const std::vector<uint64_t>> allowed = nullptr;
   int32_t given = no_token; ///< The token, where nothing is chosen.
   uint32_t num_scores = 0;  ///< 0: none; else of the token and the largest.
 };
 
 /// ids[i] = the token that draws[i] chooses, or the one that is given; no_token
-/// if one of its logits is NaN or the largest is infinite. With a temperature
+/// if one of its logits is NaN or the largest is infinite. Ids that are not
+/// allowed are as if their bias were -infinity. With a temperature
 /// the softmax of logits / temperature, restricted to those that have at least
 /// min_p of the largest, then to the top_k largest, then to the smallest set of
 /// largest ones that has at least top_p of what is left, ties in order of id,

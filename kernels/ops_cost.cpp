@@ -174,6 +174,7 @@ cost of(const sample& op) {
     auto passes = (x.temperature > 0) + (x.num_scores > 0);
     sum.flops += uint64_t(passes) * x.num_choices * 22;
     sum.bytes += x.edits ? x.edits->size() * sizeof(logit_edit) : 0;
+    sum.bytes += x.allowed ? x.allowed->size() * sizeof(uint64_t) : 0;
     sum.bytes += x.num_scores * 8;
   }
   return sum;

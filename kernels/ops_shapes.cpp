@@ -319,6 +319,7 @@ void check(const sample& op) {
     CHECK(x.given >= no_token && x.given < int64_t{op.logits.cols});
     CHECK(x.given == no_token || x.num_scores > 0);
     CHECK(x.num_scores <= op.scores.cols);
+    CHECK(!x.allowed || x.allowed->size() * 64 >= x.num_choices);
     if (x.edits)
       check_edits(*x.edits, op.logits.cols);
   }

@@ -82,6 +82,9 @@ std::optional<request_refusal> judge(const generation_request& x,
     return refuse(wrong_min_tokens, x.min_tokens, static_cast<int64_t>(most));
   if (auto refusal = judge_choices(x, rules))
     return refusal;
+  if (x.grammar.text.size() > max_grammar_source)
+    return refuse(long_grammar, int64_t(x.grammar.text.size()),
+                  max_grammar_source);
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
   return judge_segments(x);
@@ -156,6 +159,9 @@ failure to_failure(const request_refusal& x) {
     case request_fault::many_scores:
       return {errc::invalid_input,
               given + " scores of a token are more than " + limit};
+    case request_fault::long_grammar:
+      return {errc::invalid_input,
+              "a grammar of " + given + " bytes is longer than " + limit};
     case request_fault::wrong_segments:
       return {errc::invalid_input, "the segments have " + given
                                      + " tokens or one of them none, and the "

@@ -8,6 +8,25 @@
 
 namespace troupe {
 
+namespace {
+
+/// `bits` with room for `num_choices` ids, of which `more` are allowed, too.
+std::shared_ptr<const id_bits> grown(std::shared_ptr<const id_bits> bits,
+                                     uint32_t num_choices,
+                                     std::span<const int32_t> more) {
+  auto size = (size_t{num_choices} + 63) / 64;
+  if (more.empty() && bits->size() >= size)
+    return bits;
+  auto out = std::make_shared<id_bits>(*bits);
+  out->resize(std::max(size, bits->size()));
+  for (auto id : more)
+    if (static_cast<uint32_t>(id) < num_choices)
+      (*out)[size_t(id) / 64] |= uint64_t{1} << (id % 64);
+  return out;
+}
+
+} // namespace
+
 uint64_t point_of(uint64_t seed, uint64_t position) {
   auto bits = philox4x32(
     {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0,
@@ -30,8 +49,12 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 }
 
 answer_draws::answer_draws(const generation_request& request,
-                           uint32_t num_choices, std::span<const int32_t> eos)
-  : request_(request), num_choices_(num_choices), ends_(request.stop_ids) {
+                           uint32_t num_choices, std::span<const int32_t> eos,
+                           std::shared_ptr<grammar_masks> grammar)
+  : request_(request), num_choices_(num_choices), ends_(request.stop_ids),
+    grammar_(std::move(grammar)) {
+  if (grammar_)
+    place_ = grammar_->begin();
   if (!request.ignore_eos)
     ends_.insert(ends_.end(), eos.begin(), eos.end());
   auto& how = request.sampling;
@@ -77,6 +100,8 @@ kernels::draw answer_draws::after(std::span<const int32_t> answer) {
   auto position = static_cast<uint32_t>(answer.size());
   auto out = draw_of(request_.sampling, num_choices_, position);
   out.num_scores = request_.num_scores;
+  follow(answer);
+  out.allowed = allowed();
   see(answer);
   if (entries_.empty())
     return out;
@@ -90,6 +115,34 @@ kernels::draw answer_draws::after(std::span<const int32_t> answer) {
     out.edits = std::make_shared<const std::vector<kernels::logit_edit>>(
       std::move(edits));
   return out;
+}
+
+// -- grammars -----------------------------------------------------------------
+
+void answer_draws::follow(std::span<const int32_t> answer) {
+  if (!grammar_)
+    return;
+  for (auto id : answer.subspan(num_followed_))
+    place_ = grammar_->after(place_, id);
+  num_followed_ = answer.size();
+}
+
+finish_reason answer_draws::end_of(std::span<const int32_t> answer) {
+  follow(answer);
+  if (!grammar_ || grammar_->mask_of(place_).any)
+    return finish_reason::none;
+  return grammar_masks::may_end(place_) ? finish_reason::stop
+                                        : finish_reason::length;
+}
+
+/// What the grammar says, and the end tokens where the text may end.
+std::shared_ptr<const id_bits> answer_draws::allowed() const {
+  if (!grammar_)
+    return nullptr;
+  auto mask = grammar_->mask_of(place_).allowed;
+  if (!grammar_masks::may_end(place_))
+    return grown(std::move(mask), num_choices_, {});
+  return grown(std::move(mask), num_choices_, ends_);
 }
 
 /// Returns false if nothing becomes of it.

@@ -5,6 +5,7 @@
 /// same token on every machine.
 
 #include "kernels/ops.hpp"
+#include "runtime/grammar/grammar_masks.hpp"
 #include "runtime/service.hpp"
 
 #include <cstdint>
@@ -30,12 +31,18 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 /// and what is edited: nothing without penalties.
 class answer_draws {
 public:
-  /// `request` must outlive this. `eos`: the model's end tokens.
+  /// `request` must outlive this. `eos`: the model's end tokens; `grammar`: the
+  /// request's, null if it has none.
   answer_draws(const generation_request& request, uint32_t num_choices,
-               std::span<const int32_t> eos);
+               std::span<const int32_t> eos,
+               std::shared_ptr<grammar_masks> grammar = nullptr);
 
   /// How the token after `answer` is chosen.
   kernels::draw after(std::span<const int32_t> answer);
+
+  /// Why `answer` is over though no end token has come: its grammar has no text
+  /// that goes on from it. stop if it is whole, else length.
+  finish_reason end_of(std::span<const int32_t> answer);
 
   /// Whether `id` ends the answer.
   bool is_end(int32_t id) const;
@@ -53,12 +60,17 @@ private:
   entry& entry_of(int32_t id);
   void see(std::span<const int32_t> answer);
   bool edit_of(const entry& x, bool may_end, kernels::logit_edit& out) const;
+  void follow(std::span<const int32_t> answer);
+  std::shared_ptr<const id_bits> allowed() const;
 
   const generation_request& request_;
   uint32_t num_choices_;
   std::vector<int32_t> ends_;
   std::vector<entry> entries_; ///< Ascending by id.
   size_t num_seen_ = 0;        ///< Of the answer, in `entries_`.
+  std::shared_ptr<grammar_masks> grammar_;
+  grammar_masks::place place_; ///< Behind the first num_followed_ tokens.
+  size_t num_followed_ = 0;
 };
 
 /// Scores of the prompt's tokens that follow those at [first, end), but for

@@ -5,6 +5,7 @@
 /// actors implement it, `runtime/http` and `deploy` use it.
 
 #include "runtime/error.hpp"
+#include "runtime/grammar/grammar_source.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -82,12 +83,17 @@ struct generation_request {
   uint32_t num_prompt_scores = 0; ///< Likewise of the prompt but its first.
   bool want_logits = false;       ///< Tests: logits with every token.
   std::optional<uint32_t> rank;   ///< Tests and tools: run it there.
+  /// What its text has to be. An answer that is whole ends, also without an end
+  /// token; the model's end tokens come nowhere else.
+  grammar_source grammar = {};
 };
 
 enum class finish_reason : uint8_t {
-  none,   ///< Not yet.
-  stop,   ///< An end token, which is not part of the tokens: `end_token`.
-  length, ///< max_tokens, or the context is full.
+  none, ///< Not yet.
+  /// An end token, which is not part of the tokens: `end_token`; or the text is
+  /// all that its grammar has.
+  stop,
+  length, ///< max_tokens, the context is full, or the grammar goes no deeper.
   failed, ///< See generation_event::cause.
 };
 

@@ -215,6 +215,13 @@ struct RunRequest {
   # Log-probabilities with every token: its own, then those of the likeliest. At most 21.
   numPromptScores @22 :UInt8;
   # Likewise of the prompt's tokens but the first.
+  grammarKind @23 :UInt8;
+  # What the answer's text has to be, by a source that you compile: 0 anything, 1 a JSON object, 2 a JSON
+  # schema, 3 a regular expression, 4 one of a list of strings (in JSON), 5 GBNF, 6 tool calls.
+  grammar @24 :Text;
+  # The source; at most 65536 bytes. Where an answer is in it follows from the answer's tokens.
+  grammarAfterThought @25 :Bool;
+  # It begins behind the first </think>.
 
   struct Bias {
     # What is added to the logit of a token.

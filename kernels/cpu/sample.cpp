@@ -95,6 +95,20 @@ private:
   std::vector<std::pair<uint32_t, float>> before_;
 };
 
+/// A copy of an edited row in which what is not allowed has no weight. NaN
+/// stays NaN.
+std::vector<float> allowed_row(const float* logits, const draw& how) {
+  constexpr auto forbidden = -std::numeric_limits<float>::infinity();
+  std::vector<float> out(how.num_choices);
+  for (uint32_t first = 0; first < how.num_choices; first += 64) {
+    auto bits = (*how.allowed)[first / 64];
+    auto end = std::min(how.num_choices, first + 64);
+    for (auto i = first; i < end; ++i)
+      out[i] = logits[i] + (bits >> (i - first) & 1 ? 0.0f : forbidden);
+  }
+  return out;
+}
+
 class row_sampler {
 public:
   row_sampler(const kernel_set& kernels, const float* logits, const draw& how)
@@ -382,6 +396,12 @@ private:
 
 namespace {
 
+int32_t choose_allowed(const kernel_set& kernels, const float* logits,
+                       const draw& how) {
+  auto own = allowed_row(logits, how);
+  return row_sampler{kernels, own.data(), how}.choose();
+}
+
 void run_one(const kernel_set& kernels, const sample& op, uint32_t i) {
   auto& how = op.draws[i];
   auto logits = host::row<float>(op.logits, how.row);
@@ -389,7 +409,7 @@ void run_one(const kernel_set& kernels, const sample& op, uint32_t i) {
   auto id = how.given;
   if (id == no_token) {
     edited_row edited{logits, how};
-    id = row.choose();
+    id = how.allowed ? choose_allowed(kernels, logits, how) : row.choose();
   }
   if (id != no_token && how.num_scores > 0
       && !row.score(id, host::row<float>(op.scores, i),

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -62,12 +63,17 @@ std::optional<float> largest(const float* logits, uint32_t count) {
 
 std::vector<float> edited(const float* logits, const draw& how) {
   std::vector<float> out(logits, logits + how.num_choices);
-  for (auto& x : *how.edits)
-    if (x.id < how.num_choices) {
-      auto sum = out[x.id] + x.bias;
-      auto scaled = sum > 0 ? sum / x.repetition : sum * x.repetition;
-      out[x.id] = scaled - x.penalty;
-    }
+  if (how.edits)
+    for (auto& x : *how.edits)
+      if (x.id < how.num_choices) {
+        auto sum = out[x.id] + x.bias;
+        auto scaled = sum > 0 ? sum / x.repetition : sum * x.repetition;
+        out[x.id] = scaled - x.penalty;
+      }
+  if (how.allowed)
+    for (size_t i = 0; i < out.size(); ++i)
+      if (((*how.allowed)[i / 64] >> (i % 64) & 1) == 0)
+        out[i] += -std::numeric_limits<float>::infinity();
   return out;
 }
 
@@ -76,7 +82,7 @@ std::vector<float> edited(const float* logits, const draw& how) {
 int32_t choose(const float* given, const draw& how) {
   std::vector<float> own;
   auto logits = given;
-  if (how.edits) {
+  if (how.edits || how.allowed) {
     own = edited(given, how);
     logits = own.data();
   }

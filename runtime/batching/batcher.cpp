@@ -45,7 +45,8 @@ batcher::~batcher() {
 
 void batcher::add(request_id id, uint32_t term,
                   std::shared_ptr<const generation_request> request,
-                  std::span<const int32_t> answered) {
+                  std::span<const int32_t> answered,
+                  std::shared_ptr<grammar_masks> grammar) {
   auto num_prompt = request->prompt.size();
   CHECK(num_prompt > 0 && answered.size() < request->max_tokens);
   CHECK(num_prompt + request->max_tokens <= options_.max_model_len);
@@ -56,9 +57,15 @@ void batcher::add(request_id id, uint32_t term,
   x->answer.assign(answered.begin(), answered.end());
   x->forms = forms_of_prompt(num_prompt, request->segments);
   x->request = std::move(request);
-  x->draws.emplace(*x->request, options_.num_choices, options_.eos_token_ids);
+  x->grammar = std::move(grammar);
+  begin_draws(*x);
   x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
+}
+
+void batcher::begin_draws(sequence& x) const {
+  x.draws.emplace(*x.request, options_.num_choices, options_.eos_token_ids,
+                  x.grammar);
 }
 
 std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
@@ -354,8 +361,7 @@ bool batcher::make_room(sequence& x) {
       youngest->num_computed = 0;
     if (PLANTED(answer_lost_at_preemption)) {
       youngest->answer.clear();
-      youngest->draws.emplace(*youngest->request, options_.num_choices,
-                              options_.eos_token_ids);
+      begin_draws(*youngest);
     }
     youngest->running = false;
     running_.pop_back();
@@ -460,6 +466,8 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
     x.answer.push_back(token);
     to.tokens.push_back(token);
     to.logits = std::move(logits);
+    if (auto end = x.draws->end_of(x.answer); end != finish_reason::none)
+      to.finish = end;
   } else {
     to.end_token = token;
   }

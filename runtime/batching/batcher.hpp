@@ -91,9 +91,11 @@ public:
 
   /// Queues a request that has been settled (runtime/request_rules.hpp) and
   /// whose answer begins with `answered`. Its prompt stays where it is.
+  /// `grammar` is its own, null if it has none.
   void add(request_id id, uint32_t term,
            std::shared_ptr<const generation_request> request,
-           std::span<const int32_t> answered = {});
+           std::span<const int32_t> answered = {},
+           std::shared_ptr<grammar_masks> grammar = nullptr);
 
   /// Frees what the request holds: at once, or when the steps that it is part
   /// of have ended. Returns its last event if it was here under that term.
@@ -152,8 +154,9 @@ private:
     uint32_t term = 0;
     uint64_t age = 0; ///< Number in the order of arrival.
     std::shared_ptr<const generation_request> request;
-    std::vector<form_run> forms; ///< Of the prompt.
-    std::vector<int32_t> answer; ///< Tokens behind the prompt.
+    std::vector<form_run> forms;            ///< Of the prompt.
+    std::vector<int32_t> answer;            ///< Tokens behind the prompt.
+    std::shared_ptr<grammar_masks> grammar; ///< Null: none.
     std::optional<answer_draws> draws;
     uint32_t num_computed = 0;  ///< Tokens whose latents are in the cache.
     uint32_t num_scheduled = 0; ///< Rows in steps that are out, the next.
@@ -279,6 +282,7 @@ private:
       pool_.release(block);
     x.blocks->clear();
   }
+  void begin_draws(sequence& x) const;
   static batch_output output_of(const sequence& x) {
     batch_output out{x.id, x.term, {}};
     out.event.first_position = x.num_answered();

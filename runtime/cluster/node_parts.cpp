@@ -325,10 +325,10 @@ load_node_parts(const topology& cluster, node_id node,
   if (auto fits = check_fits(cluster, config); !fits)
     return fits.why();
   auto out = plan_parts(cluster, node, config);
-  auto choices = (*model)->num_choices();
-  if (!choices)
-    return choices.why();
-  out->num_choices = *choices;
+  auto tokens = (*model)->tokens();
+  if (!tokens)
+    return tokens.why();
+  out->tokens = std::move(*tokens);
   out->device = std::move(device);
   out->loaded_from = stamps_of((*model)->source());
   memory_room room{options.allow_overcommit};

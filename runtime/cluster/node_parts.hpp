@@ -48,7 +48,7 @@ struct node_parts {
   topology cluster;
   node_id node = 0;
   model_config config;
-  uint32_t num_choices = 0; ///< Ids that may be sampled: the tokenizer's.
+  shared_model::token_facts tokens;
   placement map;
   kernels::row_layout dispatch_layout; ///< Of rows to workers.
   uint32_t combine_row_bytes = 0;      ///< Of rows back.

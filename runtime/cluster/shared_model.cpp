@@ -27,15 +27,18 @@ share(std::unique_ptr<Weights> x, std::shared_ptr<kernels::device> home) {
   return {x.release(), end};
 }
 
-result<uint32_t> count_choices(const std::filesystem::path& model_dir,
-                               uint32_t vocab_size) {
+result<shared_model::token_facts>
+read_tokens(const std::filesystem::path& model_dir, uint32_t vocab_size) {
   auto path = model_dir / "tokenizer.json";
   if (!std::filesystem::exists(path))
-    return vocab_size;
+    return shared_model::token_facts{vocab_size, nullptr};
   auto words = tokenizer::load(path);
   if (!words)
     return words.why();
-  return std::min(vocab_size, static_cast<uint32_t>(words->vocab_size()));
+  auto count = std::min(vocab_size, static_cast<uint32_t>(words->vocab_size()));
+  return shared_model::token_facts{
+    count, std::make_shared<grammar_cache>(
+             std::make_shared<const vocabulary>(*words, count))};
 }
 
 } // namespace
@@ -68,14 +71,14 @@ result<std::string> shared_model::settings(precision activations) {
   return made;
 }
 
-result<uint32_t> shared_model::num_choices() {
+result<shared_model::token_facts> shared_model::tokens() {
   std::lock_guard guard{mutex_};
-  if (num_choices_ > 0)
-    return num_choices_;
-  auto counted = count_choices(source_.directory(), config().vocab_size);
-  if (counted)
-    num_choices_ = *counted;
-  return counted;
+  if (tokens_.num_choices > 0)
+    return tokens_;
+  auto read = read_tokens(source_.directory(), config().vocab_size);
+  if (read)
+    tokens_ = *read;
+  return read;
 }
 
 result<std::shared_ptr<const attention_weights>>

@@ -6,6 +6,7 @@
 
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/grammar/grammar_cache.hpp"
 #include "runtime/model/weights.hpp"
 
 #include <map>
@@ -40,9 +41,16 @@ public:
   /// See settings_of. Errors: io.
   result<std::string> settings(precision activations);
 
-  /// Ids that may be sampled: those beyond the tokenizer's have rows in the
-  /// head, but are never meant. Errors: io, invalid_input.
-  result<uint32_t> num_choices();
+  /// What is known of the tokens. Errors: io, invalid_input.
+  struct token_facts {
+    /// Ids that may be sampled: those beyond the tokenizer's have rows in the
+    /// head, but are never meant.
+    uint32_t num_choices = 0;
+    /// Of requests; null if there is no tokenizer.
+    std::shared_ptr<grammar_cache> grammars;
+  };
+
+  result<token_facts> tokens();
 
   /// See load_attention_weights and load_expert_shard; what is there already
   /// makes no progress. An expert that several shards hold is there once.
@@ -77,7 +85,7 @@ private:
   const std::shared_ptr<kernels::device> home_;
   std::mutex mutex_; ///< For what follows.
   std::map<precision, std::string> settings_;
-  uint32_t num_choices_ = 0; ///< 0: not counted yet.
+  token_facts tokens_; ///< num_choices 0: not read yet.
   std::map<std::pair<precision, uint32_t>,
            std::shared_ptr<const attention_weights>>
     attention_;

@@ -50,6 +50,7 @@ struct completion_options {
   bool echo = false;         ///< The prompt is. Of text alone.
   uint32_t num_scores = 0;   ///< As in generation_request.
   bool one_call = false;     ///< It ends with the first call of a tool.
+  grammar_source grammar;    ///< Of its text.
   bool stream = false;
   bool include_usage = false; ///< Of a stream: a last chunk with the usage.
 };

@@ -3,6 +3,7 @@
 #include "kernels/ops.hpp"
 #include "runtime/http/api_refusals.hpp"
 #include "runtime/http/token_routes.hpp"
+#include "runtime/http/tool_request.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -264,7 +265,14 @@ void openai_api::start_chat(const request& what, const respond& to,
   if (auto* error = std::get_if<api_error>(&rendered))
     return answer(plan.route, to_reply(*error), to);
   auto& prompt = std::get<chat_prompt>(rendered);
+  auto grammar = grammar_of_tools(asked, form_.tools());
+  if (auto* error = std::get_if<api_error>(&grammar))
+    return answer(plan.route, to_reply(*error), to);
   plan.options = std::move(asked.options);
+  auto& of_text = plan.options.grammar;
+  if (of_text.kind == grammar_kind::none)
+    of_text = std::move(std::get<grammar_source>(grammar));
+  of_text.after_thought = prompt.in_thought;
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
@@ -348,6 +356,7 @@ openai_api::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.stop_ids = options.stop_ids;
   request.ignore_eos = options.ignore_eos;
   request.num_scores = options.num_scores;
+  request.grammar = options.grammar;
   if (options.echo)
     request.num_prompt_scores = options.num_scores;
   auto is_chat = plan.head.kind == completion_kind::chat;

@@ -1,5 +1,6 @@
 #include "runtime/http/openai_request.hpp"
 
+#include "runtime/http/grammar_request.hpp"
 #include "runtime/http/tool_request.hpp"
 #include "runtime/json/field_reader.hpp"
 
@@ -255,6 +256,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
   to.options = read_options(*in, completion_kind::chat, defaults, limits);
+  read_grammar(*in, body, to.options);
   to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
   read_tools(*in, body, limits, to);
@@ -271,6 +273,7 @@ parsed<text_request> parse_text_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   text_request to;
   to.options = read_options(*in, completion_kind::text, defaults, limits);
+  read_grammar(*in, body, to.options);
   to.add_bos = in->boolean_or("add_special_tokens", true);
   read_prompts(*in, limits, to);
   if (in->first_trouble())

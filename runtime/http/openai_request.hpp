@@ -20,6 +20,7 @@ struct chat_request {
   bool add_generation_prompt = true;
   bool go_on = false; ///< The last message is the beginning of the answer.
   std::vector<chat_tool> tools; ///< Those that may be called.
+  bool must_call = false;       ///< One of them has to be.
   std::string forced_call;      ///< The one that has to be; or empty.
 };
 

@@ -1,5 +1,8 @@
 #include "runtime/http/tool_request.hpp"
 
+#include "runtime/grammar/compile_grammar.hpp"
+#include "runtime/grammar/tool_grammar.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -51,9 +54,7 @@ chat_tool read_tool(field_reader& in, const ordered_json& as_sent) {
     function->refuse("name", "must have from 1 to 64 letters, digits, and the "
                              "signs _, - and .");
   to.description = function->text_or("description", "");
-  if (function->boolean_or("strict", false))
-    function->refuse("strict", "not supported by this server",
-                     field_fault::unsupported);
+  to.is_strict = function->boolean_or("strict", false);
   if (function->has("parameters") && !function->has_object("parameters"))
     function->refuse("parameters", "must be an object", field_fault::type);
   in.absorb(*function);
@@ -113,11 +114,9 @@ void read_choice(field_reader& in, chat_request& to) {
                      "must be none, auto, required or name a function");
   if (to.tools.empty())
     return in.refuse("tool_choice", "there are no tools to choose from");
+  to.must_call = true;
   if (*x == "required" && to.tools.size() > 1)
-    return in.refuse("tool_choice",
-                     "with several tools 'required' is not supported by this "
-                     "server",
-                     field_fault::unsupported);
+    return;
   to.forced_call = x->is_object() ? read_named(in, *x) : to.tools.front().name;
   auto is_it = [&](auto& tool) { return tool.name == to.forced_call; };
   if (std::ranges::none_of(to.tools, is_it))
@@ -125,6 +124,35 @@ void read_choice(field_reader& in, chat_request& to) {
 }
 
 } // namespace
+
+parsed<grammar_source> grammar_of_tools(const chat_request& asked,
+                                        tool_style style) {
+  auto is_strict = [](auto& tool) { return tool.is_strict; };
+  auto is_forced = !asked.forced_call.empty();
+  tool_calls_source calls{style, is_forced, !asked.must_call,
+                          !asked.options.one_call, {}};
+  for (auto& x : asked.tools)
+    if (!is_forced || x.name == asked.forced_call)
+      calls.functions.push_back(
+        {x.name, x.is_strict && x.parameters != "{}" ? x.parameters : ""});
+  auto& tools = asked.tools;
+  auto strict = is_forced ? !calls.functions.front().schema.empty()
+                          : std::ranges::any_of(tools, is_strict);
+  auto is_free = !strict && (is_forced || !asked.must_call);
+  if (tools.empty()
+      || (is_free && asked.options.grammar.kind == grammar_kind::none))
+    return grammar_source{};
+  if (asked.options.grammar.kind != grammar_kind::none)
+    return bad_parameter("tools",
+                         "Invalid value for 'tools': what the text has to be "
+                         "cannot be said where tools may be called.",
+                         "unsupported_parameter");
+  grammar_source out{grammar_kind::tools, render(calls)};
+  if (auto program = compile_grammar(out); !program)
+    return bad_parameter(
+      "tools", "Invalid value for 'tools': " + program.why().message + ".");
+  return out;
+}
 
 void read_tools(field_reader& in, std::string_view body,
                 const request_limits& limits, chat_request& to) {

@@ -12,4 +12,10 @@ namespace troupe::http {
 void read_tools(field_reader& in, std::string_view body,
                 const request_limits& limits, chat_request& to);
 
+/// What the answer has to be for the sake of its tools, by how the model writes
+/// calls: of strict ones the arguments are by their schemas, and where one has
+/// to be called there is a call. Else, of kind none.
+parsed<grammar_source> grammar_of_tools(const chat_request& asked,
+                                        tool_style style);
+
 } // namespace troupe::http

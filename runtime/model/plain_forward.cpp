@@ -105,7 +105,11 @@ plain_forward::generate(const generation_request& request,
   auto limit = x.options.max_model_len - prompt;
   if (request.max_tokens > 0)
     limit = std::min(limit, request.max_tokens);
-  answer_draws draws{request, x.num_choices(), config().eos_token_ids};
+  auto grammar = grammar_of(request, x.options.grammars.get());
+  if (!grammar)
+    return grammar.why();
+  answer_draws draws{request, x.num_choices(), config().eos_token_ids,
+                     *grammar};
   sequence_blocks blocks{*x.pool, prompt + limit};
   generation out;
   auto want_logits = request.want_logits;
@@ -129,6 +133,10 @@ plain_forward::generate(const generation_request& request,
       out.logits.insert(out.logits.end(), row.begin(), row.end());
     if (on_token)
       on_token(id);
+    if (auto end = draws.end_of(out.tokens); end != finish_reason::none) {
+      out.finish = end;
+      return out;
+    }
     if (out.tokens.size() == limit)
       return out;
     next = x.decode(id, prompt + position, blocks, draws.after(out.tokens),

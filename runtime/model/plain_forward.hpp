@@ -5,6 +5,7 @@
 /// oracle of every distributed test.
 
 #include "kernels/device.hpp"
+#include "runtime/grammar/grammar_cache.hpp"
 #include "runtime/model/forward.hpp"
 #include "runtime/service.hpp"
 
@@ -21,6 +22,8 @@ struct plain_options {
   uint32_t chunk = 512;          ///< Prompt tokens per pass.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
   uint32_t max_sequences = 1;    ///< Of `generate_together`.
+  /// Of requests; null: none may have one.
+  std::shared_ptr<grammar_cache> grammars = nullptr;
   /// Of all prompts, whoever wrote them; if empty, as forms_of_prompt says.
   std::optional<attention_form> prompt_form;
 };

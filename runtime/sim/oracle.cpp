@@ -27,6 +27,7 @@ ask_plain_path(const checkpoint& source, std::shared_ptr<kernels::executor> how,
   plain.activations = options.activations;
   plain.max_model_len = options.max_model_len;
   plain.num_choices = options.num_choices;
+  plain.grammars = options.grammars;
   auto path = plain_forward::make(*device, source, plain);
   if (!path)
     return path.why();

@@ -4,6 +4,7 @@
 
 #include "kernels/device.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/grammar/grammar_cache.hpp"
 #include "runtime/sim/request_load.hpp"
 
 namespace troupe {
@@ -12,7 +13,8 @@ struct oracle_options {
   precision activations = precision::fp8;
   uint32_t max_model_len = 4096; ///< As the company has it.
   uint32_t num_choices = 0;      ///< Ids that may be sampled; 0: all.
-  uint32_t num_ranks = 1;        ///< That requests may name.
+  std::shared_ptr<grammar_cache> grammars = nullptr; ///< As plain_options.
+  uint32_t num_ranks = 1; ///< That requests may name.
   /// Requests with an even seed want logits, whose bits are expected, too.
   bool with_logits = true;
 };

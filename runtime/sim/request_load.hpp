@@ -38,8 +38,8 @@ struct client_load {
 /// One JSON object a line, empty lines are passed over. The first may be
 /// {"streams": 8}, how many are open at a time; the others are requests:
 ///   {"prompt": [1, 2, 3], "max_tokens": 8, "temperature": 0, "seed": 7,
-///    "top_p": 1, "top_k": 0, "ignore_eos": true, "arrival": "10ms",
-///    "cancel_after": 3}
+///    "top_p": 1, "top_k": 0, "ignore_eos": true, "regex": "[a-z ]+",
+///    "arrival": "10ms", "cancel_after": 3}
 /// `prompt` is a text or ids, at least one; without max_tokens it is as many as
 /// there is room for; without temperature the choice is greedy. cancel_after
 /// is a number of tokens or a time. Error: invalid_input, with the line.

@@ -153,12 +153,22 @@ struct dreamer {
     }
   }
 
+  /// Of what is allowed the first from there on.
+  static int32_t choose(const draw& x, uint64_t hash) {
+    for (uint32_t i = 0; i < x.num_choices; ++i) {
+      auto id = uint32_t((hash + i) % x.num_choices);
+      if (!x.allowed || ((*x.allowed)[id / 64] >> (id % 64) & 1) != 0)
+        return int32_t(id);
+    }
+    return no_token;
+  }
+
   void operator()(const sample& op) const {
     for (size_t i = 0; i < op.draws.size(); ++i) {
       auto& x = op.draws[i];
       auto hash
         = random_stream::mix(x.point ^ std::bit_cast<uint32_t>(x.temperature));
-      auto id = x.given == no_token ? int32_t(hash % x.num_choices) : x.given;
+      auto id = x.given == no_token ? choose(x, hash) : x.given;
       *host::row<int32_t>(op.ids, i) = id;
       for (uint32_t k = 0; k < x.num_scores; ++k) {
         host::row<float>(op.scores, i)[k] = -1;

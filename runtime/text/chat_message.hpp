@@ -23,6 +23,7 @@ struct chat_tool {
   std::string description;
   std::string parameters; ///< JSON.
   std::string whole;      ///< JSON: all of it, as it was declared.
+  bool is_strict = false; ///< Its arguments are as `parameters` says.
 };
 
 struct chat_message {

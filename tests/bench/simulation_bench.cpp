@@ -107,7 +107,7 @@ void bench_faults(const std::string& dir, uint32_t num_seeds) {
                             "streams=8,prompt=4-48,output=2-16,requests=32");
   oracle_options oracle;
   oracle.max_model_len = options.base.company.cluster.max_model_len;
-  oracle.num_choices = must(model->num_choices());
+  oracle.num_choices = must(model->tokens()).num_choices;
   auto asked = ask_plain_path(model->source(), make(), oracle,
                               options.base.what.load);
   CHECK(asked);

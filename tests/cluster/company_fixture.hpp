@@ -72,7 +72,19 @@ inline std::vector<generation_request> reference_requests() {
   auto scored = request_for(random_prompt(6, 150), 3, 0);
   scored.num_scores = 1;
   scored.num_prompt_scores = 3;
-  return {request_for(random_prompt(1, 5), 8, 0),
+  auto object = request_for(random_prompt(7, 40), 24, 13);
+  object.grammar = {grammar_kind::json_schema,
+                    R"({"type": "object", "properties": {
+                        "n": {"type": "string", "maxLength": 9},
+                        "k": {"enum": [true, "x"]}}, "required": ["n"]})"};
+  object.sampling.frequency_penalty = 0.5f;
+  object.ignore_eos = false;
+  object.num_scores = 2;
+  auto number = request_for(random_prompt(8, 66), 30, 0);
+  number.grammar = {grammar_kind::regex, "[0-9]{3}(-[a-z]{2}){2}"};
+  return {object,
+          number,
+          request_for(random_prompt(1, 5), 8, 0),
           request_for(random_prompt(2, 63), 6, 0),
           request_for(random_prompt(3, 130), 5, 7),
           request_for(random_prompt(4, 200), 4, 9),
@@ -163,6 +175,9 @@ ask_plain(const std::filesystem::path& model, precision activations,
   options.activations = activations;
   options.max_model_len = 512;
   options.num_choices = num_choices;
+  if (auto words = tokenizer::load(model / "tokenizer.json"))
+    options.grammars = std::make_shared<grammar_cache>(
+      std::make_shared<const vocabulary>(*words, num_choices));
   auto plain = plain_forward::make(*dev, *source, options);
   EXPECT_TRUE(plain) << plain.why().message;
   std::vector<answer> out;

@@ -7,10 +7,14 @@ Every check is a function; the exit status is 0 only if all of them hold.
 """
 
 import argparse
+import json
+import re
 import sys
 import traceback
+import typing
 
 import openai
+import pydantic
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 STORY = [{"role": "user", "content": "Tell me a story about a fox."}]
@@ -276,6 +280,66 @@ def a_tool_is_called_by_its_name(client, model):
     assert none.choices[0].message == plain.choices[0].message
 
 
+def a_strict_tool_is_called_by_its_schema(client, model):
+    function = {"name": "capital", "strict": True, "parameters": {
+        "type": "object", "required": ["country", "when"], "properties": {
+            "country": {"enum": ["France", "Peru"]},
+            "when": {"type": "integer", "minimum": 1, "maximum": 2100}}}}
+    tools = TOOLS[1:] + [{"type": "function", "function": function}]
+    named = {"type": "function", "function": {"name": "capital"}}
+    for choice in (named, "required"):
+        x = ask(client, model, QUESTION, tools=tools, tool_choice=choice,
+                max_tokens=600).choices[0]
+        assert x.finish_reason == "tool_calls", x
+        for call in x.message.tool_calls:
+            given = json.loads(call.function.arguments)
+            if call.function.name == "capital":
+                assert given["country"] in ("France", "Peru"), given
+                assert 1 <= given["when"] <= 2100, given
+
+
+class Capital(pydantic.BaseModel):
+    city: str = pydantic.Field(max_length=12)
+    people: int = pydantic.Field(ge=1000, le=99999999)
+    river: typing.Optional[typing.Literal["Seine", "Rhine"]]
+
+
+def an_answer_is_what_its_schema_says(client, model):
+    x = client.chat.completions.parse(
+        model=model, messages=QUESTION, temperature=0, max_tokens=400,
+        response_format=Capital).choices[0]
+    assert x.finish_reason == "stop", x
+    assert reasoning_of(x.message).strip(), "no reasoning_content"
+    assert isinstance(x.message.parsed, Capital), x
+    schema = {"name": "capital", "schema": Capital.model_json_schema()}
+    stream = ask(client, model, QUESTION, max_tokens=400, stream=True,
+                 response_format={"type": "json_schema",
+                                  "json_schema": schema})
+    assert gather(stream)[1] == x.message.content, x
+    for seed in range(4):
+        x = client.completions.create(
+            model=model, prompt="{", temperature=1, seed=seed, max_tokens=300,
+            extra_body={"guided_json": Capital.model_json_schema()}).choices[0]
+        Capital.model_validate_json(x.text)
+
+
+def an_answer_is_what_it_may_be(client, model):
+    def text(**more):
+        x = client.completions.create(
+            model=model, prompt="The answer is", temperature=1, seed=3,
+            max_tokens=40, extra_body=more).choices[0]
+        assert x.finish_reason == "stop", x
+        return x.text
+
+    choices = ["Paris", "in Rome", "Zürich"]
+    for seed in range(4):
+        assert text(guided_choice=choices, seed=seed) in choices
+    assert re.fullmatch(r"[A-F]{3}-\d{2}", text(
+        structured_outputs={"regex": r"[A-F]{3}-\d{2}"}, ignore_eos=True))
+    assert re.fullmatch(r"(ab){2,4}c", text(
+        guided_grammar='root ::= pair{2,4} "c"\npair ::= "ab"'))
+
+
 def text_is_completed(client, model):
     x = client.completions.create(model=model, prompt="The capital of",
                                   max_tokens=6, temperature=0)
@@ -326,8 +390,8 @@ def bad_parameters_are_refused_by_name(client, model):
     for name, value in [("temperature", -1), ("top_p", 2), ("seed", 1.5),
                         ("max_tokens", 0), ("n", 9), ("top_logprobs", 21),
                         ("stop", ["x"] * 17), ("presence_penalty", 3),
-                        ("min_tokens", 10**6), ("guided_choice", ["a", "b"]),
-                        ("structured_outputs", {"regex": "a"}),
+                        ("min_tokens", 10**6), ("guided_choice", []),
+                        ("guided_regex", "(?=a)"), ("bad_words", ["a"]),
                         ("stop_token_ids", [10**6]), ("min_p", 2)]:
         given = {"temperature": 1, name: value}
         try:
@@ -355,6 +419,9 @@ CHECKS = [
     a_loglikelihood_is_that_of_the_answer,
     an_answer_goes_on_from_its_prefix,
     a_tool_is_called_by_its_name,
+    a_strict_tool_is_called_by_its_schema,
+    an_answer_is_what_its_schema_says,
+    an_answer_is_what_it_may_be,
     text_is_completed,
     a_client_that_leaves_does_no_harm,
     a_context_that_is_too_long_is_refused,

@@ -85,7 +85,9 @@ simulation_batch prepare(uint32_t lanes) {
   oracle_options oracle;
   oracle.activations = cluster->activations;
   oracle.max_model_len = cluster->max_model_len;
-  oracle.num_choices = *(*model)->num_choices();
+  auto tokens = (*model)->tokens();
+  oracle.num_choices = tokens->num_choices;
+  oracle.grammars = tokens->grammars;
   oracle.num_ranks = cluster->num_ranks();
   CHECK(ask_plain_path((*model)->source(), how(), oracle, *load));
   simulation_batch_options out;

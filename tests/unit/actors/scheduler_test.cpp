@@ -1,3 +1,4 @@
+#include "tests/places.hpp"
 #include "tests/unit/actors/actor_fixture.hpp"
 
 using namespace troupe;
@@ -24,9 +25,9 @@ protected:
     context_.here->update([this](cast_list& list) {
       list.ranks[5] = spawn_listener<attention>(steps_);
     });
-    scheduler_actor_ = spawn_scheduler(
-      system_, context_, std::make_shared<node_parts>(), rank_, options,
-      spawn_listener<gateway_inbox>(answers_));
+    scheduler_actor_ = spawn_scheduler(system_, context_, parts_, rank_,
+                                       options,
+                                       spawn_listener<gateway_inbox>(answers_));
     scheduler_.run();
   }
 
@@ -71,6 +72,7 @@ protected:
   }
 
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
+  std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
   rank_parts rank_;
   std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
   std::shared_ptr<heard<tokens_ready, node_report>> answers_
@@ -212,6 +214,29 @@ TEST_F(Scheduler, RefusesWhatDoesNotFitAndLivesOn) {
   EXPECT_EQ(answers()[3].event->cause->code, errc::invalid_input);
   request(5, std::vector<int32_t>(60), 4);
   EXPECT_EQ(num_steps(), 1u);
+}
+
+TEST_F(Scheduler, RefusesAGrammarThatIsNoneOrNeedsTextsOfTokens) {
+  auto ask = [this](grammar_source grammar) {
+    auto what = std::make_shared<generation_request>();
+    what->prompt = {1};
+    what->max_tokens = 4;
+    what->grammar = std::move(grammar);
+    say(scheduler_actor_, run_request{1, 7, 0, 5, what, {}});
+    auto cause = answers().back().event->cause;
+    return cause ? cause->message : "";
+  };
+  EXPECT_EQ(ask({grammar_kind::regex, "a"}),
+            "the model has no tokenizer.json, which a grammar needs");
+  auto words
+    = tokenizer::load(source_dir() / "examples/nano/model/tokenizer.json");
+  ASSERT_TRUE(words);
+  parts_->tokens.grammars = std::make_shared<grammar_cache>(
+    std::make_shared<const vocabulary>(*words, vocab_size));
+  EXPECT_EQ(ask({grammar_kind::regex, "("}), "the grammar: a ')' is missing");
+  EXPECT_EQ(ask({grammar_kind{77}, "a"}),
+            "the grammar: there is no such kind of grammar");
+  EXPECT_TRUE(steps_->of<run_step>().empty());
 }
 
 TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {

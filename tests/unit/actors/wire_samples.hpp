@@ -24,6 +24,7 @@ inline run_request full_request() {
   what->num_prompt_scores = 3;
   what->ignore_eos = true;
   what->want_logits = true;
+  what->grammar = {grammar_kind::regex, "a\"[b]", true};
   what->segments = {{2, segment_author::given}, {3, segment_author::generated}};
   return {UINT64_MAX - 1, 9, 6, 4, what, {8, INT32_MAX}};
 }

@@ -81,6 +81,16 @@ std::shared_ptr<const std::vector<logit_edit>> some_edits(uint32_t count,
   return edits_of(std::move(out));
 }
 
+/// About one of `of` ids.
+std::shared_ptr<const std::vector<uint64_t>>
+some_ids(uint32_t count, uint64_t seed, uint32_t of) {
+  numbers random{seed};
+  std::vector<uint64_t> out((count + 63) / 64);
+  for (uint32_t id = 0; id < count; ++id)
+    out[id / 64] |= uint64_t{random.below(of) == 0} << (id % 64);
+  return std::make_shared<const std::vector<uint64_t>>(std::move(out));
+}
+
 /// What a draw gives: its token, then its scores.
 struct drawn_row {
   int32_t id = no_token;
@@ -266,6 +276,39 @@ TEST_P(Sample, ChoosesFromEditedLogitsAndLeavesThemAsTheyWere) {
     }
 }
 
+TEST_P(Sample, ChoosesWhatIsAllowedAlone) {
+  for (auto& from : families)
+    for (uint32_t count : lengths({1, 2, 16, 64, 65, 300})) {
+      auto seed = 56 * count + uint64_t(&from - families);
+      SCOPED_TRACE(testing::Message()
+                   << from.name << ", " << count << ", seed " << seed);
+      auto logits = logits_of(from, count, seed);
+      auto draws = many_draws(count, seed);
+      for (size_t i = 0; i < draws.size(); ++i) {
+        if (i % 3 == 0)
+          draws[i].edits = some_edits(count, seed + i);
+        if (i % 4 > 0)
+          draws[i].allowed = some_ids(count, seed + i, 1 << 3 * (i % 4 - 1));
+      }
+      ASSERT_NO_FATAL_FAILURE(expect_definition(logits, draws));
+    }
+}
+
+TEST_P(Sample, WhatIsNotAllowedHasNoWeightButCounts) {
+  auto choice = [&](const std::vector<float>& row, uint64_t allowed) {
+    matrix logits{1, uint32_t(row.size()), row};
+    draw how{0, logits.cols, 0};
+    how.allowed
+      = std::make_shared<const std::vector<uint64_t>>(std::vector{allowed});
+    return drawn(bench, logits, {how})[0];
+  };
+  EXPECT_EQ(choice({1, 2, 3}, 0b011), 1);
+  EXPECT_EQ(choice({1, 2, 3}, 0b001), 0);
+  EXPECT_EQ(choice({1, 2, 3}, 0), no_token);
+  EXPECT_EQ(choice({1, std::nanf(""), 3}, 0b101), no_token);
+  EXPECT_EQ(choice({1, infinity}, 0b01), no_token);
+}
+
 TEST_P(Sample, EditsInTheOrderThatIsWritten) {
   auto choice = [&](const std::vector<float>& row, logit_edit x) {
     matrix logits{1, uint32_t(row.size()), row};
@@ -300,8 +343,10 @@ TEST_P(Sample, ScoresAreThoseOfTheDefinitionWhateverIsEdited) {
         for (bool edited : {false, true}) {
           draw how{0, count, 0.7f, 0.9f, 0, random.next() >> 11};
           how.num_scores = num_scores;
-          if (edited)
+          if (edited) {
             how.edits = some_edits(count, seed + num_scores);
+            how.allowed = some_ids(count, seed + num_scores, 2);
+          }
           draws.push_back(how);
           how.given = int32_t(random.below(count));
           draws.push_back(how);

@@ -250,12 +250,11 @@ TEST(OpenaiRequest, TakesStreamOptionsOnlyOfStreams) {
 TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("top_logprobs":5)", R"("tools":"f")", R"("tool_choice":"required")",
-        R"("guided_choice":["yes"])", R"("structured_outputs":{"regex":"a"})",
+        R"("guided_whitespace_pattern":" ")", R"("structural_tag":"{}")",
         R"("reasoning_effort":"high")", R"("include_reasoning":false)",
         R"("best_of":2)", R"("echo":true)", R"("bad_words":["a"])",
         R"("prompt_logprobs":0.5)", R"("repeat_penalty":1.1)",
-        R"("chat_template":"{{ 1 }}")", R"("documents":[{"text":"a"}])",
-        R"("response_format":{"type":"json_object"})"}) {
+        R"("chat_template":"{{ 1 }}")", R"("documents":[{"text":"a"}])"}) {
     auto error = refusal(chat_with(members));
     ASSERT_TRUE(error) << members;
     EXPECT_EQ(members,

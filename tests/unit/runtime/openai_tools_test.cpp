@@ -199,7 +199,7 @@ TEST_F(OpenaiTools, EndAnAnswerWithWhatWasKeptBackForAStopString) {
 TEST_F(OpenaiTools, AreRefusedByName) {
   start();
   auto strict = tool("f");
-  strict["function"]["strict"] = true;
+  strict["function"]["strict"] = "yes";
   auto nameless = tool("f");
   nameless["function"].erase("name");
   auto odd = tool("f");
@@ -219,7 +219,8 @@ TEST_F(OpenaiTools, AreRefusedByName) {
     {list(strict), "tools[0].function.strict"},
     {{{"tools", std::vector<json>(129, tool("f"))}}, "tools"},
     {with_tools({{"tool_choice", "maybe"}}), "tool_choice"},
-    {with_tools({{"tool_choice", "required"}}), "tool_choice"},
+    {with_tools({{"response_format", {{"type", "json_object"}}}}), "tools"},
+    {with_tools({{"tool_choice", json::array()}}), "tool_choice"},
     {with_tools({{"tool_choice", other}}), "tool_choice"},
     {{{"tool_choice", "required"}}, "tool_choice"},
     {{{"tool_choice", other}}, "tool_choice"},

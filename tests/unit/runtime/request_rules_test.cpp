@@ -175,6 +175,14 @@ TEST(RequestRules, RefuseEndsThatCannotBe) {
   EXPECT_EQ(fault_of(x), request_fault::wrong_min_tokens);
 }
 
+TEST(RequestRules, RefuseAGrammarThatIsTooLong) {
+  auto x = request(1, 1);
+  x.grammar = {grammar_kind::regex, std::string(max_grammar_source, 'a')};
+  EXPECT_EQ(fault_of(x), std::nullopt);
+  x.grammar.text += 'a';
+  EXPECT_EQ(fault_of(x), request_fault::long_grammar);
+}
+
 TEST(RequestRules, RefuseARankThatThereIsNot) {
   auto x = request(1, 1);
   x.rank = 1;

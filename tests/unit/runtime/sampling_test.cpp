@@ -1,5 +1,7 @@
 #include "runtime/sampling.hpp"
 
+#include "tests/unit/runtime/grammar_texts.hpp"
+
 #include "kernels/reference/operations.hpp"
 #include "runtime/philox.hpp"
 
@@ -329,4 +331,52 @@ TEST(Sampling, TheSmallestTopPKeepsOne) {
 TEST(Sampling, ATinyTemperatureIsGreedy) {
   EXPECT_EQ(all_sampled({1, 3, 2}, {.temperature = 1e-40f}),
             (std::set<int32_t>{1}));
+}
+
+// -- grammars -----------------------------------------------------------------
+
+TEST(AnswerDraws, AllowWhatTheGrammarSaysAndTheEndWhereItMayBe) {
+  auto& words = some_tokenizer();
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "(no )+"}), some_vocabulary());
+  auto num_choices = words.vocab_size() + 100; // beyond are those without text
+  const int32_t eos[] = {end_id};
+  auto request = request_of({1}, {});
+  request.stop_ids = {words.encode("n", specials::plain).at(0), 8};
+  answer_draws draws{request, num_choices, eos, grammar};
+  auto may = [&](const std::vector<int32_t>& answer, int32_t id) {
+    auto bits = draws.after(answer).allowed;
+    EXPECT_GE(bits->size() * 64, num_choices);
+    return ((*bits)[size_t(id) / 64] >> (id % 64) & 1) != 0;
+  };
+  EXPECT_FALSE(may({}, end_id));
+  EXPECT_FALSE(may({}, 8));
+  EXPECT_TRUE(may({}, request.stop_ids[0])) << "it is the text's as well";
+  EXPECT_FALSE(may({}, int32_t(num_choices) - 1));
+  auto answer = words.encode("no ", specials::plain);
+  EXPECT_TRUE(may(answer, end_id));
+  EXPECT_TRUE(may(answer, 8));
+  EXPECT_EQ(draws.end_of(answer), finish_reason::none);
+  request.ignore_eos = true;
+  request.stop_ids.clear();
+  answer_draws other{request, num_choices, eos, grammar};
+  auto bits = other.after(answer).allowed;
+  EXPECT_EQ((*bits)[0] >> end_id & 1, 0u);
+  EXPECT_EQ((answer_draws{request, 50, eos}).end_of(answer),
+            finish_reason::none);
+}
+
+TEST(AnswerDraws, EndWhereTheGrammarDoes) {
+  auto& words = some_tokenizer();
+  auto request = request_of({1}, {});
+  request.ignore_eos = true;
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::choice, R"(["yes", "no"])"}), some_vocabulary());
+  answer_draws draws{request, words.vocab_size(), {}, grammar};
+  auto answer = words.encode("yes", specials::plain);
+  EXPECT_EQ(draws.end_of(std::span{answer}.first(0)), finish_reason::none);
+  EXPECT_EQ(draws.end_of(answer), finish_reason::stop);
+  answer_draws lost{request, words.vocab_size(), {}, grammar};
+  EXPECT_EQ(lost.end_of(words.encode("maybe", specials::plain)),
+            finish_reason::length);
 }

@@ -151,7 +151,8 @@ TEST(Requests, AreWrittenAsTheyAreRead) {
                      "{\"prompt\": [1, 2], \"max_tokens\": 8,"
                      " \"temperature\": 0.5, \"top_p\": 0.9,"
                      " \"seed\": 18446744073709551615,"
-                     " \"arrival\": \"1.5ms\", \"cancel_after\": 3}\n"
+                     " \"arrival\": \"1.5ms\", \"cancel_after\": 3,"
+                     " \"regex\": \"[a-z]+\"}\n"
                      "{\"prompt\": \"a \\n b\", \"cancel_after\": \"2s\"}\n",
                      "r");
   ASSERT_TRUE(x) << x.why().message;
@@ -165,6 +166,8 @@ TEST(Requests, AreWrittenAsTheyAreRead) {
   EXPECT_EQ(first.request.sampling.top_p, 0.9f);
   EXPECT_EQ(first.arrival, std::chrono::microseconds{1500});
   EXPECT_EQ(first.cancel_after_tokens, 3u);
+  EXPECT_EQ(first.request.grammar,
+            (grammar_source{grammar_kind::regex, "[a-z]+"}));
   EXPECT_EQ(again->requests[1].text, "a \n b");
   EXPECT_EQ(again->requests[1].cancel_after, std::chrono::seconds{2});
 }

@@ -1,0 +1,159 @@
+/// What the tree of the vocabulary says, against each token by itself.
+
+#include "runtime/grammar/grammar_cache.hpp"
+#include "tests/unit/runtime/grammar_texts.hpp"
+
+using namespace troupe;
+
+namespace {
+
+using enum grammar_kind;
+
+const grammar_source sources[]
+  = {{json_object, ""},
+     {regex, R"([a-c]{2,5}|(the|there) cat \d+(\.\d{1,3})?)"},
+     {regex, R"((ab|a|b|é|ü|日本)*x{0,300})"},
+     {regex, R"([^"\\<]{0,40}"?)", true},
+     {choice, R"(["yes", "no", "yes, but", "ja \u00e9"])"},
+     {gbnf, "root ::= item (\",\" item)* # list\nitem ::= [a-z]+ | \"(\" root "
+            "\")\"\n"},
+     {json_schema, R"({"type": "object", "properties": {
+      "name": {"type": "string", "minLength": 2, "maxLength": 200},
+      "tags": {"type": "array", "items": {"enum": ["a", "an", "and"]}},
+      "next": {"$ref": "#"}}, "required": ["name"]})"},
+     {tools, R"({"fenced": true, "speak": true, "more": true, "functions": [
+      {"name": "f", "schema": ""}, {"name": "go", "schema": "{}"}]})"}};
+
+/// Each token on its own, byte by byte or as the mark that it is.
+std::vector<bool> by_hand(const grammar_source& source,
+                          const std::vector<int32_t>& before) {
+  grammar_matcher all{compiled(source)};
+  auto words = some_vocabulary();
+  auto follow = [&](grammar_matcher::number at, int32_t id) {
+    auto text = words->text_of(id);
+    auto& marks = all.program().marks;
+    auto i = std::ranges::find(marks, text);
+    if (words->is_mark(id))
+      return i == marks.end() ? grammar_matcher::dead
+                              : all.after_mark(at, uint32_t(i - marks.begin()));
+    for (auto c : text)
+      at = all.after(at, static_cast<uint8_t>(c));
+    return text.empty() ? grammar_matcher::dead : at;
+  };
+  auto at = all.begin();
+  for (auto id : before)
+    at = follow(at, id);
+  std::vector<bool> out;
+  for (int32_t id = 0; uint32_t(id) < words->num_choices(); ++id)
+    out.push_back(follow(at, id) != grammar_matcher::dead);
+  return out;
+}
+
+} // namespace
+
+TEST(GrammarMasks, AreWhatEachTokenSaysByItself) {
+  for (auto& source : sources)
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      SCOPED_TRACE(source.text + ", seed " + std::to_string(seed));
+      grammar_masks masks{compiled(source), some_vocabulary()};
+      auto answer = random_answer(masks, seed, 3 + 9 * seed);
+      auto at = masks.begin();
+      for (auto id : answer)
+        at = masks.after(at, id);
+      auto mask = masks.mask_of(at);
+      auto expected = by_hand(source, answer);
+      for (size_t id = 0; id < expected.size(); ++id)
+        ASSERT_EQ(is_allowed(mask, int32_t(id)), expected[id])
+          << "token " << id << " \"" << some_vocabulary()->text_of(int32_t(id))
+          << '"';
+      EXPECT_EQ(mask.any, std::ranges::count(expected, true) > 0);
+    }
+}
+
+TEST(GrammarMasks, AreTheSameWhateverIsKept) {
+  grammar_limits small;
+  small.max_states = 1;
+  small.max_mask_bytes = 1;
+  for (auto& source : sources) {
+    grammar_masks kept{compiled(source), some_vocabulary()};
+    grammar_masks forgot{compiled(source), some_vocabulary(), small};
+    auto answer = random_answer(kept, 7, 30);
+    auto a = kept.begin();
+    auto b = forgot.begin();
+    for (auto id : answer) {
+      ASSERT_EQ(*a, *b);
+      ASSERT_EQ(*kept.mask_of(a).allowed, *forgot.mask_of(b).allowed);
+      a = kept.after(a, id);
+      b = forgot.after(b, id);
+    }
+    EXPECT_EQ(grammar_masks::may_end(a), grammar_masks::may_end(b));
+  }
+}
+
+TEST(GrammarMasks, OfLongTextsAreMadeOnce) {
+  grammar_masks masks{compiled({regex, ".{10,100000}"}), some_vocabulary()};
+  auto at = masks.begin();
+  auto id = some_tokenizer().encode("a", specials::plain).at(0);
+  for (int i = 0; i < 1000; ++i) {
+    masks.mask_of(at);
+    at = masks.after(at, id);
+  }
+  auto counted = masks.counted();
+  EXPECT_EQ(counted.asked, 1000u);
+  EXPECT_LE(counted.made, 11u); // before it may end each is another one
+}
+
+TEST(GrammarMasks, OfATokenThatIsNotAllowedAllowNothing) {
+  grammar_masks masks{compiled({choice, R"(["yes"])"}), some_vocabulary()};
+  auto at = masks.begin();
+  for (int32_t id :
+       {some_tokenizer().encode("no", specials::plain).at(0), -1, 1 << 20, 0}) {
+    auto behind = masks.after(at, id);
+    EXPECT_FALSE(masks.mask_of(behind).any);
+    EXPECT_FALSE(grammar_masks::may_end(behind));
+  }
+}
+
+TEST(GrammarMasks, ThatTakeTooManyStepsAllowNothing) {
+  grammar_limits small;
+  small.max_walk = 20;
+  grammar_masks masks{compiled({json_object, ""}), some_vocabulary(), small};
+  auto at = masks.after(masks.begin(),
+                        some_tokenizer().encode("{", specials::plain).at(0));
+  EXPECT_FALSE(masks.mask_of(at).any);
+}
+
+TEST(GrammarMasks, BeginBehindTheThought) {
+  grammar_source source{choice, R"(["yes", "no"])", true};
+  grammar_masks masks{compiled(source), some_vocabulary()};
+  auto& words = some_tokenizer();
+  auto at = masks.begin();
+  for (auto id : words.encode("Is it no? </thin", specials::plain)) {
+    ASSERT_TRUE(is_allowed(masks.mask_of(at), id));
+    at = masks.after(at, id);
+    ASSERT_FALSE(grammar_masks::may_end(at));
+  }
+  for (auto id : words.encode("</think>", specials::recognised))
+    at = masks.after(at, id);
+  auto no = words.encode("no", specials::plain);
+  for (auto id : no) {
+    ASSERT_TRUE(is_allowed(masks.mask_of(at), id));
+    at = masks.after(at, id);
+  }
+  EXPECT_TRUE(grammar_masks::may_end(at));
+  EXPECT_FALSE(masks.mask_of(at).any);
+}
+
+TEST(GrammarCache, CompilesASourceOnce) {
+  grammar_cache cache{some_vocabulary()};
+  auto a = cache.find({regex, "a+"});
+  auto b = cache.find({regex, "b+"});
+  ASSERT_TRUE(a);
+  ASSERT_TRUE(b);
+  EXPECT_EQ(*cache.find({regex, "a+"}), *a);
+  EXPECT_NE(*a, *b);
+  EXPECT_FALSE(cache.find({regex, "("}));
+  for (int i = 0; i < 40; ++i)
+    EXPECT_TRUE(cache.find({regex, "a{" + std::to_string(i + 1) + "}"}));
+  EXPECT_NE(*cache.find({regex, "a+"}), *a) << "nothing is kept for ever";
+}
