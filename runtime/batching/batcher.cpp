@@ -473,13 +473,6 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
   }
 }
 
-finish_reason batcher::finish_of(const sequence& x, int32_t token) const {
-  if (x.draws->is_end(token))
-    return finish_reason::stop;
-  return x.num_answered() + 1 == x.request->max_tokens ? finish_reason::length
-                                                       : finish_reason::none;
-}
-
 void batcher::abandon_step(uint8_t lane) {
   for (auto& x : std::exchange(in_step_[lane], {})) {
     leave_step(x, lane, PLANTED(abandoned_rows_count));

@@ -295,7 +295,12 @@ private:
                           generation_event& to);
   void commit(sequence& x, int32_t token, std::vector<float> logits,
               generation_event& to);
-  finish_reason finish_of(const sequence& x, int32_t token) const;
+  static finish_reason finish_of(const sequence& x, int32_t token) {
+    if (x.draws->is_end(token))
+      return finish_reason::stop;
+    return x.num_answered() + 1 == x.request->max_tokens ? finish_reason::length
+                                                         : finish_reason::none;
+  }
   void retire(const sequence_ptr& x);
 
   /// Returns whether its rows count.

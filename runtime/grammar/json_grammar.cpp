@@ -30,25 +30,6 @@ constexpr std::string_view notes[]
      "examples",        "deprecated",    "readOnly",         "writeOnly",
      "contentEncoding", "discriminator", "contentMediaType", "$anchor"};
 
-constexpr const char* date
-  = R"(\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-)"
-    R"((0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d)))";
-constexpr const char* time_of_day
-  = R"(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]0\d:[0-5]\d))";
-
-/// The pattern of a format that is kept to; of others, which are notes, none.
-std::string pattern_of(const json& format) {
-  if (format == "date")
-    return date;
-  if (format == "time")
-    return time_of_day;
-  if (format == "date-time")
-    return std::string{date} + "T" + time_of_day;
-  if (format == "uuid")
-    return "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
-  return {};
-}
-
 class schema_reader {
 public:
   schema_reader(grammar_rules& to, const json& schema)
@@ -426,7 +407,9 @@ private:
                ? quoted(pattern->get<std::string>(), regex_scope::part, path)
                : refuse(path, "'pattern' must be a string");
     auto is_free = least == 0 && most == unlimited;
-    auto form = format && is_free ? pattern_of(*format) : std::string{};
+    auto form = format && is_free && format->is_string()
+                  ? format_pattern(format->get<std::string>())
+                  : std::string{};
     if (!form.empty())
       return quoted(form, regex_scope::whole, path);
     if (is_free)

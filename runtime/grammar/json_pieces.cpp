@@ -10,6 +10,12 @@ constexpr uint32_t most_indent = 32;
 constexpr std::string_view all_digits = "0123456789";
 constexpr std::string_view hex_digits = "0123456789abcdefABCDEF";
 
+constexpr const char* date
+  = R"(\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-)"
+    R"((0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d)))";
+constexpr const char* time_of_day
+  = R"(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]0\d:[0-5]\d))";
+
 expression_ptr some_digits(uint32_t least, uint32_t most) {
   return repeated(one_of(all_digits), least, most);
 }
@@ -109,6 +115,18 @@ expression_ptr json_integer(int64_t least, int64_t most) {
   if (!negative.empty())
     ways.push_back(in_sequence({literal("-"), choice_of(std::move(negative))}));
   return choice_of(std::move(ways));
+}
+
+std::string format_pattern(std::string_view format) {
+  if (format == "date")
+    return date;
+  if (format == "time")
+    return time_of_day;
+  if (format == "date-time")
+    return std::string{date} + "T" + time_of_day;
+  if (format == "uuid")
+    return "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+  return {};
 }
 
 } // namespace troupe

@@ -27,4 +27,8 @@ inline constexpr int64_t most_json_integer = 999'999'999'999'999;
 
 expression_ptr json_integer(int64_t least, int64_t most);
 
+/// A regular expression of a `format` that is kept to; of others, which are
+/// notes, none.
+std::string format_pattern(std::string_view format);
+
 } // namespace troupe

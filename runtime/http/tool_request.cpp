@@ -129,8 +129,8 @@ parsed<grammar_source> grammar_of_tools(const chat_request& asked,
                                         tool_style style) {
   auto is_strict = [](auto& tool) { return tool.is_strict; };
   auto is_forced = !asked.forced_call.empty();
-  tool_calls_source calls{style, is_forced, !asked.must_call,
-                          !asked.options.one_call, {}};
+  tool_calls_source calls{
+    style, is_forced, !asked.must_call, !asked.options.one_call, {}};
   for (auto& x : asked.tools)
     if (!is_forced || x.name == asked.forced_call)
       calls.functions.push_back(
