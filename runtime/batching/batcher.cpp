@@ -59,7 +59,6 @@ void batcher::add(request_id id, uint32_t term,
   x->request = std::move(request);
   x->grammar = std::move(grammar);
   begin_draws(*x);
-  x->blocks = std::make_shared<kernels::block_table>();
   waiting_.push_back(std::move(x));
 }
 

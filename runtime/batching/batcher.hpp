@@ -168,7 +168,8 @@ private:
     bool was_left_out = false; ///< Could have been in the last step.
     uint32_t num_passed = 0;   ///< Younger ones let in while this waits.
     uint32_t num_scored = 1;   ///< The prompt's tokens with scores told.
-    std::shared_ptr<kernels::block_table> blocks;
+    std::shared_ptr<kernels::block_table> blocks
+      = std::make_shared<kernels::block_table>();
     bool running = false;
     bool over = false; ///< Goes when the last of its steps has ended.
 
