@@ -9,6 +9,7 @@
 #include "kernels/host/host_memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -95,17 +96,33 @@ private:
   std::vector<std::pair<uint32_t, float>> before_;
 };
 
+/// By eight bits of what is allowed: what is added to the logits of their ids.
+using addends = std::array<std::array<float, 8>, 256>;
+
+constexpr addends make_addends() {
+  addends out = {};
+  for (size_t bits = 0; bits < out.size(); ++bits)
+    for (size_t k = 0; k < 8; ++k)
+      out[bits][k]
+        = (bits >> k & 1) != 0 ? 0.0f : -std::numeric_limits<float>::infinity();
+  return out;
+}
+
 /// A copy of an edited row in which what is not allowed has no weight. NaN
 /// stays NaN.
 std::vector<float> allowed_row(const float* logits, const draw& how) {
-  constexpr auto forbidden = -std::numeric_limits<float>::infinity();
-  std::vector<float> out(how.num_choices);
-  for (uint32_t first = 0; first < how.num_choices; first += 64) {
-    auto bits = (*how.allowed)[first / 64];
-    auto end = std::min(how.num_choices, first + 64);
-    for (auto i = first; i < end; ++i)
-      out[i] = logits[i] + (bits >> (i - first) & 1 ? 0.0f : forbidden);
-  }
+  static constexpr auto added = make_addends();
+  std::vector<float> out(logits, logits + how.num_choices);
+  auto add = [&](uint32_t first, uint32_t count) {
+    auto bits = (*how.allowed)[first / 64] >> (first % 64) & 255;
+    for (uint32_t k = 0; k < count; ++k)
+      out[first + k] += added[bits][k];
+  };
+  auto whole = how.num_choices / 8 * 8;
+  for (uint32_t i = 0; i < whole; i += 8)
+    add(i, 8);
+  if (whole < how.num_choices)
+    add(whole, how.num_choices - whole);
   return out;
 }
 

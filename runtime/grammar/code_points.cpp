@@ -144,6 +144,13 @@ expression_ptr in_json_string(const code_set& x) {
   return choice_of(std::move(parts));
 }
 
+expression_ptr speller::operator()(const code_set& x) {
+  auto& out = known_[x.ranges()];
+  if (!out)
+    out = how_(x);
+  return out;
+}
+
 std::optional<uint32_t> take_code_point(std::string_view& text) {
   if (text.empty())
     return std::nullopt;

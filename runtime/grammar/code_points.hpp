@@ -4,7 +4,10 @@
 
 #include "runtime/grammar/expression.hpp"
 
+#include <compare>
 #include <cstdint>
+#include <initializer_list>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -14,6 +17,8 @@ namespace troupe {
 struct code_range {
   uint32_t first = 0;
   uint32_t last = 0;
+
+  friend auto operator<=>(const code_range&, const code_range&) = default;
 };
 
 inline constexpr uint32_t last_code_point = 0x10ffff;
@@ -49,6 +54,19 @@ expression_ptr in_utf8(const code_set& x);
 /// The same within a string of JSON: what cannot stand there as it is has one
 /// escape.
 expression_ptr in_json_string(const code_set& x);
+
+/// The same, each set once: sources say the same one again and again.
+class speller {
+public:
+  explicit speller(spelling how) : how_(how) {
+  }
+
+  expression_ptr operator()(const code_set& x);
+
+private:
+  spelling how_;
+  std::map<std::vector<code_range>, expression_ptr> known_;
+};
 
 /// Takes a character off the front of valid UTF-8; nothing at its end.
 std::optional<uint32_t> take_code_point(std::string_view& text);

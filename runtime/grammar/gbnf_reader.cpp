@@ -123,9 +123,9 @@ private:
     if (skip("\""))
       return quoted();
     if (skip("["))
-      return in_utf8(bracketed());
+      return spell_(bracketed());
     if (skip("."))
-      return in_utf8(code_set{}.others());
+      return spell_(code_set{}.others());
     if (skip("(")) {
       if (depth >= max_depth)
         refuse("groups are nested too deep");
@@ -179,7 +179,7 @@ private:
         break;
       }
       auto x = character();
-      parts.push_back(in_utf8({{x, x}}));
+      parts.push_back(spell_({{x, x}}));
     }
     return in_sequence(std::move(parts));
   }
@@ -246,6 +246,7 @@ private:
   grammar_rules& rules_;
   std::string_view source_;
   std::string_view rest_;
+  speller spell_{in_utf8};
   std::map<std::string, uint32_t> known_;
   std::string trouble_;
 };

@@ -2,6 +2,7 @@
 
 #include "runtime/grammar/any_json.hpp"
 #include "runtime/grammar/json_pieces.hpp"
+#include "runtime/grammar/program.hpp"
 #include "runtime/grammar/regex_reader.hpp"
 #include "runtime/json/strict_json.hpp"
 
@@ -78,7 +79,7 @@ private:
       return x.get<bool>() ? call_of(any_.value) : choice_of({});
     if (!x.is_object())
       return refuse(path, "a schema is an object, true or false");
-    if (rules_.rules.size() > 4096 || !trouble_.empty())
+    if (rules_.rules.size() > max_grammar_rules || !trouble_.empty())
       return refuse(path, "it is too large");
     for (auto name : {"$ref", "anyOf", "oneOf", "allOf"})
       if (x.contains(name))

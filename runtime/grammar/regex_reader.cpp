@@ -55,7 +55,7 @@ private:
     return ways.size() == 1 ? ways.front() : choice_of(std::move(ways));
   }
 
-  expression_ptr anything() const {
+  expression_ptr anything() {
     return repeated(spell_(code_set{}.others()), 0, unlimited);
   }
 
@@ -265,7 +265,7 @@ private:
 
   std::string_view rest_;
   regex_scope scope_;
-  spelling spell_;
+  speller spell_;
   std::string trouble_;
 };
 

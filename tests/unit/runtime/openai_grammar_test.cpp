@@ -114,7 +114,7 @@ TEST_F(OpenaiGrammar, IsRefusedWithTheFieldThatIsWrong) {
 }
 
 TEST_F(OpenaiGrammar, OfToolsIsThatOfTheirSchemas) {
-  use_template(test::v3);
+  use_template(test::v3_1);
   start();
   auto of = [&](json tools, json choice, bool many = true) {
     return grammar_of({{"tools", tools},
@@ -128,6 +128,7 @@ TEST_F(OpenaiGrammar, OfToolsIsThatOfTheirSchemas) {
   EXPECT_EQ(of(loose, named).kind, none);
   EXPECT_EQ(of(mixed, "none").kind, none);
   tool_calls_source expected;
+  expected.style = tool_style::plain;
   expected.functions = {{"f", ""}, {"g", ""}};
   expected.may_call_more = true;
   EXPECT_EQ(of(loose, "required"), (grammar_source{tools, render(expected)}));
