@@ -40,7 +40,7 @@ const client_load& load() {
     auto x = make_load(spec, 7, model()->config().vocab_size);
     oracle_options oracle;
     oracle.max_model_len = 640;
-    oracle.num_choices = *model()->num_choices();
+    oracle.num_choices = model()->tokens()->num_choices;
     CHECK(ask_plain_path(model()->source(), cpu(), oracle, x));
     return x;
   }();
