@@ -83,7 +83,7 @@ void add_picture(CLI::App& app, int& status) {
                "profile");
   command.footer(what_to_know);
   command
-    .add_option("SCENE", flags->scene,
+    .add_option("FILE", flags->scene,
                 "What unit it is (TOML; examples/pictures)")
     ->required();
   command
