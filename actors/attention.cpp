@@ -277,10 +277,11 @@ struct attention_state {
                  ? std::string{"a node"}
                  : "worker " + std::to_string(msg.worker);
     // Its node is about to end.
-    if (msg.why == rows_fault::failed_run && msg.worker != msg.whole_slab
-        && msg.worker < parts->map.num_workers())
+    if (walk->awaits(msg.of) && msg.why == rows_fault::failed_run
+        && msg.worker < parts->map.num_workers()) {
       avoid(parts->map.node_of(msg.worker));
-    is_excused = msg.why == rows_fault::failed_run && without_lost;
+      is_excused = without_lost != nullptr;
+    }
     carry_out(walk->refused(msg.of, who, msg.why));
     is_excused = false;
   }

@@ -43,6 +43,7 @@ spawn_expert_worker(caf::actor_system& system, const node_context& context,
 struct gateway_status {
   open_requests requests; ///< Opened by the front end, served by the gateway.
   std::atomic<uint64_t> prompt_tokens{0};
+  std::atomic<uint32_t> usable_ranks{0};
   /// To another rank, since theirs was lost.
   std::atomic<uint64_t> requests_moved{0};
   /// Events that were said twice, out of turn or by who is not the owner.

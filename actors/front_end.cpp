@@ -26,7 +26,13 @@ void front_end::close(const failure& why) {
 service_info front_end::info() const {
   return {cluster_.max_model_len, cluster_.num_ranks(), cluster_.num_workers(),
           static_cast<uint32_t>(cluster_.nodes.size()),
-          uint64_t{cluster_.num_ranks()} * cluster_.limits.max_num_running()};
+          uint64_t{num_ranks_left()} * cluster_.limits.max_num_running()};
+}
+
+/// All of them until the gateway has counted.
+uint32_t front_end::num_ranks_left() const {
+  auto left = status_->usable_ranks.load();
+  return left > 0 ? left : cluster_.num_ranks();
 }
 
 service_stats front_end::stats() const {
@@ -75,7 +81,7 @@ std::optional<std::string> front_end::trouble() const {
 
 uint64_t front_end::max_open() const {
   auto& limits = cluster_.limits;
-  return uint64_t{cluster_.num_ranks()}
+  return uint64_t{num_ranks_left()}
          * (limits.max_num_running() + limits.max_num_waiting);
 }
 

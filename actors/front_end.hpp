@@ -29,10 +29,10 @@ public:
   /// See company.
   void close(const failure& why);
 
-  /// Requests that may be open at a time.
-  uint64_t max_open() const;
-
 private:
+  uint32_t num_ranks_left() const;
+  /// Requests that may be open at a time, with these.
+  uint64_t max_open() const;
   std::string refusal() const;
 
   const topology cluster_;

@@ -32,6 +32,7 @@ struct gateway_state {
   std::unique_ptr<request_journal> journal;
   std::map<node_id, node_lost> lost;
   std::optional<node_id> missing; ///< Of them: it took the last of an expert.
+  std::optional<node_id> last_with_ranks; ///< Of them.
   std::function<void()> on_started;
   bool started = false;
 
@@ -69,7 +70,7 @@ struct gateway_state {
       auto i = lost.find(cluster.node_of_rank(*what.rank));
       return i == lost.end() ? nullptr : &i->second;
     }
-    return usable_ranks().empty() ? &lost.begin()->second : nullptr;
+    return usable_ranks().empty() ? &lost.at(*last_with_ranks) : nullptr;
   }
 
   void publish_trouble() {
@@ -83,6 +84,7 @@ struct gateway_state {
     status->trouble = text;
     status->nodes_lost = lost.size();
     status->refusal = can_serve ? "" : text;
+    status->usable_ranks = static_cast<uint32_t>(usable_ranks().size());
   }
 
   // -- requests ---------------------------------------------------------------
@@ -137,8 +139,11 @@ struct gateway_state {
       event = std::make_shared<const generation_event>(
         journal->without_known_scores(msg.request, *event));
     auto what = journal->commit(msg.request, msg.term, *event);
-    if (what == verdict::committed)
-      return status->requests.deliver(msg.request, *event);
+    if (what == verdict::committed) {
+      if (!is_empty(*event))
+        status->requests.deliver(msg.request, *event);
+      return;
+    }
     if (what == verdict::unknown || what == verdict::outdated)
       return; // it was cancelled meanwhile, or given to another rank
     ++status->events_refused;
@@ -149,6 +154,12 @@ struct gateway_state {
     else
       context.log->warning("request " + std::to_string(msg.request)
                            + ": refused a token of another term or position");
+  }
+
+  /// All that it said was known.
+  static bool is_empty(const generation_event& x) {
+    return x.tokens.empty() && x.prompt_scores.empty()
+           && x.finish == finish_reason::none;
   }
 
   void cancel(request_id id) {
@@ -168,6 +179,8 @@ struct gateway_state {
         || !lost.emplace(msg.node, msg).second)
       return;
     look_for_missing(msg.node);
+    if (!cluster.nodes[msg.node].ranks.empty())
+      last_with_ranks = msg.node;
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();
@@ -206,14 +219,29 @@ struct gateway_state {
       return false;
     }
     ++status->requests_moved;
-    hand_over(id, journal->raise(id, usable_ranks()));
+    hand_over(
+      id, journal->raise(id, was_run ? ranks_for_a_suspect() : usable_ranks()));
     return true;
   }
 
+  /// Who may have killed a rank is not to kill this node, if there are others.
+  std::vector<rank_id> ranks_for_a_suspect() const {
+    auto all = usable_ranks();
+    auto others = all;
+    std::erase_if(others, [this](auto rank) {
+      return cluster.node_of_rank(rank) == context.node;
+    });
+    return others.empty() ? all : others;
+  }
+
   void report(const node_report& msg) {
-    std::lock_guard lock{status->mutex};
-    if (msg.node < status->reports.size())
-      status->reports[msg.node] = msg;
+    {
+      std::lock_guard lock{status->mutex};
+      if (msg.node < status->reports.size())
+        status->reports[msg.node] = msg;
+    }
+    if (lost.contains(msg.node))
+      forget_gauges(msg.node); // it was on its way
   }
 
   /// What it has counted stays; what it had is gone.

@@ -98,7 +98,9 @@ struct scheduler_state {
     auto at = now();
     if (!msg.cause)
       times.add(ended.cost, at - ended.at);
-    if (lanes)
+    if (lanes && msg.cause)
+      lanes->dropped(at);
+    else if (lanes)
       lanes->ended(msg.lane, at, ended.cost, msg.away);
     for (auto& x : outputs_of(msg))
       publish(std::move(x));

@@ -329,10 +329,14 @@ private:
     look_at_slabs(node, *list->parts, is_at_rest);
   }
 
-  void look_at_front(front_end& front) {
+  void look_at_front(const front_end& front) {
     auto& status = *front.status();
+    // Those of lost ranks may be open still.
+    auto& all = company_.cluster();
+    auto most = uint64_t{all.num_ranks()}
+                * (all.limits.max_num_running() + all.limits.max_num_waiting);
     checks_.queue_seen(0, "the list of open requests",
-                       status.requests.counted().open, front.max_open());
+                       status.requests.counted().open, most);
     checks_.events_refused(status.events_refused.exchange(0));
   }
 

@@ -95,7 +95,8 @@ private:
     for (uint32_t i = 0; i < x.sequences; ++i) {
       batch_rows next;
       for (uint32_t k = 0; k < x.rows; ++k)
-        next.tokens.push_back(int32_t((i * 7 + k * 13) % parts_->num_choices));
+        next.tokens.push_back(
+          int32_t((i * 7 + k * 13) % parts_->tokens.num_choices));
       next.first_position = x.first;
       kernels::block_table blocks;
       for (uint32_t k = 0; k < num_blocks; ++k)

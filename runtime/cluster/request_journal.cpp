@@ -24,6 +24,7 @@ request_journal::accept(request_id id,
   auto& x = entries_[id];
   x.what = std::move(what);
   x.who = {rank, 1};
+  x.given = ++num_given_;
   return x.who;
 }
 
@@ -34,6 +35,7 @@ request_journal::raise(request_id id, const std::vector<rank_id>& usable) {
   --load_[x.who.rank];
   ++load_[rank];
   x.who.rank = rank;
+  x.given = ++num_given_;
   if (!PLANTED(term_not_raised))
     ++x.who.term;
   return x.who;
@@ -112,6 +114,7 @@ std::vector<request_id> request_journal::requests_of(rank_id rank) const {
   for (auto& [id, x] : entries_)
     if (x.who.rank == rank)
       out.push_back(id);
+  std::ranges::sort(out, {}, [this](auto id) { return entries_.at(id).given; });
   return out;
 }
 

@@ -68,7 +68,7 @@ public:
   const std::shared_ptr<const generation_request>& what(request_id id) const;
   const std::vector<int32_t>& answered(request_id id) const;
 
-  /// Returns the requests of a rank, oldest first.
+  /// Returns the requests of a rank, in the order in which it was given them.
   std::vector<request_id> requests_of(rank_id rank) const;
   std::vector<request_id> all() const;
 
@@ -79,12 +79,14 @@ private:
     std::vector<int32_t> answered; ///< Committed.
     uint32_t next_scored = 0;      ///< Place in the prompt.
     uint32_t deaths = 0;
+    uint64_t given = 0; ///< When, in the order of gifts, to its owner.
   };
 
   rank_id choose(const std::vector<rank_id>& usable) const;
 
   std::map<request_id, entry> entries_;
   std::vector<uint32_t> load_; ///< Open requests of each rank.
+  uint64_t num_given_ = 0;
 };
 
 } // namespace troupe

@@ -64,6 +64,8 @@ reply to_reply(const api_error& error) {
   x.body = render_error(error);
   if (error.status == 429 || error.status == 503)
     x.headers.emplace_back("Retry-After", std::to_string(error.retry_after));
+  if (error.code == to_string(errc::quarantined)) // clients' libraries know it
+    x.headers.emplace_back("X-Should-Retry", "false");
   if (error.status == 401)
     x.headers.emplace_back("WWW-Authenticate", "Bearer");
   return x;

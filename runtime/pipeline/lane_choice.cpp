@@ -92,7 +92,8 @@ void lane_choice::judge(kind& x, uint32_t k) {
       plan_trial(x);
     return;
   }
-  auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0;
+  auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0
+                && x.of[x.best].waited > worth_hiding;
   if (is_new || x.since_trial > windows_between_trials)
     plan_trial(x);
 }

@@ -42,6 +42,11 @@ public:
   /// rows of other nodes.
   void ended(uint8_t lane, clock::instant now, double cost, duration away);
 
+  /// A step has ended, now, of which nothing is to be learnt: it has failed.
+  void dropped(clock::instant now) {
+    last_end_ = now;
+  }
+
   /// Nothing is out, and nothing to be done: time that passes is nobody's.
   void rest();
 

@@ -103,6 +103,11 @@ public:
   /// `map` is the placement that the rank plans with; both outlive this.
   step_walk(const settings& x, const stage_table& table, const placement& map);
 
+  /// Whether a lane waits for answers to this dispatch.
+  bool awaits(const dispatch_key& of) {
+    return awaiting(of) != nullptr;
+  }
+
   // -- events -----------------------------------------------------------------
 
   /// A step begins in a lane where none is out; it follows those that are still

@@ -126,6 +126,15 @@ TEST(RequestJournal, ScoresOfAPromptAreToldOnceByWhomever) {
   EXPECT_EQ(last.prompt_scores.size(), 2u);
 }
 
+TEST(RequestJournal, ListsRequestsAsTheirRankHasGotThem) {
+  request_journal journal{2};
+  journal.accept(1, asked(), {0});
+  journal.accept(2, asked(), {1});
+  journal.accept(3, asked(), {1});
+  journal.raise(1, {1});
+  EXPECT_EQ(journal.requests_of(1), (ids{2, 3, 1}));
+}
+
 TEST(RequestJournal, CountsWhoDiedOfARequest) {
   request_journal journal{2};
   journal.accept(1, asked(), {0});

@@ -5,6 +5,9 @@
 
 #include "runtime/service.hpp"
 
+#include <gtest/gtest.h>
+
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -14,7 +17,7 @@ namespace troupe::test {
 class scripted_service : public service {
 public:
   service_info info() const override {
-    return {max_model_len, 2, 8, 4};
+    return {max_model_len, 2, 8, 4, 64};
   }
 
   service_stats stats() const override {
@@ -56,13 +59,15 @@ public:
   /// Waits until `id` (they count from 1) has been submitted.
   generation_request wait_for(request_id id) {
     std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] { return requests_.contains(id); });
+    EXPECT_TRUE(changed_.wait_for(lock, patience,
+                                  [&] { return requests_.contains(id); }));
     return requests_[id];
   }
 
   void wait_for_cancel(request_id id) {
     std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] { return cancelled_.contains(id); });
+    EXPECT_TRUE(changed_.wait_for(lock, patience,
+                                  [&] { return cancelled_.contains(id); }));
   }
 
   /// Says `tokens` one by one, then how it ended.
@@ -120,6 +125,8 @@ public:
   uint32_t max_model_len = 4096;
 
 private:
+  static constexpr std::chrono::seconds patience{60};
+
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   request_id last_ = 0;
