@@ -108,16 +108,13 @@ TEST_F(HttpAsking, AsksAnewWhereAConnectionThatWasKeptHasEnded) {
   start(limits);
   aim(server_->port());
   auto first = std::make_shared<notes>(), second = std::make_shared<notes>();
-  first->when_ended = [&] {
-    // Once the server has closed it.
-    auto look = std::make_shared<std::function<void()>>();
-    *look = [this, look, second] {
-      if (counts_->open > 0)
-        return client_->at(time_.now() + std::chrono::milliseconds{1}, *look);
-      client_->call(echo("again"), second);
-    };
-    (*look)();
+  // Once the server has closed it.
+  std::function<void()> look = [&] {
+    if (counts_->open > 0)
+      return client_->at(time_.now() + std::chrono::milliseconds{1}, look);
+    client_->call(echo("again"), second);
   };
+  first->when_ended = [&] { look(); };
   second->when_ended = [&] { client_->stop(); };
   client_->call(echo("in"), first);
   client_->run();
