@@ -1,7 +1,6 @@
 #include "runtime/cost/unit_machine.hpp"
 
 #include "runtime/checkpoint/regular_file.hpp"
-#include "runtime/duration.hpp"
 #include "runtime/toml/table_reader.hpp"
 
 namespace troupe {
@@ -11,21 +10,11 @@ namespace {
 constexpr uint64_t max_file_bytes = 1 << 20;
 constexpr double micro = 1e-6;
 
-void read_positive(table_reader& in, std::string_view key, double& out) {
-  in.read(key, out);
-  if (!(out > 0))
-    in.complain(key, "must be above 0");
-}
-
 void read_seconds(table_reader& in, std::string_view key, double& out) {
-  if (!in.has(key))
-    return;
-  std::string text;
-  in.read(key, text);
-  auto span = parse_duration(text);
-  if (!span)
-    return in.complain(key, duration_form);
-  out = std::chrono::duration<double>(*span).count();
+  std::chrono::nanoseconds span{-1};
+  in.read(key, span);
+  if (span.count() >= 0)
+    out = std::chrono::duration<double>(span).count();
 }
 
 /// `measured`, ascending; its numbers times `unit`.
@@ -43,8 +32,8 @@ void read_points(table_reader& in, double unit, std::vector<Point>& out) {
     point.allow_only({"ranks", "dispatch", "combine"}, "a measurement");
     Point next;
     point.read("ranks", next.ranks);
-    read_positive(point, "dispatch", next.dispatch);
-    read_positive(point, "combine", next.combine);
+    point.read_positive("dispatch", next.dispatch);
+    point.read_positive("combine", next.combine);
     if (next.ranks <= (out.empty() ? 0 : out.back().ranks))
       point.complain("ranks", "must ascend");
     next.dispatch *= unit;
@@ -59,18 +48,18 @@ void read_gpu(table_reader& in, unit_machine& out) {
                  "attention_flops", "bytes_per_second", "per_kernel",
                  "product_slowdown"},
                 "a GPU");
-  read_positive(in, "multiprocessors", out.multiprocessors);
-  read_positive(in, "narrow_flops", out.gpu.narrow_flops);
-  read_positive(in, "wide_flops", out.gpu.wide_flops);
-  read_positive(in, "attention_flops", out.gpu.attention_flops);
-  read_positive(in, "bytes_per_second", out.gpu.bytes_per_second);
+  in.read_positive("multiprocessors", out.multiprocessors);
+  in.read_positive("narrow_flops", out.gpu.narrow_flops);
+  in.read_positive("wide_flops", out.gpu.wide_flops);
+  in.read_positive("attention_flops", out.gpu.attention_flops);
+  in.read_positive("bytes_per_second", out.gpu.bytes_per_second);
   read_seconds(in, "per_kernel", out.gpu.per_kernel);
-  read_positive(in, "product_slowdown", out.product_slowdown);
+  in.read_positive("product_slowdown", out.product_slowdown);
 }
 
 void read_low_latency(table_reader& in, unit_machine& out) {
   in.allow_only({"rows", "fixed", "measured"}, "a low-latency exchange");
-  read_positive(in, "rows", out.low_latency.rows);
+  in.read_positive("rows", out.low_latency.rows);
   read_seconds(in, "fixed", out.low_latency.fixed);
   read_points(in, micro, out.low_latency.measured);
 }
@@ -79,13 +68,11 @@ void read_normal(table_reader& in, unit_machine& out) {
   in.allow_only({"gpus_of_node", "multiprocessors", "barrier",
                  "dispatch_slowdown", "combine_slowdown", "measured"},
                 "a normal exchange");
-  in.read("gpus_of_node", out.normal.gpus_of_node);
-  if (out.normal.gpus_of_node == 0)
-    in.complain("gpus_of_node", "must be above 0");
+  in.read_positive("gpus_of_node", out.normal.gpus_of_node);
   in.read("multiprocessors", out.normal.multiprocessors);
   read_seconds(in, "barrier", out.normal.barrier);
-  read_positive(in, "dispatch_slowdown", out.normal.dispatch_slowdown);
-  read_positive(in, "combine_slowdown", out.normal.combine_slowdown);
+  in.read_positive("dispatch_slowdown", out.normal.dispatch_slowdown);
+  in.read_positive("combine_slowdown", out.normal.combine_slowdown);
   read_points(in, 1, out.normal.measured);
 }
 
@@ -94,12 +81,7 @@ void read_part(table_reader& document, std::string_view name, Fn read,
                unit_machine& out) {
   if (!document.has(name))
     return document.complain(name, "is missing");
-  auto* table = document.child(name);
-  if (!table)
-    return;
-  table_reader in{*table, document.source(), std::string{name}};
-  read(in, out);
-  document.absorb(in);
+  document.read_table(name, read, out);
 }
 
 } // namespace

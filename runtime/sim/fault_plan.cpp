@@ -183,12 +183,9 @@ private:
   }
 
   void read_span(std::string_view key, virtual_duration& out, int64_t least) {
-    std::string text;
-    in_.read(key, text);
-    auto x = parse_duration(text);
-    if (!x)
+    if (!in_.has(key))
       return in_.complain(key, duration_form);
-    out = *x;
+    in_.read(key, out);
     if (out.count() < least)
       in_.complain(key, "must be above 0");
   }

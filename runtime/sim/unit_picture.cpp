@@ -141,14 +141,19 @@ namespace {
 template <class Names>
 void read_numbers(table_reader& in, std::string_view key, const Names& names,
                   std::map<std::string, double>& out) {
-  auto* table = in.child(key);
-  if (!table)
-    return;
-  table_reader inner{*table, in.source(), in.name() + "." + std::string{key}};
-  for (auto* name : names)
-    if (inner.has(name))
-      inner.read(name, out[name]);
-  in.absorb(inner);
+  auto read = [&](table_reader& inner, auto& to) {
+    for (auto* name : names)
+      if (inner.has(name))
+        inner.read(name, to[name]);
+  };
+  in.read_table(key, read, out);
+}
+
+void read_figures(table_reader& in, layer_figures& out) {
+  in.allow_only({"layer", "stages", "kernels"}, "what is published");
+  in.read("layer", out.layer);
+  read_numbers(in, "stages", stage_names, out.stages);
+  read_numbers(in, "kernels", family_names, out.kernels);
 }
 
 void append(std::string& to, const char* name, double ours, double published) {
@@ -179,14 +184,7 @@ result<layer_figures> read_published(const std::filesystem::path& path,
     return document.why();
   table_reader in{*document, path.string()};
   layer_figures out;
-  if (auto* table = in.has(name) ? in.child(name) : nullptr) {
-    table_reader part{*table, in.source(), name};
-    part.allow_only({"layer", "stages", "kernels"}, "what is published");
-    part.read("layer", out.layer);
-    read_numbers(part, "stages", stage_names, out.stages);
-    read_numbers(part, "kernels", family_names, out.kernels);
-    in.absorb(part);
-  }
+  in.read_table(name, read_figures, out);
   if (!in.complaint().empty())
     return failure{errc::invalid_input, in.complaint()};
   return out;

@@ -36,37 +36,17 @@ struct scene {
   prefill_scene prefill;
 };
 
-void need_positive(table_reader& in, std::string_view key, uint32_t x) {
-  if (x == 0)
-    in.complain(key, "must be above 0");
-}
-
-void read_decode(table_reader& document, decode_scene& out) {
-  auto* table = document.child("decode");
-  if (!table)
-    return;
-  table_reader in{*table, document.source(), "decode"};
+void read_decode(table_reader& in, decode_scene& out) {
   in.allow_only({"requests", "queries", "context"}, "what is decoded");
-  in.read("requests", out.requests);
-  in.read("queries", out.queries);
-  in.read("context", out.context);
-  need_positive(in, "requests", out.requests);
-  need_positive(in, "queries", out.queries);
-  need_positive(in, "context", out.context);
-  document.absorb(in);
+  in.read_positive("requests", out.requests);
+  in.read_positive("queries", out.queries);
+  in.read_positive("context", out.context);
 }
 
-void read_prefill(table_reader& document, prefill_scene& out) {
-  auto* table = document.child("prefill");
-  if (!table)
-    return;
-  table_reader in{*table, document.source(), "prefill"};
+void read_prefill(table_reader& in, prefill_scene& out) {
   in.allow_only({"prompts", "tokens"}, "prompts");
-  in.read("prompts", out.prompts);
-  in.read("tokens", out.tokens);
-  need_positive(in, "prompts", out.prompts);
-  need_positive(in, "tokens", out.tokens);
-  document.absorb(in);
+  in.read_positive("prompts", out.prompts);
+  in.read_positive("tokens", out.tokens);
 }
 
 result<scene> parse_scene(std::string_view text, const std::string& source) {
@@ -93,8 +73,8 @@ result<scene> parse_scene(std::string_view text, const std::string& source) {
     in.complain("micro_batches", "must be 1 to 4");
   if (in.has("decode") == in.has("prefill"))
     in.complain("decode", "or prefill has to be there, and not both");
-  read_decode(in, out.decode);
-  read_prefill(in, out.prefill);
+  in.read_table("decode", read_decode, out.decode);
+  in.read_table("prefill", read_prefill, out.prefill);
   if (!in.complaint().empty())
     return failure{errc::invalid_input, in.complaint()};
   return out;

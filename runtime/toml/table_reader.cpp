@@ -1,5 +1,7 @@
 #include "runtime/toml/table_reader.hpp"
 
+#include "runtime/duration.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <sstream>
@@ -80,6 +82,17 @@ void table_reader::read(std::string_view key, double& out) {
     out = *x;
   else
     complain(key, "must be a finite number");
+}
+
+void table_reader::read(std::string_view key, std::chrono::nanoseconds& out) {
+  if (!has(key))
+    return;
+  std::string text;
+  read(key, text);
+  if (auto x = parse_duration(text))
+    out = *x;
+  else
+    complain(key, duration_form);
 }
 
 const toml::node* table_reader::find(std::string_view key) const {

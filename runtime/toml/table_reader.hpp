@@ -7,6 +7,7 @@
 
 #include <toml++/toml.h>
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -45,6 +46,27 @@ public:
   void read(std::string_view key, uint64_t& out);
   /// A finite number, whole or not.
   void read(std::string_view key, double& out);
+  /// A time as in "1.5s" (runtime/duration.hpp).
+  void read(std::string_view key, std::chrono::nanoseconds& out);
+  /// A number above 0, which `out` has to be also if the key is not there.
+  template <class T>
+  void read_positive(std::string_view key, T& out) {
+    read(key, out);
+    if (!(out > 0))
+      complain(key, "must be above 0");
+  }
+
+  /// Has `read` read the table `key` within this one, if it is there:
+  /// read(table_reader&, out).
+  template <class Fn, class T>
+  void read_table(std::string_view key, Fn read, T& out) {
+    auto* table = child(key);
+    if (!table)
+      return;
+    table_reader inner{*table, source_, name_of(key)};
+    read(inner, out);
+    absorb(inner);
+  }
 
   /// Null if it is not there.
   const toml::node* find(std::string_view key) const;
@@ -76,6 +98,11 @@ public:
   }
 
 private:
+  /// Of a table within this one.
+  std::string name_of(std::string_view key) const {
+    return (name_.empty() ? "" : name_ + ".") + std::string{key};
+  }
+
   template <class T>
   void read_as(std::string_view key, T& out, std::string_view form);
 
