@@ -322,16 +322,11 @@ struct attention_state {
   void avoid(node_id node) {
     if (!avoided.insert(node).second)
       return;
-    auto rest = parts->map.without(avoided);
-    // The planner keeps the last one that served.
-    if (rest) {
-      auto next = std::make_unique<const placement>(std::move(*rest));
-      planner->set_map(*next);
-      without_lost = std::move(next);
-    } else {
-      planner->set_map(parts->map);
-      without_lost.reset();
-    }
+    std::unique_ptr<const placement> next;
+    if (auto rest = parts->map.without(avoided))
+      next = std::make_unique<const placement>(std::move(*rest));
+    planner->set_map(next ? *next : parts->map); // before the last one goes
+    without_lost = std::move(next);
   }
 
   void check_deadlines() {

@@ -79,9 +79,9 @@ std::optional<std::string> front_end::trouble() const {
   return status_->trouble;
 }
 
-uint64_t front_end::max_open() const {
-  auto& limits = cluster_.limits;
-  return uint64_t{num_ranks_left()}
+uint64_t front_end::max_open(const topology_limits& limits,
+                             uint32_t num_ranks) {
+  return uint64_t{num_ranks}
          * (limits.max_num_running() + limits.max_num_waiting);
 }
 
@@ -96,7 +96,8 @@ result<request_id> front_end::submit(generation_request request,
   auto& requests = status_->requests;
   if (auto why = refusal(); !why.empty() && !requests.closed())
     return failure{errc::peer_lost, why};
-  auto id = requests.open(std::move(on_event), max_open());
+  auto id = requests.open(std::move(on_event),
+                          max_open(cluster_.limits, num_ranks_left()));
   if (id)
     tell(here_->read()->gateway,
          accept_request{*id, std::make_shared<const generation_request>(

@@ -29,10 +29,11 @@ public:
   /// See company.
   void close(const failure& why);
 
+  /// Requests that may be open at a time with so many ranks.
+  static uint64_t max_open(const topology_limits& limits, uint32_t num_ranks);
+
 private:
   uint32_t num_ranks_left() const;
-  /// Requests that may be open at a time, with these.
-  uint64_t max_open() const;
   std::string refusal() const;
 
   const topology cluster_;

@@ -96,7 +96,7 @@ struct scheduler_state {
     spans[msg.lane].end_step();
     auto& ended = begun[msg.lane];
     auto at = now();
-    if (!msg.cause)
+    if (!msg.cause && parts->cluster.limits.max_itl_ms > 0)
       times.add(ended.cost, at - ended.at);
     if (lanes && msg.cause)
       lanes->dropped(at);

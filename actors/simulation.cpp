@@ -53,14 +53,14 @@ public:
       company_.cluster(),
       place_experts(company_.cluster(), options.company.model->config())));
     auto& requests = options.what.load.requests;
-    for (uint32_t i = 0; i < requests.size(); ++i)
+    for (uint32_t i = 0; i < requests.size(); ++i) {
       if (auto& wanted = requests[i].request.rank)
         checks_.expect_rank(i, *wanted);
-    for (uint32_t i = 0; i < requests.size(); ++i)
       if (auto& x = requests[i].expected; x && x->is_refusal)
         checks_.expect_refusal(i);
       else if (x)
         checks_.expect(i, *x);
+    }
     world_.trace().observe([this](auto& x) { hear(x); });
     company_.observe_caches(
       [this](auto node, auto& op) { look_at_written(node, op); });
@@ -333,10 +333,9 @@ private:
     auto& status = *front.status();
     // Those of lost ranks may be open still.
     auto& all = company_.cluster();
-    auto most = uint64_t{all.num_ranks()}
-                * (all.limits.max_num_running() + all.limits.max_num_waiting);
     checks_.queue_seen(0, "the list of open requests",
-                       status.requests.counted().open, most);
+                       status.requests.counted().open,
+                       front_end::max_open(all.limits, all.num_ranks()));
     checks_.events_refused(status.events_refused.exchange(0));
   }
 

@@ -1,26 +1,15 @@
 #include "deploy/bench_report.hpp"
 
 #include "deploy/bench_compare.hpp"
+#include "runtime/formatted.hpp"
 
 #include <nlohmann/json.hpp>
-
-#include <cstdarg>
-#include <cstdio>
 
 namespace troupe {
 
 namespace {
 
 using json = nlohmann::ordered_json;
-
-[[gnu::format(printf, 1, 2)]] std::string form(const char* pattern, ...) {
-  char out[256];
-  va_list args;
-  va_start(args, pattern);
-  std::vsnprintf(out, sizeof(out), pattern, args);
-  va_end(args);
-  return out;
-}
 
 /// What the actors add to a step.
 struct added_time {
@@ -116,8 +105,9 @@ json cluster_json(const bench_report& x) {
 }
 
 std::string cluster_lines(const bench_report& x) {
-  auto out = form("%zu nodes, %u ranks, %u workers\n", x.cluster.nodes.size(),
-                  x.cluster.num_ranks(), x.cluster.num_workers());
+  auto out = formatted("%zu nodes, %u ranks, %u workers\n",
+                       x.cluster.nodes.size(), x.cluster.num_ranks(),
+                       x.cluster.num_workers());
   for (auto& link : x.options.cluster.links)
     out += "emulated links: " + render(link) + "\n";
   return out;
@@ -132,11 +122,11 @@ json load_json(const bench_load& x) {
 }
 
 std::string load_line(const bench_load& x) {
-  return form("loaded %.2f GB in %.2f s (%.2f GB/s), with at most %.2f times "
-              "as much memory\n",
-              double(x.bytes) * 1e-9, x.seconds,
-              double(x.bytes) / x.seconds * 1e-9,
-              double(x.peak_bytes) / double(x.bytes));
+  return formatted(
+    "loaded %.2f GB in %.2f s (%.2f GB/s), with at most %.2f times "
+    "as much memory\n",
+    double(x.bytes) * 1e-9, x.seconds, double(x.bytes) / x.seconds * 1e-9,
+    double(x.peak_bytes) / double(x.bytes));
 }
 
 json rates_json(const kernels::machine_rates& x) {
@@ -149,19 +139,20 @@ json rates_json(const kernels::machine_rates& x) {
 }
 
 std::string row(const bench_case& x, uint32_t num_moe_layers) {
-  auto out = form("%-30s %9.2f %9.2f %-6s | %9.1f %6.1f", x.name().c_str(),
-                  x.work.bytes() / x.tokens * 1e-6,
-                  x.work.flops / x.tokens * 1e-6,
-                  x.memory_bound ? "memory" : "arith.",
-                  x.tokens / x.actors.front().median_seconds(),
-                  x.actors.front().roofline_percent());
+  auto out = formatted("%-30s %9.2f %9.2f %-6s | %9.1f %6.1f", x.name().c_str(),
+                       x.work.bytes() / x.tokens * 1e-6,
+                       x.work.flops / x.tokens * 1e-6,
+                       x.memory_bound ? "memory" : "arith.",
+                       x.tokens / x.actors.front().median_seconds(),
+                       x.actors.front().roofline_percent());
   if (x.plain.seconds.empty())
     return out + "\n";
   auto added = added_by_actors(x, num_moe_layers);
   return out
-         + form(" | %9.1f %6.1f | %+6.1f %9.1f\n",
-                x.tokens / x.plain.median_seconds(), x.plain.roofline_percent(),
-                added.percent, added.us_per_moe_layer);
+         + formatted(" | %9.1f %6.1f | %+6.1f %9.1f\n",
+                     x.tokens / x.plain.median_seconds(),
+                     x.plain.roofline_percent(), added.percent,
+                     added.us_per_moe_layer);
 }
 
 constexpr auto compared_row = "%-30s %-12s | %9.1f %9.1f";
@@ -170,30 +161,30 @@ std::string compared_rows(const bench_report& all, const bench_case& x) {
   std::string out;
   auto name = x.name();
   for (auto& series : x.actors) {
-    out += form(compared_row, name.c_str(),
-                all.companies[series.company].name().c_str(),
-                best_rate(x, series), x.tokens / series.median_seconds());
-    out += form(" %7.3f", gain(all, x, series));
+    out += formatted(compared_row, name.c_str(),
+                     all.companies[series.company].name().c_str(),
+                     best_rate(x, series), x.tokens / series.median_seconds());
+    out += formatted(" %7.3f", gain(all, x, series));
     if (auto allowed = allowed_rate(all, x, series))
-      out += form(" | %9.1f %6.1f", *allowed,
-                  100 * best_rate(x, series) / *allowed);
+      out += formatted(" | %9.1f %6.1f", *allowed,
+                       100 * best_rate(x, series) / *allowed);
     out += "\n";
   }
   if (!x.plain.seconds.empty())
-    out += form(compared_row, name.c_str(), "plain", best_rate(x, x.plain),
-                x.tokens / x.plain.median_seconds())
+    out += formatted(compared_row, name.c_str(), "plain", best_rate(x, x.plain),
+                     x.tokens / x.plain.median_seconds())
            + "\n";
   return out;
 }
 
 std::string compared_table(const bench_report& x) {
   std::string bound = x.options.with_bound ? " |   overlap   % of" : "";
-  auto out = form("%-30s %-12s | %9s %9s %7s", "", "", "tokens/s", "tokens/s",
-                  "times")
+  auto out = formatted("%-30s %-12s | %9s %9s %7s", "", "", "tokens/s",
+                       "tokens/s", "times")
              + bound + "\n";
   bound = x.options.with_bound ? " |    allows     it" : "";
-  out += form("%-30s %-12s | %9s %9s %7s", "", "", "tenth p.", "median",
-              "first")
+  out += formatted("%-30s %-12s | %9s %9s %7s", "", "", "tenth p.", "median",
+                   "first")
          + bound + "\n";
   for (auto& c : x.cases)
     out += compared_rows(x, c);
@@ -203,11 +194,11 @@ std::string compared_table(const bench_report& x) {
 } // namespace
 
 std::string machine_line(const kernels::machine_rates& x) {
-  auto out = form("reads %.1f GB/s", x.read_bytes * 1e-9);
+  auto out = formatted("reads %.1f GB/s", x.read_bytes * 1e-9);
   if (x.fma_flops > 0)
-    out += form(", FP32 %.0f GFLOP/s", x.fma_flops * 1e-9);
+    out += formatted(", FP32 %.0f GFLOP/s", x.fma_flops * 1e-9);
   if (x.dot_flops > 0)
-    out += form(", BF16 %.0f GFLOP/s", x.dot_flops * 1e-9);
+    out += formatted(", BF16 %.0f GFLOP/s", x.dot_flops * 1e-9);
   return out + "\n";
 }
 
@@ -228,16 +219,16 @@ json stages_json(const stages_report& x) {
 } // namespace
 
 std::string stages_table(const stages_report& x) {
-  auto out = form("%-15s %-16s %12s   %s\n", "stage", "per", "us",
-                  "median error in other shapes");
+  auto out = formatted("%-15s %-16s %12s   %s\n", "stage", "per", "us",
+                       "median error in other shapes");
   std::string last;
   for (auto& p : x.costs.parameters()) {
     auto& check = x.checks.at(p.of);
-    out += form("%-15s %-16s %12.5f", p.of.c_str(), p.per.c_str(),
-                p.seconds * 1e6);
+    out += formatted("%-15s %-16s %12.5f", p.of.c_str(), p.per.c_str(),
+                     p.seconds * 1e6);
     if (p.of != last)
-      out += form("   %.1f %% (%zu stages)", 100 * check.error,
-                  check.num_checked);
+      out += formatted("   %.1f %% (%zu stages)", 100 * check.error,
+                       check.num_checked);
     out += '\n';
     last = p.of;
   }
@@ -255,9 +246,9 @@ std::string machine_json(const kernels::machine_rates& x, uint32_t num_threads,
 
 std::string bench_table(const bench_report& x) {
   auto& o = x.options;
-  auto out = form("%s, %u threads, activations %s; medians of %u rounds\n",
-                  x.target.c_str(), o.num_threads,
-                  std::string{to_string(o.activations)}.c_str(), o.rounds);
+  auto out = formatted("%s, %u threads, activations %s; medians of %u rounds\n",
+                       x.target.c_str(), o.num_threads,
+                       std::string{to_string(o.activations)}.c_str(), o.rounds);
   if (!is_one_process(x))
     out += cluster_lines(x) + machine_line(x.machine) + "\n";
   else
@@ -265,15 +256,15 @@ std::string bench_table(const bench_report& x) {
   if (o.compares())
     return out + compared_table(x);
   auto has_plain = o.with_plain;
-  out += form("%-30s %9s %9s %-6s | %9s %6s", "", "MB/token", "MFLOP/", "limit",
-              "actors", "% of");
-  out += has_plain
-           ? form(" | %9s %6s | %6s %9s\n", "plain", "% of", "actors", "us/MoE")
-           : "\n";
-  out += form("%-30s %9s %9s %-6s | %9s %6s", "", "", "token", "", "tokens/s",
-              "limit");
-  out += has_plain ? form(" | %9s %6s | %6s %9s\n", "tokens/s", "limit",
-                          "add %", "layer")
+  out += formatted("%-30s %9s %9s %-6s | %9s %6s", "", "MB/token", "MFLOP/",
+                   "limit", "actors", "% of");
+  out += has_plain ? formatted(" | %9s %6s | %6s %9s\n", "plain", "% of",
+                               "actors", "us/MoE")
+                   : "\n";
+  out += formatted("%-30s %9s %9s %-6s | %9s %6s", "", "", "token", "",
+                   "tokens/s", "limit");
+  out += has_plain ? formatted(" | %9s %6s | %6s %9s\n", "tokens/s", "limit",
+                               "add %", "layer")
                    : "\n";
   for (auto& c : x.cases)
     out += row(c, x.num_moe_layers);

@@ -1,9 +1,10 @@
 #include "deploy/bench_serve_report.hpp"
 
+#include "runtime/formatted.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <cstdarg>
 #include <cstdio>
 
 namespace troupe {
@@ -13,26 +14,17 @@ namespace {
 using json = nlohmann::ordered_json;
 using bench::distribution;
 
-[[gnu::format(printf, 1, 2)]] std::string form(const char* pattern, ...) {
-  char out[512];
-  va_list args;
-  va_start(args, pattern);
-  std::vsnprintf(out, sizeof(out), pattern, args);
-  va_end(args);
-  return out;
-}
-
 std::string row(const char* name, double value, const char* pattern) {
   char number[64];
   std::snprintf(number, sizeof(number), pattern, value);
-  return form("%-34s %14s\n", name, number);
+  return formatted("%-34s %14s\n", name, number);
 }
 
 std::string spread(const char* name, const distribution& x) {
   if (x.count == 0)
-    return form("%-24s %9s\n", name, "-");
-  return form("%-24s %9.2f %9.2f %9.2f %9.2f %9.2f\n", name, x.mean * 1e3,
-              x.p50 * 1e3, x.p90 * 1e3, x.p99 * 1e3, x.most * 1e3);
+    return formatted("%-24s %9s\n", name, "-");
+  return formatted("%-24s %9.2f %9.2f %9.2f %9.2f %9.2f\n", name, x.mean * 1e3,
+                   x.p50 * 1e3, x.p90 * 1e3, x.p99 * 1e3, x.most * 1e3);
 }
 
 void add(json& to, const std::string& name, const distribution& x) {
@@ -50,21 +42,23 @@ std::string notes(const serve_bench_setting& how,
                   const bench::load_summary& x) {
   std::string out;
   for (auto& [kind, some] : x.errors)
-    out += form("failed, %s: %zu, e.g. %s\n", kind.c_str(), some.count,
-                some.example.substr(0, 300).c_str());
+    out += formatted("failed, %s: %zu, e.g. %s\n", kind.c_str(), some.count,
+                     some.example.substr(0, 300).c_str());
   auto late = std::max(x.late_sends.p99, x.late_loop.p99);
   if (late > too_late)
-    out
-      += form("The client itself was late, by up to %.1f ms at the 99th "
-              "percentile: figures are worse than the server by up to that.\n",
-              late * 1e3);
+    out += formatted(
+      "The client itself was late, by up to %.1f ms at the 99th "
+      "percentile: figures are worse than the server by up to that.\n",
+      late * 1e3);
   if (x.uncounted > 0)
-    out += form("The server did not say how many tokens %zu requests had: of "
-                "those, pieces count as tokens and prompts as planned.\n",
-                x.uncounted);
+    out += formatted(
+      "The server did not say how many tokens %zu requests had: of "
+      "those, pieces count as tokens and prompts as planned.\n",
+      x.uncounted);
   if (how.num_shortened > 0)
-    out += form("%zu requests of the trace were shortened to the limits.\n",
-                how.num_shortened);
+    out
+      += formatted("%zu requests of the trace were shortened to the limits.\n",
+                   how.num_shortened);
   return out;
 }
 
@@ -90,8 +84,8 @@ std::string serve_bench_table(const serve_bench_setting& how,
   if (x.pieces > 0)
     out += row("Tokens per piece", double(x.output_tokens) / double(x.pieces),
                "%.2f");
-  out += form("%-24s %9s %9s %9s %9s %9s\n", "ms", "mean", "p50", "p90", "p99",
-              "max");
+  out += formatted("%-24s %9s %9s %9s %9s %9s\n", "ms", "mean", "p50", "p90",
+                   "p99", "max");
   out += spread("Time to first token", x.ttft);
   out += spread("Time per output token", x.tpot);
   out += spread("Inter-token latency", x.itl);

@@ -59,14 +59,21 @@ result<void> validate_parts(const topology& x, const char* key,
   return {};
 }
 
+result<void> validate_name(const std::string& name, const std::string& where,
+                           std::set<std::string>& names) {
+  if (!is_name(name))
+    return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  if (!names.insert(name).second)
+    return invalid(where + "name " + name + " is taken");
+  return {};
+}
+
 result<void> validate_node(const topology& x, size_t index,
                            std::set<std::string>& names) {
   auto& node = x.nodes[index];
   auto where = "nodes[" + std::to_string(index) + "]: ";
-  if (!is_name(node.name))
-    return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
-  if (!names.insert(node.name).second)
-    return invalid(where + "name " + node.name + " is taken");
+  if (auto ok = validate_name(node.name, where, names); !ok)
+    return ok;
   if (!is_numeric_host(node.host))
     return invalid(where + "host must be a numeric address");
   if (node.controller != (index == 0))
@@ -78,10 +85,8 @@ result<void> validate_unit(const topology& x, size_t index,
                            std::set<std::string>& names) {
   auto& unit = x.units[index];
   auto where = "units[" + std::to_string(index) + "]: ";
-  if (!is_name(unit.name))
-    return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
-  if (!names.insert(unit.name).second)
-    return invalid(where + "name " + unit.name + " is taken");
+  if (auto ok = validate_name(unit.name, where, names); !ok)
+    return ok;
   if (unit.ranks.empty() || unit.workers.empty())
     return invalid(where + "a unit needs at least one rank and one worker");
   if (unit.num_redundant_experts > max_redundant)

@@ -98,19 +98,32 @@ std::optional<unit_role> parse_role(std::string_view text) {
   return std::nullopt;
 }
 
+/// Has `read` read each table of the list `key`.
+template <class Fn>
+result<void> read_tables(const toml::table& root, const std::string& source,
+                         const std::string& key, size_t least, Fn read) {
+  auto list = root.get_as<toml::array>(key);
+  if (!list || list->size() < least || list->size() > max_nodes)
+    return invalid(source + ": " + key + " must be a list of 1 to 1024 tables");
+  for (size_t i = 0; i < list->size(); ++i) {
+    auto name = key + "[" + std::to_string(i) + "]";
+    auto* table = (*list)[i].as_table();
+    if (!table)
+      return invalid(source + ": " + name + " must be a table");
+    table_reader in{*table, source, name};
+    read(in);
+    if (!in.complaint().empty())
+      return invalid(in.complaint());
+  }
+  return {};
+}
+
 result<void> read_nodes(const toml::table& root, const std::string& source,
                         topology& out) {
-  auto list = root.get_as<toml::array>("nodes");
-  if (!list || list->size() > max_nodes)
-    return invalid(source + ": nodes must be a list of 1 to 1024 tables");
   uint32_t next_rank = 0;
   uint32_t next_worker = 0;
-  for (auto& item : *list) {
-    auto name = "nodes[" + std::to_string(out.nodes.size()) + "]";
-    if (!item.is_table())
-      return invalid(source + ": " + name + " must be a table");
-    topology_node node;
-    table_reader in{*item.as_table(), source, name};
+  return read_tables(root, source, "nodes", 0, [&](table_reader& in) {
+    auto& node = out.nodes.emplace_back();
     in.allow_only({"name", "host", "gateway", "controller", "ranks", "workers"},
                   "a topology");
     in.read("name", node.name);
@@ -119,29 +132,18 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
     in.read("controller", node.controller);
     read_parts(in, "ranks", next_rank, node.ranks);
     read_parts(in, "workers", next_worker, node.workers);
-    if (!in.complaint().empty())
-      return invalid(in.complaint());
-    out.nodes.push_back(std::move(node));
-  }
-  return {};
+  });
 }
 
 result<void> read_units(const toml::table& root, const std::string& source,
                         topology& out) {
   if (!root.contains("units"))
     return {};
-  auto list = root.get_as<toml::array>("units");
-  if (!list || list->empty() || list->size() > max_nodes)
-    return invalid(source + ": units must be a list of 1 to 1024 tables");
   uint32_t next_rank = 0;
   uint32_t next_worker = 0;
-  for (auto& item : *list) {
-    auto name = "units[" + std::to_string(out.units.size()) + "]";
-    if (!item.is_table())
-      return invalid(source + ": " + name + " must be a table");
-    topology_unit unit;
+  return read_tables(root, source, "units", 1, [&](table_reader& in) {
+    auto& unit = out.units.emplace_back();
     std::string role = "both";
-    table_reader in{*item.as_table(), source, name};
     in.allow_only({"name", "role", "ranks", "workers", "num_redundant_experts"},
                   "a topology");
     in.read("name", unit.name);
@@ -153,11 +155,7 @@ result<void> read_units(const toml::table& root, const std::string& source,
       unit.role = *x;
     else
       in.complain("role", "must be prefill, decode or both");
-    if (!in.complaint().empty())
-      return invalid(in.complaint());
-    out.units.push_back(std::move(unit));
-  }
-  return {};
+  });
 }
 
 std::string list_of(const std::vector<uint32_t>& ids) {

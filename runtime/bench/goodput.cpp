@@ -1,6 +1,7 @@
 #include "runtime/bench/goodput.hpp"
 
 #include "runtime/duration.hpp"
+#include "runtime/split_list.hpp"
 
 namespace troupe::bench {
 
@@ -18,11 +19,7 @@ failure bad(std::string_view part) {
 
 result<goodput_limits> goodput_limits::parse(std::string_view text) {
   goodput_limits out;
-  for (bool is_last = false; !is_last;) {
-    auto end = text.find_first_of(", ");
-    is_last = end == text.npos;
-    auto part = text.substr(0, end);
-    text.remove_prefix(is_last ? text.size() : end + 1);
+  for (auto part : split_list(text, ", ")) {
     auto colon = part.find(':');
     auto name = part.substr(0, colon);
     auto* to = name == "ttft"   ? &out.ttft

@@ -1,8 +1,9 @@
 #include "runtime/bench/load_picture.hpp"
 
+#include "runtime/formatted.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace troupe::bench {
 
@@ -14,13 +15,6 @@ constexpr double top = 50, legend_step = 150;
 
 constexpr size_t max_points = 200; ///< Of a curve.
 constexpr size_t num_bins = 120;   ///< Of the time.
-
-template <class... Ts>
-std::string text(const char* format, Ts... xs) {
-  char out[512];
-  std::snprintf(out, sizeof out, format, xs...);
-  return out;
-}
 
 std::string escaped(const std::string& x) {
   std::string out;
@@ -36,9 +30,9 @@ double seconds(nanoseconds x) {
 }
 
 std::string time_label(double s) {
-  return s < 1e-3 ? text("%.3g us", s * 1e6)
-         : s < 1  ? text("%.3g ms", s * 1e3)
-                  : text("%.3g s", s);
+  return s < 1e-3 ? formatted("%.3g us", s * 1e6)
+         : s < 1  ? formatted("%.3g ms", s * 1e3)
+                  : formatted("%.3g s", s);
 }
 
 struct curve {
@@ -70,21 +64,23 @@ std::vector<curve> curves_of(const std::vector<call_record>& all) {
 }
 
 std::string line(double x1, double y1, double x2, double y2) {
-  return text("<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='#ddd'/>\n",
-              x1, y1, x2, y2);
+  return formatted(
+    "<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='#ddd'/>\n", x1, y1,
+    x2, y2);
 }
 
 std::string label(double x, double y, const char* anchor,
                   const std::string& what) {
-  return text("<text x='%.1f' y='%.1f' text-anchor='%s'>%s</text>\n", x, y,
-              anchor, what.c_str());
+  return formatted("<text x='%.1f' y='%.1f' text-anchor='%s'>%s</text>\n", x, y,
+                   anchor, what.c_str());
 }
 
 std::string legend(double y, size_t place, const char* colour,
                    const char* name) {
   auto x = left + legend_step * double(place);
-  return text("<rect x='%.1f' y='%.1f' width='12' height='12' fill='%s'/>\n", x,
-              y - 10, colour)
+  return formatted(
+           "<rect x='%.1f' y='%.1f' width='12' height='12' fill='%s'/>\n", x,
+           y - 10, colour)
          + label(x + 17, y, "start", name);
 }
 
@@ -138,7 +134,7 @@ std::string draw_spread(const std::vector<curve>& curves, double y) {
     auto at = y + height * (1 - percent / 100.0);
     out += line(left, at, left + width, at);
     if (percent != 99)
-      out += label(left - 8, at + 4, "end", text("%d %%", percent));
+      out += label(left - 8, at + 4, "end", formatted("%d %%", percent));
   }
   size_t place = 0;
   for (auto& x : curves) {
@@ -148,7 +144,8 @@ std::string draw_spread(const std::vector<curve>& curves, double y) {
     for (size_t i = 0; i <= steps; ++i) {
       auto part = double(i) / double(steps);
       auto value = x.values[std::min(size_t(part * double(count)), count - 1)];
-      points += text("%.1f,%.1f ", scale.x_of(value), y + height * (1 - part));
+      points += formatted("%.1f,%.1f ", scale.x_of(value),
+                          y + height * (1 - part));
     }
     out += polyline(x.colour, points);
     out += legend(y - 10, place++, x.colour, x.name);
@@ -208,8 +205,9 @@ std::string steps(const std::vector<double>& values, double most, double y) {
   std::string out;
   for (size_t i = 0; i < values.size(); ++i) {
     auto at = y + height * (1 - values[i] / most);
-    out += text("%.1f,%.1f %.1f,%.1f ", left + width * double(i) / num_bins, at,
-                left + width * double(i + 1) / num_bins, at);
+    out += formatted("%.1f,%.1f %.1f,%.1f ",
+                     left + width * double(i) / num_bins, at,
+                     left + width * double(i + 1) / num_bins, at);
   }
   return out;
 }
@@ -221,21 +219,22 @@ std::string draw_timeline(const timeline& x, double y) {
   for (double s = 0, step = step_for(end); s <= end; s += step) {
     auto at = left + width * s / end;
     out += line(at, y, at, y + height);
-    out += label(at, y + height + 16, "middle", text("%.6g s", s));
+    out += label(at, y + height + 16, "middle", formatted("%.6g s", s));
   }
   for (double v = 0, step = step_for(tokens); v <= tokens; v += step) {
     auto at = y + height * (1 - v / tokens);
     out += line(left, at, left + width, at);
-    out += label(left - 8, at + 4, "end", text("%.6g", v));
+    out += label(left - 8, at + 4, "end", formatted("%.6g", v));
   }
   for (double v = 0, step = step_for(running); v <= running; v += step)
     out += label(left + width + 8, y + height * (1 - v / running) + 4, "start",
-                 text("%.6g", v));
+                 formatted("%.6g", v));
   auto floor = y + height;
-  out += text("<polygon fill='#2e86ab' fill-opacity='0.35' points='%.1f,%.1f ",
-              left, floor)
+  out += formatted(
+           "<polygon fill='#2e86ab' fill-opacity='0.35' points='%.1f,%.1f ",
+           left, floor)
          + steps(x.tokens, tokens, y)
-         + text("%.1f,%.1f'/>\n", left + width, floor);
+         + formatted("%.1f,%.1f'/>\n", left + width, floor);
   out += polyline("#d1495b", steps(x.running, running, y));
   out += legend(y - 10, 0, "#2e86ab", "tokens a second (left)");
   return out + legend(y - 10, 2, "#d1495b", "running requests (right)");
@@ -247,11 +246,11 @@ std::string draw_load(const std::vector<call_record>& all,
                       const std::string& title) {
   constexpr auto below = top + 30 + height + gap;
   constexpr auto wide = left + width + right, high = below + height + 40;
-  auto out = text("<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' "
-                  "height='%.0f' viewBox='0 0 %.0f %.0f' "
-                  "font-family='sans-serif' font-size='11'>\n<rect "
-                  "width='100%%' height='100%%' fill='white'/>\n",
-                  wide, high, wide, high);
+  auto out = formatted("<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' "
+                       "height='%.0f' viewBox='0 0 %.0f %.0f' "
+                       "font-family='sans-serif' font-size='11'>\n<rect "
+                       "width='100%%' height='100%%' fill='white'/>\n",
+                       wide, high, wide, high);
   out += "<text x='10' y='22' font-size='14'>" + escaped(title) + "</text>\n";
   if (auto curves = curves_of(all); !curves.empty())
     out += draw_spread(curves, top + 30);

@@ -47,10 +47,6 @@ kernel_work layer_work::per_head_product(double rows, double out,
           heads * (out * in + rows * (in + out)) * bytes_.value, false};
 }
 
-kernel_work layer_work::passing(double bytes) const {
-  return {other, 0, bytes, false};
-}
-
 /// Gate and up as one product, what lies between, and down.
 void layer_work::add_mlp(kernel_list& to, double rows, double width) const {
   to.push_back(product(rows, 2 * width, c_.hidden_size));

@@ -68,14 +68,13 @@ public:
   double dispatch_row_bytes() const;
   double combine_row_bytes() const;
 
-  /// `rows` are copied from one place to another.
-  static kernel_work copy_of(double rows, double row_bytes) {
-    return {kernel_family::other, 0, 2 * rows * row_bytes, false};
+  /// So many bytes are read and written, and nothing is multiplied.
+  static kernel_work passing(double bytes) {
+    return {kernel_family::other, 0, bytes, false};
   }
 
 private:
   kernel_work product(double rows, double out, double in) const;
-  kernel_work passing(double bytes) const;
   kernel_work per_head_product(double rows, double out, double in) const;
   void add_mlp(kernel_list& to, double rows, double width) const;
 

@@ -55,6 +55,8 @@ placement::placement(uint32_t num_moe_layers, uint32_t num_experts,
 slot_address placement::choose(uint32_t moe_layer, uint32_t expert,
                                uint32_t turn) const {
   auto all = replicas_of(moe_layer, expert);
+  if (all.size() == 1)
+    return all.front().at;
   uint32_t sum = 0;
   for (auto& x : all)
     sum += x.weight;

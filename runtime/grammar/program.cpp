@@ -18,10 +18,9 @@ failure invalid(std::string why) {
 /// What is true of some expressions, as far as it is known of rules.
 class property {
 public:
-  /// `of_rule`: by rule, false at first.
-  property(const grammar_rules& rules,
-           bool (*judge)(const property&, const expression&))
-    : judge_(judge), of_rule_(rules.rules.size()) {
+  /// `of_leaf`: of what has no parts and is no rule.
+  property(const grammar_rules& rules, bool (*of_leaf)(const expression&))
+    : of_leaf_(of_leaf), of_rule_(rules.rules.size()) {
     auto n = of_rule_.size();
     bool up = false; // and down in turn, so that chains take few rounds
     for (bool changes = true; changes; up = !up) {
@@ -35,52 +34,34 @@ public:
   }
 
   bool holds(const expression& x) const {
-    if (x.what == kind::rule)
-      return of_rule_[x.rule];
-    return judge_(*this, x);
-  }
-
-  bool of_all(const expression& x) const {
-    return std::ranges::all_of(x.parts, [&](auto& y) { return holds(*y); });
-  }
-
-  bool of_any(const expression& x) const {
-    return std::ranges::any_of(x.parts, [&](auto& y) { return holds(*y); });
+    auto is = [this](auto& y) { return holds(*y); };
+    switch (x.what) {
+      case kind::rule:
+        return of_rule_[x.rule];
+      case kind::sequence:
+        return std::ranges::all_of(x.parts, is);
+      case kind::choice:
+        return std::ranges::any_of(x.parts, is);
+      case kind::repeat:
+        return x.least == 0 || std::ranges::all_of(x.parts, is);
+      default:
+        return of_leaf_(x);
+    }
   }
 
 private:
-  bool (*judge_)(const property&, const expression&);
+  bool (*of_leaf_)(const expression&);
   std::vector<bool> of_rule_;
 };
 
 /// Whether the empty text is one of its own.
-bool judge_nullable(const property& is, const expression& x) {
-  switch (x.what) {
-    case kind::sequence:
-      return is.of_all(x);
-    case kind::choice:
-      return is.of_any(x);
-    case kind::repeat:
-      return x.least == 0 || is.of_all(x);
-    default:
-      return false;
-  }
+bool is_nullable(const expression&) {
+  return false; // bytes and what begins with them
 }
 
 /// Whether there is any text of it.
-bool judge_productive(const property& is, const expression& x) {
-  switch (x.what) {
-    case kind::bytes:
-      return x.bytes.any();
-    case kind::sequence:
-      return is.of_all(x);
-    case kind::choice:
-      return is.of_any(x);
-    case kind::repeat:
-      return x.least == 0 || is.of_all(x);
-    default:
-      return true;
-  }
+bool is_productive(const expression& x) {
+  return x.what != kind::bytes || x.bytes.any();
 }
 
 /// Finds rules that come back to themselves with nothing written.
@@ -304,8 +285,8 @@ result<grammar_program> make_program(const grammar_rules& rules) {
   if (rules.rules.size() > max_grammar_rules)
     return invalid("it is too large: it has more than "
                    + std::to_string(max_grammar_rules) + " rules");
-  property nullable{rules, judge_nullable};
-  property productive{rules, judge_productive};
+  property nullable{rules, is_nullable};
+  property productive{rules, is_productive};
   if (!productive.holds(*rules.rules[rules.start]))
     return invalid("no text fulfils it");
   if (left_recursion{rules, nullable}.found())

@@ -6,6 +6,7 @@
 #include "runtime/fnv.hpp"
 #include "runtime/json/field_reader.hpp"
 #include "runtime/sim/random_stream.hpp"
+#include "runtime/split_list.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -209,11 +210,7 @@ result<client_load> read_requests(const std::filesystem::path& path) {
 result<load_spec> parse_load(std::string_view text) {
   load_spec out;
   std::vector<std::string_view> seen;
-  for (bool is_last = false; !is_last;) {
-    auto comma = text.find(',');
-    is_last = comma == text.npos;
-    auto part = text.substr(0, comma);
-    text.remove_prefix(is_last ? text.size() : comma + 1);
+  for (auto part : split_list(text)) {
     auto equals = part.find('=');
     auto key = part.substr(0, equals);
     auto value = equals == part.npos ? "" : part.substr(equals + 1);

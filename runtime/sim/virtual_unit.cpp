@@ -305,12 +305,10 @@ void gpu::dispatch(uint8_t lane) {
   auto& work = unit_.work;
   auto copies = unit_.is_normal() ? 1
                                   : unit_.options.config.num_experts_per_tok;
-  kernel_list packing;
-  packing.push_back(
-    {kernel_family::other, 0,
-     rows * (work.combine_row_bytes() + copies * work.dispatch_row_bytes()),
-     false});
-  enqueue(turn::urgent, span_kind::pack, packing, of, [this, of] { send(of); });
+  auto bytes
+    = rows * (work.combine_row_bytes() + copies * work.dispatch_row_bytes());
+  enqueue(turn::urgent, span_kind::pack, {layer_work::passing(bytes)}, of,
+          [this, of] { send(of); });
   carry_out(walk_.dispatched(lane));
 }
 
@@ -368,11 +366,10 @@ void gpu::run(const std::vector<rows>& taken) {
                        / unit_.options.config.num_experts_per_tok
                    : pairs;
   enqueue(turn_of_worker(), span_kind::land,
-          {layer_work::copy_of(pairs, work.dispatch_row_bytes())}, of);
+          {layer_work::passing(2 * pairs * work.dispatch_row_bytes())}, of);
   enqueue(turn_of_worker(), span_kind::run, work.experts(pairs, slots), of);
   enqueue(turn_of_worker(), span_kind::land,
-          {{kernel_family::other, 0,
-            (pairs + answers) * work.combine_row_bytes(), false}},
+          {layer_work::passing((pairs + answers) * work.combine_row_bytes())},
           of, [this, taken] { send_back(taken); });
 }
 

@@ -1,9 +1,9 @@
 #include "runtime/tracing/layer_picture.hpp"
 
+#include "runtime/formatted.hpp"
 #include "runtime/tracing/flights.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <optional>
 #include <set>
@@ -180,13 +180,6 @@ boxes cut(boxes all, const picture_choice& what) {
 
 // -- drawing ------------------------------------------------------------------
 
-template <class... Ts>
-std::string text(const char* format, Ts... xs) {
-  char out[512];
-  std::snprintf(out, sizeof out, format, xs...);
-  return out;
-}
-
 double millis(clock::instant::duration x) {
   return std::chrono::duration<double, std::milli>(x).count();
 }
@@ -198,8 +191,8 @@ public:
 
   /// What overlaps goes to rows of its own.
   void band(const std::string& name, const boxes& all) {
-    body_ += text("<text x='%.0f' y='%.0f' class='band'>%s</text>\n", 10.0,
-                  y_ + 16, name.c_str());
+    body_ += formatted("<text x='%.0f' y='%.0f' class='band'>%s</text>\n", 10.0,
+                       y_ + 16, name.c_str());
     std::vector<clock::instant> ends; // of rows
     for (auto& x : all) {
       auto row = std::ranges::find_if(ends,
@@ -214,17 +207,19 @@ public:
 
   std::string finish() {
     auto height = y_ + 24;
-    auto out = text("<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' "
-                    "height='%.0f' viewBox='0 0 %.0f %.0f' "
-                    "font-family='sans-serif' font-size='11'>\n"
-                    "<style>.band{font-weight:bold}.in{text-anchor:middle}"
-                    "</style>\n<rect width='100%%' height='100%%' "
-                    "fill='white'/>\n",
-                    left + width + right, height, left + width + right, height);
-    out += text("<text x='10' y='22' font-size='14'>rank %u, step %u, layer "
-                "%u: %.2f ms</text>\n",
-                unsigned(what_.rank), what_.step, unsigned(what_.layer),
-                millis(what_.end - what_.begin));
+    auto out = formatted("<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' "
+                         "height='%.0f' viewBox='0 0 %.0f %.0f' "
+                         "font-family='sans-serif' font-size='11'>\n"
+                         "<style>.band{font-weight:bold}.in{text-anchor:middle}"
+                         "</style>\n<rect width='100%%' height='100%%' "
+                         "fill='white'/>\n",
+                         left + width + right, height, left + width + right,
+                         height);
+    out
+      += formatted("<text x='10' y='22' font-size='14'>rank %u, step %u, layer "
+                   "%u: %.2f ms</text>\n",
+                   unsigned(what_.rank), what_.step, unsigned(what_.layer),
+                   millis(what_.end - what_.begin));
     return out + body_ + axis() + "</svg>\n";
   }
 
@@ -238,18 +233,18 @@ private:
   void put(const box& x, double y) {
     auto from = x_of(x.begin);
     auto wide = std::max(x_of(x.end) - from, 0.5);
-    body_ += text("<g><title>%s: %.1f us</title><rect x='%.2f' y='%.1f' "
-                  "width='%.2f' height='%.0f' rx='2' fill='%s' "
-                  "stroke='#444' stroke-width='0.5'/>",
-                  x.name.c_str(), 1000 * millis(x.took), from, y, wide,
-                  box_height, colours[x.lane % std::size(colours)]);
+    body_ += formatted("<g><title>%s: %.1f us</title><rect x='%.2f' y='%.1f' "
+                       "width='%.2f' height='%.0f' rx='2' fill='%s' "
+                       "stroke='#444' stroke-width='0.5'/>",
+                       x.name.c_str(), 1000 * millis(x.took), from, y, wide,
+                       box_height, colours[x.lane % std::size(colours)]);
     auto name = x.name;
     if (wide < width_of_letter * double(name.size()))
       name = (name.starts_with("ADD") ? "+" : name.substr(0, 1))
              + std::to_string(x.lane);
     if (wide >= width_of_letter * double(name.size()))
-      body_ += text("<text class='in' x='%.2f' y='%.1f'>%s</text>",
-                    from + wide / 2, y + 16, name.c_str());
+      body_ += formatted("<text class='in' x='%.2f' y='%.1f'>%s</text>",
+                         from + wide / 2, y + 16, name.c_str());
     body_ += "</g>\n";
   }
 
@@ -259,11 +254,11 @@ private:
     constexpr int parts = 5;
     for (int i = 0; i <= parts; ++i) {
       auto x = left + width * i / parts;
-      out += text("<line x1='%.1f' y1='%.0f' x2='%.1f' y2='%.0f' "
-                  "stroke='#ccc' stroke-width='0.5'/><text class='in' "
-                  "x='%.1f' y='%.0f'>%.2f ms</text>\n",
-                  x, top - 8, x, y_, x - (i == parts ? 14 : 0), y_ + 14,
-                  all * i / parts);
+      out += formatted("<line x1='%.1f' y1='%.0f' x2='%.1f' y2='%.0f' "
+                       "stroke='#ccc' stroke-width='0.5'/><text class='in' "
+                       "x='%.1f' y='%.0f'>%.2f ms</text>\n",
+                       x, top - 8, x, y_, x - (i == parts ? 14 : 0), y_ + 14,
+                       all * i / parts);
     }
     return out;
   }

@@ -1,6 +1,7 @@
 #include "runtime/tracing/span_file.hpp"
 
 #include "runtime/checkpoint/output_file.hpp"
+#include "runtime/formatted.hpp"
 #include "runtime/json/field_reader.hpp"
 #include "runtime/tracing/flights.hpp"
 
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 
 namespace troupe {
@@ -56,17 +56,10 @@ std::string name_of(const track_spans& track, uint16_t peer) {
   return "";
 }
 
-template <class... Ts>
-std::string text(const char* format, Ts... xs) {
-  char out[512];
-  std::snprintf(out, sizeof out, format, xs...);
-  return out;
-}
-
 /// Nanoseconds as the microseconds that the form wants.
 std::string micros(nanoseconds x) {
   auto n = static_cast<long long>(x.count());
-  return text("%lld.%03lld", n / 1000, n % 1000);
+  return formatted("%lld.%03lld", n / 1000, n % 1000);
 }
 
 nanoseconds since_zero(clock::instant x) {
@@ -87,8 +80,8 @@ public:
 
   void label(const char* what, unsigned node, uint32_t thread,
              const nlohmann::json& args) {
-    event(text("{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%u,\"tid\":%u,", what,
-               node, thread)
+    event(formatted("{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%u,\"tid\":%u,",
+                    what, node, thread)
           + "\"args\":" + args.dump() + "}");
   }
 
@@ -106,8 +99,8 @@ private:
 
 /// What the arrows of a dispatch have in common: the node of the experts.
 std::string arrow_of(const span& x, node_id experts) {
-  return text("%u.%u.%u.%u", unsigned(x.rank), unsigned(x.lane), x.serial,
-              unsigned(experts));
+  return formatted("%u.%u.%u.%u", unsigned(x.rank), unsigned(x.lane), x.serial,
+                   unsigned(experts));
 }
 
 void write_arrow(writer& to, const node_spans& node, uint32_t thread,
@@ -123,29 +116,29 @@ void write_arrow(writer& to, const node_spans& node, uint32_t thread,
   auto phase = x.what == span_kind::dispatch_sent     ? 's'
                : x.what == span_kind::combine_arrived ? 'f'
                                                       : 't';
-  to.event(text("{\"name\":\"rows\",\"cat\":\"rows\",\"ph\":\"%c\",%s"
-                "\"id\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%s}",
-                phase, phase == 'f' ? "\"bp\":\"e\"," : "",
-                arrow_of(x, is_at_rank ? x.peer : node.node).c_str(),
-                unsigned(node.node), thread,
-                micros(since_zero(x.begin)).c_str()));
+  to.event(formatted("{\"name\":\"rows\",\"cat\":\"rows\",\"ph\":\"%c\",%s"
+                     "\"id\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%s}",
+                     phase, phase == 'f' ? "\"bp\":\"e\"," : "",
+                     arrow_of(x, is_at_rank ? x.peer : node.node).c_str(),
+                     unsigned(node.node), thread,
+                     micros(since_zero(x.begin)).c_str()));
 }
 
 /// `room`: until the next one of its thread begins.
 void write_span(writer& to, const node_spans& node, uint32_t thread,
                 const span& x, nanoseconds room) {
   auto took = std::max<nanoseconds>(x.end - x.begin, std::min(moment, room));
-  to.event(text("{\"name\":\"%s %u\",\"ph\":\"X\",\"pid\":%u,\"tid\":%u,"
-                "\"ts\":%s,\"dur\":%s,\"args\":{\"what\":%u,\"took\":%lld,"
-                "\"rank\":%u,\"lane\":%u,\"layer\":%u,\"peer\":%u,\"step\":%u,"
-                "\"serial\":%u,\"amount\":%u}}",
-                std::string{to_string(x.what)}.c_str(), unsigned(x.lane),
-                unsigned(node.node), thread,
-                micros(since_zero(x.begin)).c_str(), micros(took).c_str(),
-                unsigned(x.what),
-                static_cast<long long>(nanoseconds{x.end - x.begin}.count()),
-                unsigned(x.rank), unsigned(x.lane), unsigned(x.layer),
-                unsigned(x.peer), x.step, x.serial, x.amount));
+  to.event(
+    formatted("{\"name\":\"%s %u\",\"ph\":\"X\",\"pid\":%u,\"tid\":%u,"
+              "\"ts\":%s,\"dur\":%s,\"args\":{\"what\":%u,\"took\":%lld,"
+              "\"rank\":%u,\"lane\":%u,\"layer\":%u,\"peer\":%u,\"step\":%u,"
+              "\"serial\":%u,\"amount\":%u}}",
+              std::string{to_string(x.what)}.c_str(), unsigned(x.lane),
+              unsigned(node.node), thread, micros(since_zero(x.begin)).c_str(),
+              micros(took).c_str(), unsigned(x.what),
+              static_cast<long long>(nanoseconds{x.end - x.begin}.count()),
+              unsigned(x.rank), unsigned(x.lane), unsigned(x.layer),
+              unsigned(x.peer), x.step, x.serial, x.amount));
   write_arrow(to, node, thread, x);
 }
 
@@ -179,14 +172,15 @@ void write_flights(writer& to, const std::vector<node_spans>& all) {
   for (auto& x : match_flights(all).flights) {
     auto is_dispatch = x.of.what == span_kind::dispatch_sent;
     auto half = [&](char phase, clock::instant when) {
-      to.event(text("{\"name\":\"node %u to %u\",\"cat\":\"links\","
-                    "\"ph\":\"%c\",\"id\":%zu,\"pid\":%u,\"tid\":0,\"ts\":%s,"
-                    "\"args\":{\"class\":\"%s\",\"rank\":%u,\"lane\":%u,"
-                    "\"layer\":%u,\"bytes\":%u}}",
-                    unsigned(x.from), unsigned(x.to), phase, id,
-                    unsigned(x.from), micros(since_zero(when)).c_str(),
-                    is_dispatch ? "dispatch" : "combine", unsigned(x.of.rank),
-                    unsigned(x.of.lane), unsigned(x.of.layer), x.of.amount));
+      to.event(
+        formatted("{\"name\":\"node %u to %u\",\"cat\":\"links\","
+                  "\"ph\":\"%c\",\"id\":%zu,\"pid\":%u,\"tid\":0,\"ts\":%s,"
+                  "\"args\":{\"class\":\"%s\",\"rank\":%u,\"lane\":%u,"
+                  "\"layer\":%u,\"bytes\":%u}}",
+                  unsigned(x.from), unsigned(x.to), phase, id, unsigned(x.from),
+                  micros(since_zero(when)).c_str(),
+                  is_dispatch ? "dispatch" : "combine", unsigned(x.of.rank),
+                  unsigned(x.of.lane), unsigned(x.of.layer), x.of.amount));
     };
     half('b', x.sent);
     half('e', x.arrived);

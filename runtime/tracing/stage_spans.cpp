@@ -28,24 +28,12 @@ span_kind kind_of(stage x) {
 }
 
 std::optional<stage> stage_of(span_kind x) {
-  switch (x) {
-    case span_kind::prepare:
-      return stage::prepare;
-    case span_kind::attention:
-      return stage::attention;
-    case span_kind::dense_mlp:
-      return stage::dense_mlp;
-    case span_kind::route:
-      return stage::route;
-    case span_kind::shared_expert:
-      return stage::shared_expert;
-    case span_kind::add:
-      return stage::combine;
-    case span_kind::head:
-      return stage::head;
-    default:
-      return std::nullopt;
-  }
+  for (auto y :
+       {stage::prepare, stage::attention, stage::dense_mlp, stage::route,
+        stage::shared_expert, stage::combine, stage::head})
+    if (kind_of(y) == x)
+      return y;
+  return std::nullopt;
 }
 
 } // namespace troupe

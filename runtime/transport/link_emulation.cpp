@@ -2,6 +2,7 @@
 
 #include "runtime/duration.hpp"
 #include "runtime/quantity.hpp"
+#include "runtime/split_list.hpp"
 
 #include <charconv>
 #include <limits>
@@ -100,11 +101,7 @@ bool link_emulation::is_none() const {
 result<link_emulation> parse_link_emulation(std::string_view text) {
   link_emulation out;
   std::string seen = ",";
-  for (bool is_last = false; !is_last;) {
-    auto comma = text.find(',');
-    is_last = comma == text.npos;
-    auto part = text.substr(0, comma);
-    text.remove_prefix(is_last ? text.size() : comma + 1);
+  for (auto part : split_list(text)) {
     auto sign = part.find('=');
     std::string key{part.substr(0, sign)};
     if (sign == part.npos)

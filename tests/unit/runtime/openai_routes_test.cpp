@@ -18,6 +18,23 @@ protected:
   int status_of(const std::string& path, const json& body) {
     return fetch(post(path, body.dump())).status;
   }
+
+  /// Four requests come and go, one in so many seconds, while others wait.
+  void answer_four(uint64_t seconds_each, service_stats& stats) {
+    stats.requests_accepted = 100;
+    stats.requests_waiting = 50;
+    for (request_id id = 1; id <= 4; ++id) {
+      service_.show(stats);
+      auto client = connect();
+      client.send(ask());
+      service_.wait_for(id);
+      now_ = std::chrono::seconds{seconds_each * id};
+      ++stats.requests_finished;
+      service_.show(stats);
+      service_.play(id, ids("word"), finish_reason::stop);
+      ASSERT_EQ(client.receive().status, 200);
+    }
+  }
 };
 
 TEST_F(OpenaiRoutes, SayWhetherItLivesAndWhetherItIsReady) {
@@ -65,19 +82,8 @@ TEST_F(OpenaiRoutes, Say429WhereARequestWouldWaitTooLong) {
   openai_options options;
   options.max_queue_wait = std::chrono::seconds{10};
   start(options);
-  service_stats stats{.requests_accepted = 100, .requests_waiting = 50};
-  // Requests that come and go, one in five seconds, while others wait.
-  for (request_id id = 1; id <= 4; ++id) {
-    service_.show(stats);
-    auto client = connect();
-    client.send(ask());
-    service_.wait_for(id);
-    now_ = std::chrono::seconds{5 * id};
-    ++stats.requests_finished;
-    service_.show(stats);
-    service_.play(id, ids("word"), finish_reason::stop);
-    ASSERT_EQ(client.receive().status, 200);
-  }
+  service_stats stats;
+  ASSERT_NO_FATAL_FAILURE(answer_four(5, stats));
   auto got = fetch(ask({{"stream", true}}));
   EXPECT_EQ(got.status, 429);
   EXPECT_GT(std::stoi(got.headers["retry-after"]), 100);
@@ -96,18 +102,8 @@ TEST_F(OpenaiRoutes, EveryAnswerNeedsBlocksOfItsOwn) {
   openai_options options;
   options.max_queue_wait = std::chrono::seconds{10};
   start(options);
-  service_stats stats{.requests_accepted = 100, .requests_waiting = 50};
-  for (request_id id = 1; id <= 4; ++id) {
-    service_.show(stats);
-    auto client = connect();
-    client.send(ask());
-    service_.wait_for(id);
-    now_ = std::chrono::seconds{50 * id};
-    ++stats.requests_finished;
-    service_.show(stats);
-    service_.play(id, ids("word"), finish_reason::stop);
-    ASSERT_EQ(client.receive().status, 200);
-  }
+  service_stats stats;
+  ASSERT_NO_FATAL_FAILURE(answer_four(50, stats));
   // One runs, nobody waits, and there are blocks for three.
   stats.requests_finished = stats.requests_accepted - 1;
   stats.requests_waiting = 0;

@@ -4,6 +4,7 @@
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "tests/dispatch_plans.hpp"
+#include "tests/unit/runtime/v3_shapes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,14 +16,8 @@ using namespace troupe;
 
 namespace {
 
-/// DeepSeek-V3's shapes as far as rows are concerned.
 model_config v3() {
-  model_config out;
-  out.hidden_size = 7168;
-  out.num_hidden_layers = 61;
-  out.first_k_dense_replace = 3;
-  out.n_routed_experts = 256;
-  out.num_experts_per_tok = 8;
+  auto out = v3_shapes();
   out.fp8 = true;
   return out;
 }
