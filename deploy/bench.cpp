@@ -1,5 +1,6 @@
 #include "deploy/bench_report.hpp"
 #include "deploy/bench_serve.hpp"
+#include "deploy/bench_transport.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/report.hpp"
@@ -123,6 +124,7 @@ void add_bench_model(CLI::App& bench, int& status) {
   auto& options = flags->options;
   options.cluster.add_to(*command);
   add_emulated_links(*command, options.cluster.links);
+  add_trace_file(*command, options.cluster.trace_file);
   add_cases(*command, options);
   add_comparison(*command, options);
   command->add_flag("--no-plain", flags->without_plain,
@@ -155,6 +157,7 @@ void add_bench(CLI::App& app, int& status) {
   add_bench_model(*command, status);
   add_bench_machine(*command, status);
   add_bench_serve(*command, status);
+  add_bench_transport(*command, status);
 }
 
 } // namespace troupe

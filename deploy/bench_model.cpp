@@ -57,7 +57,7 @@ public:
   result<void> load();
   result<void> warm_up();
   result<void> run_round(uint32_t round, bool counts);
-  bench_report finish();
+  result<bench_report> finish();
 
 private:
   result<void> load_plain(const checkpoint& source, uint64_t positions);
@@ -160,6 +160,10 @@ result<void> bench::plan() {
     return failure{errc::invalid_input,
                    "the nodes of a topology join one company, and here there "
                    "would be "
+                     + std::to_string(all.size())};
+  if (all.size() > 1 && !o.cluster.trace_file.empty())
+    return failure{errc::invalid_input,
+                   "--trace is of one company, and here there would be "
                      + std::to_string(all.size())};
   report_.cases = list_cases(o, all, cluster->num_ranks());
   for (size_t i = 0; i < all.size(); ++i)
@@ -327,7 +331,10 @@ result<void> bench::run_plain(bench_case& x, const machine_rates& rates) {
   return {};
 }
 
-bench_report bench::finish() {
+result<bench_report> bench::finish() {
+  for (auto& x : running_)
+    if (auto ok = end_company(x); !ok)
+      return ok.why();
   report_.machine = {median(read_), median(fma_),
                      uses_dot() ? median(dot_) : 0};
   return report_;

@@ -46,7 +46,7 @@ std::vector<fault> draw(const std::vector<fault>& plan, uint64_t seed,
 class fault_run::real_world final : public live_world {
 public:
   real_world(std::shared_ptr<link_faults> links,
-             std::vector<fault_channel> channels, size_t num_children)
+             std::vector<word_channel> channels, size_t num_children)
     : own_(std::move(links)), channels_(std::move(channels)),
       num_children_(num_children) {
   }
@@ -94,7 +94,7 @@ public:
 
 private:
   link_servant own_;
-  const std::vector<fault_channel> channels_;
+  const std::vector<word_channel> channels_;
   const size_t num_children_;
   local_nodes* nodes_ = nullptr;
 };
@@ -132,9 +132,9 @@ result<void> fault_run::prepare(const std::filesystem::path& path,
           .node = 0,
           .peer = peer});
   });
-  std::vector<fault_channel> ours;
+  std::vector<word_channel> ours;
   for (size_t i = 1; has_children && i < nodes_.size(); ++i) {
-    auto made = fault_channel::make();
+    auto made = word_channel::make();
     if (!made)
       return made.why();
     ours.push_back(std::move(made->first));

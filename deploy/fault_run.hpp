@@ -3,10 +3,10 @@
 /// A plan of faults while a cluster of real processes runs: what it needs of
 /// the cluster, when its faults come, and what came of them.
 
-#include "deploy/fault_channel.hpp"
 #include "deploy/live_faults.hpp"
 #include "deploy/local_nodes.hpp"
 #include "deploy/noting_service.hpp"
+#include "deploy/word_channel.hpp"
 #include "runtime/topology.hpp"
 
 #include <filesystem>
@@ -70,7 +70,7 @@ private:
   const clock& time_;
   const logger& log_;
   fault_wiring wiring_;
-  std::vector<fault_channel> theirs_; ///< Ends that are inherited.
+  std::vector<word_channel> theirs_; ///< Ends that are inherited.
   std::unique_ptr<real_world> world_;
   std::vector<fault> plan_;
   uint64_t seed_ = 0;

@@ -1,13 +1,13 @@
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
-#include "deploy/fault_channel.hpp"
 #include "deploy/fault_switch.hpp"
 #include "deploy/flag_sources.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/link_orders.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
+#include "deploy/word_channel.hpp"
 #include "runtime/clock.hpp"
 
 #include <thread>
@@ -29,7 +29,7 @@ struct node_flags {
 
 /// Until a signal asks to end: does to the links of this node what `serve` says
 /// on the channel.
-void obey(const fault_channel& channel, std::shared_ptr<link_faults> links,
+void obey(const word_channel& channel, std::shared_ptr<link_faults> links,
           end_signals& signals) {
   link_servant servant{std::move(links)};
   while (!signals.wait_for(std::chrono::milliseconds{1})) {
@@ -62,9 +62,9 @@ int run(node_flags& flags) {
   if (!options.links.empty())
     logger{options.name, options.level}.info(describe(options.links));
   system_clock time;
-  std::optional<fault_channel> channel;
+  std::optional<word_channel> channel;
   if (flags.fault_channel_fd) {
-    auto adopted = fault_channel::adopt(*flags.fault_channel_fd);
+    auto adopted = word_channel::adopt(*flags.fault_channel_fd);
     if (!adopted)
       return report(adopted.why());
     channel.emplace(std::move(*adopted));

@@ -97,9 +97,10 @@ std::optional<planned_step> batcher::next_step(uint32_t num_lanes,
     return std::nullopt;
   planned_step out;
   out.lane = *free_lane();
+  max_cost_ = anybody_decodes() ? max_cost : no_limit;
   auto num_steps = num_lanes - num_out();
   decode(out, num_lanes);
-  prefill(out, num_lanes, num_steps, max_cost);
+  prefill(out, num_lanes, num_steps);
   if (out.rows.sequences.empty())
     return std::nullopt;
   return out;
@@ -145,9 +146,6 @@ bool batcher::has_prompts() const {
 /// lanes, so a step takes its share of those who decode, and who is left out
 /// goes first in the next.
 void batcher::decode(planned_step& out, uint32_t num_lanes) {
-  auto cost_of_next = [this](auto& x) {
-    return options_.cost.of(x.num_tokens() - 1, 1);
-  };
   std::vector<sequence_ptr> all;
   double total = 0;
   for (auto& x : running_) {
@@ -178,15 +176,9 @@ void batcher::decode(planned_step& out, uint32_t num_lanes) {
   }
 }
 
-/// Now, or when the step that it is in has ended.
-bool batcher::anybody_decodes() const {
-  auto does = [](auto& x) { return !x->over && x->num_missing() <= 1; };
-  return std::ranges::any_of(running_, does);
-}
-
 /// `num_steps` more can begin now, with this one.
-void batcher::prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps,
-                      double max_cost) {
+void batcher::prefill(planned_step& out, uint32_t num_lanes,
+                      uint32_t num_steps) {
   auto num_decoding = out.rows.num_rows();
   auto of_step = std::max(options_.max_num_batched_tokens / num_lanes,
                           num_decoding);
@@ -196,9 +188,9 @@ void batcher::prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps,
   left.sequences = options_.max_num_seqs - num_decoding;
   auto prompts = prefilling();
   left.cost = share_of(prompts, left.rows, num_steps);
-  if (anybody_decodes()) // one row costs whatever it does
-    left.cost = std::max(std::min(left.cost, max_cost - out.cost),
-                         std::numeric_limits<double>::min());
+  // One row costs whatever it does.
+  left.cost = std::max(std::min(left.cost, max_cost_ - out.cost),
+                       std::numeric_limits<double>::min());
   for (size_t i = 0, given = 0; i < prompts.size() && given == 0; ++i)
     given = give_rows(prompts[i], (left.rows + 1) / 2, left);
   auto shortest_first = prompts;
@@ -287,19 +279,22 @@ bool batcher::admit(const sequence_ptr& x) {
 /// Blocks for all known tokens of `x`, and for what it and all who run write
 /// until its prompt is computed and each has made block_tokens tokens more.
 uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
-  uint64_t num_rows = x.num_missing();
-  uint64_t num_runs = x.num_runs_missing();
+  prefill_backlog missing;
+  auto cost_of_step = max_cost_;
+  auto add = [&](const sequence& y) {
+    missing.rows += y.num_missing();
+    missing.runs += y.num_runs_missing();
+    missing.cost += options_.cost.of(y.next(), y.num_missing());
+  };
+  add(x);
   for (auto& y : running_)
-    if (y->num_missing() > 1) {
-      num_rows += y->num_missing();
-      num_runs += y->num_runs_missing();
-    }
-  // Steps are full while there are prompts, but for those that end the run of
-  // a form.
-  auto rows_of_step = std::max<uint64_t>(
-    (options_.max_num_batched_tokens - running_.size()) / options_.num_lanes,
-    1);
-  auto num_steps = num_rows / rows_of_step + 1 + num_runs;
+    if (y->num_missing() > 1)
+      add(*y);
+    else
+      cost_of_step -= cost_of_next(*y);
+  auto rows_of_step = options_.max_num_batched_tokens - running_.size();
+  rows_of_step = std::max<uint64_t>(rows_of_step / options_.num_lanes, 1);
+  auto num_steps = missing.num_steps(rows_of_step, cost_of_step);
   uint64_t out = x.num_blocks_after(num_steps + block_tokens);
   for (auto& y : running_)
     out += y->num_blocks_after(num_steps + block_tokens) - y->blocks->size();

@@ -36,6 +36,7 @@
 /// Invariants: a lane has one step out at a time; waiting and running are in
 /// order of age.
 
+#include "runtime/batching/prefill_backlog.hpp"
 #include "runtime/batching/step_cost.hpp"
 #include "runtime/error.hpp"
 #include "runtime/model/attention_forms.hpp"
@@ -44,6 +45,7 @@
 #include "runtime/sampling.hpp"
 #include "runtime/service.hpp"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <limits>
@@ -254,9 +256,15 @@ private:
   std::optional<uint8_t> free_lane() const;
   uint32_t num_rows_out() const;
   void decode(planned_step& out, uint32_t num_lanes);
-  bool anybody_decodes() const;
-  void prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps,
-               double max_cost);
+  /// Now, or when the step that it is in has ended.
+  bool anybody_decodes() const {
+    auto does = [](auto& x) { return !x->over && x->num_missing() <= 1; };
+    return std::ranges::any_of(running_, does);
+  }
+  double cost_of_next(const sequence& x) const {
+    return options_.cost.of(x.num_tokens() - 1, 1);
+  }
+  void prefill(planned_step& out, uint32_t num_lanes, uint32_t num_steps);
   std::vector<sequence_ptr> prefilling() const;
   double share_of(const std::vector<sequence_ptr>& prompts, uint32_t room,
                   uint32_t num_steps) const;
@@ -320,6 +328,7 @@ private:
 
   batcher_options options_;
   kv_pool& pool_;
+  double max_cost_ = no_limit; ///< Of the step that is being made.
   uint64_t next_age_ = 0;
   uint64_t num_preemptions_ = 0;
   uint64_t num_without_choice_ = 0;

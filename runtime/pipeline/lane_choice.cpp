@@ -15,6 +15,12 @@ constexpr uint32_t steps_of_window = 16;
 
 /// A trial costs at most a few times what it replaces.
 constexpr uint32_t windows_between_trials = 63;
+constexpr uint32_t most_windows_between_trials = 16 * windows_between_trials;
+
+/// Steps of a lane after which a trial may be given up, and how much worse it
+/// does then.
+constexpr uint32_t steps_of_glance = 4;
+constexpr double clearly_worse = 1.1;
 
 /// Of a rank that waits less overlap can gain no more than that.
 constexpr double worth_hiding = 0.05;
@@ -56,12 +62,19 @@ void lane_choice::ended(uint8_t lane, clock::instant now, double cost,
   w.time += time;
   w.cost += cost;
   w.away += away;
-  if (++w.num_steps == steps_of_window * of.lanes)
+  ++w.num_steps;
+  if (w.num_steps == steps_of_window * of.lanes || is_in_vain(x, w))
     close(x, of.lanes);
 }
 
 void lane_choice::rest() {
   last_end_.reset();
+}
+
+bool lane_choice::is_in_vain(const kind& x, const window& w) {
+  return x.tried > 0 && w.num_steps == steps_of_glance * x.tried
+         && seconds(w.time)
+              > clearly_worse * w.cost * x.of[x.best].time_per_cost;
 }
 
 void lane_choice::close(kind& x, uint32_t k) {
@@ -80,21 +93,25 @@ void lane_choice::close(kind& x, uint32_t k) {
 }
 
 void lane_choice::judge(kind& x, uint32_t k) {
-  x.tried = 0;
+  auto was_trial = std::exchange(x.tried, 0) > 0;
   ++x.since_trial;
   auto& best = x.of[x.best];
   if (k != x.best
       && x.of[k].time_per_cost < clearly_better * best.time_per_cost) {
     auto went_up = k > x.best;
     x.best = k;
+    x.pause = windows_between_trials;
     // It may go on that way at once.
     if (went_up && k < most_ && x.of[k + 1].num_windows == 0)
       plan_trial(x);
     return;
   }
+  if (was_trial)
+    x.pause = std::min(2 * std::max(x.pause, windows_between_trials),
+                       most_windows_between_trials);
   auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0
                 && x.of[x.best].waited > worth_hiding;
-  if (is_new || x.since_trial > windows_between_trials)
+  if (is_new || x.since_trial > std::max(x.pause, windows_between_trials))
     plan_trial(x);
 }
 

@@ -13,7 +13,8 @@
 /// so the time between the ends of two steps belongs to the later one's kind,
 /// whose window goes on where it was. Another k is tried only if it may gain: a
 /// larger one if rows of other nodes were waited for, a smaller one if there is
-/// one; for one window in 64.
+/// one; for one window in 64, and half as often after each that was in vain. A
+/// trial that does clearly worse ends with the first steps.
 
 #include "runtime/clock.hpp"
 
@@ -71,8 +72,9 @@ private:
   struct kind {
     std::array<experience, max_lanes + 1> of = {}; ///< By k.
     uint32_t best = 1;
-    uint32_t tried = 0; ///< The k on trial, or 0.
-    uint32_t since_trial = 0;
+    uint32_t tried = 0;       ///< The k on trial, or 0.
+    uint32_t since_trial = 0; ///< Windows.
+    uint32_t pause = 0;       ///< Windows until the next one; 0: the shortest.
     bool last_was_larger = false;
     window at_hand; ///< Of the k that is in use.
 
@@ -87,6 +89,7 @@ private:
     uint32_t lanes = 1;
   };
 
+  static bool is_in_vain(const kind& x, const window& w);
   void close(kind& x, uint32_t k);
   void judge(kind& x, uint32_t k);
   void plan_trial(kind& x) const;

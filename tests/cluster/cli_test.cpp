@@ -335,6 +335,25 @@ TEST(Cli, BenchMeasuresPromptsAndDecodingBothWays) {
   EXPECT_NE(x.errors.find("round 1 of 1, case 3 of 3"), std::string::npos);
 }
 
+TEST(Cli, BenchWritesATraceOfOneCompany) {
+  scratch_dir dir;
+  auto file = (dir.path() / "trace.json").string();
+  std::vector<std::string> args{
+    "bench",   "model",   nano(), "--prompt",  "0", "--decode-depth",
+    "0",       "--batch", "1",    "--rounds",  "1", "--decode-tokens",
+    "4",       "--nodes", "2",    "--threads", "1", "--no-plain",
+    "--trace", file};
+  auto x = run_troupe(args);
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto table = run_troupe({"trace", file});
+  EXPECT_EQ(table.status, 0) << table.errors;
+  EXPECT_NE(table.out.find("worker node"), std::string::npos) << table.out;
+  args.insert(args.end(), {"--micro-batches", "1,2"});
+  x = run_troupe(args);
+  EXPECT_EQ(x.status, 1);
+  EXPECT_NE(x.errors.find("--trace is of one company"), std::string::npos);
+}
+
 TEST(Cli, BenchSaysWhatDoesNotFit) {
   auto x = run_troupe({"bench", "model", nano(), "--decode-depth", "5000"});
   EXPECT_EQ(x.status, 1);
@@ -456,4 +475,20 @@ TEST(Cli, BenchMachineTellsItsRates) {
   auto x = run_troupe({"bench", "machine", "--threads", "1", "--json"});
   ASSERT_EQ(x.status, 0) << x.errors;
   EXPECT_GT(json::parse(x.out).at("read_bytes_per_second"), 0);
+}
+
+TEST(Cli, BenchTransportComparesItselfWithUcxOnEveryWire) {
+  auto x = run_troupe({"bench", "transport", "--processes", "3", "--bytes",
+                       "4KiB", "--width", "256", "--repeats", "1", "--json"});
+  ASSERT_EQ(x.status, 0) << x.errors;
+  auto all = nlohmann::json::parse(x.out);
+  ASSERT_EQ(all.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(all[i]["wire"], i == 0 ? "tcp" : "shm");
+    EXPECT_EQ(all[i]["dispatch_bytes"], 15 * (256 + 8));
+    EXPECT_EQ(all[i]["combine_bytes"], 15 * 512);
+    EXPECT_GT(all[i]["raw_seconds"], 0);
+    EXPECT_GT(all[i]["troupe_seconds"], 0);
+  }
+  EXPECT_EQ(run_troupe({"bench", "transport", "--processes", "1"}).status, 2);
 }

@@ -1,5 +1,5 @@
-#include "deploy/fault_channel.hpp"
 #include "deploy/link_orders.hpp"
+#include "deploy/word_channel.hpp"
 
 #include "runtime/transport/loopback.hpp"
 
@@ -87,7 +87,7 @@ TEST(LinkServant, TellsWhatItsOrdersDoAsTheyDoIt) {
 }
 
 TEST(FaultChannel, CarriesWordsEachWayWhole) {
-  auto made = fault_channel::make();
+  auto made = word_channel::make();
   ASSERT_TRUE(made);
   auto& [here, there] = *made;
   EXPECT_FALSE(here.hear());
@@ -101,7 +101,7 @@ TEST(FaultChannel, CarriesWordsEachWayWhole) {
 }
 
 TEST(FaultChannel, SaysThatNobodyIsThere) {
-  auto made = fault_channel::make();
+  auto made = word_channel::make();
   ASSERT_TRUE(made);
   auto here = std::move(made->first);
   { auto gone = std::move(made->second); }
@@ -111,5 +111,5 @@ TEST(FaultChannel, SaysThatNobodyIsThere) {
 
 TEST(FaultChannel, TakesNoOtherDescriptor) {
   for (auto fd : {-1, 0, 987})
-    EXPECT_FALSE(fault_channel::adopt(fd)) << fd;
+    EXPECT_FALSE(word_channel::adopt(fd)) << fd;
 }

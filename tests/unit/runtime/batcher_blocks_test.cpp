@@ -61,6 +61,22 @@ TEST_F(BatcherBlocks, APromptIsLetInBesideOthersWithItsBlocksAtOnce) {
   EXPECT_EQ(pool_->num_free(), 64u - 24u - 32u);
 }
 
+/// A prompt in small pieces takes many steps, in each of which the other one
+/// writes a token: 192 rows of 8 each are 24 steps, of one each 192.
+TEST_F(BatcherBlocks, APromptInSmallPiecesIsLetInWithWhatOthersWriteMeanwhile) {
+  for (auto [rows, is_let_in] : {std::pair{8, true}, {1, false}}) {
+    make(4, 512, 512, 9);
+    batcher_->add(1, 1, request(64, 300));
+    step();
+    batcher_->add(2, 1, request(192, 2));
+    auto next = batcher_->next_step(1, 1.0 + rows);
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->rows.num_rows(), is_let_in ? 1u + rows : 1u);
+    EXPECT_EQ(batcher_->num_waiting(), is_let_in ? 0u : 1u);
+    end(next->rows);
+  }
+}
+
 TEST_F(BatcherBlocks, TheLongestRequestGetsEveryBlock) {
   make(8, 100, 256, 4);
   batcher_->add(1, 1, request(1, 255));

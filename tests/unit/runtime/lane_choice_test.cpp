@@ -98,6 +98,39 @@ TEST(LaneChoice, LeavesStepsWholeIfHalvesCostAsMuch) {
   EXPECT_EQ(x.lanes(), 1u);
 }
 
+/// Halves cost nearly as much as the whole: each trial is a loss that no
+/// number of steps makes up for.
+TEST(LaneChoice, TriesLessAndLessOftenWhatIsInVain) {
+  rank x{{2e-3, 1e-6, 5e-4}, 2};
+  auto trials_in = [&](int rounds) {
+    int out = 0;
+    for (int i = 0; i < rounds; ++i) {
+      auto before = x.lanes();
+      x.run(32, 1);
+      out += before == 1 && x.lanes() == 2;
+    }
+    return out;
+  };
+  auto early = trials_in(many / 4);
+  trials_in(many);
+  auto late = trials_in(many / 4);
+  EXPECT_GE(early, 3);
+  EXPECT_EQ(late, 1);
+  EXPECT_LT(x.run(32, many), 1.001);
+}
+
+TEST(LaneChoice, GivesUpATrialThatDoesClearlyWorse) {
+  rank x{{2e-3, 1e-6, 5e-4}, 2};
+  int longest = 0;
+  int now = 0;
+  for (int i = 0; i < many; ++i) {
+    x.run(32, 1);
+    now = x.lanes() == 2 ? now + 1 : 0;
+    longest = std::max(longest, now);
+  }
+  EXPECT_EQ(longest, 4);
+}
+
 TEST(LaneChoice, NeverUsesMoreThanThereAreRowsOrLanes) {
   rank alone{{1e-4, 1e-4, 2e-3}, 4};
   alone.run(1, 1000);
