@@ -55,6 +55,9 @@ service_stats front_end::stats() const {
     out.requests_waiting += value(counter::waiting);
     out.kv_blocks_total += value(counter::kv_blocks_total);
     out.kv_blocks_free += value(counter::kv_blocks_free);
+    out.kv_blocks_cached += value(counter::kv_blocks_cached);
+    out.tokens_looked_up += value(counter::tokens_looked_up);
+    out.tokens_found += value(counter::tokens_found);
     out.preemptions += value(counter::preemptions);
     out.steps_again += value(counter::steps_again);
     out.dispatch_bytes += value(counter::dispatch_bytes);

@@ -249,7 +249,7 @@ struct gateway_state {
     std::lock_guard lock{status->mutex};
     auto& values = status->reports[node].values;
     for (auto x : {counter::running, counter::waiting, counter::kv_blocks_total,
-                   counter::kv_blocks_free})
+                   counter::kv_blocks_free, counter::kv_blocks_cached})
       values[size_t(x)] = 0;
   }
 

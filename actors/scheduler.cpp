@@ -39,11 +39,15 @@ struct scheduler_state {
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
-  uint64_t preemptions = 0; ///< Of them, those counted.
+  /// Of what the batcher has counted, what is told already.
+  uint64_t preemptions = 0;
+  uint64_t looked_up = 0;
+  uint64_t found = 0;
   gauge running;
   gauge waiting;
   gauge total_blocks;
   gauge free_blocks;
+  gauge cached_blocks;
   gauge without_choice;
 
   /// The gateway of another node is believed no more than a client.
@@ -125,12 +129,20 @@ struct scheduler_state {
       begin(std::move(*next), num_lanes > 1);
     if (lanes && decide->num_out() == 0)
       lanes->rest();
-    auto all = decide->num_preemptions();
-    context.counters->add(counter::preemptions,
-                          all - std::exchange(preemptions, all));
+    tell_counts();
+  }
+
+  void tell_counts() {
+    auto add = [this](counter which, uint64_t all, uint64_t& told) {
+      context.counters->add(which, all - std::exchange(told, all));
+    };
+    add(counter::preemptions, decide->num_preemptions(), preemptions);
+    add(counter::tokens_looked_up, decide->num_looked_up(), looked_up);
+    add(counter::tokens_found, decide->num_found(), found);
     running.set(decide->num_running());
     waiting.set(decide->num_waiting());
-    free_blocks.set(rank->pool->num_free());
+    free_blocks.set(rank->cache->num_available());
+    cached_blocks.set(rank->cache->num_idle());
     without_choice.set(decide->num_without_choice());
   }
 
@@ -174,7 +186,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.context = context;
   state.parts = std::move(parts);
   state.rank = rank;
-  state.decide = std::make_unique<batcher>(options, *rank->pool);
+  state.decide = std::make_unique<batcher>(options, *rank->cache);
   auto& limits = state.parts->cluster.limits;
   if (limits.micro_batches == 0)
     state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
@@ -188,9 +200,10 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.waiting = {context.counters, counter::waiting};
   state.total_blocks = {context.counters, counter::kv_blocks_total};
   state.free_blocks = {context.counters, counter::kv_blocks_free};
+  state.cached_blocks = {context.counters, counter::kv_blocks_cached};
   state.without_choice = {context.counters, counter::requests_without_choice};
   state.total_blocks.set(rank->pool->num_blocks());
-  state.free_blocks.set(rank->pool->num_free());
+  state.free_blocks.set(rank->cache->num_available());
   return {
     [=](const run_request& msg) { self->state.run(msg); },
     [=](const cancel_request& msg) { self->state.cancel(msg); },

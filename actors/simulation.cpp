@@ -323,7 +323,7 @@ private:
       checks_.resource_seen(node, what, pool.num_free(), pool.num_used(),
                             pool.num_blocks());
       if (is_at_rest)
-        checks_.resource_at_rest(node, what, pool.num_free(),
+        checks_.resource_at_rest(node, what, rank->cache->num_available(),
                                  pool.num_blocks());
     }
     look_at_slabs(node, *list->parts, is_at_rest);
@@ -354,7 +354,8 @@ private:
         for (auto i = x.first_position / block_tokens;
              i * block_tokens < x.first_position + x.num_rows; ++i)
           checks_.block_written(node, (*x.blocks)[i],
-                                rank->pool->is_held((*x.blocks)[i]));
+                                rank->pool->is_held((*x.blocks)[i])
+                                  && !rank->cache->is_known((*x.blocks)[i]));
     }
   }
 
@@ -368,7 +369,7 @@ private:
       if (!parts || !states_.has_rows_away(n))
         continue;
       for (auto& rank : parts->ranks)
-        if (rank->pool->num_used() > 0)
+        if (rank->cache->num_available() < rank->pool->num_blocks())
           states_.reach(sometimes::block_freed_late);
     }
   }

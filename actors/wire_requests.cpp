@@ -108,13 +108,15 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
   // The gateway alone reads the wish: it has chosen `rank` by it.
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar]
+         grammar, cache_salt]
     = *what;
   write(x, segments);
   auto& [kind, source, after_thought] = grammar;
   x.setGrammarKind(static_cast<uint8_t>(kind));
   x.setGrammar(source);
   x.setGrammarAfterThought(after_thought);
+  x.setCacheSalt(kj::arrayPtr(
+    reinterpret_cast<const kj::byte*>(cache_salt.data()), cache_salt.size()));
   fill(x.initPrompt(size_of(prompt)), prompt);
   write(x, sampling);
   x.setMaxTokens(max_tokens);
@@ -129,7 +131,7 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
 void write(schema::TokensReady::Builder x, const tokens_ready& msg) {
   auto& [request, term, event] = msg;
   auto& [tokens, first_position, logits, finish, end_token, scores,
-         prompt_scores, first_scored, cause]
+         prompt_scores, first_scored, num_cached, cause]
     = *event;
   x.setRequest(request);
   x.setTerm(term);
@@ -139,6 +141,7 @@ void write(schema::TokensReady::Builder x, const tokens_ready& msg) {
   x.setScores(bytes_of(scores));
   x.setPromptScores(bytes_of(prompt_scores));
   x.setFirstScored(first_scored);
+  x.setNumCached(num_cached);
   x.setFinish(static_cast<uint8_t>(finish));
   x.setEndToken(end_token.value_or(-1));
   if (cause) {
@@ -154,7 +157,7 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar]
+         grammar, cache_salt]
     = *what;
   auto its_segments = read_segments(in);
   if (!its_segments)
@@ -174,6 +177,8 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   want_logits = in.getWantLogits();
   grammar = {static_cast<grammar_kind>(in.getGrammarKind()), in.getGrammar(),
              in.getGrammarAfterThought()};
+  auto salt = in.getCacheSalt();
+  cache_salt.assign(reinterpret_cast<const char*>(salt.begin()), salt.size());
   run_request out;
   auto& [request, term, unit, rank, its_what, answered] = out;
   request = in.getRequest();
@@ -189,7 +194,7 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
 result<tokens_ready> read_tokens(schema::TokensReady::Reader in) {
   auto event = std::make_shared<generation_event>();
   auto& [tokens, first_position, logits, finish, end_token, scores,
-         prompt_scores, first_scored, cause]
+         prompt_scores, first_scored, num_cached, cause]
     = *event;
   for (auto token : in.getTokens())
     tokens.push_back(token);
@@ -199,6 +204,7 @@ result<tokens_ready> read_tokens(schema::TokensReady::Reader in) {
       || in.getFinish() > uint8_t(finish_reason::failed))
     return damaged("logits, scores or a finish reason that make no sense");
   first_scored = in.getFirstScored();
+  num_cached = in.getNumCached();
   finish = static_cast<finish_reason>(in.getFinish());
   if (in.getEndToken() >= 0)
     end_token = in.getEndToken();

@@ -172,6 +172,7 @@ std::vector<bench_company> list_companies(const bench_options& o) {
     bench_company x;
     x.flags = o.cluster;
     x.flags.micro_batches = std::move(micro_batches);
+    x.flags.prefix_caching = "off"; // each round computes the same prompts
     topology_limits limits;
     if (auto& text = x.flags.micro_batches)
       limits.micro_batches = num_micro_batches(*text);

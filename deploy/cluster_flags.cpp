@@ -36,6 +36,11 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
                      "About how long prompts may keep those who decode waiting "
                      "between two tokens, as far as steps of one row of a "
                      "prompt can help it (default: no limit)");
+  command
+    .add_option("--prefix-caching", flags.prefix_caching,
+                "Whether requests that begin as others did find what these "
+                "have left in the cache (default on)")
+    ->check(CLI::IsMember({"on", "off"}));
 }
 
 void add_shape(CLI::App& command, cluster_flags& flags) {
@@ -185,6 +190,8 @@ result<topology> cluster_flags::cluster() const {
   override(out->limits.num_kv_blocks, num_kv_blocks);
   override(out->limits.step_timeout_ms, step_timeout_ms);
   override(out->limits.max_itl_ms, max_itl_ms);
+  if (prefix_caching)
+    out->limits.prefix_caching = *prefix_caching == "on";
   if (micro_batches)
     out->limits.micro_batches = num_micro_batches(*micro_batches);
   if (auto ok = validate(*out); !ok)
@@ -218,6 +225,8 @@ std::string cluster_flags::replayed() const {
   add("num-kv-blocks", num_kv_blocks);
   add("step-timeout-ms", step_timeout_ms);
   add("max-itl-ms", max_itl_ms);
+  if (prefix_caching)
+    out += " --prefix-caching " + *prefix_caching;
   if (micro_batches)
     out += " --micro-batches " + *micro_batches;
   return out;

@@ -52,6 +52,7 @@ struct cluster_flags {
   /// "auto" or a number; by add_micro_batches().
   std::optional<std::string> micro_batches;
   std::optional<uint32_t> max_itl_ms;
+  std::optional<std::string> prefix_caching; ///< "on" or "off".
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;
   /// Likewise, by add_trace_file(); empty: none.

@@ -85,6 +85,8 @@ std::optional<request_refusal> judge(const generation_request& x,
   if (x.grammar.text.size() > max_grammar_source)
     return refuse(long_grammar, int64_t(x.grammar.text.size()),
                   max_grammar_source);
+  if (x.cache_salt.size() > max_cache_salt)
+    return refuse(long_salt, int64_t(x.cache_salt.size()), max_cache_salt);
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
   return judge_segments(x);
@@ -159,6 +161,9 @@ failure to_failure(const request_refusal& x) {
     case request_fault::many_scores:
       return {errc::invalid_input,
               given + " scores of a token are more than " + limit};
+    case request_fault::long_salt:
+      return {errc::invalid_input,
+              "a cache salt of " + given + " bytes is longer than " + limit};
     case request_fault::long_grammar:
       return {errc::invalid_input,
               "a grammar of " + given + " bytes is longer than " + limit};

@@ -32,6 +32,7 @@ enum class request_fault : uint8_t {
   wrong_min_tokens, ///< `given` is min_tokens, `limit` the most there can be.
   many_stop_ids,    ///< `given` is how many there are.
   many_scores,      ///< `given` is how many are wanted for a token.
+  long_salt,        ///< Likewise.
   long_grammar,     ///< `given` is its bytes, `limit` the most there may be.
   unknown_rank,     ///< `given` is the rank, `limit` how many there are.
   wrong_segments,   ///< `given` is what they have, `limit` the prompt's tokens.

@@ -86,7 +86,12 @@ struct generation_request {
   /// What its text has to be. An answer that is whole ends, also without an end
   /// token; the model's end tokens come nowhere else.
   grammar_source grammar = {};
+  /// What a request finds in the cache of prefixes those with the same salt
+  /// have left there; at most max_cache_salt bytes.
+  std::string cache_salt = {};
 };
+
+inline constexpr size_t max_cache_salt = 128;
 
 enum class finish_reason : uint8_t {
   none, ///< Not yet.
@@ -109,7 +114,10 @@ struct generation_event {
   /// [some of the prompt's tokens, num_prompt_scores], likewise. They come
   /// once, in order, before the first token or with it.
   std::vector<token_score> prompt_scores;
-  uint32_t first_scored = 0;    ///< Place in the prompt of the first of these.
+  uint32_t first_scored = 0; ///< Place in the prompt of the first of these.
+  /// Tokens of the prompt that were found in the cache of prefixes. With the
+  /// first token.
+  uint32_t num_cached = 0;
   std::optional<failure> cause; ///< What was lost and who was the cause.
 };
 
@@ -142,7 +150,10 @@ struct service_stats {
   uint64_t requests_waiting = 0;
   uint64_t kv_blocks_total = 0;
   uint64_t kv_blocks_free = 0;
-  uint64_t preemptions = 0; ///< Blocks lost to an older request.
+  uint64_t kv_blocks_cached = 0; ///< Free ones that may still be found.
+  uint64_t tokens_looked_up = 0; ///< In the cache of prefixes.
+  uint64_t tokens_found = 0;     ///< Of these.
+  uint64_t preemptions = 0;      ///< Blocks lost to an older request.
   uint64_t steps_again = 0; ///< Abandoned, since who had their rows was lost.
   uint64_t dispatch_bytes = 0;     ///< Rows to workers.
   uint64_t combine_bytes = 0;      ///< Rows back.

@@ -70,6 +70,9 @@ struct topology_limits {
   /// A prompt's rows may make the steps of those who decode no longer than
   /// about this; 0: as long as they take.
   uint32_t max_itl_ms = 0;
+  /// Full blocks of the cache stay until their memory is wanted, and requests
+  /// that begin as others did do not compute them again.
+  bool prefix_caching = true;
 
   /// Steps that may be out at once.
   uint32_t num_lanes() const {

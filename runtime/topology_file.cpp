@@ -76,7 +76,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   table_reader in{table, source, "limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
                  "num_kv_blocks", "max_frame_bytes", "step_timeout_ms",
-                 "micro_batches", "max_itl_ms"},
+                 "micro_batches", "max_itl_ms", "prefix_caching"},
                 "a topology");
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
@@ -86,6 +86,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   in.read("step_timeout_ms", out.step_timeout_ms);
   in.read("micro_batches", out.micro_batches);
   in.read("max_itl_ms", out.max_itl_ms);
+  in.read("prefix_caching", out.prefix_caching);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -220,7 +221,9 @@ std::string render(const topology& x) {
       << "max_frame_bytes = " << x.limits.max_frame_bytes << "\n"
       << "step_timeout_ms = " << x.limits.step_timeout_ms << "\n"
       << "micro_batches = " << x.limits.micro_batches << "\n"
-      << "max_itl_ms = " << x.limits.max_itl_ms << "\n";
+      << "max_itl_ms = " << x.limits.max_itl_ms << "\n"
+      << "prefix_caching = " << (x.limits.prefix_caching ? "true" : "false")
+      << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"

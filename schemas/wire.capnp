@@ -222,6 +222,8 @@ struct RunRequest {
   # The source; at most 65536 bytes. Where an answer is in it follows from the answer's tokens.
   grammarAfterThought @25 :Bool;
   # It begins behind the first </think>.
+  cacheSalt @26 :Data;
+  # What it finds in the cache of prefixes those with the same salt have left; at most 128 bytes.
 
   struct Bias {
     # What is added to the logit of a token.
@@ -287,6 +289,8 @@ struct TokensReady {
   # [tokens of the prompt, numPromptScores], likewise. I send them once and in order.
   firstScored @11 :UInt32;
   # Place in the prompt of the first of these.
+  numCached @12 :UInt32;
+  # Tokens of the prompt that were found in the cache of prefixes. With the first token.
 }
 
 struct Report {

@@ -11,36 +11,25 @@ namespace {
 
 constexpr auto block_tokens = kernels::latent_cache::block_tokens;
 
-uint32_t num_blocks_for(uint32_t num_tokens) {
-  return (num_tokens + block_tokens - 1) / block_tokens;
-}
-
 constexpr auto age_of = [](auto& x) { return x->age; };
 
 } // namespace
 
-uint32_t batcher::sequence::num_blocks_after(uint64_t more) const {
-  // The last token that is sampled is never computed.
-  auto most = request->prompt.size() + request->max_tokens - 1;
-  return num_blocks_for(
-    static_cast<uint32_t>(std::min<uint64_t>(most, num_tokens() + more)));
-}
-
-batcher::batcher(batcher_options options, kv_pool& pool)
-  : options_(std::move(options)), pool_(pool) {
+batcher::batcher(batcher_options options, prefix_cache& cache)
+  : options_(std::move(options)), cache_(cache) {
   CHECK(options_.max_num_seqs > 0);
   CHECK(options_.num_lanes > 0 && options_.num_lanes <= in_step_.size());
   // Whoever runs has a row in a step.
   CHECK(options_.max_num_running >= options_.max_num_seqs);
   CHECK(options_.max_num_batched_tokens >= options_.max_num_running);
-  CHECK(num_blocks_for(options_.max_model_len) <= pool.num_blocks());
+  CHECK(num_blocks_for(options_.max_model_len) <= cache.num_blocks());
   if (options_.num_choices == 0)
     options_.num_choices = options_.vocab_size;
 }
 
 batcher::~batcher() {
   for (auto& x : running_)
-    release_blocks(*x);
+    release_blocks(cache_, *x);
 }
 
 void batcher::add(request_id id, uint32_t term,
@@ -243,10 +232,12 @@ double batcher::share_of(const std::vector<sequence_ptr>& prompts,
 uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most,
                             allowance& left) {
   auto is_new = x->num_planned == 0;
+  if (most == 0 || left.cost <= 0 || (is_new && left.sequences == 0)
+      || (!x->running && !admit(x)))
+    return 0;
   auto first = x->next() + x->num_planned;
   auto n = std::min(x->num_of_one_form() - x->num_planned, most);
-  if (n == 0 || left.cost <= 0 || (is_new && left.sequences == 0)
-      || (!x->running && !admit(x)))
+  if (n == 0)
     return 0;
   n = std::max(options_.cost.rows_within(first, n, left.cost),
                left.is_whole ? 1u : 0u); // whatever it costs
@@ -264,10 +255,24 @@ bool batcher::admit(const sequence_ptr& x) {
     return false;
   auto at = std::ranges::find(waiting_, x);
   auto older = std::ranges::subrange(waiting_.begin(), at);
-  if (!std::ranges::all_of(older, [this](auto& y) { return may_be_passed(*y); })
-      || num_blocks_to_admit(*x) > pool_.num_free())
+  if (!std::ranges::all_of(older,
+                           [this](auto& y) { return may_be_passed(*y); }))
     return false;
-  CHECK(claim_blocks(*x));
+  auto found = find_prefix(cache_, *x);
+  auto is_idle = [this](auto& y) { return cache_.is_idle(y.block); };
+  auto num_idle = uint64_t(std::ranges::count_if(found, is_idle));
+  auto was = std::exchange(x->num_computed,
+                           uint32_t(found.size()) * block_tokens);
+  if (PLANTED(preempted_and_not_computed_again))
+    x->num_computed = std::max(x->num_computed, was);
+  auto need = num_blocks_to_admit(*x) - found.size();
+  if (need > cache_.num_available() - num_idle) {
+    x->num_computed = was;
+    return false;
+  }
+  num_looked_up_ += x->num_tokens();
+  num_found_ += take_prefix(cache_, found, *x);
+  CHECK(claim_blocks(cache_, *x));
   for (auto& y : older)
     ++y->num_passed;
   waiting_.erase(at);
@@ -331,26 +336,16 @@ void batcher::schedule(const sequence_ptr& x, planned_step& out) {
   in_step_[out.lane].push_back(std::move(added));
 }
 
-/// Claims the blocks of all known tokens.
-bool batcher::claim_blocks(sequence& x) {
-  auto need = num_blocks_for(x.num_tokens());
-  if (need > x.blocks->size() + pool_.num_free())
-    return false;
-  while (x.blocks->size() < need)
-    x.blocks->push_back(*pool_.take());
-  return true;
-}
-
 /// Makes sure that `x` has its blocks, if need be at the cost of the youngest,
 /// which may be itself: then it returns false. So it does while the youngest is
 /// in a step.
 bool batcher::make_room(sequence& x) {
-  while (!claim_blocks(x)) {
+  while (!claim_blocks(cache_, x)) {
     auto youngest = running_.back();
     if (youngest->num_scheduled > 0)
       return false;
     ++num_preemptions_;
-    release_blocks(*youngest);
+    release_blocks(cache_, *youngest);
     if (!PLANTED(preempted_and_not_computed_again))
       youngest->num_computed = 0;
     if (PLANTED(answer_lost_at_preemption)) {
@@ -372,7 +367,7 @@ void batcher::retire(const sequence_ptr& x) {
   x->over = true;
   if (x->num_scheduled > 0 && !PLANTED(block_freed_early))
     return;
-  release_blocks(*x);
+  release_blocks(cache_, *x);
   std::erase(running_, x);
 }
 
@@ -416,6 +411,7 @@ std::optional<batch_output> batcher::take(const part& x,
   if (!take_prompt_scores(x, from, first, event))
     return out;
   if (x.draws) {
+    event.num_cached = x.of->num_answered() == 0 ? *x.of->num_cached : 0;
     auto at = first + x.num_scores;
     event.scores = from.scores_of(at, x.of->request->num_scores);
     commit(*x.of, from.tokens[at], std::move(logits), event);
@@ -479,7 +475,7 @@ std::vector<batch_output> batcher::fail_step(uint8_t lane,
                                              const failure& cause) {
   std::vector<batch_output> out;
   for (auto& x : std::exchange(in_step_[lane], {})) {
-    leave_step(x, lane);
+    leave_step(x, lane, false);
     auto is_known = x.of->over;
     retire(x.of);
     if (is_known || PLANTED(failed_step_ends_nobody))

@@ -30,6 +30,11 @@
 /// thrown away, and who gives its blocks back has gained block_tokens tokens
 /// since it was let in: computing again has a bound.
 ///
+/// Whoever is let in finds the full blocks of its beginning that others, or it,
+/// have left in the cache of prefixes (prefix_cache.hpp); they count as
+/// computed. Not who wants scores of its prompt, for which it has to be
+/// computed.
+///
 /// Who waits may be passed by younger ones for which there is room, but only
 /// by max_num_seqs of them, and by none once its answer has begun.
 ///
@@ -37,11 +42,11 @@
 /// order of age.
 
 #include "runtime/batching/prefill_backlog.hpp"
+#include "runtime/batching/sequence.hpp"
 #include "runtime/batching/step_cost.hpp"
 #include "runtime/error.hpp"
 #include "runtime/model/attention_forms.hpp"
 #include "runtime/model/batch.hpp"
-#include "runtime/model/kv_pool.hpp"
 #include "runtime/sampling.hpp"
 #include "runtime/service.hpp"
 
@@ -85,8 +90,8 @@ struct batch_output {
 
 class batcher {
 public:
-  /// `pool` outlives this and has room for max_model_len.
-  batcher(batcher_options options, kv_pool& pool);
+  /// `cache` outlives this and has room for max_model_len.
+  batcher(batcher_options options, prefix_cache& cache);
 
   /// Releases the blocks of all requests.
   ~batcher();
@@ -143,105 +148,21 @@ public:
     return num_preemptions_;
   }
 
+  /// Tokens of those who were let in, and how many of them were found.
+  uint64_t num_looked_up() const {
+    return num_looked_up_;
+  }
+
+  uint64_t num_found() const {
+    return num_found_;
+  }
+
   /// Requests that failed since their logits were no finite numbers.
   uint64_t num_without_choice() const {
     return num_without_choice_;
   }
 
 private:
-  using lane_mask = uint8_t;
-
-  struct sequence {
-    request_id id = 0;
-    uint32_t term = 0;
-    uint64_t age = 0; ///< Number in the order of arrival.
-    std::shared_ptr<const generation_request> request;
-    std::vector<form_run> forms;            ///< Of the prompt.
-    std::vector<int32_t> answer;            ///< Tokens behind the prompt.
-    std::shared_ptr<grammar_masks> grammar; ///< Null: none.
-    std::optional<answer_draws> draws;
-    uint32_t num_computed = 0;  ///< Tokens whose latents are in the cache.
-    uint32_t num_scheduled = 0; ///< Rows in steps that are out, the next.
-    uint32_t num_planned = 0;   ///< Of the step that is being made.
-    lane_mask lanes = 0;        ///< Of the steps that it has rows in.
-    /// Of rows that are out, those from here on count for nothing: they follow
-    /// some whose step was abandoned. Until all are back nobody plans more.
-    uint32_t void_from = UINT32_MAX;
-    bool was_left_out = false; ///< Could have been in the last step.
-    uint32_t num_passed = 0;   ///< Younger ones let in while this waits.
-    uint32_t num_scored = 1;   ///< The prompt's tokens with scores told.
-    std::shared_ptr<kernels::block_table> blocks
-      = std::make_shared<kernels::block_table>();
-    bool running = false;
-    bool over = false; ///< Goes when the last of its steps has ended.
-
-    uint32_t num_tokens() const {
-      return static_cast<uint32_t>(request->prompt.size() + answer.size());
-    }
-
-    uint32_t num_answered() const {
-      return static_cast<uint32_t>(answer.size());
-    }
-
-    /// The first position that is in no step.
-    uint32_t next() const {
-      return num_computed + num_scheduled;
-    }
-
-    /// The next tokens that are to be computed.
-    std::vector<int32_t> next_tokens(uint32_t count) const {
-      std::vector<int32_t> out;
-      for (auto i = next(); i < next() + count; ++i)
-        out.push_back(i < request->prompt.size()
-                        ? request->prompt[i]
-                        : answer[i - request->prompt.size()]);
-      return out;
-    }
-
-    uint32_t num_missing() const {
-      return num_tokens() - next();
-    }
-
-    bool may_go_on() const {
-      return running && !over && void_from == UINT32_MAX;
-    }
-
-    bool decodes() const {
-      return may_go_on() && num_missing() == 1;
-    }
-
-    /// Blocks that it holds once it has made `more` tokens, or its last.
-    uint32_t num_blocks_after(uint64_t more) const;
-
-    /// Of the next token that is to be computed.
-    attention_form form() const {
-      return run_at(next()).form;
-    }
-
-    /// Tokens that a step may compute at once.
-    uint32_t num_of_one_form() const {
-      return run_at(next()).end - next();
-    }
-
-    /// Runs of one form that are still to be computed.
-    uint32_t num_runs_missing() const {
-      uint32_t out = 0;
-      for (auto at = next(); at < num_tokens(); at = run_at(at).end)
-        ++out;
-      return out;
-    }
-
-    /// The run of `position`; an answer is part of a run before it that has its
-    /// form.
-    form_run run_at(uint32_t position) const {
-      constexpr auto absorbed = attention_form::absorbed;
-      for (auto& x : forms)
-        if (position < x.end && (x.form != absorbed || &x != &forms.back()))
-          return x;
-      return {absorbed, num_tokens()};
-    }
-  };
-
   using sequence_ptr = std::shared_ptr<sequence>;
 
   /// Rows of a sequence in a step.
@@ -284,13 +205,7 @@ private:
     return x.num_answered() == 0 && x.num_passed < options_.max_num_seqs;
   }
   void schedule(const sequence_ptr& x, planned_step& out);
-  bool claim_blocks(sequence& x);
   bool make_room(sequence& x);
-  void release_blocks(sequence& x) {
-    for (auto block : *x.blocks)
-      pool_.release(block);
-    x.blocks->clear();
-  }
   void begin_draws(sequence& x) const;
   static batch_output output_of(const sequence& x) {
     batch_output out{x.id, x.term, {}};
@@ -313,7 +228,7 @@ private:
   void retire(const sequence_ptr& x);
 
   /// Returns whether its rows count.
-  static bool leave_step(const part& x, uint8_t lane, bool is_computed = true) {
+  bool leave_step(const part& x, uint8_t lane, bool is_computed = true) {
     auto& of = *x.of;
     if (!is_computed)
       of.void_from = std::min(of.void_from, x.first);
@@ -323,15 +238,18 @@ private:
     of.lanes &= static_cast<lane_mask>(~(1u << lane));
     if (of.lanes == 0)
       of.void_from = UINT32_MAX;
+    seal_blocks(cache_, of);
     return counts;
   }
 
   batcher_options options_;
-  kv_pool& pool_;
+  prefix_cache& cache_;
   double max_cost_ = no_limit; ///< Of the step that is being made.
   uint64_t next_age_ = 0;
   uint64_t num_preemptions_ = 0;
   uint64_t num_without_choice_ = 0;
+  uint64_t num_looked_up_ = 0;
+  uint64_t num_found_ = 0;
   std::deque<sequence_ptr> waiting_;  ///< Oldest first.
   std::vector<sequence_ptr> running_; ///< Oldest first.
   /// By lane, in the order of the batch; empty: no step is out.

@@ -8,7 +8,8 @@ std::string_view name_of(counter x) {
        "waiting",     "kv_blocks_total",  "kv_blocks_free",
        "preemptions", "dispatch_bytes",   "combine_bytes",
        "ranks_used",  "workers_used",     "requests_without_choice",
-       "steps_again"};
+       "steps_again", "kv_blocks_cached", "tokens_looked_up",
+       "tokens_found"};
   return names[size_t(x)];
 }
 

@@ -24,6 +24,9 @@ enum class counter : uint8_t {
   workers_used,
   requests_without_choice, ///< Their logits were no finite numbers.
   steps_again, ///< Abandoned, since somebody who had rows of theirs was lost.
+  kv_blocks_cached, ///< A gauge: free ones that can still be found.
+  tokens_looked_up, ///< In the cache of prefixes.
+  tokens_found,     ///< Of these.
   num_counters,
 };
 

@@ -43,6 +43,8 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
   if (!pool)
     return pool.why();
   out->pool = std::move(*pool);
+  out->cache = std::make_unique<prefix_cache>(
+    *out->pool, parts.cluster.limits.prefix_caching);
   out->stream = parts.device->make_stream();
   auto lanes = attention_stages::make_lanes(
     *parts.device, *out->stream, *parts.attention, *out->pool,

@@ -4,6 +4,7 @@
 /// caches. Claimed at start; the actors of the node share it.
 
 #include "kernels/device.hpp"
+#include "runtime/batching/prefix_cache.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/cluster/numerics.hpp"
@@ -26,6 +27,7 @@ namespace troupe {
 struct rank_parts {
   rank_id id = 0;
   std::unique_ptr<kv_pool> pool;
+  std::unique_ptr<prefix_cache> cache; ///< Its scheduler's; gives out `pool`.
   std::vector<std::unique_ptr<attention_stages>> lanes; ///< On `stream`.
   std::unique_ptr<kernels::stream> stream;
   /// For rows that leave and land while another lane computes; null if there

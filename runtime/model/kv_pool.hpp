@@ -37,6 +37,10 @@ public:
     return block < references_.size() && references_[block] > 0;
   }
 
+  uint32_t num_references(uint32_t block) const {
+    return references_[block];
+  }
+
   /// Those that somebody holds, counted one by one: for checks.
   uint32_t num_used() const;
 

@@ -112,7 +112,8 @@ result<std::vector<step_load>> cut(const prefill_scene& x, uint32_t num_lanes,
   auto pool = kv_pool::make(*home, one_layer, precision::bf16, blocks);
   if (!pool)
     return pool.why();
-  batcher decide(options, **pool);
+  prefix_cache cache{**pool, false};
+  batcher decide(options, cache);
   auto request = std::make_shared<generation_request>();
   request->prompt.resize(x.tokens);
   request->max_tokens = 1;

@@ -27,6 +27,7 @@ struct answer {
   std::optional<failure> cause;
   std::vector<token_score> scores = {};
   std::vector<token_score> prompt_scores = {};
+  uint32_t num_cached = 0; ///< Tokens of the prompt.
 };
 
 inline std::filesystem::path nano_model() {
@@ -109,6 +110,7 @@ public:
       x.scores.insert(x.scores.end(), event.scores.begin(), event.scores.end());
       x.prompt_scores.insert(x.prompt_scores.end(), event.prompt_scores.begin(),
                              event.prompt_scores.end());
+      x.num_cached += event.num_cached;
       num_tokens_ += event.tokens.size();
       if (event.finish != finish_reason::none) {
         x.finish = event.finish;

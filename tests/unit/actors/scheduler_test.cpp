@@ -19,6 +19,7 @@ protected:
     EXPECT_TRUE(pool);
     rank_.id = 5;
     rank_.pool = std::move(*pool);
+    rank_.cache = std::make_unique<prefix_cache>(*rank_.pool);
     batcher_options options;
     options.max_model_len = 64;
     options.vocab_size = vocab_size;

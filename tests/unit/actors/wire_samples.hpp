@@ -25,6 +25,7 @@ inline run_request full_request() {
   what->ignore_eos = true;
   what->want_logits = true;
   what->grammar = {grammar_kind::regex, "a\"[b]", true};
+  what->cache_salt = std::string{"a\0b", 3};
   what->segments = {{2, segment_author::given}, {3, segment_author::generated}};
   return {UINT64_MAX - 1, 9, 6, 4, what, {8, INT32_MAX}};
 }
@@ -41,6 +42,7 @@ inline tokens_ready full_answer() {
   event->scores = {{5, -0.5f}, {-1, 0}};
   event->prompt_scores = {{7, -1.5f}};
   event->first_scored = 70;
+  event->num_cached = 64;
   event->cause = failure{errc::peer_lost, "node b was lost"};
   return {77, 2, event};
 }

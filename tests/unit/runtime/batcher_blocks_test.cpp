@@ -200,7 +200,8 @@ public:
     options_.vocab_size = 1;
     pool_ = make_token_pool(*device_,
                             (options_.max_model_len + 63) / 64 + below(20));
-    batcher_ = std::make_unique<batcher>(options_, *pool_);
+    cache_ = std::make_unique<prefix_cache>(*pool_, false);
+    batcher_ = std::make_unique<batcher>(options_, *cache_);
   }
 
   void run() {
@@ -212,7 +213,7 @@ public:
     for (int i = 0; i < 100000 && !open_.empty(); ++i)
       step();
     EXPECT_TRUE(open_.empty()) << "somebody waits for ever";
-    EXPECT_EQ(pool_->num_free(), pool_->num_blocks());
+    EXPECT_EQ(cache_->num_available(), pool_->num_blocks());
     EXPECT_EQ(num_again_, batcher_->num_preemptions());
   }
 
@@ -284,6 +285,7 @@ private:
   batcher_options options_;
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
   std::unique_ptr<kv_pool> pool_;
+  std::unique_ptr<prefix_cache> cache_;
   std::unique_ptr<batcher> batcher_;
   std::map<request_id, client> open_;
   std::map<uint32_t, request_id> owner_; ///< Of a first block.

@@ -22,6 +22,7 @@ protected:
   void make(uint32_t max_num_seqs, uint32_t max_rows, uint32_t max_model_len,
             uint32_t num_blocks) {
     batcher_.reset(); // gives its blocks back
+    cache_.reset();
     pool_ = make_token_pool(*device_, num_blocks);
     shape_.max_num_seqs = max_num_seqs;
     shape_.max_num_running = max_num_seqs * shape_.num_lanes;
@@ -30,7 +31,8 @@ protected:
     shape_.vocab_size = token_model::vocab_size;
     shape_.num_choices = token_model::num_choices;
     shape_.eos_token_ids = {token_model::eos};
-    batcher_ = std::make_unique<batcher>(shape_, *pool_);
+    cache_ = std::make_unique<prefix_cache>(*pool_, remembers_);
+    batcher_ = std::make_unique<batcher>(shape_, *cache_);
   }
 
   static std::shared_ptr<generation_request> request(uint32_t num_prompt,
@@ -62,7 +64,9 @@ protected:
 
   batcher_options shape_;
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
+  bool remembers_ = false; ///< Whether there is a cache of prefixes.
   std::unique_ptr<kv_pool> pool_;
+  std::unique_ptr<prefix_cache> cache_;
   std::unique_ptr<batcher> batcher_;
   token_model model_;
 };

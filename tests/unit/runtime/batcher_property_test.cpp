@@ -37,9 +37,14 @@ public:
     options_.eos_token_ids = {token_model::eos};
     auto blocks = (options_.max_model_len + 63) / 64 + below(4);
     pool_ = make_token_pool(*device_, blocks);
-    batcher_ = std::make_unique<batcher>(options_, *pool_);
+    cache_ = std::make_unique<prefix_cache>(*pool_, below(4) > 0);
+    batcher_ = std::make_unique<batcher>(options_, *cache_);
     failures_ = below(3) == 0;
     cancels_ = below(2) == 0;
+  }
+
+  uint64_t num_found() const {
+    return batcher_->num_found();
   }
 
   uint64_t num_preemptions() const {
@@ -57,7 +62,7 @@ public:
       step();
     }
     EXPECT_EQ(batcher_->num_running() + batcher_->num_waiting(), 0u);
-    EXPECT_EQ(pool_->num_free(), pool_->num_blocks());
+    EXPECT_EQ(cache_->num_available(), pool_->num_blocks());
     // A step has a row, and who is computed again has gained 64 tokens since
     // it was computed last: at most max_model_len rows for 64 tokens.
     EXPECT_LE(num_steps_, num_tokens_ * (1 + options_.max_model_len / 64));
@@ -72,8 +77,10 @@ private:
     auto id = request_id(clients_.size() + 1);
     client x;
     auto num_prompt = below(crowded_ ? 60 : options_.max_model_len - 1) + 1;
-    for (uint32_t i = 0; i < num_prompt; ++i)
+    x.what.prompt = beginning(num_prompt);
+    while (x.what.prompt.size() < num_prompt)
       x.what.prompt.push_back(int32_t(below(token_model::num_choices)));
+    x.what.cache_salt = below(8) == 0 ? "other" : "";
     auto room = options_.max_model_len - num_prompt;
     x.what.max_tokens = crowded_ ? room - below(40)
                                  : std::min(below(room) + 1, below(60) + 1);
@@ -92,6 +99,19 @@ private:
     batcher_->add(id, uint32_t(id) + 100,
                   std::make_shared<generation_request>(x.what));
     clients_.emplace(id, std::move(x));
+  }
+
+  /// Often that of what somebody has said or heard before, at most `most`.
+  std::vector<int32_t> beginning(uint32_t most) {
+    std::vector<int32_t> out;
+    if (clients_.empty() || below(2) == 0)
+      return out;
+    auto& of = clients_.at(below(uint32_t(clients_.size())) + 1);
+    out = of.what.prompt;
+    out.insert(out.end(), of.tokens.begin(), of.tokens.end());
+    auto limit = below(2) ? most : below(most) + 1;
+    out.resize(std::min<size_t>(out.size(), limit));
+    return out;
   }
 
   void penalise(generation_request& x) {
@@ -126,10 +146,10 @@ private:
     if (rows.num_rows() == 0)
       return;
     ++num_steps_;
-    auto result = model_.run(rows);
+    auto failed = failures_ && below(40) == 0;
+    auto result = failed ? step_result{} : model_.run(rows);
     while (below(4) == 0)
       maybe_cancel();
-    auto failed = failures_ && below(40) == 0;
     for (auto& x : failed ? batcher_->fail_step(0, {errc::step_failed, "no"})
                           : batcher_->end_step(0, std::move(result)))
       hear(x);
@@ -186,6 +206,7 @@ private:
   batcher_options options_;
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
   std::unique_ptr<kv_pool> pool_;
+  std::unique_ptr<prefix_cache> cache_;
   std::unique_ptr<batcher> batcher_;
   token_model model_;
   std::map<request_id, client> clients_;
@@ -200,13 +221,16 @@ private:
 
 TEST(BatcherProperty, EveryRequestGetsWhatItWouldGetAlone) {
   uint64_t num_preemptions = 0;
+  uint64_t num_found = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     life x{seed, seed % 10 == 0};
     x.run();
     num_preemptions += x.num_preemptions();
+    num_found += x.num_found();
     if (HasFailure())
       return;
   }
+  EXPECT_GT(num_found, 1'000u) << "too little was found";
   EXPECT_GT(num_preemptions, 20u) << "too few were computed again";
 }

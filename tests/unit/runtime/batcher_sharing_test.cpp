@@ -85,7 +85,7 @@ public:
     options_.max_num_batched_tokens = num_requests + below(100);
     options_.max_model_len = 1024;
     options_.vocab_size = 1;
-    batcher_ = std::make_unique<batcher>(options_, *pool_);
+    batcher_ = std::make_unique<batcher>(options_, *cache_);
   }
 
   void run() {
@@ -150,6 +150,8 @@ private:
   batcher_options options_;
   std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
   std::unique_ptr<kv_pool> pool_ = make_token_pool(*device_, 512);
+  std::unique_ptr<prefix_cache> cache_ = std::make_unique<prefix_cache>(*pool_,
+                                                                        false);
   std::unique_ptr<batcher> batcher_;
   std::map<request_id, client> open_;
   uint64_t missing_ = 0; ///< Rows that all requests together wait for.

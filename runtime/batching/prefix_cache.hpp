@@ -1,0 +1,125 @@
+#pragma once
+
+/// Blocks of the latent cache that are full and may be used again: by any later
+/// request that begins with the same tokens, attending in the same forms, for
+/// the same tenant. What a block holds follows from these alone, to the bit, so
+/// a hit changes no token.
+///
+/// A full block is found by what it is and by the block before it; both are
+/// compared, not only their hashes. A block that nobody else refers to is
+/// *idle*: it stays until its memory is wanted, the one that has been idle
+/// longest first. Of a sequence the last blocks are to be released first, so
+/// that beginnings, which others share, stay longest.
+///
+/// A plain class: no clock, one thread.
+
+#include "runtime/model/kv_pool.hpp"
+
+#include <array>
+#include <list>
+#include <string>
+#include <unordered_map>
+
+namespace troupe {
+
+/// What a full block holds.
+struct block_content {
+  static constexpr uint32_t num_tokens = kernels::latent_cache::block_tokens;
+
+  /// The block before it, as prefix_cache names it; 0: it is the first.
+  uint64_t before = 0;
+  std::string salt; ///< The tenant's; of a first block alone.
+  std::array<int32_t, num_tokens> tokens = {};
+  uint64_t multi_head = 0; ///< Bit i: the form of attention of tokens[i].
+
+  friend bool operator==(const block_content&, const block_content&) = default;
+};
+
+static_assert(block_content::num_tokens <= 64, "a bit for each token");
+
+class prefix_cache {
+public:
+  /// `pool` outlives this and is this one's alone. Remembers nothing unless
+  /// `is_on`.
+  explicit prefix_cache(kv_pool& pool, bool is_on = true);
+  prefix_cache(const prefix_cache&) = delete;
+  prefix_cache& operator=(const prefix_cache&) = delete;
+  ~prefix_cache();
+
+  /// Takes a block that is free or idle, with one reference; nothing if all
+  /// are held.
+  std::optional<uint32_t> take();
+
+  /// Gives one reference back.
+  void release(uint32_t block);
+
+  struct entry {
+    uint64_t name = 0; ///< Of this content; never used again.
+    uint32_t block = 0;
+  };
+
+  std::optional<entry> find(const block_content& x) const;
+
+  /// One more reference to a block that was found.
+  void hold(uint32_t block);
+
+  /// `block`, which the caller holds, has `x` and is written no more. Returns
+  /// the name of the content, which another block may have had before: then
+  /// that one stays. 0 if this is off.
+  uint64_t seal(const block_content& x, uint32_t block);
+
+  bool is_on() const {
+    return is_on_;
+  }
+
+  /// Blocks that can be taken.
+  uint32_t num_available() const {
+    return pool_.num_free() + num_idle();
+  }
+
+  uint32_t num_idle() const {
+    return static_cast<uint32_t>(idle_.size());
+  }
+
+  bool is_idle(uint32_t block) const {
+    return known_[block].is_idle;
+  }
+
+  /// Whether it can be found: then nobody writes to it any more.
+  bool is_known(uint32_t block) const {
+    return known_[block].content != nullptr;
+  }
+
+  /// Blocks that can be found.
+  uint32_t num_known() const {
+    return static_cast<uint32_t>(entries_.size());
+  }
+
+  uint32_t num_blocks() const {
+    return pool_.num_blocks();
+  }
+
+private:
+  struct hash {
+    size_t operator()(const block_content& x) const;
+  };
+
+  /// Of a block.
+  struct knowledge {
+    const block_content* content = nullptr; ///< Null: it cannot be found.
+    bool is_idle = false;
+    std::list<uint32_t>::iterator place = {}; ///< In idle_, if it is.
+  };
+
+  void forget(uint32_t block);
+
+  kv_pool& pool_;
+  const bool is_on_;
+  uint64_t last_name_ = 0;
+  /// This holds one reference to the block of each.
+  std::unordered_map<block_content, entry, hash> entries_;
+  std::vector<knowledge> known_; ///< [blocks]
+  std::list<uint32_t> idle_;     ///< Longest first.
+};
+
+} // namespace troupe

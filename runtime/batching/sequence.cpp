@@ -1,0 +1,89 @@
+#include "runtime/batching/sequence.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+namespace {
+
+constexpr auto block_tokens = kernels::latent_cache::block_tokens;
+
+} // namespace
+
+uint32_t sequence::num_blocks_after(uint64_t more) const {
+  // The last token that is sampled is never computed.
+  auto most = request->prompt.size() + request->max_tokens - 1;
+  return num_blocks_for(
+    static_cast<uint32_t>(std::min<uint64_t>(most, num_tokens() + more)));
+}
+
+block_content sequence::content_of(uint32_t block, uint64_t before) const {
+  block_content out{before, before == 0 ? request->cache_salt : "", {}, 0};
+  for (uint32_t i = 0, at = block * block_tokens; i < block_tokens; ++i, ++at) {
+    out.tokens[i] = token_at(at);
+    if (run_at(at).form == attention_form::multi_head)
+      out.multi_head |= uint64_t{1} << i;
+  }
+  return out;
+}
+
+std::vector<prefix_cache::entry> find_prefix(const prefix_cache& cache,
+                                             const sequence& x) {
+  std::vector<prefix_cache::entry> out;
+  auto most = x.request->num_prompt_scores > 0 || !cache.is_on()
+                ? 0
+                : (x.num_tokens() - 1) / block_tokens;
+  while (out.size() < most) {
+    auto before = out.empty() ? 0 : out.back().name;
+    auto next = cache.find(x.content_of(uint32_t(out.size()), before));
+    if (!next)
+      break;
+    out.push_back(*next);
+  }
+  return out;
+}
+
+uint32_t take_prefix(prefix_cache& cache,
+                     const std::vector<prefix_cache::entry>& found,
+                     sequence& x) {
+  for (auto& y : found) {
+    cache.hold(y.block);
+    x.blocks->push_back(y.block);
+    x.sealed = y.name;
+  }
+  x.num_sealed = static_cast<uint32_t>(found.size());
+  auto out = x.num_sealed * block_tokens;
+  if (!x.num_cached)
+    x.num_cached = std::min(out,
+                            static_cast<uint32_t>(x.request->prompt.size()));
+  return out;
+}
+
+void seal_blocks(prefix_cache& cache, sequence& x) {
+  if (!cache.is_on())
+    return;
+  auto num_full = std::min<size_t>(x.num_computed / block_tokens,
+                                   x.blocks->size());
+  for (; x.num_sealed < num_full; ++x.num_sealed)
+    x.sealed = cache.seal(x.content_of(x.num_sealed, x.sealed),
+                          (*x.blocks)[x.num_sealed]);
+}
+
+bool claim_blocks(prefix_cache& cache, sequence& x) {
+  auto need = num_blocks_for(x.num_tokens());
+  if (need > x.blocks->size() + cache.num_available())
+    return false;
+  while (x.blocks->size() < need)
+    x.blocks->push_back(*cache.take());
+  return true;
+}
+
+void release_blocks(prefix_cache& cache, sequence& x) {
+  for (auto block = x.blocks->rbegin(); block != x.blocks->rend(); ++block)
+    cache.release(*block);
+  x.blocks->clear();
+  x.num_sealed = 0;
+  x.sealed = 0;
+}
+
+} // namespace troupe
