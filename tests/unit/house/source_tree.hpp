@@ -46,7 +46,8 @@ inline std::vector<source_file> read_tree() {
       if (!entry.is_regular_file() || path.find("__pycache__") != path.npos)
         continue;
       auto in_data = path.starts_with("tests/data/");
-      if (in_data || path.starts_with("examples/nano/"))
+      auto is_input = path.starts_with("tests/fuzz/corpus/");
+      if (in_data || is_input || path.starts_with("examples/nano/"))
         continue; // other people's bytes
       std::ifstream in{entry.path(), std::ios::binary};
       std::ostringstream text;
