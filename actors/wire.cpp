@@ -6,6 +6,8 @@
 #include <capnp/serialize.h>
 #include <kj/exception.h>
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -14,6 +16,11 @@ using schema::Control;
 
 /// 16 MiB: the longest prompts, and logits for tests.
 constexpr uint64_t max_words = 2u << 20;
+
+/// What is read counts by its size, an element without one as a word: a list of
+/// these is no longer than its message, give or take. Honest ones ask for some
+/// lists several times.
+constexpr uint64_t reads_of_a_word = 8, words_to_begin_with = 64;
 
 // Every message is taken apart and put together by structured bindings: a field
 // that is added and forgotten does not build. Fields that do not travel are
@@ -330,9 +337,12 @@ result<control_message> decode(node_id from, std::span<const std::byte> bytes) {
     return damaged("a size or an address that is no multiple of 8");
   auto words = kj::arrayPtr(reinterpret_cast<const capnp::word*>(bytes.data()),
                             bytes.size() / sizeof(capnp::word));
+  auto limit = words_to_begin_with + reads_of_a_word * words.size();
   try {
     capnp::FlatArrayMessageReader reader{
-      words, {.traversalLimitInWords = max_words, .nestingLimit = 16}};
+      words,
+      {.traversalLimitInWords = std::min(max_words, limit),
+       .nestingLimit = 16}};
     return read(from, reader.getRoot<Control>());
   } catch (const kj::Exception&) {
     return damaged("bytes that cannot be read");
