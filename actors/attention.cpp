@@ -141,8 +141,9 @@ struct attention_state {
   void dispatch(const walk_action& x) {
     auto of = walk->key_of(x.lane);
     auto& plan = walk->plan_of(x.lane);
-    planner->plan(of.layer - parts->config.first_k_dense_replace,
-                  rank->lanes[x.lane]->chosen().experts,
+    auto layer = of.layer - parts->config.first_k_dense_replace;
+    rank->chosen.add(layer, rank->lanes[x.lane]->chosen().experts);
+    planner->plan(layer, rank->lanes[x.lane]->chosen().experts,
                   rank->lanes[x.lane]->positions(), plan);
     if (auto why = walk->obstacle(x.lane))
       return carry_out(walk->fail(x.lane, *why));

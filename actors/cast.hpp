@@ -59,7 +59,10 @@ struct gateway_status {
   uint64_t nodes_lost = 0;                         ///< Guarded.
   /// Why nothing can be taken at present; guarded.
   std::string refusal = "the cluster is starting";
-  std::vector<node_report> reports; ///< Guarded; by node.
+  std::vector<node_report> reports; ///< Guarded; by node, without loads.
+  /// Guarded; by node, null until the first has come.
+  std::vector<std::shared_ptr<const part_loads>> loads;
+  std::map<node_id, std::string> lost; ///< Guarded; why.
 };
 
 /// `on_started` is called once requests are taken.

@@ -121,6 +121,10 @@ service_stats company::stats() const {
   return impl_->front.stats();
 }
 
+cluster_status company::cluster() const {
+  return impl_->front.cluster();
+}
+
 std::optional<std::string> company::trouble() const {
   return impl_->front.trouble();
 }

@@ -116,6 +116,9 @@ struct expert_worker_state {
     if (!std::exchange(used, true))
       context.counters->add(counter::workers_used);
     auto layer = next.front().msg.of.layer;
+    worker->counts.runs.add(1);
+    for (auto& x : next)
+      worker->counts.rows.add(x.count);
     if (spans)
       worker->stream->notify([to = spans](auto&) { to->begin(); });
     auto rows = stage(next);

@@ -2,6 +2,8 @@
 
 #include "runtime/request_rules.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 front_end::front_end(topology cluster, model_config config)
@@ -70,6 +72,79 @@ service_stats front_end::stats() const {
     for (auto n : report.network.frames_refused)
       out.frames_refused += n;
   }
+  return out;
+}
+
+namespace {
+
+node_status status_of(node_id node, const topology& cluster,
+                      const cast_list& list, const gateway_status& status) {
+  node_status out;
+  out.node = node;
+  out.name = cluster.nodes[node].name;
+  out.incarnation = incarnation_of(list, node);
+  out.state = out.incarnation != 0 && status.usable_ranks > 0 ? "serving"
+                                                              : "starting";
+  if (auto i = status.lost.find(node); i != status.lost.end()) {
+    out.state = "lost";
+    out.why = i->second;
+  }
+  if (node < status.reports.size())
+    out.network_bytes_sent = status.reports[node].network.bytes_sent;
+  return out;
+}
+
+/// Where those experts are that nobody has lost, and how many rows chose them.
+std::vector<layer_status> layers_of(const node_parts& parts,
+                                    const std::vector<uint64_t>& rows,
+                                    const gateway_status& status) {
+  std::vector<layer_status> out;
+  auto& config = parts.config;
+  for (uint32_t l = 0; l < config.num_moe_layers(); ++l) {
+    layer_status layer{l + config.first_k_dense_replace, {}};
+    for (uint32_t e = 0; e < config.n_routed_experts; ++e) {
+      auto at = size_t{l} * config.n_routed_experts + e;
+      expert_status x{at < rows.size() ? rows[at] : 0};
+      for (auto& replica : parts.map.replicas_of(l, e))
+        if (!status.lost.contains(parts.map.node_of(replica.at.worker)))
+          x.replicas.push_back(replica.at);
+      layer.experts.push_back(std::move(x));
+    }
+    out.push_back(std::move(layer));
+  }
+  return out;
+}
+
+} // namespace
+
+cluster_status front_end::cluster() const {
+  cluster_status out;
+  auto list = here_->read();
+  if (list->members) {
+    out.view = list->members->number;
+    out.epochs = list->members->epochs;
+  }
+  std::lock_guard lock{status_->mutex};
+  out.trouble = status_->trouble;
+  out.takes_requests = status_->refusal.empty();
+  std::vector<uint64_t> rows;
+  for (node_id n = 0; n < cluster_.nodes.size(); ++n) {
+    out.nodes.push_back(status_of(n, cluster_, *list, *status_));
+    auto loads = n < status_->loads.size() ? status_->loads[n] : nullptr;
+    if (!loads)
+      continue;
+    for (auto& x : loads->ranks)
+      out.ranks.push_back({x.rank, n, x.running, x.waiting,
+                           cluster_.num_kv_blocks(), x.kv_blocks_free,
+                           x.kv_blocks_cached, x.steps, x.tokens});
+    for (auto& x : loads->workers)
+      out.workers.push_back({x.worker, n, x.runs, x.rows});
+    rows.resize(std::max(rows.size(), loads->expert_rows.size()));
+    for (size_t i = 0; i < loads->expert_rows.size(); ++i)
+      rows[i] += loads->expert_rows[i];
+  }
+  if (list->parts)
+    out.layers = layers_of(*list->parts, rows, *status_);
   return out;
 }
 

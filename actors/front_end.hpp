@@ -4,6 +4,7 @@
 /// lives on: a service over its gateway.
 
 #include "actors/cast.hpp"
+#include "runtime/cluster/cluster_status.hpp"
 
 namespace troupe {
 
@@ -22,6 +23,7 @@ public:
   /// See service.
   service_info info() const;
   service_stats stats() const;
+  cluster_status cluster() const;
   std::optional<std::string> trouble() const;
   result<request_id> submit(generation_request request, event_handler on_event);
   void cancel(request_id id);

@@ -83,6 +83,9 @@ struct gateway_state {
     std::lock_guard lock{status->mutex};
     status->trouble = text;
     status->nodes_lost = lost.size();
+    status->lost.clear();
+    for (auto& [node, x] : lost)
+      status->lost[node] = x.why;
     status->refusal = can_serve ? "" : text;
     status->usable_ranks = static_cast<uint32_t>(usable_ranks().size());
   }
@@ -237,8 +240,12 @@ struct gateway_state {
   void report(const node_report& msg) {
     {
       std::lock_guard lock{status->mutex};
-      if (msg.node < status->reports.size())
+      if (msg.node < status->reports.size()) {
         status->reports[msg.node] = msg;
+        status->reports[msg.node].loads = nullptr;
+        if (msg.loads)
+          status->loads[msg.node] = msg.loads;
+      }
     }
     if (lost.contains(msg.node))
       forget_gauges(msg.node); // it was on its way
@@ -291,6 +298,7 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
   {
     std::lock_guard lock{status->mutex};
     status->reports.resize(cluster.nodes.size());
+    status->loads.resize(cluster.nodes.size());
   }
   return system.spawn(behavior, context, std::move(cluster), std::move(status),
                       std::move(on_started));

@@ -12,6 +12,7 @@
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/cluster/part_loads.hpp"
 #include "runtime/dispatch/answer_collector.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
 #include "runtime/dispatch/occupants.hpp"
@@ -173,6 +174,7 @@ struct node_report {
   node_id node = 0;
   counts values{};
   transport_stats network;
+  std::shared_ptr<const part_loads> loads = {}; ///< Null: not this time.
 };
 
 /// Every node is connected: serve.

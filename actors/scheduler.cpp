@@ -144,6 +144,11 @@ struct scheduler_state {
     free_blocks.set(rank->cache->num_available());
     cached_blocks.set(rank->cache->num_idle());
     without_choice.set(decide->num_without_choice());
+    auto& x = rank->counts;
+    x.running.set(decide->num_running());
+    x.waiting.set(decide->num_waiting());
+    x.kv_blocks_free.set(rank->cache->num_available());
+    x.kv_blocks_cached.set(rank->cache->num_idle());
   }
 
   /// Of a step with somebody who decodes.
@@ -157,6 +162,7 @@ struct scheduler_state {
 
   void begin(planned_step next, bool overlaps) {
     begun[next.lane] = {next.cost, now()};
+    rank->counts.steps.add(1);
     if (lanes)
       lanes->began(next.lane, begun[next.lane].at);
     spans[next.lane].begin_step(next.rows.num_rows());
@@ -171,6 +177,7 @@ struct scheduler_state {
   void publish(batch_output output) {
     context.counters->add(counter::generated_tokens,
                           output.event.tokens.size());
+    rank->counts.tokens.add(output.event.tokens.size());
     tell(front, tokens_ready{output.request, output.term,
                              std::make_shared<const generation_event>(
                                std::move(output.event))});
@@ -204,6 +211,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.without_choice = {context.counters, counter::requests_without_choice};
   state.total_blocks.set(rank->pool->num_blocks());
   state.free_blocks.set(rank->cache->num_available());
+  rank->counts.kv_blocks_free.set(rank->cache->num_available());
   return {
     [=](const run_request& msg) { self->state.run(msg); },
     [=](const cancel_request& msg) { self->state.cancel(msg); },

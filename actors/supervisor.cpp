@@ -29,6 +29,9 @@ constexpr auto redial_time = std::chrono::seconds{2};
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
 
+/// The loads of all experts are many numbers.
+constexpr uint32_t ticks_between_loads = 4;
+
 template <class Message>
 void tell_controller(const directory& here, const Message& message) {
   auto list = here.read();
@@ -81,7 +84,9 @@ struct supervisor_state {
   std::set<node_id> awaited;             ///< Of the view, not connected yet.
   node_report said;                      ///< The last one.
   uint32_t silence = 0;                  ///< Ticks since then.
-  std::shared_ptr<const view> members;   ///< Once they are published.
+  uint32_t num_ticks = 0;
+  bool owes_loads = false; ///< The last report was without the parts' loads.
+  std::shared_ptr<const view> members; ///< Once they are published.
   bool welcomed = false;
   bool started = false;
   bool over = false;
@@ -369,9 +374,16 @@ struct supervisor_state {
     auto is_news = now.values != said.values
                    || !std::ranges::equal(now.network.frames_refused,
                                           said.network.frames_refused);
-    if (!is_news && ++silence < ticks_of_silence)
+    auto is_silent = !is_news && ++silence >= ticks_of_silence;
+    auto tells_loads = is_silent
+                       || (++num_ticks % ticks_between_loads == 0
+                           && (is_news || owes_loads));
+    if (!is_news && !tells_loads)
       return;
     said = now;
+    owes_loads = !tells_loads;
+    if (tells_loads)
+      now.loads = std::make_shared<const part_loads>(loads_of(*parts));
     silence = 0;
     tell(front(), now);
   }

@@ -129,13 +129,34 @@ void write(Control::Builder out, const rows_refused& msg) {
   x.setWhy(static_cast<uint8_t>(why));
 }
 
+constexpr unsigned numbers_of_rank = 7, numbers_of_worker = 3;
+
+void write(schema::Report::Builder out, const part_loads& loads) {
+  auto& [ranks, workers, expert_rows] = loads;
+  out.setHasLoads(true);
+  std::vector<uint64_t> numbers;
+  for (auto& x : ranks) {
+    auto& [rank, running, waiting, free, cached, steps, tokens] = x;
+    numbers.insert(numbers.end(),
+                   {rank, running, waiting, free, cached, steps, tokens});
+  }
+  fill(out.initRanks(size_of(numbers)), numbers);
+  numbers.clear();
+  for (auto& x : workers) {
+    auto& [worker, runs, rows] = x;
+    numbers.insert(numbers.end(), {worker, runs, rows});
+  }
+  fill(out.initWorkers(size_of(numbers)), numbers);
+  fill(out.initExpertRows(size_of(expert_rows)), expert_rows);
+}
+
 /// What a report says of the network, after the counters.
 constexpr const char* bytes_sent_name = "bytes_sent";
 constexpr const char* strangers_name = "strangers_dropped";
 constexpr const char* refused_prefix = "frames_refused.";
 
 void write(Control::Builder out, const node_report& msg) {
-  auto& [the_sender, counters, network] = msg;
+  auto& [the_sender, counters, network, loads] = msg;
   auto& [bytes_sent, strangers_dropped, frames_refused] = network;
   std::vector<std::pair<std::string, uint64_t>> all;
   for (size_t i = 0; i < num_counters; ++i)
@@ -151,6 +172,8 @@ void write(Control::Builder out, const node_report& msg) {
     names.set(i, all[i].first);
     values.set(i, all[i].second);
   }
+  if (loads)
+    write(x, *loads);
 }
 
 // -- from bytes ---------------------------------------------------------------
@@ -177,9 +200,32 @@ control_message read_view(schema::View::Reader in) {
   return view_published{std::move(out)};
 }
 
+result<part_loads> read_loads(schema::Report::Reader in) {
+  part_loads out;
+  auto& [ranks, workers, expert_rows] = out;
+  auto x = in.getRanks();
+  auto y = in.getWorkers();
+  if (x.size() % numbers_of_rank != 0 || y.size() % numbers_of_worker != 0)
+    return damaged("loads of a part of a rank or a worker");
+  for (unsigned i = 0; i < x.size(); i += numbers_of_rank)
+    ranks.push_back({rank_id(x[i]), x[i + 1], x[i + 2], x[i + 3], x[i + 4],
+                     x[i + 5], x[i + 6]});
+  for (unsigned i = 0; i < y.size(); i += numbers_of_worker)
+    workers.push_back({worker_id(y[i]), y[i + 1], y[i + 2]});
+  for (auto rows : in.getExpertRows())
+    expert_rows.push_back(rows);
+  return out;
+}
+
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
   node_report out;
-  auto& [the_sender, counters, network] = out;
+  auto& [the_sender, counters, network, its_loads] = out;
+  if (in.getHasLoads()) {
+    auto loads = read_loads(in);
+    if (!loads)
+      return loads.why();
+    its_loads = std::make_shared<const part_loads>(std::move(*loads));
+  }
   auto& [bytes_sent, strangers_dropped, frames_refused] = network;
   the_sender = from;
   auto names = in.getNames();

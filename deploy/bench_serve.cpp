@@ -1,21 +1,19 @@
 #include "deploy/bench_serve.hpp"
 
 #include "deploy/bench_serve_report.hpp"
+#include "deploy/client_key.hpp"
 #include "deploy/end_signals.hpp"
-#include "deploy/private_file.hpp"
 #include "deploy/report.hpp"
 #include "runtime/bench/load_picture.hpp"
 #include "runtime/bench/load_run.hpp"
 #include "runtime/checkpoint/output_file.hpp"
 #include "runtime/duration.hpp"
-#include "runtime/http/api_keys.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 namespace troupe {
 
@@ -73,27 +71,6 @@ struct serve_bench {
 
 // -- reading ------------------------------------------------------------------
 
-result<std::string> read_key(const std::string& file) {
-  std::string text;
-  if (file.empty()) {
-    for (auto* name : {"TROUPE_API_KEY", "OPENAI_API_KEY"})
-      if (auto* value = std::getenv(name); value && text.empty())
-        text = value;
-    if (text.empty())
-      return text;
-  } else {
-    auto read = read_private_file(file, 1 << 20);
-    if (!read)
-      return read.why();
-    text = std::move(*read);
-  }
-  auto keys = http::parse_api_keys(file.empty() ? "the environment" : file,
-                                   text);
-  if (!keys)
-    return keys.why();
-  return keys->front();
-}
-
 result<void> read_plan(const serve_bench_flags& flags, serve_bench& to) {
   if (!flags.trace.empty()) {
     auto load = bench::read_trace(flags.trace,
@@ -119,7 +96,7 @@ result<void> read_plan(const serve_bench_flags& flags, serve_bench& to) {
 }
 
 result<void> read_form(const serve_bench_flags& flags, serve_bench& to) {
-  auto key = read_key(flags.key_file);
+  auto key = read_client_key(flags.key_file);
   if (!key)
     return key.why();
   if (auto why = bench::wrong_extra(flags.extra); !why.empty())

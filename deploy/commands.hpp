@@ -18,5 +18,6 @@ void add_simulate(CLI::App& app, int& status);
 void add_bench(CLI::App& app, int& status);
 void add_trace(CLI::App& app, int& status);
 void add_picture(CLI::App& app, int& status);
+void add_top(CLI::App& app, int& status);
 
 } // namespace troupe

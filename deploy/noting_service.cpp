@@ -1,5 +1,7 @@
 #include "deploy/noting_service.hpp"
 
+#include "runtime/cluster/cluster_status.hpp"
+
 namespace troupe {
 
 noting_service::noting_service(service& inner,
@@ -15,6 +17,10 @@ service_info noting_service::info() const {
 
 service_stats noting_service::stats() const {
   return inner_.stats();
+}
+
+cluster_status noting_service::cluster() const {
+  return inner_.cluster();
 }
 
 std::optional<std::string> noting_service::trouble() const {

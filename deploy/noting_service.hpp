@@ -16,6 +16,7 @@ public:
 
   service_info info() const override;
   service_stats stats() const override;
+  cluster_status cluster() const override;
   std::optional<std::string> trouble() const override;
   result<request_id> submit(generation_request request,
                             event_handler on_event) override;

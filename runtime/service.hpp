@@ -167,6 +167,8 @@ struct service_stats {
   uint64_t nodes_lost = 0; ///< Of those that the topology names.
 };
 
+struct cluster_status; // runtime/cluster/cluster_status.hpp
+
 class service {
 public:
   virtual ~service() = default;
@@ -175,6 +177,9 @@ public:
 
   /// Not blocking: the last known figures.
   virtual service_stats stats() const = 0;
+
+  /// Not blocking: who is there, and what each part was last known to do.
+  virtual cluster_status cluster() const = 0;
 
   /// Empty: every part of the cluster is there. Otherwise what is missing.
   virtual std::optional<std::string> trouble() const = 0;

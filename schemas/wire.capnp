@@ -297,4 +297,14 @@ struct Report {
   # From every node to the gateway's node, a few times a second: my counters since my start.
   names @0 :List(Text);
   values @1 :List(UInt64);
+
+  # About once a second also what my parts have counted:
+  ranks @2 :List(UInt64);
+  # [ranks, 7]: number; requests that run, that wait; cache blocks that are free, of these those that
+  # can still be found; steps; tokens generated.
+  workers @3 :List(UInt64);
+  # [workers, 3]: number; grouped runs; pairs of a row and an expert.
+  expertRows @4 :List(UInt64);
+  # [MoE layers * experts]: rows of my ranks that chose each logical expert.
+  hasLoads @5 :Bool;
 }

@@ -54,6 +54,7 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
   out->lanes = std::move(*lanes);
   if (limits.num_lanes() > 1)
     out->copies = parts.device->make_stream();
+  out->chosen = {parts.config.num_moe_layers(), parts.config.n_routed_experts};
   return out;
 }
 

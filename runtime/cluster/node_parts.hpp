@@ -8,6 +8,7 @@
 #include "runtime/checkpoint/checkpoint.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/cluster/numerics.hpp"
+#include "runtime/cluster/part_counts.hpp"
 #include "runtime/cluster/shared_model.hpp"
 #include "runtime/cluster/traffic_limits.hpp"
 #include "runtime/dispatch/placement.hpp"
@@ -33,6 +34,8 @@ struct rank_parts {
   /// For rows that leave and land while another lane computes; null if there
   /// is one lane.
   std::unique_ptr<kernels::stream> copies;
+  rank_counts counts;   ///< Its scheduler's.
+  expert_counts chosen; ///< Its attention's.
 };
 
 /// One expert worker.
@@ -44,6 +47,7 @@ struct worker_parts {
   uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
   std::unique_ptr<expert_stages> stages;
   std::unique_ptr<kernels::stream> stream;
+  worker_counts counts;
 };
 
 struct node_parts {

@@ -309,11 +309,17 @@ TEST_F(Gateway, KeepsTheLastReportOfEveryNode) {
   say(gateway_, report);
   report.values[size_t(counter::steps)] = 6;
   say(gateway_, report);
+  report.loads
+    = std::make_shared<const part_loads>(part_loads{{}, {{1, 2, 3}}, {}});
+  say(gateway_, report);
+  auto loads = std::exchange(report.loads, nullptr);
+  say(gateway_, report); // that were told the time before
   report.node = 4;
   say(gateway_, report);
   std::lock_guard lock{status_->mutex};
   ASSERT_EQ(status_->reports.size(), 4u);
   EXPECT_EQ(status_->reports[3].values[size_t(counter::steps)], 6u);
+  EXPECT_EQ(status_->loads[3], loads);
 }
 
 TEST_F(Gateway, LetsTheRanksGoOnceAllAreClosed) {

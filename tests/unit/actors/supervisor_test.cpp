@@ -95,14 +95,18 @@ TEST_F(Supervisor, ReportsWhatIsNewWithTheNextTick) {
 TEST_F(Supervisor, ReportsThatNothingHappensOnlyNowAndThen) {
   say(supervisor_, parts_loaded{no_parts(), std::nullopt});
   counters_.add(counter::steps);
-  pass_ticks(1);
+  pass_ticks(3);
   ASSERT_EQ(num_reports(), 1u);
+  EXPECT_FALSE(front_->of<node_report>()[0].loads);
+  pass_ticks(1); // once a second what the parts have done is told, if it is new
+  ASSERT_EQ(num_reports(), 2u);
+  EXPECT_TRUE(front_->of<node_report>()[1].loads);
   pass_ticks(19);
-  EXPECT_EQ(num_reports(), 1u);
-  pass_ticks(1);
   EXPECT_EQ(num_reports(), 2u);
+  pass_ticks(1);
+  EXPECT_EQ(num_reports(), 3u);
   pass_ticks(40);
-  EXPECT_EQ(num_reports(), 4u);
+  EXPECT_EQ(num_reports(), 5u);
 }
 
 TEST_F(Supervisor, EndsOnce) {

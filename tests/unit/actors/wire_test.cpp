@@ -213,6 +213,9 @@ TEST(Wire, KeepsAnAnswerAndEveryBitOfItsLogits) {
 
 TEST(Wire, KeepsAReport) {
   auto sent = full_report();
+  ASSERT_TRUE(there_and_back(sent).loads);
+  EXPECT_EQ(*there_and_back(sent).loads, *sent.loads);
+  EXPECT_FALSE(there_and_back(node_report{}).loads);
   auto back = there_and_back(sent);
   EXPECT_EQ(back.values, sent.values);
   EXPECT_EQ(back.network.bytes_sent, UINT64_MAX);

@@ -80,7 +80,7 @@ const owner owners[] = {
    "processes are started in one place"},
   {"\\bgetenv\\(",
    "runtime/transport/ucx_worker\\.cpp|deploy/api_key_flags\\.cpp|"
-   "deploy/(flag_sources|cache_place|bench_serve)\\.cpp|tests/"
+   "deploy/(flag_sources|cache_place|client_key)\\.cpp|tests/"
    "places\\.hpp|"
    "tests/unit/house/places_test\\.cpp|tests/unit/runtime/fuzz\\.hpp|"
    "tests/cluster/(transport_peer_main|shapes_test)\\.cpp",

@@ -3,6 +3,7 @@
 /// A `service` whose part is played by a test: it remembers what was asked of
 /// it and says what the test tells it to say.
 
+#include "runtime/cluster/cluster_status.hpp"
 #include "runtime/service.hpp"
 
 #include <gtest/gtest.h>
@@ -23,6 +24,11 @@ public:
   service_stats stats() const override {
     std::lock_guard guard{mutex_};
     return stats_;
+  }
+
+  cluster_status cluster() const override {
+    std::lock_guard lock{mutex_};
+    return cluster_;
   }
 
   std::optional<std::string> trouble() const override {
@@ -102,6 +108,11 @@ public:
     refusal_ = std::move(why);
   }
 
+  void look_like(cluster_status x) {
+    std::lock_guard lock{mutex_};
+    cluster_ = std::move(x);
+  }
+
   void be_in_trouble(std::optional<std::string> what) {
     std::lock_guard guard{mutex_};
     trouble_ = std::move(what);
@@ -134,6 +145,7 @@ private:
   std::map<request_id, event_handler> handlers_;
   std::map<request_id, int> cancelled_;
   std::optional<failure> refusal_;
+  cluster_status cluster_;
   std::optional<std::string> trouble_;
   service_stats stats_{.generated_tokens = 1234, .kv_blocks_total = 64};
 };

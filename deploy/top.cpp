@@ -1,0 +1,158 @@
+#include "deploy/client_key.hpp"
+#include "deploy/commands.hpp"
+#include "deploy/end_signals.hpp"
+#include "deploy/report.hpp"
+#include "deploy/top_view.hpp"
+#include "runtime/duration.hpp"
+#include "runtime/http/client.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace troupe {
+
+namespace {
+
+struct top_flags {
+  std::string url = "http://127.0.0.1:8000";
+  std::string key_file;
+  std::string authorities;
+  bool trust_anybody = false;
+  std::string interval = "1s";
+  bool once = false;
+};
+
+/// Of one call, whose answer ends the client's run.
+class one_answer final : public http::call_listener {
+public:
+  explicit one_answer(http::client& of) : of_(of) {
+  }
+
+  bool on_body(unsigned, std::string_view bytes) override {
+    text_ += bytes;
+    return text_.size() < max_answer;
+  }
+
+  void on_end(http::call_end end, unsigned status, std::string why) override {
+    if (end != http::call_end::whole)
+      result_ = failure{errc::io, "the server does not answer: " + why};
+    else if (status != 200)
+      result_ = failure{errc::refused, "the server answers /cluster with "
+                                       "status "
+                                         + std::to_string(status)};
+    else
+      result_ = std::move(text_);
+    of_.stop();
+  }
+
+  const result<std::string>& get() const {
+    return result_;
+  }
+
+private:
+  static constexpr size_t max_answer = 64 << 20;
+
+  http::client& of_;
+  std::string text_;
+  result<std::string> result_ = failure{errc::io, "the server sent too much"};
+};
+
+result<std::string> ask(const http::client_options& options,
+                        const std::string& key, const clock& time) {
+  auto client = http::client::open(options, time);
+  if (!client)
+    return client.why();
+  auto answer = std::make_shared<one_answer>(**client);
+  std::string headers;
+  if (!key.empty())
+    headers = "Authorization: Bearer " + key + "\r\n";
+  (*client)->call({"GET", "/cluster", headers, ""}, answer);
+  (*client)->run();
+  return answer->get();
+}
+
+struct extent {
+  size_t lines = 0;
+  size_t width = 0;
+};
+
+/// Of the terminal; without one all is shown.
+extent room() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0)
+    return {100'000, 1'000};
+  return {size_t{size.ws_row} - 1, size.ws_col};
+}
+
+/// Over what was there before, if that can be.
+void draw(const top_view& view, bool over) {
+  auto [num_lines, width] = room();
+  std::string out = over ? "\x1b[H" : "";
+  for (auto& line : view.lines(num_lines, width))
+    out += line + (over ? "\x1b[K\n" : "\n");
+  if (over)
+    out += "\x1b[J";
+  std::fputs(out.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+int run(const top_flags& flags) {
+  auto server = http::parse_web_address(flags.url);
+  if (!server)
+    return report(server.why());
+  auto key = read_client_key(flags.key_file);
+  if (!key)
+    return report(key.why());
+  auto interval = parse_duration(flags.interval);
+  if (!interval || interval->count() == 0)
+    return report(
+      {errc::invalid_input, "--interval " + std::string{duration_form}});
+  end_signals signals;
+  system_clock time;
+  http::client_options options{*server, flags.authorities, flags.trust_anybody,
+                               std::chrono::seconds{10}};
+  auto pause = std::chrono::ceil<std::chrono::milliseconds>(*interval);
+  auto is_screen = isatty(STDOUT_FILENO) != 0 && !flags.once;
+  top_view view;
+  auto last = time.now();
+  for (uint64_t i = 0;; ++i) {
+    auto answer = ask(options, *key, time);
+    if (!answer)
+      return report(answer.why());
+    auto now = time.now();
+    std::chrono::duration<double> passed = now - std::exchange(last, now);
+    if (auto ok = view.take(*answer, passed.count()); !ok)
+      return report(ok.why());
+    if (is_screen || i > 0)
+      draw(view, is_screen);
+    if ((flags.once && i > 0) || signals.wait_for(pause))
+      return 0;
+  }
+}
+
+} // namespace
+
+void add_top(CLI::App& app, int& status) {
+  auto flags = std::make_shared<top_flags>();
+  auto command = app.add_subcommand(
+    "top", "Shows what a running cluster does: nodes, ranks, workers, layers");
+  command->add_option("--url", flags->url, "The server's address")
+    ->capture_default_str();
+  command->add_option("--api-key-file", flags->key_file,
+                      "The API's key is its first line; else TROUPE_API_KEY or "
+                      "OPENAI_API_KEY");
+  command->add_option("--ssl-ca-certs", flags->authorities,
+                      "PEM file: whom TLS trusts (default: the system's)");
+  command->add_flag("--insecure", flags->trust_anybody,
+                    "TLS with whoever answers");
+  command
+    ->add_option("--interval", flags->interval, "Between two looks (500ms, 2s)")
+    ->capture_default_str();
+  command->add_flag("--once", flags->once,
+                    "Prints what lies between two looks, and ends");
+  command->callback([flags, &status] { status = run(*flags); });
+}
+
+} // namespace troupe

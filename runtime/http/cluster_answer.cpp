@@ -1,0 +1,115 @@
+#include "runtime/http/cluster_answer.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace troupe::http {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string hex(uint64_t x) {
+  constexpr auto digits = "0123456789abcdef";
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4)
+    out += digits[(x >> shift) & 15];
+  return out;
+}
+
+json to_json(const node_status& x) {
+  json out{{"node", x.node}, {"name", x.name}, {"state", x.state}};
+  if (!x.why.empty())
+    out["why"] = x.why;
+  if (x.incarnation != 0)
+    out["incarnation"] = hex(x.incarnation);
+  out["network_bytes_sent"] = x.network_bytes_sent;
+  return out;
+}
+
+json to_json(const rank_status& x) {
+  return {{"rank", x.rank},
+          {"node", x.node},
+          {"running", x.running},
+          {"waiting", x.waiting},
+          {"kv_blocks", x.kv_blocks},
+          {"kv_blocks_free", x.kv_blocks_free},
+          {"kv_blocks_cached", x.kv_blocks_cached},
+          {"steps", x.steps},
+          {"tokens", x.tokens}};
+}
+
+json to_json(const worker_status& x) {
+  return {
+    {"worker", x.worker}, {"node", x.node}, {"runs", x.runs}, {"rows", x.rows}};
+}
+
+json summary_of(const layer_status& x) {
+  uint64_t sum = 0, num_replicas = 0;
+  for (auto& expert : x.experts) {
+    sum += expert.rows;
+    num_replicas += expert.replicas.size();
+  }
+  auto most = std::ranges::max_element(x.experts, {}, &expert_status::rows);
+  json out{{"layer", x.layer},
+           {"experts", x.experts.size()},
+           {"replicas", num_replicas},
+           {"rows", sum}};
+  if (sum > 0) {
+    out["most_rows"] = most->rows;
+    out["most_asked"] = most - x.experts.begin();
+  }
+  return out;
+}
+
+json experts_of(const layer_status& x) {
+  auto rows = json::array(), replicas = json::array();
+  for (auto& expert : x.experts) {
+    rows.push_back(expert.rows);
+    auto at = json::array();
+    for (auto& y : expert.replicas)
+      at.push_back({y.worker, y.slot});
+    replicas.push_back(std::move(at));
+  }
+  return {{"layer", x.layer},
+          {"rows", std::move(rows)},
+          {"replicas", std::move(replicas)}};
+}
+
+template <class T, class F>
+json list(const std::vector<T>& all, F f) {
+  auto out = json::array();
+  for (auto& x : all)
+    out.push_back(f(x));
+  return out;
+}
+
+template <class T>
+json list(const std::vector<T>& all) {
+  return list(all, [](auto& x) { return to_json(x); });
+}
+
+std::string text_of(const json& x) {
+  return x.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+} // namespace
+
+std::string render_cluster(const cluster_status& x) {
+  return text_of({{"view", x.view},
+                  {"epochs", x.epochs},
+                  {"takes_requests", x.takes_requests},
+                  {"trouble", x.trouble},
+                  {"nodes", list(x.nodes)},
+                  {"ranks", list(x.ranks)},
+                  {"workers", list(x.workers)},
+                  {"layers", list(x.layers, summary_of)}});
+}
+
+std::string render_experts(const cluster_status& x) {
+  return text_of(
+    {{"epochs", x.epochs}, {"layers", list(x.layers, experts_of)}});
+}
+
+} // namespace troupe::http

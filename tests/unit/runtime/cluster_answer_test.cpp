@@ -1,0 +1,51 @@
+#include "runtime/http/cluster_answer.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+using namespace troupe;
+using nlohmann::json;
+
+namespace {
+
+cluster_status small() {
+  cluster_status x;
+  x.view = 3;
+  x.epochs = {4};
+  x.takes_requests = true;
+  x.trouble = "node b was lost: silence";
+  x.nodes = {{0, "a", "serving", "", 0xab, 17},
+             {1, "b\xff", "lost", "silence", 0, 0}};
+  x.ranks = {{2, 1, 3, 4, 10, 5, 1, 100, 200}};
+  x.workers = {{6, 1, 7, 8}};
+  x.layers = {{1, {{5, {{6, 0}}}, {9, {{6, 1}, {7, 0}}}}}, {2, {{0, {}}}}};
+  return x;
+}
+
+} // namespace
+
+TEST(ClusterAnswer, TellsWhoIsThereAndWhatTheyDo) {
+  auto x = json::parse(http::render_cluster(small()));
+  EXPECT_EQ(x["view"], 3);
+  EXPECT_EQ(x["epochs"], json({4}));
+  EXPECT_EQ(x["takes_requests"], true);
+  EXPECT_EQ(x["nodes"][0]["incarnation"], "00000000000000ab");
+  EXPECT_FALSE(x["nodes"][0].contains("why"));
+  EXPECT_EQ(x["nodes"][1]["name"], "b\uFFFD") << "a name may be any bytes";
+  EXPECT_EQ(x["nodes"][1]["why"], "silence");
+  EXPECT_EQ(x["ranks"][0]["kv_blocks_cached"], 1);
+  EXPECT_EQ(x["workers"][0]["rows"], 8);
+  EXPECT_EQ(x["layers"][0], json({{"layer", 1},
+                                  {"experts", 2},
+                                  {"replicas", 3},
+                                  {"rows", 14},
+                                  {"most_rows", 9},
+                                  {"most_asked", 1}}));
+  EXPECT_FALSE(x["layers"][1].contains("most_asked")) << "nobody was asked";
+}
+
+TEST(ClusterAnswer, TellsWhereExpertsAre) {
+  auto x = json::parse(http::render_experts(small()));
+  EXPECT_EQ(x["layers"][0]["rows"], json({5, 9}));
+  EXPECT_EQ(x["layers"][0]["replicas"][1], json({{6, 1}, {7, 0}}));
+}
