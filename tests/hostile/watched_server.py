@@ -59,6 +59,15 @@ class Server:
             return next(int(line.split()[1]) // 1024 for line in file
                         if line.startswith("VmRSS"))
 
+    def computed(self):
+        """Seconds of processors."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                words = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            return 0  # it has ended, which others notice
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def metrics(self):
         self.side.request("GET", "/metrics")
         answer = self.side.getresponse()
