@@ -19,5 +19,6 @@ void add_bench(CLI::App& app, int& status);
 void add_trace(CLI::App& app, int& status);
 void add_picture(CLI::App& app, int& status);
 void add_top(CLI::App& app, int& status);
+void add_balance(CLI::App& app, int& status);
 
 } // namespace troupe

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   troupe::add_trace(app, status);
   troupe::add_picture(app, status);
   troupe::add_top(app, status);
+  troupe::add_balance(app, status);
   try { // CLI11 has no other way to say it
     args = troupe::with_flag_sources(app, std::move(args));
     std::vector<std::string> last_first(args.rbegin(), args.rend() - 1);
