@@ -11,6 +11,9 @@ namespace {
 
 constexpr double never = 1e300; // As full is nobody.
 constexpr int max_exchanges = 400;
+// Steps to make others than the fullest less full: batches differ from the
+// loads of a plan.
+constexpr int max_polished = 20;
 
 // What a worker is first meant to take, as a multiple of the least; none of
 // them is the best for all loads.
@@ -23,6 +26,7 @@ struct cluster {
 
   double workers = -1;      ///< One fewer than experts.
   double level = 0;         ///< Load for each worker.
+  bool is_done = false;     ///< It stays as full as it is.
   double share = 1;         ///< Of a worker: 1 / workers.
   double share_without = 1; ///< The same with one worker fewer; or infinite.
 };
@@ -43,7 +47,7 @@ public:
     auto best_level = 0.0;
     for (auto x : starts) {
       fill(x * least);
-      for (int i = 0; i < max_exchanges && exchange(); ++i)
+      for (int i = 0; i < max_exchanges && exchange(fullest()); ++i)
         ;
       auto level = clusters_[fullest()].level;
       if (is_first || level < best_level) {
@@ -53,6 +57,12 @@ public:
       is_first = false;
     }
     std::swap(best, clusters_);
+    for (uint32_t c = 0; c < clusters_.size(); ++c)
+      for (auto e : clusters_[c].experts)
+        home_[e] = c;
+    for (int i = 0; i < max_polished; ++i)
+      if (auto c = fullest(); !exchange(c))
+        clusters_[c].is_done = true;
     return lay_out();
   }
 
@@ -72,13 +82,20 @@ private:
     x.level = x.load * x.share;
   }
 
+  /// Of those that may still become less full.
   uint32_t fullest() const {
-    return uint32_t(std::ranges::max_element(clusters_, {}, &cluster::level)
-                    - clusters_.begin());
+    uint32_t out = 0;
+    double most = -1;
+    for (uint32_t c = 0; c < clusters_.size(); ++c)
+      if (clusters_[c].level > most && !clusters_[c].is_done) {
+        most = clusters_[c].level;
+        out = c;
+      }
+    return out;
   }
 
   void fill(double limit);
-  bool exchange();
+  bool exchange(uint32_t c);
   std::vector<uint32_t> lay_out() const;
   void lay_out(const cluster& x,
                std::vector<std::pair<uint32_t, uint32_t>>& out) const;
@@ -118,8 +135,7 @@ void pair_packer::fill(double limit) {
 
 /// The one exchange, or gift of an expert, that leaves the fullest cluster and
 /// its partner least full.
-bool pair_packer::exchange() {
-  auto c = fullest();
+bool pair_packer::exchange(uint32_t c) {
   auto& top = clusters_[c];
   auto best = top.level * (1 - 1e-6);
   constexpr auto nobody = SIZE_MAX;
