@@ -28,12 +28,18 @@ std::string cache_line(const topology& x) {
          + std::to_string(x.max_model_len) + " (max_model_len)";
 }
 
+/// Where a node's lines go.
+std::shared_ptr<const log_book> book_of(const auto& options) {
+  return options.logs ? options.logs
+                      : std::make_shared<const log_book>(options.level);
+}
+
 } // namespace
 
 struct company::impl {
   impl(company_options opts, model_config config)
     : options(std::move(opts)), front(options.cluster, std::move(config)),
-      log(options.cluster.nodes[0].name, options.level) {
+      log(options.cluster.nodes[0].name, book_of(options)) {
   }
 
   company_options options;
@@ -142,7 +148,7 @@ void company::cancel(request_id id) {
 
 struct member_node::impl {
   explicit impl(member_options opts)
-    : options(std::move(opts)), log(options.name, options.level) {
+    : options(std::move(opts)), log(options.name, book_of(options)) {
   }
 
   member_options options;

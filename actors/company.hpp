@@ -30,6 +30,7 @@ struct company_options {
   tls_files tls;         ///< Of the meetings of nodes; may be empty.
   node_options node;
   log_level level = log_level::warning;
+  std::shared_ptr<const log_book> logs = {}; ///< Null: one of that level.
   node_progress progress;
   /// What is to go wrong with this node's links; none: nothing.
   std::shared_ptr<link_faults> faults;
@@ -89,6 +90,7 @@ struct member_options {
   std::chrono::milliseconds join_timeout{60'000};
   node_options node;
   log_level level = log_level::warning;
+  std::shared_ptr<const log_book> logs = {}; ///< Null: one of that level.
   node_progress progress;
   std::shared_ptr<link_faults> faults; ///< As of a company.
   std::vector<link_emulation> links;   ///< As of a company.

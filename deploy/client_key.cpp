@@ -25,7 +25,7 @@ result<std::string> read_client_key(const std::string& file) {
                                    text);
   if (!keys)
     return keys.why();
-  return keys->front();
+  return keys->front().key;
 }
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 #include "deploy/cluster_flags.hpp"
 
 #include "deploy/flag_sources.hpp"
+#include "deploy/log_flags.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/topology_shorthand.hpp"
 
@@ -160,10 +161,7 @@ void cluster_flags::add_to(CLI::App& command) {
   command.add_flag("--insecure", insecure,
                    "Listen beyond loopback without a secret");
   add_cluster_tls(command, tls);
-  command
-    .add_option("--log-level", log_level_name, "error, warning, info or debug")
-    ->capture_default_str()
-    ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
+  add_log_flags(command, log_level_name, log_format_name);
 }
 
 result<topology> cluster_flags::cluster() const {
@@ -197,6 +195,10 @@ result<topology> cluster_flags::cluster() const {
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;
+}
+
+std::shared_ptr<log_book> cluster_flags::make_log() const {
+  return troupe::make_log(log_level_name, log_format_name);
 }
 
 log_level cluster_flags::level() const {

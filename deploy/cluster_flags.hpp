@@ -42,6 +42,7 @@ struct cluster_flags {
   tls_files tls;
   bool allow_overcommit = false;
   std::string log_level_name = "warning";
+  std::string log_format_name = "text";
   uint32_t num_threads = 0; ///< 0: one for each processor.
   std::optional<std::string> activations;
   std::optional<uint32_t> max_model_len;
@@ -65,6 +66,9 @@ struct cluster_flags {
   result<topology> cluster() const;
 
   log_level level() const;
+
+  /// Where this process' lines go: a new one with each call.
+  std::shared_ptr<log_book> make_log() const;
 
   /// The model and what of the flags decides how the company behaves, as they
   /// would be typed again.

@@ -1,5 +1,7 @@
 #include "deploy/http_flags.hpp"
 
+#include "deploy/flag_sources.hpp"
+
 #include <algorithm>
 
 #include <sys/resource.h>
@@ -61,6 +63,32 @@ void http_flags::add_to(CLI::App& command) {
                 "API, e.g. https://chat.example.org; *: any (none)")
     ->delimiter(',')
     ->allow_extra_args(false);
+  command.add_option("--admin-socket", admin_socket,
+                     "Path of a Unix socket, of which this user alone has the "
+                     "use, for /metrics, /cluster, /faults, /log-level; no "
+                     "key is needed there (none)");
+  add_stored(command);
+}
+
+void http_flags::add_stored(CLI::App& command) {
+  command
+    .add_option("--max-stored-responses", stored.max_count,
+                "Responses that are kept for each key, to go on from; 0: none")
+    ->capture_default_str()
+    ->check(CLI::Range(0u, 1'000'000u));
+  command
+    .add_option("--max-stored-bytes", stored.max_bytes,
+                "Bytes of them for each key")
+    ->capture_default_str()
+    ->transform(with_suffix());
+  command
+    .add_option_function<uint32_t>(
+      "--stored-for",
+      [this](uint32_t seconds) {
+        stored.kept_for = std::chrono::seconds{seconds};
+      },
+      "Seconds that they are kept (default 3600)")
+    ->check(CLI::Range(1u, 31'536'000u));
 }
 
 result<http::server_options> http_flags::options() const {

@@ -1,5 +1,6 @@
 #include "deploy/model_defaults.hpp"
 
+#include "runtime/json/field_reader.hpp"
 #include "runtime/text/tokenizer_config.hpp"
 
 namespace troupe {
@@ -28,6 +29,26 @@ read_model_defaults(const std::filesystem::path& model_dir,
     out.sampling.frequency_penalty = from.frequency_penalty;
   }
   return out;
+}
+
+result<void> override_defaults(std::string_view text, sampling_params& to) {
+  auto in = field_reader::parse("--override-generation-config", text);
+  if (!in)
+    return in.why();
+  auto read = [&](const char* name, double least, double most, float& value) {
+    value = static_cast<float>(in->number_or(name, least, most, value));
+  };
+  read("temperature", 0, 2, to.temperature);
+  read("top_p", 1e-6, 1, to.top_p);
+  to.top_k = in->integer_or("top_k", 0, 1 << 24, to.top_k);
+  read("min_p", 0, 1, to.min_p);
+  read("repetition_penalty", 0.01, 100, to.repetition_penalty);
+  read("presence_penalty", -2, 2, to.presence_penalty);
+  read("frequency_penalty", -2, 2, to.frequency_penalty);
+  in->refuse_unknown({});
+  if (!in->trouble().empty())
+    return failure{errc::invalid_input, in->trouble()};
+  return {};
 }
 
 } // namespace troupe

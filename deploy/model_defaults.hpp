@@ -24,4 +24,8 @@ result<model_defaults>
 read_model_defaults(const std::filesystem::path& model_dir,
                     const model_config& config, const tokenizer& tokens);
 
+/// Has `to` say what `text` says, a JSON object with fields of the same names.
+/// Error: invalid_input.
+result<void> override_defaults(std::string_view text, sampling_params& to);
+
 } // namespace troupe

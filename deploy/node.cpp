@@ -5,6 +5,7 @@
 #include "deploy/flag_sources.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/link_orders.hpp"
+#include "deploy/log_flags.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 #include "deploy/word_channel.hpp"
@@ -21,6 +22,7 @@ struct node_flags {
   std::string listen;
   std::string secret_file;
   std::string log_level_name = "warning";
+  std::string log_format_name = "text";
   uint32_t join_timeout_s = 60;
   std::optional<int> fault_channel_fd;
   std::string trace_file; ///< Empty: none.
@@ -56,11 +58,10 @@ int run(node_flags& flags) {
   options.listen = *listen;
   options.secret = *secret;
   options.join_timeout = std::chrono::seconds{flags.join_timeout_s};
-  options.level
-    = parse_log_level(flags.log_level_name).value_or(log_level::warning);
+  options.logs = make_log(flags.log_level_name, flags.log_format_name);
   options.node.num_threads = device_threads(options.node.num_threads, 1);
   if (!options.links.empty())
-    logger{options.name, options.level}.info(describe(options.links));
+    logger{options.name, options.logs}.info(describe(options.links));
   system_clock time;
   std::optional<word_channel> channel;
   if (flags.fault_channel_fd) {
@@ -144,11 +145,7 @@ void add_node(CLI::App& app, int& status) {
   if (has_live_faults())
     command->add_option("--fault-channel", flags->fault_channel_fd,
                         "Set by serve --faults: where its orders come from");
-  command
-    ->add_option("--log-level", flags->log_level_name,
-                 "error, warning, info or debug")
-    ->capture_default_str()
-    ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
+  add_log_flags(*command, flags->log_level_name, flags->log_format_name);
   add_flag_sources(*command);
   command->callback([flags, &status] { status = run(*flags); });
 }

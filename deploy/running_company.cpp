@@ -33,7 +33,9 @@ node_commands(const cluster_flags& flags, const topology& cluster,
                                      "--threads",
                                      std::to_string(num_threads),
                                      "--log-level",
-                                     flags.log_level_name};
+                                     flags.log_level_name,
+                                     "--log-format",
+                                     flags.log_format_name};
     if (!flags.tls.empty())
       for (auto& [name, file] :
            {std::pair{"--cluster-tls-cert", flags.tls.certificate},
@@ -76,7 +78,6 @@ result<company_options> options_for(const cluster_flags& flags,
   out.secret = *secret;
   out.insecure = flags.insecure;
   out.tls = flags.tls;
-  out.level = flags.level();
   out.links = flags.links;
   return out;
 }
@@ -91,7 +92,8 @@ void limit_context(const cluster_flags& flags, const model_config& config,
 }
 
 result<running_company> start_company(const cluster_flags& flags,
-                                      const fault_wiring* faults) {
+                                      const fault_wiring* faults,
+                                      std::shared_ptr<const log_book> logs) {
   auto cluster = flags.cluster();
   if (!cluster)
     return cluster.why();
@@ -105,6 +107,7 @@ result<running_company> start_company(const cluster_flags& flags,
   auto options = options_for(flags, *cluster);
   if (!options)
     return options.why();
+  options->logs = logs ? std::move(logs) : flags.make_log();
   running_company out;
   out.model_dir = cluster->model;
   out.config = *config;

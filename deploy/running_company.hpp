@@ -27,9 +27,11 @@ struct running_company {
 void limit_context(const cluster_flags& flags, const model_config& config,
                    topology& cluster);
 
-/// Starts it; weights load in the background. `faults`: null for none.
-result<running_company> start_company(const cluster_flags& flags,
-                                      const fault_wiring* faults = nullptr);
+/// Starts it; weights load in the background. `faults`: null for none; `logs`:
+/// null for what the flags say.
+result<running_company>
+start_company(const cluster_flags& flags, const fault_wiring* faults = nullptr,
+              std::shared_ptr<const log_book> logs = {});
 
 /// Waits until every node is there. `signals`: null for none. Errors: cancelled
 /// if a signal asked to end, io if a child has ended, or what `serving` says.

@@ -44,6 +44,7 @@ struct serve_flags {
   cluster_flags cluster;
   http_flags http;
   std::string model_name;
+  std::string sampling; ///< JSON: instead of the model's own; or empty.
   api_key_flags keys;
   std::string chat_template{auto_chat_template};
   uint32_t drain_timeout_s = 30;
@@ -57,6 +58,7 @@ struct front {
   tokenizer tokens;
   std::unique_ptr<http::openai_api> api;
   std::unique_ptr<http::server> server;
+  std::unique_ptr<http::server> admin; ///< Null: there is no such socket.
 };
 
 /// A name for a request, of bits that nothing else has.
@@ -67,37 +69,77 @@ std::string name_of(uint64_t bits) {
   return text;
 }
 
+/// What the flags and the model say of the API.
+result<http::openai_options> api_options(const serve_flags& flags,
+                                         const running_company& x,
+                                         const tokenizer& tokens) {
+  auto defaults = read_model_defaults(x.model_dir, x.config, tokens);
+  if (!defaults)
+    return defaults.why();
+  if (!flags.sampling.empty())
+    if (auto ok = override_defaults(flags.sampling, defaults->sampling); !ok)
+      return ok.why();
+  http::openai_options options;
+  options.model = flags.model_name.empty() ? x.model_dir.filename().string()
+                                           : flags.model_name;
+  options.version = TROUPE_VERSION;
+  options.max_queue_wait = std::chrono::seconds{flags.max_queue_wait_s};
+  options.everybody = flags.keys.limits;
+  options.open_metrics = flags.keys.open_metrics;
+  options.allowed_origins = flags.http.origins;
+  options.add_bos = defaults->first_id.has_value();
+  options.defaults = defaults->sampling;
+  options.stored = flags.http.stored;
+  return options;
+}
+
+/// Listens on the port, and at the admin socket if there is to be one.
+result<void> listen(front& to, http::server_options listening,
+                    const std::string& admin_socket,
+                    const std::shared_ptr<log_book>& logs) {
+  if (!admin_socket.empty()) {
+    http::server_options at;
+    at.unix_path = admin_socket;
+    at.unix_time = listening.unix_time;
+    at.new_name = listening.new_name;
+    auto admin = http::server::start(std::move(at), to.api->admin(),
+                                     logger{"admin", logs});
+    if (!admin)
+      return admin.why();
+    to.admin = std::move(*admin);
+  }
+  auto server = http::server::start(std::move(listening), *to.api,
+                                    logger{"http", logs});
+  if (!server)
+    return server.why();
+  to.server = std::move(*server);
+  return {};
+}
+
 /// `faults`: null for none.
 result<std::unique_ptr<front>>
 open_front(const serve_flags& flags, running_company& x, fault_run* faults,
            const clock& time, entropy& chance, http::server_options listening,
-           std::vector<std::string> keys) {
+           std::vector<http::api_key> keys,
+           const std::shared_ptr<log_book>& logs) {
   auto tokens = tokenizer::load(x.model_dir / "tokenizer.json");
   if (!tokens)
     return tokens.why();
-  auto out = std::make_unique<front>(front{std::move(*tokens), {}, {}});
+  auto out = std::make_unique<front>(front{std::move(*tokens), {}, {}, {}});
   auto form = chat_form::load(x.model_dir, out->tokens, flags.chat_template);
   if (!form)
     return form.why();
   std::fprintf(stderr, "%s: %s\n",
                form->trouble().empty() ? "chat template" : "chats are refused",
                form->describe().c_str());
-  auto defaults = read_model_defaults(x.model_dir, x.config, out->tokens);
-  if (!defaults)
-    return defaults.why();
-  http::openai_options options;
-  options.model = flags.model_name.empty() ? x.model_dir.filename().string()
-                                           : flags.model_name;
-  options.version = TROUPE_VERSION;
-  options.max_queue_wait = std::chrono::seconds{flags.max_queue_wait_s};
-  options.keys = std::move(keys);
-  options.open_metrics = flags.keys.open_metrics;
-  options.allowed_origins = flags.http.origins;
-  options.add_bos = defaults->first_id.has_value();
-  options.defaults = defaults->sampling;
+  auto options = api_options(flags, x, out->tokens);
+  if (!options)
+    return options.why();
+  options->keys = std::move(keys);
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
+  sources.logs = logs;
   sources.connections = listening.counts;
   listening.unix_time = sources.unix_time;
   listening.new_name = [&chance] { return name_of(chance.draw()); };
@@ -105,24 +147,34 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
     sources.active_faults = [faults] { return faults->active(); };
   auto& serving = faults ? faults->watch(*x.serving) : *x.serving;
   out->api = std::make_unique<http::openai_api>(
-    serving, out->tokens, std::move(*form), options, sources);
-  auto server = http::server::start(std::move(listening), *out->api,
-                                    logger{"http", flags.cluster.level()});
-  if (!server)
-    return server.why();
-  out->server = std::move(*server);
+    serving, out->tokens, std::move(*form), std::move(*options), sources);
+  if (auto ok = listen(*out, std::move(listening), flags.http.admin_socket,
+                       logs);
+      !ok)
+    return ok.why();
   return out;
 }
 
-void reload_certificate(http::server& server, const logger& log) {
-  if (auto ok = server.reload_certificate(); !ok)
+/// Certificate and keys, each if it comes from a file.
+void reload(const front& in, const serve_flags& flags, const logger& log) {
+  auto has_certificate = !flags.http.server.certificate.empty();
+  if (auto ok = in.server->reload_certificate(); !ok)
     log.error("the old certificate stays: " + ok.why().message);
-  else
+  else if (has_certificate)
     log.warning("the certificate was read again");
+  if (flags.keys.file.empty())
+    return;
+  auto keys = flags.keys.read();
+  if (!keys)
+    return log.error("the old keys stay: " + keys.why().message);
+  in.api->replace_keys(*keys);
+  log.warning("the keys were read again: there are "
+              + std::to_string(keys->size()));
 }
 
 /// Returns when a signal asks to end, or why it cannot go on.
-result<void> stay_up(const front& in, running_company& x, fault_run* faults,
+result<void> stay_up(const front& in, const serve_flags& flags,
+                     running_company& x, fault_run* faults,
                      end_signals& signals, const logger& log) {
   if (faults)
     faults->begin();
@@ -132,7 +184,7 @@ result<void> stay_up(const front& in, running_company& x, fault_run* faults,
     if (auto cause = x.serving->over())
       return *cause;
     if (signals.take_hangup())
-      reload_certificate(*in.server, log);
+      reload(in, flags, log);
     if (x.nodes)
       for (auto& end : x.nodes->take_ends())
         log.error(end
@@ -143,9 +195,10 @@ result<void> stay_up(const front& in, running_company& x, fault_run* faults,
 }
 
 /// From the first connection to the reason to end: none if a signal asked.
-result<void> serve_until_end(const front& in, running_company& x,
-                             fault_run* faults, const http::server_options& at,
+result<void> serve_until_end(const front& in, const serve_flags& flags,
+                             running_company& x, fault_run* faults,
                              end_signals& signals, const logger& log) {
+  const auto& at = flags.http.server;
   if (auto door = x.serving->address(); door.port != 0)
     log.info("nodes join at " + door.host + ":" + std::to_string(door.port));
   if (auto ready = wait_until_ready(x, &signals); !ready)
@@ -160,7 +213,7 @@ result<void> serve_until_end(const front& in, running_company& x,
     at.certificate.empty() ? "http" : "https", is_v6 ? "[" : "",
     address.c_str(), is_v6 ? "]" : "", in.server->port(), info.num_nodes,
     info.num_ranks, info.num_workers, info.max_model_len);
-  return stay_up(in, x, faults, signals, log);
+  return stay_up(in, flags, x, faults, signals, log);
 }
 
 /// Why the requests that are left end now, and how long their clients have to
@@ -216,29 +269,31 @@ int run(const serve_flags& flags) {
   end_signals signals;
   system_clock time;
   system_entropy chance;
-  logger log{"serve", flags.cluster.level()};
+  auto logs = flags.cluster.make_log();
+  logger log{"serve", logs};
   auto keys = flags.keys.read();
   if (!keys)
     return report(keys.why());
   auto listening = flags.http.options();
   if (!listening)
     return report(listening.why());
-  if (!listening->certificate.empty())
+  if (!listening->certificate.empty() || !flags.keys.file.empty())
     signals.watch_hangup();
   auto faults = open_faults(flags, time, log);
   if (!faults)
     return report(faults.why());
   auto breaks = faults->get();
-  auto x = start_company(flags.cluster, breaks ? &breaks->wiring() : nullptr);
+  auto x = start_company(flags.cluster, breaks ? &breaks->wiring() : nullptr,
+                         logs);
   if (!x)
     return report(x.why());
   if (breaks)
     breaks->attach(x->nodes.get());
   auto front = open_front(flags, *x, breaks, time, chance, *listening,
-                          std::move(*keys));
+                          std::move(*keys), logs);
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, *x, breaks, *listening, signals, log);
+  auto ended = serve_until_end(**front, flags, *x, breaks, signals, log);
   auto all_happened = !breaks || breaks->end();
   if (!ended) {
     end(**front, *x, {ended.why()}, log);
@@ -268,6 +323,9 @@ void add_serve(CLI::App& app, int& status) {
   add_trace_file(*command, flags->cluster.trace_file);
   command->add_option("--served-model-name", flags->model_name,
                       "Name that requests give (the directory's)");
+  command->add_option("--override-generation-config", flags->sampling,
+                      "JSON of what generation_config.json says or might say, "
+                      "for requests that do not: {\"temperature\": 0.6}");
   command
     ->add_option("--drain-timeout", flags->drain_timeout_s,
                  "Seconds that open requests have to come to their end after "

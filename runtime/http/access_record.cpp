@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 
 namespace troupe::http {
@@ -31,7 +32,8 @@ access_record::access_record(std::string id, instant begin)
 }
 
 void access_record::is(const request_head& head) {
-  what_ = head.method.substr(0, max_path) + " " + head.path.substr(0, max_path);
+  method_ = head.method.substr(0, max_path);
+  path_ = head.path.substr(0, max_path);
   if (is_request_name(head.request_id))
     id_ = head.request_id;
 }
@@ -40,9 +42,32 @@ std::string access_record::line(const std::string& from, instant end) const {
   char time[40];
   std::snprintf(time, sizeof time, "%.3f",
                 std::chrono::duration<double>(end - begin_).count());
-  return from + " \"" + what_ + "\" "
+  auto what = method_.empty() ? "" : method_ + " " + path_;
+  auto tokens = tokens_ ? ", " + std::to_string(tokens_->prompt) + " and "
+                            + std::to_string(tokens_->answer) + " tokens"
+                        : "";
+  return from + " \"" + what + "\" "
          + (status_ == 0 ? "no answer" : std::to_string(status_)) + ", "
-         + std::to_string(bytes_) + " bytes in " + time + " s, request " + id_;
+         + std::to_string(bytes_) + " bytes in " + time + " s" + tokens
+         + ", request " + id_;
+}
+
+std::vector<log_field> access_record::fields(const std::string& from,
+                                             instant end) const {
+  using milliseconds = std::chrono::duration<double, std::milli>;
+  std::vector<log_field> out
+    = {{"request_id", id_},
+       {"client", from},
+       {"method", method_},
+       {"path", path_},
+       {"status", uint64_t{status_}},
+       {"bytes", uint64_t{bytes_}},
+       {"ms", std::round(milliseconds(end - begin_).count() * 1000) / 1000}};
+  if (tokens_) {
+    out.push_back({"prompt_tokens", tokens_->prompt});
+    out.push_back({"completion_tokens", tokens_->answer});
+  }
+  return out;
 }
 
 } // namespace troupe::http

@@ -3,7 +3,9 @@
 /// One exchange as the operator sees it: the name that client and log know it
 /// by, and a line at its end.
 
+#include "runtime/http/exchange.hpp"
 #include "runtime/http/message.hpp"
+#include "runtime/log.hpp"
 
 #include <chrono>
 
@@ -21,7 +23,7 @@ public:
 
   /// Whether there is something to tell.
   bool is_known() const {
-    return status_ != 0 || !what_.empty();
+    return status_ != 0 || !method_.empty();
   }
 
   const std::string& id() const {
@@ -33,6 +35,11 @@ public:
     status_ = status;
   }
 
+  /// The tokens of prompt and answer, if there were any.
+  void took(const std::optional<token_count>& tokens) {
+    tokens_ = tokens;
+  }
+
   void sent(size_t bytes) {
     bytes_ += bytes;
   }
@@ -40,10 +47,15 @@ public:
   /// E.g. `10.1.2.3 "GET /health" 200, 161 bytes in 0.002 s, request 1f0c`.
   std::string line(const std::string& from, instant end) const;
 
+  /// The same, each by its name.
+  std::vector<log_field> fields(const std::string& from, instant end) const;
+
 private:
   std::string id_;
   instant begin_;
-  std::string what_; ///< Method and path; empty: no request came.
+  std::string method_;
+  std::string path_;
+  std::optional<token_count> tokens_;
   unsigned status_ = 0;
   uint64_t bytes_ = 0;
 };

@@ -32,6 +32,31 @@ api_error unknown_model(const std::string& name) {
           "model_not_found"};
 }
 
+api_error wrong_key() {
+  return {401, "invalid_request_error", "Incorrect API key provided.", "",
+          "invalid_api_key"};
+}
+
+api_error over_quota(const key_quota::refusal& why) {
+  return {429,
+          why.of,
+          std::string{"Rate limit reached for "} + why.of + " per minute: "
+            + std::to_string(why.limit) + ". Please try again in "
+            + std::to_string(why.retry_after) + " s.",
+          "",
+          "rate_limit_exceeded",
+          why.retry_after};
+}
+
+api_error unknown_response(const std::string& id, bool previous) {
+  auto what = previous ? "Previous response" : "Response";
+  auto message = what + (" with id '" + id.substr(0, 256) + "' not found.");
+  if (previous)
+    return bad_parameter("previous_response_id", message,
+                         "previous_response_not_found");
+  return {404, "invalid_request_error", message, "", "not_found"};
+}
+
 api_error unknown_route(const request_head& what, bool wrong_method) {
   if (wrong_method)
     return {405, "invalid_request_error",

@@ -3,6 +3,7 @@
 /// Refusals of requests in the words of OpenAI's API, which clients look for.
 
 #include "runtime/http/completion_options.hpp"
+#include "runtime/http/key_quota.hpp"
 #include "runtime/http/message.hpp"
 #include "runtime/http/openai_error.hpp"
 #include "runtime/request_rules.hpp"
@@ -14,6 +15,14 @@ namespace troupe::http {
 
 /// Another model than the one that is served.
 api_error unknown_model(const std::string& name);
+
+api_error wrong_key();
+
+/// A key has asked for as much as it may in a minute.
+api_error over_quota(const key_quota::refusal& why);
+
+/// No such response, or not one of this key's. `previous`: it was to go on.
+api_error unknown_response(const std::string& id, bool previous);
 
 /// No such path, or not for that method.
 api_error unknown_route(const request_head& what, bool wrong_method);

@@ -1,6 +1,7 @@
 #include "runtime/http/client_socket.hpp"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
@@ -36,7 +37,7 @@ result<tls_context> load_tls(const std::string& certificate,
   return out;
 }
 
-client_socket::client_socket(tcp::socket socket, tls_context tls)
+client_socket::client_socket(stream_socket socket, tls_context tls)
   : socket_(std::move(socket)), tls_(std::move(tls)) {
   if (tls_)
     secure_.emplace(socket_, *tls_);

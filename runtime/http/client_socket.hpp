@@ -7,7 +7,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
@@ -16,6 +16,9 @@
 #include <string>
 
 namespace troupe::http {
+
+/// Of TCP or of a Unix socket.
+using stream_socket = boost::asio::generic::stream_protocol::socket;
 
 using tls_context = std::shared_ptr<boost::asio::ssl::context>;
 
@@ -30,7 +33,7 @@ public:
   using awaitable = boost::asio::awaitable<T>;
 
   /// `tls`: null for clear text.
-  client_socket(boost::asio::ip::tcp::socket socket, tls_context tls);
+  client_socket(stream_socket socket, tls_context tls);
 
   auto executor() {
     return socket_.get_executor();
@@ -65,9 +68,9 @@ public:
 private:
   awaitable<size_t> read_more(boost::asio::mutable_buffer to);
 
-  boost::asio::ip::tcp::socket socket_;
+  stream_socket socket_;
   tls_context tls_; ///< Outlives secure_.
-  std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>>
+  std::optional<boost::asio::ssl::stream<stream_socket&>>
     secure_; ///< Over socket_.
   /// The stream has ended. The reactor tells that once: who reads again would
   /// wait for more.

@@ -93,37 +93,48 @@ void read_sampling(field_reader& in, const sampling_defaults& defaults,
 
 // -- where an answer ends -----------------------------------------------------
 
-std::string one_stop(field_reader& in, const json& x,
+std::string one_stop(field_reader& in, const char* name, const json& x,
                      const request_limits& limits) {
-  auto text = in.text_at(x, "stop");
+  auto text = in.text_at(x, name);
   if (text.empty() || text.size() > limits.max_stop_bytes)
-    in.refuse("stop", "a stop string must have from 1 to "
-                        + std::to_string(limits.max_stop_bytes) + " bytes");
+    in.refuse(name, "a stop string must have from 1 to "
+                      + std::to_string(limits.max_stop_bytes) + " bytes");
   return text;
 }
 
-std::vector<std::string> stops(field_reader& in, const request_limits& limits) {
-  const auto* x = in.find("stop");
+std::vector<std::string> stops(field_reader& in, const char* name,
+                               const request_limits& limits) {
+  const auto* x = in.find(name);
   if (!x)
     return {};
   if (x->is_string())
-    return {one_stop(in, *x, limits)};
+    return {one_stop(in, name, *x, limits)};
   if (!x->is_array() || x->size() > limits.max_stops) {
-    in.refuse("stop", "must be a string or a list of at most "
-                        + std::to_string(limits.max_stops) + " strings");
+    in.refuse(name, "must be a string or a list of at most "
+                      + std::to_string(limits.max_stops) + " strings");
     return {};
   }
   std::vector<std::string> all;
   for (const auto& text : *x)
-    all.push_back(one_stop(in, text, limits));
+    all.push_back(one_stop(in, name, text, limits));
   return all;
 }
 
-void read_length(field_reader& in, completion_options& to) {
-  auto least = to.echo ? 0u : 1u;
+/// By the name, or the names, that the kind of request has for it.
+std::optional<uint64_t> read_max_tokens(field_reader& in, completion_kind kind,
+                                        uint32_t least) {
+  if (kind == completion_kind::response)
+    return in.whole("max_output_tokens", least, max_int);
   auto old_name = in.whole("max_tokens", least, max_int);
+  if (kind == completion_kind::messages)
+    return old_name;
   auto new_name = in.whole("max_completion_tokens", least, max_int);
-  auto max_tokens = new_name ? new_name : old_name;
+  return new_name ? new_name : old_name;
+}
+
+void read_length(field_reader& in, completion_kind kind,
+                 completion_options& to) {
+  auto max_tokens = read_max_tokens(in, kind, to.echo ? 0 : 1);
   to.max_tokens = static_cast<uint32_t>(max_tokens.value_or(0));
   to.no_tokens = max_tokens && *max_tokens == 0;
   to.min_tokens
@@ -132,24 +143,28 @@ void read_length(field_reader& in, completion_options& to) {
     in.refuse("min_tokens", "must not be more than max_tokens");
 }
 
-void read_end(field_reader& in, const request_limits& limits,
-              completion_options& to) {
-  read_length(in, to);
+void read_end(field_reader& in, completion_kind kind,
+              const request_limits& limits, completion_options& to) {
+  read_length(in, kind, to);
   to.ignore_eos = in.boolean_or("ignore_eos", false);
   to.stop_ids = in.integers("stop_token_ids", 0, max_int, max_stop_ids);
-  to.stop = stops(in, limits);
+  auto is_messages = kind == completion_kind::messages;
+  to.stop = stops(in, is_messages ? "stop_sequences" : "stop", limits);
   to.include_stop = in.boolean_or("include_stop_str_in_output", false);
   to.skip_special = in.boolean_or("skip_special_tokens", true);
 }
 
 // -- what is known of its tokens ----------------------------------------------
 
-/// Chats say whether, and of how many others; text completions how many.
+/// Chats say whether, and of how many others; text completions how many. Of
+/// other kinds nobody hears any.
 uint32_t read_scores(field_reader& in, completion_kind kind) {
   if (kind == completion_kind::text) {
     auto others = in.whole("logprobs", 0, max_scores - 1);
     return others ? static_cast<uint32_t>(*others) + 1 : 0;
   }
+  if (kind != completion_kind::chat)
+    return 0;
   auto others = in.whole("top_logprobs", 0, max_scores - 1).value_or(0);
   auto wanted = in.boolean_or("logprobs", false);
   if (others > 0 && !wanted)
@@ -173,6 +188,17 @@ void read_stream(field_reader& in, completion_options& to) {
   in.absorb(*options);
 }
 
+void read_count(field_reader& in, const request_limits& limits,
+                completion_options& to) {
+  to.num_answers
+    = static_cast<uint32_t>(in.whole("n", 1, limits.max_n).value_or(1));
+  // Without choosing the best of more it asks for nothing.
+  if (auto best_of = in.whole("best_of", 1, limits.max_n);
+      best_of && *best_of != to.num_answers)
+    in.refuse("best_of", "only the value of 'n' is supported",
+              field_fault::unsupported);
+}
+
 } // namespace
 
 completion_options read_options(field_reader& in, completion_kind kind,
@@ -184,15 +210,10 @@ completion_options read_options(field_reader& in, completion_kind kind,
   to.model = in.text_or("model", "");
   if (kind == completion_kind::text)
     to.echo = in.boolean_or("echo", false);
-  to.num_answers
-    = static_cast<uint32_t>(in.whole("n", 1, limits.max_n).value_or(1));
-  // Without choosing the best of more it asks for nothing.
-  if (auto best_of = in.whole("best_of", 1, limits.max_n);
-      best_of && *best_of != to.num_answers)
-    in.refuse("best_of", "only the value of 'n' is supported",
-              field_fault::unsupported);
+  if (kind == completion_kind::chat || kind == completion_kind::text)
+    read_count(in, limits, to);
   read_sampling(in, defaults, to);
-  read_end(in, limits, to);
+  read_end(in, kind, limits, to);
   to.num_scores = read_scores(in, kind);
   read_stream(in, to);
   refuse_known_fields(in, kind);

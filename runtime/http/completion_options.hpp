@@ -12,7 +12,9 @@
 
 namespace troupe::http {
 
-enum class completion_kind : uint8_t { chat, text };
+/// Whose form a request has: OpenAI's chats and text completions, Anthropic's
+/// messages, OpenAI's responses.
+enum class completion_kind : uint8_t { chat, text, messages, response };
 
 /// What holds if a request does not say otherwise: generation_config.json.
 using sampling_defaults = sampling_params;

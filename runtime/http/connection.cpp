@@ -11,7 +11,6 @@
 
 #include "runtime/http/connection.hpp"
 
-#include "runtime/http/access_record.hpp"
 #include "runtime/http/exchange.hpp"
 #include "runtime/http/reply_text.hpp"
 #include "runtime/http/request_reader.hpp"
@@ -30,7 +29,6 @@ namespace troupe::http {
 namespace {
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using clock = std::chrono::steady_clock;
 using stage = request_reader::stage;
 using boost::system::error_code;
@@ -43,7 +41,7 @@ constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
 
 class connection : public std::enable_shared_from_this<connection> {
 public:
-  connection(house& in, tcp::socket socket, ip_bytes from)
+  connection(house& in, stream_socket socket, ip_bytes from)
     : house_(in), limits_(in.options.limits),
       socket_(std::move(socket), in.tls()), from_(from),
       watch_(socket_.executor()), wake_(socket_.executor()),
@@ -184,7 +182,7 @@ private:
   void tell() {
     auto last = std::exchange(record_, std::nullopt);
     if (last && last->is_known() && house_.log.enabled(log_level::info))
-      house_.log.info(last->line(origin_of(from_), clock::now()));
+      house_.tell(*last, from_, clock::now());
   }
 
   /// Gives an answer the headers that each has.
@@ -211,8 +209,9 @@ private:
     const auto& head = reader_.head();
     head_only_ = head.method == "HEAD";
     record_->is(head);
+    auto no = house_.use.refuse_head(head);
     common_ = house_.use.headers_for(head);
-    if (auto no = house_.use.refuse_head(head))
+    if (no)
       co_return co_await decline(std::move(*no));
     ready = co_await read_body();
     if (!ready)
@@ -309,6 +308,7 @@ private:
     bool ok = co_await transmit(*way, keep, chunked);
     if (!ok)
       shut();
+    record_->took(way->tokens());
     way->close(); // does nothing after a finish
     co_await stop_reading();
     co_return ok&& keep && !last_;
@@ -492,7 +492,7 @@ private:
 
 } // namespace
 
-void serve(house& in, tcp::socket socket, ip_bytes from) {
+void serve(house& in, stream_socket socket, ip_bytes from) {
   std::make_shared<connection>(in, std::move(socket), from)->start();
 }
 

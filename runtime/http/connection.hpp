@@ -3,10 +3,9 @@
 /// A connection of the HTTP server. This file, client_socket and server.cpp are
 /// the only ones that know Asio.
 
+#include "runtime/http/access_record.hpp"
 #include "runtime/http/client_socket.hpp"
 #include "runtime/http/server.hpp"
-
-#include <boost/asio/ip/tcp.hpp>
 
 #include <condition_variable>
 #include <map>
@@ -51,6 +50,10 @@ public:
   /// news.
   void turn_away(const ip_bytes& from, const std::string& why);
 
+  /// Logs what has become of a request of `from`.
+  void tell(const access_record& of, const ip_bytes& from,
+            access_record::instant now) const;
+
   /// Takes `size` bytes of what all connections together may hold for bodies,
   /// or returns false.
   bool hold(size_t size);
@@ -76,6 +79,6 @@ private:
 
 /// Serves `socket`, whose executor must be a strand, until it ends. `from` is
 /// its client; who finds no room hears so.
-void serve(house& in, boost::asio::ip::tcp::socket socket, ip_bytes from);
+void serve(house& in, stream_socket socket, ip_bytes from);
 
 } // namespace troupe::http

@@ -64,6 +64,16 @@ void exchange::on_closed(std::function<void()> fn) {
   fn();
 }
 
+void exchange::count_tokens(uint64_t prompt, uint64_t answer) {
+  std::lock_guard guard{mutex_};
+  tokens_ = {prompt, answer};
+}
+
+std::optional<token_count> exchange::tokens() {
+  std::lock_guard guard{mutex_};
+  return tokens_;
+}
+
 void exchange::abandon(reply sorry) {
   answer(std::move(sorry));
   end();
@@ -124,6 +134,10 @@ public:
 
   void end() override {
     way_->end();
+  }
+
+  void count_tokens(uint64_t prompt, uint64_t answer) override {
+    way_->count_tokens(prompt, answer);
   }
 
   void on_closed(std::function<void()> fn) override {

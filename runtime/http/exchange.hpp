@@ -21,6 +21,11 @@ struct progress {
   bool overrun = false;      ///< The client is too slow: close.
 };
 
+struct token_count {
+  uint64_t prompt = 0;
+  uint64_t answer = 0;
+};
+
 class exchange {
 public:
   /// `wake` is called, with the lock held, whenever there is something new; it
@@ -34,6 +39,7 @@ public:
   bool write(std::string_view piece);
   void end();
   void on_closed(std::function<void()> fn);
+  void count_tokens(uint64_t prompt, uint64_t answer);
 
   /// The handler has let go: says 500, or ends what was begun.
   void abandon(reply sorry);
@@ -42,6 +48,9 @@ public:
 
   /// Moves out what there is.
   progress take();
+
+  /// Nothing if none were counted.
+  std::optional<token_count> tokens();
 
   /// The last byte is on its way: on_closed will not be called any more.
   void finish();
@@ -60,6 +69,7 @@ private:
   bool gone_ = false;
   bool finished_ = false;
   progress next_;
+  std::optional<token_count> tokens_;
 };
 
 /// A handle to `way` that abandons it in its destructor.

@@ -14,9 +14,6 @@ constexpr size_t max_inbox = 1 << 18;
 const header_list stream_headers = {{"Cache-Control", "no-cache"},
                                     {"X-Accel-Buffering", "no"}};
 
-/// A comment, which readers of events skip.
-constexpr const char* keep_alive = ": keep-alive\n\n";
-
 double seconds(std::chrono::steady_clock::duration x) {
   return std::chrono::duration<double>(x).count();
 }
@@ -125,6 +122,7 @@ void generation::time_tokens(answer& x, size_t count) {
     return;
   auto now = context_->now();
   auto& metrics = context_->metrics;
+  plan_.asked_by->quota.take_tokens(count, now);
   if (x.last_token)
     metrics.add_token_gap(seconds(now - *x.last_token));
   else
@@ -181,7 +179,8 @@ void generation::accepted() {
 void generation::begin() {
   if (std::exchange(begun_, true))
     return;
-  reply head{200, "text/event-stream", "", stream_headers, keep_alive};
+  reply head{200, "text/event-stream", plan_.form->begin(used()),
+             stream_headers, plan_.form->filler()};
   to_->begin(std::move(head));
 }
 
@@ -297,7 +296,7 @@ void generation::finish(size_t i, answer_piece rest, answer_end end) {
   end.has_called = x.text.has_called();
   x.all.end = std::move(end);
   auto events = plan_.options.stream
-                  ? render_finish(plan_.head, chunk_of(i, {}), x.all.end)
+                  ? plan_.form->finish(chunk_of(i, {}), x.all.end)
                   : std::string{};
   if (--num_open_ == 0)
     finish_all(std::move(events));
@@ -311,10 +310,9 @@ void generation::finish_all(std::string events) {
     over_ = true;
   }
   context_->metrics.count_request(plan_.route, 200);
+  to_->count_tokens(used().prompt_tokens, used().completion_tokens);
   if (plan_.options.stream) {
-    if (plan_.options.include_usage)
-      events += render_usage(plan_.head, used());
-    write(events + done_event);
+    write(events + plan_.form->last(used(), plan_.options.include_usage));
     return to_->end();
   }
   std::vector<whole_answer> all;
@@ -322,8 +320,7 @@ void generation::finish_all(std::string events) {
     x.all.scores = std::move(x.scores);
     all.push_back(std::move(x.all));
   }
-  to_->answer(
-    {200, "application/json", render_whole(plan_.head, all, used()), {}});
+  to_->answer({200, "application/json", plan_.form->whole(all, used()), {}});
 }
 
 /// If one answer fails they all do.
@@ -335,9 +332,10 @@ void generation::fail(const failure& why) {
   cancel_all();
   auto error = to_api_error(why);
   context_->metrics.count_request(plan_.route, error.status);
+  to_->count_tokens(used().prompt_tokens, used().completion_tokens);
   if (!begun_)
-    return to_->answer(to_reply(error));
-  write(render_error_event(error));
+    return to_->answer(plan_.form->refusal(error));
+  write(plan_.form->error(error));
   to_->end();
 }
 
@@ -352,7 +350,7 @@ void generation::say(size_t i, answer_piece piece) {
        {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content},
         answer_piece{"", "", std::move(piece.calls)}})
     if (!is_empty(x))
-      write(render_piece(plan_.head, chunk_of(i, x)));
+      write(plan_.form->piece(chunk_of(i, x)));
 }
 
 answer_chunk generation::chunk_of(size_t i, answer_piece piece) {

@@ -5,10 +5,9 @@
 ///     service thread --receive--> inbox --drain, events' thread--> responder
 ///     I/O thread --client gone--> service.cancel
 
-#include "runtime/http/answer_text.hpp"
+#include "runtime/http/answer_form.hpp"
+#include "runtime/http/api_options.hpp"
 #include "runtime/http/metrics.hpp"
-#include "runtime/http/openai_answer.hpp"
-#include "runtime/http/openai_request.hpp"
 #include "runtime/http/queue_watch.hpp"
 #include "runtime/http/scored_tokens.hpp"
 #include "runtime/http/task_queue.hpp"
@@ -16,8 +15,6 @@
 #include <chrono>
 
 namespace troupe::http {
-
-using steady_clock = std::function<std::chrono::steady_clock::time_point()>;
 
 /// What all generations of one API use. Its events end when the API ends.
 struct generation_context {
@@ -38,10 +35,12 @@ struct generation_context {
 
 /// What is known of a request before its first token.
 struct generation_plan {
-  completion_head head;
+  std::shared_ptr<answer_form> form; ///< How it is told.
   completion_options options;
-  std::string route;     ///< For the metrics.
-  size_t num_prompt = 0; ///< Tokens of all prompts.
+  std::string route;                    ///< For the metrics.
+  std::string prompt_field;             ///< What the request calls its prompt.
+  std::shared_ptr<key_holder> asked_by; ///< Whose quota it takes from.
+  size_t num_prompt = 0;                ///< Tokens of all prompts.
   std::chrono::steady_clock::time_point arrival;
 };
 

@@ -17,8 +17,15 @@ public:
     : in_(in), body_(body) {
   }
 
-  void read(grammar_source& to) {
-    response_format();
+  void read(completion_kind kind, grammar_source& to) {
+    if (kind == completion_kind::response)
+      format(in_, {"text", "format"});
+    else if (kind == completion_kind::messages)
+      format(in_, {"output_config", "format"});
+    else
+      response_format();
+    if (kind == completion_kind::messages)
+      format(in_, {"output_format"});
     schema(in_, "guided_json", {"guided_json"});
     text(in_, "guided_regex", grammar_kind::regex);
     choices(in_, "guided_choice");
@@ -67,6 +74,31 @@ private:
                      field_fault::unsupported);
     }
     in_.absorb(*format);
+  }
+
+  /// A form whose schema stands beside its type; `path` leads to it, of which
+  /// `in` is at `depth`.
+  void format(field_reader& in, std::vector<std::string> path,
+              size_t depth = 0) {
+    auto inner = in.object(path[depth]);
+    if (!inner)
+      return;
+    if (depth + 1 < path.size()) {
+      format(*inner, std::move(path), depth + 1);
+      return in.absorb(*inner);
+    }
+    auto type = inner->text("type");
+    path.emplace_back("schema");
+    if (type == "json_object")
+      add(path[0], grammar_kind::json_object, "");
+    else if (type == "json_schema" && inner->has("schema"))
+      schema(*inner, "schema", path);
+    else if (type == "json_schema")
+      inner->refuse("schema", "is needed", field_fault::missing);
+    else if (type != "text")
+      inner->refuse("type", "must be text, json_object or json_schema",
+                    field_fault::unsupported);
+    in.absorb(*inner);
   }
 
   void structured_outputs() {
@@ -131,9 +163,9 @@ private:
 
 } // namespace
 
-void read_grammar(field_reader& in, std::string_view body,
+void read_grammar(field_reader& in, std::string_view body, completion_kind kind,
                   completion_options& to) {
-  grammar_fields{in, body}.read(to.grammar);
+  grammar_fields{in, body}.read(kind, to.grammar);
 }
 
 } // namespace troupe::http

@@ -1,7 +1,8 @@
 #pragma once
 
 /// What a request says of its answer's text: OpenAI's `response_format`, vLLM's
-/// `guided_*` and `structured_outputs`.
+/// `guided_*` and `structured_outputs`; `text.format` of responses, and
+/// `output_config.format` of messages.
 
 #include "runtime/http/completion_options.hpp"
 
@@ -9,7 +10,7 @@ namespace troupe::http {
 
 /// `body` is what `in` reads: members come in the order in which it has those
 /// of a schema. What no answer could fulfil is refused here.
-void read_grammar(field_reader& in, std::string_view body,
+void read_grammar(field_reader& in, std::string_view body, completion_kind kind,
                   completion_options& to);
 
 } // namespace troupe::http

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <span>
+
 namespace troupe::http {
 
 namespace {
@@ -99,6 +101,31 @@ constexpr known_field text_only[] = {
   {"suffix"},
 };
 
+constexpr known_field messages_only[] = {
+  {"n", "1"},    {"stop"},        {"logprobs"},
+  {"container"}, {"mcp_servers"}, {"context_management"},
+};
+
+constexpr known_field response_only[] = {
+  {"n", "1"},         {"stop"},         {"background"},
+  {"conversation"},   {"prompt"},       {"context_management"},
+  {"max_tool_calls"}, {"top_logprobs"}, {"truncation", R"("disabled")"},
+};
+
+std::span<const known_field> only_of(completion_kind kind) {
+  switch (kind) {
+    case completion_kind::text:
+      return text_only;
+    case completion_kind::messages:
+      return messages_only;
+    case completion_kind::response:
+      return response_only;
+    case completion_kind::chat:
+      break;
+  }
+  return chat_only;
+}
+
 bool is_empty(const json& x) {
   return x == false || x == 0 || x == ""
          || ((x.is_array() || x.is_object()) && x.empty());
@@ -122,12 +149,7 @@ void refuse(field_reader& in, const known_field& field) {
 void refuse_known_fields(field_reader& in, completion_kind kind) {
   for (auto& x : both_kinds)
     refuse(in, x);
-  if (kind == completion_kind::text) {
-    for (auto& x : text_only)
-      refuse(in, x);
-    return;
-  }
-  for (auto& x : chat_only)
+  for (auto& x : only_of(kind))
     refuse(in, x);
 }
 

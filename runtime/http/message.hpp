@@ -24,6 +24,7 @@ struct request_head {
   std::string method; ///< As sent, e.g. "POST".
   std::string path;   ///< Without the query.
   std::string authorization;
+  std::string api_key; ///< X-Api-Key, in Anthropic's way.
   std::string content_type;
   std::string request_id;    ///< X-Request-Id, as the client says it.
   std::string origin;        ///< Of the page that asks, if a browser says so.
@@ -77,6 +78,9 @@ public:
   /// Ends what `begin` began.
   virtual void end() = 0;
 
+  /// Says for the log how many tokens the answer took, before its end.
+  virtual void count_tokens(uint64_t prompt, uint64_t answer) = 0;
+
   /// Calls `fn` once if the client goes away before the answer's last byte was
   /// handed to its socket: at once if it has gone already. `fn` must be short.
   virtual void on_closed(std::function<void()> fn) = 0;
@@ -90,7 +94,8 @@ public:
   /// Called on an I/O thread, as is `handle`: short, without blocking.
   virtual std::optional<reply> refuse_head(const request_head& head) = 0;
 
-  /// Headers that every answer to `head` carries, also a refusal.
+  /// Headers that every answer to `head` carries, also a refusal, after which
+  /// it is asked.
   virtual header_list headers_for(const request_head& head) = 0;
 
   /// A request whose head was not refused.

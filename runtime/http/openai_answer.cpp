@@ -180,6 +180,64 @@ json render_answer(const completion_head& head, size_t index,
   return choice;
 }
 
+/// A comment, which readers of events skip.
+constexpr const char* keep_alive = ": keep-alive\n\n";
+
+/// The last event of every stream that did not fail.
+constexpr const char* done_event = "data: [DONE]\n\n";
+
+class completion_form : public answer_form {
+public:
+  explicit completion_form(completion_head head) : head_(std::move(head)) {
+  }
+
+  std::string begin(const usage&) override {
+    return {};
+  }
+
+  std::string piece(const answer_chunk& x) override {
+    return render_chunk(head_, x, nullptr);
+  }
+
+  std::string finish(const answer_chunk& x, const answer_end& end) override {
+    return render_chunk(head_, x, &end);
+  }
+
+  std::string last(const usage& used, bool wanted) override {
+    if (!wanted)
+      return done_event;
+    auto body = render_head(head_, true);
+    body["choices"] = json::array();
+    body["usage"] = render(used);
+    return event(body) + done_event;
+  }
+
+  std::string error(const api_error& why) override {
+    return "data: " + render_error(why) + "\n\n";
+  }
+
+  std::string whole(const std::vector<whole_answer>& all,
+                    const usage& used) override {
+    auto body = render_head(head_, false);
+    body["choices"] = json::array();
+    for (size_t i = 0; i < all.size(); ++i)
+      body["choices"].push_back(render_answer(head_, i, all[i]));
+    body["usage"] = render(used);
+    return dump(body);
+  }
+
+  reply refusal(const api_error& why) const override {
+    return to_reply(why);
+  }
+
+  std::string filler() const override {
+    return keep_alive;
+  }
+
+private:
+  const completion_head head_;
+};
+
 json render_one_model(const std::string& model, int64_t created,
                       uint32_t max_model_len) {
   return {{"id", model},
@@ -191,35 +249,8 @@ json render_one_model(const std::string& model, int64_t created,
 
 } // namespace
 
-std::string render_whole(const completion_head& head,
-                         const std::vector<whole_answer>& all,
-                         const usage& used) {
-  auto body = render_head(head, false);
-  body["choices"] = json::array();
-  for (size_t i = 0; i < all.size(); ++i)
-    body["choices"].push_back(render_answer(head, i, all[i]));
-  body["usage"] = render(used);
-  return dump(body);
-}
-
-std::string render_piece(const completion_head& head, const answer_chunk& x) {
-  return render_chunk(head, x, nullptr);
-}
-
-std::string render_finish(const completion_head& head, const answer_chunk& x,
-                          const answer_end& end) {
-  return render_chunk(head, x, &end);
-}
-
-std::string render_usage(const completion_head& head, const usage& used) {
-  auto body = render_head(head, true);
-  body["choices"] = json::array();
-  body["usage"] = render(used);
-  return event(body);
-}
-
-std::string render_error_event(const api_error& error) {
-  return "data: " + render_error(error) + "\n\n";
+std::unique_ptr<answer_form> make_completion_form(completion_head head) {
+  return std::make_unique<completion_form>(std::move(head));
 }
 
 std::string render_models(const std::string& model, int64_t created,

@@ -1,13 +1,13 @@
 #include "runtime/http/openai_api.hpp"
 
-#include "kernels/ops.hpp"
+#include "runtime/http/admin_routes.hpp"
 #include "runtime/http/api_refusals.hpp"
+#include "runtime/http/messages_answer.hpp"
+#include "runtime/http/messages_request.hpp"
+#include "runtime/http/openai_answer.hpp"
+#include "runtime/http/responses_answer.hpp"
+#include "runtime/http/text_codes.hpp"
 #include "runtime/http/token_routes.hpp"
-#include "runtime/http/tool_request.hpp"
-
-#include <algorithm>
-#include <cmath>
-#include <cstdio>
 
 namespace troupe::http {
 
@@ -15,42 +15,28 @@ namespace {
 
 constexpr const char* chat_path = "/v1/chat/completions";
 constexpr const char* text_path = "/v1/completions";
+constexpr const char* messages_path = "/v1/messages";
+constexpr const char* count_path = "/v1/messages/count_tokens";
+constexpr const char* responses_path = "/v1/responses";
+constexpr const char* response_path = "/v1/responses/";
+constexpr const char* model_path = "/v1/models/";
 constexpr const char* tokenize_path = "/tokenize";
 constexpr const char* detokenize_path = "/detokenize";
 constexpr const char* metrics_path = "/metrics";
-
-constexpr size_t block_tokens = kernels::latent_cache::block_tokens;
+constexpr const char* log_level_path = "/log-level";
 
 /// A request costs at least this much of the limit on what waits.
 constexpr size_t least_cost = 4096;
 
-std::string hex(uint64_t a, uint64_t b) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%016llx%016llx",
-                static_cast<unsigned long long>(a),
-                static_cast<unsigned long long>(b));
-  return text;
+/// What is left of `path` behind the route `prefix`.
+std::string rest_of(const std::string& path, std::string_view prefix) {
+  return percent_decode(path.substr(prefix.size()));
 }
 
-int nibble(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  c = static_cast<char>(c | 0x20);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/// %XX becomes the byte; anything else stays.
-std::string percent_decode(std::string_view x) {
-  std::string out;
-  for (size_t i = 0; i < x.size(); ++i) {
-    bool two = x[i] == '%' && i + 2 < x.size();
-    auto high = two ? nibble(x[i + 1]) : -1;
-    auto low = two ? nibble(x[i + 2]) : -1;
-    bool coded = high >= 0 && low >= 0;
-    out += coded ? static_cast<char>(high * 16 + low) : x[i];
-    i += coded ? 2 : 0;
-  }
-  return out;
+/// An error in the words of those who use `path`.
+reply told_to(std::string_view path, const api_error& why) {
+  return path.starts_with(messages_path) ? to_messages_reply(why)
+                                         : to_reply(why);
 }
 
 } // namespace
@@ -58,12 +44,11 @@ std::string percent_decode(std::string_view x) {
 openai_api::openai_api(service& serving, const tokenizer& tokens,
                        chat_form form, openai_options options,
                        openai_sources sources)
-  : serving_(serving), tokens_(tokens), form_(std::move(form)),
-    options_(std::move(options)), sources_(std::move(sources)),
-    keys_(options_.keys), pages_(options_.allowed_origins),
-    created_(sources_.unix_time()),
-    context_(std::make_shared<generation_context>(serving, tokens, sources_.now,
-                                                  options_.max_queue_wait)),
+  : serving_(serving), tokens_(tokens), options_(std::move(options)),
+    sources_(std::move(sources)), keys_(options_.keys, options_.everybody),
+    pages_(options_.allowed_origins), created_(sources_.unix_time()),
+    desk_(serving, tokens, std::move(form), options_, sources_),
+    responses_(desk_, options_, sources_), admin_(*this),
     short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
 }
@@ -71,63 +56,112 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
 openai_api::~openai_api() {
   short_requests_.stop();
   long_requests_.stop();
-  context_->events.stop();
+  desk_.stop();
 }
 
 // -- routes -------------------------------------------------------------------
 
-const openai_api::route* openai_api::find(std::string_view path) {
-  static constexpr route routes[] = {
-    {"POST", chat_path, false, &openai_api::chat},
-    {"POST", text_path, false, &openai_api::text},
-    {"GET", "/v1/models", false, &openai_api::models},
-    {"GET", "/v1/models/", false, &openai_api::model},
-    {"GET", "/health", true, &openai_api::health},
-    {"GET", "/health/ready", true, &openai_api::health},
-    {"GET", "/health/live", true, &openai_api::live},
-    {"GET", "/version", false, &openai_api::version},
-    {"GET", "/v1/load", false, &openai_api::load},
-    {"POST", tokenize_path, false, &openai_api::tokenize},
-    {"POST", detokenize_path, false, &openai_api::detokenize},
-    {"GET", metrics_path, false, &openai_api::metrics},
+std::span<const openai_api::route> openai_api::routes() {
+  static constexpr route all[] = {
+    {"POST", chat_path, right::ask, &openai_api::chat},
+    {"POST", text_path, right::ask, &openai_api::text},
+    {"POST", messages_path, right::ask, &openai_api::messages},
+    {"POST", count_path, right::use, &openai_api::count_tokens},
+    {"POST", responses_path, right::ask, &openai_api::response},
+    {"GET", response_path, right::use, &openai_api::get_response},
+    {"DELETE", response_path, right::use, &openai_api::delete_response},
+    {"GET", "/v1/models", right::use, &openai_api::models},
+    {"GET", model_path, right::use, &openai_api::model},
+    {"GET", "/health", right::none, &openai_api::health},
+    {"GET", "/health/ready", right::none, &openai_api::health},
+    {"GET", "/health/live", right::none, &openai_api::live},
+    {"GET", "/version", right::use, &openai_api::version},
+    {"GET", "/v1/load", right::use, &openai_api::load},
+    {"POST", tokenize_path, right::use, &openai_api::tokenize},
+    {"POST", detokenize_path, right::use, &openai_api::detokenize},
+    {"GET", metrics_path, right::observe, &openai_api::metrics},
+    {"GET", "/cluster", right::admin, &openai_api::cluster},
+    {"GET", "/faults", right::admin, &openai_api::faults},
+    {"GET", log_level_path, right::admin, &openai_api::log_level},
+    {"PUT", log_level_path, right::admin, &openai_api::set_log_level},
   };
-  for (const auto& x : routes) {
+  return all;
+}
+
+openai_api::found_route openai_api::find(const request_head& head,
+                                         bool is_admin) {
+  found_route out;
+  auto method = head.method == "HEAD" ? "GET" : head.method;
+  for (const auto& x : routes()) {
     std::string_view known = x.path;
-    if (path == known || (known.back() == '/' && path.starts_with(known)))
-      return &x;
+    bool is_it = known.back() == '/' ? head.path.starts_with(known)
+                                     : head.path == known;
+    bool is_there = x.needs != (is_admin ? right::ask : right::admin);
+    if (!is_it || !is_there)
+      continue;
+    out.methods += (out.methods.empty() ? "" : ", ") + std::string{x.method};
+    out.open = is_admin || x.needs == right::none;
+    if (method == x.method)
+      out.it = &x;
   }
-  return nullptr;
+  return out;
+}
+
+std::vector<route_right> openai_api::rights() {
+  std::vector<route_right> out;
+  for (const auto& x : routes())
+    out.push_back({x.method, x.path, x.needs});
+  return out;
 }
 
 std::optional<reply> openai_api::refuse_head(const request_head& head) {
-  const auto* x = find(head.path);
-  if (auto word = pages_.answer(head, x ? x->method : ""))
-    return counted("other", std::move(*word));
-  bool open
-    = x && (x->open || (options_.open_metrics && head.path == metrics_path));
-  if (!open && !keys_.allow(head.authorization))
-    return counted("other", to_reply({401, "invalid_request_error",
-                                      "Incorrect API key provided.", "",
-                                      "invalid_api_key"}));
-  auto method = head.method == "HEAD" ? "GET" : head.method;
-  if (!x || method != x->method)
-    return counted("other", to_reply(unknown_route(head, x)));
-  if (method == "GET" && head.has_body())
-    return counted("other", refusal(400, "a GET request takes no body"));
-  if (method == "POST" && !has_json_type(head))
-    return counted("other",
-                   refusal(415, "the body's Content-Type must be "
-                                "application/json, not '"
-                                  + head.content_type.substr(0, 256) + "'"));
+  return refuse_head(head, false);
+}
+
+std::optional<reply> openai_api::refuse_head(const request_head& head,
+                                             bool is_admin) {
+  auto found = find(head, is_admin);
+  auto refuse = [&](reply what) { return counted("other", std::move(what)); };
+  if (auto word = is_admin ? std::nullopt : pages_.answer(head, found.methods))
+    return refuse(std::move(*word));
+  bool open = is_admin || found.open
+              || (options_.open_metrics && head.path == metrics_path);
+  auto holder = keys_.holder_of(head);
+  if (!open && !holder)
+    return refuse(told_to(head.path, wrong_key()));
+  if (!found.it)
+    return refuse(
+      told_to(head.path, unknown_route(head, !found.methods.empty())));
+  bool takes_body = found.it->method[0] == 'P';
+  if (!takes_body && head.has_body())
+    return refuse(refusal(400, "a " + head.method + " request takes no body"));
+  if (takes_body && !has_json_type(head))
+    return refuse(refusal(415, "the body's Content-Type must be "
+                               "application/json, not '"
+                                 + head.content_type.substr(0, 256) + "'"));
+  if (found.it->needs == right::ask)
+    if (auto why = holder->quota.admit(sources_.now()))
+      return refuse(told_to(head.path, over_quota(*why)));
   return std::nullopt;
 }
 
 header_list openai_api::headers_for(const request_head& head) {
-  return pages_.headers_for(head.origin);
+  auto out = pages_.headers_for(head.origin);
+  auto found = find(head, false);
+  auto holder = keys_.holder_of(head);
+  if (!holder || !found.it || found.it->needs != right::ask)
+    return out;
+  for (auto& x : holder->quota.headers(sources_.now()))
+    out.push_back(std::move(x));
+  return out;
 }
 
 void openai_api::handle(request what, respond to) {
-  const auto* x = find(what.path);
+  handle(std::move(what), std::move(to), false);
+}
+
+void openai_api::handle(request what, respond to, bool is_admin) {
+  const auto* x = find(what, is_admin).it;
   CHECK(x != nullptr); // or its head would have been refused
   (this->*x->run)(std::move(what), std::move(to));
 }
@@ -143,7 +177,7 @@ void openai_api::answer(const std::string& route, reply what,
 }
 
 reply openai_api::counted(const std::string& route, reply what) {
-  context_->metrics.count_request(route, what.status);
+  desk_.context().metrics.count_request(route, what.status);
   return what;
 }
 
@@ -157,14 +191,13 @@ void openai_api::models(request, respond to) {
 }
 
 void openai_api::model(request what, respond to) {
-  auto prefix = std::string_view{"/v1/models/"}.size();
-  auto name = percent_decode(what.path.substr(prefix));
+  auto name = rest_of(what.path, model_path);
   if (name != options_.model)
-    return answer("/v1/models/", to_reply(unknown_model(name)), to);
+    return answer(model_path, to_reply(unknown_model(name)), to);
   reply x;
   x.body = render_model(options_.model, created_,
                         serving_.info().max_model_len);
-  answer("/v1/models/", std::move(x), to);
+  answer(model_path, std::move(x), to);
 }
 
 void openai_api::retire() {
@@ -184,9 +217,7 @@ void openai_api::health(request, respond to) {
     trouble = "the server is shutting down";
   reply x;
   x.status = trouble.empty() ? 200 : 503;
-  auto faults = sources_.active_faults ? sources_.active_faults()
-                                       : std::vector<std::string>{};
-  x.body = render_health(trouble, faults);
+  x.body = render_health(trouble, active_faults());
   answer("/health", std::move(x), to);
 }
 
@@ -207,9 +238,43 @@ void openai_api::metrics(request, respond to) {
   x.content_type = "text/plain; version=0.0.4; charset=utf-8";
   auto connections = sources_.connections ? sources_.connections->read()
                                           : server_stats{};
-  x.body = context_->metrics.render(serving_.stats(), serving_.info(),
-                                    connections);
+  x.body = desk_.context().metrics.render(serving_.stats(), serving_.info(),
+                                          connections);
   answer("/metrics", std::move(x), to);
+}
+
+void openai_api::cluster(request, respond to) {
+  reply x;
+  x.body = render_cluster(serving_.info(), serving_.stats(),
+                          serving_.trouble().value_or(""));
+  answer("/cluster", std::move(x), to);
+}
+
+void openai_api::faults(request, respond to) {
+  reply x;
+  x.body = render_faults(active_faults());
+  answer("/faults", std::move(x), to);
+}
+
+void openai_api::log_level(request, respond to) {
+  reply x;
+  x.body = render_log_level(sources_.logs ? sources_.logs->level()
+                                          : troupe::log_level::error);
+  answer(log_level_path, std::move(x), to);
+}
+
+void openai_api::set_log_level(request what, respond to) {
+  auto level = parse_log_level_body(what.body);
+  if (auto* error = std::get_if<api_error>(&level))
+    return answer(log_level_path, to_reply(*error), to);
+  if (sources_.logs)
+    sources_.logs->set_level(std::get<troupe::log_level>(level));
+  log_level(std::move(what), std::move(to));
+}
+
+std::vector<std::string> openai_api::active_faults() const {
+  return sources_.active_faults ? sources_.active_faults()
+                                : std::vector<std::string>{};
 }
 
 // -- completions --------------------------------------------------------------
@@ -219,194 +284,139 @@ void openai_api::enqueue(const std::string& route, size_t bytes,
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
   if (!queue.post(bytes + least_cost, std::move(job)))
     answer(route,
-           to_reply(to_api_error({errc::overloaded,
-                                  "Too many requests are waiting; try again "
-                                  "later."})),
+           told_to(route, to_api_error({errc::overloaded,
+                                        "Too many requests are waiting; try "
+                                        "again later."})),
            to);
 }
 
-generation_plan
-openai_api::plan(completion_kind kind,
-                 std::chrono::steady_clock::time_point arrival) const {
-  generation_plan x;
-  bool is_chat = kind == completion_kind::chat;
-  x.route = is_chat ? chat_path : text_path;
-  x.arrival = arrival;
+std::string openai_api::new_id(const char* prefix) const {
   auto high = sources_.random_bits();
-  x.head = {
-    kind, (is_chat ? "chatcmpl-" : "cmpl-") + hex(high, sources_.random_bits()),
-    options_.model, options_.fingerprint, sources_.unix_time()};
+  return prefix + hex(high, sources_.random_bits());
+}
+
+generation_plan openai_api::plan(const request& what, const char* prompt_field,
+                                 instant arrival,
+                                 std::shared_ptr<answer_form> form) const {
+  generation_plan x;
+  x.asked_by = keys_.holder_of(what);
+  if (!x.asked_by) // the key has been taken away since
+    x.asked_by = std::make_shared<key_holder>("gone", "", quota_limits{});
+  x.form = std::move(form);
+  x.route = what.path;
+  x.prompt_field = prompt_field;
+  x.arrival = arrival;
   return x;
 }
 
-void openai_api::chat(request what, respond to) {
+std::shared_ptr<answer_form>
+openai_api::completion_form(completion_kind kind, const char* prefix) const {
+  return make_completion_form({kind, new_id(prefix), options_.model,
+                               options_.fingerprint, sources_.unix_time()});
+}
+
+void openai_api::read_later(const char* path, request what, respond to,
+                            reading read) {
   auto size = what.body.size();
-  enqueue(chat_path, size, to,
-          [this, to, what = std::move(what), arrival = sources_.now()] {
-            start_chat(what, to, plan(completion_kind::chat, arrival));
+  enqueue(path, size, to,
+          [this, read, to, what = std::move(what), arrival = sources_.now()] {
+            (this->*read)(what, to, arrival);
           });
+}
+
+void openai_api::chat(request what, respond to) {
+  read_later(chat_path, std::move(what), std::move(to),
+             &openai_api::start_chat);
 }
 
 void openai_api::text(request what, respond to) {
-  auto size = what.body.size();
-  enqueue(text_path, size, to,
-          [this, to, what = std::move(what), arrival = sources_.now()] {
-            start_text(what, to, plan(completion_kind::text, arrival));
-          });
+  read_later(text_path, std::move(what), std::move(to),
+             &openai_api::start_text);
+}
+
+void openai_api::messages(request what, respond to) {
+  read_later(messages_path, std::move(what), std::move(to),
+             &openai_api::start_messages);
+}
+
+void openai_api::count_tokens(request what, respond to) {
+  read_later(count_path, std::move(what), std::move(to),
+             &openai_api::start_count);
+}
+
+void openai_api::response(request what, respond to) {
+  read_later(responses_path, std::move(what), std::move(to),
+             &openai_api::start_response);
+}
+
+template <class T>
+void openai_api::start(parsed<T> body, generation_plan plan,
+                       const respond& to) {
+  if (auto* error = std::get_if<api_error>(&body))
+    desk_.refuse(plan, *error, to);
+  else
+    desk_.start(std::move(std::get<T>(body)), std::move(plan), to);
 }
 
 void openai_api::start_chat(const request& what, const respond& to,
-                            generation_plan plan) {
-  auto body = parse_chat_request(what.body, options_.defaults, options_.limits);
-  if (auto* error = std::get_if<api_error>(&body))
-    return answer(plan.route, to_reply(*error), to);
-  auto& asked = std::get<chat_request>(body);
-  auto rendered = render_chat(asked);
-  if (auto* error = std::get_if<api_error>(&rendered))
-    return answer(plan.route, to_reply(*error), to);
-  auto& prompt = std::get<chat_prompt>(rendered);
-  auto grammar = grammar_of_tools(asked, form_.tools());
-  if (auto* error = std::get_if<api_error>(&grammar))
-    return answer(plan.route, to_reply(*error), to);
-  plan.options = std::move(asked.options);
-  auto& of_text = plan.options.grammar;
-  if (of_text.kind == grammar_kind::none)
-    of_text = std::move(std::get<grammar_source>(grammar));
-  of_text.after_thought = prompt.in_thought;
-  std::optional<tool_call_splitter> calls;
-  if (!asked.tools.empty())
-    calls.emplace(form_.tools(), std::move(prompt.begun_call));
-  generate({{std::move(prompt.ids), std::move(prompt.segments),
-             reasoning_splitter{prompt.in_thought}, std::move(calls)}},
-           std::move(plan), to);
-}
-
-parsed<chat_prompt> openai_api::render_chat(const chat_request& asked) const {
-  chat_options how;
-  for (auto& [name, value] : asked.switches) {
-    if (form_.trouble().empty() && !form_.takes_switch(name, value))
-      return no_switch("chat_template_kwargs." + name);
-    how.thinking = value;
-  }
-  if (asked.thinking) {
-    auto takes = [&](const char* name) {
-      return form_.takes_switch(name, *asked.thinking);
-    };
-    if (form_.trouble().empty() && !takes("thinking")
-        && !takes("enable_thinking"))
-      return no_switch("thinking");
-    how.thinking = asked.thinking;
-  }
-  how.add_generation_prompt = asked.add_generation_prompt;
-  how.go_on = asked.go_on;
-  how.tools = asked.tools;
-  how.forced_call = asked.forced_call;
-  auto prompt = form_.render(asked.messages, how, tokens_);
-  if (!prompt)
-    return to_api_error(prompt.why());
-  return std::move(*prompt);
-}
-
-std::vector<int32_t> openai_api::encode_text(const std::string& text,
-                                             bool begin) const {
-  auto ids = tokens_.encode(text, specials::recognised);
-  if (begin && options_.add_bos
-      && (ids.empty() || ids.front() != form_.bos_id()))
-    ids.insert(ids.begin(), form_.bos_id());
-  return ids;
+                            instant arrival) {
+  start(parse_chat_request(what.body, options_.defaults, options_.limits),
+        plan(what, "messages", arrival,
+             completion_form(completion_kind::chat, "chatcmpl-")),
+        to);
 }
 
 void openai_api::start_text(const request& what, const respond& to,
-                            generation_plan plan) {
-  auto body = parse_text_request(what.body, options_.defaults, options_.limits);
-  if (auto* error = std::get_if<api_error>(&body))
-    return answer(plan.route, to_reply(*error), to);
-  auto& asked = std::get<text_request>(body);
-  std::vector<asked_prompt> prompts;
-  for (auto& x : asked.prompts)
-    prompts.push_back(prompt_of(std::move(x), asked));
-  plan.options = std::move(asked.options);
-  generate(std::move(prompts), std::move(plan), to);
+                            instant arrival) {
+  start(parse_text_request(what.body, options_.defaults, options_.limits),
+        plan(what, "prompt", arrival,
+             completion_form(completion_kind::text, "cmpl-")),
+        to);
 }
 
-openai_api::asked_prompt openai_api::prompt_of(text_prompt&& x,
-                                               const text_request& of) const {
-  asked_prompt out{std::move(x.ids)};
-  bool is_text = out.ids.empty();
-  if (is_text)
-    out.ids = encode_text(x.text, of.add_bos);
-  if (of.options.echo)
-    out.echo = is_text ? std::move(x.text)
-                       : tokens_.decode(out.ids, of.options.skip_special);
-  return out;
+void openai_api::start_messages(const request& what, const respond& to,
+                                instant arrival) {
+  start(parse_messages_request(what.body, false, options_.defaults,
+                               options_.limits),
+        plan(what, "messages", arrival,
+             make_messages_form(new_id("msg_"), options_.model)),
+        to);
 }
 
-parsed<wanted_answer>
-openai_api::answer_to(const asked_prompt& x, const generation_plan& plan,
-                      uint64_t seed, const stop_strings& stops) const {
-  const auto& options = plan.options;
-  generation_request request;
-  request.prompt = x.ids;
-  request.segments = x.segments;
-  request.sampling = options.sampling;
-  request.sampling.seed = seed;
-  // One token is the least that there is.
-  request.max_tokens = options.no_tokens ? 1 : options.max_tokens;
-  request.min_tokens = options.min_tokens;
-  request.stop_ids = options.stop_ids;
-  request.ignore_eos = options.ignore_eos;
-  request.num_scores = options.num_scores;
-  request.grammar = options.grammar;
-  if (options.echo)
-    request.num_prompt_scores = options.num_scores;
-  auto is_chat = plan.head.kind == completion_kind::chat;
-  if (auto refusal = settle(request, rules()))
-    return in_openai_words(*refusal, is_chat ? "messages" : "prompt");
-  return wanted_answer{
-    std::move(request), {tokens_, x.splitter, x.calls, stops, options}, x.echo};
-}
-
-void openai_api::generate(std::vector<asked_prompt> prompts,
-                          generation_plan plan, const respond& to) {
-  const auto& options = plan.options;
-  auto refuse = [&](const api_error& why) {
-    answer(plan.route, to_reply(why), to);
+void openai_api::start_count(const request& what, const respond& to, instant) {
+  auto refuse = [&](const api_error& x) {
+    answer(count_path, to_messages_reply(x), to);
   };
-  if (options.model != options_.model)
-    return refuse(unknown_model(options.model));
-  auto stops = stop_strings::make(options.stop, options.include_stop);
-  if (!stops)
-    return refuse(bad_parameter("stop", stops.why().message));
-  if (auto error = unknown_ids(options, tokens_.vocab_size()))
+  auto body = parse_messages_request(what.body, true, options_.defaults,
+                                     options_.limits);
+  if (auto* error = std::get_if<api_error>(&body))
     return refuse(*error);
-  size_t num_scores = 0;
-  for (auto& x : prompts)
-    num_scores += x.ids.size() * options.num_answers
-                  * (options.echo ? options.num_scores : 0);
-  if (num_scores > options_.limits.max_prompt_scores)
-    return refuse(many_scores(num_scores, options_.limits.max_prompt_scores));
-  auto first_seed = options.seed ? *options.seed : sources_.random_bits();
-  std::vector<wanted_answer> all;
-  size_t num_blocks = 0, num_held = 0;
-  for (auto& x : prompts) {
-    plan.num_prompt += x.ids.size();
-    num_blocks += options.num_answers * (x.ids.size() / block_tokens + 1);
-    for (uint32_t i = 0; i < options.num_answers; ++i) {
-      // The first is what it would be without the others.
-      auto one = answer_to(x, plan, first_seed + i, *stops);
-      if (auto* error = std::get_if<api_error>(&one))
-        return refuse(*error);
-      auto& wanted = std::get<wanted_answer>(one);
-      num_held += wanted.request.max_tokens * size_t{options.num_scores};
-      all.push_back(std::move(wanted));
-    }
-  }
-  if (auto error = many_held(options, num_held, options_.limits))
+  auto& asked = std::get<chat_request>(body);
+  if (asked.options.model != options_.model)
+    return refuse(unknown_model(asked.options.model));
+  auto prompt = desk_.render_chat(asked);
+  if (auto* error = std::get_if<api_error>(&prompt))
     return refuse(*error);
-  if (auto error = too_busy(num_blocks))
-    return refuse(*error);
-  std::make_shared<generation>(context_, std::move(plan), std::move(all), to)
-    ->start();
+  reply x;
+  x.body = render_token_count(std::get<chat_prompt>(prompt).ids.size());
+  answer(count_path, std::move(x), to);
+}
+
+void openai_api::start_response(const request& what, const respond& to,
+                                instant arrival) {
+  response_head head{new_id("resp_"), options_.model, sources_.unix_time()};
+  auto planned = plan(what, "input", arrival, make_response_form(head, {}));
+  responses_.start(what.body, std::move(head), std::move(planned), to);
+}
+
+void openai_api::get_response(request what, respond to) {
+  auto id = rest_of(what.path, response_path);
+  answer(response_path, responses_.get(keys_.holder_of(what), id), to);
+}
+
+void openai_api::delete_response(request what, respond to) {
+  auto id = rest_of(what.path, response_path);
+  answer(response_path, responses_.erase(keys_.holder_of(what), id), to);
 }
 
 // -- tokens -------------------------------------------------------------------
@@ -433,12 +443,12 @@ void openai_api::start_tokenize(const request& what, const respond& to) {
                                    options_.limits);
     if (auto* error = std::get_if<api_error>(&chat))
       return refuse(*error);
-    auto prompt = render_chat(std::get<chat_request>(chat));
+    auto prompt = desk_.render_chat(std::get<chat_request>(chat));
     if (auto* error = std::get_if<api_error>(&prompt))
       return refuse(*error);
     ids = std::move(std::get<chat_prompt>(prompt).ids);
   } else {
-    ids = encode_text(asked.text, asked.add_begin);
+    ids = desk_.encode_text(asked.text, asked.add_begin);
   }
   reply x;
   x.body = render_tokens(tokens_, ids, serving_.info().max_model_len,
@@ -457,31 +467,6 @@ void openai_api::detokenize(request what, respond to) {
       x.body = std::get<std::string>(text);
     answer(detokenize_path, std::move(x), to);
   });
-}
-
-std::optional<api_error> openai_api::too_busy(size_t num_blocks) const {
-  auto wait = context_->queue.too_long(serving_.stats(), serving_.info(),
-                                       num_blocks);
-  if (!wait)
-    return std::nullopt;
-  auto most = options_.max_queue_wait;
-  auto beyond = std::ceil(wait->count() - double(most.count()));
-  auto seconds = [](double x) { return std::to_string(std::llround(x)); };
-  api_error out{429, "rate_limit_error",
-                "The server is busy: this request would wait for its turn for "
-                "about "
-                  + seconds(wait->count()) + " s, more than the "
-                  + std::to_string(most.count())
-                  + " s that it may. Try again later.",
-                "", "overloaded"};
-  out.retry_after = uint64_t(std::clamp(beyond, 1.0, 3600.0));
-  return out;
-}
-
-/// Ids beyond the tokenizer's have rows in the head, but are never meant.
-request_rules openai_api::rules() const {
-  auto info = serving_.info();
-  return {info.max_model_len, tokens_.vocab_size(), info.num_ranks};
 }
 
 } // namespace troupe::http

@@ -1,48 +1,36 @@
 #pragma once
 
-/// OpenAI's HTTP interface in front of a `service`: routes, keys, requests in,
-/// answers out. The table of routes says what each needs; what is not in it
-/// does not exist. Requests are read and tokenized on threads of their own,
-/// long bodies on another one than short ones, and tokens become text on a
-/// third, so that a long prompt holds up neither a stream nor a question.
+/// The HTTP interface in front of a `service`, in OpenAI's and in Anthropic's
+/// form: routes, keys, requests in, answers out. The table of routes says what
+/// each needs; what is not in it does not exist. Requests are read and
+/// tokenized on threads of their own, long bodies on another one than short
+/// ones, and tokens become text on a third, so that a long prompt holds up
+/// neither a stream nor a question.
 
 #include "runtime/http/api_keys.hpp"
 #include "runtime/http/cross_origin.hpp"
-#include "runtime/http/generation.hpp"
-#include "runtime/request_rules.hpp"
-#include "runtime/text/chat.hpp"
-#include "runtime/text/tokenizer.hpp"
+#include "runtime/http/request_desk.hpp"
+#include "runtime/http/response_desk.hpp"
 
 #include <atomic>
+#include <span>
 
 namespace troupe::http {
 
-struct openai_options {
-  std::string model; ///< The name that requests must give.
-  std::string fingerprint = "troupe";
-  std::string version;                      ///< Of the program.
-  std::vector<std::string> keys;            ///< None: everybody may.
-  bool open_metrics = false;                ///< For those without a key, too.
-  std::vector<std::string> allowed_origins; ///< See cross_origin.
-  sampling_defaults defaults;
-  bool add_bos = true; ///< In front of the prompts of text completions.
-  request_limits limits;
-  std::chrono::seconds max_queue_wait{600}; ///< Predicted; beyond it 429.
-  size_t short_body = 64 << 10;             ///< Up to so many bytes.
-  /// Of long bodies not yet read, and an eighth of it of short ones; then 429.
-  size_t max_waiting_bytes = 64 << 20;
+/// What somebody needs to call a route. On the public port there is nothing of
+/// `admin`; on the admin socket, whose file says who may, all but `ask`.
+enum class right : uint8_t {
+  none,    ///< Nothing.
+  use,     ///< A key.
+  ask,     ///< A key with something left of its quota.
+  observe, ///< A key, unless everybody may see it.
+  admin,   ///< The admin socket.
 };
 
-/// Where an API gets time and chance from. Called on its own threads and on
-/// those that call it.
-struct openai_sources {
-  steady_clock now;
-  std::function<int64_t()> unix_time; ///< s
-  std::function<uint64_t()> random_bits;
-  /// What people have broken on purpose at present; empty: nobody does that.
-  std::function<std::vector<std::string>()> active_faults = {};
-  /// Of the server in front, or null.
-  std::shared_ptr<const server_counts> connections = {};
+struct route_right {
+  std::string method;
+  std::string path; ///< A final '/' stands for whatever follows it.
+  right needs;
 };
 
 /// `serving` and `tokens` must outlive the API, the API its server.
@@ -50,6 +38,19 @@ class openai_api : public handler {
 public:
   openai_api(service& serving, const tokenizer& tokens, chat_form form,
              openai_options options, openai_sources sources);
+
+  /// All routes that there are.
+  static std::vector<route_right> rights();
+
+  /// For the server of the admin socket, which must not outlive the API.
+  handler& admin() {
+    return admin_;
+  }
+
+  /// From now on these are the keys: see api_keys.
+  void replace_keys(std::span<const api_key> keys) {
+    keys_.replace(keys);
+  }
 
   /// From now on it is not ready: no more requests are to be sent to it. Those
   /// that come are answered as ever.
@@ -69,18 +70,62 @@ public:
 private:
   using respond = std::shared_ptr<responder>;
 
+  using instant = std::chrono::steady_clock::time_point;
+  using reading = void (openai_api::*)(const request& what, const respond& to,
+                                       instant arrival);
+
   struct route {
     const char* method;
     const char* path; ///< A final '/' stands for whatever follows it.
-    bool open;        ///< Needs no key.
+    right needs;
     void (openai_api::*run)(request what, respond to);
   };
 
-  /// The route of `path`, whatever the method, or null.
-  static const route* find(std::string_view path);
+  /// What those see who come through the admin socket: no key is asked for.
+  class admin_door : public handler {
+  public:
+    explicit admin_door(openai_api& api) : api_(api) {
+    }
+
+    std::optional<reply> refuse_head(const request_head& head) override {
+      return api_.refuse_head(head, true);
+    }
+
+    void handle(request what, std::shared_ptr<responder> to) override {
+      api_.handle(std::move(what), std::move(to), true);
+    }
+
+    header_list headers_for(const request_head&) override {
+      return {};
+    }
+
+    reply refusal(unsigned status, std::string_view why) override {
+      return api_.refusal(status, why);
+    }
+
+  private:
+    openai_api& api_;
+  };
+
+  /// What is known of a path.
+  struct found_route {
+    const route* it = nullptr; ///< That of the method, too.
+    std::string methods;       ///< Those that the path has.
+    bool open = false;         ///< No key is needed.
+  };
+
+  static std::span<const route> routes();
+  static found_route find(const request_head& head, bool is_admin);
+  std::optional<reply> refuse_head(const request_head& head, bool is_admin);
+  void handle(request what, respond to, bool is_admin);
 
   void chat(request what, respond to);
   void text(request what, respond to);
+  void messages(request what, respond to);
+  void count_tokens(request what, respond to);
+  void response(request what, respond to);
+  void get_response(request what, respond to);
+  void delete_response(request what, respond to);
   void models(request what, respond to);
   void model(request what, respond to);
   void live(request what, respond to);
@@ -88,54 +133,49 @@ private:
   void version(request what, respond to);
   void load(request what, respond to);
   void metrics(request what, respond to);
+  void cluster(request what, respond to);
+  void faults(request what, respond to);
+  void log_level(request what, respond to);
+  void set_log_level(request what, respond to);
   void tokenize(request what, respond to);
   void detokenize(request what, respond to);
 
   /// Does `job` on the thread that reads bodies of such a size, or answers 429.
   void enqueue(const std::string& route, size_t bytes, const respond& to,
                std::function<void()> job);
+  void read_later(const char* path, request what, respond to, reading read);
 
-  void start_chat(const request& what, const respond& to, generation_plan plan);
-  void start_text(const request& what, const respond& to, generation_plan plan);
+  // On those threads:
+  void start_chat(const request& what, const respond& to, instant arrival);
+  void start_text(const request& what, const respond& to, instant arrival);
+  void start_messages(const request& what, const respond& to, instant arrival);
+  void start_count(const request& what, const respond& to, instant arrival);
+  void start_response(const request& what, const respond& to, instant arrival);
   void start_tokenize(const request& what, const respond& to);
-  parsed<chat_prompt> render_chat(const chat_request& asked) const;
-  std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
+  template <class T>
+  void start(parsed<T> body, generation_plan plan, const respond& to);
 
-  /// A prompt, and how its answers begin.
-  struct asked_prompt {
-    std::vector<int32_t> ids;
-    std::vector<prompt_segment> segments = {};
-    std::optional<reasoning_splitter> splitter = {};
-    std::optional<tool_call_splitter> calls = {};
-    std::string echo = {};
-  };
-
-  /// Refuses what cannot be, or hands it to the service.
-  void generate(std::vector<asked_prompt> prompts, generation_plan plan,
-                const respond& to);
-  asked_prompt prompt_of(text_prompt&& x, const text_request& of) const;
-  parsed<wanted_answer> answer_to(const asked_prompt& x,
-                                  const generation_plan& plan, uint64_t seed,
-                                  const stop_strings& stops) const;
-
-  request_rules rules() const;
-  /// Why requests for so many blocks would wait too long for their turn.
-  std::optional<api_error> too_busy(size_t num_blocks) const;
-  generation_plan plan(completion_kind kind,
-                       std::chrono::steady_clock::time_point arrival) const;
+  std::string new_id(const char* prefix) const;
+  std::shared_ptr<answer_form> completion_form(completion_kind kind,
+                                               const char* prefix) const;
+  generation_plan plan(const request& what, const char* prompt_field,
+                       instant arrival,
+                       std::shared_ptr<answer_form> form) const;
+  std::vector<std::string> active_faults() const;
   void answer(const std::string& route, reply what, const respond& to);
   reply counted(const std::string& route, reply what);
 
   service& serving_;
   const tokenizer& tokens_;
-  const chat_form form_;
   const openai_options options_;
   const openai_sources sources_;
-  const api_keys keys_;
+  api_keys keys_;
   const cross_origin pages_;
   const int64_t created_;
   std::atomic<bool> retired_ = false;
-  std::shared_ptr<generation_context> context_;
+  request_desk desk_;
+  response_desk responses_;
+  admin_door admin_;
   task_queue short_requests_; ///< Cost: bytes.
   task_queue long_requests_;  ///< Likewise.
 };

@@ -1,8 +1,8 @@
 #include "runtime/http/openai_request.hpp"
 
 #include "runtime/http/grammar_request.hpp"
+#include "runtime/http/request_body.hpp"
 #include "runtime/http/tool_request.hpp"
-#include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -14,55 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// -- bodies -------------------------------------------------------------------
-
-const char* code_of(field_fault fault) {
-  switch (fault) {
-    case field_fault::type:
-      return "invalid_type";
-    case field_fault::missing:
-      return "missing_required_parameter";
-    case field_fault::unsupported:
-      return "unsupported_parameter";
-    case field_fault::value:
-      break;
-  }
-  return "invalid_value";
-}
-
-/// What is wrong with a field, in OpenAI's words.
-api_error to_api_error(const field_trouble& x) {
-  auto message = x.fault == field_fault::missing
-                   ? "Missing required parameter: '" + x.path + "'."
-                   : "Invalid value for '" + x.path + "': " + x.why + ".";
-  return bad_parameter(x.path, std::move(message), code_of(x.fault));
-}
-
-result<field_reader> read_body(std::string_view body,
-                               const request_limits& limits) {
-  json_limits within;
-  within.max_values = limits.max_values;
-  within.max_keys = limits.max_keys;
-  return field_reader::parse("the body", body, within);
-}
-
 // -- messages -----------------------------------------------------------------
-
-/// A string, or a list of {"type": "text", "text": ...}.
-std::string read_content(field_reader& in, const json& x) {
-  if (!x.is_array())
-    return in.text_at(x, "content");
-  std::string all;
-  for (const auto& part : x) {
-    if (!part.is_object() || part.value("type", json()) != "text"
-        || !part.contains("text")) {
-      in.refuse("content", "only parts of the type 'text' are supported");
-      return {};
-    }
-    all += in.text_at(part["text"], "content");
-  }
-  return all;
-}
 
 chat_tool_call read_tool_call(field_reader& in, const json& x,
                               const std::string& name) {
@@ -121,8 +73,8 @@ chat_message read_message(field_reader& in, const json& role_name,
     read_tool_calls(in, *calls, limits.max_tool_calls, to);
   else if (calls)
     in.refuse("tool_calls", "only an assistant calls tools");
-  if (const auto* content = in.find("content"))
-    to.content = read_content(in, *content);
+  if (in.has("content"))
+    to.content = read_text_parts(in, "content", {"text"});
   else if (to.tool_calls.empty() && to.reasoning.empty())
     in.refuse("content", "must be a string or a list of text parts",
               field_fault::type);
@@ -256,12 +208,12 @@ parsed<chat_request> parse_chat_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
   to.options = read_options(*in, completion_kind::chat, defaults, limits);
-  read_grammar(*in, body, to.options);
+  read_grammar(*in, body, completion_kind::chat, to.options);
   to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
-  read_tools(*in, body, limits, to);
+  read_tools(*in, body, completion_kind::chat, limits, to);
   if (in->first_trouble())
-    return to_api_error(*in->first_trouble());
+    return in_openai_words(*in->first_trouble());
   return to;
 }
 
@@ -273,11 +225,11 @@ parsed<text_request> parse_text_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   text_request to;
   to.options = read_options(*in, completion_kind::text, defaults, limits);
-  read_grammar(*in, body, to.options);
+  read_grammar(*in, body, completion_kind::text, to.options);
   to.add_bos = in->boolean_or("add_special_tokens", true);
   read_prompts(*in, limits, to);
   if (in->first_trouble())
-    return to_api_error(*in->first_trouble());
+    return in_openai_words(*in->first_trouble());
   return to;
 }
 

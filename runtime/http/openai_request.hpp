@@ -17,11 +17,14 @@ struct chat_request {
   std::vector<std::pair<std::string, bool>> switches;
   /// DeepSeek's `thinking`, whatever the template calls it.
   std::optional<bool> thinking;
+  /// Likewise, where the template has a say in it.
+  std::optional<bool> rather_thinking;
   bool add_generation_prompt = true;
   bool go_on = false; ///< The last message is the beginning of the answer.
   std::vector<chat_tool> tools; ///< Those that may be called.
   bool must_call = false;       ///< One of them has to be.
   std::string forced_call;      ///< The one that has to be; or empty.
+  bool json_arguments = false;  ///< Those of calls are always an object.
 };
 
 struct text_prompt {

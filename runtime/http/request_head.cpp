@@ -138,6 +138,7 @@ private:
   void read_meaning(std::string_view name, std::string_view value) {
     const std::pair<const char*, std::string*> known[] = {
       {"content-type", &head_.content_type},
+      {"x-api-key", &head_.api_key},
       {"x-request-id", &head_.request_id},
       {"origin", &head_.origin},
       {"access-control-request-method", &head_.asked_method},

@@ -4,9 +4,18 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <thread>
 
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 
@@ -77,6 +86,12 @@ void house::turn_away(const ip_bytes& from, const std::string& why) {
     log.warning("turning connections away: " + why);
 }
 
+void house::tell(const access_record& of, const ip_bytes& from,
+                 access_record::instant now) const {
+  auto who = options.unix_path.empty() ? origin_of(from) : "admin";
+  log.info(of.line(who, now), of.fields(who, now));
+}
+
 bool house::hold(size_t size) {
   std::lock_guard guard{mutex_};
   if (size > options.limits.max_bodies - held_)
@@ -113,6 +128,10 @@ ip_bytes bytes_of(const asio::ip::address& x) {
 
 // -- the server ---------------------------------------------------------------
 
+using stream_acceptor
+  = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
+using unix_protocol = asio::local::stream_protocol;
+
 /// Where a server listens: an acceptor, and its pause when it cannot accept.
 struct listener {
   explicit listener(asio::io_context& io)
@@ -123,7 +142,7 @@ struct listener {
     error_code ec;
     acceptor.open(end.protocol(), ec);
     if (!ec)
-      acceptor.set_option(tcp::acceptor::reuse_address{true}, ec);
+      acceptor.set_option(asio::socket_base::reuse_address{true}, ec);
     if (!ec)
       acceptor.bind(end, ec);
     if (!ec)
@@ -131,9 +150,45 @@ struct listener {
     return ec;
   }
 
-  tcp::acceptor acceptor;
+  /// A file that nobody else may open from its first moment.
+  error_code open(const unix_protocol::endpoint& end) {
+    error_code ec;
+    acceptor.open(end.protocol(), ec);
+    if (!ec && ::fchmod(acceptor.native_handle(), S_IRUSR | S_IWUSR) != 0)
+      ec.assign(errno, boost::system::system_category());
+    if (!ec)
+      acceptor.bind(end, ec);
+    if (!ec)
+      acceptor.listen(asio::socket_base::max_listen_connections, ec);
+    return ec;
+  }
+
+  stream_acceptor acceptor;
   asio::steady_timer pause;
 };
+
+/// Makes room for a socket at `path` where one is that nobody listens at.
+void remove_stale(asio::io_context& io, const std::string& path) {
+  struct stat about = {};
+  if (::lstat(path.c_str(), &about) != 0 || !S_ISSOCK(about.st_mode))
+    return;
+  error_code ec;
+  unix_protocol::socket probe{io};
+  probe.connect(unix_protocol::endpoint{path}, ec);
+  if (ec == asio::error::connection_refused)
+    ::unlink(path.c_str());
+}
+
+/// The client at the other end of `socket`; one of a file is at home.
+ip_bytes client_of(const stream_socket& socket, error_code& ec) {
+  auto peer = socket.remote_endpoint(ec);
+  if (ec || peer.protocol().family() == AF_UNIX)
+    return bytes_of(asio::ip::address_v6::loopback());
+  tcp::endpoint end;
+  end.resize(peer.size());
+  std::memcpy(end.data(), peer.data(), peer.size());
+  return bytes_of(end.address());
+}
 
 bool may_be_a_name(std::string_view host) {
   return !host.empty() && std::ranges::all_of(host, [](unsigned char c) {
@@ -180,12 +235,16 @@ public:
     close(&way_out::now);
     for (auto& x : threads_)
       x.join();
+    if (!threads_.empty() && !house_.options.unix_path.empty())
+      ::unlink(house_.options.unix_path.c_str());
   }
 
   result<void> listen() {
     if (auto ok = reload_certificate(); !ok)
       return ok.why();
     const auto& options = house_.options;
+    if (!options.unix_path.empty())
+      return listen_at(options.unix_path);
     auto addresses = resolve(io_, options.address);
     if (!addresses)
       return addresses.why();
@@ -198,7 +257,7 @@ public:
         continue;
       if (why)
         break;
-      port_ = x->acceptor.local_endpoint().port();
+      port_ = port_of(*x, port_);
       listeners_.push_back(std::move(x));
     }
     if (listeners_.empty() || (why && !is_absent(why)))
@@ -236,6 +295,31 @@ public:
   }
 
 private:
+  result<void> listen_at(const std::string& path) {
+    constexpr size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
+    if (path.size() > max_path)
+      return failure{errc::invalid_input, "the path of a socket has at most "
+                                            + std::to_string(max_path)
+                                            + " bytes: " + path};
+    remove_stale(io_, path);
+    auto x = std::make_unique<listener>(io_);
+    if (auto why = x->open(unix_protocol::endpoint{path}))
+      return failure{errc::io,
+                     "cannot listen at " + path + ": " + why.message()};
+    listeners_.push_back(std::move(x));
+    return {};
+  }
+
+  static uint16_t port_of(const listener& x, uint16_t otherwise) {
+    error_code ec;
+    auto at = x.acceptor.local_endpoint(ec);
+    sockaddr_in v4{};
+    if (ec || at.size() < sizeof v4)
+      return otherwise;
+    std::memcpy(&v4, at.data(), sizeof v4); // of IPv6 the port is there, too
+    return ntohs(v4.sin_port);
+  }
+
   /// Nobody comes in once this returns.
   void close(std::function<void()> way_out::*how) {
     house_.end_all(how);
@@ -251,15 +335,14 @@ private:
     if (!at.acceptor.is_open())
       return;
     at.acceptor.async_accept(asio::any_io_executor{asio::make_strand(io_)},
-                             [this, &at](error_code ec, tcp::socket socket) {
+                             [this, &at](error_code ec, stream_socket socket) {
                                if (!at.acceptor.is_open())
                                  return;
                                if (ec)
                                  return accept_later(at, ec);
-                               auto peer = socket.remote_endpoint(ec);
+                               auto from = client_of(socket, ec);
                                if (!ec)
-                                 serve(house_, std::move(socket),
-                                       bytes_of(peer.address()));
+                                 serve(house_, std::move(socket), from);
                                accept(at);
                              });
   }

@@ -39,6 +39,9 @@ struct server_limits {
 struct server_options {
   std::string address = "127.0.0.1"; ///< Or a name, with all its addresses.
   uint16_t port = 0;                 ///< 0: any that is free.
+  /// Of a socket in the file system, which no one but this user may open,
+  /// instead of address and port; or empty.
+  std::string unix_path = {};
   uint32_t num_threads = 1;
   std::string certificate; ///< PEM file, with its chain; empty: no TLS.
   std::string key;         ///< PEM file.

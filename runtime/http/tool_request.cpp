@@ -2,6 +2,7 @@
 
 #include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/tool_grammar.hpp"
+#include "runtime/json/spaced_json.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -16,20 +17,8 @@ using nlohmann::ordered_json;
 
 constexpr size_t max_name = 64;
 
-/// As Python's json.dumps spaces it, which is how models have seen tools.
-std::string spaced(const ordered_json& x) {
-  if (!x.is_structured())
-    return x.dump(-1, ' ', false, json::error_handler_t::replace);
-  bool is_object = x.is_object();
-  std::string out;
-  for (const auto& [key, value] : x.items()) {
-    out += out.empty() ? "" : ", ";
-    if (is_object)
-      out += ordered_json(key).dump() + ": ";
-    out += spaced(value);
-  }
-  return is_object ? "{" + out + "}" : "[" + out + "]";
-}
+constexpr const char* name_rule
+  = "must have from 1 to 64 letters, digits, and the signs _, - and .";
 
 bool is_name(const std::string& x) {
   auto fits = [](unsigned char c) {
@@ -51,22 +40,54 @@ chat_tool read_tool(field_reader& in, const ordered_json& as_sent) {
   }
   to.name = function->text("name");
   if (!is_name(to.name))
-    function->refuse("name", "must have from 1 to 64 letters, digits, and the "
-                             "signs _, - and .");
+    function->refuse("name", name_rule);
   to.description = function->text_or("description", "");
   to.is_strict = function->boolean_or("strict", false);
   if (function->has("parameters") && !function->has_object("parameters"))
     function->refuse("parameters", "must be an object", field_fault::type);
   in.absorb(*function);
   if (!in.first_trouble()) {
-    to.parameters
-      = spaced(as_sent["function"].value("parameters", ordered_json::object()));
-    to.whole = spaced(as_sent);
+    to.parameters = spaced_json(
+      as_sent["function"].value("parameters", ordered_json::object()));
+    to.whole = spaced_json(as_sent);
   }
   return to;
 }
 
+/// One whose members stand beside its type. The model is told of it in the form
+/// that it knows.
+chat_tool read_flat_tool(field_reader& in, completion_kind kind,
+                         const ordered_json& as_sent) {
+  chat_tool to;
+  bool is_messages = kind == completion_kind::messages;
+  const auto* usual = is_messages ? "custom" : "function";
+  const auto* schema = is_messages ? "input_schema" : "parameters";
+  if (in.text_or("type", is_messages ? usual : "") != usual)
+    in.refuse("type",
+              std::string{"only tools of the type '"} + usual
+                + "' are supported",
+              field_fault::unsupported);
+  to.name = in.text("name");
+  if (!is_name(to.name))
+    in.refuse("name", name_rule);
+  to.description = in.text_or("description", "");
+  to.is_strict = in.boolean_or("strict", false);
+  if (in.has(schema) && !in.has_object(schema))
+    in.refuse(schema, "must be an object", field_fault::type);
+  if (in.first_trouble())
+    return to;
+  auto parameters = in.has(schema) ? as_sent[schema] : ordered_json::object();
+  ordered_json function = {{"name", to.name}};
+  if (!to.description.empty())
+    function["description"] = to.description;
+  function["parameters"] = parameters;
+  to.parameters = spaced_json(parameters);
+  to.whole = spaced_json({{"type", "function"}, {"function", function}});
+  return to;
+}
+
 std::vector<chat_tool> read_list(field_reader& in, std::string_view body,
+                                 completion_kind kind,
                                  const request_limits& limits) {
   std::vector<chat_tool> out;
   const auto* list = in.find("tools");
@@ -85,25 +106,46 @@ std::vector<chat_tool> read_list(field_reader& in, std::string_view body,
       return out;
     }
     auto tool = in.within(x, name);
-    out.push_back(read_tool(tool, as_sent[out.size()]));
+    const auto& sent = as_sent[out.size()];
+    out.push_back(kind == completion_kind::chat
+                    ? read_tool(tool, sent)
+                    : read_flat_tool(tool, kind, sent));
     in.absorb(tool);
   }
   return out;
 }
 
 /// The name of the function that has to be called; or empty.
-std::string read_named(field_reader& in, const json& choice) {
+std::string read_named(field_reader& in, completion_kind kind,
+                       const json& choice) {
   auto named = in.within(choice, "tool_choice");
-  auto function = named.object("function");
-  auto name = named.text("type") == "function" && function
-                ? function->text("name")
-                : std::string{};
+  std::string name;
+  if (named.text("type") == "function") {
+    auto function = named.object("function");
+    if (kind == completion_kind::response)
+      name = named.text("name");
+    else if (function)
+      name = function->text("name");
+  }
   if (name.empty())
     in.refuse("tool_choice", "must name a function");
   return name;
 }
 
-void read_choice(field_reader& in, chat_request& to) {
+/// One of the tools has to be called: that of `name`, or any if it is empty.
+void must_call(field_reader& in, std::string name, chat_request& to) {
+  if (to.tools.empty())
+    return in.refuse("tool_choice", "there are no tools to choose from");
+  to.must_call = true;
+  if (name.empty() && to.tools.size() > 1)
+    return;
+  to.forced_call = name.empty() ? to.tools.front().name : std::move(name);
+  auto is_it = [&](auto& tool) { return tool.name == to.forced_call; };
+  if (std::ranges::none_of(to.tools, is_it))
+    in.refuse("tool_choice", "there is no such tool");
+}
+
+void read_choice(field_reader& in, completion_kind kind, chat_request& to) {
   const auto* x = in.find("tool_choice");
   if (!x || *x == "auto")
     return;
@@ -114,13 +156,35 @@ void read_choice(field_reader& in, chat_request& to) {
                      "must be none, auto, required or name a function");
   if (to.tools.empty())
     return in.refuse("tool_choice", "there are no tools to choose from");
-  to.must_call = true;
-  if (*x == "required" && to.tools.size() > 1)
-    return;
-  to.forced_call = x->is_object() ? read_named(in, *x) : to.tools.front().name;
-  auto is_it = [&](auto& tool) { return tool.name == to.forced_call; };
-  if (std::ranges::none_of(to.tools, is_it))
-    in.refuse("tool_choice", "there is no such tool");
+  must_call(in, x->is_object() ? read_named(in, kind, *x) : "", to);
+}
+
+/// Of messages, whose choice is always an object. Returns whether there may be
+/// several calls.
+bool read_choice_of_messages(field_reader& in, chat_request& to) {
+  auto choice = in.object("tool_choice");
+  if (!choice)
+    return true;
+  auto type = choice->text("type");
+  auto one = choice->boolean_or("disable_parallel_tool_use", false);
+  auto name = type == "tool" ? choice->text("name") : std::string{};
+  if (type != "auto" && type != "any" && type != "tool" && type != "none")
+    choice->refuse("type", "must be auto, any, tool or none");
+  in.absorb(*choice);
+  if (in.first_trouble())
+    return true;
+  if (type == "none")
+    to.tools.clear();
+  else if (type != "auto")
+    must_call(in, std::move(name), to);
+  return !one;
+}
+
+/// What the arguments of a call have to be; empty: anything.
+std::string arguments_of(const chat_tool& tool, const chat_request& asked) {
+  if (tool.is_strict && tool.parameters != "{}")
+    return tool.parameters;
+  return asked.json_arguments ? R"({"type":"object"})" : "";
 }
 
 } // namespace
@@ -133,11 +197,11 @@ parsed<grammar_source> grammar_of_tools(const chat_request& asked,
     style, is_forced, !asked.must_call, !asked.options.one_call, {}};
   for (auto& x : asked.tools)
     if (!is_forced || x.name == asked.forced_call)
-      calls.functions.push_back(
-        {x.name, x.is_strict && x.parameters != "{}" ? x.parameters : ""});
+      calls.functions.push_back({x.name, arguments_of(x, asked)});
   auto& tools = asked.tools;
-  auto strict = is_forced ? !calls.functions.front().schema.empty()
-                          : std::ranges::any_of(tools, is_strict);
+  auto has_schema = [](auto& x) { return !x.schema.empty(); };
+  auto strict = std::ranges::any_of(calls.functions, has_schema)
+                || (!is_forced && std::ranges::any_of(tools, is_strict));
   auto is_free = !strict && (is_forced || !asked.must_call);
   if (tools.empty()
       || (is_free && asked.options.grammar.kind == grammar_kind::none))
@@ -154,11 +218,16 @@ parsed<grammar_source> grammar_of_tools(const chat_request& asked,
   return out;
 }
 
-void read_tools(field_reader& in, std::string_view body,
+void read_tools(field_reader& in, std::string_view body, completion_kind kind,
                 const request_limits& limits, chat_request& to) {
-  to.tools = read_list(in, body, limits);
-  read_choice(in, to);
-  bool many = in.boolean_or("parallel_tool_calls", true);
+  to.tools = read_list(in, body, kind, limits);
+  bool many = true;
+  if (kind == completion_kind::messages) {
+    many = read_choice_of_messages(in, to);
+  } else {
+    read_choice(in, kind, to);
+    many = in.boolean_or("parallel_tool_calls", true);
+  }
   to.options.one_call = !many || !to.forced_call.empty();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What a chat request says about tools: `tools`, `tool_choice` and
-/// `parallel_tool_calls`.
+/// What a request says about tools: `tools`, `tool_choice` and
+/// `parallel_tool_calls`, or how else its kind says that.
 
 #include "runtime/http/openai_request.hpp"
 
@@ -9,7 +9,7 @@ namespace troupe::http {
 
 /// `body` is what `in` reads: tools are shown to the model in the order in
 /// which it has their members.
-void read_tools(field_reader& in, std::string_view body,
+void read_tools(field_reader& in, std::string_view body, completion_kind kind,
                 const request_limits& limits, chat_request& to);
 
 /// What the answer has to be for the sake of its tools, by how the model writes

@@ -15,6 +15,7 @@ struct chat_tool_call {
   std::string type = "function";
   std::string name;
   std::string arguments; ///< JSON, as the model wrote it.
+  std::string id = {};   ///< Where outputs say which call they are of.
 };
 
 /// A function that the model may call.
@@ -32,6 +33,7 @@ struct chat_message {
   std::vector<chat_tool_call> tool_calls; ///< Of the assistant.
   /// What it thought, where it is to go on; earlier thoughts are gone.
   std::string reasoning = {};
+  std::string call_id = {}; ///< Of a tool's: see chat_tool_call::id.
 };
 
 } // namespace troupe

@@ -284,6 +284,138 @@ def tls_is_served_and_its_certificate_reloaded():
             assert is_trusted(server, second)
 
 
+def a_load_is_measured_over_tls():
+    binary = os.environ["BINARY_DIR"]
+    with tempfile.TemporaryDirectory() as folder:
+        make_certificate(folder, "bench")
+        flags = ["--ssl-certfile", f"{folder}/cert.pem",
+                 "--ssl-keyfile", f"{folder}/key.pem", "--host", "localhost"]
+        with Server(flags) as server:
+            def bench(*more):
+                return subprocess.run(
+                    [f"{binary}/deploy/troupe", "bench", "serve", "--url",
+                     f"https://localhost:{server.port}", "--model", "nano",
+                     "--num-prompts", "8", "--max-concurrency", "4",
+                     "--random-input-len", "8", "--random-output-len", "8",
+                     "--disable-progress", "--json", f"{folder}/out.json", *more],
+                    capture_output=True, text=True, timeout=120)
+            done = bench("--ssl-ca-certs", f"{folder}/cert.pem")
+            assert done.returncode == 0, done
+            with open(f"{folder}/out.json") as file:
+                assert json.load(file)["completed"] == 8
+            assert bench().returncode != 0, "a stranger was trusted"
+            assert bench("--insecure").returncode == 0
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(self.path)
+
+
+def what_needs_an_admin_is_on_a_socket_of_its_own():
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/admin"
+        with Server(["--admin-socket", path], {"TROUPE_API_KEY": "k"}) as server:
+            assert os.stat(path).st_mode & 0o777 == 0o600
+
+            def ask(method, route, body=None):
+                connection = UnixConnection(path)
+                connection.request(method, route, body)
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+            key = {"Authorization": "Bearer k"}
+            for route in ("/cluster", "/faults", "/log-level"):
+                assert ask("GET", route)[0] == 200, route
+                assert server.get(route)[0] == 401, route
+                assert server.get(route, key)[0] == 404, route
+            assert "troupe_kv_blocks" in ask("GET", "/metrics")[1]
+            assert json.loads(ask("GET", "/cluster")[1])["nodes"] == 1
+            assert not any('"GET /version"' in x for x in server.lines)
+            assert ask("PUT", "/log-level", '{"level": "info"}')[0] == 200
+            assert server.get("/version", key)[0] == 200
+            wait_until("the level holds", lambda: any(
+                '"GET /version"' in x for x in server.lines), 60)
+            server.process.terminate()
+            assert server.process.wait(60) == 0
+            assert not os.path.exists(path)
+
+
+def a_log_is_read_by_machines():
+    with Server(["--log-format", "json", "--log-level", "info"],
+                {"TROUPE_API_KEY": "hush"}) as server:
+        connection = http.client.HTTPConnection(server.host, server.port)
+        connection.request(
+            "POST", "/v1/completions?a=b",
+            json.dumps({"model": "nano", "prompt": "sesame", "max_tokens": 5,
+                        "ignore_eos": True}),
+            {"Authorization": "Bearer hush", "X-Request-Id": "name-1"})
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.read()
+        assert answer.headers["X-Request-Id"] == "name-1"
+
+        def told():
+            lines = [json.loads(x) for x in list(server.lines)
+                     if x.startswith("{")]
+            return [x for x in lines if x.get("request_id") == "name-1"]
+        wait_until("it is told of", told, 60)
+        line = told()[0]
+        assert line["method"] == "POST" and line["status"] == 200, line
+        assert line["path"] == "/v1/completions", line
+        assert line["completion_tokens"] == 5 and line["prompt_tokens"] > 0
+        assert line["bytes"] > 100 and line["ms"] > 0 and line["time"], line
+        whole = "".join(server.lines)
+        assert "hush" not in whole and "sesame" not in whole
+
+
+def keys_have_limits_and_are_read_again():
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/keys.toml"
+
+        def write(text):
+            with open(path, "w") as file:
+                file.write(text)
+            os.chmod(path, 0o600)
+        write('[[key]]\nkey = "one"\nname = "a"\nrequests-per-minute = 1\n'
+              '[[key]]\nkey = "two"\n')
+
+        def ask(server, key):
+            connection = http.client.HTTPConnection(server.host, server.port)
+            connection.request(
+                "POST", "/v1/completions",
+                json.dumps({"model": "nano", "prompt": "x", "max_tokens": 1}),
+                {"Authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer
+        with Server(["--api-key-file", path]) as server:
+            first = ask(server, "one")
+            assert first.status == 200
+            assert first.headers["x-ratelimit-limit-requests"] == "1"
+            late = ask(server, "one")
+            assert late.status == 429, late.status
+            assert 1 <= int(late.headers["Retry-After"]) <= 60
+            assert all(ask(server, "two").status == 200 for _ in range(3))
+            write('[[key]]\nkey = "one"\nname = "a"\n'
+                  'requests-per-minute = 1\n[[key]]\nkey = "three"\n')
+            server.process.send_signal(signal.SIGHUP)
+            wait_until("the new key opens",
+                       lambda: ask(server, "three").status == 200, 60)
+            assert ask(server, "two").status == 401
+            assert ask(server, "one").status == 429, "the quota began anew"
+            write("nothing")
+            server.process.send_signal(signal.SIGHUP)
+            wait_until("it is refused",
+                       lambda: any("the old keys stay" in x
+                                   for x in server.lines), 60)
+            assert ask(server, "three").status == 200
+
+
 def every_number_has_a_default():
     binary = os.environ["BINARY_DIR"]
     for command in ("serve", "node"):
@@ -302,7 +434,11 @@ def main():
              the_key_is_not_in_the_list_of_processes, a_name_is_listened_at,
              a_dead_child_is_told_of, settings_come_from_everywhere,
              what_no_source_may_say_is_refused,
-             tls_is_served_and_its_certificate_reloaded, every_number_has_a_default]
+             tls_is_served_and_its_certificate_reloaded,
+             a_load_is_measured_over_tls,
+             what_needs_an_admin_is_on_a_socket_of_its_own,
+             a_log_is_read_by_machines, keys_have_limits_and_are_read_again,
+             every_number_has_a_default]
     num_wrong = 0
     for test in tests:
         try:

@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace troupe::test {
@@ -38,6 +39,17 @@ public:
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
     auto rc = ::connect(fd_, reinterpret_cast<sockaddr*>(&where), sizeof where);
     EXPECT_EQ(rc, 0) << "cannot connect to port " << port;
+  }
+
+  /// Of a server that listens at `path`.
+  explicit http_client(const std::string& path) {
+    fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un where{AF_UNIX, {}};
+    path.copy(where.sun_path, sizeof where.sun_path - 1);
+    timeval deadline{60, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
+    auto rc = ::connect(fd_, reinterpret_cast<sockaddr*>(&where), sizeof where);
+    EXPECT_EQ(rc, 0) << "cannot connect to " << path;
   }
 
   http_client(http_client&& other) noexcept

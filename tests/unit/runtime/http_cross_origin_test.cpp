@@ -12,7 +12,7 @@ class CrossOrigin : public openai_fixture {
 protected:
   void start_for(std::vector<std::string> origins) {
     openai_options options;
-    options.keys = {"secret"};
+    options.keys = {{"secret"}};
     options.allowed_origins = std::move(origins);
     start(std::move(options));
   }

@@ -60,7 +60,7 @@ TEST_F(OpenaiApi, HasNothingBesideItsTable) {
 
 TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
   openai_options options;
-  options.keys = {"secret"};
+  options.keys = {{"secret"}};
   start(options);
   const std::vector<std::string> wrong = {"",
                                           "Authorization: Bearer wrong\r\n",
@@ -87,7 +87,7 @@ TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
 
 TEST_F(OpenaiApi, LetsEverybodyReadTheMetricsIfItIsToldTo) {
   openai_options options;
-  options.keys = {"secret"};
+  options.keys = {{"secret"}};
   options.open_metrics = true;
   start(options);
   EXPECT_EQ(fetch(get("/metrics")).status, 200);
@@ -97,7 +97,7 @@ TEST_F(OpenaiApi, LetsEverybodyReadTheMetricsIfItIsToldTo) {
 
 TEST_F(OpenaiApi, AsksForTheKeyBeforeABodyComes) {
   openai_options options;
-  options.keys = {"secret", "new"};
+  options.keys = {{"secret"}, {"new"}};
   start(options);
   const std::string head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
   const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
@@ -107,11 +107,11 @@ TEST_F(OpenaiApi, AsksForTheKeyBeforeABodyComes) {
     fetch(head + chunked + "0\r\nAuthorization: Bearer secret\r\n\r\n").status,
     401);
   for (const auto& key : options.keys)
-    EXPECT_EQ(fetch(head + "Authorization: Bearer " + key + "\r\n" + chunked
+    EXPECT_EQ(fetch(head + "Authorization: Bearer " + key.key + "\r\n" + chunked
                     + "2\r\n{}\r\n0\r\n\r\n")
                 .status,
               400)
-      << key;
+      << key.key;
   EXPECT_EQ(fetch("GET /health HTTP/1.1\r\nHost: x\r\n"
                   "Content-Length: 8000000\r\n\r\n")
               .status,

@@ -56,6 +56,7 @@ protected:
     };
     server_options listening;
     sources.connections = counts_ = listening.counts;
+    sources.logs = logs_;
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
                                         std::move(options), sources);
     auto x = server::start(std::move(listening), *api_,
@@ -136,6 +137,8 @@ protected:
   std::atomic<uint64_t> bits_ = 0;
   std::function<void()> on_draw_; ///< On the thread that reads a request.
   std::shared_ptr<const server_counts> counts_;
+  std::shared_ptr<log_book> logs_
+    = std::make_shared<log_book>(log_level::warning);
   std::unique_ptr<openai_api> api_;
   std::unique_ptr<server> server_;
 };

@@ -68,7 +68,7 @@ TEST_F(OpenaiRoutes, SayVersionAndLoad) {
 
 TEST_F(OpenaiRoutes, NeedTheKeyButForHealth) {
   openai_options options;
-  options.keys = {"secret"};
+  options.keys = {{"secret"}};
   start(options);
   for (const auto* path : {"/version", "/v1/load"})
     EXPECT_EQ(fetch(get(path)).status, 401) << path;

@@ -1,0 +1,164 @@
+// Who may call which route: every one of them, with every key that there is,
+// on the port and at the admin socket.
+
+#include "tests/unit/runtime/openai_fixture.hpp"
+
+#include <filesystem>
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+namespace troupe::http {
+
+namespace {
+
+class HttpRights : public openai_fixture {
+protected:
+  void SetUp() override {
+    openai_fixture::SetUp();
+    char name[] = "/tmp/troupe-rights-XXXXXX";
+    ASSERT_TRUE(::mkdtemp(name));
+    dir_ = name;
+  }
+
+  void TearDown() override {
+    admin_.reset();
+    openai_fixture::TearDown();
+    std::filesystem::remove_all(dir_);
+  }
+
+  std::string path() const {
+    return dir_ + "/admin";
+  }
+
+  void start_admin() {
+    server_options options;
+    options.unix_path = path();
+    auto x = server::start(std::move(options), api_->admin(),
+                           logger{"admin", log_level::error});
+    ASSERT_TRUE(x) << x.why().message;
+    admin_ = std::move(*x);
+  }
+
+  void start_with(bool open_metrics) {
+    openai_options options;
+    options.keys = {{"secret"}};
+    options.open_metrics = open_metrics;
+    start(options);
+    start_admin();
+  }
+
+  /// A request that is answered at once, if it is let in.
+  static std::string call(const route_right& x, const std::string& key) {
+    auto text = x.method + " " + x.path + " HTTP/1.1\r\nHost: x\r\n";
+    if (!key.empty())
+      text += "Authorization: Bearer " + key + "\r\n";
+    if (x.method[0] == 'P')
+      text += "Content-Length: 2\r\n\r\n{}";
+    else
+      text += "\r\n";
+    return text;
+  }
+
+  /// What the admin socket says.
+  test::http_answer ask_admin(const std::string& text) {
+    test::http_client client{path()};
+    client.send(text);
+    return client.receive();
+  }
+
+  std::string dir_;
+  std::unique_ptr<server> admin_;
+};
+
+bool is_let_in(int status) {
+  return status == 200 || status == 400 || status == 404;
+}
+
+TEST_F(HttpRights, EveryRouteAsksForItsOwn) {
+  for (bool open_metrics : {false, true}) {
+    start_with(open_metrics);
+    for (const auto& x : openai_api::rights()) {
+      SCOPED_TRACE(x.method + " " + x.path);
+      auto is_open = x.needs == right::none
+                     || (open_metrics && x.path == "/metrics");
+      auto none = fetch(call(x, "")), wrong = fetch(call(x, "wrong")),
+           user = fetch(call(x, "secret"));
+      EXPECT_EQ(none.status == 401, !is_open);
+      EXPECT_EQ(wrong.status == 401, !is_open);
+      EXPECT_TRUE(is_let_in(user.status)) << user.status;
+      auto unknown = [](const test::http_answer& got) {
+        return got.body.find("Unknown request URL") != std::string::npos;
+      };
+      EXPECT_EQ(unknown(user), x.needs == right::admin) << user.body;
+      auto admin = ask_admin(call(x, ""));
+      EXPECT_TRUE(is_let_in(admin.status)) << admin.status;
+      EXPECT_EQ(unknown(admin), x.needs == right::ask) << admin.body;
+    }
+    admin_.reset();
+    server_.reset();
+    api_.reset();
+  }
+}
+
+TEST_F(HttpRights, WhatIsNotInTheTableIsNotThere) {
+  start_with(false);
+  for (const auto* path :
+       {"/", "/admin", "/v1", "/v1/embeddings", "/invocations", "/pause",
+        "/metrics/", "/cluster/x", "/log-level/"}) {
+    EXPECT_EQ(fetch(get(path)).status, 401) << path;
+    EXPECT_EQ(fetch(get(path, "Authorization: Bearer secret\r\n")).status, 404)
+      << path;
+    EXPECT_EQ(ask_admin(get(path)).status, 404) << path;
+  }
+}
+
+TEST_F(HttpRights, TheAdminSocketTellsAndChangesTheLogLevel) {
+  start_with(false);
+  auto x = json::parse(ask_admin(get("/log-level")).body);
+  EXPECT_EQ(x["level"], "warning");
+  auto put = [&](const std::string& body) {
+    return ask_admin("PUT /log-level HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                     + std::to_string(body.size()) + "\r\n\r\n" + body);
+  };
+  EXPECT_EQ(put(R"({"level": "loud"})").status, 400);
+  EXPECT_EQ(logs_->level(), log_level::warning);
+  EXPECT_EQ(json::parse(put(R"({"level": "debug"})").body)["level"], "debug");
+  EXPECT_EQ(logs_->level(), log_level::debug);
+  auto cluster = json::parse(ask_admin(get("/cluster")).body);
+  EXPECT_EQ(cluster["status"], "ok");
+  EXPECT_EQ(cluster["kv_blocks"], 64);
+  EXPECT_EQ(json::parse(ask_admin(get("/faults")).body)["active"],
+            json::array());
+}
+
+TEST_F(HttpRights, NobodyElseMayOpenTheAdminSocket) {
+  start_with(false);
+  struct stat about = {};
+  ASSERT_EQ(::stat(path().c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777, 0600u);
+  server_options again;
+  again.unix_path = path();
+  auto x = server::start(again, api_->admin(), logger{"a", log_level::error});
+  ASSERT_FALSE(x); // somebody listens there
+  EXPECT_NE(x.why().message.find(path()), std::string::npos);
+  admin_.reset();
+  EXPECT_FALSE(std::filesystem::exists(path()));
+  // What a process that was killed has left is no obstacle.
+  {
+    auto fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un at{AF_UNIX, {}};
+    path().copy(at.sun_path, sizeof at.sun_path - 1);
+    ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    ::close(fd);
+  }
+  start_admin();
+  EXPECT_EQ(ask_admin(get("/health")).status, 200);
+  again.unix_path = std::string(200, 'x');
+  EXPECT_FALSE(
+    server::start(again, api_->admin(), logger{"a", log_level::error}));
+}
+
+} // namespace
+
+} // namespace troupe::http
