@@ -14,6 +14,7 @@ struct usage {
   uint64_t prompt_tokens = 0;
   uint64_t completion_tokens = 0;
   uint64_t reasoning_tokens = 0; ///< Of the completion's.
+  uint64_t cached_tokens = 0;    ///< Of the prompts', found in the cache.
 };
 
 /// How an answer ended.

@@ -86,6 +86,7 @@ void generation::receive(size_t i, const generation_event& event) {
   x.in.tokens.insert(x.in.tokens.end(), event.tokens.begin(),
                      event.tokens.end());
   take_scores(x, event);
+  x.num_cached += event.num_cached; // told once
   x.in.finish = event.finish;
   x.in.end_token = event.end_token;
   x.in.cause = event.cause;
@@ -366,12 +367,17 @@ void generation::write(const std::string& events) {
     client_gone();
 }
 
-usage generation::used() const {
+usage generation::used() {
   usage out{plan_.num_prompt};
-  for (auto& x : answers_) {
+  std::lock_guard guard{mutex_};
+  for (size_t i = 0; i < answers_.size(); ++i) {
+    auto& x = answers_[i];
     out.completion_tokens += x.num_tokens;
     out.reasoning_tokens += x.text.reasoning_tokens();
+    if (i % plan_.options.num_answers == 0) // a prompt counts once
+      out.cached_tokens += x.num_cached;
   }
+  out.cached_tokens = std::min(out.cached_tokens, out.prompt_tokens);
   return out;
 }
 

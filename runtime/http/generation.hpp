@@ -78,9 +78,10 @@ private:
     // Guarded by mutex_:
     inbox in;
     std::optional<request_id> id;
-    bool ended = false;    ///< The service has said its last word of it.
-    bool unwanted = false; ///< To be cancelled as soon as the id is known.
-    size_t num_scored = 0; ///< Tokens of the prompt, but the first.
+    bool ended = false;      ///< The service has said its last word of it.
+    bool unwanted = false;   ///< To be cancelled as soon as the id is known.
+    size_t num_scored = 0;   ///< Tokens of the prompt, but the first.
+    uint64_t num_cached = 0; ///< Tokens of the prompt.
     std::optional<std::chrono::steady_clock::time_point> last_token;
 
     // Of the events' thread alone:
@@ -122,7 +123,7 @@ private:
   void say(size_t i, answer_piece piece);
   answer_chunk chunk_of(size_t i, answer_piece piece);
   void write(const std::string& events);
-  usage used() const;
+  usage used();
 
   const std::shared_ptr<generation_context> context_;
   const generation_plan plan_;

@@ -43,9 +43,9 @@ json render(const api_error& why) {
 }
 
 json render(const usage& x) {
-  return {{"input_tokens", x.prompt_tokens},
+  return {{"input_tokens", x.prompt_tokens - x.cached_tokens},
           {"cache_creation_input_tokens", 0},
-          {"cache_read_input_tokens", 0},
+          {"cache_read_input_tokens", x.cached_tokens},
           {"output_tokens", x.completion_tokens},
           {"output_tokens_details", {{"thinking_tokens", x.reasoning_tokens}}}};
 }

@@ -38,7 +38,7 @@ json render(const usage& x) {
     {"prompt_tokens", x.prompt_tokens},
     {"completion_tokens", x.completion_tokens},
     {"total_tokens", x.prompt_tokens + x.completion_tokens},
-    {"prompt_tokens_details", {{"cached_tokens", 0}}},
+    {"prompt_tokens_details", {{"cached_tokens", x.cached_tokens}}},
     {"completion_tokens_details", {{"reasoning_tokens", x.reasoning_tokens}}}};
 }
 

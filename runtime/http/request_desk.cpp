@@ -134,6 +134,7 @@ request_desk::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.ignore_eos = options.ignore_eos;
   request.num_scores = options.num_scores;
   request.grammar = options.grammar;
+  request.cache_salt = plan.asked_by->id; // nobody finds another's prompts
   if (options.echo)
     request.num_prompt_scores = options.num_scores;
   if (auto refusal = settle(request, rules()))

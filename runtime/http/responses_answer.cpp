@@ -16,7 +16,7 @@ std::string dump(const json& x) {
 
 json render(const usage& x) {
   return {{"input_tokens", x.prompt_tokens},
-          {"input_tokens_details", {{"cached_tokens", 0}}},
+          {"input_tokens_details", {{"cached_tokens", x.cached_tokens}}},
           {"output_tokens", x.completion_tokens},
           {"output_tokens_details", {{"reasoning_tokens", x.reasoning_tokens}}},
           {"total_tokens", x.prompt_tokens + x.completion_tokens}};

@@ -29,6 +29,11 @@ def respond(client, model, **more):
         **{"input": QUESTION, "max_output_tokens": 160, **more})
 
 
+def counts(usage):
+    """What does not depend on what is in the cache."""
+    return usage.input_tokens, usage.output_tokens, usage.output_tokens_details
+
+
 def a_response_has_items(client, model):
     x = respond(client, model)
     assert x.object == "response" and x.model == model
@@ -39,7 +44,7 @@ def a_response_has_items(client, model):
     assert x.usage.input_tokens > 0
     details = x.usage.output_tokens_details
     assert 0 < details.reasoning_tokens < x.usage.output_tokens <= 160
-    assert x.usage.input_tokens_details.cached_tokens == 0
+    assert x.usage.input_tokens_details.cached_tokens >= 0
     plain = respond(client, model, reasoning={"effort": "none"})
     # This model thinks, whatever it is told.
     assert plain.output[-1].type == "message" and plain.output_text, plain
@@ -66,7 +71,7 @@ def a_stream_says_what_the_whole_response_says(client, model):
                 if y.sequence_number is not None] == list(range(len(events)))
         assert x.output_text == whole.output_text
         assert [y.type for y in x.output] == [y.type for y in whole.output]
-        assert x.usage == whole.usage
+        assert counts(x.usage) == counts(whole.usage)
         assert events[0].type == "response.created"
         assert events[-1].type == "response.completed"
         text = "".join(y.delta for y in events
@@ -98,7 +103,7 @@ def a_response_goes_on_from_another(client, model):
                     input=[{"role": "user", "content": QUESTION}]
                     + first.output + [output])
     assert second.output_text == again.output_text
-    assert second.usage == again.usage
+    assert counts(second.usage) == counts(again.usage)
     assert client.responses.retrieve(second.id).output == second.output
     client.responses.delete(second.id)
     for gone in (lambda: client.responses.retrieve(second.id),

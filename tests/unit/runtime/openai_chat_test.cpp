@@ -50,6 +50,33 @@ TEST_F(OpenaiChat, AnswersWholeWithReasoningApart) {
   EXPECT_EQ(x["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
 }
 
+TEST_F(OpenaiChat, TellsWhatWasFoundInTheCacheOfPrefixes) {
+  openai_options options;
+  options.keys = {{"one"}, {"two"}};
+  start(options);
+  std::vector<std::string> salts;
+  for (request_id id : {1, 2}) {
+    auto client = connect();
+    json body = {{"model", "nano"}, {"prompt", {5, 6, 7}}, {"n", 2}};
+    client.send(post("/v1/completions", body.dump(),
+                     id == 1 ? "Authorization: Bearer one\r\n"
+                             : "Authorization: Bearer two\r\n"));
+    for (auto answer : {2 * id - 1, 2 * id}) {
+      salts.push_back(service_.wait_for(answer).cache_salt);
+      generation_event event;
+      event.tokens = {300};
+      event.num_cached = 2;
+      service_.tell(answer, event);
+      service_.play(answer, {300}, finish_reason::length);
+    }
+    auto x = json::parse(client.receive().body)["usage"];
+    EXPECT_EQ(x["prompt_tokens_details"]["cached_tokens"], 2);
+    EXPECT_EQ(x["prompt_tokens"], 3);
+  }
+  EXPECT_EQ(salts[0], salts[1]);
+  EXPECT_NE(salts[0], salts[2]); // nobody finds what another key has left
+}
+
 TEST_F(OpenaiChat, SaysLengthWhenTheTokensRanOut) {
   start();
   auto client = connect();
