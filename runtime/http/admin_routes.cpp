@@ -16,22 +16,6 @@ std::string dump(const json& x) {
 
 } // namespace
 
-std::string render_cluster(const service_info& info, const service_stats& stats,
-                           const std::string& trouble) {
-  return dump({{"status", trouble.empty() ? "ok" : "unavailable"},
-               {"reason", trouble.empty() ? json() : json(trouble)},
-               {"nodes", info.num_nodes},
-               {"ranks", info.num_ranks},
-               {"workers", info.num_workers},
-               {"max_model_len", info.max_model_len},
-               {"requests_running", stats.requests_running},
-               {"requests_waiting", stats.requests_waiting},
-               {"requests_moved", stats.requests_moved},
-               {"kv_blocks", stats.kv_blocks_total},
-               {"kv_blocks_free", stats.kv_blocks_free},
-               {"frames_refused", stats.frames_refused}});
-}
-
 std::string render_faults(const std::vector<std::string>& active) {
   return dump({{"active", active}});
 }

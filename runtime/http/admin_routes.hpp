@@ -4,13 +4,12 @@
 
 #include "runtime/http/openai_error.hpp"
 #include "runtime/log.hpp"
-#include "runtime/service.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace troupe::http {
-
-/// Of what the cluster consists and how it is. `trouble` empty: all is well.
-std::string render_cluster(const service_info& info, const service_stats& stats,
-                           const std::string& trouble);
 
 /// What is broken on purpose.
 std::string render_faults(const std::vector<std::string>& active);

@@ -2,6 +2,7 @@
 
 #include "runtime/http/admin_routes.hpp"
 #include "runtime/http/api_refusals.hpp"
+#include "runtime/http/cluster_answer.hpp"
 #include "runtime/http/messages_answer.hpp"
 #include "runtime/http/messages_request.hpp"
 #include "runtime/http/openai_answer.hpp"
@@ -23,6 +24,8 @@ constexpr const char* model_path = "/v1/models/";
 constexpr const char* tokenize_path = "/tokenize";
 constexpr const char* detokenize_path = "/detokenize";
 constexpr const char* metrics_path = "/metrics";
+constexpr const char* cluster_path = "/cluster";
+constexpr const char* experts_path = "/cluster/experts";
 constexpr const char* log_level_path = "/log-level";
 
 /// A request costs at least this much of the limit on what waits.
@@ -80,7 +83,8 @@ std::span<const openai_api::route> openai_api::routes() {
     {"POST", tokenize_path, right::use, &openai_api::tokenize},
     {"POST", detokenize_path, right::use, &openai_api::detokenize},
     {"GET", metrics_path, right::observe, &openai_api::metrics},
-    {"GET", "/cluster", right::admin, &openai_api::cluster},
+    {"GET", cluster_path, right::observe, &openai_api::cluster},
+    {"GET", experts_path, right::observe, &openai_api::experts},
     {"GET", "/faults", right::admin, &openai_api::faults},
     {"GET", log_level_path, right::admin, &openai_api::log_level},
     {"PUT", log_level_path, right::admin, &openai_api::set_log_level},
@@ -245,9 +249,14 @@ void openai_api::metrics(request, respond to) {
 
 void openai_api::cluster(request, respond to) {
   reply x;
-  x.body = render_cluster(serving_.info(), serving_.stats(),
-                          serving_.trouble().value_or(""));
-  answer("/cluster", std::move(x), to);
+  x.body = render_cluster(serving_.cluster());
+  answer(cluster_path, std::move(x), to);
+}
+
+void openai_api::experts(request, respond to) {
+  reply x;
+  x.body = render_experts(serving_.cluster());
+  answer(experts_path, std::move(x), to);
 }
 
 void openai_api::faults(request, respond to) {

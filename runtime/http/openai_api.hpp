@@ -134,6 +134,7 @@ private:
   void load(request what, respond to);
   void metrics(request what, respond to);
   void cluster(request what, respond to);
+  void experts(request what, respond to);
   void faults(request what, respond to);
   void log_level(request what, respond to);
   void set_log_level(request what, respond to);
