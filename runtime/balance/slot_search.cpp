@@ -148,7 +148,7 @@ void slot_search::add_replicas() {
   auto& shape = flow_.shape();
   auto top = pool_[fullest_];
   // Whose rows can go elsewhere: those who have most of them here.
-  uint32_t hot[3];
+  uint32_t hot[3] = {};
   double amount[3] = {-1, -1, -1};
   auto each = shape.slots_of_worker();
   for (uint32_t s = fullest_ * each; s < (fullest_ + 1) * each; ++s) {

@@ -21,8 +21,8 @@ struct slot_change {
 /// nowhere, or somebody fuller than before.
 struct layout_step {
   slot_change first;
-  std::optional<slot_change> second; ///< Of an exchange.
-  double before = 0;                 ///< Rows of the fullest worker.
+  std::optional<slot_change> second = {}; ///< Of an exchange.
+  double before = 0;                      ///< Rows of the fullest worker.
   double after = 0;
 
   uint32_t num_moves() const {
