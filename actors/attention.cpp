@@ -3,6 +3,7 @@
 
 #include "actors/cast.hpp"
 #include "actors/rank_spans.hpp"
+#include "runtime/cluster/repair_plan.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
@@ -12,6 +13,10 @@
 namespace troupe {
 
 namespace {
+
+/// Steps that workers refuse since they know another placement begin again, but
+/// not for ever.
+constexpr uint32_t most_excused = 64;
 
 struct attention_state {
   static constexpr const char* name = "attention";
@@ -42,10 +47,12 @@ struct attention_state {
   rank_spans spans;
   bool has_failed = false; ///< Its stream.
   std::set<node_id> avoided;
-  /// What is planned with once some are avoided; null: some experts have no
-  /// replica left.
-  std::unique_ptr<const placement> without_lost;
+  /// Experts are waiting, and none of them comes: why. Empty: steps wait.
+  std::string given_up;
+  uint32_t epoch_said = 0; ///< That the placer was told is all we plan with.
   bool is_excused = false; ///< What fails now may be tried again.
+  /// Refusals that were excused, since a step has ended well.
+  uint32_t num_excused = 0;
 
   // -- actions ----------------------------------------------------------------
 
@@ -142,9 +149,11 @@ struct attention_state {
     auto of = walk->key_of(x.lane);
     auto& plan = walk->plan_of(x.lane);
     auto layer = of.layer - parts->config.first_k_dense_replace;
-    rank->chosen.add(layer, rank->lanes[x.lane]->chosen().experts);
-    planner->plan(layer, rank->lanes[x.lane]->chosen().experts,
-                  rank->lanes[x.lane]->positions(), plan);
+    auto experts = rank->lanes[x.lane]->chosen().experts;
+    planner->set_map(walk->map_of(x.lane));
+    if (!planner->plan(layer, experts, rank->lanes[x.lane]->positions(), plan))
+      return hold(x.lane);
+    rank->chosen.add(layer, experts);
     if (auto why = walk->obstacle(x.lane))
       return carry_out(walk->fail(x.lane, *why));
     auto all = draft(plan, of);
@@ -161,6 +170,12 @@ struct attention_state {
       spans.leave(x.lane);
     }
     carry_out(walk->dispatched(x.lane));
+  }
+
+  /// An expert that its rows need is waiting, and so do they.
+  void hold(uint8_t lane) {
+    carry_out(given_up.empty() ? walk->held(lane)
+                               : walk->fail(lane, {errc::peer_lost, given_up}));
   }
 
   /// Null if there is no room.
@@ -209,6 +224,7 @@ struct attention_state {
         part_failed{"rank " + std::to_string(rank->id) + ": " + msg.failure});
     }
     carry_out(walk->stage_ended(msg.serial, msg.failure));
+    acknowledge();
   }
 
   // -- what comes back --------------------------------------------------------
@@ -277,19 +293,24 @@ struct attention_state {
     auto who = msg.worker == rows_refused::whole_slab
                  ? std::string{"a node"}
                  : "worker " + std::to_string(msg.worker);
+    auto is_awaited = walk->awaits(msg.of);
     // Its node is about to end.
-    if (walk->awaits(msg.of) && msg.why == rows_fault::failed_run
+    if (is_awaited && msg.why == rows_fault::failed_run
         && msg.worker < parts->map.num_workers()) {
-      avoid(parts->map.node_of(msg.worker));
-      is_excused = without_lost != nullptr;
+      avoid(parts->map.node_of(msg.worker), who + " has failed");
+      is_excused = given_up.empty();
     }
+    if (is_awaited && is_of_placement(msg.why))
+      is_excused = ++num_excused <= most_excused;
     carry_out(walk->refused(msg.of, who, msg.why));
     is_excused = false;
+    acknowledge();
   }
 
   // -- ends -------------------------------------------------------------------
 
   void end(uint8_t lane) {
+    num_excused = 0;
     copies[lane] = nullptr;
     tell(scheduler, step_ended{lane, rank->lanes[lane]->drawn(), std::nullopt,
                                false, away[lane].total});
@@ -303,7 +324,8 @@ struct attention_state {
                          + cause.message);
     if (has_failed)
       return;
-    auto again = is_excused || (cause.code == errc::peer_lost && without_lost);
+    auto again = is_excused
+                 || (cause.code == errc::peer_lost && given_up.empty());
     step_ended last{lane, nullptr, cause, again, away[lane].total};
     if (x.serial == 0)
       return tell(scheduler, std::move(last));
@@ -315,25 +337,62 @@ struct attention_state {
   void lose(const node_lost& msg) {
     if (is_late(*context.here->read(), msg))
       return;
-    avoid(msg.node);
+    avoid(msg.node, sentence(msg));
     carry_out(walk->peer_gone(msg.node, sentence(msg)));
+    acknowledge();
   }
 
-  /// Nobody turns to its workers any more, if there are others.
-  void avoid(node_id node) {
+  /// Nobody turns to its workers any more. Where there are no spare slots
+  /// nobody else will get their experts.
+  void avoid(node_id node, const std::string& why) {
     if (!avoided.insert(node).second)
       return;
-    std::unique_ptr<const placement> next;
-    if (auto rest = parts->map.without(avoided))
-      next = std::make_unique<const placement>(std::move(*rest));
-    planner->set_map(next ? *next : parts->map); // before the last one goes
-    without_lost = std::move(next);
+    walk->avoid(avoided);
+    auto is_final = parts->cluster.all_units()[0].spare_expert_slots == 0;
+    if (is_final && !can_repair(*walk->map(), avoided))
+      give_up(why);
+  }
+
+  void give_up(const std::string& why) {
+    given_up = why;
+    carry_out(walk->give_up_waiting({errc::peer_lost, why}));
+  }
+
+  // -- placements -------------------------------------------------------------
+
+  void take(const placement_published& msg) {
+    auto next = parts->map.with(*msg.map);
+    if (!next || next->epoch() <= walk->map()->epoch()) {
+      context.log->warning("rank " + std::to_string(rank->id)
+                           + ": a placement that cannot be taken");
+      return;
+    }
+    auto map = std::make_shared<const placement>(next->left_by(avoided));
+    if (map->num_waiting() == 0)
+      given_up.clear();
+    carry_out(walk->set_map(std::move(map)));
+    acknowledge();
+  }
+
+  /// Says so once nothing is out that was planned with an older placement.
+  void acknowledge() {
+    auto epoch = walk->map()->epoch();
+    if (epoch_said == epoch || walk->oldest_epoch() < epoch)
+      return;
+    epoch_said = epoch;
+    auto list = context.here->read();
+    placement_taken out{rank->id, epoch};
+    if (list->placer)
+      tell(list->placer, out);
+    else if (auto i = list->peers.find(0); i != list->peers.end())
+      tell(i->second, out);
   }
 
   void check_deadlines() {
     carry_out(walk->tick(now(), [this](uint8_t lane, uint32_t serial) {
       return (*left)[lane].load() == serial;
     }));
+    acknowledge();
   }
 };
 
@@ -357,8 +416,10 @@ behavior(attention::stateful_pointer<attention_state> self,
   settings.num_lanes = static_cast<uint8_t>(rank->lanes.size());
   settings.step_timeout
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
-  state.walk = std::make_unique<step_walk>(settings, *state.table,
-                                           state.parts->map);
+  state.epoch_said = state.parts->map.epoch();
+  state.walk = std::make_unique<step_walk>(
+    settings, *state.table,
+    step_walk::placement_ptr{state.parts, &state.parts->map});
   state.planner = std::make_unique<dispatch_planner>(
     state.parts->map, state.parts->config.num_experts_per_tok, rank->id,
     state.parts->traffic.dispatch_rows);
@@ -367,6 +428,8 @@ behavior(attention::stateful_pointer<attention_state> self,
     [=](const rows_returned& msg) { self->state.take_rows(msg); },
     [=](const rows_refused& msg) { self->state.hear_refusal(msg); },
     [=](const run_step& msg) { self->state.run(msg); },
+    [=](const placement_published& msg) { self->state.take(msg); },
+    [=](const experts_given_up& msg) { self->state.give_up(msg.why); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](tick) { self->state.check_deadlines(); },
   };

@@ -23,6 +23,9 @@ struct node_context {
   const logger* log = nullptr;
   std::shared_ptr<directory> here; ///< Who is on this node.
   span_recorder* spans = nullptr;  ///< Null: nothing is recorded.
+  /// Runs something that may block, one after the other, on another thread; or
+  /// at once where nobody minds, or where there is none.
+  std::function<void(std::function<void()>)> run_blocking;
 };
 
 local_scheduler
@@ -75,6 +78,10 @@ controller spawn_controller(caf::actor_system& system,
                             std::string model_dir,
                             std::function<void(node_id)> monitor);
 
+/// It begins with the placement of `parts`.
+placer spawn_placer(caf::actor_system& system, const node_context& context,
+                    std::shared_ptr<const node_parts> parts);
+
 /// What a supervisor may do to the world outside of the actors.
 struct supervisor_hooks {
   /// Dials a node; peer_joined or peer_missed follows.
@@ -90,7 +97,7 @@ struct supervisor_hooks {
   /// This node is of no use any more; `cause` is empty after shut_down.
   std::function<void(const std::optional<failure>& cause)> on_end;
   node_progress progress;
-  /// Runs something that blocks on a thread of its own, once.
+  /// See node_context.
   std::function<void(std::function<void()>)> run_blocking;
 };
 

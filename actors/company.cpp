@@ -6,6 +6,8 @@
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/entropy.hpp"
 
+#include <future>
+
 namespace troupe {
 
 namespace {
@@ -117,6 +119,22 @@ void company::close(const failure& why) {
 
 std::optional<failure> company::over() const {
   return impl_->first->over();
+}
+
+std::optional<placement> company::placed() const {
+  return impl_->front.placed();
+}
+
+result<uint32_t> company::change_placement(placement_lists next,
+                                           std::chrono::milliseconds deadline) {
+  auto answer = std::make_shared<std::promise<result<uint32_t>>>();
+  auto heard = answer->get_future();
+  impl_->front.change_placement(std::move(next),
+                                [answer](auto& x) { answer->set_value(x); });
+  if (heard.wait_for(deadline) != std::future_status::ready)
+    return failure{errc::deadline_passed,
+                   "the placement was not changed in time"};
+  return heard.get();
 }
 
 service_info company::info() const {

@@ -8,6 +8,7 @@
 ///   (*company)->submit(request, [](auto& event) { ... });
 
 #include "runtime/cluster/node_options.hpp"
+#include "runtime/dispatch/placement.hpp"
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
 #include "runtime/service.hpp"
@@ -63,6 +64,19 @@ public:
   result<request_id> submit(generation_request request,
                             event_handler on_event) override;
   void cancel(request_id id) override;
+
+  /// Where experts are; nothing before this node has loaded its parts. See
+  /// placement::lists for what the next one is made of.
+  std::optional<placement> placed() const;
+
+  /// Lets `next` follow the placement of the epoch before, while requests go
+  /// on: workers load what is new, ranks plan with it, workers forget what is
+  /// old. Returns the new epoch once that is done. Errors: refused before the
+  /// company serves; overloaded while another change is under way;
+  /// invalid_input, see plan_change; step_failed, and everything is as it was,
+  /// if a worker was lost or could not load; deadline_passed, and it goes on.
+  result<uint32_t> change_placement(placement_lists next,
+                                    std::chrono::milliseconds deadline);
 
   /// Takes no request any more; every open one has ended, with `why` as its
   /// cause, when this returns. Nodes and actors stay.

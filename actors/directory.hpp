@@ -18,18 +18,24 @@ struct cast_list {
   troupe::supervisor supervisor;
   troupe::controller controller; ///< Only on its node.
   troupe::gateway gateway;       ///< Only on its node.
+  troupe::placer placer;         ///< Only on the controller's node.
   std::map<rank_id, local_scheduler> schedulers;
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
   std::map<node_id, peer> peers;
   std::shared_ptr<node_parts> parts;   ///< Once they are loaded.
   std::shared_ptr<const view> members; ///< Once they are published.
+  /// The newest that this node has heard of; null: the one of `parts`.
+  std::shared_ptr<const placement_lists> placed;
+  /// Of the whole model, where it was read for the judge.
+  std::shared_ptr<const digest_table> digests;
 
   /// Calls fn(handle) for everybody but the supervisor; handles may be empty.
   template <class Fn>
   void for_each(Fn fn) const {
     fn(gateway);
     fn(controller);
+    fn(placer);
     auto all = [&](auto& of) {
       for (auto& [id, x] : of)
         fn(x);
@@ -84,6 +90,7 @@ template <class Message>
 void tell_all(const cast_list& list, const Message& message) {
   for (auto& [id, x] : list.ranks)
     tell(x, message);
+  tell(list.placer, message);
   if constexpr (std::is_same_v<Message, node_lost>) {
     for (auto& [id, x] : list.workers)
       tell(x, message);

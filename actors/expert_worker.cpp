@@ -24,6 +24,7 @@
 
 #include "actors/cast.hpp"
 #include "actors/rows_refusal.hpp"
+#include "actors/slot_keeper.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -61,13 +62,13 @@ struct expert_worker_state {
   node_context context;
   std::shared_ptr<node_parts> parts;
   worker_parts* worker = nullptr;
-  occupants holds;
   expert_worker self;
   std::function<void()> on_room; ///< Tells us that there may be room.
   bool starved = false;          ///< on_room is to come.
   bool used = false;
   bool broken = false;         ///< The device has failed.
   span_track* spans = nullptr; ///< Null: nothing is recorded.
+  std::unique_ptr<slot_keeper> keeper;
   /// Of each rank and micro-batch the pieces of one dispatch.
   std::deque<waiting_rows> waiting;
   /// Of the last run. Written by its notice too.
@@ -86,6 +87,8 @@ struct expert_worker_state {
     });
     if (auto why = obstacle(msg))
       return refuse(msg, *why);
+    if (msg.of.epoch < worker->slots.newest_epoch())
+      context.counters->add(counter::sections_behind);
     waiting.push_back({msg});
     run();
   }
@@ -98,7 +101,7 @@ struct expert_worker_state {
   std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
     if (broken)
       return rows_fault::failed_run;
-    if (auto why = holds.judge(msg.of.epoch, msg.of.layer, msg.rows()))
+    if (auto why = worker->slots.judge(msg.of.epoch, msg.of.layer, msg.rows()))
       return why;
     if (msg.view->num_rows > worker->max_staging_rows)
       return rows_fault::too_many_rows;
@@ -318,6 +321,16 @@ struct expert_worker_state {
     });
   }
 
+  // -- what its slots hold ----------------------------------------------------
+
+  void change(const change_slots& msg) {
+    // What was planned with an older placement nobody waits for.
+    if (msg.step == slots_step::retire)
+      std::erase_if(waiting,
+                    [&](auto& x) { return x.msg.of.epoch < msg.epoch; });
+    keeper->change(msg);
+  }
+
   // -- its end ----------------------------------------------------------------
 
   void end(const run_ended& msg) {
@@ -357,17 +370,20 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
   state.context = context;
   state.parts = std::move(parts);
   state.worker = worker;
-  state.holds = {state.parts->map, worker->id,
-                 state.parts->config.first_k_dense_replace};
   if (context.spans)
     state.spans = &context.spans->open(track_kind::worker, worker->id);
   state.self = self;
+  state.keeper = std::make_unique<slot_keeper>(context, state.parts, *worker,
+                                               state.self);
   state.on_room = [me = weak_handle{expert_worker{self}}] {
     me.tell(room_made{});
   };
   return {
     [=](const rows_arrived& msg) { self->state.arrive(msg); },
     [=](const run_ended& msg) { self->state.end(msg); },
+    [=](const change_slots& msg) { self->state.change(msg); },
+    [=](const experts_loaded& msg) { self->state.keeper->take(msg); },
+    [=](const slots_unused& msg) { self->state.keeper->empty(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](room_made) { self->state.retry(); },
   };

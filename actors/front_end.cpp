@@ -67,6 +67,16 @@ service_stats front_end::stats() const {
     out.ranks_used += value(counter::ranks_used);
     out.workers_used += value(counter::workers_used);
     out.requests_without_choice += value(counter::requests_without_choice);
+    out.placement_epoch += value(counter::placement_epoch);
+    out.changes_begun += value(counter::changes_begun);
+    out.changes_done += value(counter::changes_done);
+    out.changes_aborted += value(counter::changes_aborted);
+    out.last_change_seconds += double(value(counter::last_change_us)) / 1e6;
+    out.experts_waiting += value(counter::experts_waiting);
+    out.slots_free += value(counter::slots_free);
+    out.slots_loading += value(counter::slots_loading);
+    out.slots_serving += value(counter::slots_serving);
+    out.slots_retiring += value(counter::slots_retiring);
     out.network_bytes_sent += report.network.bytes_sent;
     out.strangers_dropped += report.network.strangers_dropped;
     for (auto n : report.network.frames_refused)
@@ -155,6 +165,31 @@ std::optional<std::string> front_end::trouble() const {
   if (status_->trouble.empty())
     return std::nullopt;
   return status_->trouble;
+}
+
+// -- the placement ------------------------------------------------------------
+
+std::optional<placement> front_end::placed() const {
+  auto list = here_->read();
+  if (!list->parts)
+    return std::nullopt;
+  auto& first = list->parts->map;
+  if (!list->placed)
+    return first;
+  auto out = first.with(*list->placed);
+  CHECK(out); // it was published
+  return *out;
+}
+
+void front_end::change_placement(
+  placement_lists next, std::function<void(const result<uint32_t>&)> done) {
+  auto placer = here_->read()->placer;
+  if (!placer)
+    return done(failure{errc::refused, "the cluster is starting"});
+  using callback = std::function<void(const result<uint32_t>&)>;
+  tell(placer, troupe::change_placement{
+                 std::make_shared<const placement_lists>(std::move(next)),
+                 std::make_shared<const callback>(std::move(done))});
 }
 
 uint64_t front_end::max_open(const topology_limits& limits,

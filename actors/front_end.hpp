@@ -29,6 +29,11 @@ public:
   void cancel(request_id id);
 
   /// See company.
+  std::optional<placement> placed() const;
+  void change_placement(placement_lists next,
+                        std::function<void(const result<uint32_t>&)> done);
+
+  /// See company.
   void close(const failure& why);
 
   /// Requests that may be open at a time with so many ranks.

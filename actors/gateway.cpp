@@ -10,6 +10,7 @@
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
+#include "runtime/cluster/repair_plan.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/planted.hpp"
 
@@ -32,6 +33,8 @@ struct gateway_state {
   std::unique_ptr<request_journal> journal;
   std::map<node_id, node_lost> lost;
   std::optional<node_id> missing; ///< Of them: it took the last of an expert.
+  bool is_awaited = false;        ///< Who has it is to get a successor.
+  std::optional<placement> map;   ///< The newest; none: as it began.
   std::optional<node_id> last_with_ranks; ///< Of them.
   std::function<void()> on_started;
   bool started = false;
@@ -39,19 +42,64 @@ struct gateway_state {
   // -- what is there ----------------------------------------------------------
 
   /// The last one of those who had all replicas of an expert, without which no
-  /// rank can finish a step; or null.
+  /// rank can finish a step, if none is loaded elsewhere; or null.
   const node_lost* missing_worker() const {
-    return missing ? &lost.at(*missing) : nullptr;
+    return missing && !is_awaited ? &lost.at(*missing) : nullptr;
   }
 
+  /// `last` is the last of those who are lost and had workers.
   void look_for_missing(node_id last) {
     std::set<node_id> gone;
     for (auto& [node, x] : lost)
       if (!cluster.nodes[node].workers.empty())
         gone.insert(node);
+    if (!gone.contains(last))
+      return;
+    auto left = placement_left_by(gone);
+    missing.reset();
+    if (left && left->num_waiting() == 0)
+      return;
+    missing = last;
+    is_awaited = left && can_repair(*left, gone);
+  }
+
+  /// Nothing before the parts are there.
+  std::optional<placement>
+  placement_left_by(const std::set<node_id>& gone) const {
+    if (map)
+      return map->left_by(gone);
     auto parts = context.here->read()->parts;
-    if (gone.contains(last) && (!parts || !parts->map.without(gone)))
-      missing = last;
+    return parts ? std::optional{parts->map.left_by(gone)} : std::nullopt;
+  }
+
+  /// Who had waited for an expert may have it again.
+  void take(const placement_published& msg) {
+    auto next = context.here->read()->parts->map.with(*msg.map);
+    CHECK(next); // it is our own node's
+    map = std::move(*next);
+    if (missing)
+      look_for_missing(*missing); // it may be of before the last loss
+    publish_trouble();
+    if (auto* why = missing_worker())
+      end_all(*why);
+  }
+
+  /// There is no room for who is missing, or nobody to read it from.
+  void give_up(const experts_given_up&) {
+    if (!missing || !is_awaited)
+      return;
+    is_awaited = false;
+    publish_trouble();
+    auto ended = end_all(lost.at(*missing));
+    context.log->warning(sentence(lost.at(*missing)) + "; "
+                         + std::to_string(ended) + " requests end with it");
+  }
+
+  uint64_t end_all(const node_lost& why) {
+    auto all = journal->all();
+    for (auto id : all)
+      end_early(id, {errc::peer_lost, sentence(why)});
+    return all.size();
   }
 
   std::vector<rank_id> usable_ranks() const {
@@ -79,7 +127,9 @@ struct gateway_state {
       text = "the cluster is starting";
     for (auto& [node, x] : lost)
       text += (text.empty() ? "" : "; ") + sentence(x);
-    auto can_serve = started && !missing_worker() && !usable_ranks().empty();
+    if (missing && is_awaited)
+      text += "; its experts are being loaded elsewhere";
+    auto can_serve = started && !missing && !usable_ranks().empty();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
     status->nodes_lost = lost.size();
@@ -199,10 +249,7 @@ struct gateway_state {
       }
     }
     if (missing_worker())
-      for (auto id : journal->all()) {
-        end_early(id, {errc::peer_lost, sentence(msg)});
-        count(false);
-      }
+      ended += end_all(msg);
     if (moved + ended > 0)
       context.log->warning(sentence(msg) + "; " + std::to_string(moved)
                            + " requests go on elsewhere, "
@@ -285,6 +332,8 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const client_gone& msg) { self->state.cancel(msg.request); },
     [=](const node_report& msg) { self->state.report(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](const placement_published& msg) { self->state.take(msg); },
+    [=](const experts_given_up& msg) { self->state.give_up(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](troupe::shut_down) { self->state.shut_down(); },
   };

@@ -29,8 +29,7 @@ node_hooks node::make_hooks() {
     changed_.notify_all();
   };
   out.run_blocking = [this](auto fn) {
-    CHECK(!loader_.joinable());
-    loader_ = std::thread{std::move(fn)};
+    loader_.post(1, std::move(fn)); // else the node ends
   };
   return out;
 }
@@ -108,8 +107,7 @@ void node::end_actors() {
     first.bid(here.read()->supervisor);
     CHECK(first.wait(farewell_deadline));
   }
-  if (loader_.joinable())
-    loader_.join();
+  loader_.stop();
   farewell all{*system_};
   here.read()->for_each([&](auto& x) { all.bid(x); });
   CHECK(all.wait(farewell_deadline));

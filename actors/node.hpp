@@ -6,10 +6,10 @@
 
 #include "actors/node_core.hpp"
 #include "actors/pool_coordinator.hpp"
+#include "runtime/http/task_queue.hpp"
 
 #include <condition_variable>
 #include <stop_token>
-#include <thread>
 
 namespace troupe {
 
@@ -59,6 +59,9 @@ public:
   }
 
 private:
+  /// More than a node has workers: each has one out.
+  static constexpr size_t max_loads = 65'536;
+
   explicit node(node_setup setup);
 
   node_setup complete(node_setup setup);
@@ -67,8 +70,8 @@ private:
 
   std::shared_ptr<kernels::thread_pool> pool_; ///< Of actors and device.
   std::stop_source stop_loading_;
-  std::thread loader_; ///< Reads the weights.
-  std::mutex mutex_;   ///< Nothing changes unseen while it is held.
+  http::task_queue loader_{max_loads}; ///< Reads weights.
+  std::mutex mutex_; ///< Nothing changes unseen while it is held.
   std::condition_variable changed_;
   node_core core_;
   pool_config config_;

@@ -31,6 +31,7 @@ node_context node_core::make_context() {
   out.log = setup_.log;
   out.here = here_;
   out.spans = setup_.options.spans.get();
+  out.run_blocking = hooks_.run_blocking;
   return out;
 }
 

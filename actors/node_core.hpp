@@ -52,8 +52,8 @@ struct node_setup {
 struct node_hooks {
   /// It has come further, or a peer has come or gone. On any thread.
   std::function<void()> on_change;
-  /// Runs something that blocks, once: on a thread of its own, or at once where
-  /// nobody minds.
+  /// Runs something that blocks, one after the other: on a thread of its own,
+  /// or at once where nobody minds.
   std::function<void(std::function<void()>)> run_blocking;
 };
 

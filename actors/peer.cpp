@@ -44,6 +44,8 @@ struct peer_state {
       tell(list.controller, msg);
     else if constexpr (for_gateway<Message>)
       tell(list.gateway, msg);
+    else if constexpr (for_placer<Message>)
+      tell(list.placer, msg);
     else if (remote == 0) // only the controller commands
       tell(list.supervisor, msg);
   }
@@ -67,6 +69,30 @@ struct peer_state {
       tell(i->second, msg);
   }
 
+  void pass_on(const cast_list& list, const change_slots& msg) {
+    auto i = list.workers.find(msg.worker);
+    if (remote == 0 && i != list.workers.end())
+      tell(i->second, msg);
+  }
+
+  void pass_on(const cast_list&, const placement_published& msg) {
+    if (remote != 0)
+      return;
+    context.here->update([&](cast_list& all) { all.placed = msg.map; });
+    tell_ranks(msg);
+  }
+
+  void pass_on(const cast_list&, const experts_given_up& msg) {
+    if (remote == 0)
+      tell_ranks(msg);
+  }
+
+  template <class Message>
+  void tell_ranks(const Message& msg) const {
+    for (auto& [id, rank] : context.here->read()->ranks)
+      tell(rank, msg);
+  }
+
   template <class T, class... Ts>
   static constexpr bool is_one_of = (std::is_same_v<T, Ts> || ...);
 
@@ -76,6 +102,10 @@ struct peer_state {
 
   template <class T>
   static constexpr bool for_gateway = is_one_of<T, tokens_ready, node_report>;
+
+  template <class T>
+  static constexpr bool for_placer
+    = is_one_of<T, placement_taken, slots_changed>;
 };
 
 peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
@@ -96,6 +126,11 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
     [=](const node_suspected& msg) { self->state.say(msg); },
     [=](const welcome& msg) { self->state.say(msg); },
     [=](const view_published& msg) { self->state.say(msg); },
+    [=](const placement_published& msg) { self->state.say(msg); },
+    [=](const placement_taken& msg) { self->state.say(msg); },
+    [=](const change_slots& msg) { self->state.say(msg); },
+    [=](const slots_changed& msg) { self->state.say(msg); },
+    [=](const experts_given_up& msg) { self->state.say(msg); },
     [=](const node_lost& msg) { self->state.say(msg); },
     [=](cluster_started msg) { self->state.say(msg); },
     [=](shut_down msg) { self->state.say(msg); },

@@ -10,17 +10,21 @@
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/counters.hpp"
+#include "runtime/cluster/expert_loader.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/cluster/part_loads.hpp"
+#include "runtime/cluster/placement_writer.hpp"
 #include "runtime/dispatch/answer_collector.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
-#include "runtime/dispatch/occupants.hpp"
+#include "runtime/dispatch/expert_slots.hpp"
 #include "runtime/dispatch/placement.hpp"
+#include "runtime/dispatch/rows_fault.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "runtime/service.hpp"
 #include "runtime/transport/transport.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -108,8 +112,20 @@ struct rows_refused {
   rows_fault why = rows_fault::damaged_slab;
 };
 
-using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
-                            node_lost, tick>;
+/// Plan with this placement from your next step on; answer with
+/// placement_taken once no step is out that was planned with an older one.
+struct placement_published {
+  std::shared_ptr<const placement_lists> map;
+};
+
+/// Experts have no worker left and get none: who waits for them fails.
+struct experts_given_up {
+  std::string why;
+};
+
+using attention
+  = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
+              placement_published, experts_given_up, node_lost, tick>;
 
 // -- expert worker: holds the physical experts of one device ------------------
 
@@ -147,7 +163,33 @@ struct run_ended {
 /// There may be room now for the answers that you could not hold.
 struct room_made {};
 
-using expert_worker = reacts_to<rows_arrived, run_ended, node_lost, room_made>;
+/// A step of a change of the placement. Answer `load` and `retire` with
+/// slots_changed.
+struct change_slots {
+  uint32_t change = 0;
+  worker_id worker = 0;
+  slots_step step = slots_step::load;
+  uint32_t epoch = 0; ///< The newest, or with `retire` the oldest.
+  /// With `load` who is to come, with `serve` who leaves with what was before.
+  std::vector<expert_order> slots;
+};
+
+/// From the loading thread.
+struct experts_loaded {
+  uint32_t change = 0;
+  std::shared_ptr<const std::vector<arrived_expert>> experts;
+  std::string failure; ///< Empty: well.
+};
+
+/// Nothing that was enqueued before reads these retired slots any more.
+struct slots_unused {
+  uint32_t change = 0;
+  std::vector<layer_slot> slots;
+};
+
+using expert_worker
+  = reacts_to<rows_arrived, run_ended, change_slots, experts_loaded,
+              slots_unused, node_lost, room_made>;
 
 // -- gateway: the commit point of every request -------------------------------
 
@@ -181,7 +223,8 @@ struct node_report {
 struct cluster_started {};
 
 using gateway = reacts_to<tokens_ready, accept_request, client_gone,
-                          node_report, node_lost, cluster_started, shut_down>;
+                          node_report, node_lost, placement_published,
+                          experts_given_up, cluster_started, shut_down>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report>;
 
@@ -220,6 +263,32 @@ struct node_suspected {
 
 using controller = reacts_to<node_joined, node_loaded, model_known,
                              node_connected, node_suspected, shut_down>;
+
+// -- placer: the one writer of placements, beside the controller --------------
+
+/// Let this placement follow. `done` hears the epoch of the new one, or why
+/// there is none; on a thread of the service.
+struct change_placement {
+  std::shared_ptr<const placement_lists> next;
+  std::shared_ptr<const std::function<void(const result<uint32_t>&)>> done;
+};
+
+/// A worker has done that step, or cannot.
+struct slots_changed {
+  uint32_t change = 0;
+  worker_id worker = 0;
+  slots_step step = slots_step::load;
+  std::string failure; ///< Empty: well.
+};
+
+/// A rank has no step out that was planned with an epoch before this one.
+struct placement_taken {
+  rank_id rank = 0;
+  uint32_t epoch = 0;
+};
+
+using placer = reacts_to<change_placement, slots_changed, placement_taken,
+                         node_lost, tick>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -280,10 +349,12 @@ struct control_arrived {
 };
 
 /// Everything that may be said to another node.
-using peer = reacts_to<tokens_ready, control_arrived, run_request,
-                       cancel_request, rows_refused, node_report, node_loaded,
-                       node_connected, node_suspected, welcome, view_published,
-                       node_lost, cluster_started, shut_down>;
+using peer
+  = reacts_to<tokens_ready, control_arrived, run_request, cancel_request,
+              rows_refused, node_report, node_loaded, node_connected,
+              node_suspected, welcome, view_published, placement_published,
+              placement_taken, change_slots, slots_changed, experts_given_up,
+              node_lost, cluster_started, shut_down>;
 
 } // namespace troupe
 
@@ -317,4 +388,12 @@ TROUPE_MESSAGE(troupe::peer_joined)
 TROUPE_MESSAGE(troupe::peer_gone)
 TROUPE_MESSAGE(troupe::peer_missed)
 TROUPE_MESSAGE(troupe::shut_down)
+TROUPE_MESSAGE(troupe::placement_published)
+TROUPE_MESSAGE(troupe::experts_given_up)
+TROUPE_MESSAGE(troupe::change_slots)
+TROUPE_MESSAGE(troupe::experts_loaded)
+TROUPE_MESSAGE(troupe::slots_unused)
+TROUPE_MESSAGE(troupe::change_placement)
+TROUPE_MESSAGE(troupe::slots_changed)
+TROUPE_MESSAGE(troupe::placement_taken)
 TROUPE_MESSAGE(troupe::control_arrived)

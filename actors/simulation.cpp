@@ -1,5 +1,7 @@
 #include "actors/simulation.hpp"
 
+#include "actors/placement_watch.hpp"
+#include "runtime/cluster/repair_plan.hpp"
 #include "runtime/duration.hpp"
 
 #include <algorithm>
@@ -29,12 +31,14 @@ virtual_duration patience_of(const virtual_company_options& x) {
   return virtual_duration{int64_t(std::max(left, 0.0))};
 }
 
-run_checks::needs needs_of(const topology& cluster, const placement& map) {
+run_checks::needs needs_of(virtual_company& company) {
   run_checks::needs out;
-  for (auto& x : cluster.nodes)
+  for (auto& x : company.cluster().nodes)
     out.ranks.push_back(x.ranks);
-  out.has_experts_without = [map](auto& nodes) {
-    return map.without(nodes).has_value();
+  // Of who is lost others can be loaded, if there is room.
+  out.has_experts_without = [&company](auto& nodes) {
+    auto map = company.front() ? company.front()->placed() : std::nullopt;
+    return map && can_repair(map->left_by(nodes), nodes);
   };
   return out;
 }
@@ -49,9 +53,7 @@ public:
       states_(uint32_t(company_.cluster().nodes.size())),
       clients_(world_, company_, options.what.load, checks_, states_),
       faults_(world_, company_, clients_, checks_) {
-    checks_.set_needs(needs_of(
-      company_.cluster(),
-      place_experts(company_.cluster(), options.company.model->config())));
+    checks_.set_needs(needs_of(company_));
     auto& requests = options.what.load.requests;
     for (uint32_t i = 0; i < requests.size(); ++i) {
       if (auto& wanted = requests[i].request.rank)
@@ -309,6 +311,7 @@ private:
       states_.reach(sometimes::preempted);
     if (counted[size_t(counter::steps_again)] > 0)
       states_.reach(sometimes::step_again);
+    placements_.look_at(node);
     if (node == 0)
       look_at_front(*company_.front());
     if (list->members)
@@ -421,6 +424,7 @@ private:
   virtual_company company_;
   run_checks checks_;
   sometimes_states states_;
+  placement_watch placements_{company_, checks_, states_};
   virtual_clients clients_;
   virtual_faults faults_;
   std::optional<fault_driver> driver_; ///< Once the company serves.

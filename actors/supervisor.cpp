@@ -67,8 +67,9 @@ struct loading {
                                 (*loaded)->loaded_from, options, progress);
     if (!all)
       return tell(answers_to, parts_loaded{nullptr, all.why()});
-    tell(judge,
-         model_known{std::make_shared<const digest_table>(std::move(*all))});
+    auto known = std::make_shared<const digest_table>(std::move(*all));
+    here->update([&](cast_list& list) { list.digests = known; });
+    tell(judge, model_known{known});
   }
 };
 
@@ -163,7 +164,11 @@ struct supervisor_state {
     }
     for (auto& w : parts->workers)
       workers[w->id] = adopt(spawn_expert_worker(system, context, parts, *w));
+    placer writes;
+    if (context.here->read()->controller)
+      writes = adopt(spawn_placer(system, context, parts));
     context.here->update([&](cast_list& list) {
+      list.placer = writes;
       list.schedulers = schedulers;
       list.ranks = ranks;
       list.workers = workers;

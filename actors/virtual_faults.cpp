@@ -1,5 +1,7 @@
 #include "actors/virtual_faults.hpp"
 
+#include "runtime/sim/random_moves.hpp"
+
 #include <algorithm>
 
 namespace troupe {
@@ -14,7 +16,8 @@ std::string counted(uint64_t n, const char* what) {
 
 virtual_faults::virtual_faults(world& in, virtual_company& company,
                                virtual_clients& clients, run_checks& checks)
-  : world_(in), company_(company), clients_(clients), checks_(checks) {
+  : world_(in), company_(company), clients_(clients), checks_(checks),
+    moves_(in.stream("moves")) {
 }
 
 void virtual_faults::note(trace_kind kind, const fault& x,
@@ -73,6 +76,8 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
     case fault_target_kind::node:
       if (auto node = find(x.node); !node || !company_.find(*node))
         return none("there is no process of node " + x.node);
+      if (x.kind == fault_kind::move_experts)
+        return obstacle_to_moves();
       break;
     case fault_target_kind::link:
       if (!find(x.node) || !find(x.peer))
@@ -84,6 +89,12 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
       if (x.kind == fault_kind::client_vanish && !clients_.is_there(*x.request))
         return none("request " + std::to_string(*x.request) + " is not open");
   }
+  return std::nullopt;
+}
+
+std::optional<failure> virtual_faults::obstacle_to_moves() const {
+  if (!company_.front() || !company_.front()->placed())
+    return failure{errc::not_found, "there is nobody who could move them"};
   return std::nullopt;
 }
 
@@ -109,6 +120,8 @@ virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
       return pause(node);
     case fault_kind::slow:
       return slow(node, x.factor);
+    case fault_kind::move_experts:
+      return move_experts(node);
     default:
       return fail_device(x, node);
   }
@@ -155,6 +168,18 @@ virtual_faults::carried_out virtual_faults::slow(node_id node, double factor) {
             [count, done] {
               return counted(*done ? **done : count(), "slow operations");
             }};
+}
+
+/// As an operator would: what comes of it is the company's.
+virtual_faults::carried_out virtual_faults::move_experts(node_id node) {
+  auto& front = *company_.front();
+  auto said = std::make_shared<std::string>();
+  front.change_placement(draw_moves(*front.placed(), node, moves_),
+                         [said](const result<uint32_t>& x) {
+                           *said = x ? "the epoch is " + std::to_string(*x)
+                                     : x.why().message;
+                         });
+  return {.proof = [said] { return *said; }};
 }
 
 virtual_faults::carried_out virtual_faults::fail_device(const fault& x,

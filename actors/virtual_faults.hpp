@@ -35,6 +35,7 @@ private:
     std::function<std::string()> proof = {};
   };
 
+  std::optional<failure> obstacle_to_moves() const;
   /// Why it cannot begin; nothing if it can.
   std::optional<failure> obstacle(const fault& x) const;
   carried_out carry_out(const fault& x);
@@ -45,6 +46,7 @@ private:
   carried_out kill(node_id node);
   carried_out pause(node_id node);
   carried_out slow(node_id node, double factor);
+  carried_out move_experts(node_id node);
   carried_out fail_device(const fault& x, node_id node);
   carried_out watch(net_fault x, std::string what);
   std::optional<node_id> find(const std::string& name) const;
@@ -59,6 +61,7 @@ private:
   std::map<node_id, uint32_t> pauses_;
   std::map<node_id, std::multiset<double>> slownesses_;
   std::vector<net_fault> damages_;
+  random_stream moves_;
 };
 
 } // namespace troupe

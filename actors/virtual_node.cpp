@@ -5,13 +5,22 @@ namespace troupe {
 virtual_node::virtual_node(world& in, life_id life, node_setup setup,
                            std::function<void()> on_over)
   : world_(in), life_(life), on_over_(std::move(on_over)),
-    core_(std::move(setup), {.on_change =
-                               [this] {
-                                 if (on_over_ && core_.is_over())
-                                   std::exchange(on_over_, nullptr)();
-                               },
-                             .run_blocking = [](auto fn) { fn(); }}),
+    core_(std::move(setup),
+          {.on_change =
+             [this] {
+               if (on_over_ && core_.is_over())
+                 std::exchange(on_over_, nullptr)();
+             },
+           .run_blocking = [this](auto fn) { load(std::move(fn)); }}),
     config_(in, life) {
+}
+
+/// What a node begins with is there at once; what comes later takes its time.
+void virtual_node::load(std::function<void()> fn) {
+  if (std::exchange(has_begun_, true))
+    world_.at(life_, world_.now() + load_time, std::move(fn));
+  else
+    fn();
 }
 
 result<std::unique_ptr<virtual_node>>

@@ -1,7 +1,8 @@
 #pragma once
 
 /// One start of a node in a virtual world: a core whose actors have their turns
-/// there. Nothing waits; whatever blocks elsewhere is done at once.
+/// there. Nothing waits; what blocks elsewhere is done at once, and but for
+/// the first such thing a little later.
 
 #include "actors/node_core.hpp"
 #include "actors/sim_coordinator.hpp"
@@ -35,10 +36,15 @@ private:
   virtual_node(world& in, life_id life, node_setup setup,
                std::function<void()> on_over);
 
+  /// Experts that come while the node serves.
+  static constexpr virtual_duration load_time = std::chrono::milliseconds{2};
+
+  void load(std::function<void()> fn);
   void end_actors();
 
   world& world_;
   const life_id life_;
+  bool has_begun_ = false; ///< Its parts are loaded, or being.
   std::function<void()> on_over_;
   node_core core_;
   sim_config config_;

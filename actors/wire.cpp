@@ -1,5 +1,6 @@
 #include "actors/wire.hpp"
 
+#include "actors/wire_placements.hpp"
 #include "actors/wire_requests.hpp"
 
 #include <capnp/message.h>
@@ -148,6 +149,26 @@ void write(schema::Report::Builder out, const part_loads& loads) {
   }
   fill(out.initWorkers(size_of(numbers)), numbers);
   fill(out.initExpertRows(size_of(expert_rows)), expert_rows);
+}
+
+void write(Control::Builder out, const placement_published& msg) {
+  write(out.initPlacement(), msg);
+}
+
+void write(Control::Builder out, const placement_taken& msg) {
+  write(out.initPlacementTaken(), msg);
+}
+
+void write(Control::Builder out, const change_slots& msg) {
+  write(out.initChangeSlots(), msg);
+}
+
+void write(Control::Builder out, const slots_changed& msg) {
+  write(out.initSlotsChanged(), msg);
+}
+
+void write(Control::Builder out, const experts_given_up& msg) {
+  write(out.initExpertsGivenUp(), msg);
 }
 
 /// What a report says of the network, after the counters.
@@ -360,6 +381,16 @@ result<control_message> read(node_id from, Control::Reader in) {
       return read_report(from, in.getReport());
     case Control::ROWS_REFUSED:
       return read_refused(in.getRowsRefused());
+    case Control::PLACEMENT:
+      return control_message{read_placement(in.getPlacement())};
+    case Control::PLACEMENT_TAKEN:
+      return control_message{read_taken(in.getPlacementTaken())};
+    case Control::CHANGE_SLOTS:
+      return to_message(read_change(in.getChangeSlots()));
+    case Control::SLOTS_CHANGED:
+      return to_message(read_changed(in.getSlotsChanged()));
+    case Control::EXPERTS_GIVEN_UP:
+      return control_message{read_given_up(in.getExpertsGivenUp())};
   }
   return damaged("a kind that this version does not know");
 }

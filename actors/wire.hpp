@@ -14,7 +14,8 @@ using control_message
   = std::variant<welcome, node_loaded, view_published, node_connected,
                  cluster_started, node_suspected, node_lost, shut_down,
                  run_request, cancel_request, tokens_ready, node_report,
-                 rows_refused>;
+                 rows_refused, placement_published, placement_taken,
+                 change_slots, slots_changed, experts_given_up>;
 
 /// Returns the body of a control frame.
 body encode(const control_message& message);

@@ -1,6 +1,7 @@
 #include "deploy/bench_stages.hpp"
 
 #include "deploy/bench_cases.hpp"
+#include "kernels/check.hpp"
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/model/attention_forms.hpp"
@@ -112,8 +113,8 @@ private:
 
   /// All rows in one run, as from one rank.
   void run_experts(uint32_t layer, const listener& hear) {
-    planner_.plan(layer - parts_->config.first_k_dense_replace,
-                  stages_.chosen().experts, stages_.positions(), plan_);
+    CHECK(planner_.plan(layer - parts_->config.first_k_dense_replace,
+                        stages_.chosen().experts, stages_.positions(), plan_));
     auto& slab = plan_.slabs.at(0);
     auto& section = slab.sections.at(0);
     std::vector<uint32_t> rows;

@@ -68,6 +68,10 @@ void add_shape(CLI::App& command, cluster_flags& flags) {
   command.add_option("--num-redundant-experts", flags.num_redundant_experts,
                      "Slots of a layer beyond one for each expert, which hold "
                      "further replicas (default 0)");
+  command.add_option("--spare-expert-slots", flags.spare_expert_slots,
+                     "Free slots of each worker in a layer, for experts that "
+                     "are moved while requests run, or whose last holder was "
+                     "lost (default 0: none is)");
   command
     .add_option("--nodes", flags.num_nodes,
                 "Node processes to start on this machine")
@@ -168,10 +172,11 @@ result<topology> cluster_flags::cluster() const {
   auto out = shape_of(*this);
   if (!out)
     return out;
-  if (num_redundant_experts) {
+  if (num_redundant_experts || spare_expert_slots)
     out->units = out->all_units();
-    for (auto& unit : out->units)
-      unit.num_redundant_experts = *num_redundant_experts;
+  for (auto& unit : out->units) {
+    override(unit.num_redundant_experts, num_redundant_experts);
+    override(unit.spare_expert_slots, spare_expert_slots);
   }
   if (!model.empty())
     out->model = model;
@@ -219,6 +224,7 @@ std::string cluster_flags::replayed() const {
   if (topology_name.empty() || is_shorthand(topology_name))
     out += " --nodes " + std::to_string(num_nodes);
   add("num-redundant-experts", num_redundant_experts);
+  add("spare-expert-slots", spare_expert_slots);
   if (activations)
     out += " --activations " + *activations;
   add("max-model-len", max_model_len);

@@ -37,6 +37,7 @@ struct cluster_flags {
   std::optional<std::string> prefill_unit;
   std::optional<std::string> decode_unit;
   std::optional<uint32_t> num_redundant_experts; ///< Of each unit.
+  std::optional<uint32_t> spare_expert_slots;    ///< Of each worker.
   std::string secret_file;
   bool insecure = false;
   tls_files tls;

@@ -165,6 +165,16 @@ struct service_stats {
   /// Of those that failed: their logits were no finite numbers.
   uint64_t requests_without_choice = 0;
   uint64_t nodes_lost = 0; ///< Of those that the topology names.
+  uint64_t placement_epoch = 0;
+  uint64_t changes_begun = 0; ///< Of the placement of experts.
+  uint64_t changes_done = 0;
+  uint64_t changes_aborted = 0;
+  double last_change_seconds = 0; ///< That was done.
+  uint64_t experts_waiting = 0;   ///< Of a layer, which no worker has.
+  uint64_t slots_free = 0;        ///< Of workers, in all layers.
+  uint64_t slots_loading = 0;
+  uint64_t slots_serving = 0;
+  uint64_t slots_retiring = 0;
 };
 
 struct cluster_status; // runtime/cluster/cluster_status.hpp

@@ -18,6 +18,7 @@ constexpr uint32_t usual_tokens = 1024;
 
 /// A slot's number has 16 bits on the wire.
 constexpr uint32_t max_redundant = 32768;
+constexpr uint32_t max_spare = 1024;
 
 failure invalid(const std::string& message) {
   return {errc::invalid_input, message};
@@ -92,6 +93,9 @@ result<void> validate_unit(const topology& x, size_t index,
   if (unit.num_redundant_experts > max_redundant)
     return invalid(where + "num_redundant_experts must be at most "
                    + std::to_string(max_redundant));
+  if (unit.spare_expert_slots > max_spare)
+    return invalid(where + "spare_expert_slots must be at most "
+                   + std::to_string(max_spare));
   return {};
 }
 

@@ -48,6 +48,9 @@ struct topology_unit {
   std::vector<uint32_t> workers; ///< Of its ranks alone.
   /// Slots of a layer beyond one for each expert: they hold further replicas.
   uint32_t num_redundant_experts = 0;
+  /// Slots of each worker and layer that hold nobody at first: for experts that
+  /// come while others still serve, or whose holders were lost.
+  uint32_t spare_expert_slots = 0;
 
   friend bool operator==(const topology_unit&, const topology_unit&) = default;
 };

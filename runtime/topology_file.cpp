@@ -145,11 +145,13 @@ result<void> read_units(const toml::table& root, const std::string& source,
   return read_tables(root, source, "units", 1, [&](table_reader& in) {
     auto& unit = out.units.emplace_back();
     std::string role = "both";
-    in.allow_only({"name", "role", "ranks", "workers", "num_redundant_experts"},
+    in.allow_only({"name", "role", "ranks", "workers", "num_redundant_experts",
+                   "spare_expert_slots"},
                   "a topology");
     in.read("name", unit.name);
     in.read("role", role);
     in.read("num_redundant_experts", unit.num_redundant_experts);
+    in.read("spare_expert_slots", unit.spare_expert_slots);
     read_parts(in, "ranks", next_rank, unit.ranks);
     read_parts(in, "workers", next_worker, unit.workers);
     if (auto x = parse_role(role))
@@ -238,7 +240,8 @@ std::string render(const topology& x) {
     out << "\n[[units]]\nname = " << quoted(unit.name) << "\nrole = \""
         << to_string(unit.role) << "\"\nranks = " << list_of(unit.ranks)
         << "\nworkers = " << list_of(unit.workers)
-        << "\nnum_redundant_experts = " << unit.num_redundant_experts << "\n";
+        << "\nnum_redundant_experts = " << unit.num_redundant_experts
+        << "\nspare_expert_slots = " << unit.spare_expert_slots << "\n";
   return out.str();
 }
 

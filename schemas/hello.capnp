@@ -44,7 +44,7 @@ struct Hello {
 
   protocol @1 :UInt16;
   # Always set. Raised when an old process would misunderstand a new one; another
-  # number is refused. Ours is 4.
+  # number is refused. Ours is 8.
 
   cluster @2 :Text;
   # greeting, challenge. The name that both sides were given, at most 64 bytes.

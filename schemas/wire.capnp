@@ -53,6 +53,7 @@
 # Comments are written from the sender's point of view.
 
 using Cxx = import "/capnp/c++.capnp";
+using Placements = import "placements.capnp";
 $Cxx.namespace("troupe::schema");
 
 struct DispatchSlab {
@@ -109,6 +110,11 @@ struct Control {
     tokensReady @10 :TokensReady;
     report @11 :Report;
     rowsRefused @12 :RowsRefused;
+    placement @13 :Placements.Placement;
+    placementTaken @14 :Placements.PlacementTaken;
+    changeSlots @15 :Placements.ChangeSlots;
+    slotsChanged @16 :Placements.SlotsChanged;
+    expertsGivenUp @17 :Placements.ExpertsGivenUp;
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/check.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 
 #include <numeric>
@@ -15,7 +16,7 @@ plan_dispatch(const placement& map, uint32_t moe_layer,
   std::iota(positions.begin(), positions.end(), 0);
   dispatch_plan out;
   dispatch_planner planner{map, top_k, rank, max_rows};
-  planner.plan(moe_layer, experts, positions, out);
+  CHECK(planner.plan(moe_layer, experts, positions, out));
   return out;
 }
 

@@ -27,6 +27,17 @@ enum class counter : uint8_t {
   kv_blocks_cached, ///< A gauge: free ones that can still be found.
   tokens_looked_up, ///< In the cache of prefixes.
   tokens_found,     ///< Of these.
+  placement_epoch,  ///< A gauge; where placements are written, as what follows.
+  changes_begun,    ///< Of the placement.
+  changes_done,     ///< Of them.
+  changes_aborted,  ///< Of them.
+  last_change_us,   ///< A gauge: what the last one took that was done.
+  experts_waiting,  ///< A gauge: of a layer, that no worker has.
+  sections_behind,  ///< Of rows that a newer placement was known for.
+  slots_free,       ///< A gauge, of a node's workers, as what follows.
+  slots_loading,    ///< Until what they hold is verified, too.
+  slots_serving,
+  slots_retiring,
   num_counters,
 };
 

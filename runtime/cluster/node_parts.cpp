@@ -68,6 +68,7 @@ make_worker(node_parts& parts, shared_model& model, uint32_t id,
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
+  out->slots = {parts.map, out->id, parts.config.first_k_dense_replace};
   // A token has at most one row for each of the worker's experts.
   auto per_token = std::min(parts.config.num_experts_per_tok,
                             most_slots(parts.map, out->id));
@@ -106,6 +107,13 @@ expert_lists experts_of_node(const node_parts& parts) {
   return out;
 }
 
+/// What the slots of a worker take that are empty at first, once they are not.
+uint64_t spare_bytes(const node_parts& parts, const checkpoint& source) {
+  auto num_spare = parts.cluster.all_units()[0].spare_expert_slots;
+  expert_lists one(parts.config.num_moe_layers(), {0}); // as large as any
+  return num_spare * expert_weight_bytes(source, parts.config, one);
+}
+
 /// What a node claims at start, before it does.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
                         const memory_room& room) {
@@ -113,7 +121,8 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto& me = c.nodes[parts.node];
   auto weights
     = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
-  weights += expert_weight_bytes(source, parts.config, experts_of_node(parts));
+  weights += expert_weight_bytes(source, parts.config, experts_of_node(parts))
+             + me.workers.size() * spare_bytes(parts, source);
   auto caches = me.ranks.size() * c.num_kv_blocks()
                 * kv_pool::block_bytes(parts.config, c.activations);
   auto stages = attention_stages::num_bytes(
@@ -194,9 +203,11 @@ result<void> check_slots(const topology& cluster, const model_config& config) {
   auto there_are = "there are " + std::to_string(num_workers) + " workers";
   auto redundant = "num_redundant_experts is " + std::to_string(more);
   if (config.num_moe_layers() == 0) {
-    if (num_workers == 1 && more == 0)
+    if (num_workers == 1 && more == 0 && units[0].spare_expert_slots == 0)
       return {};
-    return misfit((num_workers > 1 ? there_are : redundant)
+    return misfit((num_workers > 1 ? there_are
+                   : more > 0      ? redundant
+                                   : "spare_expert_slots is above 0")
                   + ", but no layer of the model has experts");
   }
   if (num_workers > experts + more)
@@ -214,19 +225,6 @@ result<void> check_slots(const topology& cluster, const model_config& config) {
 }
 
 } // namespace
-
-placement place_experts(const topology& cluster, const model_config& config) {
-  std::vector<node_id> node_of_worker;
-  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
-    node_of_worker.push_back(cluster.node_of_worker(w));
-  return {config.num_moe_layers(),
-          config.n_routed_experts,
-          cluster.num_workers(),
-          std::move(node_of_worker),
-          0,
-          placement::first_epoch,
-          cluster.all_units()[0].num_redundant_experts};
-}
 
 result<void> check_fits(const topology& cluster, const model_config& config) {
   if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
@@ -267,6 +265,21 @@ std::shared_ptr<kernels::device> make_device(const node_options& options) {
   cpu.target = options.target;
   cpu.pool = options.pool;
   return kernels::make_cpu_device(cpu);
+}
+
+/// The placement that a cluster begins with, of its first unit.
+placement place_experts(const topology& cluster, const model_config& config) {
+  std::vector<node_id> node_of_worker;
+  for (uint32_t w = 0; w < cluster.num_workers(); ++w)
+    node_of_worker.push_back(cluster.node_of_worker(w));
+  return {config.num_moe_layers(),
+          config.n_routed_experts,
+          cluster.num_workers(),
+          std::move(node_of_worker),
+          0,
+          placement::first_epoch,
+          cluster.all_units()[0].num_redundant_experts,
+          cluster.all_units()[0].spare_expert_slots};
 }
 
 /// What follows from topology and model alone.
@@ -334,11 +347,15 @@ load_node_parts(const topology& cluster, node_id node,
   out->tokens = std::move(*tokens);
   out->device = std::move(device);
   out->loaded_from = stamps_of((*model)->source());
-  memory_room room{options.allow_overcommit};
-  if (auto ok = check_room(*out, (*model)->source(), room); !ok)
+  out->room = memory_room{options.allow_overcommit};
+  out->stop = options.stop;
+  if (auto ok = check_room(*out, (*model)->source(), out->room); !ok)
     return ok.why();
-  if (auto made = make_all(*out, **model, room, progress, options.stop); !made)
+  if (auto made = make_all(*out, **model, out->room, progress, options.stop);
+      !made)
     return made.why();
+  if (cluster.all_units()[0].spare_expert_slots > 0)
+    out->model = std::move(*model);
   return out;
 }
 

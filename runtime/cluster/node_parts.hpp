@@ -6,11 +6,13 @@
 #include "kernels/device.hpp"
 #include "runtime/batching/prefix_cache.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/cluster/memory_room.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/cluster/numerics.hpp"
 #include "runtime/cluster/part_counts.hpp"
 #include "runtime/cluster/shared_model.hpp"
 #include "runtime/cluster/traffic_limits.hpp"
+#include "runtime/dispatch/expert_slots.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/model/forward.hpp"
@@ -18,6 +20,7 @@
 #include "runtime/model/weights.hpp"
 #include "runtime/topology.hpp"
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -41,7 +44,11 @@ struct rank_parts {
 /// One expert worker.
 struct worker_parts {
   worker_id id = 0;
-  std::shared_ptr<const expert_shard> shard;
+  std::shared_ptr<const expert_shard> shard; ///< What it began with.
+  expert_slots slots;
+  /// Of those that have come since, by layer and slot.
+  std::map<std::pair<uint16_t, uint16_t>, std::shared_ptr<const expert_shard>>
+    guests;
   kernels::buffer staging; ///< [max_staging_rows, row_bytes] rows in
   uint32_t max_staging_rows = 0;
   uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
@@ -55,13 +62,17 @@ struct node_parts {
   node_id node = 0;
   model_config config;
   shared_model::token_facts tokens;
-  placement map;
+  placement map;                       ///< That the cluster has begun with.
   kernels::row_layout dispatch_layout; ///< Of rows to workers.
   uint32_t combine_row_bytes = 0;      ///< Of rows back.
   traffic_limits traffic;
   digest_table digests; ///< Of every tensor that was packed.
   std::vector<input_file::stamp> loaded_from; ///< The checkpoint's files.
   std::shared_ptr<kernels::device> device;
+  /// Where experts are taken from that come later; null: none can.
+  std::shared_ptr<shared_model> model;
+  memory_room room{false};                            ///< For them.
+  std::stop_token stop;                               ///< Ends loading.
   std::unique_ptr<slab_pool> slabs;                   ///< Of rows to workers.
   std::unique_ptr<slab_pool> answers;                 ///< Of rows back.
   std::shared_ptr<const attention_weights> attention; ///< Of all ranks.
@@ -95,9 +106,6 @@ digest_model_dir(const std::string& model_dir, const digest_table& held,
                  const std::vector<input_file::stamp>& held_from,
                  const node_options& options,
                  const node_progress& progress = {});
-
-/// The placement that a cluster begins with, of its first unit.
-placement place_experts(const topology& cluster, const model_config& config);
 
 /// Says whether ranks, workers and lengths of `cluster` fit the model.
 result<void> check_fits(const topology& cluster, const model_config& config);

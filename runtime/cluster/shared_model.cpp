@@ -3,6 +3,7 @@
 #include "kernels/host/thread_pool.hpp"
 #include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/numerics.hpp"
+#include "runtime/model/expert_proof.hpp"
 #include "runtime/planted.hpp"
 #include "runtime/text/tokenizer.hpp"
 
@@ -151,6 +152,54 @@ shared_model::experts(precision activations, const expert_lists& which,
     }
   out->lenders.assign(lenders.begin(), lenders.end());
   return share(std::move(out), home_);
+}
+
+/// Read twice, and computed with what came of either.
+result<std::shared_ptr<const expert_shard>>
+shared_model::load_alone(precision activations, uint32_t moe_layer,
+                         uint32_t expert, const std::stop_token& stop) {
+  expert_lists which(config().num_moe_layers());
+  which[moe_layer] = {expert};
+  std::shared_ptr<const expert_shard> out;
+  std::vector<std::byte> canary;
+  for (auto i : {0, 1}) {
+    auto loaded = load_expert_shard(source_, *home_, activations, which, {},
+                                    stop);
+    if (!loaded)
+      return loaded.why();
+    auto shard = share(std::move(*loaded), home_);
+    auto row = canary_row(*home_, *shard, moe_layer, 0);
+    if (!row)
+      return row.why();
+    if (i > 0 && *row != canary)
+      return failure{errc::step_failed, "expert " + std::to_string(expert)
+                                          + " of MoE layer "
+                                          + std::to_string(moe_layer)
+                                          + " does not compute the same twice"};
+    canary = std::move(*row);
+    out = std::move(shard);
+  }
+  return out;
+}
+
+result<shared_model::lent_expert>
+shared_model::expert(precision activations, uint32_t moe_layer, uint32_t expert,
+                     const std::stop_token& stop) {
+  std::lock_guard guard{mutex_};
+  auto& packed = experts_[activations];
+  if (auto i = packed.find({moe_layer, expert}); i != packed.end())
+    return lent_expert{i->second.weights, i->second.owner, false};
+  auto& guest = guests_[{activations, moe_layer, expert}];
+  auto owner = guest.lock();
+  auto is_new = owner == nullptr;
+  if (is_new) {
+    auto loaded = load_alone(activations, moe_layer, expert, stop);
+    if (!loaded)
+      return loaded.why();
+    owner = std::move(*loaded);
+    guest = owner;
+  }
+  return lent_expert{owner->slots[moe_layer][0], owner, is_new};
 }
 
 result<digest_table> shared_model::digests(const std::stop_token& stop) {

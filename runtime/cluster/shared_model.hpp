@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace troupe {
@@ -61,6 +62,19 @@ public:
   experts(precision activations, const expert_lists& which,
           const load_progress& progress, const std::stop_token& stop);
 
+  /// One expert by itself, as somebody has it already, or loaded now and then
+  /// proven: what it makes of a row is computed from a second reading as well,
+  /// and is the same to the bit. It is let go with its last owner. Errors:
+  /// likewise; step_failed, if it is not the same.
+  struct lent_expert {
+    kernels::expert_weights weights;
+    std::shared_ptr<const expert_shard> owner;
+    bool is_new = false; ///< It was loaded.
+  };
+
+  result<lent_expert> expert(precision activations, uint32_t moe_layer,
+                             uint32_t expert, const std::stop_token& stop);
+
   /// Of all tensors; see digest_model.
   result<digest_table> digests(const std::stop_token& stop);
 
@@ -74,6 +88,9 @@ private:
   using packed_experts
     = std::map<std::pair<uint32_t, uint32_t>, packed_expert>; ///< Layer, id.
 
+  result<std::shared_ptr<const expert_shard>>
+  load_alone(precision activations, uint32_t moe_layer, uint32_t expert,
+             const std::stop_token& stop);
   result<void> pack_missing(precision activations, const expert_lists& which,
                             packed_experts& packed,
                             const load_progress& progress,
@@ -90,6 +107,10 @@ private:
            std::shared_ptr<const attention_weights>>
     attention_;
   std::map<precision, packed_experts> experts_;
+  /// Those that came by themselves, each alone in its shard: layer, id.
+  std::map<std::tuple<precision, uint32_t, uint32_t>,
+           std::weak_ptr<const expert_shard>>
+    guests_;
   digest_table digests_; ///< Empty: not made yet.
 };
 

@@ -99,10 +99,7 @@ uint64_t answers_to(const quantities& q, const traffic_limits& x, uint64_t rows,
 } // namespace
 
 uint32_t most_slots(const placement& map, worker_id worker) {
-  size_t out = 0;
-  for (auto& layer : map.experts_of(worker))
-    out = std::max(out, layer.size());
-  return static_cast<uint32_t>(out);
+  return map.num_moe_layers() > 0 ? map.slots_of(worker) : 0;
 }
 
 traffic_limits plan_traffic(const topology& cluster, const model_config& config,

@@ -47,7 +47,8 @@ struct traffic_limits {
 traffic_limits plan_traffic(const topology& cluster, const model_config& config,
                             const placement& map, node_id node);
 
-/// Most slots that `worker` has in any layer; 0 in a model without experts.
+/// Slots that `worker` has in a layer, those that are empty included; 0 in a
+/// model without experts.
 uint32_t most_slots(const placement& map, worker_id worker);
 
 } // namespace troupe

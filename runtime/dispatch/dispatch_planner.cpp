@@ -29,7 +29,7 @@ dispatch_planner::dispatch_planner(const placement& map, uint32_t top_k,
   CHECK(top_k > 0 && max_rows > 0);
 }
 
-void dispatch_planner::plan(uint32_t moe_layer,
+bool dispatch_planner::plan(uint32_t moe_layer,
                             std::span<const int32_t> experts,
                             std::span<const uint32_t> positions,
                             dispatch_plan& plan) {
@@ -40,12 +40,16 @@ void dispatch_planner::plan(uint32_t moe_layer,
   for (uint32_t token = 0; token < num_tokens;) {
     auto count = std::min(max_rows_, num_tokens - token);
     auto first = token * top_k_;
-    sort(moe_layer, experts.subspan(first, size_t{count} * top_k_),
-         positions.subspan(token, count), first);
+    if (!sort(moe_layer, experts.subspan(first, size_t{count} * top_k_),
+              positions.subspan(token, count), first)) {
+      take_apart(plan);
+      return false;
+    }
     add_piece(plan, first);
     token += count;
   }
   make_room_for(plan);
+  return true;
 }
 
 /// So that taking it apart takes no memory.
@@ -74,8 +78,9 @@ void dispatch_planner::take_apart(dispatch_plan& plan) {
   plan.workers.clear();
 }
 
-/// `first` is the number of the first choice in the batch.
-void dispatch_planner::sort(uint32_t moe_layer,
+/// `first` is the number of the first choice in the batch. Returns whether
+/// everybody who was chosen has a replica.
+bool dispatch_planner::sort(uint32_t moe_layer,
                             std::span<const int32_t> experts,
                             std::span<const uint32_t> positions,
                             uint32_t first) {
@@ -83,6 +88,8 @@ void dispatch_planner::sort(uint32_t moe_layer,
   most_ = std::max(most_, experts.size());
   for (uint32_t i = 0; i < experts.size(); ++i) {
     auto expert = static_cast<uint32_t>(experts[i]);
+    if (map_->replicas_of(moe_layer, expert).empty())
+      return false;
     auto turn = positions[i / top_k_] + rank_ + moe_layer;
     sorted_[i] = {map_->choose(moe_layer, expert, turn), first + i,
                   uint16_t(expert)};
@@ -91,6 +98,7 @@ void dispatch_planner::sort(uint32_t moe_layer,
   std::ranges::sort(sorted_, {}, [](auto& x) {
     return std::tuple{x.slot.worker, x.slot.slot, x.choice};
   });
+  return true;
 }
 
 /// Appends the slabs of the choices that were sorted, whose answers lie from

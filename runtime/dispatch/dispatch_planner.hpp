@@ -28,9 +28,11 @@ public:
   /// keep the order of the batch. `experts` are [rows, top_k] logical ids,
   /// `positions` [rows] of the rows in their sequences: of several replicas
   /// that of the turn position + rank + layer answers. `plan` is replaced, and
-  /// what it was made of is used again.
-  void plan(uint32_t moe_layer, std::span<const int32_t> experts,
-            std::span<const uint32_t> positions, dispatch_plan& plan);
+  /// what it was made of is used again. Returns whether there is one: not if an
+  /// expert that was chosen is waiting.
+  [[nodiscard]] bool plan(uint32_t moe_layer, std::span<const int32_t> experts,
+                          std::span<const uint32_t> positions,
+                          dispatch_plan& plan);
 
 private:
   /// One (row, choice) pair on its way to a slot.
@@ -42,8 +44,8 @@ private:
 
   void take_apart(dispatch_plan& plan);
   void make_room_for(const dispatch_plan& plan);
-  void sort(uint32_t moe_layer, std::span<const int32_t> experts,
-            std::span<const uint32_t> positions, uint32_t first);
+  [[nodiscard]] bool sort(uint32_t moe_layer, std::span<const int32_t> experts,
+                          std::span<const uint32_t> positions, uint32_t first);
   void add_piece(dispatch_plan& plan, uint32_t first);
   void add_slab(dispatch_plan& plan, node_id node, uint32_t first);
   void add_to_slab(slab_plan& slab, const assignment& x, uint32_t& row);

@@ -114,6 +114,35 @@ void render_figures(const service_stats& x, const service_info& info,
   render(all, to);
 }
 
+void render_placement(const service_stats& x, std::string& to) {
+  const figure all[] = {
+    {"placement_epoch", "gauge", "Number of the placement of experts.",
+     x.placement_epoch},
+    {"placement_changes_begun_total", "counter",
+     "Changes of the placement that were begun.", x.changes_begun},
+    {"placement_changes_done_total", "counter",
+     "Of them, those that became the placement.", x.changes_done},
+    {"placement_changes_aborted_total", "counter",
+     "Of them, those that were given up.", x.changes_aborted},
+    {"experts_waiting", "gauge",
+     "Experts of a layer that no worker has; their tokens wait.",
+     x.experts_waiting},
+  };
+  render(all, to);
+  std::string last = "troupe_placement_change_seconds";
+  announce(last, "gauge", "What the last change took that was done.", to);
+  to += last + " " + number(x.last_change_seconds) + "\n";
+  std::string slots = "troupe_expert_slots";
+  announce(slots, "gauge", "Slots of expert workers, in all layers.", to);
+  const std::pair<const char*, uint64_t> states[]
+    = {{"free", x.slots_free},
+       {"loading", x.slots_loading},
+       {"serving", x.slots_serving},
+       {"retiring", x.slots_retiring}};
+  for (auto& [state, count] : states)
+    to += slots + "{state=\"" + state + "\"} " + std::to_string(count) + "\n";
+}
+
 } // namespace
 
 void latency_histogram::add(double seconds) {
@@ -160,6 +189,7 @@ std::string api_metrics::render(const service_stats& stats,
                                 const server_stats& connections) const {
   std::string to;
   render_figures(stats, info, to);
+  render_placement(stats, to);
   render_connections(connections, to);
   std::lock_guard guard{mutex_};
   announce("troupe_http_requests_total", "counter",

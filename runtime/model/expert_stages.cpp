@@ -1,6 +1,8 @@
 #include "runtime/model/forward.hpp"
 #include "runtime/model/scratch.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 using kernels::dtype;
@@ -29,11 +31,12 @@ struct expert_stages::impl : buffers {
   impl(kernels::device& dev, kernels::stream& stream,
        const expert_shard& weights, uint32_t max_rows)
     : buffers(&dev, weights.config, weights.activations, max_rows),
-      stream(stream), weights(weights) {
+      stream(stream), config(weights.config), slots(weights.slots) {
   }
 
   kernels::stream& stream;
-  const expert_shard& weights;
+  const model_config config;
+  std::vector<std::vector<kernels::expert_weights>> slots;
 };
 
 expert_stages::expert_stages(std::unique_ptr<impl> impl)
@@ -56,22 +59,29 @@ expert_stages::make(kernels::device& dev, kernels::stream& stream,
   return std::unique_ptr<expert_stages>{new expert_stages{std::move(made)}};
 }
 
+void expert_stages::set_slot(uint32_t moe_layer, uint32_t slot,
+                             const kernels::expert_weights& weights) {
+  auto& layer = impl_->slots.at(moe_layer);
+  layer.resize(std::max<size_t>(layer.size(), slot + 1u));
+  layer[slot] = weights;
+}
+
 void expert_stages::run(uint32_t layer, const kernels::activation& x,
                         std::vector<uint32_t> row,
                         const std::vector<slot_rows>& slots) {
   auto& in = *impl_;
-  auto& c = in.weights.config;
+  auto& c = in.config;
   CHECK(c.is_moe(layer) && layer < c.num_hidden_layers);
   auto count = static_cast<uint32_t>(row.size());
   CHECK(count <= in.output.rows);
   if (count == 0)
     return;
-  auto& experts = in.weights.slots[layer - c.first_k_dense_replace];
+  auto& experts = in.slots[layer - c.first_k_dense_replace];
   kernels::expert_mlp op;
   op.x = x;
   op.row = std::move(row);
   for (auto& s : slots) {
-    CHECK(s.slot < experts.size());
+    CHECK(s.slot < experts.size() && experts[s.slot].gate);
     if (s.count > 0)
       op.groups.push_back({experts[s.slot], s.first, s.count});
   }

@@ -120,7 +120,8 @@ struct slot_rows {
 /// An expert worker's part of the model for one grouped GEMM at a time.
 class expert_stages {
 public:
-  /// Claims everything for up to `max_rows` (row, expert) pairs at once.
+  /// Claims everything for up to `max_rows` (row, expert) pairs at once. The
+  /// memory of `weights` outlives this.
   static result<std::unique_ptr<expert_stages>>
   make(kernels::device& dev, kernels::stream& stream,
        const expert_shard& weights, uint32_t max_rows);
@@ -130,6 +131,11 @@ public:
                             uint32_t max_rows);
 
   ~expert_stages();
+
+  /// From the next run on another expert is in that slot, or, by empty
+  /// weights, none. What runs before needs its memory until it has.
+  void set_slot(uint32_t moe_layer, uint32_t slot,
+                const kernels::expert_weights& weights);
 
   /// Runs the experts of `layer`'s slots: output row i is the expert of its
   /// slot applied to row `row[i]` of `x`. Output rows are in combine's type

@@ -18,10 +18,12 @@ lane_set bit(uint8_t lane) {
 } // namespace
 
 step_walk::step_walk(const settings& x, const stage_table& table,
-                     const placement& map)
-  : settings_(x), table_(table), map_(map), lanes_(x.num_lanes) {
+                     placement_ptr map)
+  : settings_(x), table_(table), map_(std::move(map)), lanes_(x.num_lanes) {
   CHECK(x.num_lanes > 0 && x.num_lanes <= max_lanes);
   CHECK(table[0].wait == stage_wait::nothing);
+  for (auto& lane : lanes_)
+    lane.map = map_;
 }
 
 walk_actions step_walk::begin(uint8_t lane, lane_set behind) {
@@ -34,6 +36,7 @@ walk_actions step_walk::begin(uint8_t lane, lane_set behind) {
     if (step_is_out(i))
       x.behind |= static_cast<lane_set>(behind & bit(i));
   x.at = 0;
+  x.map = map_;
   walk_actions out;
   advance(lane, out);
   return out;
@@ -116,7 +119,7 @@ dispatch_key step_walk::key_of(uint8_t lane) const {
   auto& x = lanes_[lane];
   return {{settings_.rank, lane, x.serial},
           static_cast<uint16_t>(table_[x.at].layer),
-          map_.epoch(),
+          x.map->epoch(),
           x.step};
 }
 
@@ -151,6 +154,59 @@ walk_actions step_walk::crowded(uint8_t lane) {
   return {};
 }
 
+walk_actions step_walk::held(uint8_t lane) {
+  auto& x = lanes_[lane];
+  CHECK(x.what == phase::planning);
+  walk_actions out;
+  if (x.map == map_) {
+    x.what = phase::held;
+    return out;
+  }
+  // Whoever it needs may have come while it was computing.
+  x.map = map_;
+  out.push({kind::dispatch, lane, x.serial, 0, 0});
+  return out;
+}
+
+// -- placements ---------------------------------------------------------------
+
+walk_actions step_walk::set_map(placement_ptr map) {
+  map_ = std::move(map);
+  walk_actions out;
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if (auto& x = lanes_[i]; x.what == phase::held) {
+      x.map = map_;
+      x.what = phase::planning;
+      out.push({kind::dispatch, i, x.serial, 0, 0});
+    }
+  return out;
+}
+
+void step_walk::avoid(const std::set<node_id>& nodes) {
+  auto without = [&](const placement_ptr& x) {
+    return std::make_shared<const placement>(x->left_by(nodes));
+  };
+  auto before = std::exchange(map_, without(map_));
+  for (auto& x : lanes_)
+    x.map = x.map == before ? map_ : without(x.map);
+}
+
+walk_actions step_walk::give_up_waiting(const failure& why) {
+  walk_actions out;
+  for (uint8_t i = 0; i < lanes_.size(); ++i)
+    if (lanes_[i].what == phase::held)
+      fail(i, why, out);
+  return out;
+}
+
+uint32_t step_walk::oldest_epoch() const {
+  auto out = map_->epoch();
+  for (auto& x : lanes_)
+    if (x.what != phase::idle)
+      out = std::min(out, x.map->epoch());
+  return out;
+}
+
 // -- rows ---------------------------------------------------------------------
 
 step_walk::lane* step_walk::awaiting(const dispatch_key& of) {
@@ -171,7 +227,7 @@ std::optional<size_t> step_walk::part_of(const lane& x, node_id from,
   if (i == all.begin())
     return std::nullopt;
   auto index = static_cast<size_t>(--i - all.begin());
-  if (i->worker != s.worker || map_.node_of(s.worker) != from
+  if (i->worker != s.worker || x.map->node_of(s.worker) != from
       || i->first + x.received[index] != s.first
       || s.count > i->count - x.received[index])
     return std::nullopt;
@@ -223,7 +279,7 @@ walk_actions step_walk::peer_gone(node_id node, const std::string& sentence) {
   for (uint8_t lane = 0; lane < lanes_.size(); ++lane) {
     auto& x = lanes_[lane];
     for (size_t i = 0; x.what == phase::away && i < x.plan.workers.size(); ++i)
-      if (owes(x, i) && map_.node_of(x.plan.workers[i].worker) == node)
+      if (owes(x, i) && x.map->node_of(x.plan.workers[i].worker) == node)
         fail(lane, {errc::peer_lost, sentence}, out);
   }
   return out;
@@ -261,7 +317,7 @@ std::string step_walk::debtors_elsewhere(const lane& x) const {
   for (size_t i = 0; i < x.plan.workers.size(); ++i) {
     auto name = " " + std::to_string(x.plan.workers[i].worker);
     auto is_known = (out + " ").find(name + " ") != std::string::npos;
-    if (owes(x, i) && map_.node_of(x.plan.workers[i].worker) != settings_.node
+    if (owes(x, i) && x.map->node_of(x.plan.workers[i].worker) != settings_.node
         && !is_known)
       out += name;
   }
@@ -280,6 +336,12 @@ void step_walk::tick_lane(uint8_t lane, clock::instant now, bool has_left,
     }
     x.what = phase::planning;
     out.push({kind::dispatch, lane, x.serial, 0, 0});
+    return;
+  }
+  if (x.what == phase::held && has_waited_too_long(x, now)) {
+    fail(lane,
+         {errc::deadline_passed, "no worker got an expert that the step needs"},
+         out);
     return;
   }
   if (x.what != phase::away || !has_left)

@@ -22,6 +22,13 @@
 ///                            |
 ///        planning -----------+ dispatched
 ///
+/// Rows of an expert that is waiting wait as well: *held*, like crowded, until
+/// there is a placement in which it has a replica.
+///
+/// A lane plans all of a step with the placement that it began with, but for
+/// one that was held: it goes on with the new one, since no rows of the layer
+/// are out. What is newest is the next step's.
+///
 /// Whatever is late carries another serial, layer, epoch or step and is
 /// dropped. Rows come back in any number of frames, those of one section in
 /// order. If a step fails, so do those that follow it.
@@ -29,14 +36,16 @@
 #include "runtime/clock.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
-#include "runtime/dispatch/occupants.hpp"
 #include "runtime/dispatch/placement.hpp"
+#include "runtime/dispatch/rows_fault.hpp"
 #include "runtime/error.hpp"
 #include "runtime/pipeline/stage_table.hpp"
 
 #include <array>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -100,8 +109,10 @@ public:
     clock::instant::duration step_timeout = {};
   };
 
-  /// `map` is the placement that the rank plans with; both outlive this.
-  step_walk(const settings& x, const stage_table& table, const placement& map);
+  using placement_ptr = std::shared_ptr<const placement>;
+
+  /// `map` is the placement that the rank plans with; `table` outlives this.
+  step_walk(const settings& x, const stage_table& table, placement_ptr map);
 
   /// Whether a lane waits for answers to this dispatch.
   bool awaits(const dispatch_key& of) {
@@ -124,6 +135,18 @@ public:
 
   /// The answer to `dispatch`: there was no room.
   walk_actions crowded(uint8_t lane);
+
+  /// The answer to `dispatch`: an expert that is wanted is waiting.
+  walk_actions held(uint8_t lane);
+
+  /// Who is waiting does not come any more: held steps fail.
+  walk_actions give_up_waiting(const failure& why);
+
+  /// Steps that begin, and those that are held, go by this placement.
+  walk_actions set_map(placement_ptr map);
+
+  /// Nobody turns to workers of these nodes any more, by any placement.
+  void avoid(const std::set<node_id>& nodes);
 
   /// Answers of a combine frame from a node; or bytes that are none, with the
   /// reason. A node answers for its own workers only.
@@ -165,6 +188,18 @@ public:
   /// What the rows of the dispatch at hand carry.
   dispatch_key key_of(uint8_t lane) const;
 
+  /// What steps that begin now are planned with, and what that of a lane is.
+  const placement_ptr& map() const {
+    return map_;
+  }
+
+  const placement& map_of(uint8_t lane) const {
+    return *lanes_[lane].map;
+  }
+
+  /// The oldest that a step which is out was planned with, or the newest.
+  uint32_t oldest_epoch() const;
+
   /// Why the plan of a lane cannot be dispatched: a node that is gone.
   std::optional<failure> obstacle(uint8_t lane) const;
 
@@ -189,6 +224,7 @@ private:
     computing,
     planning,
     crowded,
+    held,
     away,
   };
 
@@ -198,6 +234,7 @@ private:
     lane_set behind = 0; ///< Where the steps are out that this one follows.
     uint32_t serial = 0; ///< Of the notice or the rows that are waited for.
     uint32_t at = 0;     ///< The stage that waits; those before are enqueued.
+    placement_ptr map;   ///< Of its step.
     dispatch_plan plan;
     std::vector<uint32_t> received; ///< Rows that are back, [plan.workers].
     uint32_t num_missing = 0;       ///< Rows that are not.
@@ -222,7 +259,7 @@ private:
 
   const settings settings_;
   const stage_table& table_;
-  const placement& map_;
+  placement_ptr map_;
   std::vector<lane> lanes_;
   uint32_t num_steps_ = 0;
   uint32_t serial_ = 0; ///< The last one given.

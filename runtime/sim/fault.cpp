@@ -33,6 +33,8 @@ constexpr std::array<fault_form, num_fault_kinds> forms{{
    false, false},
   {kind::client_slow, "client_slow", target::request, parameter::pace, true,
    false},
+  {kind::move_experts, "move_experts", target::node, parameter::none, false,
+   false},
 }};
 
 constexpr bool in_order() {

@@ -31,6 +31,7 @@ enum class fault_kind : uint8_t {
   device_fail,   ///< The `nth` operation of a node's device from then on.
   client_vanish, ///< Whoever asked goes away without a word.
   client_slow,   ///< Whoever asked takes `pace` for each event.
+  move_experts,  ///< Experts come to a node's workers: no fault, a change.
   num_kinds
 };
 

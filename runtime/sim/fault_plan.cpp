@@ -82,6 +82,7 @@ private:
                     "device_fail",
                     "client_vanish",
                     "client_slow",
+                    "move_experts",
                     "factor",
                     "extra",
                     "bytes_per_second",

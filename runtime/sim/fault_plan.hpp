@@ -15,6 +15,10 @@
 ///   for = "3s"
 ///
 ///   [[fault]]
+///   move_experts = "any"              # some come to workers of this node
+///   at = "2s"
+///
+///   [[fault]]
 ///   client_vanish = 3                 # a request's number, or "any"
 ///   at = "10ms"
 ///   p = 0.5                           # the chance that it happens

@@ -192,6 +192,8 @@ std::vector<fault_kind> draw_kinds(random_stream& chance,
                                    const run_facts& facts) {
   std::vector<fault_kind> out;
   for (auto& form : fault_forms()) {
+    if (form.kind == fault_kind::move_experts && !facts.moves_experts)
+      continue;
     auto is_on = chance.uniform(2) == 0;
     if (is_on && is_of_use(form.kind, chance, facts))
       out.push_back(form.kind);

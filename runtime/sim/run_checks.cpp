@@ -212,6 +212,7 @@ void run_checks::node_began(node_id node) {
     front_is_over_ = false;
     lost_.clear();
   }
+  nodes_.at(node).placement = 0;
   for (auto& x : nodes_.at(node).peers)
     x = {};
 }
@@ -235,6 +236,18 @@ void run_checks::view_seen(node_id by, uint64_t view, uint64_t epoch) {
     violate(7, "node ", by, " goes back from epoch ", x.epoch, " to ", epoch);
   x.view = view;
   x.epoch = epoch;
+}
+
+void run_checks::placement_seen(node_id by, uint64_t epoch) {
+  auto& x = nodes_.at(by);
+  if (epoch < x.placement)
+    violate(7, "node ", by, " goes back from the placement of epoch ",
+            x.placement, " to that of ", epoch);
+  x.placement = epoch;
+}
+
+void run_checks::expert_missing(std::string_view what) {
+  violate(5, what);
 }
 
 void run_checks::incarnation_seen(node_id by, node_id peer,

@@ -9,6 +9,7 @@
 /// I2  Tokens are those of the plain path, whatever else happened.
 /// I3  Tokens come once, in order, without a gap.
 /// I4  A request has one owner at a time; what is over says nothing any more.
+/// I5  Who is planned with has what the placement says.
 /// I6  No foreign bytes: nothing damaged and no stream failed without a fault;
 ///     what a step writes to belongs to somebody.
 /// I7  Views, epochs and incarnations never go back, wherever one looks.
@@ -93,6 +94,10 @@ public:
   void node_lost(node_id node);
   /// Before the end of the run.
   void node_ended(node_id node);
+  /// The placement that `by` knows.
+  void placement_seen(node_id by, uint64_t epoch);
+  /// Of the placement that is published an expert cannot be had where it says.
+  void expert_missing(std::string_view what);
   void view_seen(node_id by, uint64_t view, uint64_t epoch);
   /// `by` deals with this process of `peer`.
   void incarnation_seen(node_id by, node_id peer, uint64_t incarnation);
@@ -169,6 +174,7 @@ private:
   struct node_state {
     uint64_t view = 0;
     uint64_t epoch = 0;
+    uint64_t placement = 0; ///< Its epoch; of this process.
     std::vector<peer_state> peers;
   };
 

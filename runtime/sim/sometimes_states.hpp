@@ -33,6 +33,10 @@ enum class sometimes : uint8_t {
   stream_failed,
   allocation_failed,
   retransmitted, ///< What a cut held back came after it.
+  change_done,   ///< Of the placement of experts.
+  change_aborted,
+  rows_of_two_epochs, ///< A worker got some of an older one than its newest.
+  expert_waited,      ///< Nobody had it, and then somebody.
   // -- found in the trace
   wrong_suspicion,           ///< Somebody gave up a node that was alive.
   pause_survived,            ///< Nobody gave up a node that stood still.

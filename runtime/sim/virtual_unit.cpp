@@ -1,5 +1,6 @@
 #include "runtime/sim/virtual_unit.hpp"
 
+#include "kernels/check.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -200,7 +201,8 @@ gpu::gpu(unit& in, uint32_t number)
                                  : span_kind::combine_arrived,
                                x);
              }),
-    walk_(settings_of(in, number), in.table, in.map),
+    walk_(settings_of(in, number), in.table,
+          step_walk::placement_ptr{std::shared_ptr<void>{}, &in.map}),
     planner_(in.map, in.options.config.num_experts_per_tok),
     is_planned_(in.options.lanes.size()) {
   if (recorder_)
@@ -295,10 +297,11 @@ kernel_list gpu::kernels_of(const step_stage& x, uint8_t lane) const {
 void gpu::dispatch(uint8_t lane) {
   auto& plan = walk_.plan_of(lane);
   if (!is_planned_[lane])
-    planner_.plan(0, unit_.experts_of(number_, lane),
-                  std::vector<uint32_t>(uint32_t(
-                    unit_.options.lanes[lane].rows())), // one replica each
-                  plan);
+    CHECK(
+      planner_.plan(0, unit_.experts_of(number_, lane),
+                    std::vector<uint32_t>(uint32_t(
+                      unit_.options.lanes[lane].rows())), // one replica each
+                    plan));
   is_planned_[lane] = true;
   auto of = walk_.key_of(lane);
   auto rows = unit_.options.lanes[lane].rows();

@@ -323,13 +323,13 @@ TEST(AllocationsOfPlans, TheNextDispatchTakesNoNewMemory) {
     dispatch_plan plan;
     auto first = routes[0]; // more rows than later, and some for everybody
     first.insert(first.end(), routes[1].begin(), routes[1].end());
-    planner.plan(0, first, positions, plan);
+    CHECK(planner.plan(0, first, positions, plan));
     num_allocations = 0;
     is_counting = true;
     for (auto& x : routes)
       for (auto n : {num_rows, 1u, max_rows - 1})
-        planner.plan(1, std::span{x}.first(size_t{n} * top_k),
-                     std::span{positions}.first(n), plan);
+        CHECK(planner.plan(1, std::span{x}.first(size_t{n} * top_k),
+                           std::span{positions}.first(n), plan));
     is_counting = false;
     EXPECT_EQ(num_allocations, 0u) << "at most " << max_rows << " in a piece";
   }

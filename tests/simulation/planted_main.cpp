@@ -63,6 +63,8 @@ constexpr bug bugs[] = {
   {"term_not_raised", "a request moves, and its last owner may go on"},
   {"answer_lost_at_move", "who is moved begins its answer anew"},
   {"abandoned_rows_count", "rows of an abandoned step count as computed"},
+  {"another_expert_loaded", "who moves has the weights of another expert"},
+  {"told_before_loaded", "ranks plan with experts that are still loaded"},
   {"lanes_share_a_landing", "rows of two steps land in one place", 2},
 };
 

@@ -91,6 +91,11 @@ protected:
     return status_->trouble;
   }
 
+  std::string refusal() {
+    std::lock_guard lock{status_->mutex};
+    return status_->refusal;
+  }
+
   std::shared_ptr<commands> near_ = std::make_shared<commands>();
   std::shared_ptr<commands> far_ = std::make_shared<commands>();
   std::shared_ptr<gateway_status> status_ = std::make_shared<gateway_status>();
@@ -282,6 +287,41 @@ TEST_F(Gateway, DoesNotMindTheLossOfExpertsThatOthersHave) {
   EXPECT_EQ(end_of(1), "");
   accept(2, 0);
   EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 2}));
+}
+
+TEST_F(Gateway, WaitsForExpertsThatOthersHaveRoomFor) {
+  auto parts = std::make_shared<node_parts>();
+  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 0, 1};
+  context_.here->update([&](cast_list& list) { list.parts = parts; });
+  say(gateway_, cluster_started{});
+  accept(1);
+  lose(2, "c");
+  EXPECT_EQ(end_of(1), "") << "it waits";
+  auto says = "node c was lost: it fell off the stage; its experts are being "
+              "loaded elsewhere";
+  EXPECT_EQ(trouble(), says);
+  EXPECT_EQ(refusal(), says);
+  auto next = parts->map.left_by({2}).lists();
+  next.epoch = 2;
+  next.replicas.push_back({0, 0, {{1, 1}, 1}});
+  say(gateway_,
+      placement_published{std::make_shared<const placement_lists>(next)});
+  EXPECT_EQ(trouble(), "node c was lost: it fell off the stage");
+  EXPECT_EQ(refusal(), "");
+  accept(2, 0);
+  EXPECT_EQ(end_of(2), "");
+}
+
+TEST_F(Gateway, EndsRequestsThatWaitForExpertsThatDoNotCome) {
+  auto parts = std::make_shared<node_parts>();
+  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 0, 1};
+  context_.here->update([&](cast_list& list) { list.parts = parts; });
+  accept(1);
+  say(gateway_, experts_given_up{"of something else"});
+  lose(2, "c");
+  EXPECT_EQ(end_of(1), "");
+  say(gateway_, experts_given_up{"they cannot be read"});
+  EXPECT_EQ(end_of(1), "peer_lost: node c was lost: it fell off the stage");
 }
 
 TEST_F(Gateway, DoesNotMindTheLossOfANodeThatHeldNothing) {

@@ -15,7 +15,9 @@ namespace {
 using anything
   = heard<welcome, node_loaded, view_published, node_connected, cluster_started,
           node_suspected, node_lost, shut_down, run_request, cancel_request,
-          tokens_ready, node_report, rows_refused, rows_arrived, rows_returned>;
+          tokens_ready, node_report, rows_refused, rows_arrived, rows_returned,
+          placement_published, placement_taken, change_slots, slots_changed,
+          experts_given_up>;
 
 class Peer : public actor_fixture {
 protected:
@@ -29,6 +31,7 @@ protected:
       list.schedulers[5] = listener<local_scheduler>("scheduler 5");
       list.ranks[3] = listener<attention>("rank 3");
       list.workers[2] = listener<expert_worker>("worker 2");
+      list.placer = listener<placer>("placer");
       list.parts = parts();
     });
     for (node_id node : {0, 7}) {
@@ -121,10 +124,13 @@ TEST_F(Peer, TellsWhomItConcernsAndNobodyElse) {
       want = {"gateway"};
     else if (is_for(run_request{}))
       want = {"scheduler 4"};
-    else if (is_for(cancel_request{}))
-      want = {}; // of a rank that is not here
-    else if (is_for(rows_refused{}))
+    else if (is_for(cancel_request{}) || is_for(change_slots{}))
+      want = {}; // of a rank or worker that is not here
+    else if (is_for(rows_refused{}) || is_for(placement_published{})
+             || is_for(experts_given_up{}))
       want = {"rank 3"};
+    else if (is_for(placement_taken{}) || is_for(slots_changed{}))
+      want = {"placer"};
     EXPECT_EQ(hear(0, message), want) << message.index();
   }
 }
@@ -132,8 +138,20 @@ TEST_F(Peer, TellsWhomItConcernsAndNobodyElse) {
 TEST_F(Peer, ObeysNobodyButTheController) {
   for (auto& message :
        {control_message{welcome{1, "", ""}}, control_message{full_view()},
-        control_message{cluster_started{}}, control_message{shut_down{}}})
+        control_message{cluster_started{}}, control_message{shut_down{}},
+        control_message{full_placement()},
+        control_message{change_slots{1, 2, slots_step::load, 3, {}}},
+        control_message{experts_given_up{"no room"}}})
     EXPECT_EQ(hear(7, message), names{}) << message.index();
+}
+
+TEST_F(Peer, KnowsTheNewestPlacement) {
+  auto said = full_placement();
+  hear(0, said);
+  ASSERT_TRUE(context_.here->read()->placed);
+  EXPECT_EQ(*context_.here->read()->placed, *said.map);
+  EXPECT_EQ(hear(0, change_slots{1, 2, slots_step::serve, 3, {}}),
+            names{"worker 2"});
 }
 
 TEST_F(Peer, CancelsAtOneRankOnly) {

@@ -74,6 +74,11 @@ inline rows_refused full_refusal() {
   return {{{3, 4, UINT32_MAX}, 5, 6, 7}, 8, rows_fault::other_occupant};
 }
 
+inline placement_published full_placement() {
+  return {std::make_shared<const placement_lists>(
+    placement_lists{6, 7, {{1, 2, {{3, 4}, 5}}, {8, 9, {{10, 11}, 12}}}})};
+}
+
 inline std::vector<control_message> one_of_each() {
   return {
     welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
@@ -88,7 +93,12 @@ inline std::vector<control_message> one_of_each() {
     cancel_request{42, 6, 3},
     full_answer(),
     full_report(),
-    full_refusal()};
+    full_refusal(),
+    full_placement(),
+    placement_taken{11, 12},
+    change_slots{4, 5, slots_step::serve, 6, {{{1, 2, 3}, {7, UINT64_MAX}}}},
+    slots_changed{13, 14, slots_step::retire, "no memory"},
+    experts_given_up{"there is no room"}};
 }
 
 } // namespace troupe

@@ -91,6 +91,33 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(view->members[1].address.port, 9);
 }
 
+TEST(Wire, KeepsWhatIsSaidOfPlacements) {
+  auto placed = full_placement();
+  EXPECT_EQ(*there_and_back(placed).map, *placed.map);
+  auto taken = there_and_back(placement_taken{11, UINT32_MAX});
+  EXPECT_EQ(taken.rank, 11);
+  EXPECT_EQ(taken.epoch, UINT32_MAX);
+  change_slots asked{4, 5, slots_step::serve, 6, {{{1, 2, 3}, {7, 8}}}};
+  auto change = there_and_back(asked);
+  EXPECT_EQ(change.change, 4u);
+  EXPECT_EQ(change.worker, 5);
+  EXPECT_EQ(change.step, slots_step::serve);
+  EXPECT_EQ(change.epoch, 6u);
+  EXPECT_EQ(change.slots, asked.slots);
+  auto changed
+    = there_and_back(slots_changed{13, 14, slots_step::retire, "no memory"});
+  EXPECT_EQ(changed.change, 13u);
+  EXPECT_EQ(changed.worker, 14);
+  EXPECT_EQ(changed.step, slots_step::retire);
+  EXPECT_EQ(changed.failure, "no memory");
+  EXPECT_EQ(there_and_back(experts_given_up{"no room"}).why, "no room");
+  for (auto bad : {slots_step::num_steps, slots_step(200)}) {
+    EXPECT_FALSE(
+      decode(sender, encode(change_slots{1, 2, bad, 3, {}}).bytes()));
+    EXPECT_FALSE(decode(sender, encode(slots_changed{1, 2, bad, ""}).bytes()));
+  }
+}
+
 TEST(Wire, RefusesVerdictsAndSuspicionsThatNameNoProcess) {
   EXPECT_FALSE(decode(sender, encode(node_lost{6, 0, "b", "late"}).bytes()));
   EXPECT_FALSE(decode(sender, encode(node_suspected{1, 6, 0, "late"}).bytes()));

@@ -54,12 +54,17 @@ TEST(ClusterFlags, TakeAWordForAShapeWithNodesAndRedundantExperts) {
 }
 
 TEST(ClusterFlags, GiveRedundantExpertsToWhateverShapeThereIs) {
-  auto x
-    = parse({"--expert-parallel-size", "4", "--num-redundant-experts", "3"});
+  auto x = parse({"--expert-parallel-size", "4", "--num-redundant-experts", "3",
+                  "--spare-expert-slots", "2"});
   ASSERT_TRUE(x.is_taken);
+  EXPECT_NE(x.flags.replayed().find("--num-redundant-experts 3 "
+                                    "--spare-expert-slots 2"),
+            std::string::npos)
+    << x.flags.replayed();
   auto cluster = x.flags.cluster();
   ASSERT_TRUE(cluster) << cluster.why().message;
   EXPECT_EQ(cluster->all_units()[0].num_redundant_experts, 3u);
+  EXPECT_EQ(cluster->all_units()[0].spare_expert_slots, 2u);
   EXPECT_EQ(cluster->all_units()[0].workers.size(), 4u);
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/cluster/shared_model.hpp"
 
 #include "runtime/cluster/node_parts.hpp"
+#include "runtime/model/expert_proof.hpp"
 #include "tests/model_files.hpp"
 
 #include <gtest/gtest.h>
@@ -74,6 +75,40 @@ TEST_F(SharedModel, HoldsAnExpertOnceHoweverManyShardsItIsIn) {
   expert_lists one(some.size(), {1});
   EXPECT_EQ(loaded, expert_weight_bytes(model_->source(), c, one));
   EXPECT_EQ((*b)->digests.size(), (*a)->digests.size() / 2 * 3);
+}
+
+TEST_F(SharedModel, LendsAnExpertAndLoadsItAloneIfNobodyHasIt) {
+  expert_lists some(model_->config().num_moe_layers(), {0, 2});
+  auto shard = model_->experts(precision::fp8, some, {}, {});
+  ASSERT_TRUE(shard);
+  auto lent = model_->expert(precision::fp8, 0, 2, {});
+  ASSERT_TRUE(lent);
+  EXPECT_FALSE(lent->is_new);
+  EXPECT_EQ(lent->weights.gate.data.offset,
+            (*shard)->slots[0][1].gate.data.offset);
+  auto alone = model_->expert(precision::fp8, 0, 1, {});
+  ASSERT_TRUE(alone) << alone.why().message;
+  EXPECT_TRUE(alone->is_new);
+  auto again = model_->expert(precision::fp8, 0, 1, {});
+  EXPECT_EQ(again->owner, alone->owner);
+  EXPECT_FALSE(again->is_new);
+  std::weak_ptr<const expert_shard> owner = alone->owner;
+  again = alone = *lent;
+  EXPECT_TRUE(owner.expired()) << "its memory is free";
+  EXPECT_TRUE(model_->expert(precision::fp8, 0, 1, {})->is_new);
+}
+
+TEST_F(SharedModel, TellsExpertsApartByTheirDigests) {
+  auto all = model_->digests({});
+  ASSERT_TRUE(all);
+  auto first = model_->config().first_k_dense_replace;
+  auto a = expert_digest(*all, first, 1);
+  auto alone = model_->expert(precision::fp8, 0, 1, {});
+  ASSERT_TRUE(a && alone);
+  EXPECT_EQ(expert_digest(alone->owner->digests, first, 1), a);
+  EXPECT_NE(expert_digest(*all, first, 2), a);
+  EXPECT_NE(expert_digest(*all, first + 1, 1), a);
+  EXPECT_FALSE(expert_digest(*all, first, 9999));
 }
 
 TEST_F(SharedModel, WeightsOutliveWhoLoadedThem) {

@@ -74,6 +74,7 @@ TEST(RandomFaults, AreFaultsThatAFileCanHold) {
 
 TEST(RandomFaults, ReachEveryKindAndEveryNumber) {
   auto facts = small_cluster();
+  facts.moves_experts = true;
   std::array<int, num_fault_kinds> kinds{};
   std::array<int, max_random_faults + 1> counts{};
   int at_events = 0, longer = 0;

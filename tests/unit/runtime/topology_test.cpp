@@ -102,6 +102,7 @@ role = "prefill"
 ranks = 1
 workers = 2
 num_redundant_experts = 3
+spare_expert_slots = 2
 [[units]]
 name = "b"
 role = "decode"
@@ -111,8 +112,8 @@ workers = 4
                           "t.toml");
   ASSERT_TRUE(x) << x.why().message;
   ASSERT_EQ(x->units.size(), 2u);
-  EXPECT_EQ(x->units[0],
-            (topology_unit{"a", unit_role::prefill, ids({0}), ids({0, 1}), 3}));
+  EXPECT_EQ(x->units[0], (topology_unit{"a", unit_role::prefill, ids({0}),
+                                        ids({0, 1}), 3, 2}));
   EXPECT_EQ(x->units[1], (topology_unit{"b", unit_role::decode, ids({3, 1, 2}),
                                         ids({2, 3, 4, 5})}));
   EXPECT_EQ(x->all_units(), x->units);
@@ -150,6 +151,8 @@ TEST(Topology, NamesTheUnitThatIsWrong) {
           "units[1]: name a is taken"},
          {a + "ranks = 2\nworkers = 2\nnum_redundant_experts = 32769\n",
           "num_redundant_experts must be at most"},
+         {a + "ranks = 2\nworkers = 2\nspare_expert_slots = 1025\n",
+          "spare_expert_slots must be at most"},
        }) {
     auto why = with(text);
     EXPECT_NE(why.find(key), std::string::npos) << text << " gives " << why;

@@ -66,7 +66,8 @@ public:
     x.node = 0;
     x.num_lanes = num_lanes;
     x.step_timeout = 100ms;
-    walk_ = std::make_unique<step_walk>(x, table_, map_);
+    walk_ = std::make_unique<step_walk>(
+      x, table_, std::make_shared<const placement>(map_));
   }
 
   step_walk& walk() {

@@ -1,4 +1,4 @@
-#include "runtime/dispatch/occupants.hpp"
+#include "runtime/dispatch/rows_fault.hpp"
 
 #include "kernels/check.hpp"
 
@@ -29,29 +29,6 @@ const char* to_string(rows_fault x) {
   }
   CHECK(false);
   return "";
-}
-
-occupants::occupants(const placement& map, worker_id worker, uint32_t num_dense)
-  : oldest_(map.epoch()), newest_(map.epoch()), num_dense_(num_dense),
-    experts_(map.experts_of(worker)) {
-}
-
-std::optional<rows_fault> occupants::judge(uint32_t epoch, uint32_t layer,
-                                           const slab_section& rows) const {
-  if (layer < num_dense_ || layer - num_dense_ >= experts_.size())
-    return rows_fault::unknown_layer;
-  if (epoch < oldest_ || epoch > uint64_t{newest_} + 1)
-    return rows_fault::unknown_epoch;
-  auto& here = experts_[layer - num_dense_];
-  CHECK(rows.experts.size() == rows.slots.size());
-  for (size_t i = 0; i < rows.slots.size(); ++i) {
-    auto slot = rows.slots[i].slot;
-    if (slot >= here.size())
-      return rows_fault::unknown_slot;
-    if (here[slot] != rows.experts[i])
-      return rows_fault::other_occupant;
-  }
-  return std::nullopt;
 }
 
 } // namespace troupe

@@ -1,0 +1,51 @@
+#include "actors/placement_watch.hpp"
+
+namespace troupe {
+
+placement_watch::placement_watch(virtual_company& company, run_checks& checks,
+                                 sometimes_states& states)
+  : company_(company), checks_(checks), states_(states) {
+}
+
+void placement_watch::look_at(node_id node) {
+  auto& core = company_.find(node)->core();
+  auto counted = core.counters().read();
+  auto look = [&](counter x, sometimes state) {
+    if (counted[size_t(x)] > 0)
+      states_.reach(state);
+  };
+  look(counter::changes_done, sometimes::change_done);
+  look(counter::changes_aborted, sometimes::change_aborted);
+  look(counter::sections_behind, sometimes::rows_of_two_epochs);
+  look(counter::experts_waiting, sometimes::expert_waited);
+  auto list = core.here()->read();
+  auto& seen = seen_[node];
+  if (!list->placed || list->placed == seen)
+    return;
+  seen = list->placed;
+  checks_.placement_seen(node, seen->epoch);
+  if (list->controller)
+    look_for_experts(*list);
+}
+
+/// As it is published. Those who have died since may not have been missed yet.
+void placement_watch::look_for_experts(const cast_list& front) {
+  auto& cluster = front.parts->cluster;
+  for (auto& x : front.placed->replicas) {
+    auto& at = x.replica.at;
+    auto* holder = company_.find(cluster.node_of_worker(at.worker));
+    auto parts = holder ? holder->core().here()->read()->parts : nullptr;
+    if (!parts)
+      continue;
+    for (auto& worker : parts->workers)
+      if (worker->id == at.worker
+          && !worker->slots.answers(x.moe_layer, at.slot, x.expert,
+                                    front.placed->epoch))
+        checks_.expert_missing(
+          "slot " + std::to_string(at.slot) + " of worker "
+          + std::to_string(at.worker) + " has not the expert that epoch "
+          + std::to_string(front.placed->epoch) + " puts there");
+  }
+}
+
+} // namespace troupe

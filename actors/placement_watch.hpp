@@ -1,0 +1,33 @@
+#pragma once
+
+/// Looks at what the nodes of a virtual company know of the placement and hold
+/// by it.
+
+#include "actors/virtual_company.hpp"
+#include "runtime/sim/run_checks.hpp"
+#include "runtime/sim/sometimes_states.hpp"
+
+#include <map>
+
+namespace troupe {
+
+class placement_watch {
+public:
+  /// All outlive this.
+  placement_watch(virtual_company& company, run_checks& checks,
+                  sometimes_states& states);
+
+  /// After something has happened there.
+  void look_at(node_id node);
+
+private:
+  void look_for_experts(const cast_list& front);
+
+  virtual_company& company_;
+  run_checks& checks_;
+  sometimes_states& states_;
+  /// By node what was looked at last.
+  std::map<node_id, std::shared_ptr<const placement_lists>> seen_;
+};
+
+} // namespace troupe

@@ -1,0 +1,208 @@
+#include "runtime/cluster/placement_writer.hpp"
+
+#include "kernels/check.hpp"
+#include "runtime/planted.hpp"
+
+#include <utility>
+
+namespace troupe {
+
+using kind = writer_action::kind;
+
+placement_writer::placement_writer(placement first, settings x)
+  : settings_(std::move(x)), current_(std::move(first)), goal_(current_) {
+}
+
+std::vector<writer_action> placement_writer::take_actions() {
+  return std::exchange(actions_, {});
+}
+
+void placement_writer::note(kind what, std::string why) {
+  writer_action out;
+  out.what = what;
+  out.change = change_;
+  out.epoch = current_.epoch();
+  out.why = std::move(why);
+  actions_.push_back(std::move(out));
+}
+
+void placement_writer::instruct(worker_id worker, slots_step step,
+                                std::vector<layer_slot> slots) {
+  auto epoch = current_.epoch();
+  actions_.push_back(
+    {kind::instruct, change_, worker, step, epoch, std::move(slots), {}});
+}
+
+// -- a change -----------------------------------------------------------------
+
+result<void> placement_writer::ask(const placement_lists& next,
+                                   clock::instant now) {
+  if (phase_ != phase::idle)
+    return failure{errc::overloaded,
+                   "another change of the placement is under way"};
+  auto change = plan_change(current_, next, lost_);
+  if (!change)
+    return change.why();
+  begin(std::move(*change), false, now);
+  return {};
+}
+
+void placement_writer::begin(placement_change x, bool is_repair,
+                             clock::instant now) {
+  ++change_;
+  pending_ = std::move(x);
+  is_repair_ = is_repair;
+  since_ = now;
+  phase_ = phase::loading;
+  for (auto& [worker, slots] : pending_.arriving) {
+    workers_.insert(worker);
+    instruct(worker, slots_step::load, slots);
+  }
+  if (workers_.empty() || PLANTED(told_before_loaded))
+    tell(now);
+}
+
+void placement_writer::stepped(uint32_t change, worker_id worker,
+                               slots_step step, const std::string& failure,
+                               clock::instant now) {
+  if (change != change_)
+    return;
+  if (phase_ == phase::loading && step == slots_step::load
+      && workers_.contains(worker)) {
+    if (!failure.empty())
+      return abort("worker " + std::to_string(worker) + ": " + failure, now);
+    workers_.erase(worker);
+    if (workers_.empty())
+      tell(now);
+  } else if (phase_ == phase::retiring && step == slots_step::retire) {
+    workers_.erase(worker);
+    if (workers_.empty())
+      end(now);
+  }
+}
+
+/// This is the commit.
+void placement_writer::tell(clock::instant now) {
+  auto next = pending_.next.left_by(lost_);
+  if (next.num_waiting() > current_.num_waiting())
+    return abort("who was to hold its experts has been lost", now);
+  current_ = std::move(next);
+  if (!is_repair_)
+    goal_ = pending_.next;
+  phase_ = phase::telling;
+  for (uint32_t w = 0; w < current_.num_workers(); ++w) {
+    auto leaving = pending_.leaving.find(worker_id(w));
+    if (!is_lost(worker_id(w)))
+      instruct(worker_id(w), slots_step::serve,
+               leaving == pending_.leaving.end() ? std::vector<layer_slot>{}
+                                                 : leaving->second);
+  }
+  note(kind::publish);
+  for (uint32_t r = 0; r < settings_.node_of_rank.size(); ++r)
+    if (!lost_.contains(settings_.node_of_rank[r]))
+      ranks_.insert(rank_id(r));
+  if (ranks_.empty())
+    retire(now);
+}
+
+void placement_writer::taken(rank_id rank, uint32_t epoch, clock::instant now) {
+  if (phase_ != phase::telling || epoch != current_.epoch())
+    return;
+  ranks_.erase(rank);
+  if (ranks_.empty())
+    retire(now);
+}
+
+void placement_writer::retire(clock::instant now) {
+  phase_ = phase::retiring;
+  for (uint32_t w = 0; w < current_.num_workers(); ++w)
+    if (!is_lost(worker_id(w))) {
+      workers_.insert(worker_id(w));
+      instruct(worker_id(w), slots_step::retire);
+    }
+  if (workers_.empty())
+    end(now);
+}
+
+void placement_writer::end(clock::instant now) {
+  phase_ = phase::idle;
+  num_failures_ = 0;
+  note(kind::done);
+  repair(now);
+}
+
+void placement_writer::abort(const std::string& why, clock::instant now) {
+  CHECK(phase_ == phase::loading);
+  phase_ = phase::idle;
+  workers_.clear();
+  for (auto& [worker, slots] : pending_.arriving)
+    if (!is_lost(worker))
+      instruct(worker, slots_step::drop);
+  note(kind::abort, why);
+  num_failures_ += is_repair_ ? 1 : 0;
+  repair(now);
+}
+
+// -- losses -------------------------------------------------------------------
+
+void placement_writer::lost(node_id node, clock::instant now) {
+  if (!lost_.insert(node).second)
+    return;
+  num_failures_ = 0;
+  auto had_part = false;
+  for (auto& [worker, slots] : pending_.arriving)
+    had_part |= current_.node_of(worker) == node;
+  auto waited = current_.num_waiting();
+  current_ = current_.left_by(lost_);
+  std::erase_if(workers_, [&](auto x) { return current_.node_of(x) == node; });
+  std::erase_if(ranks_,
+                [&](auto x) { return settings_.node_of_rank[x] == node; });
+  switch (phase_) {
+    case phase::idle:
+      return repair(now);
+    case phase::loading:
+      if (had_part)
+        return abort("a worker that was to load for it was lost", now);
+      if (current_.num_waiting() > waited)
+        return abort("experts were lost that have to be loaded first", now);
+      return;
+    case phase::telling:
+      if (ranks_.empty())
+        retire(now);
+      return;
+    case phase::retiring:
+      if (workers_.empty())
+        end(now);
+  }
+}
+
+/// Loads elsewhere who is waiting; then whoever is held by too few.
+void placement_writer::repair(clock::instant now) {
+  CHECK(phase_ == phase::idle);
+  auto must = current_.num_waiting() > 0;
+  auto plan = plan_repair(current_, goal_, lost_);
+  auto is_of_use = plan && !plan->leaves_waiting
+                   && num_failures_ < most_failures;
+  if (must && !is_of_use)
+    return give_up();
+  if (!is_of_use)
+    return;
+  auto change = plan_change(current_, plan->next, lost_);
+  CHECK(change);
+  begin(std::move(*change), true, now);
+}
+
+void placement_writer::give_up() {
+  if (std::exchange(has_given_up_, true))
+    return;
+  note(kind::give_up, std::to_string(current_.num_waiting())
+                        + " experts have no worker left, and there is no other "
+                          "place for them");
+}
+
+void placement_writer::tick(clock::instant now) {
+  if (phase_ == phase::loading && now - since_ >= settings_.patience)
+    abort("experts were not loaded in time", now);
+}
+
+} // namespace troupe

@@ -1,0 +1,137 @@
+#pragma once
+
+/// The decisions about placements of the one who writes them: how one follows
+/// another while rows are on their way, and what is loaded again when workers
+/// are lost. Events in, actions out; no clock, no I/O.
+///
+///          ask, or repair      all loaded            all ranks plan with it
+///     idle ----------> loading ----------> telling ----------> retiring
+///      ^                  | abort                                  |
+///      +------------------+----------------------------------------+
+///
+/// Up to *telling* nothing has happened to anybody but that slots were filled:
+/// a change that fails by then leaves the old placement, or what is left of it.
+/// From there on it is the placement, and a worker that is lost one that had a
+/// part in it.
+
+#include "runtime/clock.hpp"
+#include "runtime/cluster/repair_plan.hpp"
+#include "runtime/dispatch/placement_change.hpp"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// What a worker is told to do for a change, in this order.
+enum class slots_step : uint8_t {
+  load,   ///< Fill these slots, and say when they are verified. The first.
+  drop,   ///< Empty them again: the change is over.
+  serve,  ///< This epoch is the newest; these slots are in older ones alone.
+  retire, ///< This epoch is the oldest. Say when the slots are empty.
+  num_steps,
+};
+
+/// What the owner of a placement_writer has to do.
+struct writer_action {
+  enum class kind : uint8_t {
+    instruct, ///< Tell a worker: step, epoch, slots.
+    publish,  ///< Tell all ranks and the gateway to plan with current().
+    done,     ///< The change that was asked for, or a repair, is through.
+    abort,    ///< It is not; `why`.
+    give_up,  ///< Experts are lost for good; `why`.
+  };
+
+  kind what = kind::instruct;
+  uint32_t change = 0;
+  worker_id worker = 0;
+  slots_step step = slots_step::load;
+  uint32_t epoch = 0;
+  std::vector<layer_slot> slots = {};
+  std::string why = {};
+};
+
+class placement_writer {
+public:
+  struct settings {
+    std::vector<node_id> node_of_rank;
+    /// What loading may take.
+    clock::instant::duration patience = std::chrono::minutes{10};
+  };
+
+  placement_writer(placement first, settings x);
+
+  enum class phase : uint8_t { idle, loading, telling, retiring };
+
+  // -- events -----------------------------------------------------------------
+
+  /// Somebody wants `next`, of the epoch behind. Errors: overloaded while
+  /// another change is under way; those of plan_change.
+  result<void> ask(const placement_lists& next, clock::instant now);
+
+  /// A worker has done a step of a change, or cannot: `failure`.
+  void stepped(uint32_t change, worker_id worker, slots_step step,
+               const std::string& failure, clock::instant now);
+
+  /// A rank has no step out that was planned with an epoch before this one.
+  void taken(rank_id rank, uint32_t epoch, clock::instant now);
+
+  void lost(node_id node, clock::instant now);
+
+  void tick(clock::instant now);
+
+  /// What is to be done, in order, once.
+  std::vector<writer_action> take_actions();
+
+  // -- state ------------------------------------------------------------------
+
+  /// The placement that is planned with; nobody turns to the lost.
+  const placement& current() const {
+    return current_;
+  }
+
+  phase at() const {
+    return phase_;
+  }
+
+  /// Number of the last change, from 1.
+  uint32_t change() const {
+    return change_;
+  }
+
+private:
+  static constexpr uint32_t most_failures = 3;
+
+  void begin(placement_change x, bool is_repair, clock::instant now);
+  void instruct(worker_id worker, slots_step step,
+                std::vector<layer_slot> slots = {});
+  void note(writer_action::kind what, std::string why = {});
+  void tell(clock::instant now);
+  void retire(clock::instant now);
+  void end(clock::instant now);
+  void abort(const std::string& why, clock::instant now);
+  void repair(clock::instant now);
+  void give_up();
+  bool is_lost(worker_id worker) const {
+    return lost_.contains(current_.node_of(worker));
+  }
+
+  const settings settings_;
+  placement current_;
+  placement goal_; ///< The last that somebody wanted.
+  phase phase_ = phase::idle;
+  uint32_t change_ = 0;
+  bool is_repair_ = false;    ///< The change under way.
+  placement_change pending_;  ///< Likewise.
+  clock::instant since_ = {}; ///< Likewise, when it began.
+  uint32_t num_failures_ = 0; ///< Of repairs, one after the other.
+  bool has_given_up_ = false;
+  std::set<worker_id> workers_; ///< Whose answer is awaited.
+  std::set<rank_id> ranks_;     ///< Likewise.
+  std::set<node_id> lost_;
+  std::vector<writer_action> actions_;
+};
+
+} // namespace troupe

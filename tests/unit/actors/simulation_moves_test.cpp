@@ -1,0 +1,156 @@
+/// Companies in a virtual world whose experts move, at times that the seed
+/// draws, while nodes die and links break.
+
+#include "actors/simulation_batch.hpp"
+#include "runtime/sim/oracle.hpp"
+#include "tests/model_files.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::shared_ptr<kernels::executor> cpu() {
+  return kernels::make_cpu_executor({});
+}
+
+class SimulatedMoves : public testing::Test {
+protected:
+  /// Two ranks and four workers on three nodes and a front, with a small real
+  /// model.
+  simulation_options options(uint32_t num_redundant, uint32_t num_spare) {
+    simulation_options out;
+    auto& cluster = out.company.cluster = local(4, 2, 4);
+    cluster.max_model_len = 128;
+    cluster.limits.max_num_seqs = 4;
+    cluster.limits.max_num_batched_tokens = 16;
+    cluster.limits.num_kv_blocks = 8;
+    cluster.limits.step_timeout_ms = 5'000;
+    cluster.units = cluster.all_units();
+    cluster.units[0].num_redundant_experts = num_redundant;
+    cluster.units[0].spare_expert_slots = num_spare;
+    out.company.model = model_;
+    out.company.compute = cpu();
+    load_spec spec;
+    spec.requests = 12;
+    spec.least_prompt = 3;
+    spec.most_prompt = 24;
+    spec.most_output = 12;
+    spec.least_output = 4;
+    out.what.load = make_load(spec, 1, model_->config().vocab_size);
+    oracle_options oracle;
+    oracle.max_model_len = cluster.max_model_len;
+    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
+    return out;
+  }
+
+  static fault at(virtual_duration when, fault_kind kind,
+                  const std::string& node) {
+    fault out;
+    out.kind = kind;
+    out.node = node;
+    out.at = when;
+    return out;
+  }
+
+  static std::string words_of(const simulation_result& x) {
+    std::string out;
+    for (auto& v : x.violations)
+      out += to_string(v) + "\n";
+    for (auto& f : x.faults)
+      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
+             + f.evidence + f.why + "\n";
+    return out;
+  }
+
+  std::shared_ptr<shared_model> model_ = *shared_model::open(
+    golden_case("v3-fp8"), kernels::make_inline_device(0, cpu()));
+};
+
+TEST_F(SimulatedMoves, ChangeNoToken) {
+  auto all = options(0, 2);
+  auto last = all.company.cluster.nodes[3].name;
+  auto other = all.company.cluster.nodes[2].name;
+  for (auto i = 0; i < 4; ++i) {
+    all.what.faults.push_back(at(i * 3ms, fault_kind::move_experts, last));
+    all.what.faults.push_back(
+      at(i * 3ms + 1500us, fault_kind::move_experts, other));
+  }
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.requests.completed, 12u);
+  EXPECT_TRUE(out.reached.has(sometimes::change_done));
+}
+
+TEST_F(SimulatedMoves, BringBackWhatALostNodeHad) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(0, experts);
+  auto last = all.company.cluster.nodes[3].name;
+  all.what.faults = {at(2ms, fault_kind::kill, last)};
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  // New ones are refused meanwhile, and none that was accepted fails.
+  EXPECT_EQ(out.requests.completed + out.requests.refused, 12u);
+  EXPECT_GT(out.requests.completed, 0u);
+  EXPECT_EQ(out.requests.failed, 0u) << words_of(out);
+  EXPECT_TRUE(out.reached.has(sometimes::expert_waited));
+  EXPECT_TRUE(out.reached.has(sometimes::change_done));
+}
+
+/// It was to load something, and others have all that it had.
+TEST_F(SimulatedMoves, EndInTheOldPlacementIfWhoLoadsIsLost) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(experts, 2);
+  auto last = all.company.cluster.nodes[3].name;
+  all.what.faults = {at(2ms, fault_kind::move_experts, last),
+                     at(3ms, fault_kind::kill, last)};
+  uint32_t num_aborted = 0; // the moves are the seed's, and may be none
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    auto out = simulate(seed, all);
+    EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+    EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
+    num_aborted += out.reached.has(sometimes::change_aborted);
+  }
+  EXPECT_GT(num_aborted, 0u);
+}
+
+TEST_F(SimulatedMoves, HoldThroughFaultsOfAllKinds) {
+  sometimes_tally tally;
+  auto experts = model_->config().n_routed_experts;
+  struct spread {
+    uint32_t redundant;
+    uint32_t spare;
+    uint32_t lanes;
+  };
+  uint64_t seed = 1;
+  for (auto x : {spread{0, 1, 1}, spread{0, experts, 2}, spread{experts, 2, 1},
+                 spread{experts / 2, 3, 3}}) {
+    simulation_batch_options options;
+    options.base = this->options(x.redundant, x.spare);
+    options.base.company.cluster.limits.micro_batches = x.lanes;
+    if (x.lanes == 3)
+      options.base.company.cluster.limits.max_num_seqs = 2;
+    options.make_compute = cpu;
+    options.random_faults = true;
+    auto& faults = options.base.what.faults;
+    for (auto i = 0; i < 4; ++i) {
+      faults.push_back(
+        at(i * 4ms, fault_kind::move_experts, std::string{any_name}));
+      faults.back().must_happen = false;
+    }
+    faults.push_back(at(5ms, fault_kind::kill, std::string{any_name}));
+    faults.back().must_happen = false;
+    faults.back().p = 0.5;
+    simulation_batch batch{options};
+    for (int i = 0; i < 12; ++i, ++seed) {
+      auto out = batch.run(seed, batch.case_of(seed));
+      EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+      tally.add(out.reached);
+    }
+  }
+  for (auto x : {sometimes::change_done, sometimes::change_aborted,
+                 sometimes::rows_of_two_epochs, sometimes::expert_waited})
+    EXPECT_GT(tally.count(x), 0u) << to_string(x);
+}
+
+} // namespace

@@ -1,0 +1,31 @@
+#include "runtime/http/metrics.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace troupe;
+
+TEST(HttpMetrics, SayWhatBecameOfPlacements) {
+  service_stats x;
+  x.placement_epoch = 7;
+  x.changes_begun = 6;
+  x.changes_done = 5;
+  x.changes_aborted = 1;
+  x.last_change_seconds = 0.25;
+  x.experts_waiting = 3;
+  x.slots_free = 11;
+  x.slots_loading = 12;
+  x.slots_serving = 13;
+  x.slots_retiring = 14;
+  auto text = http::api_metrics{}.render(x, {}, {});
+  for (auto line :
+       {"troupe_placement_epoch 7", "troupe_placement_changes_begun_total 6",
+        "troupe_placement_changes_done_total 5",
+        "troupe_placement_changes_aborted_total 1",
+        "troupe_placement_change_seconds 0.25", "troupe_experts_waiting 3",
+        "troupe_expert_slots{state=\"free\"} 11",
+        "troupe_expert_slots{state=\"loading\"} 12",
+        "troupe_expert_slots{state=\"serving\"} 13",
+        "troupe_expert_slots{state=\"retiring\"} 14",
+        "# HELP troupe_expert_slots "})
+    EXPECT_NE(text.find(std::string{"\n"} + line), text.npos) << line;
+}

@@ -1,0 +1,205 @@
+#include "runtime/cluster/placement_writer.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+using kind = writer_action::kind;
+using phase = placement_writer::phase;
+
+const char* name_of(slots_step x) {
+  const char* names[] = {"load", "drop", "serve", "retire"};
+  return names[size_t(x)];
+}
+
+std::string text_of(const writer_action& x) {
+  switch (x.what) {
+    case kind::instruct:
+      return std::string{name_of(x.step)} + " " + std::to_string(x.worker);
+    case kind::publish:
+      return "publish " + std::to_string(x.epoch);
+    case kind::done:
+      return "done";
+    case kind::abort:
+      return "abort";
+    case kind::give_up:
+      return "give up";
+  }
+  return "?";
+}
+
+/// Two ranks on node 0 and 1; one MoE layer, three experts, three workers on
+/// nodes 1, 2 and 3, each with `num_spare` slots to spare.
+class PlacementWriter : public testing::Test {
+protected:
+  void begin(uint32_t num_spare = 1) {
+    first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 0, num_spare};
+    writer_ = std::make_unique<placement_writer>(
+      first_, placement_writer::settings{{0, 1}, 10s});
+  }
+
+  /// What is to be done, in words.
+  std::string todo() {
+    std::string out;
+    for (auto& x : writer_->take_actions())
+      out += (out.empty() ? "" : ", ") + text_of(x);
+    return out;
+  }
+
+  /// Expert 0 moves from worker 0 to worker 1.
+  placement_lists moved() {
+    auto out = writer_->current().lists();
+    ++out.epoch;
+    for (auto& x : out.replicas)
+      if (x.expert == 0)
+        x.replica.at = {1, 1};
+    return out;
+  }
+
+  void step(worker_id worker, slots_step what, const std::string& why = "") {
+    writer_->stepped(writer_->change(), worker, what, why, now_);
+  }
+
+  void take_all(uint32_t epoch) {
+    writer_->taken(0, epoch, now_);
+    writer_->taken(1, epoch, now_);
+  }
+
+  placement first_;
+  std::unique_ptr<placement_writer> writer_;
+  clock::instant now_{1h};
+};
+
+} // namespace
+
+TEST_F(PlacementWriter, TellsRanksOnceAllIsLoadedAndWorkersOnceAllPlanWithIt) {
+  begin();
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  EXPECT_EQ(todo(), "load 1");
+  EXPECT_EQ(writer_->current().epoch(), 1u);
+  step(1, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 2");
+  EXPECT_EQ(writer_->current().epoch(), 2u);
+  writer_->taken(0, 2, now_);
+  writer_->taken(1, 1, now_);
+  EXPECT_EQ(todo(), "") << "rank 1 speaks of the old one";
+  writer_->taken(1, 2, now_);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2");
+  step(0, slots_step::retire);
+  step(1, slots_step::retire);
+  EXPECT_EQ(todo(), "");
+  step(2, slots_step::retire);
+  EXPECT_EQ(todo(), "done");
+  EXPECT_EQ(writer_->at(), phase::idle);
+}
+
+TEST_F(PlacementWriter, TellsWorkersWhoLeaves) {
+  begin();
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  auto load = writer_->take_actions().at(0);
+  EXPECT_EQ(load.slots, (std::vector<layer_slot>{{0, 1, 0}}));
+  step(1, slots_step::load);
+  auto serve = writer_->take_actions().at(0);
+  EXPECT_EQ(serve.epoch, 2u);
+  EXPECT_EQ(serve.slots, (std::vector<layer_slot>{{0, 0, 0}}));
+}
+
+TEST_F(PlacementWriter, MakesOneChangeAtATime) {
+  begin();
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  auto second = writer_->ask(moved(), now_);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.why().code, errc::overloaded);
+  begin();
+  auto stale = writer_->ask(first_.lists(), now_);
+  ASSERT_FALSE(stale);
+  EXPECT_EQ(stale.why().code, errc::invalid_input);
+}
+
+TEST_F(PlacementWriter, LoadsNothingWhereOnlySharesChange) {
+  begin();
+  auto next = first_.lists();
+  ++next.epoch;
+  ASSERT_TRUE(writer_->ask(next, now_));
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 2");
+}
+
+TEST_F(PlacementWriter, LeavesTheOldOneIfSomebodyCannotLoad) {
+  begin();
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  todo();
+  step(1, slots_step::load, "no memory");
+  EXPECT_EQ(todo(), "drop 1, abort");
+  EXPECT_EQ(writer_->current().epoch(), 1u);
+  step(1, slots_step::load);
+  EXPECT_EQ(todo(), "") << "late";
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  writer_->stepped(1, 1, slots_step::load, "", now_);
+  EXPECT_EQ(todo(), "load 1") << "of the change before";
+}
+
+TEST_F(PlacementWriter, DoesNotWaitForLoadingForEver) {
+  begin();
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  todo();
+  writer_->tick(now_ + 9s);
+  EXPECT_EQ(todo(), "");
+  writer_->tick(now_ + 10s);
+  EXPECT_EQ(todo(), "drop 1, abort");
+}
+
+TEST_F(PlacementWriter, EndsAChangeWhoseWorkerIsLostInTheOldPlacement) {
+  begin(2);
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  todo();
+  writer_->lost(2, now_); // with worker 1, which had expert 1 as well
+  EXPECT_EQ(todo(), "abort, load 0");
+  step(0, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 2, publish 2");
+  EXPECT_EQ(writer_->current().num_waiting(), 0u);
+}
+
+TEST_F(PlacementWriter, LoadsTheLostFirst) {
+  begin(2);
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  todo();
+  writer_->lost(3, now_); // has no part in it, but was expert 2's only one
+  EXPECT_EQ(todo(), "drop 1, abort, load 0");
+}
+
+TEST_F(PlacementWriter, WaitsForNobodyWhoIsLost) {
+  begin(2);
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  todo();
+  step(1, slots_step::load);
+  todo();
+  writer_->taken(0, 2, now_);
+  writer_->lost(1, now_); // rank 1 and worker 0
+  EXPECT_EQ(todo(), "retire 1, retire 2");
+  step(1, slots_step::retire);
+  writer_->lost(3, now_);
+  EXPECT_EQ(todo(), "done, load 1") << "expert 2 is worker 2's no more";
+}
+
+TEST_F(PlacementWriter, GivesUpOnceWhereThereIsNoRoom) {
+  begin(0);
+  writer_->lost(3, now_);
+  EXPECT_EQ(todo(), "give up");
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "");
+}
+
+TEST_F(PlacementWriter, GivesUpWhenLoadingFailsAgainAndAgain) {
+  begin();
+  writer_->lost(3, now_);
+  EXPECT_EQ(todo(), "load 0");
+  step(0, slots_step::load, "no file");
+  EXPECT_EQ(todo(), "drop 0, abort, load 0");
+  step(0, slots_step::load, "no file");
+  EXPECT_EQ(todo(), "drop 0, abort, load 0");
+  step(0, slots_step::load, "no file");
+  EXPECT_EQ(todo(), "drop 0, abort, give up");
+}
