@@ -1,0 +1,68 @@
+#pragma once
+
+/// A company of real processes whose experts move: the first node is this
+/// process, the others are started.
+
+#include "runtime/sim/random_moves.hpp"
+#include "tests/cluster/child_process.hpp"
+#include "tests/cluster/company_fixture.hpp"
+
+namespace troupe {
+
+class moving_company {
+public:
+  static constexpr std::chrono::seconds patience{60};
+
+  /// Two ranks and eight workers in four processes, each with slots to spare.
+  static topology four_processes(uint32_t num_spare) {
+    auto out = local(4, 2, 8);
+    out.max_model_len = 512;
+    out.limits.num_kv_blocks = 128;
+    out.limits.max_num_batched_tokens = 128;
+    out.units = out.all_units();
+    out.units[0].spare_expert_slots = num_spare;
+    return out;
+  }
+
+  /// Empty, or why it does not serve.
+  std::string start(const topology& cluster) {
+    company_options options;
+    options.cluster = cluster;
+    options.model_dir = nano_model();
+    options.node.num_threads = 1;
+    auto made = company::start(options);
+    if (!made)
+      return made.why().message;
+    company_ = std::move(*made);
+    auto at = company_->address();
+    for (size_t n = 1; n < cluster.nodes.size(); ++n)
+      nodes_.push_back(child_process{
+        {"node", "--join", at.host + ":" + std::to_string(at.port), "--name",
+         cluster.nodes[n].name, "--threads", "1", "--log-level", "error"}});
+    auto ready = company_->wait_until_ready(patience);
+    return ready ? "" : ready.why().message;
+  }
+
+  company& front() {
+    return *company_;
+  }
+
+  /// The process of a node but the first.
+  child_process& node(size_t n) {
+    return nodes_.at(n - 1);
+  }
+
+  /// Experts move to one of the nodes with workers, in turn. The new epoch.
+  result<uint32_t> move(random_stream& chance) {
+    auto to = node_id(2 + num_moves_++ % 2);
+    return company_->change_placement(
+      draw_moves(*company_->placed(), to, chance), patience);
+  }
+
+private:
+  std::vector<child_process> nodes_;
+  std::unique_ptr<company> company_; ///< Goes first: it tells the others.
+  uint32_t num_moves_ = 0;
+};
+
+} // namespace troupe
