@@ -8,6 +8,8 @@
 #include "runtime/http/scored_tokens.hpp"
 #include "runtime/service.hpp"
 
+#include <optional>
+
 namespace troupe::http {
 
 struct usage {
@@ -37,7 +39,9 @@ struct answer_chunk {
   uint32_t index = 0; ///< Of the answer.
   answer_piece piece = {};
   bool is_first = false;   ///< Of a chat it says whose turn it is.
-  bool with_usage = false; ///< As null: it comes in a chunk of its own.
+  bool with_usage = false; ///< There is a chunk of its own for it.
+  /// That of this answer alone, so far; else it is told as null.
+  std::optional<usage> used = {};
   std::vector<scored_token> scores = {}; ///< Those that are new.
 };
 

@@ -182,9 +182,9 @@ void read_stream(field_reader& in, completion_options& to) {
   if (!to.stream)
     return in.refuse("stream_options", "only allowed when 'stream' is true");
   to.include_usage = options->boolean_or("include_usage", false);
-  if (options->boolean_or("continuous_usage_stats", false))
-    options->refuse("continuous_usage_stats", "not supported by this server",
-                    field_fault::unsupported);
+  // Nothing without the other, as vLLM has it.
+  to.running_usage = options->boolean_or("continuous_usage_stats", false)
+                     && to.include_usage;
   in.absorb(*options);
 }
 

@@ -55,6 +55,7 @@ struct completion_options {
   grammar_source grammar;    ///< Of its text.
   bool stream = false;
   bool include_usage = false; ///< Of a stream: a last chunk with the usage.
+  bool running_usage = false; ///< And in each chunk that of its answer so far.
 };
 
 /// What is wrong is told by `in`.

@@ -21,7 +21,8 @@ double seconds(std::chrono::steady_clock::duration x) {
 } // namespace
 
 generation::answer::answer(wanted_answer&& x, token_shower shower)
-  : text(std::move(x.text)), echo(std::move(x.echo)), shower(shower) {
+  : num_prompt(x.request.prompt.size()), text(std::move(x.text)),
+    echo(std::move(x.echo)), shower(shower) {
   if (x.request.num_prompt_scores > 0)
     echo_id = x.request.prompt.front();
 }
@@ -356,9 +357,12 @@ void generation::say(size_t i, answer_piece piece) {
 
 answer_chunk generation::chunk_of(size_t i, answer_piece piece) {
   auto& x = answers_[i];
-  return {static_cast<uint32_t>(i), std::move(piece),
-          !std::exchange(x.spoken, true), plan_.options.include_usage,
-          std::exchange(x.scores, {})};
+  answer_chunk out{static_cast<uint32_t>(i), std::move(piece),
+                   !std::exchange(x.spoken, true), plan_.options.include_usage};
+  out.scores = std::exchange(x.scores, {});
+  if (plan_.options.running_usage)
+    out.used = used_by(i);
+  return out;
 }
 
 void generation::write(const std::string& events) {
@@ -379,6 +383,13 @@ usage generation::used() {
   }
   out.cached_tokens = std::min(out.cached_tokens, out.prompt_tokens);
   return out;
+}
+
+usage generation::used_by(size_t i) {
+  auto& x = answers_[i];
+  std::lock_guard guard{mutex_};
+  return {x.num_prompt, x.num_tokens, x.text.reasoning_tokens(),
+          std::min<uint64_t>(x.num_cached, x.num_prompt)};
 }
 
 } // namespace troupe::http

@@ -75,6 +75,8 @@ private:
   struct answer {
     answer(wanted_answer&& x, token_shower shower);
 
+    uint64_t num_prompt; ///< Tokens.
+
     // Guarded by mutex_:
     inbox in;
     std::optional<request_id> id;
@@ -124,6 +126,7 @@ private:
   answer_chunk chunk_of(size_t i, answer_piece piece);
   void write(const std::string& events);
   usage used();
+  usage used_by(size_t i); ///< One answer, and its prompt.
 
   const std::shared_ptr<generation_context> context_;
   const generation_plan plan_;

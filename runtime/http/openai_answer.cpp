@@ -156,7 +156,7 @@ std::string render_chunk(const completion_head& head, const answer_chunk& x,
   auto body = render_head(head, true);
   body["choices"] = json::array({std::move(choice)});
   if (x.with_usage)
-    body["usage"] = nullptr;
+    body["usage"] = x.used ? render(*x.used) : json();
   return event(body);
 }
 

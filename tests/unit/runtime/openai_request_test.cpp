@@ -245,6 +245,15 @@ TEST(OpenaiRequest, TakesStreamOptionsOnlyOfStreams) {
   EXPECT_TRUE(refusal(chat_with(R"("stream":true,"stream_options":[])")));
   EXPECT_TRUE(refusal(
     chat_with(R"("stream":true,"stream_options":{"include_usage":1})")));
+  auto running = [](const std::string& options) {
+    return accepted(chat_with(R"("stream":true,"stream_options":{)" + options
+                              + R"("continuous_usage_stats":true})"))
+      .options.running_usage;
+  };
+  EXPECT_FALSE(x.running_usage);
+  EXPECT_TRUE(running(R"("include_usage":true,)"));
+  EXPECT_FALSE(running(R"("include_usage":false,)"));
+  EXPECT_FALSE(running(""));
 }
 
 TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
