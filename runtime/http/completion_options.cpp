@@ -188,6 +188,13 @@ void read_stream(field_reader& in, completion_options& to) {
   in.absorb(*options);
 }
 
+void read_salt(field_reader& in, completion_options& to) {
+  to.cache_salt = in.text_or("cache_salt", "");
+  if (to.cache_salt.size() > max_asked_salt)
+    in.refuse("cache_salt",
+              "must have at most " + std::to_string(max_asked_salt) + " bytes");
+}
+
 void read_count(field_reader& in, const request_limits& limits,
                 completion_options& to) {
   to.num_answers
@@ -215,6 +222,7 @@ completion_options read_options(field_reader& in, completion_kind kind,
   read_sampling(in, defaults, to);
   read_end(in, kind, limits, to);
   to.num_scores = read_scores(in, kind);
+  read_salt(in, to);
   read_stream(in, to);
   refuse_known_fields(in, kind);
   return to;

@@ -36,6 +36,9 @@ struct request_limits {
   size_t max_held_scores = 512 << 20;
 };
 
+/// Bytes of a salt that a request names.
+inline constexpr size_t max_asked_salt = 64;
+
 struct completion_options {
   std::string model;
   sampling_params sampling; ///< Without the seed.
@@ -53,6 +56,7 @@ struct completion_options {
   uint32_t num_scores = 0;   ///< As in generation_request.
   bool one_call = false;     ///< It ends with the first call of a tool.
   grammar_source grammar;    ///< Of its text.
+  std::string cache_salt;    ///< Who gives another finds nothing of its prompt.
   bool stream = false;
   bool include_usage = false; ///< Of a stream: a last chunk with the usage.
   bool running_usage = false; ///< And in each chunk that of its answer so far.

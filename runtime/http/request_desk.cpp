@@ -1,5 +1,6 @@
 #include "runtime/http/request_desk.hpp"
 
+#include "kernels/check.hpp"
 #include "kernels/ops.hpp"
 #include "runtime/http/api_refusals.hpp"
 #include "runtime/http/tool_request.hpp"
@@ -12,6 +13,15 @@ namespace troupe::http {
 namespace {
 
 constexpr size_t block_tokens = kernels::latent_cache::block_tokens;
+
+/// Whose prompts may be found: neither part can be taken for the other's.
+std::string salt_of(const std::string& holder, const std::string& asked) {
+  static_assert(1 + 32 + max_asked_salt <= max_cache_salt);
+  CHECK(holder.size() <= 32);
+  if (holder.empty() && asked.empty())
+    return {};
+  return static_cast<char>(holder.size()) + holder + asked;
+}
 
 } // namespace
 
@@ -134,7 +144,7 @@ request_desk::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.ignore_eos = options.ignore_eos;
   request.num_scores = options.num_scores;
   request.grammar = options.grammar;
-  request.cache_salt = plan.asked_by->id; // nobody finds another's prompts
+  request.cache_salt = salt_of(plan.asked_by->id, options.cache_salt);
   if (options.echo)
     request.num_prompt_scores = options.num_scores;
   if (auto refusal = settle(request, rules()))

@@ -256,6 +256,16 @@ TEST(OpenaiRequest, TakesStreamOptionsOnlyOfStreams) {
   EXPECT_FALSE(running(""));
 }
 
+TEST(OpenaiRequest, TakesAShortSalt) {
+  auto with = [](size_t size) {
+    return chat_with(R"("cache_salt":")" + std::string(size, 'a') + '"');
+  };
+  EXPECT_EQ(accepted(with(64)).options.cache_salt, std::string(64, 'a'));
+  EXPECT_EQ(accepted(with(0)).options.cache_salt, "");
+  EXPECT_EQ(refusal(with(65))->param, "cache_salt");
+  EXPECT_TRUE(refusal(chat_with(R"("cache_salt":1)")));
+}
+
 TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("top_logprobs":5)", R"("tools":"f")", R"("tool_choice":"required")",

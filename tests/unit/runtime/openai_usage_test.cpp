@@ -52,6 +52,34 @@ TEST_F(OpenaiUsage, TellsTheUsageInEveryChunkToWhoAsksForIt) {
   EXPECT_EQ(before[1], 3u);
 }
 
+TEST_F(OpenaiUsage, FindsNothingOfWhoNamesAnotherSalt) {
+  start();
+  request_id id = 0;
+  auto salt_of = [&](const std::string& salt, const std::string& key) {
+    auto client = connect();
+    json body = {{"model", "nano"}, {"prompt", {5}}, {"cache_salt", salt}};
+    auto header = key.empty() ? "" : "Authorization: Bearer " + key + "\r\n";
+    client.send(post("/v1/completions", body.dump(), header));
+    auto out = service_.wait_for(++id).cache_salt;
+    service_.play(id, {300}, finish_reason::length);
+    EXPECT_EQ(client.receive().status, 200);
+    return out;
+  };
+  EXPECT_EQ(salt_of("", ""), "");
+  EXPECT_EQ(salt_of("a", ""), salt_of("a", ""));
+  openai_options options;
+  options.keys = {{"one"}, {"two"}};
+  TearDown();
+  start(options);
+  std::set<std::string> all;
+  for (const auto* key : {"one", "two"})
+    for (const auto& salt :
+         {std::string{}, std::string{"a"}, std::string(64, 'b')})
+      EXPECT_TRUE(all.insert(salt_of(salt, key)).second) << key << salt;
+  for (auto& salt : all)
+    EXPECT_LE(salt.size(), max_cache_salt);
+}
+
 } // namespace
 
 } // namespace troupe::http
