@@ -180,39 +180,64 @@ bool read_choice_of_messages(field_reader& in, chat_request& to) {
   return !one;
 }
 
-/// What the arguments of a call have to be; empty: anything.
-std::string arguments_of(const chat_tool& tool, const chat_request& asked) {
-  if (tool.is_strict && tool.parameters != "{}")
+/// Whether `schema` says that it is one of objects, and can be kept to.
+bool is_readable(const std::string& schema) {
+  auto x = json::parse(schema);
+  bool is_object = x.contains("type") ? x["type"] == "object"
+                                      : x.contains("properties");
+  return is_object && compile_grammar({grammar_kind::json_schema, schema});
+}
+
+/// What the arguments of a call have to be; empty: any object. `all_bound`:
+/// not those alone that are strict, as far as their schemas can be read.
+std::string arguments_of(const chat_tool& tool, const chat_request& asked,
+                         bool all_bound) {
+  if (tool.parameters != "{}"
+      && (tool.is_strict || (all_bound && is_readable(tool.parameters))))
     return tool.parameters;
   return asked.json_arguments ? R"({"type":"object"})" : "";
+}
+
+tool_calls_source calls_of(const chat_request& asked, tool_style style,
+                           bool all_bound) {
+  auto is_forced = !asked.forced_call.empty();
+  tool_calls_source out{
+    style, is_forced, !asked.must_call, !asked.options.one_call, {}};
+  for (auto& x : asked.tools)
+    if (!is_forced || x.name == asked.forced_call)
+      out.functions.push_back({x.name, arguments_of(x, asked, all_bound)});
+  return out;
+}
+
+/// Whether a model that may say what it likes may write what it likes.
+bool is_free(const chat_request& asked, const tool_calls_source& calls) {
+  auto is_strict = [](auto& tool) { return tool.is_strict; };
+  auto has_schema = [](auto& x) { return !x.schema.empty(); };
+  return !asked.must_call && std::ranges::none_of(calls.functions, has_schema)
+         && std::ranges::none_of(asked.tools, is_strict);
 }
 
 } // namespace
 
 parsed<grammar_source> grammar_of_tools(const chat_request& asked,
                                         tool_style style) {
-  auto is_strict = [](auto& tool) { return tool.is_strict; };
-  auto is_forced = !asked.forced_call.empty();
-  tool_calls_source calls{
-    style, is_forced, !asked.must_call, !asked.options.one_call, {}};
-  for (auto& x : asked.tools)
-    if (!is_forced || x.name == asked.forced_call)
-      calls.functions.push_back({x.name, arguments_of(x, asked)});
-  auto& tools = asked.tools;
-  auto has_schema = [](auto& x) { return !x.schema.empty(); };
-  auto strict = std::ranges::any_of(calls.functions, has_schema)
-                || (!is_forced && std::ranges::any_of(tools, is_strict));
-  auto is_free = !strict && (is_forced || !asked.must_call);
-  if (tools.empty()
-      || (is_free && asked.options.grammar.kind == grammar_kind::none))
+  auto calls = calls_of(asked, style, asked.must_call);
+  auto is_of_text = asked.options.grammar.kind != grammar_kind::none;
+  if (asked.tools.empty() || (is_free(asked, calls) && !is_of_text))
     return grammar_source{};
-  if (asked.options.grammar.kind != grammar_kind::none)
+  if (is_of_text)
     return bad_parameter("tools",
                          "Invalid value for 'tools': what the text has to be "
                          "cannot be said where tools may be called.",
                          "unsupported_parameter");
   grammar_source out{grammar_kind::tools, render(calls)};
-  if (auto program = compile_grammar(out); !program)
+  auto program = compile_grammar(out);
+  // What nobody has asked for is no reason to refuse.
+  if (asked.must_call && (!program || out.text.size() > max_grammar_source)) {
+    out.text = render(calls_of(asked, style, false));
+    program = compile_grammar(out);
+  }
+  if (!program)
     return bad_parameter(
       "tools", "Invalid value for 'tools': " + program.why().message + ".");
   return out;

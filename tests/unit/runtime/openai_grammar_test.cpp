@@ -4,6 +4,7 @@
 #include "tests/unit/runtime/openai_fixture.hpp"
 
 #include "runtime/grammar/tool_grammar.hpp"
+#include "runtime/json/spaced_json.hpp"
 
 namespace troupe::http {
 
@@ -26,6 +27,11 @@ protected:
     service_.play(id, {}, finish_reason::stop);
     EXPECT_EQ(client.receive().status, 200);
     return out;
+  }
+
+  /// As a schema is written that came with a tool.
+  static std::string as_sent(const json& x) {
+    return spaced_json(nlohmann::ordered_json::parse(x.dump()));
   }
 
   static json function(const std::string& name, bool is_strict) {
@@ -125,11 +131,11 @@ TEST_F(OpenaiGrammar, OfToolsIsThatOfTheirSchemas) {
   auto loose = json::array({function("f", false), function("g", false)});
   auto mixed = json::array({function("f", false), function("g", true)});
   EXPECT_EQ(of(loose, "auto").kind, none);
-  EXPECT_EQ(of(loose, named).kind, none);
   EXPECT_EQ(of(mixed, "none").kind, none);
   tool_calls_source expected;
   expected.style = tool_style::plain;
-  expected.functions = {{"f", ""}, {"g", ""}};
+  auto sent_schema = as_sent(schema);
+  expected.functions = {{"f", sent_schema}, {"g", sent_schema}};
   expected.may_call_more = true;
   EXPECT_EQ(of(loose, "required"), (grammar_source{tools, render(expected)}));
   auto text = of(mixed, "auto").text;
@@ -137,12 +143,50 @@ TEST_F(OpenaiGrammar, OfToolsIsThatOfTheirSchemas) {
   EXPECT_EQ(json::parse(text)["functions"][0]["schema"], "");
   auto sent = json::parse(text)["functions"][1]["schema"].get<std::string>();
   EXPECT_EQ(json::parse(sent), schema);
+  EXPECT_EQ(of(loose, named), of(mixed, named));
   text = of(mixed, named).text;
   EXPECT_TRUE(json::parse(text)["begun"]);
   EXPECT_EQ(json::parse(text)["functions"].size(), 1u);
   text = of(mixed, "required", false).text;
   EXPECT_FALSE(json::parse(text)["speak"]);
   EXPECT_FALSE(json::parse(text)["more"]);
+}
+
+TEST_F(OpenaiGrammar, OfForcedCallsIsAnyObjectWhereTheirSchemaCannotBeRead) {
+  use_template(test::v3_1);
+  start();
+  const json odd[] = {{{"type", "object"}, {"patternProperties", {{"a", 1}}}},
+                      {{"type", "object"}, {"properties", nullptr}},
+                      {{"type", "string"}},
+                      {{"description", "Whatever."}},
+                      json::object()};
+  for (auto& x : odd) {
+    auto loose = function("f", false);
+    loose["function"]["parameters"] = x;
+    auto got = grammar_of({{"tools", {loose}}, {"tool_choice", "required"}});
+    EXPECT_EQ(got.kind, tools) << x;
+    auto sent = json::parse(got.text);
+    EXPECT_TRUE(sent["begun"]);
+    EXPECT_EQ(sent["functions"][0]["schema"], "") << x;
+  }
+}
+
+TEST_F(OpenaiGrammar, OfForcedCallsIsSmallerWhereTheirSchemasAreTooMuch) {
+  use_template(test::v3_1);
+  start();
+  json wide = schema;
+  for (int i = 0; i < 40; ++i)
+    wide["properties"][std::string(200, 'b') + std::to_string(i)]
+      = json::object();
+  auto all = json::array();
+  for (int i = 0; i < 16; ++i) {
+    all.push_back(function("f" + std::to_string(i), false));
+    all.back()["function"]["parameters"] = wide;
+  }
+  auto got = grammar_of({{"tools", all}, {"tool_choice", "required"}});
+  EXPECT_LE(got.text.size(), max_grammar_source);
+  EXPECT_EQ(json::parse(got.text)["functions"].size(), 16u);
+  EXPECT_EQ(json::parse(got.text)["functions"][15]["schema"], "");
 }
 
 } // namespace troupe::http
