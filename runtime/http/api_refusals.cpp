@@ -8,15 +8,17 @@ namespace {
 constexpr size_t score_bytes = 512;
 
 /// The sentences are OpenAI's: clients look for them.
-api_error too_long(const request_refusal& x, const std::string& name) {
-  auto prompt = std::to_string(x.given);
+/// `about`: stands before what the prompt has.
+api_error too_long(const request_refusal& x, const std::string& name,
+                   const std::string& about = "") {
+  auto prompt = about + std::to_string(x.given);
   auto text = "This model's maximum context length is "
               + std::to_string(x.limit) + " tokens. However, ";
   if (x.max_tokens == 0)
     text += "your " + name + " resulted in " + prompt
             + " tokens. Please reduce the length of the " + name + ".";
   else
-    text += "you requested " + std::to_string(x.given + x.max_tokens)
+    text += "you requested " + about + std::to_string(x.given + x.max_tokens)
             + " tokens (" + prompt + " in the " + name + ", "
             + std::to_string(x.max_tokens)
             + " in the completion). Please reduce the length of the " + name
@@ -86,6 +88,14 @@ api_error in_openai_words(const request_refusal& x, const std::string& name) {
     return bad_parameter(name,
                          "There is no token " + std::to_string(x.given) + ".");
   return to_api_error(to_failure(x));
+}
+
+api_error surely_too_long(size_t least, uint32_t context,
+                          const completion_options& options,
+                          const std::string& name) {
+  return too_long(
+    {request_fault::too_long, int64_t(least), context, options.max_tokens},
+    name, "at least ");
 }
 
 api_error many_scores(size_t count, size_t limit) {

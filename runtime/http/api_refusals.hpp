@@ -33,6 +33,12 @@ api_error no_switch(const std::string& param);
 /// What settle() has refused; `name` is the field that holds the prompt.
 api_error in_openai_words(const request_refusal& x, const std::string& name);
 
+/// Too long as settle() says it, where no more is known of the prompt than the
+/// `least` tokens that it has.
+api_error surely_too_long(size_t least, uint32_t context,
+                          const completion_options& options,
+                          const std::string& name);
+
 /// More log-probabilities of prompts than a request may have.
 api_error many_scores(size_t count, size_t limit);
 

@@ -10,6 +10,8 @@
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
 
+#include <limits>
+
 namespace troupe::http {
 
 /// Any thread. All that the constructor is given by reference must outlive it.
@@ -31,7 +33,10 @@ public:
   void refuse(const generation_plan& plan, const api_error& why,
               const respond& to);
 
-  parsed<chat_prompt> render_chat(const chat_request& asked) const;
+  /// Without ids if its text has more than `max_bytes`.
+  parsed<chat_prompt>
+  render_chat(const chat_request& asked,
+              size_t max_bytes = std::numeric_limits<size_t>::max()) const;
 
   /// `begin`: behind the begin token, where the model has it so.
   std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
@@ -57,6 +62,10 @@ private:
   parsed<wanted_answer> answer_to(const asked_prompt& x,
                                   const generation_plan& plan, uint64_t seed,
                                   const stop_strings& stops) const;
+  /// Bytes beyond which a text has too many tokens, whatever they are.
+  size_t max_text() const;
+  api_error no_room(const std::string& text, const completion_options& options,
+                    const generation_plan& plan) const;
   request_rules rules() const;
   /// Why requests for so many blocks would wait too long for their turn.
   std::optional<api_error> too_busy(size_t num_blocks) const;

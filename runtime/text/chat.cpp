@@ -22,6 +22,20 @@ std::string missing_token(const chat_shape& x, const tokenizer& tokens) {
   return {};
 }
 
+/// Of what is given, whether a form writes it or not.
+size_t bytes_of(std::span<const chat_message> messages,
+                std::span<const chat_tool> tools) {
+  size_t out = 0;
+  for (auto& x : messages) {
+    out += x.content.size() + x.reasoning.size();
+    for (auto& call : x.tool_calls)
+      out += call.name.size() + call.arguments.size();
+  }
+  for (auto& x : tools)
+    out += x.whole.size();
+  return out;
+}
+
 } // namespace
 
 result<chat_form> chat_form::load(const std::filesystem::path& model_dir,
@@ -130,13 +144,20 @@ result<chat_prompt> chat_form::render(std::span<const chat_message> messages,
   if (auto why = options.go_on ? why_not_to_go_on(shape_, messages) : "";
       !why.empty())
     return failure{errc::invalid_input, why};
-  chat_parts parts{&tokens};
+  const chat_writing how{
+    shape_,   bos_,          eos_,          options.add_generation_prompt,
+    thinking, options.go_on, options.tools, options.forced_call};
   chat_prompt prompt;
-  prompt.in_thought
-    = write_chat(messages,
-                 {shape_, bos_, eos_, options.add_generation_prompt, thinking,
-                  options.go_on, options.tools, options.forced_call},
-                 parts);
+  if (bytes_of(messages, options.tools) > options.max_bytes) {
+    chat_parts text{nullptr}; // tokens take far longer than writing twice
+    write_chat(messages, how, text);
+    if (text.whole_text().size() > options.max_bytes) {
+      prompt.text = std::move(text.whole_text());
+      return prompt;
+    }
+  }
+  chat_parts parts{&tokens};
+  prompt.in_thought = write_chat(messages, how, parts);
   if (is_forced)
     prompt.begun_call = begun_call(shape_.tools, options.forced_call);
   prompt.ids = parts.ids();

@@ -15,6 +15,7 @@
 #include "runtime/text/chat_template_file.hpp"
 #include "runtime/text/tokenizer.hpp"
 
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -29,11 +30,13 @@ struct chat_options {
   bool go_on = false; ///< The last message is the beginning of the answer.
   std::span<const chat_tool> tools = {};
   std::string forced_call = {}; ///< The answer calls this one; it thinks not.
+  /// A text with more becomes no ids.
+  size_t max_bytes = std::numeric_limits<size_t>::max();
 };
 
 struct chat_prompt {
-  std::string text; ///< For people; `ids` may differ from its encoding.
-  std::vector<int32_t> ids;
+  std::string text;         ///< For people; `ids` may differ from its encoding.
+  std::vector<int32_t> ids; ///< None if the text is too long.
   std::vector<prompt_segment> segments; ///< Of all ids, in order.
   bool in_thought = false;              ///< The answer begins inside <think>.
   std::string begun_call = {}; ///< The end of it, if the answer has to call.

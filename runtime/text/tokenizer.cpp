@@ -119,6 +119,8 @@ tokenizer::tokenizer(const tokenizer_file& file, pre_tokenizer pre, bpe merges)
   is_added_.resize(bytes_.size());
   for (auto& [token, id] : ids_)
     bytes_[static_cast<size_t>(id)] = from_byte_alphabet(token).value_or(token);
+  for (auto& bytes : bytes_)
+    max_bytes_ = std::max(max_bytes_, bytes.size());
   for (auto& token : file.added_tokens) {
     special_[static_cast<size_t>(token.id)] = token.special;
     is_added_[static_cast<size_t>(token.id)] = true;

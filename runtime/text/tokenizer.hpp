@@ -47,6 +47,12 @@ public:
     return static_cast<uint32_t>(bytes_.size());
   }
 
+  /// Bytes of the longest token: a text has no fewer tokens than its bytes
+  /// divided by this.
+  size_t max_bytes() const {
+    return max_bytes_;
+  }
+
   /// `token` as the file writes it: "<think>", or "\u0120the" for " the".
   std::optional<int32_t> id_of(std::string_view token) const;
 
@@ -77,6 +83,7 @@ private:
   std::vector<bool> special_;                    // [vocab_size]
   std::vector<bool> is_added_;                   // [vocab_size]
   std::optional<int32_t> first_id_;
+  size_t max_bytes_ = 0;
 };
 
 } // namespace troupe

@@ -252,6 +252,39 @@ TEST_F(OpenaiApi, SaysHowLongAContextIs) {
   EXPECT_EQ(service_.num_requests(), 0u);
 }
 
+TEST_F(OpenaiApi, RefusesATextThatCannotFitBeforeItKnowsItsTokens) {
+  service_.max_model_len = 100;
+  start();
+  size_t longest = 0;
+  for (uint32_t id = 0; id < tokens_->vocab_size(); ++id)
+    longest = std::max(longest, tokens_->bytes_of(int32_t(id)).size());
+  EXPECT_EQ(tokens_->max_bytes(), longest);
+  auto refusal = [&](const std::string& path, size_t size) {
+    std::string text(size, 'a');
+    json body = {{"model", "nano"}, {"max_tokens", 5}};
+    if (path == "/v1/completions")
+      body["prompt"] = {"a", text};
+    else
+      body["messages"] = {{{"role", "user"}, {"content", text}}};
+    auto got = fetch(post(path, body.dump()));
+    EXPECT_EQ(got.status, 400);
+    return error_of(got)["message"].get<std::string>();
+  };
+  const auto* words = "you requested at least 106 tokens (at least 101 in the ";
+  EXPECT_NE(refusal("/v1/completions", 100 * longest + 1).find(words),
+            std::string::npos);
+  EXPECT_EQ(refusal("/v1/completions", 100 * longest).find("at least"),
+            std::string::npos);
+  EXPECT_NE(refusal("/v1/chat/completions", 100 * longest + 1).find("at least"),
+            std::string::npos);
+  EXPECT_EQ(refusal("/v1/chat/completions", 90 * longest).find("at least"),
+            std::string::npos);
+  EXPECT_EQ(refusal("/v1/messages", 100 * longest + 1)
+              .find("This model's maximum context length is 100 tokens. "),
+            0u);
+  EXPECT_EQ(service_.num_requests(), 0u);
+}
+
 TEST_F(OpenaiApi, TakesARequestThatJustFillsTheContext) {
   service_.max_model_len = 100;
   start();
