@@ -175,6 +175,9 @@ std::optional<api_error> join_turns(const std::vector<chat_message>& before,
                                     response_request& to) {
   auto& all = to.asked.messages;
   all.insert(all.begin(), before.begin(), before.end());
+  if (all.empty()) // only thoughts, which are gone
+    return bad_parameter("input",
+                         "Invalid value for 'input': nothing is said.");
   if (auto id = sort_tool_results(all))
     return bad_parameter("input", "No tool call found for function call output "
                                   "with call_id "

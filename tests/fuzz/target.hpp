@@ -29,8 +29,10 @@ void http_request(input x);       ///< Bytes of a client's connection.
 void index_json(input x);         ///< model.safetensors.index.json
 void json_schema(input x);        ///< response_format
 void link_emulation(input x);     ///< --emulate-link
+void messages_request(input x);   ///< POST /v1/messages
 void regex(input x);              ///< guided_regex
 void requests_file(input x);      ///< simulate --requests
+void response_request(input x);   ///< POST /v1/responses
 void rows(input x);               ///< Bodies of dispatch and combine.
 void safetensors_header(input x); ///< The head of a file of tensors.
 void token_routes(input x);       ///< POST /tokenize, /detokenize
@@ -64,8 +66,10 @@ inline constexpr target targets[] = {
   {"index_json", index_json, 1024},
   {"json_schema", json_schema, 1024},
   {"link_emulation", link_emulation, 256},
+  {"messages_request", messages_request, 2048},
   {"regex", regex, 256},
   {"requests_file", requests_file, 1024},
+  {"response_request", response_request, 2048},
   {"rows", rows, 1024},
   {"safetensors_header", safetensors_header, 2048},
   {"token_routes", token_routes, 1024},

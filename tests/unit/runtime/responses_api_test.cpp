@@ -217,6 +217,7 @@ TEST_F(ResponsesApi, WhatIsWrongIsRefusedByName) {
   start();
   expect_refused({{"input", nullptr}}, "input");
   expect_refused({{"input", json::array()}}, "input");
+  expect_refused({{"input", {{{"type", "reasoning"}, {"id", "r"}}}}}, "input");
   expect_refused({{"input", {{{"type", "item_reference"}, {"id", "x"}}}}},
                  "input.type");
   expect_refused({{"input",
