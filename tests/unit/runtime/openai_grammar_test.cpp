@@ -172,6 +172,7 @@ TEST_F(OpenaiGrammar, OfForcedCallsIsAnyObjectWhereTheirSchemaCannotBeRead) {
 }
 
 TEST_F(OpenaiGrammar, OfForcedCallsIsSmallerWhereTheirSchemasAreTooMuch) {
+  service_.max_model_len = 1 << 20;
   use_template(test::v3_1);
   start();
   json wide = schema;
