@@ -105,24 +105,32 @@ node_status status_of(node_id node, const topology& cluster,
 }
 
 /// Where those experts are that nobody has lost, and how many rows chose them.
-std::vector<layer_status> layers_of(const node_parts& parts,
-                                    const std::vector<uint64_t>& rows,
-                                    const gateway_status& status) {
+std::vector<layer_status>
+layers_of(const model_config& config, const placement& map,
+          const std::vector<uint64_t>& rows, const gateway_status& status) {
   std::vector<layer_status> out;
-  auto& config = parts.config;
   for (uint32_t l = 0; l < config.num_moe_layers(); ++l) {
     layer_status layer{l + config.first_k_dense_replace, {}};
     for (uint32_t e = 0; e < config.n_routed_experts; ++e) {
       auto at = size_t{l} * config.n_routed_experts + e;
       expert_status x{at < rows.size() ? rows[at] : 0};
-      for (auto& replica : parts.map.replicas_of(l, e))
-        if (!status.lost.contains(parts.map.node_of(replica.at.worker)))
+      for (auto& replica : map.replicas_of(l, e))
+        if (!status.lost.contains(map.node_of(replica.at.worker)))
           x.replicas.push_back(replica.at);
       layer.experts.push_back(std::move(x));
     }
     out.push_back(std::move(layer));
   }
   return out;
+}
+
+/// The placement that was published last; the parts are there.
+placement newest_of(const cast_list& list) {
+  auto& first = list.parts->map;
+  if (!list.placed)
+    return first;
+  auto next = first.with(*list.placed);
+  return next ? std::move(*next) : first;
 }
 
 } // namespace
@@ -153,8 +161,12 @@ cluster_status front_end::cluster() const {
     for (size_t i = 0; i < loads->expert_rows.size(); ++i)
       rows[i] += loads->expert_rows[i];
   }
-  if (list->parts)
-    out.layers = layers_of(*list->parts, rows, *status_);
+  if (!list->parts)
+    return out;
+  auto map = newest_of(*list);
+  if (map.unit() < out.epochs.size())
+    out.epochs[map.unit()] = map.epoch();
+  out.layers = layers_of(list->parts->config, map, rows, *status_);
   return out;
 }
 
