@@ -196,7 +196,7 @@ std::optional<placement> front_end::placed() const {
 void front_end::change_placement(
   placement_lists next, std::function<void(const result<uint32_t>&)> done) {
   auto placer = here_->read()->placer;
-  if (!placer)
+  if (!placer || status_->usable_ranks == 0)
     return done(failure{errc::refused, "the cluster is starting"});
   using callback = std::function<void(const result<uint32_t>&)>;
   tell(placer, troupe::change_placement{

@@ -258,7 +258,8 @@ bool batcher::admit(const sequence_ptr& x) {
   if (!std::ranges::all_of(older,
                            [this](auto& y) { return may_be_passed(*y); }))
     return false;
-  auto found = find_prefix(cache_, *x);
+  find_prefix(cache_, *x);
+  auto& found = x->found;
   auto is_idle = [this](auto& y) { return cache_.is_idle(y.block); };
   auto num_idle = uint64_t(std::ranges::count_if(found, is_idle));
   auto was = std::exchange(x->num_computed,
@@ -271,7 +272,7 @@ bool batcher::admit(const sequence_ptr& x) {
     return false;
   }
   num_looked_up_ += x->num_tokens();
-  num_found_ += take_prefix(cache_, found, *x);
+  num_found_ += take_prefix(cache_, *x);
   CHECK(claim_blocks(cache_, *x));
   for (auto& y : older)
     ++y->num_passed;

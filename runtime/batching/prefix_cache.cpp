@@ -61,7 +61,7 @@ uint64_t prefix_cache::seal(const block_content& x, uint32_t block) {
     return i->second.name;
   pool_.add_reference(block);
   known_[block].content = &i->first;
-  return ++last_name_;
+  return known_[block].name = ++last_name_;
 }
 
 /// Those that follow it are not found any more, and become idle in their turn.
@@ -69,6 +69,7 @@ void prefix_cache::forget(uint32_t block) {
   auto& x = known_[block];
   if (std::exchange(x.is_idle, false))
     idle_.erase(x.place);
+  x.name = 0;
   entries_.erase(*std::exchange(x.content, nullptr));
   pool_.release(block);
 }

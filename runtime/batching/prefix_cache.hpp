@@ -60,6 +60,11 @@ public:
 
   std::optional<entry> find(const block_content& x) const;
 
+  /// Whether what was found once can still be.
+  bool has(const entry& x) const {
+    return known_[x.block].name == x.name;
+  }
+
   /// One more reference to a block that was found.
   void hold(uint32_t block);
 
@@ -107,6 +112,7 @@ private:
   /// Of a block.
   struct knowledge {
     const block_content* content = nullptr; ///< Null: it cannot be found.
+    uint64_t name = 0;                      ///< Of the content; 0 without.
     bool is_idle = false;
     std::list<uint32_t>::iterator place = {}; ///< In idle_, if it is.
   };

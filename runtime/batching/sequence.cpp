@@ -27,9 +27,10 @@ block_content sequence::content_of(uint32_t block, uint64_t before) const {
   return out;
 }
 
-std::vector<prefix_cache::entry> find_prefix(const prefix_cache& cache,
-                                             const sequence& x) {
-  std::vector<prefix_cache::entry> out;
+void find_prefix(const prefix_cache& cache, sequence& x) {
+  auto& out = x.found;
+  auto is_gone = [&](auto& y) { return !cache.has(y); };
+  out.erase(std::ranges::find_if(out, is_gone), out.end());
   auto most = x.request->num_prompt_scores > 0 || !cache.is_on()
                 ? 0
                 : (x.num_tokens() - 1) / block_tokens;
@@ -40,18 +41,16 @@ std::vector<prefix_cache::entry> find_prefix(const prefix_cache& cache,
       break;
     out.push_back(*next);
   }
-  return out;
 }
 
-uint32_t take_prefix(prefix_cache& cache,
-                     const std::vector<prefix_cache::entry>& found,
-                     sequence& x) {
-  for (auto& y : found) {
+uint32_t take_prefix(prefix_cache& cache, sequence& x) {
+  for (auto& y : x.found) {
     cache.hold(y.block);
     x.blocks->push_back(y.block);
     x.sealed = y.name;
   }
-  x.num_sealed = static_cast<uint32_t>(found.size());
+  x.num_sealed = static_cast<uint32_t>(x.found.size());
+  x.found.clear();
   auto out = x.num_sealed * block_tokens;
   if (!x.num_cached)
     x.num_cached = std::min(out,

@@ -40,6 +40,8 @@ struct sequence {
   uint32_t num_sealed = 0;            ///< Blocks, from the first on.
   uint64_t sealed = 0;                ///< The name of the last of these.
   std::optional<uint32_t> num_cached; ///< Of the prompt, once it was let in.
+  /// What it would begin with when it last looked, while it waits.
+  std::vector<prefix_cache::entry> found;
   bool running = false;
   bool over = false; ///< Goes when the last of its steps has ended.
 
@@ -126,14 +128,12 @@ constexpr uint32_t num_blocks_for(uint32_t num_tokens) {
 /// The full blocks that a sequence without any may begin with. Its last token
 /// is always computed: its logits are wanted; with those of its prompt, all
 /// are.
-std::vector<prefix_cache::entry> find_prefix(const prefix_cache& cache,
-                                             const sequence& x);
+/// They are x.found; who looks again goes on where it ended.
+void find_prefix(const prefix_cache& cache, sequence& x);
 
-/// Gives them to the sequence, which counts their tokens as computed already.
-/// Returns how many these are.
-uint32_t take_prefix(prefix_cache& cache,
-                     const std::vector<prefix_cache::entry>& found,
-                     sequence& x);
+/// Gives x.found to the sequence, which counts their tokens as computed
+/// already. Returns how many these are.
+uint32_t take_prefix(prefix_cache& cache, sequence& x);
 
 /// Lets others find what has become full and is computed.
 void seal_blocks(prefix_cache& cache, sequence& x);

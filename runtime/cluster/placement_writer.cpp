@@ -127,6 +127,7 @@ void placement_writer::retire(clock::instant now) {
 void placement_writer::end(clock::instant now) {
   phase_ = phase::idle;
   num_failures_ = 0;
+  has_given_up_ = false;
   note(kind::done);
   repair(now);
 }
@@ -149,6 +150,7 @@ void placement_writer::lost(node_id node, clock::instant now) {
   if (!lost_.insert(node).second)
     return;
   num_failures_ = 0;
+  has_given_up_ = false; // who hears of this loss is to hear of that as well
   auto had_part = false;
   for (auto& [worker, slots] : pending_.arriving)
     had_part |= current_.node_of(worker) == node;

@@ -29,9 +29,8 @@ bool exchange::write(std::string_view piece) {
   std::lock_guard guard{mutex_};
   if (gone_ || stage_ != stage::streaming)
     return false;
-  // One piece may be longer: it is not the reader's fault.
-  if (!next_.bytes.empty()
-      && next_.bytes.size() + piece.size() > max_buffered_) {
+  // What waits is the reader's fault, how long a piece is is not.
+  if (next_.bytes.size() > max_buffered_) {
     stage_ = stage::ended;
     next_.overrun = true;
     wake_();

@@ -348,6 +348,7 @@ void generation::say(size_t i, answer_piece piece) {
     all.reasoning += piece.reasoning;
     return append_calls(all.calls, std::move(piece.calls));
   }
+  begin(); // the form counts its events in the order in which it makes them
   for (auto& x :
        {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content},
         answer_piece{"", "", std::move(piece.calls)}})

@@ -8,7 +8,7 @@ namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::json;
 
 std::string dump(const json& x) {
   return x.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -15,7 +15,6 @@ namespace troupe::http {
 namespace {
 
 using nlohmann::json;
-using nlohmann::ordered_json;
 
 std::optional<chat_role> parse_role(const std::string& x) {
   if (x == "system" || x == "developer")
@@ -78,6 +77,14 @@ private:
     all_.push_back({role.value_or(chat_role::user), std::move(text), {}});
   }
 
+  /// Nobody computes it: it would be kept for nothing.
+  static std::string read_call_id(field_reader& in) {
+    auto out = in.text("call_id");
+    if (out.size() > 256)
+      in.refuse("call_id", "has more than 256 bytes");
+    return out;
+  }
+
   void read_call(field_reader& in) {
     if (all_.empty() || all_.back().role != chat_role::assistant)
       all_.push_back({chat_role::assistant, {}, {}});
@@ -87,13 +94,13 @@ private:
                           + std::to_string(limits_.max_tool_calls)
                           + " calls in a row");
     calls.push_back(
-      {"function", in.text("name"), in.text("arguments"), in.text("call_id")});
+      {"function", in.text("name"), in.text("arguments"), read_call_id(in)});
   }
 
   void read_output(field_reader& in) {
     chat_message out;
     out.role = chat_role::tool;
-    out.call_id = in.text("call_id");
+    out.call_id = read_call_id(in);
     if (!in.has("output"))
       in.refuse("output", "is needed", field_fault::missing);
     out.content = read_text_parts(in, "output", {"input_text", "output_text"});
@@ -141,20 +148,38 @@ double shortest(float x) {
   return std::round(double{x} * 1e6) / 1e6;
 }
 
+/// Bytes of what a response repeats, on the thread of all events.
+constexpr size_t max_repeated = 256 << 10;
+
+/// As OpenAI has it: 16 pairs of short texts.
+void read_metadata(field_reader& in) {
+  auto metadata = in.object("metadata");
+  if (!metadata)
+    return;
+  auto names = metadata->names();
+  if (names.size() > 16)
+    in.refuse("metadata", "has more than 16 pairs");
+  for (const auto& name : names)
+    if (name.size() > 64 || metadata->text(name).size() > 512)
+      in.refuse("metadata", "has a key of more than 64 bytes or a value of "
+                            "more than 512");
+  in.absorb(*metadata);
+}
+
 /// Of a request that is well-formed.
 std::string repeated_of(std::string_view body, const response_request& x) {
-  auto sent = ordered_json::parse(body);
-  auto or_null = [&](const char* name, ordered_json usual = nullptr) {
+  auto sent = json::parse(body);
+  auto or_null = [&](const char* name, json usual = nullptr) {
     auto i = sent.find(name);
     return i == sent.end() || i->is_null() ? usual : *i;
   };
   const auto& how = x.asked.options.sampling;
-  ordered_json format = {{"format", {{"type", "text"}}}};
-  ordered_json thought = {{"effort", nullptr}, {"summary", nullptr}};
-  ordered_json out
+  json format = {{"format", {{"type", "text"}}}};
+  json thought = {{"effort", nullptr}, {"summary", nullptr}};
+  json out
     = {{"instructions", or_null("instructions")},
        {"max_output_tokens", or_null("max_output_tokens")},
-       {"metadata", or_null("metadata", ordered_json::object())},
+       {"metadata", or_null("metadata", json::object())},
        {"parallel_tool_calls", or_null("parallel_tool_calls", true)},
        {"previous_response_id", or_null("previous_response_id")},
        {"reasoning", or_null("reasoning", thought)},
@@ -162,7 +187,7 @@ std::string repeated_of(std::string_view body, const response_request& x) {
        {"temperature", or_null("temperature", shortest(how.temperature))},
        {"text", or_null("text", format)},
        {"tool_choice", or_null("tool_choice", "auto")},
-       {"tools", or_null("tools", ordered_json::array())},
+       {"tools", or_null("tools", json::array())},
        {"top_p", or_null("top_p", shortest(how.top_p))},
        {"truncation", "disabled"},
        {"user", or_null("user")}};
@@ -203,10 +228,16 @@ parse_response_request(std::string_view body, const sampling_defaults& defaults,
   read_reasoning(*in, asked);
   read_text(*in);
   read_include(*in);
+  read_metadata(*in);
   read_tools(*in, body, kind, limits, asked);
   if (in->first_trouble())
     return in_openai_words(*in->first_trouble());
   to.repeated = repeated_of(body, to);
+  if (to.repeated.size() > max_repeated)
+    return bad_parameter(
+      "", "instructions, metadata, text, tools and user together are longer "
+          "than "
+            + std::to_string(max_repeated) + " bytes.");
   return to;
 }
 

@@ -49,6 +49,7 @@ void step_walk::advance(uint8_t lane, walk_actions& out) {
   x.waiting_since.reset();
   if (is_behind(x)) {
     x.what = phase::behind;
+    x.map = map_; // nothing of it is out, and the older one may be waited for
     return;
   }
   auto from = x.at;
@@ -178,6 +179,8 @@ walk_actions step_walk::set_map(placement_ptr map) {
       x.map = map_;
       x.what = phase::planning;
       out.push({kind::dispatch, i, x.serial, 0, 0});
+    } else if (x.what == phase::behind) {
+      x.map = map_;
     }
   return out;
 }

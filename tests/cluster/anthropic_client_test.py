@@ -134,16 +134,21 @@ class Capital(pydantic.BaseModel):
     river: typing.Literal["Seine", "Rhine"]
 
 
+class River(pydantic.BaseModel):
+    name: typing.Literal["Seine", "Rhine"]
+
+
 def an_answer_is_what_its_schema_says(client, model):
     x = client.messages.create(
         model=model, messages=QUESTION, max_tokens=400, temperature=0,
         extra_body={"output_config": {"format": {
             "type": "json_schema", "schema": Capital.model_json_schema()}}})
     Capital.model_validate_json(text_of(x))
+    # The client says lengths in words alone, which this model does not heed.
     if hasattr(client.messages, "parse"):
         x = client.messages.parse(model=model, messages=QUESTION,
-                                  max_tokens=400, output_format=Capital)
-        assert isinstance(x.parsed_output, Capital), x
+                                  max_tokens=400, output_format=River)
+        assert isinstance(x.parsed_output, River), x
 
 
 def an_answer_goes_on_from_its_prefix(client, model):

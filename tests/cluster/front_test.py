@@ -330,12 +330,15 @@ def what_needs_an_admin_is_on_a_socket_of_its_own():
                 answer = connection.getresponse()
                 return answer.status, answer.read().decode()
             key = {"Authorization": "Bearer k"}
-            for route in ("/cluster", "/faults", "/log-level"):
+            for route in ("/faults", "/log-level"):
                 assert ask("GET", route)[0] == 200, route
                 assert server.get(route)[0] == 401, route
                 assert server.get(route, key)[0] == 404, route
             assert "troupe_kv_blocks" in ask("GET", "/metrics")[1]
-            assert json.loads(ask("GET", "/cluster")[1])["nodes"] == 1
+            nodes = json.loads(ask("GET", "/cluster")[1])["nodes"]
+            assert [x["state"] for x in nodes] == ["serving"], nodes
+            assert server.get("/cluster")[0] == 401
+            assert server.get("/cluster", key)[0] == 200
             assert not any('"GET /version"' in x for x in server.lines)
             assert ask("PUT", "/log-level", '{"level": "info"}')[0] == 200
             assert server.get("/version", key)[0] == 200

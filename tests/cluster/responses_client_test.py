@@ -59,7 +59,9 @@ def a_response_has_items(client, model):
 
 
 def a_stream_says_what_the_whole_response_says(client, model):
+    # More than one call would go on for as long as there are tokens.
     for more in [{}, {"tools": TOOLS, "tool_choice": "required",
+                      "parallel_tool_calls": False,
                       "max_output_tokens": 600}]:
         whole = respond(client, model, **more)
         with client.responses.stream(

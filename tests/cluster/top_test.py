@@ -38,16 +38,22 @@ def expect(what, truth):
         sys.exit(f"top_test: {what}")
 
 
+def is_whole(x):
+    rows = sum(y["rows"] for y in x["layers"])
+    return rows == sum(y["rows"] for y in x["workers"]) > 0
+
+
 def check_quiet(url):
     asked = [threading.Thread(target=ask, args=(url, i)) for i in range(4)]
     for x in asked:
         x.start()
     for x in asked:
         x.join()
-    # Loads are told once a second at most, and after silence.
+    # Each node tells its loads once a second at most, and after silence.
     wait_until("all tokens are told",
                lambda: sum(x["tokens"]
                            for x in get(f"{url}/cluster")["ranks"]) == 160)
+    wait_until("all rows are told", lambda: is_whole(get(f"{url}/cluster")))
     x = get(f"{url}/cluster")
     expect("all nodes serve", [y["state"] for y in x["nodes"]]
            == ["serving"] * 3)
@@ -55,9 +61,7 @@ def check_quiet(url):
     expect("a view has a number", x["view"] >= 1)
     expect("every expert is somewhere, once or twice",
            all(y["replicas"] == 2 * y["experts"] for y in x["layers"]))
-    rows = sum(y["rows"] for y in x["layers"])
-    expect("rows that chose are rows that were run",
-           rows == sum(y["rows"] for y in x["workers"]) > 0)
+    expect("rows that chose are rows that were run", is_whole(x))
     experts = get(f"{url}/cluster/experts")
     expect("the experts' rows add up to their layers'",
            [sum(y["rows"]) for y in experts["layers"]]

@@ -184,12 +184,15 @@ TEST_F(PlacementWriter, WaitsForNobodyWhoIsLost) {
   EXPECT_EQ(todo(), "done, load 1") << "expert 2 is worker 2's no more";
 }
 
-TEST_F(PlacementWriter, GivesUpOnceWhereThereIsNoRoom) {
+/// Who hears of a loss hopes anew.
+TEST_F(PlacementWriter, GivesUpAtEachLossWhereThereIsNoRoom) {
   begin(0);
   writer_->lost(3, now_);
   EXPECT_EQ(todo(), "give up");
-  writer_->lost(2, now_);
+  writer_->lost(3, now_);
   EXPECT_EQ(todo(), "");
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "give up");
 }
 
 TEST_F(PlacementWriter, GivesUpWhenLoadingFailsAgainAndAgain) {

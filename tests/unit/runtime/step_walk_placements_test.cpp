@@ -67,6 +67,33 @@ TEST(StepWalkPlacements, AHeldStepGoesOnWithTheNewOne) {
   EXPECT_EQ(x.walk().key_of(0).epoch, 3u);
 }
 
+/// Else the one who is to load what the first waits for would wait for the
+/// second, which waits for the first.
+TEST(StepWalkPlacements, WhoFollowsAHeldStepKeepsNoOldPlacement) {
+  for (bool is_away : {false, true}) {
+    walker x{2};
+    plan(x);
+    x.hear(x.walk().held(0));
+    x.hear(x.walk().begin(1, 1));
+    x.hear(x.walk().stage_ended(x.serial(1), ""));
+    x.hear(x.dispatch(1));
+    auto come_back = [&] {
+      x.answer(all_near, x.walk().key_of(1));
+      x.answer(all_far, x.walk().key_of(1));
+      x.hear(x.walk().stage_ended(x.serial(1), ""));
+    };
+    if (!is_away)
+      come_back();
+    x.hear(x.walk().set_map(of_epoch(2)));
+    x.hear(x.walk().held(0));
+    if (is_away)
+      come_back();
+    EXPECT_EQ(x.walk().oldest_epoch(), 2u) << is_away;
+    x.hear(x.walk().set_map(of_epoch(3)));
+    EXPECT_EQ(x.walk().oldest_epoch(), 3u) << is_away;
+  }
+}
+
 TEST(StepWalkPlacements, AStepIsHeldByTheNewestAlone) {
   walker x;
   plan(x);
