@@ -297,6 +297,8 @@ void generation::finish(size_t i, answer_piece rest, answer_end end) {
   say(i, std::move(rest));
   end.has_called = x.text.has_called();
   x.all.end = std::move(end);
+  if (plan_.options.stream)
+    begin();
   auto events = plan_.options.stream
                   ? plan_.form->finish(chunk_of(i, {}), x.all.end)
                   : std::string{};
@@ -348,12 +350,13 @@ void generation::say(size_t i, answer_piece piece) {
     all.reasoning += piece.reasoning;
     return append_calls(all.calls, std::move(piece.calls));
   }
-  begin(); // the form counts its events in the order in which it makes them
   for (auto& x :
        {answer_piece{piece.reasoning, ""}, answer_piece{"", piece.content},
         answer_piece{"", "", std::move(piece.calls)}})
-    if (!is_empty(x))
+    if (!is_empty(x)) {
+      begin(); // the form counts its events in the order in which it makes them
       write(plan_.form->piece(chunk_of(i, x)));
+    }
 }
 
 answer_chunk generation::chunk_of(size_t i, answer_piece piece) {
