@@ -15,7 +15,8 @@ std::vector<slot_address> gained(const placement& before,
                                  const repair_plan& plan, uint32_t layer,
                                  uint32_t expert) {
   std::vector<slot_address> out;
-  for (auto& x : before.with(plan.next)->replicas_of(layer, expert))
+  auto after = before.with(plan.next);
+  for (auto& x : after->replicas_of(layer, expert))
     if (std::ranges::none_of(before.replicas_of(layer, expert),
                              [&](auto& y) { return y.at == x.at; }))
       out.push_back(x.at);
