@@ -57,6 +57,8 @@ struct cluster_flags {
   std::optional<std::string> prefix_caching; ///< "on" or "off".
   /// Of those commands whose nodes are real, by add_emulated_links().
   std::vector<link_emulation> links;
+  /// Likewise, by add_device(); empty: cpu.
+  std::string device;
   /// Likewise, by add_trace_file(); empty: none.
   std::string trace_file;
 

@@ -1,6 +1,7 @@
 #include "deploy/answer_queue.hpp"
 #include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/model_defaults.hpp"
 #include "deploy/report.hpp"
@@ -229,6 +230,7 @@ void add_generate(CLI::App& app, int& status) {
   auto command = app.add_subcommand("generate", "One answer without a server");
   flags->cluster.add_to(*command);
   add_micro_batches(*command, flags->cluster.micro_batches);
+  add_device(*command, flags->cluster.device);
   add_emulated_links(*command, flags->cluster.links);
   add_trace_file(*command, flags->cluster.trace_file);
   auto& request = flags->request;

@@ -1,4 +1,5 @@
 #include "deploy/commands.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/model_commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
@@ -20,6 +21,7 @@ struct model_flags {
   std::string activations;
   std::string out;
   std::string form;
+  std::string device;
 };
 
 int inspect(const model_flags& flags) {
@@ -27,6 +29,7 @@ int inspect(const model_flags& flags) {
   if (!text)
     return report(text.why());
   std::fputs(text->c_str(), stdout);
+  std::fputs(describe_devices().c_str(), stdout);
   return 0;
 }
 
@@ -41,8 +44,15 @@ int verify(const model_flags& flags) {
   if (!flags.form.empty())
     options.prompt_form = flags.form == "absorbed" ? attention_form::absorbed
                                                    : attention_form::multi_head;
-  auto device = kernels::make_cpu_device(
-    {.id = 0, .num_threads = device_threads(0, 1), .target = "best"});
+  node_options computed;
+  if (auto ok = choose_device(flags.device, computed); !ok)
+    return report(ok.why());
+  auto device = computed.device;
+  if (!device && computed.target == "reference")
+    device = kernels::make_reference_device(0);
+  if (!device)
+    device = kernels::make_cpu_device(
+      {.id = 0, .num_threads = device_threads(0, 1), .target = "best"});
   progress_display progress{"verify", false};
   auto found = verify_model(*device, *source, flags.golden, options,
                             [&](uint64_t done, uint64_t total) {
@@ -86,6 +96,7 @@ void add_verify(CLI::App& model, int& status) {
     ->add_option("--form", flags->form,
                  "How prompts attend. Default: by their lengths")
     ->check(CLI::IsMember({"absorbed", "multi-head"}));
+  add_device(*command, flags->device);
   command->add_option("--out", flags->out,
                       "Writes what was computed, under the same names");
   command->callback([flags, &status] { status = verify(*flags); });

@@ -1,6 +1,7 @@
 #include "actors/company.hpp"
 #include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/fault_switch.hpp"
 #include "deploy/flag_sources.hpp"
 #include "deploy/link_flags.hpp"
@@ -25,6 +26,7 @@ struct node_flags {
   std::string log_format_name = "text";
   uint32_t join_timeout_s = 60;
   std::optional<int> fault_channel_fd;
+  std::string device;     ///< Empty: cpu.
   std::string trace_file; ///< Empty: none.
   member_options options;
 };
@@ -60,6 +62,8 @@ int run(node_flags& flags) {
   options.join_timeout = std::chrono::seconds{flags.join_timeout_s};
   options.logs = make_log(flags.log_level_name, flags.log_format_name);
   options.node.num_threads = device_threads(options.node.num_threads, 1);
+  if (auto ok = choose_device(flags.device, options.node); !ok)
+    return report(ok.why());
   if (!options.links.empty())
     logger{options.name, options.logs}.info(describe(options.links));
   system_clock time;
@@ -135,6 +139,7 @@ void add_node(CLI::App& app, int& status) {
   command->add_flag("--insecure", flags->options.insecure,
                     "Listen beyond loopback without a secret");
   add_cluster_tls(*command, flags->options.tls);
+  add_device(*command, flags->device);
   add_emulated_links(*command, flags->options.links);
   add_trace_file(*command, flags->trace_file);
   command

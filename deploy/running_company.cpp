@@ -1,6 +1,7 @@
 #include "deploy/running_company.hpp"
 
 #include "deploy/cache_place.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/private_file.hpp"
 
@@ -44,6 +45,10 @@ node_commands(const cluster_flags& flags, const topology& cluster,
         command.push_back(name);
         command.push_back(file);
       }
+    if (!flags.device.empty()) {
+      command.push_back("--device");
+      command.push_back(flags.device);
+    }
     if (flags.allow_overcommit)
       command.push_back("--allow-overcommit");
     if (!cluster.secret_file.empty()) {
@@ -117,6 +122,8 @@ result<running_company> start_company(const cluster_flags& flags,
                                                     false);
   auto num_threads = device_threads(flags.num_threads, flags.num_nodes);
   options->node.num_threads = num_threads;
+  if (auto ok = choose_device(flags.device, options->node); !ok)
+    return ok.why();
   options->node.allow_overcommit = flags.allow_overcommit;
   options->node.cache_dir = cache_place();
   options->progress = [to = out.progress.get()](auto& what, auto done,

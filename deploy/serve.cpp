@@ -1,6 +1,7 @@
 #include "deploy/api_key_flags.hpp"
 #include "deploy/chat_template_flag.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/fault_run.hpp"
 #include "deploy/fault_switch.hpp"
 #include "deploy/flag_sources.hpp"
@@ -318,6 +319,7 @@ void add_serve(CLI::App& app, int& status) {
     "serve", "OpenAI's HTTP interface in front of a company of actors");
   flags->cluster.add_to(*command);
   add_micro_batches(*command, flags->cluster.micro_batches);
+  add_device(*command, flags->cluster.device);
   add_emulated_links(*command, flags->cluster.links);
   flags->http.add_to(*command);
   add_trace_file(*command, flags->cluster.trace_file);

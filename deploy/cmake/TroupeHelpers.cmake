@@ -122,7 +122,7 @@ function(troupe_header_checks)
   foreach(header ${headers})
     string(REGEX REPLACE "\\.hpp$" ".cpp" source ${header})
     if(NOT EXISTS ${PROJECT_SOURCE_DIR}/${source}
-       AND NOT header MATCHES "^kernels/cpu/")
+       AND NOT header MATCHES "^kernels/(cpu|cuda)/")
       string(MAKE_C_IDENTIFIER ${header} name)
       set(unit ${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp)
       file(CONFIGURE OUTPUT ${unit} CONTENT "#include \"@header@\"\n" @ONLY)

@@ -66,7 +66,7 @@ inline bool has_suffix(const std::string& path,
 }
 
 inline bool is_cpp(const source_file& file) {
-  return has_suffix(file.path, {".cpp", ".hpp"});
+  return has_suffix(file.path, {".cpp", ".hpp", ".cu"});
 }
 
 /// Returns where the literal or comment that starts at `i` ends, or `i` if

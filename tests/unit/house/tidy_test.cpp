@@ -35,6 +35,7 @@ const home homes[] = {
   {"caf/.*", "actors/.*|tests/unit/actors/.*"},
   {"uc[pst]/.*", "runtime/transport/ucx_(?!transport\\.hpp).*"},
   {"hwy/.*", "kernels/cpu/.*"},
+  {"cuda.*\\.h", "kernels/cuda/.*"},
   {".*intrin\\.h", "kernels/cpu/.*|kernels/host/thread_pool\\.cpp|runtime/"
                    "transport/crc32c\\.cpp"},
   {"boost/.*",

@@ -3,8 +3,12 @@
 /// A device with everything a test needs to put data there, run operations and
 /// read what came out. Outputs begin as NaN, so that what is not written shows.
 
-#include "kernels/device.hpp"
+#include "kernels/cuda_device.hpp"
 #include "kernels/host/floats.hpp"
+
+#ifdef TROUPE_CUDA_ON_HOST
+#include "tests/cuda_on_host/device.hpp"
+#endif
 
 #include <gtest/gtest.h>
 
@@ -260,7 +264,18 @@ private:
 // the reference, at the best loops and at those for few registers. The others
 // are the same sources once more.
 
-#if defined(__SANITIZE_THREAD__)
+// So do the kernels of CUDA where fibers are their threads.
+
+#if defined(TROUPE_CUDA_ON_HOST)
+constexpr bool is_on_fibers = true;
+#else
+constexpr bool is_on_fibers = false;
+#endif
+
+#if defined(TROUPE_CUDA_ON_HOST)
+constexpr bool is_sanitized = true;
+constexpr bool is_for_threads = false;
+#elif defined(__SANITIZE_THREAD__)
 constexpr bool is_sanitized = true;
 constexpr bool is_for_threads = true;
 #elif defined(__SANITIZE_ADDRESS__)
@@ -293,6 +308,12 @@ std::vector<T> first_if_sanitized(size_t count, std::vector<T> all) {
 /// Names for make_device: every device that this build and machine have, under
 /// a sanitizer some of them.
 inline std::vector<std::string> device_names() {
+#ifdef TROUPE_CUDA_ON_HOST
+  return {"cuda-on-host"};
+#endif
+  // A GPU is one device more, where there is one.
+  std::string why;
+  auto num_gpus = describe_gpus(why).size();
   std::vector<std::string> targets{"avx512-bf16", "avx512", "avx2", "portable"};
   if (is_sanitized)
     targets = {"best", "avx2"};
@@ -307,13 +328,25 @@ inline std::vector<std::string> device_names() {
     if (is_it && std::find(out.begin(), out.end(), name) == out.end())
       out.push_back(name);
   }
+  if (num_gpus > 0)
+    out.push_back("cuda");
   return out;
 }
 
 inline std::unique_ptr<device> make_device(const std::string& name,
                                            uint32_t num_threads = 1) {
+#ifdef TROUPE_CUDA_ON_HOST
+  if (name == "cuda-on-host")
+    return make_cuda_on_host(3);
+#endif
   if (name == "reference")
     return make_reference_device(3);
+  if (name == "cuda") {
+    std::string why;
+    auto out = make_cuda_device({.id = 3}, why);
+    EXPECT_TRUE(out) << why;
+    return out;
+  }
   cpu_options options;
   options.id = 3;
   options.num_threads = num_threads;

@@ -168,7 +168,12 @@ std::vector<draw> many_draws(uint32_t count, uint64_t seed) {
       for (uint32_t top_k : {0u, 1u, 2u, 40u, 400u, count - 1, count + 1})
         for (auto point : {uint64_t{0}, random.next() >> 11, last_point})
           out.push_back({0, count, temperature, top_p, top_k, point});
-  return out;
+  if (!is_on_fibers)
+    return out;
+  std::vector<draw> some; // a draw is 256 fibers
+  for (size_t i = seed % 31; i < out.size(); i += 31)
+    some.push_back(out[i]);
+  return some;
 }
 
 TEST_P(Sample, ChoosesWhatTheDefinitionChooses) {

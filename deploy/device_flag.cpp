@@ -1,0 +1,78 @@
+#include "deploy/device_flag.hpp"
+
+#include "kernels/cuda_device.hpp"
+
+#include <charconv>
+
+namespace troupe {
+
+namespace {
+
+constexpr const char* forms = "cpu, reference, cuda or cuda:N";
+
+} // namespace
+
+void add_device(CLI::App& command, std::string& value) {
+  auto is_known = [](const std::string& name) {
+    auto found = parse_device(name);
+    return found ? std::string{} : found.why().message;
+  };
+  command
+    .add_option(
+      "--device", value,
+      std::string{"What is computed on: "} + forms
+        + " (default cpu). This build "
+        + (kernels::has_cuda_module() ? "has" : "lacks")
+        + " the CUDA module; troupe model inspect says which GPUs there are")
+    ->type_name("NAME")
+    ->check(CLI::Validator(is_known, ""));
+}
+
+result<device_choice> parse_device(const std::string& name) {
+  using kind = device_choice::kind;
+  if (name.empty() || name == "cpu")
+    return device_choice{};
+  if (name == "reference")
+    return device_choice{kind::reference, 0};
+  if (name == "cuda")
+    return device_choice{kind::cuda, 0};
+  device_choice out{kind::cuda, 0};
+  const std::string prefix = "cuda:";
+  auto end = name.data() + name.size();
+  if (name.starts_with(prefix)) {
+    auto [at, wrong] = std::from_chars(name.data() + prefix.size(), end,
+                                       out.ordinal);
+    if (at == end && wrong == std::errc{})
+      return out;
+  }
+  return failure{errc::invalid_input,
+                 "\"" + name + "\" is no device: " + forms};
+}
+
+result<void> choose_device(const std::string& name, node_options& out) {
+  auto found = parse_device(name);
+  if (!found)
+    return found.why();
+  if (found->what == device_choice::kind::reference)
+    out.target = "reference";
+  if (found->what != device_choice::kind::cuda)
+    return {};
+  std::string why;
+  out.device = kernels::make_cuda_device({0, found->ordinal}, why);
+  if (!out.device)
+    return failure{errc::not_found, "no device " + name + ": " + why};
+  return {};
+}
+
+std::string describe_devices() {
+  std::string why;
+  auto gpus = kernels::describe_gpus(why);
+  if (gpus.empty())
+    return "GPUs: none (" + why + ")\n";
+  std::string out;
+  for (size_t i = 0; i < gpus.size(); ++i)
+    out += "cuda:" + std::to_string(i) + ": " + gpus[i] + "\n";
+  return out;
+}
+
+} // namespace troupe
