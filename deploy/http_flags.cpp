@@ -82,6 +82,11 @@ void http_flags::add_stored(CLI::App& command) {
     ->capture_default_str()
     ->transform(with_suffix());
   command
+    .add_option("--max-stored-total-bytes", stored.max_total_bytes,
+                "Bytes of them for all keys together")
+    ->capture_default_str()
+    ->transform(with_suffix());
+  command
     .add_option_function<uint32_t>(
       "--stored-for",
       [this](uint32_t seconds) {

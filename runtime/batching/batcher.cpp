@@ -429,7 +429,7 @@ bool batcher::take_prompt_scores(const part& x, const step_result& from,
   to.first_scored = of.num_scored;
   for (uint32_t i = 0; i < x.num_scores; ++i) {
     if (from.tokens[first + i] == kernels::no_token) {
-      ++num_without_choice_;
+      lose_choice(of);
       to.finish = finish_reason::failed;
       to.cause = no_score(of.num_scored);
       to.prompt_scores.clear();
@@ -446,7 +446,7 @@ bool batcher::take_prompt_scores(const part& x, const step_result& from,
 void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
                      generation_event& to) {
   if (token == kernels::no_token) {
-    ++num_without_choice_;
+    lose_choice(x);
     to.scores.clear();
     to.finish = finish_reason::failed;
     to.cause = no_choice(to.first_position);

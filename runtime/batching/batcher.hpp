@@ -227,6 +227,12 @@ private:
   }
   void retire(const sequence_ptr& x);
 
+  /// Its logits were no numbers: nobody is to begin with what it computed.
+  void lose_choice(sequence& x) {
+    ++num_without_choice_;
+    forget_blocks(cache_, x);
+  }
+
   /// Returns whether its rows count.
   bool leave_step(const part& x, uint8_t lane, bool is_computed = true) {
     auto& of = *x.of;

@@ -73,6 +73,9 @@ public:
   /// that one stays. 0 if this is off.
   uint64_t seal(const block_content& x, uint32_t block);
 
+  /// What a block has, which can be found, cannot be from now on.
+  void forget(uint32_t block);
+
   bool is_on() const {
     return is_on_;
   }
@@ -116,8 +119,6 @@ private:
     bool is_idle = false;
     std::list<uint32_t>::iterator place = {}; ///< In idle_, if it is.
   };
-
-  void forget(uint32_t block);
 
   kv_pool& pool_;
   const bool is_on_;

@@ -68,6 +68,13 @@ void seal_blocks(prefix_cache& cache, sequence& x) {
                           (*x.blocks)[x.num_sealed]);
 }
 
+void forget_blocks(prefix_cache& cache, sequence& x) {
+  for (auto block : *x.blocks)
+    if (cache.is_known(block))
+      cache.forget(block);
+  x.num_sealed = static_cast<uint32_t>(x.blocks->size());
+}
+
 bool claim_blocks(prefix_cache& cache, sequence& x) {
   auto need = num_blocks_for(x.num_tokens());
   if (need > x.blocks->size() + cache.num_available())

@@ -138,6 +138,9 @@ uint32_t take_prefix(prefix_cache& cache, sequence& x);
 /// Lets others find what has become full and is computed.
 void seal_blocks(prefix_cache& cache, sequence& x);
 
+/// Nobody finds any more what is in its blocks.
+void forget_blocks(prefix_cache& cache, sequence& x);
+
 /// Claims the blocks of all known tokens, if there are so many.
 bool claim_blocks(prefix_cache& cache, sequence& x);
 

@@ -62,14 +62,15 @@ void api_keys::replace(std::span<const api_key> keys) {
   auto all = std::make_shared<holders>();
   for (const auto& x : keys) {
     auto id = sha256(x.key);
-    auto is_same = [&](auto& old) {
-      return old->id == id && old->name == x.name
-             && old->quota.limits() == x.limits;
-    };
-    auto old = std::ranges::find_if(*all_, is_same);
-    all->push_back(old != all_->end()
-                     ? *old
-                     : std::make_shared<key_holder>(id, x.name, x.limits));
+    auto old = std::ranges::find(*all_, id, [](auto& y) { return y->id; });
+    auto is_known = old != all_->end();
+    if (is_known && (*old)->name == x.name
+        && (*old)->quota.limits() == x.limits)
+      all->push_back(*old);
+    else if (is_known)
+      all->push_back(std::make_shared<key_holder>(**old, x.name, x.limits));
+    else
+      all->push_back(std::make_shared<key_holder>(id, x.name, x.limits));
   }
   all_ = std::move(all);
 }

@@ -29,6 +29,11 @@ struct key_holder {
     : id(std::move(id)), name(std::move(name)), quota(limits) {
   }
 
+  /// Other limits, or another name, for who was `before`.
+  key_holder(const key_holder& before, std::string name, quota_limits limits)
+    : id(before.id), name(std::move(name)), quota(limits, before.quota) {
+  }
+
   const std::string id; ///< The key's hash; empty: everybody.
   const std::string name;
   key_quota quota;
@@ -40,8 +45,8 @@ public:
   /// No keys: everybody may, within `everybody`.
   explicit api_keys(std::span<const api_key> keys, quota_limits everybody = {});
 
-  /// From now on these are the keys. Who is known by the same key and the same
-  /// limits goes on with what is left to it.
+  /// From now on these are the keys. Who is known by the same key goes on with
+  /// what is left to it.
   void replace(std::span<const api_key> keys);
 
   /// Who asks; null: it has no key that is known. One comes as X-Api-Key, or in

@@ -44,6 +44,14 @@ minute_bucket::minute_bucket(uint64_t per_minute)
   : per_minute_(static_cast<double>(per_minute)), left_(per_minute_) {
 }
 
+minute_bucket::minute_bucket(uint64_t per_minute, const minute_bucket& before)
+  : minute_bucket(per_minute) {
+  if (before.limit() == 0)
+    return;
+  left_ = std::min(per_minute_, before.left_);
+  last_ = before.last_;
+}
+
 void minute_bucket::take(double count, instant now) {
   left_ = left(now) - count;
   last_ = std::max(now, last_.value_or(now));
@@ -64,6 +72,12 @@ double minute_bucket::until(double count, instant now) const {
 key_quota::key_quota(quota_limits limits)
   : limits_(limits), requests_(limits.requests_per_minute),
     tokens_(limits.tokens_per_minute) {
+}
+
+key_quota::key_quota(quota_limits limits, const key_quota& before)
+  : limits_(limits),
+    requests_(limits.requests_per_minute, before.requests_left()),
+    tokens_(limits.tokens_per_minute, before.tokens_left()) {
 }
 
 std::optional<key_quota::refusal> key_quota::admit(instant now) {

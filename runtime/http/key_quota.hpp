@@ -28,6 +28,10 @@ public:
   /// It begins full. `per_minute` 0: it never gets empty.
   explicit minute_bucket(uint64_t per_minute);
 
+  /// With what is left in `before`, as far as it can hold it; full if that one
+  /// had no limit.
+  minute_bucket(uint64_t per_minute, const minute_bucket& before);
+
   /// In a minute; 0: none.
   uint64_t limit() const {
     return static_cast<uint64_t>(per_minute_);
@@ -55,6 +59,9 @@ public:
 
   explicit key_quota(quota_limits limits);
 
+  /// Other limits for who has `before`: nobody gets more by them at once.
+  key_quota(quota_limits limits, const key_quota& before);
+
   const quota_limits& limits() const {
     return limits_;
   }
@@ -76,6 +83,16 @@ public:
   header_list headers(instant now) const;
 
 private:
+  minute_bucket requests_left() const {
+    std::lock_guard guard{mutex_};
+    return requests_;
+  }
+
+  minute_bucket tokens_left() const {
+    std::lock_guard guard{mutex_};
+    return tokens_;
+  }
+
   const quota_limits limits_;
   mutable std::mutex mutex_; // guards what follows
   minute_bucket requests_;

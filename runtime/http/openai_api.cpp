@@ -143,7 +143,7 @@ std::optional<reply> openai_api::refuse_head(const request_head& head,
     return refuse(refusal(415, "the body's Content-Type must be "
                                "application/json, not '"
                                  + head.content_type.substr(0, 256) + "'"));
-  if (found.it->needs == right::ask)
+  if (holder && is_limited(*found.it))
     if (auto why = holder->quota.admit(sources_.now()))
       return refuse(told_to(head.path, over_quota(*why)));
   return std::nullopt;
@@ -153,7 +153,7 @@ header_list openai_api::headers_for(const request_head& head) {
   auto out = pages_.headers_for(head.origin);
   auto found = find(head, false);
   auto holder = keys_.holder_of(head);
-  if (!holder || !found.it || found.it->needs != right::ask)
+  if (!holder || !found.it || !is_limited(*found.it))
     return out;
   for (auto& x : holder->quota.headers(sources_.now()))
     out.push_back(std::move(x));
@@ -165,8 +165,12 @@ void openai_api::handle(request what, respond to) {
 }
 
 void openai_api::handle(request what, respond to, bool is_admin) {
-  const auto* x = find(what, is_admin).it;
+  auto found = find(what, is_admin);
+  const auto* x = found.it;
   CHECK(x != nullptr); // or its head would have been refused
+  auto is_open = found.open || x->needs == right::observe; // see refuse_head
+  if (!is_open && !keys_.holder_of(what)) // its key has been taken away since
+    return answer(x->path, told_to(x->path, wrong_key()), to);
   (this->*x->run)(std::move(what), std::move(to));
 }
 
@@ -305,16 +309,14 @@ std::string openai_api::new_id(const char* prefix) const {
 }
 
 generation_plan openai_api::plan(const request& what, const char* prompt_field,
-                                 instant arrival,
+                                 const asking& by,
                                  std::shared_ptr<answer_form> form) const {
   generation_plan x;
-  x.asked_by = keys_.holder_of(what);
-  if (!x.asked_by) // the key has been taken away since
-    x.asked_by = std::make_shared<key_holder>("gone", "", quota_limits{});
+  x.asked_by = by.holder;
   x.form = std::move(form);
   x.route = what.path;
   x.prompt_field = prompt_field;
-  x.arrival = arrival;
+  x.arrival = by.arrival;
   return x;
 }
 
@@ -327,9 +329,12 @@ openai_api::completion_form(completion_kind kind, const char* prefix) const {
 void openai_api::read_later(const char* path, request what, respond to,
                             reading read) {
   auto size = what.body.size();
+  asking by{keys_.holder_of(what), sources_.now()};
+  if (!by.holder) // of the admin socket
+    by.holder = std::make_shared<key_holder>("", "", quota_limits{});
   enqueue(path, size, to,
-          [this, read, to, what = std::move(what), arrival = sources_.now()] {
-            (this->*read)(what, to, arrival);
+          [this, read, to, what = std::move(what), by = std::move(by)] {
+            (this->*read)(what, to, by);
           });
 }
 
@@ -368,31 +373,32 @@ void openai_api::start(parsed<T> body, generation_plan plan,
 }
 
 void openai_api::start_chat(const request& what, const respond& to,
-                            instant arrival) {
+                            const asking& by) {
   start(parse_chat_request(what.body, options_.defaults, options_.limits),
-        plan(what, "messages", arrival,
+        plan(what, "messages", by,
              completion_form(completion_kind::chat, "chatcmpl-")),
         to);
 }
 
 void openai_api::start_text(const request& what, const respond& to,
-                            instant arrival) {
-  start(parse_text_request(what.body, options_.defaults, options_.limits),
-        plan(what, "prompt", arrival,
-             completion_form(completion_kind::text, "cmpl-")),
-        to);
+                            const asking& by) {
+  start(
+    parse_text_request(what.body, options_.defaults, options_.limits),
+    plan(what, "prompt", by, completion_form(completion_kind::text, "cmpl-")),
+    to);
 }
 
 void openai_api::start_messages(const request& what, const respond& to,
-                                instant arrival) {
+                                const asking& by) {
   start(parse_messages_request(what.body, false, options_.defaults,
                                options_.limits),
-        plan(what, "messages", arrival,
+        plan(what, "messages", by,
              make_messages_form(new_id("msg_"), options_.model)),
         to);
 }
 
-void openai_api::start_count(const request& what, const respond& to, instant) {
+void openai_api::start_count(const request& what, const respond& to,
+                             const asking&) {
   auto refuse = [&](const api_error& x) {
     answer(count_path, to_messages_reply(x), to);
   };
@@ -412,9 +418,9 @@ void openai_api::start_count(const request& what, const respond& to, instant) {
 }
 
 void openai_api::start_response(const request& what, const respond& to,
-                                instant arrival) {
+                                const asking& by) {
   response_head head{new_id("resp_"), options_.model, sources_.unix_time()};
-  auto planned = plan(what, "input", arrival, make_response_form(head, {}));
+  auto planned = plan(what, "input", by, make_response_form(head, {}));
   responses_.start(what.body, std::move(head), std::move(planned), to);
 }
 

@@ -71,8 +71,14 @@ private:
   using respond = std::shared_ptr<responder>;
 
   using instant = std::chrono::steady_clock::time_point;
+  /// Who asks, and since when.
+  struct asking {
+    std::shared_ptr<key_holder> holder;
+    instant arrival;
+  };
+
   using reading = void (openai_api::*)(const request& what, const respond& to,
-                                       instant arrival);
+                                       const asking& by);
 
   struct route {
     const char* method;
@@ -115,6 +121,13 @@ private:
   };
 
   static std::span<const route> routes();
+
+  /// Whether it counts as a request of its key's quota: all that tokenizes.
+  static bool is_limited(const route& x) {
+    return x.needs == right::ask
+           || (x.needs == right::use && x.method[0] == 'P');
+  }
+
   static found_route find(const request_head& head, bool is_admin);
   std::optional<reply> refuse_head(const request_head& head, bool is_admin);
   void handle(request what, respond to, bool is_admin);
@@ -147,11 +160,11 @@ private:
   void read_later(const char* path, request what, respond to, reading read);
 
   // On those threads:
-  void start_chat(const request& what, const respond& to, instant arrival);
-  void start_text(const request& what, const respond& to, instant arrival);
-  void start_messages(const request& what, const respond& to, instant arrival);
-  void start_count(const request& what, const respond& to, instant arrival);
-  void start_response(const request& what, const respond& to, instant arrival);
+  void start_chat(const request& what, const respond& to, const asking& by);
+  void start_text(const request& what, const respond& to, const asking& by);
+  void start_messages(const request& what, const respond& to, const asking& by);
+  void start_count(const request& what, const respond& to, const asking& by);
+  void start_response(const request& what, const respond& to, const asking& by);
   void start_tokenize(const request& what, const respond& to);
   template <class T>
   void start(parsed<T> body, generation_plan plan, const respond& to);
@@ -160,7 +173,7 @@ private:
   std::shared_ptr<answer_form> completion_form(completion_kind kind,
                                                const char* prefix) const;
   generation_plan plan(const request& what, const char* prompt_field,
-                       instant arrival,
+                       const asking& by,
                        std::shared_ptr<answer_form> form) const;
   std::vector<std::string> active_faults() const;
   void answer(const std::string& route, reply what, const respond& to);

@@ -1,5 +1,7 @@
 #include "runtime/http/response_store.hpp"
 
+#include "kernels/check.hpp"
+
 namespace troupe::http {
 
 namespace {
@@ -21,11 +23,13 @@ size_t size_of(const std::string& id, const stored_response& x) {
 void response_store::put(const std::string& owner, const std::string& id,
                          stored_response what, instant now) {
   auto size = size_of(id, what);
-  if (!is_on() || size > limits_.max_bytes)
+  if (!is_on() || size > std::min(limits_.max_bytes, limits_.max_total_bytes))
     return;
   auto shared = std::make_shared<const stored_response>(std::move(what));
   std::lock_guard guard{mutex_};
   drop_old(now);
+  while (size_ + size > limits_.max_total_bytes)
+    drop_first(with_oldest());
   auto& to = shelves_[owner];
   while (!to.all.empty()
          && (to.all.size() >= limits_.max_count
@@ -34,6 +38,7 @@ void response_store::put(const std::string& owner, const std::string& id,
   to.all.push_back({id, std::move(shared), size, now + limits_.kept_for});
   to.by_id[id] = std::prev(to.all.end());
   to.size += size;
+  size_ += size;
 }
 
 std::shared_ptr<const stored_response>
@@ -60,6 +65,7 @@ bool response_store::erase(const std::string& owner, const std::string& id,
   if (x == from.by_id.end())
     return false;
   from.size -= x->second->size;
+  size_ -= x->second->size;
   from.all.erase(x->second);
   from.by_id.erase(x);
   return true;
@@ -75,8 +81,19 @@ size_t response_store::count() const {
 
 void response_store::drop_first(shelf& from) {
   from.size -= from.all.front().size;
+  size_ -= from.all.front().size;
   from.by_id.erase(from.all.front().id);
   from.all.pop_front();
+}
+
+/// There is one. Everybody's are kept as long, so the first that ends is it.
+response_store::shelf& response_store::with_oldest() {
+  shelf* out = nullptr;
+  for (auto& [owner, x] : shelves_)
+    if (!x.all.empty() && (!out || x.all.front().end < out->all.front().end))
+      out = &x;
+  CHECK(out);
+  return *out;
 }
 
 void response_store::drop_old(instant now) {

@@ -1,8 +1,8 @@
 #pragma once
 
 /// Responses that clients may ask for again, or go on from: for a time, and
-/// within limits for each owner, whose oldest ones go first. Nobody finds
-/// another's.
+/// within limits for each owner and for all together; the oldest ones go first.
+/// Nobody finds another's.
 
 #include "runtime/text/chat_message.hpp"
 
@@ -16,8 +16,9 @@
 namespace troupe::http {
 
 struct store_limits {
-  size_t max_count = 1024;     ///< Of an owner; 0: none is stored.
-  size_t max_bytes = 64 << 20; ///< Likewise, of all text.
+  size_t max_count = 1024;          ///< Of an owner; 0: none is stored.
+  size_t max_bytes = 64 << 20;      ///< Likewise, of all text.
+  size_t max_total_bytes = 1 << 30; ///< Of all owners together.
   std::chrono::seconds kept_for{3600};
 };
 
@@ -67,12 +68,14 @@ private:
     size_t size = 0;
   };
 
-  static void drop_first(shelf& from);
+  void drop_first(shelf& from);
+  shelf& with_oldest();
   void drop_old(instant now);
 
   const store_limits limits_;
   mutable std::mutex mutex_; // guards what follows
   std::map<std::string, shelf> shelves_;
+  size_t size_ = 0; ///< Of all.
 };
 
 } // namespace troupe::http

@@ -19,7 +19,7 @@ void reasoning_splitter::begin() {
     state_ = state::thought;
   } else if (held_.starts_with(end_of_thought)) {
     held_.erase(0, end_of_thought.size());
-    state_ = state::speech;
+    state_ = state::gap;
   } else if (!begin_of_thought.starts_with(held_)
              && !end_of_thought.starts_with(held_)) {
     state_ = state::speech;
@@ -36,7 +36,13 @@ void reasoning_splitter::think(answer_piece& piece) {
   }
   piece.reasoning = held_.substr(0, end);
   held_.erase(0, end + end_of_thought.size());
-  state_ = state::speech;
+  state_ = state::gap;
+}
+
+void reasoning_splitter::skip_gap() {
+  held_.erase(0, held_.find_first_not_of('\n'));
+  if (!held_.empty())
+    state_ = state::speech;
 }
 
 answer_piece reasoning_splitter::push(std::string_view text) {
@@ -46,6 +52,8 @@ answer_piece reasoning_splitter::push(std::string_view text) {
     begin();
   if (state_ == state::thought)
     think(piece);
+  if (state_ == state::gap)
+    skip_gap();
   if (state_ == state::speech)
     piece.content = std::exchange(held_, {});
   return piece;

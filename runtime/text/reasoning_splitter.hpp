@@ -10,8 +10,9 @@
 
 namespace troupe {
 
-/// Text that is certain to be one or the other. Nothing is trimmed: reasoning,
-/// "</think>" and content together are what the model wrote.
+/// Text that is certain to be one or the other. Line ends behind "</think>" are
+/// part of neither: models write two there, and nobody wants to read them. All
+/// else is what the model wrote.
 struct answer_piece {
   std::string reasoning;
   std::string content;
@@ -35,10 +36,12 @@ public:
   answer_piece finish();
 
 private:
-  enum class state : uint8_t { beginning, thought, speech };
+  /// `gap`: behind </think>, before anything is said.
+  enum class state : uint8_t { beginning, thought, gap, speech };
 
   void begin();
   void think(answer_piece& piece);
+  void skip_gap();
 
   state state_;
   std::string held_;

@@ -50,6 +50,20 @@ TEST_F(BatcherPrefix, FullBlocksOfAPromptAreComputedOnce) {
   EXPECT_EQ(batcher_->num_looked_up(), 400u);
 }
 
+/// Whatever they were made of may be in the blocks.
+TEST_F(BatcherPrefix, NobodyBeginsWithWhatHadNoFiniteLogits) {
+  make(4, 512, 512, 16);
+  batcher_->add(++last_id_, 1, request(200, 2));
+  auto result = model_.run(next_step_of(*batcher_));
+  result.tokens.back() = kernels::no_token;
+  auto out = batcher_->end_step(0, std::move(result));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].event.finish, finish_reason::failed);
+  EXPECT_EQ(pool_->num_free(), 16u);
+  EXPECT_EQ(run(request(200, 2)), 201u);
+  EXPECT_EQ(cached_, 0u);
+}
+
 /// The logits of the last token are wanted.
 TEST_F(BatcherPrefix, TheLastTokenIsAlwaysComputed) {
   make(4, 512, 512, 16);

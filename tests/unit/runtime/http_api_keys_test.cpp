@@ -98,8 +98,10 @@ TEST(ApiKeys, AreReplacedAndKeepWhatIsLeft) {
   EXPECT_TRUE(keys.holder_of(head)->quota.admit({}));
   EXPECT_FALSE(owner(keys, "Bearer b"));
   EXPECT_TRUE(owner(keys, "Bearer c"));
-  keys.replace(raised);
-  EXPECT_FALSE(keys.holder_of(head)->quota.admit({}));
+  keys.replace(raised); // more a minute, but not at once
+  EXPECT_TRUE(keys.holder_of(head)->quota.admit({}));
+  EXPECT_FALSE(keys.holder_of(head)->quota.admit(
+    key_quota::instant{std::chrono::seconds{30}}));
 }
 
 TEST(ApiKeys, AreRefusedWhereNoneIsOrNoHeaderCouldHoldOne) {

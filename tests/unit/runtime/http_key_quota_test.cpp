@@ -70,6 +70,24 @@ TEST(KeyQuota, TellsWhatIsLeft) {
   EXPECT_EQ(value_of(all, "x-ratelimit-reset-requests"), "10ms");
 }
 
+TEST(KeyQuota, OfOtherLimitsGivesNothingBack) {
+  key_quota quota{{10, 600}};
+  EXPECT_FALSE(quota.admit(start));
+  quota.take_tokens(900, start);
+  key_quota higher{{20, 1200}, quota};
+  EXPECT_EQ(value_of(higher.headers(start), "x-ratelimit-remaining-requests"),
+            "9");
+  EXPECT_TRUE(higher.admit(start));
+  EXPECT_FALSE(higher.admit(start + 16s)); // 301 tokens at 20 a second
+  key_quota lower{{2, 0}, higher};
+  EXPECT_EQ(
+    value_of(lower.headers(start + 16s), "x-ratelimit-remaining-requests"),
+    "2");
+  key_quota anew{{2, 60}, lower}; // which had no limit on tokens
+  EXPECT_EQ(value_of(anew.headers(start + 16s), "x-ratelimit-remaining-tokens"),
+            "60");
+}
+
 TEST(KeyQuota, IsNotGivenBackByAClockThatStandsStill) {
   key_quota quota{{1, 0}};
   EXPECT_FALSE(quota.admit(start + 1h));
@@ -113,6 +131,18 @@ TEST_F(QuotaOfKeys, OneKeyWaitsAndAnotherDoesNot) {
   open.push_back(connect());
   open.back().send(by("one"));
   service_.wait_for(4);
+}
+
+TEST_F(QuotaOfKeys, WhoeverTokenizesIsCounted) {
+  openai_options options;
+  options.everybody = {2, 0};
+  start(options);
+  auto body = json{{"model", "nano"}, {"prompt", "hi"}}.dump();
+  EXPECT_EQ(fetch(post("/tokenize", body)).status, 200);
+  EXPECT_EQ(fetch(post("/detokenize", R"({"tokens": [1]})")).status, 200);
+  EXPECT_EQ(fetch(post("/tokenize", body)).status, 429);
+  EXPECT_EQ(fetch(post("/v1/messages/count_tokens", body)).status, 429);
+  EXPECT_EQ(fetch(get("/v1/models")).status, 200);
 }
 
 TEST_F(QuotaOfKeys, PromptsAndAnswersAreCounted) {

@@ -62,6 +62,24 @@ TEST(ResponseStore, ForgetsTheOldestOfWhoTakesTooManyBytes) {
   EXPECT_EQ(store.count(), 2u);
 }
 
+TEST(ResponseStore, ForgetsTheOldestOfAllIfTheyTakeTooMuch) {
+  store_limits limits;
+  limits.max_total_bytes = 2000;
+  response_store store{limits};
+  const std::string text(700, 'x');
+  store.put("a", "r1", {text, {}}, start + 1s);
+  store.put("b", "r2", {text, {}}, start + 2s);
+  store.put("c", "r3", {text, {}}, start + 3s);
+  EXPECT_EQ(store.count(), 2u);
+  EXPECT_FALSE(store.find("a", "r1", start + 3s));
+  EXPECT_TRUE(store.erase("b", "r2", start + 3s));
+  store.put("a", "r4", {text, {}}, start + 4s); // its bytes are free again
+  EXPECT_EQ(store.count(), 2u);
+  EXPECT_TRUE(store.find("c", "r3", start + 4s));
+  store.put("a", "r5", {std::string(3000, 'x'), {}}, start + 4s);
+  EXPECT_EQ(store.count(), 2u); // nothing had to go for what fits nowhere
+}
+
 TEST(ResponseStore, ForgetsWhatIsOld) {
   store_limits limits;
   limits.kept_for = 10s;

@@ -81,7 +81,7 @@ std::string random_text(std::mt19937& random, size_t max_size) {
 } // namespace
 
 TEST(ReasoningSplitter, SplitsWhereverTheMarkIsCut) {
-  expect_split("hm\n</think>\n\nok", true, {"hm\n", "\n\nok"});
+  expect_split("hm\n</think>\n\nok", true, {"hm\n", "ok"});
   expect_split("</think>x", true, {"", "x"});
   expect_split("a < b </thin </think>", true, {"a < b </thin ", ""});
   expect_split("a</think>b</think>c", true, {"a", "b</think>c"});
@@ -100,10 +100,17 @@ TEST(ReasoningSplitter, ThinksWithoutAPromptOnlyIfTheAnswerBeginsSo) {
 
 // As after the output of a tool, where the form opens no answer.
 TEST(ReasoningSplitter, DropsTheEndOfAThoughtThatWasNone) {
-  expect_split("</think>\n\nok", false, {"", "\n\nok"});
+  expect_split("</think>\n\nok", false, {"", "ok"});
   expect_split("</thin", false, {"", "</thin"});
   expect_split("</thinks>", false, {"", "</thinks>"});
   expect_split("</think></think>", false, {"", "</think>"});
+}
+
+TEST(ReasoningSplitter, DropsLineEndsBehindAThoughtAlone) {
+  expect_split("hm</think>\n\n\na\n\nb", true, {"hm", "a\n\nb"});
+  expect_split("hm</think>\n", true, {"hm", ""});
+  expect_split("hm</think> \nok", true, {"hm", " \nok"});
+  expect_split("\n\nok", false, {"", "\n\nok"});
 }
 
 TEST(ReasoningSplitter, KeepsBackNoMoreThanTheBeginningOfTheMark) {
