@@ -13,6 +13,24 @@ constexpr uint32_t part_keys = 512;
 /// Memory that an operation takes for a while at most, where it can choose.
 constexpr uint64_t usual_scratch = 256ull << 20;
 
+/// Gives back what was taken of a queue's memory meanwhile.
+template <class Queue>
+class scratch_scope {
+public:
+  explicit scratch_scope(Queue& q) : queue_(q), count_(q.num_scratch()) {
+  }
+
+  scratch_scope(const scratch_scope&) = delete;
+
+  ~scratch_scope() {
+    queue_.give_back(count_);
+  }
+
+private:
+  Queue& queue_;
+  const size_t count_;
+};
+
 /// The tables of all sequences, one after the other.
 struct joined_tables {
   std::vector<uint32_t> blocks;
@@ -71,6 +89,7 @@ void attend_in_parts(Queue& q, const mla_attention& op,
   auto part_bytes = uint64_t{op.heads} * latent * 4;
   auto most = std::max<uint64_t>(usual_scratch / part_bytes, 1);
   for (size_t i = 0; i < all.size();) {
+    scratch_scope scope{q};
     std::vector<attention_job> jobs;
     std::vector<parts_of_row> places;
     auto first_row = all[i].row;
@@ -247,6 +266,7 @@ template <class T, class Queue>
 void attend_heads(Queue& q, const mha_attention& op, own_keys own,
                   const list<uint32_t>& blocks, const tensor& latents,
                   const tensor& k_b) {
+  scratch_scope scope{q};
   auto num_rows = uint64_t{own.num_heads} * own.num_keys;
   own.keys = scratch_rows(q, dtype::f32, num_rows, op.k_b.cols);
   own.values = scratch_rows(q, dtype::f32, num_rows, op.v_b.rows);
@@ -282,6 +302,7 @@ void attend_multi_head(Queue& q, const mha_attention& op) {
     own.rows = &op.sequences[i];
     if (own.rows->num_rows == 0)
       continue;
+    scratch_scope scope{q};
     own.blocks_at = tables.first[i];
     own.num_keys = own.rows->first_position + own.rows->num_rows;
     auto latents = collect<T>(q, op.cache, own, blocks);

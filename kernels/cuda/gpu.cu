@@ -1,13 +1,15 @@
 #include "kernels/cuda/gpu.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace troupe::kernels::cuda {
 
 namespace {
 
-/// Idle chunks that are kept for the next copies.
-constexpr size_t max_idle_chunks = 64;
+/// Of idle chunks that are kept for the next copies: claiming page-locked
+/// memory, and letting go of it, may wait for the whole GPU.
+constexpr uint64_t max_idle_bytes = 256 << 20;
 
 } // namespace
 
@@ -47,7 +49,11 @@ std::shared_ptr<gpu> gpu::open(uint32_t ordinal, std::string& why) {
                                     cudaMemPoolAttrReleaseThreshold, &all);
   }
   why = sentence_of(error);
-  return why.empty() ? out : nullptr;
+  if (!why.empty())
+    return nullptr;
+  // It lets go of memory and of events: of this GPU's.
+  out->notices_->submit([ordinal] { cudaSetDevice(int(ordinal)); });
+  return out;
 }
 
 gpu::~gpu() {
@@ -56,21 +62,29 @@ gpu::~gpu() {
     cudaMemPoolDestroy(memory_);
 }
 
+std::unique_ptr<staging_chunk> gpu::idle_chunk(uint64_t bytes) {
+  std::lock_guard guard{mutex_};
+  auto fits = [bytes](auto& x) { return x->bytes >= bytes; };
+  auto found = std::find_if(idle_.begin(), idle_.end(), fits);
+  if (found == idle_.end())
+    return nullptr;
+  auto out = std::move(*found);
+  idle_.erase(found);
+  idle_bytes_ -= out->bytes;
+  return out;
+}
+
 std::shared_ptr<staging_chunk> gpu::stage(uint64_t bytes) {
-  std::unique_ptr<staging_chunk> found;
-  if (bytes <= staging_chunk::usual_bytes) {
-    std::lock_guard guard{mutex_};
-    if (!idle_.empty()) {
-      found = std::move(idle_.back());
-      idle_.pop_back();
-    }
-  }
+  auto found = idle_chunk(bytes);
   if (!found) {
     found = std::make_unique<staging_chunk>();
-    found->bytes = std::max(bytes, staging_chunk::usual_bytes);
+    found->bytes = std::max(std::bit_ceil(bytes), staging_chunk::least_bytes);
     void* mem = nullptr;
-    if (cudaHostAlloc(&mem, found->bytes, cudaHostAllocPortable) != cudaSuccess)
+    auto error = cudaHostAlloc(&mem, found->bytes, cudaHostAllocPortable);
+    if (error != cudaSuccess) {
+      sentence_of(error); // or the next launch would tell of it
       return nullptr;
+    }
     found->data = static_cast<std::byte*>(mem);
   }
   auto back = [self = weak_from_this()](staging_chunk* chunk) {
@@ -83,9 +97,12 @@ std::shared_ptr<staging_chunk> gpu::stage(uint64_t bytes) {
 
 void gpu::keep(std::unique_ptr<staging_chunk> chunk) {
   std::lock_guard guard{mutex_};
-  if (chunk->bytes == staging_chunk::usual_bytes
-      && idle_.size() < max_idle_chunks)
-    idle_.push_back(std::move(chunk));
+  if (idle_bytes_ + chunk->bytes > max_idle_bytes)
+    return;
+  idle_bytes_ += chunk->bytes;
+  auto is_larger = [&](auto& x) { return x->bytes > chunk->bytes; };
+  auto place = std::find_if(idle_.begin(), idle_.end(), is_larger);
+  idle_.insert(place, std::move(chunk));
 }
 
 } // namespace troupe::kernels::cuda

@@ -21,7 +21,8 @@ std::string sentence_of(cudaError_t error);
 
 /// Page-locked memory that the host fills for one copy to the device.
 struct staging_chunk {
-  static constexpr uint64_t usual_bytes = 256 << 10;
+  /// Others are of this, doubled.
+  static constexpr uint64_t least_bytes = 256 << 10;
 
   std::byte* data = nullptr;
   uint64_t bytes = 0;
@@ -57,9 +58,9 @@ public:
     return cudaSetDevice(int(ordinal_));
   }
 
-  /// Runs `task` on the one thread that notices come from.
-  void post(std::function<void()> task) {
-    notices_.submit(std::move(task));
+  /// The one thread that notices come from.
+  const std::shared_ptr<thread_pool>& notices() const {
+    return notices_;
   }
 
   /// Page-locked memory, which comes back by itself; null if there is none.
@@ -70,14 +71,17 @@ private:
     : ordinal_(ordinal), architecture_(architecture) {
   }
 
+  std::unique_ptr<staging_chunk> idle_chunk(uint64_t bytes);
   void keep(std::unique_ptr<staging_chunk> chunk);
 
   const uint32_t ordinal_;
   const int architecture_;
   cudaMemPool_t memory_ = nullptr;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<staging_chunk>> idle_;
-  thread_pool notices_{1};
+  std::vector<std::unique_ptr<staging_chunk>> idle_; ///< Smallest first.
+  uint64_t idle_bytes_ = 0;
+  const std::shared_ptr<thread_pool> notices_
+    = std::make_shared<thread_pool>(1);
 };
 
 } // namespace troupe::kernels::cuda

@@ -14,14 +14,16 @@ namespace {
 
 class page_locked_memory : public host_memory {
 public:
-  page_locked_memory(std::byte* mem, uint64_t bytes)
-    : mem_(mem), bytes_(bytes) {
+  page_locked_memory(std::shared_ptr<gpu> of, std::byte* mem, uint64_t bytes)
+    : gpu_(std::move(of)), mem_(mem), bytes_(bytes) {
   }
 
   page_locked_memory(const page_locked_memory&) = delete;
 
   ~page_locked_memory() override {
-    cudaFreeHost(mem_);
+    gpu_->enter();
+    if (auto error = cudaFreeHost(mem_))
+      sentence_of(error);
   }
 
   std::byte* data() override {
@@ -33,6 +35,7 @@ public:
   }
 
 private:
+  const std::shared_ptr<gpu> gpu_;
   std::byte* const mem_;
   const uint64_t bytes_;
 };
@@ -79,6 +82,8 @@ public:
       error = cudaStreamSynchronize(memory_stream_);
     if (error != cudaSuccess) {
       sentence_of(error);
+      if (mem && cudaFreeAsync(mem, memory_stream_) != cudaSuccess)
+        cudaGetLastError();
       return std::nullopt;
     }
     auto address = reinterpret_cast<uint64_t>(mem);
@@ -97,7 +102,9 @@ public:
       live_.erase(found);
     }
     gpu_->enter();
-    cudaFreeAsync(reinterpret_cast<void*>(mem.offset), memory_stream_);
+    if (auto error = cudaFreeAsync(reinterpret_cast<void*>(mem.offset),
+                                   memory_stream_))
+      sentence_of(error);
   }
 
   host_ptr allocate_host(uint64_t bytes) override {
@@ -110,8 +117,8 @@ public:
       return nullptr;
     }
     std::memset(mem, 0, bytes);
-    return std::make_shared<page_locked_memory>(static_cast<std::byte*>(mem),
-                                                bytes);
+    return std::make_shared<page_locked_memory>(
+      gpu_, static_cast<std::byte*>(mem), bytes);
   }
 
   uint64_t weight_bytes(dtype type, uint32_t rows, uint32_t cols,

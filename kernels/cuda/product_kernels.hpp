@@ -168,8 +168,8 @@ struct product_kernel {
   product_outs outs;
 
   GPU void run() const {
-    auto job = jobs.get(block_index().y);
-    auto first_col = block_index().x * product_cols;
+    auto job = jobs.get(block_index().x);
+    auto first_col = block_index().y * product_cols;
     float sums[tiles][2][4] = {};
     for (uint32_t k = 0; k < num_inputs; k += product_step) {
       load_rows(job, k);
@@ -336,8 +336,8 @@ struct plain_product_kernel {
   GPU void run() const {
     STATIC_SHARED(float, a, num_rows* step);
     STATIC_SHARED(float, b, product_cols*(step + 1));
-    auto job = jobs.get(block_index().y);
-    auto first_col = block_index().x * product_cols;
+    auto job = jobs.get(block_index().x);
+    auto first_col = block_index().y * product_cols;
     rows<const float> w{reinterpret_cast<const float*>(job.w), w_row_bytes,
                         num_outputs, num_inputs};
     float sums[8] = {};

@@ -61,8 +61,9 @@ void launch_product(Queue& q, const product_plan& plan, Kernel k) {
   k.num_inputs = plan.num_inputs;
   k.w_row_bytes = packed_weight{plan.w_type, 1, plan.num_inputs, 1}.row_bytes;
   k.outs = plan.outs;
+  // Jobs are x, of which there may be more than 65,535.
   q.launch(
-    k, {parts_of(plan.num_outputs, product_cols), uint32_t(plan.jobs.size())});
+    k, {uint32_t(plan.jobs.size()), parts_of(plan.num_outputs, product_cols)});
 }
 
 template <class X, class W, uint32_t terms, uint32_t tiles, class Queue>

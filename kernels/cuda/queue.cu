@@ -38,33 +38,42 @@ uint64_t queue::scratch(uint64_t bytes) {
   return reinterpret_cast<uint64_t>(mem);
 }
 
+void queue::give_back(size_t count) {
+  for (; scratch_.size() > count; scratch_.pop_back())
+    if (auto error = cudaFreeAsync(scratch_.back(), stream_))
+      sentence_of(error); // of a GPU that is lost: others say so
+}
+
 uint64_t queue::bring_bytes(const void* from, uint64_t bytes) {
   auto mem = scratch(bytes);
   if (!failure_.empty() || bytes == 0)
     return mem;
-  if (!chunk_ || used_ + bytes > chunk_->bytes) {
-    chunk_ = gpu_.stage(bytes);
-    used_ = 0;
-    if (!chunk_) {
+  auto& [chunk, used, window] = place_;
+  if (!chunk || used + bytes > chunk->bytes) {
+    chunk = gpu_.stage(bytes);
+    used = 0;
+    if (!chunk) {
       fail("no page-locked memory is left");
       return mem;
     }
-    staged_.push_back(chunk_);
   }
-  auto at = chunk_->data + used_;
+  if (held_ != chunk.get())
+    staged_.push_back(chunk);
+  held_ = chunk.get();
+  auto at = chunk->data + used;
   std::memcpy(at, from, bytes);
-  used_ += (bytes + 63) / 64 * 64;
+  used += (bytes + 63) / 64 * 64;
   note(cudaMemcpyAsync(reinterpret_cast<void*>(mem), at, bytes,
                        cudaMemcpyHostToDevice, stream_));
   return mem;
 }
 
 bool queue::has_window() {
-  if (!window_)
-    window_ = gpu_.stage(window_bytes);
-  if (!window_)
+  if (!place_.window)
+    place_.window = gpu_.stage(window_bytes);
+  if (!place_.window)
     fail("no page-locked memory is left");
-  return window_ != nullptr;
+  return place_.window != nullptr;
 }
 
 void queue::copy_on_host(std::byte* dst, const std::byte* src, uint64_t bytes) {
@@ -86,6 +95,10 @@ void queue::copy_rows_in(uint64_t dst, uint64_t dst_stride,
     return;
   auto copy = [&](uint64_t to, const std::byte* from, uint64_t width,
                   uint64_t height) {
+    if (height == 1 || dst_stride == width) // pitches end at 2 GiB
+      return note(cudaMemcpyAsync(reinterpret_cast<void*>(to), from,
+                                  width * height, cudaMemcpyHostToDevice,
+                                  stream_));
     note(cudaMemcpy2DAsync(reinterpret_cast<void*>(to), dst_stride, from, width,
                            width, height, cudaMemcpyHostToDevice, stream_));
   };
@@ -97,9 +110,9 @@ void queue::copy_rows_in(uint64_t dst, uint64_t dst_stride,
     for (uint64_t r = 0; r < count; ++r)
       for (uint64_t at = 0; at < row_bytes; at += window_bytes) {
         auto size = std::min(window_bytes, row_bytes - at);
-        copy_on_host(window_->data, src + r * row_bytes + at, size);
+        copy_on_host(place_.window->data, src + r * row_bytes + at, size);
         note(cudaMemcpyAsync(reinterpret_cast<void*>(dst + r * dst_stride + at),
-                             window_->data, size, cudaMemcpyHostToDevice,
+                             place_.window->data, size, cudaMemcpyHostToDevice,
                              stream_));
       }
     return;
@@ -107,8 +120,8 @@ void queue::copy_rows_in(uint64_t dst, uint64_t dst_stride,
   auto most = window_bytes / row_bytes;
   for (uint64_t r = 0; r < count && failure_.empty(); r += most) {
     auto height = std::min<uint64_t>(most, count - r);
-    copy_on_host(window_->data, src + r * row_bytes, height * row_bytes);
-    copy(dst + r * dst_stride, window_->data, row_bytes, height);
+    copy_on_host(place_.window->data, src + r * row_bytes, height * row_bytes);
+    copy(dst + r * dst_stride, place_.window->data, row_bytes, height);
   }
 }
 
@@ -125,8 +138,8 @@ void queue::copy_out(std::byte* dst, uint64_t src, uint64_t bytes) {
     return;
   for (uint64_t at = 0; at < bytes && failure_.empty(); at += window_bytes) {
     auto size = std::min(window_bytes, bytes - at);
-    copy(window_->data, src + at, size);
-    copy_on_host(dst + at, window_->data, size);
+    copy(place_.window->data, src + at, size);
+    copy_on_host(dst + at, place_.window->data, size);
   }
 }
 

@@ -24,21 +24,26 @@ __global__ void __launch_bounds__(Kernel::num_threads)
 /// through this window; the order of the stream keeps them apart.
 constexpr uint64_t window_bytes = 4 << 20;
 
+/// Page-locked memory that a stream has in use.
+struct staging_place {
+  std::shared_ptr<staging_chunk> chunk;  ///< Lists of operations; or null.
+  uint64_t used = 0;                     ///< Of it.
+  std::shared_ptr<staging_chunk> window; ///< See window_bytes; or null.
+};
+
 class queue {
 public:
   /// `staged` takes what has to live until the stream has come here.
   queue(gpu& on, cudaStream_t stream,
-        std::vector<std::shared_ptr<const void>>& staged,
-        std::shared_ptr<staging_chunk>& window)
-    : gpu_(on), stream_(stream), staged_(staged), window_(window) {
+        std::vector<std::shared_ptr<const void>>& staged, staging_place& place)
+    : gpu_(on), stream_(stream), staged_(staged), place_(place) {
   }
 
   queue(const queue&) = delete;
 
   /// Gives back what the operation took.
   ~queue() {
-    for (auto mem : scratch_)
-      cudaFreeAsync(mem, stream_);
+    give_back(0);
   }
 
   const std::string& failure() const {
@@ -59,8 +64,18 @@ public:
     return {reinterpret_cast<const T*>(mem), from.size()};
   }
 
-  /// Memory of the device until the operation has ended; 0 after a failure.
+  /// Memory of the device until the operation has ended, or it is given back;
+  /// 0 after a failure.
   uint64_t scratch(uint64_t bytes);
+
+  /// What there is of it.
+  size_t num_scratch() const {
+    return scratch_.size();
+  }
+
+  /// What was enqueued uses nothing of it behind the first `count` any more
+  /// once the stream has come here.
+  void give_back(size_t count);
 
   template <class Kernel>
   void launch(const Kernel& kernel, blocks_of_launch blocks,
@@ -101,9 +116,8 @@ private:
   gpu& gpu_;
   const cudaStream_t stream_;
   std::vector<std::shared_ptr<const void>>& staged_;
-  std::shared_ptr<staging_chunk>& window_;
-  std::shared_ptr<staging_chunk> chunk_;
-  uint64_t used_ = 0; ///< Of chunk_.
+  staging_place& place_;
+  const staging_chunk* held_ = nullptr; ///< Is among staged_ already.
   std::vector<void*> scratch_;
   std::string failure_;
 };

@@ -97,7 +97,7 @@ public:
   ~gpu_stream() override {
     notify_then({});
     line_->wait_until_given();
-    window_.reset();
+    place_ = {};
     if (stream_)
       cudaStreamDestroy(stream_);
   }
@@ -107,7 +107,7 @@ public:
     if (!status_)
       return;
     note(gpu_->enter());
-    queue q{*gpu_, stream_, held_, window_};
+    queue q{*gpu_, stream_, held_, place_};
     run(q, op);
     if (status_ && !q.failure().empty())
       status_.failure = std::string{name_of(op)} + ": " + q.failure();
@@ -152,11 +152,11 @@ private:
   /// What CUDA calls when the stream has come to a notice.
   struct call {
     std::shared_ptr<notice_line> line;
-    gpu* on; ///< Outlives its streams, which wait for their notices.
+    std::shared_ptr<thread_pool> notices; ///< May outlive the GPU by a moment.
     uint64_t number;
 
     void give(const std::string& failure) const {
-      on->post([line = line, number = number, failure] {
+      notices->submit([line = line, number = number, failure] {
         line->give(number, failure);
       });
     }
@@ -180,7 +180,7 @@ private:
     note(gpu_->enter());
     auto number = line_->add({std::move(held_), std::move(fn), status_});
     held_.clear();
-    auto what = std::make_unique<call>(call{line_, gpu_.get(), number});
+    auto what = std::make_unique<call>(call{line_, gpu_->notices(), number});
     auto error = stream_
                    ? cudaStreamAddCallback(stream_, &call::run, what.get(), 0)
                    : cudaErrorInvalidResourceHandle;
@@ -190,11 +190,12 @@ private:
     }
     note(error);
     // Without callbacks the GPU's thread waits: at once over if it is lost.
-    gpu_->post([line = line_, s = stream_, number, why = status_.failure] {
-      if (s)
-        cudaStreamSynchronize(s);
-      line->give(number, why);
-    });
+    gpu_->notices()->submit(
+      [line = line_, s = stream_, number, why = status_.failure] {
+        if (s)
+          cudaStreamSynchronize(s);
+        line->give(number, why);
+      });
   }
 
   void note(cudaError_t error) {
@@ -207,7 +208,7 @@ private:
   cudaStream_t stream_ = nullptr;
   stream_status status_;
   std::vector<std::shared_ptr<const void>> held_;
-  std::shared_ptr<staging_chunk> window_;
+  staging_place place_;
 };
 
 } // namespace

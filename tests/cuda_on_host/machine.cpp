@@ -30,6 +30,8 @@ std::string machine::launch(const launch_shape& shape,
   CHECK(shape.threads > 0 && shape.threads <= max_threads);
   CHECK(shape.threads % warp_size == 0);
   CHECK(shape.x > 0 && shape.y > 0 && shape.z > 0);
+  if (shape.y > max_side || shape.z > max_side)
+    return "more blocks in y or z than a grid may have";
   if (shape.shared_bytes > max_shared_bytes)
     return "more shared memory than a block may have";
   shape_ = shape;

@@ -34,6 +34,7 @@ public:
   static constexpr uint32_t warp_size = 32;
   static constexpr uint32_t max_threads = 256;
   static constexpr uint32_t max_shared_bytes = 227 << 10; ///< Of Hopper.
+  static constexpr uint32_t max_side = 65535; ///< Of a grid, in y and z.
 
   /// That of this thread of the host.
   static machine& here();

@@ -159,6 +159,13 @@ TEST_F(Machine, OrdersOfBlocksShowASumThatDependsOnThem) {
   EXPECT_NE(total(order::ascending), total(order::descending));
 }
 
+TEST_F(Machine, FindsAGridThatIsTooHigh) {
+  auto nothing = [] {};
+  EXPECT_EQ(launch({65536, 1, 1, 32, 0}, nothing), "");
+  EXPECT_NE(launch({1, 65536, 1, 32, 0}, nothing), "");
+  EXPECT_NE(launch({1, 1, 65536, 32, 0}, nothing), "");
+}
+
 TEST_F(Machine, FindsATailThatIsOutOfBounds) {
   std::vector<float> row(100);
   auto thread = [&](uint32_t end) {

@@ -37,7 +37,7 @@ troupe_planted_kernel(long_tail product_kernels.hpp
 troupe_planted_kernel(order_of_block product_kernels.hpp
   "for (uint32_t at = 0; at < end; at += 16) {"
   "for (uint32_t i = 0; i < end; i += 16) {
-      auto at = block_index().y % 2 ? (end - 1) / 16 * 16 - i : i;")
+      auto at = block_index().x % 2 ? (end - 1) / 16 * 16 - i : i;")
 # As it is: nothing may be found.
 troupe_planted_kernel(none product_kernels.hpp)
 set_tests_properties(cuda_planted_none PROPERTIES WILL_FAIL TRUE)

@@ -40,6 +40,14 @@ public:
     return reinterpret_cast<uint64_t>(mem.data());
   }
 
+  size_t num_scratch() const {
+    return scratch_.size();
+  }
+
+  void give_back(size_t count) {
+    scratch_.resize(count);
+  }
+
   template <class Kernel>
   void launch(const Kernel& kernel, cuda::blocks_of_launch blocks,
               uint32_t shared_bytes = 0) {

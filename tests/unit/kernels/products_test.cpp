@@ -49,6 +49,12 @@ TEST_P(Products, MultiplyWithinTheBoundWhateverTheShape) {
           expect_linear(tokens, n, k, types);
 }
 
+// As wide as the largest models are: what tensor cores cut off adds up.
+TEST_P(Products, MultiplyLongRowsWithinTheBound) {
+  for (auto types : pairs)
+    expect_linear(3, 40, 7168, types);
+}
+
 TEST_P(Products, MultiplyEveryNumberOfOutputs) {
   for (auto types : pairs)
     for (uint32_t n = 1; n <= 70; ++n)
