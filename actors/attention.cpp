@@ -47,6 +47,7 @@ struct attention_state {
   rank_spans spans;
   bool has_failed = false; ///< Its stream.
   std::set<node_id> avoided;
+  step_walk::placement_ptr newest; ///< Whoever is lost.
   /// Experts are waiting, and none of them comes: why. Empty: steps wait.
   std::string given_up;
   uint32_t epoch_said = 0; ///< That the placer was told is all we plan with.
@@ -335,10 +336,16 @@ struct attention_state {
   }
 
   void lose(const node_lost& msg) {
-    if (is_late(*context.here->read(), msg))
-      return;
     avoid(msg.node, sentence(msg));
     carry_out(walk->peer_gone(msg.node, sentence(msg)));
+    acknowledge();
+  }
+
+  /// Whatever was away there has failed with the process that it was sent to.
+  void take_back(const node_back& msg) {
+    walk->peer_back(msg.node);
+    if (avoided.erase(msg.node) > 0)
+      turn_to_newest();
     acknowledge();
   }
 
@@ -367,11 +374,17 @@ struct attention_state {
                            + ": a placement that cannot be taken");
       return;
     }
-    auto map = std::make_shared<const placement>(next->left_by(avoided));
+    newest = std::make_shared<const placement>(std::move(*next));
+    turn_to_newest();
+    acknowledge();
+  }
+
+  /// But for who is avoided.
+  void turn_to_newest() {
+    auto map = std::make_shared<const placement>(newest->left_by(avoided));
     if (map->num_waiting() == 0)
       given_up.clear();
     carry_out(walk->set_map(std::move(map)));
-    acknowledge();
   }
 
   /// Says so once nothing is out that was planned with an older placement.
@@ -417,9 +430,9 @@ behavior(attention::stateful_pointer<attention_state> self,
   settings.step_timeout
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
   state.epoch_said = state.parts->map.epoch();
-  state.walk = std::make_unique<step_walk>(
-    settings, *state.table,
-    step_walk::placement_ptr{state.parts, &state.parts->map});
+  state.newest = {state.parts, &state.parts->map};
+  state.walk = std::make_unique<step_walk>(settings, *state.table,
+                                           state.newest);
   state.planner = std::make_unique<dispatch_planner>(
     state.parts->map, state.parts->config.num_experts_per_tok, rank->id,
     state.parts->traffic.dispatch_rows);
@@ -431,6 +444,7 @@ behavior(attention::stateful_pointer<attention_state> self,
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const experts_given_up& msg) { self->state.give_up(msg.why); },
     [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](const node_back& msg) { self->state.take_back(msg); },
     [=](tick) { self->state.check_deadlines(); },
   };
 }

@@ -6,6 +6,7 @@
 #include "actors/directory.hpp"
 #include "actors/protocol.hpp"
 #include "runtime/cluster/open_requests.hpp"
+#include "runtime/cluster/state_store.hpp"
 #include "runtime/log.hpp"
 #include "runtime/tracing/span_recorder.hpp"
 
@@ -45,6 +46,9 @@ spawn_expert_worker(caf::actor_system& system, const node_context& context,
 /// What the gateway and the front end share without a message.
 struct gateway_status {
   open_requests requests; ///< Opened by the front end, served by the gateway.
+  /// How long a request waits for nodes that are lost and that it cannot do
+  /// without. Set before the gateway is there.
+  std::chrono::milliseconds outage_timeout{60'000};
   std::atomic<uint64_t> prompt_tokens{0};
   std::atomic<uint32_t> usable_ranks{0};
   /// To another rank, since theirs was lost.
@@ -56,13 +60,21 @@ struct gateway_status {
   std::function<void(request_id, rank_id, uint32_t term)> on_owner;
   /// Hears of each node that is lost, before its requests do. Likewise.
   std::function<void(node_id)> on_lost;
+  /// Hears of each node that is back, before it gets requests. Likewise.
+  std::function<void(node_id)> on_back;
+  /// Hears of each request that goes on after it has waited for a node.
+  /// Likewise.
+  std::function<void(request_id)> on_waited;
 
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.
-  uint64_t nodes_lost = 0;                         ///< Guarded.
+  uint64_t nodes_lost = 0;                         ///< Guarded; at present.
+  uint64_t nodes_came_back = 0;                    ///< Guarded.
   /// Why nothing can be taken at present; guarded.
   std::string refusal = "the cluster is starting";
   std::vector<node_report> reports; ///< Guarded; by node, without loads.
+  /// Of each node what its former processes have counted; guarded.
+  std::vector<node_report> former;
   /// Guarded; by node, null until the first has come.
   std::vector<std::shared_ptr<const part_loads>> loads;
   std::map<node_id, std::string> lost; ///< Guarded; why.
@@ -73,10 +85,12 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
                       topology cluster, std::shared_ptr<gateway_status> status,
                       std::function<void()> on_started = {});
 
+/// `kept` is where the state of the cluster is kept from now on; not null.
 controller spawn_controller(caf::actor_system& system,
                             const node_context& context, topology cluster,
                             std::string model_dir,
-                            std::function<void(node_id)> monitor);
+                            std::function<void(node_id)> monitor,
+                            std::shared_ptr<state_store> kept);
 
 /// It begins with the placement of `parts`.
 placer spawn_placer(caf::actor_system& system, const node_context& context,
@@ -86,10 +100,14 @@ placer spawn_placer(caf::actor_system& system, const node_context& context,
 struct supervisor_hooks {
   /// Dials a node; peer_joined or peer_missed follows.
   std::function<void(node_id, const endpoint_address&)> connect;
+  /// Goes to the controller once more, as join() has; empty: nobody does.
+  std::function<void()> join_again;
   /// Watches the heartbeats of a node.
   std::function<void(node_id)> monitor;
-  /// Nobody becomes this node any more; who tries is told why, in a sentence.
-  std::function<void(node_id, const std::string& why)> close_place;
+  /// From now on this process alone becomes that node; 0: nobody. Others are
+  /// told why, in a sentence.
+  std::function<void(node_id, uint64_t incarnation, const std::string& why)>
+    settle_place;
   /// The controller has said who we are.
   std::function<void(node_id, const topology&)> identify;
   /// The cluster serves; not on the gateway's node, which says so itself.

@@ -18,6 +18,19 @@ uint64_t draw_incarnation() {
   return source.draw();
 }
 
+/// Error, beside those of the store: invalid_input for another cluster's.
+result<std::shared_ptr<state_store>> open_state(const std::string& dir,
+                                                const std::string& cluster) {
+  auto out = open_state_dir(dir);
+  if (!out)
+    return out.why();
+  if (auto& last = (*out)->last(); last && last->cluster != cluster)
+    return failure{errc::invalid_input, dir + " holds the state of cluster "
+                                          + last->cluster + ", not of "
+                                          + cluster};
+  return std::shared_ptr<state_store>{std::move(*out)};
+}
+
 /// How many sequences a rank's cache holds, against what may run at once.
 std::string cache_line(const topology& x) {
   auto tokens = uint64_t{x.num_kv_blocks()}
@@ -76,6 +89,13 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.cluster = opts.cluster;
   setup.model_dir = opts.model_dir;
   setup.status = x->front.status();
+  setup.status->outage_timeout = opts.outage_timeout;
+  if (!opts.state_dir.empty()) {
+    auto state = open_state(opts.state_dir, opts.cluster.cluster);
+    if (!state)
+      return state.why();
+    setup.state = std::move(*state);
+  }
   network_options net{opts.cluster.cluster,
                       setup.name,
                       setup.incarnation,

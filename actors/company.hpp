@@ -37,6 +37,10 @@ struct company_options {
   std::shared_ptr<link_faults> faults;
   /// How this node's links are to be slower than they are; empty: as they are.
   std::vector<link_emulation> links;
+  /// How long requests wait for nodes that are lost; see gateway_status.
+  std::chrono::milliseconds outage_timeout{60'000};
+  /// Where the cluster remembers what it has to; empty: in memory.
+  std::string state_dir;
 };
 
 /// The first node of a topology, gateway and controller, and with a topology of

@@ -1,12 +1,22 @@
 // The one writer of view and epoch. All decisions are membership's, and the
 // judge's of whose tokens would be others.
+//
+// Once the cluster serves a node may be lost and another process come in its
+// place: it is welcomed and judged like the first, the next view has it, and
+// when everybody is connected everybody hears node_back.
 
 #include "actors/cast.hpp"
 #include "runtime/cluster/fingerprint_judge.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
+
+constexpr const char* sentence_of_other_placement
+  = "experts have been placed anew meanwhile; it can come back once the "
+    "cluster has been started again";
 
 struct controller_state {
   static constexpr const char* name = "controller";
@@ -15,6 +25,7 @@ struct controller_state {
   topology cluster;
   std::string model_dir;
   std::function<void(node_id)> monitor;
+  std::shared_ptr<state_store> kept;
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
@@ -37,8 +48,9 @@ struct controller_state {
   }
 
   void join(const node_joined& msg) {
-    // A node that has been lost may come back before its cluster has ended.
     auto id = decide->admit(msg.who.name);
+    if (id && has_other_placement())
+      id = failure{errc::refused, sentence_of_other_placement};
     if (!id || *id != msg.node) {
       auto why = id ? msg.who.name + " is another's name" : id.why().message;
       context.log->warning("node " + std::to_string(msg.node)
@@ -46,14 +58,21 @@ struct controller_state {
       return context.net->disconnect(msg.node, msg.who.incarnation, why);
     }
     context.log->info("node " + msg.who.name + " has joined");
+    judge->forget(msg.node);
     decide->joined(msg.node, msg.who);
     if (msg.node != context.node)
       monitor(msg.node);
-    say(msg.node, welcome{msg.node, render(cluster), model_dir});
+    say(msg.node,
+        welcome{msg.node, render(cluster), model_dir, decide->is_started()});
+  }
+
+  /// Whether workers would have to hold something else than who comes does.
+  bool has_other_placement() const {
+    return decide->is_started() && context.here->read()->placed;
   }
 
   void load(const node_loaded& msg) {
-    if (msg.node < decide->num_nodes()
+    if (is_of_member(msg.node, msg.incarnation)
         && decide->state_of(msg.node) == membership::state::loading)
       take(judge->hear(msg.node, msg.what));
   }
@@ -65,22 +84,98 @@ struct controller_state {
       else if (node == context.node) // nobody could be measured by it
         tell(context.here->read()->supervisor, part_failed{refusal});
       else if (decide->suspected(context.node, node,
-                                 decide->incarnation_of(node)))
+                                 decide->incarnation_of(node))) {
         announce(node, refusal);
-    if (auto view = decide->take_view())
-      say_to_all(
-        view_published{std::make_shared<const troupe::view>(std::move(*view))});
+        welcome_back();
+      }
+    publish();
   }
 
-  void connect(node_id node) {
-    decide->connected(node);
+  /// Nobody hears of a view that a restart of the cluster would not know of.
+  void publish() {
+    auto next = decide->take_view();
+    if (!next)
+      return;
+    auto view = std::make_shared<const troupe::view>(std::move(*next));
+    if (auto ok = keep(*view); !ok)
+      return give_up(*view, ok.why().message);
+    say_to_all(view_published{view});
+  }
+
+  result<void> keep(const view& x) {
+    auto last = kept->last().value_or(cluster_state{});
+    auto next = last;
+    next.cluster = cluster.cluster;
+    next.view = x.number;
+    next.units.clear();
+    for (auto& unit : cluster.all_units()) {
+      auto known = std::ranges::find(last.units, unit.name,
+                                     &cluster_state::unit::name);
+      next.units.push_back(
+        known != last.units.end()
+          ? *known
+          : cluster_state::unit{unit.name, unit.role, 1, {}});
+    }
+    next.slots.clear();
+    for (auto& m : x.members)
+      next.slots.push_back(
+        {m.name, m.incarnation, m.address.host, m.address.port, m.is, false});
+    return kept->compare_and_set(last.revision, std::move(next));
+  }
+
+  /// Who would have come in has to come again; before the start nobody has.
+  void give_up(const view& x, const std::string& why) {
+    context.log->error(why);
+    if (!decide->is_started())
+      return tell(context.here->read()->supervisor, part_failed{why});
+    for (size_t n = 0; n < x.members.size(); ++n)
+      if (decide->state_of(node_id(n)) == membership::state::ready
+          && decide->suspected(context.node, node_id(n),
+                               x.members[n].incarnation))
+        announce(node_id(n), "the view that has it cannot be kept: " + why);
+    welcome_back();
+  }
+
+  /// Whether that process says so, and no predecessor.
+  bool is_of_member(node_id node, uint64_t incarnation) const {
+    return node < decide->num_nodes()
+           && decide->incarnation_of(node) == incarnation;
+  }
+
+  void connect(const node_connected& msg) {
+    if (!is_of_member(msg.node, msg.incarnation))
+      return;
+    decide->connected(msg.node, msg.view);
     if (decide->take_start())
       say_to_all(cluster_started{});
+    welcome_back();
+  }
+
+  /// Those to whom everybody is connected by now.
+  void welcome_back() {
+    for (auto node : decide->take_back()) {
+      if (has_other_placement()) {
+        lose(node, sentence_of_other_placement);
+        continue;
+      }
+      context.log->info("node " + decide->name_of(node) + " serves again");
+      say(node, cluster_started{});
+      say_to_all(
+        node_back{node, decide->incarnation_of(node), decide->name_of(node)});
+    }
   }
 
   void suspect(const node_suspected& msg) {
-    if (!over && decide->suspected(msg.by, msg.node, msg.incarnation))
-      announce(msg.node, msg.why);
+    if (over || !is_of_member(msg.by, msg.by_incarnation)
+        || !decide->suspected(msg.by, msg.node, msg.incarnation))
+      return;
+    announce(msg.node, msg.why);
+    welcome_back(); // nobody waits for it any more
+  }
+
+  void lose(node_id node, const std::string& why) {
+    if (decide->suspected(context.node, node, decide->incarnation_of(node)))
+      announce(node, why);
   }
 
   void announce(node_id node, const std::string& why) {
@@ -95,7 +190,8 @@ struct controller_state {
 controller::behavior_type
 behavior(controller::stateful_pointer<controller_state> self,
          const node_context& context, const topology& cluster,
-         const std::string& model_dir, std::function<void(node_id)> monitor) {
+         const std::string& model_dir, std::function<void(node_id)> monitor,
+         std::shared_ptr<state_store> kept) {
   auto& state = self->state;
   state.context = context;
   state.cluster = cluster;
@@ -105,14 +201,16 @@ behavior(controller::stateful_pointer<controller_state> self,
   for (auto& node : cluster.nodes)
     names.push_back(node.name);
   state.judge = std::make_unique<fingerprint_judge>(names);
-  state.decide = std::make_unique<membership>(std::move(names));
+  auto last_view = kept->last() ? kept->last()->view : 0;
+  state.decide = std::make_unique<membership>(std::move(names), last_view);
+  state.kept = std::move(kept);
   return {
     [=](const node_joined& msg) { self->state.join(msg); },
     [=](const node_loaded& msg) { self->state.load(msg); },
     [=](const model_known& msg) {
       self->state.take(self->state.judge->know(*msg.digests));
     },
-    [=](const node_connected& msg) { self->state.connect(msg.node); },
+    [=](const node_connected& msg) { self->state.connect(msg); },
     [=](const node_suspected& msg) { self->state.suspect(msg); },
     [=](shut_down) { self->state.over = true; },
   };
@@ -123,9 +221,11 @@ behavior(controller::stateful_pointer<controller_state> self,
 controller spawn_controller(caf::actor_system& system,
                             const node_context& context, topology cluster,
                             std::string model_dir,
-                            std::function<void(node_id)> monitor) {
+                            std::function<void(node_id)> monitor,
+                            std::shared_ptr<state_store> kept) {
   return system.spawn(behavior, context, std::move(cluster),
-                      std::move(model_dir), std::move(monitor));
+                      std::move(model_dir), std::move(monitor),
+                      std::move(kept));
 }
 
 } // namespace troupe

@@ -23,8 +23,9 @@ struct cast_list {
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
   std::map<node_id, peer> peers;
-  std::shared_ptr<node_parts> parts;   ///< Once they are loaded.
-  std::shared_ptr<const view> members; ///< Once they are published.
+  std::map<node_id, uint64_t> processes; ///< Incarnations of the peers.
+  std::shared_ptr<node_parts> parts;     ///< Once they are loaded.
+  std::shared_ptr<const view> members;   ///< Once they are published.
   /// The newest that this node has heard of; null: the one of `parts`.
   std::shared_ptr<const placement_lists> placed;
   /// Of the whole model, where it was read for the judge.
@@ -68,7 +69,8 @@ private:
     std::make_shared<const cast_list>()};
 };
 
-/// The incarnation of a member; 0 before it is known, or if there is none.
+/// The incarnation of a member, also of one that is absent; 0 before it is
+/// known, or if there is none.
 inline uint64_t incarnation_of(const cast_list& list, node_id node) {
   auto known = list.members && node < list.members->members.size();
   return known ? list.members->members[node].incarnation : 0;
@@ -78,10 +80,22 @@ inline std::string sentence(const node_lost& x) {
   return "node " + x.name + " was lost: " + x.why;
 }
 
-/// Whether a verdict is about another process than the member: a late one.
+/// Whether a verdict is about another process than the member: a late one. For
+/// supervisors alone, who pass verdicts and views on in the order in which they
+/// come.
 inline bool is_late(const cast_list& list, const node_lost& msg) {
   auto known = incarnation_of(list, msg.node);
   return known != 0 && known != msg.incarnation;
+}
+
+/// Tells the controller, which is on this node or beyond a peer.
+template <class Message>
+void tell_controller(const directory& here, const Message& message) {
+  auto list = here.read();
+  if (list->controller)
+    tell(list->controller, message);
+  else if (auto i = list->peers.find(0); i != list->peers.end())
+    tell(i->second, message);
 }
 
 /// Tells every actor of the list that may have deadlines or may wait for a
@@ -91,11 +105,11 @@ void tell_all(const cast_list& list, const Message& message) {
   for (auto& [id, x] : list.ranks)
     tell(x, message);
   tell(list.placer, message);
-  if constexpr (std::is_same_v<Message, node_lost>) {
+  if constexpr (std::is_same_v<Message, node_lost>)
     for (auto& [id, x] : list.workers)
       tell(x, message);
+  if constexpr (!std::is_same_v<Message, tick>)
     tell(list.gateway, message);
-  }
 }
 
 } // namespace troupe

@@ -94,8 +94,8 @@ struct expert_worker_state {
   }
 
   void refuse(const rows_arrived& msg, rows_fault why) {
-    refuse_rows(*context.here->read(), *context.log, msg.from,
-                {msg.of, worker->id, why});
+    refuse_rows(*context.here->read(), *context.log,
+                {msg.from, msg.incarnation}, {msg.of, worker->id, why});
   }
 
   std::optional<rows_fault> obstacle(const rows_arrived& msg) const {
@@ -315,8 +315,9 @@ struct expert_worker_state {
         return tell(to, run_ended{status.failure, all});
       for (auto& x : *all)
         x.msg.answers->written(x.msg.section, x.from, x.count, [&](body slab) {
-          net->send(x.msg.from, header_of(frame_class::combine, x.msg.of),
-                    std::move(slab));
+          auto header = header_of(frame_class::combine, x.msg.of);
+          header.destination = x.msg.incarnation;
+          net->send(x.msg.from, header, std::move(slab));
         });
     });
   }
@@ -355,10 +356,11 @@ struct expert_worker_state {
     run();
   }
 
-  /// Nobody waits for rows of a rank on a node that is gone.
+  /// Nobody waits for rows of a rank in a process that is gone.
   void lose(const node_lost& msg) {
-    if (!is_late(*context.here->read(), msg))
-      std::erase_if(waiting, [&](auto& x) { return x.msg.from == msg.node; });
+    std::erase_if(waiting, [&](auto& x) {
+      return x.msg.from == msg.node && x.msg.incarnation == msg.incarnation;
+    });
   }
 };
 

@@ -32,16 +32,17 @@ void frame_router::route(node_id from, frame&& x) const {
 void frame_router::route_slab(const cast_list& list, node_id from,
                               const frame& x) const {
   auto key = key_of(x.header);
+  process asker{from, x.header.source};
   if (!list.parts)
     return refuse_rows(
-      list, *log_, from,
+      list, *log_, asker,
       {key, rows_refused::whole_slab, rows_fault::unknown_worker});
   auto row_bytes = list.parts->dispatch_layout.row_bytes();
   auto slab = read_slab(x.payload.bytes(), row_bytes);
   if (!slab) {
     log_->warning("node " + std::to_string(from) + ": " + slab.why().message);
     return refuse_rows(
-      list, *log_, from,
+      list, *log_, asker,
       {key, rows_refused::whole_slab, rows_fault::damaged_slab});
   }
   auto view = std::make_shared<const slab_view>(std::move(*slab));
@@ -51,9 +52,11 @@ void frame_router::route_slab(const cast_list& list, node_id from,
   for (uint32_t i = 0; i < view->sections.size(); ++i) {
     auto worker = view->sections[i].worker;
     if (auto to = list.workers.find(worker); to != list.workers.end())
-      tell(to->second, rows_arrived{key, from, x.payload, view, i, answers});
+      tell(to->second, rows_arrived{key, from, asker.incarnation, x.payload,
+                                    view, i, answers});
     else
-      refuse_rows(list, *log_, from, {key, worker, rows_fault::unknown_worker});
+      refuse_rows(list, *log_, asker,
+                  {key, worker, rows_fault::unknown_worker});
   }
 }
 

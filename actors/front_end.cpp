@@ -49,40 +49,44 @@ service_stats front_end::stats() const {
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   out.nodes_lost = status.nodes_lost;
-  for (auto& report : status.reports) {
-    auto value = [&](counter x) { return report.values[size_t(x)]; };
-    out.generated_tokens += value(counter::generated_tokens);
-    out.steps += value(counter::steps);
-    out.requests_running += value(counter::running);
-    out.requests_waiting += value(counter::waiting);
-    out.kv_blocks_total += value(counter::kv_blocks_total);
-    out.kv_blocks_free += value(counter::kv_blocks_free);
-    out.kv_blocks_cached += value(counter::kv_blocks_cached);
-    out.tokens_looked_up += value(counter::tokens_looked_up);
-    out.tokens_found += value(counter::tokens_found);
-    out.preemptions += value(counter::preemptions);
-    out.steps_again += value(counter::steps_again);
-    out.dispatch_bytes += value(counter::dispatch_bytes);
-    out.combine_bytes += value(counter::combine_bytes);
-    out.ranks_used += value(counter::ranks_used);
-    out.workers_used += value(counter::workers_used);
-    out.requests_without_choice += value(counter::requests_without_choice);
-    out.placement_epoch += value(counter::placement_epoch);
-    out.changes_begun += value(counter::changes_begun);
-    out.changes_done += value(counter::changes_done);
-    out.changes_aborted += value(counter::changes_aborted);
-    out.last_change_seconds += double(value(counter::last_change_us)) / 1e6;
-    out.experts_waiting += value(counter::experts_waiting);
-    out.slots_free += value(counter::slots_free);
-    out.slots_loading += value(counter::slots_loading);
-    out.slots_serving += value(counter::slots_serving);
-    out.slots_retiring += value(counter::slots_retiring);
-    out.network_bytes_sent += report.network.bytes_sent;
-    out.strangers_dropped += report.network.strangers_dropped;
-    for (auto n : report.network.frames_refused)
-      out.frames_refused += n;
-  }
+  for (auto* list : {&status.reports, &status.former})
+    for (auto& report : *list)
+      add(report, out);
   return out;
+}
+
+void front_end::add(const node_report& report, service_stats& out) {
+  auto value = [&](counter x) { return report.values[size_t(x)]; };
+  out.generated_tokens += value(counter::generated_tokens);
+  out.steps += value(counter::steps);
+  out.requests_running += value(counter::running);
+  out.requests_waiting += value(counter::waiting);
+  out.kv_blocks_total += value(counter::kv_blocks_total);
+  out.kv_blocks_free += value(counter::kv_blocks_free);
+  out.kv_blocks_cached += value(counter::kv_blocks_cached);
+  out.tokens_looked_up += value(counter::tokens_looked_up);
+  out.tokens_found += value(counter::tokens_found);
+  out.preemptions += value(counter::preemptions);
+  out.steps_again += value(counter::steps_again);
+  out.dispatch_bytes += value(counter::dispatch_bytes);
+  out.combine_bytes += value(counter::combine_bytes);
+  out.ranks_used += value(counter::ranks_used);
+  out.workers_used += value(counter::workers_used);
+  out.requests_without_choice += value(counter::requests_without_choice);
+  out.placement_epoch += value(counter::placement_epoch);
+  out.changes_begun += value(counter::changes_begun);
+  out.changes_done += value(counter::changes_done);
+  out.changes_aborted += value(counter::changes_aborted);
+  out.last_change_seconds += double(value(counter::last_change_us)) / 1e6;
+  out.experts_waiting += value(counter::experts_waiting);
+  out.slots_free += value(counter::slots_free);
+  out.slots_loading += value(counter::slots_loading);
+  out.slots_serving += value(counter::slots_serving);
+  out.slots_retiring += value(counter::slots_retiring);
+  out.network_bytes_sent += report.network.bytes_sent;
+  out.strangers_dropped += report.network.strangers_dropped;
+  for (auto n : report.network.frames_refused)
+    out.frames_refused += n;
 }
 
 namespace {

@@ -40,6 +40,7 @@ public:
   static uint64_t max_open(const topology_limits& limits, uint32_t num_ranks);
 
 private:
+  static void add(const node_report& report, service_stats& out);
   uint32_t num_ranks_left() const;
   std::string refusal() const;
 

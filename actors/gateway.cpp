@@ -1,19 +1,23 @@
 // The commit point of every request: who owns it, what its client has got.
 //
 //   accepted --rank chosen--> running --last event committed--> gone
-//       \                     |    ^ \--client_gone--> cancelled --> gone
-//        \           its rank |    | term + 1, behind what is committed
-//         \           is lost v    |
-//          \               another rank
-//           \--nobody is left that can run it--> failed, names the node
+//       |                     |    ^ \--client_gone--> cancelled --> gone
+//       |            its rank |    | term + 1, behind what is committed
+//       |             is lost v    |
+//       |                  another rank
+//       |                     |    ^
+//       \-------nobody is left v    | somebody is back
+//                  waits for who is lost --too long--> failed, names the node
 //
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
+#include "runtime/clock.hpp"
 #include "runtime/cluster/repair_plan.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/planted.hpp"
 
+#include <algorithm>
 #include <set>
 
 namespace troupe {
@@ -24,9 +28,37 @@ namespace {
 /// kills them.
 constexpr uint32_t most_deaths = 2;
 
+/// So often an owner may say that it cannot go on without somebody whom others
+/// can do without.
+constexpr uint32_t most_setbacks = 16;
+
+/// How often those who wait are looked at.
+constexpr std::chrono::milliseconds patrol{250};
+
+/// Adds what a process has counted that is over; what it had is gone, and whom
+/// it had counts with its successor.
+void add(const node_report& from, node_report& to) {
+  constexpr counter not_added[]
+    = {counter::running,          counter::waiting,
+       counter::kv_blocks_total,  counter::kv_blocks_free,
+       counter::kv_blocks_cached, counter::ranks_used,
+       counter::workers_used,     counter::placement_epoch,
+       counter::last_change_us,   counter::experts_waiting,
+       counter::slots_free,       counter::slots_loading,
+       counter::slots_serving,    counter::slots_retiring};
+  for (size_t i = 0; i < num_counters; ++i)
+    if (std::ranges::find(not_added, counter(i)) == std::end(not_added))
+      to.values[i] += from.values[i];
+  to.network.bytes_sent += from.network.bytes_sent;
+  to.network.strangers_dropped += from.network.strangers_dropped;
+  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
+    to.network.frames_refused[i] += from.network.frames_refused[i];
+}
+
 struct gateway_state {
   static constexpr const char* name = "gateway";
 
+  gateway::pointer self = nullptr;
   node_context context;
   topology cluster;
   std::shared_ptr<gateway_status> status;
@@ -36,6 +68,9 @@ struct gateway_state {
   bool is_awaited = false;        ///< Who has it is to get a successor.
   std::optional<placement> map;   ///< The newest; none: as it began.
   std::optional<node_id> last_with_ranks; ///< Of them.
+  std::map<node_id, uint64_t> over; ///< The last incarnation that was lost.
+  std::map<request_id, clock::instant> waits_until;
+  bool is_on_patrol = false;
   std::function<void()> on_started;
   bool started = false;
 
@@ -47,19 +82,22 @@ struct gateway_state {
     return missing && !is_awaited ? &lost.at(*missing) : nullptr;
   }
 
-  /// `last` is the last of those who are lost and had workers.
-  void look_for_missing(node_id last) {
+  /// `last` is who was lost, if anybody was.
+  void look_for_missing(std::optional<node_id> last) {
     std::set<node_id> gone;
     for (auto& [node, x] : lost)
       if (!cluster.nodes[node].workers.empty())
         gone.insert(node);
-    if (!gone.contains(last))
+    if (last && !gone.contains(*last))
       return;
+    auto before = std::exchange(missing, std::nullopt);
     auto left = placement_left_by(gone);
-    missing.reset();
-    if (left && left->num_waiting() == 0)
+    if (gone.empty() || (left && left->num_waiting() == 0))
       return;
-    missing = last;
+    if (last)
+      missing = last;
+    else
+      missing = before && gone.contains(*before) ? *before : *gone.rbegin();
     is_awaited = left && can_repair(*left, gone);
   }
 
@@ -80,8 +118,10 @@ struct gateway_state {
     if (missing)
       look_for_missing(*missing); // it may be of before the last loss
     publish_trouble();
-    if (auto* why = missing_worker())
-      end_all(*why);
+    if (missing_worker())
+      hold_all();
+    else
+      go_on_with_waiting();
   }
 
   /// There is no room for who is missing, or nobody to read it from.
@@ -90,16 +130,9 @@ struct gateway_state {
       return;
     is_awaited = false;
     publish_trouble();
-    auto ended = end_all(lost.at(*missing));
+    auto waiting = hold_all();
     context.log->warning(sentence(lost.at(*missing)) + "; "
-                         + std::to_string(ended) + " requests end with it");
-  }
-
-  uint64_t end_all(const node_lost& why) {
-    auto all = journal->all();
-    for (auto id : all)
-      end_early(id, {errc::peer_lost, sentence(why)});
-    return all.size();
+                         + std::to_string(waiting) + " requests wait for it");
   }
 
   std::vector<rank_id> usable_ranks() const {
@@ -146,12 +179,61 @@ struct gateway_state {
     if (!status->requests.has(msg.request))
       return; // all were closed meanwhile
     status->prompt_tokens += msg.what->prompt.size();
-    if (auto* x = obstacle(*msg.what))
-      return end_early(msg.request, {errc::peer_lost, sentence(*x)});
+    if (obstacle(*msg.what)) {
+      journal->accept_waiting(msg.request, msg.what);
+      return hold(msg.request);
+    }
     auto usable = usable_ranks();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
     hand_over(msg.request, journal->accept(msg.request, msg.what, usable));
+  }
+
+  /// Nobody can run it at present: it waits for who is lost, but not for ever.
+  void hold(request_id id) {
+    if (auto owner = journal->suspend(id))
+      tell_rank(owner->rank, cancel_request{id, owner->rank, owner->term});
+    waits_until.try_emplace(id, self->clock().now() + status->outage_timeout);
+    if (!std::exchange(is_on_patrol, true))
+      tell_later(self, gateway{self}, patrol, tick{});
+  }
+
+  /// Of who has waited for too long.
+  void look_at_waiting() {
+    is_on_patrol = false;
+    auto now = self->clock().now();
+    std::erase_if(waits_until, [&](auto& x) {
+      auto& [id, until] = x;
+      if (!status->requests.has(id))
+        return true;
+      auto* why = obstacle(*journal->what(id));
+      if (now < until || !why)
+        return false;
+      end_early(id, {errc::peer_lost, sentence(*why)});
+      return true;
+    });
+    if (!waits_until.empty() && !std::exchange(is_on_patrol, true))
+      tell_later(self, gateway{self}, patrol, tick{});
+  }
+
+  /// Somebody is back.
+  void go_on_with_waiting() {
+    for (auto id : journal->waiting()) {
+      if (obstacle(*journal->what(id)))
+        continue;
+      waits_until.erase(id);
+      if (status->on_waited)
+        status->on_waited(id);
+      ++status->requests_moved;
+      hand_over(id, journal->raise(id, ranks_for(id)));
+    }
+  }
+
+  /// Who may run a request that has had an owner, if anybody may.
+  std::vector<rank_id> ranks_for(request_id id) const {
+    if (auto& wanted = journal->what(id)->rank)
+      return {rank_id(*wanted)};
+    return journal->num_deaths(id) > 0 ? ranks_for_a_suspect() : usable_ranks();
   }
 
   /// Its owner goes on behind what has been committed.
@@ -188,6 +270,9 @@ struct gateway_state {
   void commit(const tokens_ready& msg) {
     using verdict = request_journal::verdict;
     auto event = msg.event;
+    if (is_setback(*event) && journal->is_owned(msg.request, msg.term)
+        && journal->set_back(msg.request) <= most_setbacks)
+      return recover(msg.request);
     if (journal->may_repeat_scores(msg.request))
       event = std::make_shared<const generation_event>(
         journal->without_known_scores(msg.request, *event));
@@ -209,6 +294,19 @@ struct gateway_state {
                            + ": refused a token of another term or position");
   }
 
+  /// Its rank could not go on without somebody who is lost.
+  static bool is_setback(const generation_event& x) {
+    return x.finish == finish_reason::failed && x.cause
+           && x.cause->code == errc::peer_lost;
+  }
+
+  void recover(request_id id) {
+    if (obstacle(*journal->what(id)))
+      return hold(id);
+    ++status->requests_moved;
+    hand_over(id, journal->raise(id, ranks_for(id)));
+  }
+
   /// All that it said was known.
   static bool is_empty(const generation_event& x) {
     return x.tokens.empty() && x.prompt_scores.empty()
@@ -228,9 +326,10 @@ struct gateway_state {
   // -- the cluster ------------------------------------------------------------
 
   void lose(const node_lost& msg) {
-    if (is_late(*context.here->read(), msg)
-        || !lost.emplace(msg.node, msg).second)
-      return;
+    over[msg.node] = msg.incarnation;
+    auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
+    if (!is_news)
+      return; // a successor that was not back yet
     look_for_missing(msg.node);
     if (!cluster.nodes[msg.node].ranks.empty())
       last_with_ranks = msg.node;
@@ -238,40 +337,69 @@ struct gateway_state {
       status->on_lost(msg.node);
     publish_trouble();
     forget_gauges(msg.node);
-    uint64_t moved = 0, ended = 0;
-    auto count = [&](bool goes_on) { ++(goes_on ? moved : ended); };
+    fates count;
     for (auto rank : cluster.nodes[msg.node].ranks) {
       auto in_step = cluster.limits.max_num_running();
       for (auto id : journal->requests_of(rank_id(rank))) {
         // It runs the oldest that it has.
         auto was_run = in_step > 0 && in_step-- > 0;
-        count(move(id, was_run, msg));
+        move(id, was_run, msg, count);
       }
     }
     if (missing_worker())
-      ended += end_all(msg);
-    if (moved + ended > 0)
-      context.log->warning(sentence(msg) + "; " + std::to_string(moved)
+      count.waiting += hold_all();
+    if (count.moved + count.waiting + count.ended > 0)
+      context.log->warning(sentence(msg) + "; " + std::to_string(count.moved)
                            + " requests go on elsewhere, "
-                           + std::to_string(ended) + " end with it");
+                           + std::to_string(count.waiting) + " wait for it, "
+                           + std::to_string(count.ended) + " end with it");
   }
 
-  /// Gives a request of a lost rank to another one. Returns whether it could.
-  bool move(request_id id, bool was_run, const node_lost& from) {
-    if (auto* x = obstacle(*journal->what(id))) {
-      end_early(id, {errc::peer_lost, sentence(*x)});
-      return false;
-    }
+  /// What becomes of requests at a loss.
+  struct fates {
+    uint64_t moved = 0, waiting = 0, ended = 0;
+  };
+
+  /// Returns how many have not waited before.
+  uint64_t hold_all() {
+    auto waiting = journal->waiting();
+    for (auto id : journal->all())
+      hold(id);
+    return journal->waiting().size() - waiting.size();
+  }
+
+  /// Gives a request of a lost rank to another one, if there is any.
+  void move(request_id id, bool was_run, const node_lost& from, fates& count) {
     if (was_run && journal->mark(id) >= most_deaths) {
       end_early(id, {errc::quarantined, sentence(from)
                                           + ", as was who computed the request "
                                             "before: it is not tried again"});
-      return false;
+      ++count.ended;
+    } else if (obstacle(*journal->what(id))) {
+      hold(id);
+      ++count.waiting;
+    } else {
+      ++status->requests_moved;
+      ++count.moved;
+      hand_over(id, journal->raise(id, was_run ? ranks_for_a_suspect()
+                                               : usable_ranks()));
     }
-    ++status->requests_moved;
-    hand_over(
-      id, journal->raise(id, was_run ? ranks_for_a_suspect() : usable_ranks()));
-    return true;
+  }
+
+  /// Another process serves in its place.
+  void take_back(const node_back& msg) {
+    if (lost.erase(msg.node) == 0)
+      return;
+    look_for_missing(std::nullopt);
+    if (status->on_back)
+      status->on_back(msg.node);
+    publish_trouble();
+    {
+      std::lock_guard lock{status->mutex};
+      ++status->nodes_came_back;
+    }
+    context.log->warning("node " + msg.name + " is back");
+    go_on_with_waiting();
   }
 
   /// Who may have killed a rank is not to kill this node, if there are others.
@@ -285,16 +413,25 @@ struct gateway_state {
   }
 
   void report(const node_report& msg) {
+    auto last = over.find(msg.node);
+    auto is_over = last != over.end() && last->second == msg.incarnation;
     {
       std::lock_guard lock{status->mutex};
-      if (msg.node < status->reports.size()) {
-        status->reports[msg.node] = msg;
-        status->reports[msg.node].loads = nullptr;
-        if (msg.loads)
-          status->loads[msg.node] = msg.loads;
-      }
+      if (msg.node >= status->reports.size())
+        return;
+      auto& known = status->reports[msg.node];
+      auto is_another = known.incarnation != 0
+                        && known.incarnation != msg.incarnation;
+      if (is_another && is_over)
+        return; // its successor has been heard already
+      if (is_another)
+        add(known, status->former[msg.node]);
+      known = msg;
+      known.loads = nullptr;
+      if (msg.loads)
+        status->loads[msg.node] = msg.loads;
     }
-    if (lost.contains(msg.node))
+    if (is_over)
       forget_gauges(msg.node); // it was on its way
   }
 
@@ -321,6 +458,7 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
                                 std::shared_ptr<gateway_status> status,
                                 std::function<void()> on_started) {
   auto& state = self->state;
+  state.self = self;
   state.context = context;
   state.cluster = cluster;
   state.status = std::move(status);
@@ -334,8 +472,10 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const experts_given_up& msg) { self->state.give_up(msg); },
+    [=](const node_back& msg) { self->state.take_back(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](troupe::shut_down) { self->state.shut_down(); },
+    [=](tick) { self->state.look_at_waiting(); },
   };
 }
 
@@ -348,6 +488,7 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
     std::lock_guard lock{status->mutex};
     status->reports.resize(cluster.nodes.size());
     status->loads.resize(cluster.nodes.size());
+    status->former.resize(cluster.nodes.size());
   }
   return system.spawn(behavior, context, std::move(cluster), std::move(status),
                       std::move(on_started));

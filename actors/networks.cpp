@@ -44,34 +44,35 @@ public:
     names_ = std::move(names);
   }
 
-  /// Nobody becomes this node any more.
-  void close(node_id node, const std::string& why) {
+  /// Nobody but this process becomes this node.
+  void settle(node_id node, uint64_t incarnation, const std::string& why) {
     std::lock_guard lock{mutex_};
-    closed_[node] = why;
+    settled_[node] = {incarnation, why};
   }
 
-  result<node_id> place_of(const std::string& name) const {
+  result<node_id> place_of(const node_identity& who) const {
     std::lock_guard lock{mutex_};
-    auto i = std::ranges::find(names_, name);
+    auto i = std::ranges::find(names_, who.name);
     if (i == names_.end())
       return failure{errc::refused,
-                     "this cluster has no place for node " + name};
+                     "this cluster has no place for node " + who.name};
     auto out = node_id(i - names_.begin());
-    if (auto closed = closed_.find(out); closed != closed_.end())
-      return failure{errc::refused, closed->second};
+    auto known = settled_.find(out);
+    if (known != settled_.end() && known->second.first != who.incarnation)
+      return failure{errc::refused, known->second.second};
     return out;
   }
 
   /// For doors, which may outlive their maker.
   static admission admit(const std::shared_ptr<register_of_names>& names) {
-    return
-      [names](const node_identity& who) { return names->place_of(who.name); };
+    return [names](const node_identity& who) { return names->place_of(who); };
   }
 
 private:
   mutable std::mutex mutex_; ///< For what follows.
   std::vector<std::string> names_;
-  std::map<node_id, std::string> closed_; ///< And why.
+  /// Whose the place is, by incarnation, and what others are told.
+  std::map<node_id, std::pair<uint64_t, std::string>> settled_;
 };
 
 node_identity identity_of(const network_options& options) {
@@ -130,8 +131,9 @@ void fill(network& out, Transport& net,
     if (self != 0)
       net.set_self(self);
   };
-  out.close_place = [names](node_id node, const std::string& why) {
-    names->close(node, why);
+  out.settle_place = [names](node_id node, uint64_t incarnation,
+                             const std::string& why) {
+    names->settle(node, incarnation, why);
   };
 }
 

@@ -114,7 +114,10 @@ void node_core::on_joined(node_id peer, const node_identity& identity) {
   // The logger that CAF left on this thread would outlive the system.
   caf::logger::set_current_actor_system(nullptr);
   watch(handle, "peer");
-  here_->update([&](cast_list& list) { list.peers[peer] = handle; });
+  here_->update([&](cast_list& list) {
+    list.peers[peer] = handle;
+    list.processes[peer] = identity.incarnation;
+  });
   change([this] {
     ++num_peers_;
     return true;
@@ -140,13 +143,16 @@ void node_core::on_gone(node_id peer, uint64_t incarnation,
 supervisor_hooks node_core::make_hooks() {
   supervisor_hooks out;
   out.connect = network_.connect;
+  if (network_.join)
+    out.join_again = [this] { join_(); };
   out.monitor = [this](node_id peer) {
     if (network_.monitor)
       network_.monitor(peer);
   };
-  out.close_place = [this](node_id peer, const std::string& why) {
-    if (network_.close_place)
-      network_.close_place(peer, why);
+  out.settle_place = [this](node_id peer, uint64_t incarnation,
+                            const std::string& why) {
+    if (network_.settle_place)
+      network_.settle_place(peer, incarnation, why);
   };
   out.identify = [this](node_id self, const topology& cluster) {
     if (setup_.options.spans)
@@ -176,8 +182,9 @@ void node_core::act(caf::actor_system& system) {
   if (setup_.cluster) {
     cast.gateway = spawn_gateway(system, context, *setup_.cluster,
                                  setup_.status, on_started);
-    cast.controller = spawn_controller(system, context, *setup_.cluster,
-                                       setup_.model_dir, hooks.monitor);
+    cast.controller = spawn_controller(
+      system, context, *setup_.cluster, setup_.model_dir, hooks.monitor,
+      setup_.state ? setup_.state : make_memory_store());
   }
   watch(cast.supervisor, "supervisor");
   watch(cast.gateway, "gateway");
@@ -223,7 +230,8 @@ void node_core::open_stage() {
 void node_core::join(const endpoint_address& controller,
                      std::chrono::milliseconds deadline) {
   CHECK(network_.join);
-  network_.join(controller, deadline);
+  join_ = [=, this] { network_.join(controller, deadline); };
+  join_();
 }
 
 // -- the end ------------------------------------------------------------------

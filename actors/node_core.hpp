@@ -26,8 +26,10 @@ struct network {
   /// As connect, to the controller, who may not be there yet.
   std::function<void(const endpoint_address&, std::chrono::milliseconds)> join;
   std::function<void(node_id)> monitor;
-  /// From now on nobody is let in as that node; who tries is told why.
-  std::function<void(node_id, const std::string& why)> close_place;
+  /// From now on this process alone is let in as that node, of incarnation 0:
+  /// nobody. Who else tries is told why, and may try again.
+  std::function<void(node_id, uint64_t incarnation, const std::string& why)>
+    settle_place;
   /// Once the controller has said who we are and who the others are.
   std::function<void(node_id, const topology&)> identify;
 };
@@ -46,6 +48,7 @@ struct node_setup {
   std::optional<topology> cluster;
   std::string model_dir;
   std::shared_ptr<gateway_status> status;
+  std::shared_ptr<state_store> state; ///< Of the cluster; null: in memory.
 };
 
 /// What a node wants of its owner.
@@ -129,6 +132,7 @@ private:
   node_hooks hooks_;
   node_counters counters_;
   std::shared_ptr<directory> here_ = std::make_shared<directory>();
+  std::function<void()> join_; ///< What join() does; before it: empty.
   frame_router router_;
   caf::actor_system* system_ = nullptr; ///< Once it acts.
 

@@ -19,6 +19,7 @@ struct peer_state {
   void say(const control_message& message) {
     frame_header header;
     header.kind = frame_class::control;
+    header.destination = incarnation;
     context.net->send(remote, header, encode(message));
   }
 
@@ -41,13 +42,25 @@ struct peer_state {
   template <class Message>
   void pass_on(const cast_list& list, const Message& msg) {
     if constexpr (for_controller<Message>)
-      tell(list.controller, msg);
-    else if constexpr (for_gateway<Message>)
+      tell(list.controller, signed_by_us(msg));
+    else if constexpr (std::is_same_v<Message, node_report>)
+      tell(list.gateway, signed_by_us(msg));
+    else if constexpr (std::is_same_v<Message, tokens_ready>)
       tell(list.gateway, msg);
     else if constexpr (for_placer<Message>)
       tell(list.placer, msg);
     else if (remote == 0) // only the controller commands
       tell(list.supervisor, msg);
+  }
+
+  /// Who says so is this process, and not whoever is that node by then.
+  template <class Message>
+  Message signed_by_us(Message msg) const {
+    if constexpr (std::is_same_v<Message, node_suspected>)
+      msg.by_incarnation = incarnation;
+    else
+      msg.incarnation = incarnation;
+    return msg;
   }
 
   void pass_on(const cast_list& list, const run_request& msg) {
@@ -101,9 +114,6 @@ struct peer_state {
     = is_one_of<T, node_loaded, node_connected, node_suspected>;
 
   template <class T>
-  static constexpr bool for_gateway = is_one_of<T, tokens_ready, node_report>;
-
-  template <class T>
   static constexpr bool for_placer
     = is_one_of<T, placement_taken, slots_changed>;
 };
@@ -132,6 +142,7 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
     [=](const slots_changed& msg) { self->state.say(msg); },
     [=](const experts_given_up& msg) { self->state.say(msg); },
     [=](const node_lost& msg) { self->state.say(msg); },
+    [=](const node_back& msg) { self->state.say(msg); },
     [=](cluster_started msg) { self->state.say(msg); },
     [=](shut_down msg) { self->state.say(msg); },
   };

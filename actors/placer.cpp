@@ -49,9 +49,12 @@ struct placer_state {
   }
 
   void lose(const node_lost& msg) {
-    if (is_late(*context.here->read(), msg))
-      return;
     decide->lost(msg.node, now());
+    carry_out();
+  }
+
+  void take_back(const node_back& msg) {
+    decide->back(msg.node);
     carry_out();
   }
 
@@ -186,6 +189,7 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
     [=](const slots_changed& msg) { self->state.step(msg); },
     [=](const placement_taken& msg) { self->state.take(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](const node_back& msg) { self->state.take_back(msg); },
     [=](tick) { self->state.look_at_clock(); },
   };
 }

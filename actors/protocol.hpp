@@ -42,6 +42,14 @@ struct node_lost {
   std::string why;
 };
 
+/// The controller's word: this process serves in the place of one that was
+/// lost, and everybody is connected to it.
+struct node_back {
+  node_id node = 0;
+  uint64_t incarnation = 0; ///< Never 0.
+  std::string name;
+};
+
 /// Look after your deadlines. Sent by the supervisor a few times a second.
 struct tick {};
 
@@ -123,9 +131,9 @@ struct experts_given_up {
   std::string why;
 };
 
-using attention
-  = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
-              placement_published, experts_given_up, node_lost, tick>;
+using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
+                            placement_published, experts_given_up, node_lost,
+                            node_back, tick>;
 
 // -- expert worker: holds the physical experts of one device ------------------
 
@@ -134,6 +142,7 @@ using attention
 struct rows_arrived {
   dispatch_key of;
   node_id from = 0;
+  uint64_t incarnation = 0; ///< Of the process that asks: nobody else is meant.
   body slab;
   std::shared_ptr<const slab_view> view; ///< Into `slab`.
   uint32_t section = 0;                  ///< Index into view->sections.
@@ -217,14 +226,16 @@ struct node_report {
   counts values{};
   transport_stats network;
   std::shared_ptr<const part_loads> loads = {}; ///< Null: not this time.
+  uint64_t incarnation = 0;                     ///< Of who says so.
 };
 
 /// Every node is connected: serve.
 struct cluster_started {};
 
-using gateway = reacts_to<tokens_ready, accept_request, client_gone,
-                          node_report, node_lost, placement_published,
-                          experts_given_up, cluster_started, shut_down>;
+using gateway
+  = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
+              node_back, placement_published, experts_given_up, cluster_started,
+              shut_down, tick>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report>;
 
@@ -241,6 +252,7 @@ struct node_joined {
 struct node_loaded {
   node_id node = 0;
   numerics what;
+  uint64_t incarnation = 0; ///< Of who says so.
 };
 
 /// Every tensor of the controller's own model has been read.
@@ -248,9 +260,11 @@ struct model_known {
   std::shared_ptr<const digest_table> digests;
 };
 
-/// It holds a connection to everyone whom it has to talk to.
+/// It holds a connection to everyone in this view.
 struct node_connected {
   node_id node = 0;
+  uint32_t view = 0;
+  uint64_t incarnation = 0; ///< Of who says so.
 };
 
 /// Evidence that a process is gone, from its connection or from another node.
@@ -259,6 +273,7 @@ struct node_suspected {
   node_id node = 0;
   uint64_t incarnation = 0; ///< Never 0.
   std::string why;
+  uint64_t by_incarnation = 0; ///< Of who says so.
 };
 
 using controller = reacts_to<node_joined, node_loaded, model_known,
@@ -288,7 +303,7 @@ struct placement_taken {
 };
 
 using placer = reacts_to<change_placement, slots_changed, placement_taken,
-                         node_lost, tick>;
+                         node_lost, node_back, tick>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -297,6 +312,8 @@ struct welcome {
   node_id node = 0;
   std::string topology; ///< TOML
   std::string model_dir;
+  /// The cluster serves already: the loss of others is not the end of yours.
+  bool is_running = false;
 };
 
 /// From the loading thread.
@@ -311,8 +328,8 @@ struct part_failed {
   std::string why; ///< One sentence that names the part.
 };
 
-/// The members. Connect to those that you have to talk to, then answer with
-/// node_connected.
+/// The members, as they are from now on. Connect to those that are there, then
+/// answer with node_connected.
 struct view_published {
   std::shared_ptr<const view> members;
 };
@@ -338,7 +355,7 @@ struct peer_missed {
 
 using supervisor = reacts_to<welcome, parts_loaded, part_failed, view_published,
                              peer_joined, peer_gone, peer_missed, node_lost,
-                             cluster_started, shut_down, tick>;
+                             node_back, cluster_started, shut_down, tick>;
 
 // -- peer: one per remote node; turns messages into frames and back -----------
 
@@ -354,11 +371,12 @@ using peer
               rows_refused, node_report, node_loaded, node_connected,
               node_suspected, welcome, view_published, placement_published,
               placement_taken, change_slots, slots_changed, experts_given_up,
-              node_lost, cluster_started, shut_down>;
+              node_lost, node_back, cluster_started, shut_down>;
 
 } // namespace troupe
 
 TROUPE_MESSAGE(troupe::node_lost)
+TROUPE_MESSAGE(troupe::node_back)
 TROUPE_MESSAGE(troupe::tick)
 TROUPE_MESSAGE(troupe::run_request)
 TROUPE_MESSAGE(troupe::cancel_request)

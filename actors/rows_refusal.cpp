@@ -2,7 +2,7 @@
 
 namespace troupe {
 
-void refuse_rows(const cast_list& here, const logger& log, node_id from,
+void refuse_rows(const cast_list& here, const logger& log, const process& asker,
                  const rows_refused& answer) {
   auto who = answer.worker == rows_refused::whole_slab
                ? std::string{"this node"}
@@ -11,7 +11,11 @@ void refuse_rows(const cast_list& here, const logger& log, node_id from,
   log.warning(who + " refused rows of rank " + std::to_string(rank)
               + " in layer " + std::to_string(answer.of.layer) + ": "
               + to_string(answer.why));
-  if (auto i = here.peers.find(from); i != here.peers.end())
+  auto at_present = here.processes.find(asker.node);
+  if (at_present != here.processes.end()
+      && at_present->second != asker.incarnation)
+    return;
+  if (auto i = here.peers.find(asker.node); i != here.peers.end())
     tell(i->second, answer);
   else if (auto k = here.ranks.find(rank); k != here.ranks.end())
     tell(k->second, answer);

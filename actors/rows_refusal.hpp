@@ -7,8 +7,15 @@
 
 namespace troupe {
 
-/// Tells the rank, which is on the node `from`, and the log.
-void refuse_rows(const cast_list& here, const logger& log, node_id from,
+/// One life of a node.
+struct process {
+  node_id node = 0;
+  uint64_t incarnation = 0;
+};
+
+/// Tells the rank, which is in the process `asker`, and the log. A successor of
+/// that process has not asked, and hears nothing.
+void refuse_rows(const cast_list& here, const logger& log, const process& asker,
                  const rows_refused& answer);
 
 } // namespace troupe

@@ -73,6 +73,12 @@ public:
         states_.reach(sometimes::request_moved);
     });
     company_.observe_losses([this](auto node) { checks_.node_lost(node); });
+    company_.observe_returns([this](auto node) {
+      states_.reach(sometimes::node_came_back);
+      checks_.node_back(node);
+    });
+    company_.observe_waiting(
+      [this](auto) { states_.reach(sometimes::request_waited); });
     if (options.on_entry)
       world_.trace().observe(options.on_entry);
   }
@@ -166,6 +172,12 @@ private:
     if (!run_until([this] { return clients_.are_done(); }, options_.calm))
       fail("requests have not ended");
     run_until([] { return false; }, rest);
+    // Whoever has come back has to be taken in.
+    if (company_.is_whole()
+        && !run_until(
+          [this] { return company_.is_serving() || !company_.is_whole(); },
+          start_limit))
+      fail("a company that is whole does not serve");
     look_at_all(true);
     checks_.finish();
     is_over_ = true;

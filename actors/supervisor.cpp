@@ -3,6 +3,8 @@
 //
 //   waiting --welcome--> loading --parts_loaded--> ready --view_published-->
 //   connecting --all peers joined--> connected --cluster_started--> serving
+//                                                 ^                   |
+//                                                 \--view_published--/
 //
 //   shut_down, a dead child, a failed device or a lost controller: over.
 //
@@ -10,6 +12,7 @@
 // node; the controller watches all.
 
 #include "actors/cast.hpp"
+#include "actors/node_loading.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/planted.hpp"
 
@@ -26,52 +29,14 @@ constexpr auto tick_period = std::chrono::milliseconds{250};
 /// A member that is not reached is dialled again for so long.
 constexpr auto redial_time = std::chrono::seconds{2};
 
+constexpr const char* another_process
+  = "another process is that node of the cluster, or none yet";
+
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
 
 /// The loads of all experts are many numbers.
 constexpr uint32_t ticks_between_loads = 4;
-
-template <class Message>
-void tell_controller(const directory& here, const Message& message) {
-  auto list = here.read();
-  if (list->controller)
-    tell(list->controller, message);
-  else if (auto i = list->peers.find(0); i != list->peers.end())
-    tell(i->second, message);
-}
-
-/// What loading takes, on a thread that may block.
-struct loading {
-  node_id node = 0;
-  topology cluster;
-  node_options options;
-  node_progress progress;
-  std::shared_ptr<directory> here;
-  supervisor answers_to;
-
-  void run(const std::string& model_dir) const {
-    auto say = [this](const numerics& x) {
-      tell_controller(*here, node_loaded{node, x});
-    };
-    auto loaded = load_node_parts(cluster, node, model_dir, options, progress,
-                                  say);
-    if (!loaded)
-      return tell(answers_to, parts_loaded{nullptr, loaded.why()});
-    tell(answers_to, parts_loaded{*loaded, std::nullopt});
-    // The others load meanwhile; what they hold is measured by ours.
-    auto judge = here->read()->controller;
-    if (!judge || cluster.nodes.size() == 1)
-      return;
-    auto all = digest_model_dir(model_dir, (*loaded)->digests,
-                                (*loaded)->loaded_from, options, progress);
-    if (!all)
-      return tell(answers_to, parts_loaded{nullptr, all.why()});
-    auto known = std::make_shared<const digest_table>(std::move(*all));
-    here->update([&](cast_list& list) { list.digests = known; });
-    tell(judge, model_known{known});
-  }
-};
 
 struct supervisor_state {
   static constexpr const char* name = "supervisor";
@@ -82,13 +47,16 @@ struct supervisor_state {
   supervisor_hooks hooks;
   std::shared_ptr<node_parts> parts;
   std::map<node_id, uint64_t> connected; ///< Their incarnations.
-  std::set<node_id> awaited;             ///< Of the view, not connected yet.
-  node_report said;                      ///< The last one.
-  uint32_t silence = 0;                  ///< Ticks since then.
+  /// Of the view, not connected yet; their incarnations.
+  std::map<node_id, uint64_t> awaited;
+  node_report said;     ///< The last one.
+  uint32_t silence = 0; ///< Ticks since then.
   uint32_t num_ticks = 0;
   bool owes_loads = false; ///< The last report was without the parts' loads.
   std::shared_ptr<const view> members; ///< Once they are published.
+  uint32_t told_view = 0; ///< The last one that we said we are connected to.
   bool welcomed = false;
+  bool joins_late = false; ///< The cluster served before we came.
   bool started = false;
   bool over = false;
   std::vector<caf::actor_addr> children;
@@ -99,6 +67,9 @@ struct supervisor_state {
     bool is_out = false; ///< It is being dialled again.
   };
   std::map<node_id, missed_dial> missed;
+  /// When the controller has refused us for the first time.
+  std::optional<clock::instant> refused_since;
+  bool joins_again = false; ///< With the next tick.
 
   // -- who we are -------------------------------------------------------------
 
@@ -111,9 +82,11 @@ struct supervisor_state {
                                    "the controller's topology lacks this node"}
                          : cluster.why());
     context.node = msg.node;
+    joins_late = msg.is_running;
     hooks.identify(msg.node, *cluster);
-    loading job{msg.node,       *cluster,     options,
-                hooks.progress, context.here, supervisor{self}};
+    node_loading job{msg.node,        context.incarnation, *cluster,
+                     options,         hooks.progress,      context.here,
+                     supervisor{self}};
     auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
     hooks.run_blocking([job, dir] { job.run(dir); });
   }
@@ -127,7 +100,8 @@ struct supervisor_state {
     context.net->set_max_unsent(parts->traffic.max_unsent);
     spawn_children();
     for (auto& part : parts_of(parts->digests))
-      tell_controller(*context.here, node_loaded{context.node, part});
+      tell_controller(*context.here,
+                      node_loaded{context.node, part, context.incarnation});
   }
 
   // -- children ---------------------------------------------------------------
@@ -207,14 +181,21 @@ struct supervisor_state {
       tell(list->controller, node_joined{msg.node, msg.who});
     else if (msg.node == 0)
       hooks.monitor(0);
-    if (is_stranger(msg.node, msg.who.incarnation)) {
-      if (!list->controller)
-        part(msg.node, msg.who.incarnation);
-      return;
-    }
+    if (!list->controller && is_stranger(msg.node, msg.who.incarnation))
+      return turn_away(msg.node, msg.who.incarnation);
     connected[msg.node] = msg.who.incarnation;
+    if (is_stranger(msg.node, msg.who.incarnation))
+      return; // until the next view
     awaited.erase(msg.node);
     check_connected();
+  }
+
+  /// If it is in the place of somebody whom we dialled, that one is dialled
+  /// again.
+  void turn_away(node_id node, uint64_t incarnation) {
+    part(node, incarnation);
+    if (awaited.contains(node) && context.node < node)
+      miss({node, {errc::refused, another_process}});
   }
 
   bool knows_placement(const view& x) const {
@@ -222,50 +203,106 @@ struct supervisor_state {
     return unit < x.epochs.size() && x.epochs[unit] == parts->map.epoch();
   }
 
-  /// Whether the view knows another process as that node.
+  /// Whether the view knows another process as that node, or none.
   bool is_stranger(node_id node, uint64_t incarnation) const {
     return members
            && (node >= members->members.size()
+               || members->members[node].is == member_state::absent
                || members->members[node].incarnation != incarnation);
   }
 
   void part(node_id node, uint64_t incarnation) {
-    context.net->disconnect(node, incarnation,
-                            "another process is that node of the cluster");
+    context.net->disconnect(node, incarnation, another_process);
   }
 
-  /// Nodes with a smaller id dial those with a larger one.
-  void connect(const view_published& msg) {
-    if (!parts || members || over)
+  void take(const view_published& msg) {
+    auto& next = *msg.members;
+    if (!parts || over || (members && next.number <= members->number))
       return; // no controller of ours says that
-    if (!knows_placement(*msg.members))
+    if (!members && !knows_placement(next))
       return end(failure{errc::refused, "the controller plans with another "
                                         "placement than this node"});
+    auto is_first = !members;
     members = msg.members;
     context.here->update([&](cast_list& list) { list.members = members; });
     context.net->set_view(members->number);
+    settle_places();
+    if (is_first && joins_late)
+      tell_of_missing();
+    connect();
+  }
+
+  /// The first node lets in whoever may join; the others whom the view names.
+  void settle_places() {
+    if (context.here->read()->controller)
+      return;
+    for (size_t n = 1; n < members->members.size(); ++n) {
+      auto& x = members->members[n];
+      auto is_there = x.is != member_state::absent;
+      hooks.settle_place(node_id(n), is_there ? x.incarnation : 0,
+                         another_process);
+    }
+  }
+
+  /// Who comes late was not told of those who had been lost before.
+  void tell_of_missing() {
+    auto list = context.here->read();
+    for (size_t n = 0; n < members->members.size(); ++n) {
+      auto& x = members->members[n];
+      if (n != context.node && x.is != member_state::serving)
+        tell_all(*list, node_lost{node_id(n), x.incarnation, x.name,
+                                  "it was not there when this node came"});
+    }
+  }
+
+  /// Nodes with a smaller id dial those with a larger one.
+  void connect() {
     for (auto& [node, incarnation] : std::map{connected})
       if (is_stranger(node, incarnation)) {
+        if (context.here->read()->controller && is_absent(node))
+          continue; // it has joined, and is not ready yet
         connected.erase(node);
         part(node, incarnation);
       }
+    auto before = std::exchange(awaited, {});
     for (size_t n = 0; n < members->members.size(); ++n) {
-      if (n == context.node || connected.contains(node_id(n)))
+      auto node = node_id(n);
+      auto& x = members->members[n];
+      if (n == context.node || is_absent(node) || connected.contains(node))
         continue;
-      awaited.insert(node_id(n));
-      if (context.node < n)
-        hooks.connect(node_id(n), members->members[n].address);
+      auto dialled = before.find(node);
+      awaited[node] = x.incarnation;
+      if (context.node < n
+          && (dialled == before.end() || dialled->second != x.incarnation)) {
+        missed.erase(node);
+        hooks.connect(node, x.address);
+      }
     }
     check_connected();
   }
 
+  bool is_absent(node_id node) const {
+    return members->members[node].is == member_state::absent;
+  }
+
   void check_connected() {
-    if (!members || !awaited.empty())
+    if (!members || !awaited.empty()
+        || std::exchange(told_view, members->number) == members->number)
       return;
-    auto next = node_id((context.node + 1u) % parts->cluster.nodes.size());
-    if (next != context.node)
-      hooks.monitor(next);
-    tell_controller(*context.here, node_connected{context.node});
+    watch_next();
+    tell_controller(*context.here, node_connected{context.node, members->number,
+                                                  context.incarnation});
+  }
+
+  /// The next node that is there, in the order of the nodes and around.
+  void watch_next() {
+    auto n = members->members.size();
+    for (size_t i = 1; i < n; ++i) {
+      auto next = node_id((context.node + i) % n);
+      if (is_absent(next))
+        continue;
+      return hooks.monitor(next);
+    }
   }
 
   /// A broken connection is evidence for the controller; without the
@@ -281,11 +318,17 @@ struct supervisor_state {
       end(failure{errc::peer_lost, "the controller is gone: " + msg.why});
   }
 
-  /// What we dialled is not there. The controller never was, for us.
+  /// What we dialled is not there. The controller never was, for us; but it may
+  /// not know yet that our predecessor is dead.
   void miss(const peer_missed& msg) {
     if (is_controller(msg.node)) {
-      if (!over)
+      auto now = self->clock().now();
+      auto may_mend = msg.why.code == errc::refused && hooks.join_again;
+      if (may_mend && !refused_since)
+        refused_since = now;
+      if (!over && !(may_mend && now - *refused_since < redial_time))
         end(failure{errc::peer_lost, msg.why.message});
+      joins_again = !over;
     } else {
       auto& x = missed
                   .try_emplace(msg.node, missed_dial{self->clock().now(), {}})
@@ -298,6 +341,8 @@ struct supervisor_state {
   /// Somebody else may have been in the way, at its door or in our place
   /// there: members are dialled again for a while before they are suspected.
   void dial_again() {
+    if (std::exchange(joins_again, false))
+      hooks.join_again();
     std::erase_if(missed, [&](auto& x) { return !awaited.contains(x.first); });
     for (auto& [node, x] : std::map{missed}) {
       if (x.is_out)
@@ -307,6 +352,8 @@ struct supervisor_state {
         hooks.connect(node, members->members[node].address);
         continue;
       }
+      if (joins_late && !started) // it would stay outside for ever
+        return end(x.why);
       missed.erase(node);
       suspect(node, incarnation_of(*context.here->read(), node), x.why.message);
     }
@@ -320,36 +367,53 @@ struct supervisor_state {
     if (over || incarnation == 0 || PLANTED(loss_not_reported))
       return;
     tell_controller(*context.here,
-                    node_suspected{context.node, node, incarnation, why});
+                    node_suspected{context.node, node, incarnation, why,
+                                   context.incarnation});
   }
 
   void lose(const node_lost& msg) {
     if (msg.node == context.node && msg.incarnation == context.incarnation)
       return end(
         failure{errc::refused, "the controller gave up this node: " + msg.why});
-    auto i = connected.find(msg.node);
-    auto has_other = i != connected.end() && i->second != msg.incarnation;
-    // Before the view any loss is the end of the start, whoever came since.
-    if (members
-        && (msg.node == context.node || has_other
-            || is_late(*context.here->read(), msg)))
-      return; // that process is gone, and another one in its place
-    if (i != connected.end() && !has_other)
-      connected.erase(i);
+    auto is_it = [&](auto& of) {
+      auto i = of.find(msg.node);
+      return i != of.end() && i->second == msg.incarnation;
+    };
+    auto is_known = msg.node != context.node
+                    && !is_late(*context.here->read(), msg);
+    auto is_connected = is_it(connected);
+    if (is_connected)
+      connected.erase(msg.node);
     // It may live: it is to hear why nobody speaks to it.
-    context.net->disconnect(msg.node, msg.incarnation, msg.why);
-    hooks.close_place(msg.node, sentence_for_successor(msg.name));
-    if (!started)
+    if (is_known || is_connected)
+      context.net->disconnect(msg.node, msg.incarnation, msg.why);
+    auto is_awaited = is_it(awaited);
+    if (is_awaited)
+      awaited.erase(msg.node);
+    // Before the view any loss is the end of the start, whoever came since.
+    if (!started && !joins_late && (is_known || !members))
       return end(failure{errc::peer_lost, "node " + msg.name
                                             + " was lost while the cluster "
                                               "was starting: "
                                             + msg.why});
+    if (!is_known || !members)
+      return; // of a process that was in no view, or that has a successor
+    if (!context.here->read()->controller)
+      hooks.settle_place(msg.node, 0, sentence(msg));
+    if (is_awaited)
+      check_connected();
     auto list = *context.here->read();
     if (PLANTED(loss_not_told_to_ranks))
       list.ranks.clear();
     if (PLANTED(loss_not_told_to_gateway))
       list.gateway = gateway{};
     tell_all(list, msg);
+  }
+
+  void take_back(const node_back& msg) {
+    if (!members || over || msg.node == context.node)
+      return;
+    tell_all(*context.here->read(), msg);
   }
 
   // -- time -------------------------------------------------------------------
@@ -365,17 +429,17 @@ struct supervisor_state {
     if (over)
       return;
     tell_later(self, supervisor{self}, tick_period, tick{});
+    dial_again();
     if (!parts)
       return;
     auto list = context.here->read();
     tell_all(*list, tick{});
-    dial_again();
     report();
   }
 
   void report() {
     node_report now{context.node, context.counters->read(),
-                    context.net->stats()};
+                    context.net->stats(), context.incarnation};
     auto is_news = now.values != said.values
                    || !std::ranges::equal(now.network.frames_refused,
                                           said.network.frames_refused);
@@ -424,11 +488,12 @@ behavior(supervisor::stateful_pointer<supervisor_state> self,
     [=](const part_failed& msg) {
       self->state.end(failure{errc::step_failed, msg.why});
     },
-    [=](const view_published& msg) { self->state.connect(msg); },
+    [=](const view_published& msg) { self->state.take(msg); },
     [=](const peer_joined& msg) { self->state.join(msg); },
     [=](const peer_gone& msg) { self->state.lose_peer(msg); },
     [=](const peer_missed& msg) { self->state.miss(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](const node_back& msg) { self->state.take_back(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](shut_down) { self->state.shut_down(); },
     [=](tick) { self->state.beat(); },

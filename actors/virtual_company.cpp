@@ -75,8 +75,12 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.cluster = options_.cluster;
     out.model_dir = options_.model->source().directory();
     out.status = front_->status();
+    out.status->outage_timeout = options_.outage_timeout;
+    out.state = state_;
     out.status->on_owner = on_owner_;
     out.status->on_lost = on_lost_;
+    out.status->on_back = on_back_;
+    out.status->on_waited = on_waited_;
     for (auto& other : options_.cluster.nodes)
       net.names.push_back(other.name);
   }
@@ -123,8 +127,19 @@ void virtual_company::crash(node_id node) {
 /// An actor says so: its process goes in an event of its own.
 void virtual_company::note_end(node_id node) {
   world_.at(world_.now(), [this, node, life = find(node)->life()] {
-    if (auto* self = find(node); self && self->life() == life)
-      crash(node);
+    auto* self = find(node);
+    if (!self || self->life() != life)
+      return;
+    crash(node);
+    if (node != 0 && options_.restart_after.count() > 0)
+      start_again(node);
+  });
+}
+
+void virtual_company::start_again(node_id node) {
+  world_.at(world_.now() + options_.restart_after, [this, node] {
+    if (find(0))
+      start(node);
   });
 }
 
@@ -132,6 +147,11 @@ void virtual_company::spare_devices() {
   for (auto& x : slots_)
     if (x.device)
       x.device->fail_nothing();
+}
+
+bool virtual_company::is_whole() {
+  return std::ranges::all_of(
+    slots_, [](auto& x) { return x.self && !x.self->core().is_over(); });
 }
 
 bool virtual_company::is_serving() {

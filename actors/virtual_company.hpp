@@ -20,6 +20,11 @@ struct virtual_company_options {
   virtual_transport_options transports;
   /// How long a node tries to reach the first one.
   std::chrono::milliseconds join_timeout{60'000};
+  /// See gateway_status.
+  std::chrono::milliseconds outage_timeout{60'000};
+  /// So long after the end of a process of another node than the first the next
+  /// one begins there; 0: none does. Not after a crash.
+  virtual_duration restart_after{0};
   log_level level = log_level::warning;
   /// Where lines go, with the time of the world; empty: nowhere.
   std::function<void(virtual_instant at, const std::string& who,
@@ -63,10 +68,23 @@ public:
     on_lost_ = std::move(x);
   }
 
+  /// Likewise who serves in the place of one that it has lost.
+  void observe_returns(std::function<void(node_id)> x) {
+    on_back_ = std::move(x);
+  }
+
+  /// Likewise which requests have waited for that.
+  void observe_waiting(std::function<void(request_id)> x) {
+    on_waited_ = std::move(x);
+  }
+
   /// Null where no process is.
   virtual_node* find(node_id node) {
     return slots_[node].self.get();
   }
+
+  /// Whether every node has a process that is of use.
+  bool is_whole();
 
   /// Whether requests are taken by all nodes that the topology has.
   bool is_serving();
@@ -103,17 +121,22 @@ private:
   node_setup setup_of(node_id node, life_id life);
   void set_clock(life_id life);
   void note_end(node_id node);
+  void start_again(node_id node);
 
   world& world_;
   const virtual_company_options options_;
   random_stream incarnations_;
   random_stream clocks_;
+  /// Outlives every process, as a file does.
+  std::shared_ptr<state_store> state_ = make_memory_store();
   virtual_network net_;
   std::vector<slot> slots_; ///< By node.
   std::unique_ptr<front_end> front_;
   std::function<void(node_id, const kernels::append_latent&)> on_cache_;
   std::function<void(request_id, rank_id, uint32_t)> on_owner_;
   std::function<void(node_id)> on_lost_;
+  std::function<void(node_id)> on_back_;
+  std::function<void(request_id)> on_waited_;
 };
 
 } // namespace troupe

@@ -130,9 +130,16 @@ virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
 virtual_faults::carried_out virtual_faults::kill(node_id node) {
   auto life = company_.find(node)->life();
   company_.crash(node);
-  return {.proof = [this, life] {
-    return std::string{world_.is_alive(life) ? "" : "its process is gone"};
-  }};
+  return {.heal =
+            [this, node] {
+              if (node == 0 || company_.find(0)) // whom it would join
+                company_.start(node);
+            },
+          .proof =
+            [this, life] {
+              return std::string{world_.is_alive(life) ? ""
+                                                       : "its process is gone"};
+            }};
 }
 
 virtual_faults::carried_out virtual_faults::pause(node_id node) {

@@ -31,15 +31,16 @@ constexpr uint64_t reads_of_a_word = 8, words_to_begin_with = 64;
 
 void write(Control::Builder out, const welcome& msg) {
   auto x = out.initWelcome();
-  auto& [node, topology, model_dir] = msg;
+  auto& [node, topology, model_dir, is_running] = msg;
   x.setNode(node);
   x.setTopology(topology);
   x.setModelDir(model_dir);
+  x.setIsRunning(is_running);
 }
 
 void write(Control::Builder out, const node_loaded& msg) {
   auto x = out.initLoaded();
-  auto& [the_sender, what] = msg;
+  [[maybe_unused]] auto& [the_sender, what, its_incarnation] = msg;
   auto& [settings, target, tensors, is_complete] = what;
   x.setSettings(settings);
   x.setTarget(target);
@@ -54,12 +55,13 @@ void write(Control::Builder out, const node_loaded& msg) {
 }
 
 void write(schema::View::Member::Builder out, const member& x) {
-  auto& [name, incarnation, address] = x;
+  auto& [name, incarnation, address, is] = x;
   auto& [host, port] = address;
   out.setName(name);
   out.setIncarnation(incarnation);
   out.setHost(host);
   out.setPort(port);
+  out.setState(static_cast<uint8_t>(is));
 }
 
 void write(Control::Builder out, const view_published& msg) {
@@ -73,8 +75,8 @@ void write(Control::Builder out, const view_published& msg) {
 }
 
 void write(Control::Builder out, const node_connected& msg) {
-  [[maybe_unused]] auto& [the_sender] = msg;
-  out.setConnected();
+  [[maybe_unused]] auto& [the_sender, view, its_incarnation] = msg;
+  out.setHolds(view);
 }
 
 void write(Control::Builder out, const cluster_started&) {
@@ -83,7 +85,8 @@ void write(Control::Builder out, const cluster_started&) {
 
 void write(Control::Builder out, const node_suspected& msg) {
   auto x = out.initSuspect();
-  auto& [the_sender, node, incarnation, why] = msg;
+  [[maybe_unused]] auto& [the_sender, node, incarnation, why, its_incarnation]
+    = msg;
   x.setNode(node);
   x.setIncarnation(incarnation);
   x.setWhy(why);
@@ -96,6 +99,14 @@ void write(Control::Builder out, const node_lost& msg) {
   x.setIncarnation(incarnation);
   x.setName(name);
   x.setWhy(why);
+}
+
+void write(Control::Builder out, const node_back& msg) {
+  auto x = out.initNodeBack();
+  auto& [node, incarnation, name] = msg;
+  x.setNode(node);
+  x.setIncarnation(incarnation);
+  x.setName(name);
 }
 
 void write(Control::Builder out, const shut_down&) {
@@ -177,7 +188,8 @@ constexpr const char* strangers_name = "strangers_dropped";
 constexpr const char* refused_prefix = "frames_refused.";
 
 void write(Control::Builder out, const node_report& msg) {
-  auto& [the_sender, counters, network, loads] = msg;
+  [[maybe_unused]] auto& [the_sender, counters, network, loads, its_incarnation]
+    = msg;
   auto& [bytes_sent, strangers_dropped, frames_refused] = network;
   std::vector<std::pair<std::string, uint64_t>> all;
   for (size_t i = 0; i < num_counters; ++i)
@@ -199,26 +211,33 @@ void write(Control::Builder out, const node_report& msg) {
 
 // -- from bytes ---------------------------------------------------------------
 
-member read_member(schema::View::Member::Reader in) {
+result<member> read_member(schema::View::Member::Reader in) {
   member out;
-  auto& [name, incarnation, address] = out;
+  auto& [name, incarnation, address, is] = out;
   auto& [host, port] = address;
   name = in.getName();
   incarnation = in.getIncarnation();
   host = in.getHost();
   port = in.getPort();
+  is = static_cast<member_state>(in.getState());
+  if (is >= member_state::num_states)
+    return damaged("a state of a member that this version does not know");
   return out;
 }
 
-control_message read_view(schema::View::Reader in) {
+result<control_message> read_view(schema::View::Reader in) {
   auto out = std::make_shared<view>();
   auto& [number, epochs, members] = *out;
   number = in.getView();
   for (auto epoch : in.getEpochs())
     epochs.push_back(epoch);
-  for (auto m : in.getMembers())
-    members.push_back(read_member(m));
-  return view_published{std::move(out)};
+  for (auto m : in.getMembers()) {
+    auto x = read_member(m);
+    if (!x)
+      return x.why();
+    members.push_back(std::move(*x));
+  }
+  return control_message{view_published{std::move(out)}};
 }
 
 result<part_loads> read_loads(schema::Report::Reader in) {
@@ -240,7 +259,9 @@ result<part_loads> read_loads(schema::Report::Reader in) {
 
 result<control_message> read_report(node_id from, schema::Report::Reader in) {
   node_report out;
-  auto& [the_sender, counters, network, its_loads] = out;
+  [[maybe_unused]] auto& [the_sender, counters, network, its_loads,
+                          its_incarnation]
+    = out;
   if (in.getHasLoads()) {
     auto loads = read_loads(in);
     if (!loads)
@@ -272,16 +293,17 @@ result<control_message> read_report(node_id from, schema::Report::Reader in) {
 
 control_message read_welcome(schema::Welcome::Reader in) {
   welcome out;
-  auto& [node, topology, model_dir] = out;
+  auto& [node, topology, model_dir, is_running] = out;
   node = in.getNode();
   topology = in.getTopology();
   model_dir = in.getModelDir();
+  is_running = in.getIsRunning();
   return out;
 }
 
 result<control_message> read_loaded(node_id from, schema::Loaded::Reader in) {
   node_loaded out;
-  auto& [the_sender, what] = out;
+  [[maybe_unused]] auto& [the_sender, what, its_incarnation] = out;
   auto& [settings, target, tensors, is_complete] = what;
   the_sender = from;
   settings = in.getSettings();
@@ -300,7 +322,8 @@ constexpr const char* no_incarnation = "a process without an incarnation";
 
 result<control_message> read_suspect(node_id from, schema::Suspect::Reader in) {
   node_suspected out;
-  auto& [the_sender, node, incarnation, why] = out;
+  [[maybe_unused]] auto& [the_sender, node, incarnation, why, its_incarnation]
+    = out;
   the_sender = from;
   node = in.getNode();
   incarnation = in.getIncarnation();
@@ -317,6 +340,17 @@ result<control_message> read_lost(schema::NodeLost::Reader in) {
   incarnation = in.getIncarnation();
   name = in.getName();
   why = in.getWhy();
+  if (incarnation == 0)
+    return damaged(no_incarnation);
+  return control_message{std::move(out)};
+}
+
+result<control_message> read_back(schema::NodeBack::Reader in) {
+  node_back out;
+  auto& [node, incarnation, name] = out;
+  node = in.getNode();
+  incarnation = in.getIncarnation();
+  name = in.getName();
   if (incarnation == 0)
     return damaged(no_incarnation);
   return control_message{std::move(out)};
@@ -362,7 +396,11 @@ result<control_message> read(node_id from, Control::Reader in) {
     case Control::VIEW:
       return read_view(in.getView());
     case Control::CONNECTED:
-      return control_message{node_connected{from}};
+      break;
+    case Control::HOLDS:
+      return control_message{node_connected{from, in.getHolds()}};
+    case Control::NODE_BACK:
+      return read_back(in.getNodeBack());
     case Control::STARTED:
       return control_message{cluster_started{}};
     case Control::SUSPECT:

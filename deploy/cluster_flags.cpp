@@ -33,6 +33,12 @@ void add_limits(CLI::App& command, cluster_flags& flags) {
   add("--step-timeout-ms", flags.step_timeout_ms,
       "How long a layer's rows may be away on other nodes"
         + standard(usual.limits.step_timeout_ms));
+  command
+    .add_option("--outage-timeout-ms", flags.outage_timeout_ms,
+                "How long a request waits for nodes that are lost and that it "
+                "cannot do without, before it ends with an error")
+    ->capture_default_str()
+    ->transform(with_suffix());
   command.add_option("--max-itl-ms", flags.max_itl_ms,
                      "About how long prompts may keep those who decode waiting "
                      "between two tokens, as far as steps of one row of a "
@@ -232,6 +238,8 @@ std::string cluster_flags::replayed() const {
   add("max-num-batched-tokens", max_num_batched_tokens);
   add("num-kv-blocks", num_kv_blocks);
   add("step-timeout-ms", step_timeout_ms);
+  if (outage_timeout_ms != cluster_flags{}.outage_timeout_ms)
+    out += " --outage-timeout-ms " + std::to_string(outage_timeout_ms);
   add("max-itl-ms", max_itl_ms);
   if (prefix_caching)
     out += " --prefix-caching " + *prefix_caching;

@@ -51,6 +51,7 @@ struct cluster_flags {
   std::optional<uint32_t> max_num_batched_tokens;
   std::optional<uint32_t> num_kv_blocks;
   std::optional<uint32_t> step_timeout_ms;
+  uint32_t outage_timeout_ms = 60'000;
   /// "auto" or a number; by add_micro_batches().
   std::optional<std::string> micro_batches;
   std::optional<uint32_t> max_itl_ms;
@@ -61,6 +62,8 @@ struct cluster_flags {
   std::string device;
   /// Likewise, by add_trace_file(); empty: none.
   std::string trace_file;
+  /// Of `serve`; empty: what has to be remembered is in memory.
+  std::string state_dir;
 
   void add_to(CLI::App& command);
 

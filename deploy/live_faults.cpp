@@ -81,6 +81,8 @@ private:
   std::string why_not_node(const fault& x) const {
     if (x.kind != fault_kind::kill && x.kind != fault_kind::pause)
       return simulated;
+    if (x.kind == fault_kind::kill && x.lasts.count() > 0)
+      return "serve itself decides when a node begins anew";
     return is_child(x.node) ? "" : "this process has not started that node";
   }
 

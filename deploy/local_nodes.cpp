@@ -62,35 +62,45 @@ local_nodes::start(const std::vector<std::vector<std::string>>& commands,
   if (error)
     return failure{errc::io, "the program cannot find itself to start nodes"};
   std::unique_ptr<local_nodes> out{new local_nodes};
-  auto parent = getpid();
-  for (auto command : commands) {
-    std::vector<char*> args{self.data()};
-    for (auto& arg : command)
-      args.push_back(arg.data());
-    args.push_back(nullptr);
-    auto pid = fork();
-    if (pid == 0)
-      become(self.c_str(), args.data(), parent,
-             inherited.empty() ? -1 : inherited[out->pids_.size()]);
-    if (pid < 0)
-      return failure{errc::io, std::string{"a node process cannot start: "}
-                                 + std::strerror(errno)};
-    out->pids_.push_back(pid);
-    out->names_.push_back(name_in(command));
+  out->program_ = std::move(self);
+  for (size_t i = 0; i < commands.size(); ++i) {
+    auto& x = out->children_.emplace_back();
+    x.name = name_in(commands[i]);
+    x.command = commands[i];
+    x.inherited = inherited.empty() ? -1 : inherited[i];
+    if (auto begun = out->begin(x); !begun)
+      return begun.why();
   }
   return out;
 }
 
+result<void> local_nodes::begin(child& x) {
+  auto command = x.command;
+  std::vector<char*> args{program_.data()};
+  for (auto& arg : command)
+    args.push_back(arg.data());
+  args.push_back(nullptr);
+  auto parent = getpid();
+  auto pid = fork();
+  if (pid == 0)
+    become(program_.c_str(), args.data(), parent, x.inherited);
+  if (pid < 0)
+    return failure{errc::io, std::string{"a node process cannot start: "}
+                               + std::strerror(errno)};
+  x.pid = pid;
+  return {};
+}
+
 local_nodes::~local_nodes() {
-  for (auto pid : pids_)
-    if (pid != 0)
-      kill(pid, SIGTERM);
+  for (auto& x : children_)
+    if (x.pid != 0)
+      kill(x.pid, SIGTERM);
   for (int i = 0; i < num_polls && !reap(); ++i)
     nanosleep(&poll_interval, nullptr);
-  for (auto pid : pids_)
-    if (pid != 0) {
-      kill(pid, SIGKILL);
-      waitpid(pid, nullptr, 0);
+  for (auto& x : children_)
+    if (x.pid != 0) {
+      kill(x.pid, SIGKILL);
+      waitpid(x.pid, nullptr, 0);
     }
 }
 
@@ -101,14 +111,16 @@ size_t local_nodes::num_ended() {
 
 bool local_nodes::send_signal(size_t i, int which) {
   reap(); // its number is nobody else's until then
-  return pids_.at(i) != 0 && kill(pids_[i], which) == 0;
+  auto pid = children_.at(i).pid;
+  return pid != 0 && kill(pid, which) == 0;
 }
 
 std::optional<char> local_nodes::state_of(size_t i) {
   reap();
-  if (pids_.at(i) == 0)
+  auto pid = children_.at(i).pid;
+  if (pid == 0)
     return std::nullopt;
-  std::ifstream in{"/proc/" + std::to_string(pids_[i]) + "/stat"};
+  std::ifstream in{"/proc/" + std::to_string(pid) + "/stat"};
   std::string line;
   std::getline(in, line);
   auto name_ends = line.rfind(") "); // the name may hold anything
@@ -122,16 +134,53 @@ std::vector<std::string> local_nodes::take_ends() {
   return std::exchange(ends_, {});
 }
 
-bool local_nodes::reap() {
-  for (size_t i = 0; i < pids_.size(); ++i) {
-    int status = 0;
-    if (pids_[i] == 0 || waitpid(pids_[i], &status, WNOHANG) != pids_[i])
+std::vector<std::string> local_nodes::tend(const restart_brake::limits& limits,
+                                           clock::instant now) {
+  auto out = take_ends();
+  for (auto& x : children_) {
+    if (std::exchange(x.is_new_end, false))
+      out.push_back(decide(x, limits, now));
+    if (!x.due || now < *x.due)
       continue;
-    ends_.push_back(end_of(names_[i], pids_[i], status));
-    pids_[i] = 0;
-    ++num_ended_;
+    x.due.reset();
+    if (auto begun = begin(x); !begun) {
+      out.push_back(begun.why().message);
+      x.is_new_end = true;
+    }
   }
-  return num_ended_ == pids_.size();
+  return out;
+}
+
+std::string local_nodes::decide(child& x, const restart_brake::limits& limits,
+                                clock::instant now) {
+  if (!x.brake)
+    x.brake.emplace(limits);
+  auto wait = x.brake->ended(now);
+  if (!wait)
+    return "node " + x.name + " is not started again: "
+           + (limits.most == 0
+                ? "--restart-limit is 0"
+                : "it has ended more than " + std::to_string(limits.most)
+                    + " times within " + std::to_string(limits.period.count())
+                    + " s");
+  x.due = now + *wait;
+  return "node " + x.name + " is started again in "
+         + std::to_string(wait->count()) + " ms";
+}
+
+bool local_nodes::reap() {
+  auto have_all = true;
+  for (auto& x : children_) {
+    int status = 0;
+    if (x.pid != 0 && waitpid(x.pid, &status, WNOHANG) == x.pid) {
+      ends_.push_back(end_of(x.name, x.pid, status));
+      x.pid = 0;
+      x.is_new_end = true;
+      ++num_ended_;
+    }
+    have_all = have_all && x.pid == 0;
+  }
+  return have_all;
 }
 
 } // namespace troupe

@@ -4,6 +4,7 @@
 /// outlives it: they are ended with the object, and the kernel kills them if
 /// this process dies in any other way.
 
+#include "deploy/restart_brake.hpp"
 #include "runtime/error.hpp"
 
 #include <memory>
@@ -36,6 +37,11 @@ public:
   /// Sentences on those who have ended since this was asked last.
   std::vector<std::string> take_ends();
 
+  /// Starts those anew who have ended, each when its brake allows it. On the
+  /// main thread, now and then. Returns sentences on what has happened.
+  std::vector<std::string> tend(const restart_brake::limits& limits,
+                                clock::instant now);
+
   /// Sends a signal to the child of command `i`. False: it has ended.
   bool send_signal(size_t i, int which);
 
@@ -44,13 +50,27 @@ public:
   std::optional<char> state_of(size_t i);
 
 private:
+  struct child {
+    std::string name;
+    std::vector<std::string> command;
+    int inherited = -1; ///< A descriptor; -1: none.
+    int pid = 0;        ///< 0: has ended.
+    std::optional<restart_brake> brake = {};
+    std::optional<clock::instant> due = {}; ///< When it begins anew.
+    bool is_new_end = false;                ///< Which nobody has decided about.
+  };
+
   local_nodes() = default;
+
+  result<void> begin(child& x);
+  std::string decide(child& x, const restart_brake::limits& limits,
+                     clock::instant now);
 
   /// Collects what has ended; returns whether all have.
   bool reap();
 
-  std::vector<int> pids_; ///< 0: has ended.
-  std::vector<std::string> names_;
+  std::string program_;
+  std::vector<child> children_;
   std::vector<std::string> ends_; ///< That nobody has been told of.
   size_t num_ended_ = 0;
 };

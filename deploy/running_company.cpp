@@ -84,6 +84,8 @@ result<company_options> options_for(const cluster_flags& flags,
   out.insecure = flags.insecure;
   out.tls = flags.tls;
   out.links = flags.links;
+  out.state_dir = flags.state_dir;
+  out.outage_timeout = std::chrono::milliseconds{flags.outage_timeout_ms};
   return out;
 }
 

@@ -50,6 +50,7 @@ struct serve_flags {
   std::string chat_template{auto_chat_template};
   uint32_t drain_timeout_s = 30;
   uint32_t max_queue_wait_s = 600;
+  uint32_t restart_limit = 5;
   std::string faults; ///< A plan; empty: none.
   uint64_t fault_seed = 1;
 };
@@ -175,8 +176,10 @@ void reload(const front& in, const serve_flags& flags, const logger& log) {
 
 /// Returns when a signal asks to end, or why it cannot go on.
 result<void> stay_up(const front& in, const serve_flags& flags,
-                     running_company& x, fault_run* faults,
+                     running_company& x, fault_run* faults, const clock& time,
                      end_signals& signals, const logger& log) {
+  restart_brake::limits restarts;
+  restarts.most = flags.restart_limit;
   if (faults)
     faults->begin();
   while (!signals.wait_for(faults ? fault_interval : look_interval)) {
@@ -187,10 +190,8 @@ result<void> stay_up(const front& in, const serve_flags& flags,
     if (signals.take_hangup())
       reload(in, flags, log);
     if (x.nodes)
-      for (auto& end : x.nodes->take_ends())
-        log.error(end
-                  + "; it is not started again, since a cluster cannot "
-                    "take a node back: restart this service");
+      for (auto& line : x.nodes->tend(restarts, time.now()))
+        log.error(line);
   }
   return {};
 }
@@ -198,7 +199,8 @@ result<void> stay_up(const front& in, const serve_flags& flags,
 /// From the first connection to the reason to end: none if a signal asked.
 result<void> serve_until_end(const front& in, const serve_flags& flags,
                              running_company& x, fault_run* faults,
-                             end_signals& signals, const logger& log) {
+                             const clock& time, end_signals& signals,
+                             const logger& log) {
   const auto& at = flags.http.server;
   if (auto door = x.serving->address(); door.port != 0)
     log.info("nodes join at " + door.host + ":" + std::to_string(door.port));
@@ -214,7 +216,7 @@ result<void> serve_until_end(const front& in, const serve_flags& flags,
     at.certificate.empty() ? "http" : "https", is_v6 ? "[" : "",
     address.c_str(), is_v6 ? "]" : "", in.server->port(), info.num_nodes,
     info.num_ranks, info.num_workers, info.max_model_len);
-  return stay_up(in, flags, x, faults, signals, log);
+  return stay_up(in, flags, x, faults, time, signals, log);
 }
 
 /// Why the requests that are left end now, and how long their clients have to
@@ -294,7 +296,7 @@ int run(const serve_flags& flags) {
                           std::move(*keys), logs);
   if (!front)
     return report(front.why());
-  auto ended = serve_until_end(**front, flags, *x, breaks, signals, log);
+  auto ended = serve_until_end(**front, flags, *x, breaks, time, signals, log);
   auto all_happened = !breaks || breaks->end();
   if (!ended) {
     end(**front, *x, {ended.why()}, log);
@@ -340,6 +342,16 @@ void add_serve(CLI::App& app, int& status) {
                  "turn; beyond them it gets a 429")
     ->capture_default_str()
     ->check(CLI::Range(1u, 86'400u));
+  command->add_option("--state-dir", flags->cluster.state_dir,
+                      "Directory where the cluster remembers what outlives its "
+                      "processes, such as the number of its view (default: "
+                      "nothing does)");
+  command
+    ->add_option("--restart-limit", flags->restart_limit,
+                 "How often within ten minutes a node process of --nodes that "
+                 "has ended is started again, each time a little later")
+    ->capture_default_str()
+    ->check(CLI::Range(0u, 1000u));
   flags->keys.add_to(*command);
   add_chat_template(*command, flags->chat_template);
   if (has_live_faults()) {

@@ -49,6 +49,7 @@ struct simulate_flags {
   bool no_arithmetic = false;
   bool every_state = false;
   bool break_the_start = false;
+  uint32_t restart_after_ms = 0; ///< 0: nobody begins anew.
   bool no_shrinking = false;
   std::string machine;
 };
@@ -137,6 +138,10 @@ result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
     options.make_compute = [] { return kernels::make_cpu_executor({}); };
   base.company.cluster = std::move(*cluster);
   base.company.model = *model;
+  base.company.outage_timeout
+    = std::chrono::milliseconds{flags.cluster.outage_timeout_ms};
+  base.company.restart_after
+    = std::chrono::milliseconds{flags.restart_after_ms};
   base.company.level = flags.cluster.level();
   if (flags.num_seeds == 1) // lines of several worlds say nothing
     base.company.log = print_line;
@@ -170,6 +175,8 @@ std::string replay_of(const simulate_flags& flags, uint64_t seed,
     out += " --twice";
   if (breaks_the_start)
     out += " --break-the-start";
+  if (flags.restart_after_ms > 0)
+    out += " --restart-after-ms " + std::to_string(flags.restart_after_ms);
   return out;
 }
 
@@ -344,6 +351,12 @@ void add_simulate(CLI::App& app, int& status) {
   command.add_flag("--break-the-start", flags->break_the_start,
                    "Faults may begin before the company serves, and their "
                    "times count from there");
+  command
+    .add_option("--restart-after-ms", flags->restart_after_ms,
+                "So long after its process has given up a node begins anew "
+                "(default: it does not; one that was killed does where its "
+                "fault says so)")
+    ->check(CLI::Range(1u, 600'000u));
   command.add_flag("--every-state", flags->every_state,
                    "Fail unless the seeds reach every state that they should");
   command.add_flag("--no-shrinking", flags->no_shrinking,

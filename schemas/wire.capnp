@@ -98,7 +98,7 @@ struct Control {
     loaded @1 :Loaded;
     view @2 :View;
     connected @3 :Void;
-    # I hold a connection to every node of the view that I have to talk to.
+    # Said no more: see `holds`.
     started @4 :Void;
     # Every node is connected: serve.
     suspect @5 :Suspect;
@@ -115,6 +115,9 @@ struct Control {
     changeSlots @15 :Placements.ChangeSlots;
     slotsChanged @16 :Placements.SlotsChanged;
     expertsGivenUp @17 :Placements.ExpertsGivenUp;
+    nodeBack @18 :NodeBack;
+    holds @19 :UInt32;
+    # I hold a connection to every node in the view of this number that is there.
   }
 }
 
@@ -126,6 +129,9 @@ struct Welcome {
   # The whole topology in TOML.
   modelDir @2 :Text;
   # Where the checkpoint lies, if your own command line does not say otherwise.
+  isRunning @3 :Bool;
+  # The cluster serves, and you come in the place of a process that was lost: that others are lost is not
+  # your end.
 }
 
 struct Loaded {
@@ -148,9 +154,11 @@ struct Loaded {
 }
 
 struct View {
-  # From the controller: the members. Nodes with a smaller id dial those with a larger one.
+  # From the controller: the members, from now on. Nodes with a smaller id dial those with a larger one.
+  # Connections to those who stay are not touched, nor are rows on their way.
 
   view @0 :UInt32;
+  # Grows from one to the next.
   epochs @1 :List(UInt32);
   # Of the placement of each unit.
   members @2 :List(Member);
@@ -159,8 +167,12 @@ struct View {
   struct Member {
     name @0 :Text;
     incarnation @1 :UInt64;
+    # Of one that is absent: of its last process.
     host @2 :Text;
     port @3 :UInt16;
+    state @4 :UInt8;
+    # 0 absent: do not connect, 1 joining: connect, but it does not serve until `started` or `nodeBack`,
+    # 2 serving.
   }
 }
 
@@ -174,12 +186,21 @@ struct Suspect {
 }
 
 struct NodeLost {
-  # From the controller: the verdict. Requests that need this node end with an error that names it.
+  # From the controller: the verdict. Who needs this node goes on without it, or waits until `nodeBack`.
   node @0 :UInt16;
   name @1 :Text;
   why @2 :Text;
   incarnation @3 :UInt64;
   # Of the process that is lost; never 0. Said late it is not about its successor.
+}
+
+struct NodeBack {
+  # From the controller: everybody is connected to this process, which serves in the place of one that
+  # was lost.
+  node @0 :UInt16;
+  name @1 :Text;
+  incarnation @2 :UInt64;
+  # Never 0.
 }
 
 struct RunRequest {

@@ -36,8 +36,13 @@ public:
   explicit fingerprint_judge(std::vector<std::string> names);
 
   /// A part of what a node says. Returns what follows, for that node or for
-  /// others. Each node is judged once.
+  /// others. Each process is judged once.
   std::vector<verdict> hear(node_id node, const numerics& part);
+
+  /// Another process is that node, and has said nothing yet.
+  void forget(node_id node) {
+    nodes_[node] = {};
+  }
 
   /// The controller's whole model has been read.
   std::vector<verdict> know(const digest_table& weights);

@@ -16,6 +16,8 @@ const char* to_string(membership::state x) {
       return "connecting";
     case membership::state::connected:
       return "connected";
+    case membership::state::serving:
+      return "serving";
     case membership::state::lost:
       return "lost";
   }
@@ -26,28 +28,29 @@ const char* to_string(membership::state x) {
 
 std::string sentence_for_successor(const std::string& name) {
   return "node " + name
-         + " was lost; it can come back after the cluster has been restarted";
+         + " was lost while the cluster was starting, which it has to do again";
 }
 
-membership::membership(std::vector<std::string> names) {
+membership::membership(std::vector<std::string> names, uint32_t last_view)
+  : last_view_(last_view) {
   CHECK(!names.empty());
   for (auto& name : names)
-    nodes_.push_back({{std::move(name), 0, {}}, state::absent});
+    nodes_.push_back({{std::move(name), 0, {}}});
 }
 
 result<node_id> membership::admit(const std::string& name) const {
   auto i = std::ranges::find(nodes_, name, [](auto& x) { return x.who.name; });
   if (i == nodes_.end())
     return failure{errc::refused, "the topology has no node named " + name};
-  if (i->what == state::lost)
+  if (i->what == state::lost && !started_)
     return failure{errc::refused, sentence_for_successor(name)};
-  if (i->what != state::absent)
+  if (is_there(*i))
     return failure{errc::refused, "there is a node named " + name + " already"};
   return node_id(i - nodes_.begin());
 }
 
 void membership::joined(node_id node, member who) {
-  CHECK(node < nodes_.size() && nodes_[node].what == state::absent);
+  CHECK(node < nodes_.size() && !is_there(nodes_[node]));
   nodes_[node] = {std::move(who), state::loading};
 }
 
@@ -62,25 +65,69 @@ bool membership::all(state at_least) const {
   });
 }
 
+bool membership::is_there(const entry& x) {
+  return x.what != state::absent && x.what != state::lost;
+}
+
+member_state membership::state_in_view(const entry& x) {
+  if (x.what == state::serving)
+    return member_state::serving;
+  auto is_known = x.what == state::ready || x.what == state::connected;
+  return is_known ? member_state::joining : member_state::absent;
+}
+
 std::optional<view> membership::take_view() {
-  if (view_published_ || !all(state::ready))
-    return std::nullopt;
-  view_published_ = true;
-  view out{1, {placement::first_epoch}, {}};
+  auto is_news = !has_view_ && all(state::ready);
   for (auto& x : nodes_)
+    is_news |= started_ && x.what == state::ready && x.since_view == 0;
+  if (!is_news)
+    return std::nullopt;
+  has_view_ = true;
+  view out{++last_view_, {placement::first_epoch}, {}};
+  for (auto& x : nodes_) {
     out.members.push_back(x.who);
+    out.members.back().is = state_in_view(x);
+    if (x.what == state::ready && x.since_view == 0)
+      x.since_view = last_view_;
+  }
   return out;
 }
 
-void membership::connected(node_id node) {
-  if (node < nodes_.size() && nodes_[node].what == state::ready)
-    nodes_[node].what = state::connected;
+void membership::connected(node_id node, uint32_t view) {
+  if (node >= nodes_.size() || view > last_view_)
+    return;
+  auto& x = nodes_[node];
+  x.holds = std::max(x.holds, view);
+  if (x.what == state::ready && x.since_view != 0 && x.holds >= x.since_view)
+    x.what = state::connected;
 }
 
 bool membership::take_start() {
   if (started_ || !all(state::connected))
     return false;
+  for (auto& x : nodes_)
+    x.what = state::serving;
   return started_ = true;
+}
+
+/// By all who have to: who is loading is in no view yet.
+bool membership::is_held_by_all(uint32_t view) const {
+  return std::ranges::all_of(nodes_, [=](auto& x) {
+    return state_in_view(x) == member_state::absent || x.since_view == 0
+           || x.holds >= view;
+  });
+}
+
+std::vector<node_id> membership::take_back() {
+  std::vector<node_id> out;
+  for (size_t n = 0; started_ && n < nodes_.size(); ++n) {
+    auto& x = nodes_[n];
+    if (x.what != state::connected || !is_held_by_all(x.since_view))
+      continue;
+    x.what = state::serving;
+    out.push_back(node_id(n));
+  }
+  return out;
 }
 
 bool membership::suspected(node_id by, node_id node, uint64_t incarnation) {
@@ -90,13 +137,16 @@ bool membership::suspected(node_id by, node_id node, uint64_t incarnation) {
   auto& x = nodes_[node];
   if (x.what == state::absent || x.who.incarnation != incarnation)
     return false;
+  // Who has yet to come in does not put out who is in.
+  if (started_ && x.what == state::serving && nodes_[by].what != state::serving)
+    return false;
   return std::exchange(x.what, state::lost) != state::lost;
 }
 
 std::string membership::missing() const {
   std::string out;
   for (auto& x : nodes_)
-    if (x.what != state::connected)
+    if (x.what != state::connected && x.what != state::serving)
       out += (out.empty() ? "" : ", ") + x.who.name + " (" + to_string(x.what)
              + ")";
   return out;

@@ -10,7 +10,8 @@ namespace troupe {
 using kind = writer_action::kind;
 
 placement_writer::placement_writer(placement first, settings x)
-  : settings_(std::move(x)), current_(std::move(first)), goal_(current_) {
+  : settings_(std::move(x)), first_(std::move(first)), current_(first_),
+    goal_(first_) {
 }
 
 std::vector<writer_action> placement_writer::take_actions() {
@@ -176,6 +177,15 @@ void placement_writer::lost(node_id node, clock::instant now) {
       if (workers_.empty())
         end(now);
   }
+}
+
+void placement_writer::back(node_id node) {
+  auto is_first = phase_ == phase::idle && current_.epoch() == first_.epoch();
+  if (!is_first || lost_.erase(node) == 0)
+    return;
+  current_ = first_.left_by(lost_);
+  num_failures_ = 0;
+  has_given_up_ = has_given_up_ && current_.num_waiting() > 0;
 }
 
 /// Loads elsewhere who is waiting; then whoever is held by too few.

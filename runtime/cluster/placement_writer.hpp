@@ -80,6 +80,10 @@ public:
 
   void lost(node_id node, clock::instant now);
 
+  /// Another process is that node, and its workers hold what the first
+  /// placement says. Once there has been another placement they are of no use.
+  void back(node_id node);
+
   void tick(clock::instant now);
 
   /// What is to be done, in order, once.
@@ -119,6 +123,7 @@ private:
   }
 
   const settings settings_;
+  const placement first_;
   placement current_;
   placement goal_; ///< The last that somebody wanted.
   phase phase_ = phase::idle;

@@ -4,6 +4,7 @@
 #include "runtime/planted.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe {
 
@@ -28,11 +29,33 @@ request_journal::accept(request_id id,
   return x.who;
 }
 
+void request_journal::accept_waiting(
+  request_id id, std::shared_ptr<const generation_request> what) {
+  CHECK(what && !entries_.contains(id));
+  auto& x = entries_[id];
+  x.what = std::move(what);
+  x.waits = true;
+}
+
+std::optional<request_journal::owner> request_journal::suspend(request_id id) {
+  auto& x = entries_.at(id);
+  if (std::exchange(x.waits, true))
+    return std::nullopt;
+  --load_[x.who.rank];
+  return x.who;
+}
+
+bool request_journal::is_owned(request_id id, uint32_t term) const {
+  auto i = entries_.find(id);
+  return i != entries_.end() && !i->second.waits && i->second.who.term == term;
+}
+
 request_journal::owner
 request_journal::raise(request_id id, const std::vector<rank_id>& usable) {
   auto& x = entries_.at(id);
   auto rank = choose(usable);
-  --load_[x.who.rank];
+  if (!std::exchange(x.waits, false))
+    --load_[x.who.rank];
   ++load_[rank];
   x.who.rank = rank;
   x.given = ++num_given_;
@@ -48,7 +71,7 @@ request_journal::commit(request_id id, uint32_t term,
   if (i == entries_.end())
     return verdict::unknown;
   auto& x = i->second;
-  if (term < x.who.term)
+  if (term < x.who.term || (x.waits && term == x.who.term))
     return verdict::outdated;
   if (term > x.who.term)
     return verdict::refused;
@@ -90,13 +113,23 @@ uint32_t request_journal::mark(request_id id) {
   return ++entries_.at(id).deaths;
 }
 
+uint32_t request_journal::num_deaths(request_id id) const {
+  return entries_.at(id).deaths;
+}
+
+uint32_t request_journal::set_back(request_id id) {
+  return ++entries_.at(id).setbacks;
+}
+
 std::optional<request_journal::owner> request_journal::remove(request_id id) {
   auto i = entries_.find(id);
   if (i == entries_.end())
     return std::nullopt;
-  auto who = i->second.who;
-  --load_[who.rank];
+  auto [who, waits] = std::pair{i->second.who, i->second.waits};
   entries_.erase(i);
+  if (waits)
+    return std::nullopt;
+  --load_[who.rank];
   return who;
 }
 
@@ -112,9 +145,17 @@ const std::vector<int32_t>& request_journal::answered(request_id id) const {
 std::vector<request_id> request_journal::requests_of(rank_id rank) const {
   std::vector<request_id> out;
   for (auto& [id, x] : entries_)
-    if (x.who.rank == rank)
+    if (!x.waits && x.who.rank == rank)
       out.push_back(id);
   std::ranges::sort(out, {}, [this](auto id) { return entries_.at(id).given; });
+  return out;
+}
+
+std::vector<request_id> request_journal::waiting() const {
+  std::vector<request_id> out;
+  for (auto& [id, x] : entries_)
+    if (x.waits)
+      out.push_back(id);
   return out;
 }
 

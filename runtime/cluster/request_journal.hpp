@@ -32,9 +32,17 @@ public:
   owner accept(request_id id, std::shared_ptr<const generation_request> what,
                const std::vector<rank_id>& usable);
 
+  /// Remembers a request that nobody can run yet: it waits.
+  void accept_waiting(request_id id,
+                      std::shared_ptr<const generation_request> what);
+
   /// Gives a request that it knows to another owner, chosen likewise: what the
   /// last one says of it counts no more.
   owner raise(request_id id, const std::vector<rank_id>& usable);
+
+  /// Takes a request from its owner, whose word counts no more, until it is
+  /// given to another one. Returns who that was; nobody if it waits already.
+  std::optional<owner> suspend(request_id id);
 
   /// What became of an event from a scheduler.
   enum class verdict {
@@ -61,8 +69,18 @@ public:
   /// A process that had it in its step has died with it. Returns how many have.
   uint32_t mark(request_id id);
 
-  /// Forgets a request; returns who ran it.
+  /// How many have, so far.
+  uint32_t num_deaths(request_id id) const;
+
+  /// Its owner could not go on, since somebody else was lost. Returns how often
+  /// that has been so.
+  uint32_t set_back(request_id id);
+
+  /// Forgets a request; returns who ran it, if it did not wait.
   std::optional<owner> remove(request_id id);
+
+  /// Whether `term` is of the owner of a request that has one.
+  bool is_owned(request_id id, uint32_t term) const;
 
   /// Of a request that it knows.
   const std::shared_ptr<const generation_request>& what(request_id id) const;
@@ -70,15 +88,19 @@ public:
 
   /// Returns the requests of a rank, in the order in which it was given them.
   std::vector<request_id> requests_of(rank_id rank) const;
+  /// Returns those that nobody runs, in the order in which they came.
+  std::vector<request_id> waiting() const;
   std::vector<request_id> all() const;
 
 private:
   struct entry {
     std::shared_ptr<const generation_request> what;
     owner who;
+    bool waits = false;            ///< `who` was its owner, and is no more.
     std::vector<int32_t> answered; ///< Committed.
     uint32_t next_scored = 0;      ///< Place in the prompt.
     uint32_t deaths = 0;
+    uint32_t setbacks = 0;
     uint64_t given = 0; ///< When, in the order of gifts, to its owner.
   };
 

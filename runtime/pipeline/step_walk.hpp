@@ -157,8 +157,13 @@ public:
   walk_actions refused(const dispatch_key& of, const std::string& who,
                        rows_fault why);
 
-  /// `node` is gone for good; `sentence` names it.
+  /// A process of `node` is gone for good; `sentence` names it.
   walk_actions peer_gone(node_id node, const std::string& sentence);
+
+  /// Another process is that node from now on.
+  void peer_back(node_id node) {
+    gone_.erase(node);
+  }
 
   /// `has_left(lane, serial)` tells whether the rows of that dispatch are out.
   template <class F>

@@ -86,7 +86,7 @@ std::string describe(const fault& x) {
   }
   if (x.frames != frame_filter::all)
     out.append(", ").append(to_string(x.frames)).append(" only");
-  if (form.lasts)
+  if (x.lasts.count() > 0)
     out += " for " + render_duration(x.lasts);
   return out;
 }
@@ -96,6 +96,10 @@ bool breaks_a_node(const fault& x) {
   constexpr double endless = 1000;
   return x.kind == fault_kind::kill
          || (x.kind == fault_kind::slow && x.factor >= endless);
+}
+
+bool may_end(fault_kind kind) {
+  return kind == fault_kind::kill || form_of(kind).lasts;
 }
 
 virtual_duration silence_of(const fault& x) {

@@ -15,7 +15,7 @@
 namespace troupe {
 
 enum class fault_kind : uint8_t {
-  kill,          ///< A process ends at once.
+  kill,          ///< A process ends at once; another may begin in its place.
   pause,         ///< A process stands still, then goes on.
   slow,          ///< What a node computes takes `factor` times as long.
   cut,           ///< Nothing passes a link, either way.
@@ -102,7 +102,9 @@ struct fault {
   /// begins when its time comes; after an event that it does not begin at, it
   /// may at the next. (0, 1]
   double p = 1;
-  virtual_duration lasts{0}; ///< Above 0 if the form says that it lasts.
+  /// Above 0 if the form says that it lasts; of kill: until another process of
+  /// that node begins, 0: none does.
+  virtual_duration lasts{0};
 
   /// Whether the run fails if it has not happened.
   bool must_happen = true;
@@ -116,6 +118,9 @@ std::string describe(const fault& x);
 /// Whether peers may lose a node to it as it begins, however long they are
 /// patient. What depends on whom it hits is said by who sees it hit.
 bool breaks_a_node(const fault& x);
+
+/// Whether "for" may be said of it.
+bool may_end(fault_kind kind);
 
 /// For how long it can silence a node that is alive, at most; of `slow` if it
 /// does not break one.

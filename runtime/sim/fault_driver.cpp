@@ -114,7 +114,7 @@ void fault_driver::begin(entry& x, virtual_instant now) {
   occurrence o;
   o.handle = *handle;
   o.begun = now;
-  if (form_of(x.what.kind).lasts)
+  if (x.what.lasts.count() > 0)
     o.ends = now + x.what.lasts;
   look_for_evidence(x.begun.emplace_back(std::move(o)));
 }

@@ -267,7 +267,10 @@ private:
   }
 
   void read_end() {
-    if (!expects("for", form().lasts, "how long it lasts"))
+    auto is_needed = !may_end(out_.kind) || form().lasts;
+    if (is_needed && !expects("for", form().lasts, "how long it lasts"))
+      return;
+    if (!in_.has("for"))
       return;
     read_span("for", out_.lasts, 1);
     if (out_.trigger == fault_trigger::every && out_.lasts >= out_.every)
@@ -356,7 +359,7 @@ std::string table_text(const fault& x) {
   if (x.frames != frame_filter::all)
     out += "class = \"" + std::string{to_string(x.frames)} + "\"\n";
   out += trigger_text(x);
-  if (form.lasts)
+  if (x.lasts.count() > 0)
     out += "for = " + span_text(x.lasts) + "\n";
   if (x.p < 1 || form.parameter == fault_parameter::share)
     out += "p = " + number_text(x.p) + "\n";

@@ -5,6 +5,7 @@
 ///   [[fault]]
 ///   kill = "worker-1"                 # a node, or "any": the seed draws one
 ///   on = { event = "frame_sent", nth = 1000, node = "rank-0" }
+///   for = "2s"                        # then it begins anew; without: never
 ///
 ///   [[fault]]
 ///   delay = ["rank-0", "any"]         # a link, both ways

@@ -225,7 +225,8 @@ std::vector<fault> random_faults(uint64_t seed, const run_facts& facts) {
     draw_parameter(x, chance, facts);
     draw_class(x, chance);
     draw_time(x, chance, facts);
-    if (form_of(x.kind).lasts)
+    auto comes_back = x.kind == fault_kind::kill && chance.uniform(3) > 0;
+    if (form_of(x.kind).lasts || comes_back)
       x.lasts = draw_length(x, chance, facts);
   }
   return out;

@@ -221,6 +221,11 @@ void run_checks::node_lost(node_id node) {
   lost_.insert(node);
 }
 
+void run_checks::node_back(node_id node) {
+  if (lost_.erase(node) == 0)
+    violate(10, "node ", node, " is back, and was not lost");
+}
+
 void run_checks::node_ended(node_id node) {
   if (node == 0)
     front_is_over_ = true;

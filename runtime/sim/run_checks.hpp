@@ -15,6 +15,7 @@
 /// I7  Views, epochs and incarnations never go back, wherever one looks.
 /// I8  What is claimed is free, used or lost, never both; at rest all is free.
 /// I9  Every queue has a limit.
+/// I10 Whoever is back was lost before; a company that is whole serves.
 /// I11 Bad input changes nothing else and ends nobody.
 /// I12 One seed, one trace.
 
@@ -92,6 +93,8 @@ public:
   void node_began(node_id node);
   /// The first one has given it up, whose next process knows nothing of it.
   void node_lost(node_id node);
+  /// Another process serves in its place.
+  void node_back(node_id node);
   /// Before the end of the run.
   void node_ended(node_id node);
   /// The placement that `by` knows.

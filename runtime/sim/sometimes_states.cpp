@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "request_failed",
   "request_moved",
   "step_again",
+  "node_came_back",
+  "request_waited",
   "request_refused_overloaded",
   "client_vanished",
   "preempted",
@@ -66,7 +68,7 @@ void sometimes_states::hear(const trace_entry& x) {
         reach(sometimes::faults_while_idle);
       break;
     case trace_kind::fault_healed:
-      num_faults_ -= num_faults_ > 0 ? 1 : 0;
+      num_faults_ -= form_of(fault_kind(x.b)).lasts && num_faults_ > 0 ? 1 : 0;
       break;
     case trace_kind::frame_sent:
     case trace_kind::frame_arrived:

@@ -1,6 +1,7 @@
 #include "runtime/sim/virtual_transport.hpp"
 
 #include "runtime/sim/virtual_network.hpp"
+#include "runtime/transport/frame_fence.hpp"
 
 #include <cstring>
 
@@ -164,7 +165,7 @@ void virtual_transport::send(node_id to, frame_header header, body payload) {
   if (to == self_id_)
     return deliver_to_self(header, std::move(payload));
   auto peer = find(to);
-  if (!peer)
+  if (!peer || !is_meant(header, peer->who.incarnation))
     return;
   auto size = payload.bytes().size();
   CHECK(size <= options_.max_body);

@@ -2,6 +2,7 @@
 
 #include "runtime/meeting/meeting_rules.hpp"
 #include "runtime/transport/block_pool.hpp"
+#include "runtime/transport/frame_fence.hpp"
 #include "runtime/transport/frame_gate.hpp"
 
 #include <deque>
@@ -29,7 +30,7 @@ public:
     auto destination = to == id_ ? identity_.incarnation
                                  : gate_.incarnation_of(to);
     auto peer = destination == 0 ? nullptr : net_.find(destination);
-    if (!peer || is_closed())
+    if (!peer || is_closed() || !is_meant(header, destination))
       return;
     auto size = payload.bytes().size();
     CHECK(size <= UINT32_MAX);

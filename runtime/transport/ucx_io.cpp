@@ -1,5 +1,7 @@
 #include "runtime/transport/ucx_io.hpp"
 
+#include "runtime/transport/frame_fence.hpp"
+
 #include <sched.h>
 
 #include <algorithm>
@@ -290,7 +292,7 @@ void ucx_io::send(node_id to, frame_header header, body payload) {
   if (to == self_id_)
     return deliver_to_self(header, std::move(payload));
   auto peer = peers_.find(to);
-  if (!peer)
+  if (!peer || !is_meant(header, peer->identity.incarnation))
     return;
   auto size = payload.bytes().size();
   CHECK(size <= options_.max_body);

@@ -104,6 +104,11 @@ class Process:
         self.handle.send_signal(signal.SIGCONT)
         wait_until("it goes on", lambda: self.state() != "T")
 
+    def again(self):
+        """The same command, for one that is over."""
+        self.reader.join()
+        return Process(self.handle.args)
+
     def kill(self):
         self.handle.kill()
         assert self.handle.wait(PATIENCE) == -signal.SIGKILL
@@ -140,6 +145,18 @@ class Front(Process):
         wait_until(f"/health names {name}",
                    lambda: name in self.health()[1].get("reason", ""))
         assert self.health()[0] == 503
+
+    def expect_health(self):
+        wait_until("all is well", lambda: self.health() == (200,
+                                                            {"status": "ok"}))
+
+    def metric(self, name):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                timeout=PATIENCE)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        return next(int(line.split()[1]) for line in text.splitlines()
+                    if line.startswith(f"troupe_{name} "))
 
     def expect_clean_end(self):
         self.handle.terminate()
@@ -267,20 +284,22 @@ class Show:
         self.golden = None
 
     @contextlib.contextmanager
-    def cluster(self, place):
-        """Returns the front and the others by name, serving."""
+    def cluster(self, place, shape=TOPOLOGY, names=NODES, outage=500):
+        """Returns the front and the others by name, serving. A request waits
+        for `outage` ms for a node that it cannot do without."""
         topology = f"{self.folder}/cluster.toml"
         with open(topology, "w") as file:
-            file.write(TOPOLOGY.format(model=self.model, host=place.host))
+            file.write(shape.format(model=self.model, host=place.host))
         common = ["--threads", "1", "--log-level", "info",
                   "--cluster-secret-file", self.secret]
         troupe = f"{self.binaries}/troupe"
         front = Front([troupe, "serve", "--topology", topology, "--port", "0",
+                       "--outage-timeout-ms", str(outage),
                        "--served-model-name", "nano"] + common)
         nodes = {}
         try:
             at = front.wait_for("nodes join at").split()[-1]
-            for name in NODES:
+            for name in names:
                 nodes[name] = place.node(name, [troupe, "node", "--join", at,
                                                 "--name", name] + common)
             front.begin()

@@ -108,7 +108,8 @@ def start_planned(show, plan):
                   "--nodes", "3", "--data-parallel-size", "2",
                   "--expert-parallel-size", "2", "--threads", "1",
                   "--max-model-len", "512", "--port", "0",
-                  "--served-model-name", "nano", "--faults", path])
+                  "--served-model-name", "nano", "--outage-timeout-ms", "500",
+                  "--restart-limit", "0", "--faults", path])
 
 
 def a_plan_is_carried_out(show):

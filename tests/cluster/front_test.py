@@ -156,7 +156,7 @@ def a_name_is_listened_at():
 
 
 def a_dead_child_is_told_of():
-    with Server(["--nodes", "3"]) as server:
+    with Server(["--nodes", "3", "--restart-limit", "0"]) as server:
         assert server.metric("nodes") == 3
         children = subprocess.run(["pgrep", "-P", str(server.process.pid)],
                                   capture_output=True, text=True).stdout.split()
@@ -166,7 +166,20 @@ def a_dead_child_is_told_of():
         assert server.metric("nodes_lost") == 1
         assert server.get("/health/ready")[0] == 503
         assert server.get("/health/live")[0] == 200
-        said = f"({children[1]}) was ended by signal 9; it is not started again"
+        for said in (f"({children[1]}) was ended by signal 9",
+                     "is not started again: --restart-limit is 0"):
+            wait_until(said, lambda: any(said in x for x in server.lines), 60)
+
+
+def a_dead_child_is_started_again():
+    with Server(["--nodes", "3"]) as server:
+        children = subprocess.run(["pgrep", "-P", str(server.process.pid)],
+                                  capture_output=True, text=True).stdout.split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        wait_until("one is missing", lambda: server.metric("nodes") == 2, 60)
+        wait_until("it is back", lambda: server.metric("nodes") == 3, 60)
+        assert server.get("/health/ready")[0] == 200
+        said = "is started again in 500 ms"
         wait_until(said, lambda: any(said in x for x in server.lines), 60)
 
 
@@ -435,7 +448,8 @@ def main():
     tests = [clients_that_leave_free_their_blocks,
              who_does_not_read_holds_up_nobody,
              the_key_is_not_in_the_list_of_processes, a_name_is_listened_at,
-             a_dead_child_is_told_of, settings_come_from_everywhere,
+             a_dead_child_is_told_of,
+    a_dead_child_is_started_again, settings_come_from_everywhere,
              what_no_source_may_say_is_refused,
              tls_is_served_and_its_certificate_reloaded,
              a_load_is_measured_over_tls,

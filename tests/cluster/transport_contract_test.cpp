@@ -214,6 +214,23 @@ TEST_P(TransportContract, ALateDisconnectDoesNotTouchTheSuccessor) {
   EXPECT_EQ(a.lost.size(), 1u);
 }
 
+TEST_P(TransportContract, SendsToTheProcessThatIsMeantAndToNoSuccessor) {
+  b.self.reset();
+  ASSERT_TRUE(a.await_loss(1, 2));
+  start(c, 1, 3);
+  ASSERT_TRUE(a.events.await([&] { return a.known[1] == 3; }));
+  for (uint64_t meant : {2, 3, 0}) {
+    frame_header x;
+    x.destination = meant;
+    x.id = meant;
+    a.self->send(1, x, bytes(1, 1));
+  }
+  ASSERT_TRUE(c.await_frames(2));
+  EXPECT_EQ(c.frames.at(0).second.header.id, 3u);
+  EXPECT_EQ(c.frames.at(1).second.header.id, 0u);
+  EXPECT_EQ(c.frames.at(1).second.header.destination, 3u);
+}
+
 TEST_P(TransportContract, ASecondProcessUnderALivingNameIsToldSoAndNoMore) {
   start(c, 1, 3);
   EXPECT_TRUE(c.await_failure(

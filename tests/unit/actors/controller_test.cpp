@@ -4,7 +4,27 @@ using namespace troupe;
 
 namespace {
 
-using news = heard<welcome, view_published, cluster_started, node_lost>;
+/// Keeps what it is given until the disk is full.
+class small_store final : public state_store {
+public:
+  const std::optional<cluster_state>& last() const override {
+    return inner_->last();
+  }
+
+  result<void> compare_and_set(uint64_t seen, cluster_state next) override {
+    if (is_full)
+      return failure{errc::io, "the disk is full"};
+    return inner_->compare_and_set(seen, std::move(next));
+  }
+
+  bool is_full = false;
+
+private:
+  std::unique_ptr<state_store> inner_ = make_memory_store();
+};
+
+using news
+  = heard<welcome, view_published, cluster_started, node_lost, node_back>;
 
 class Controller : public actor_fixture {
 protected:
@@ -19,9 +39,9 @@ protected:
       list.peers[1] = spawn_listener<peer>(news_[1]);
       list.peers[2] = spawn_listener<peer>(news_[2]);
     });
-    controller_
-      = spawn_controller(system_, context_, cluster_, "/models/nano",
-                         [this](node_id n) { monitored_.push_back(n); });
+    controller_ = spawn_controller(
+      system_, context_, cluster_, "/models/nano",
+      [this](node_id n) { monitored_.push_back(n); }, kept_);
     scheduler_.run();
   }
 
@@ -40,9 +60,12 @@ protected:
   }
 
   /// The node is the controller's like in everything, or in `settings`.
-  void load(node_id node, const std::string& settings = "hidden_size 64\n") {
-    say(controller_, node_loaded{node, {settings, "", {}, false}});
-    say(controller_, node_loaded{node, {"", "", {}, true}});
+  void load(node_id node, const std::string& settings = "hidden_size 64\n",
+            uint64_t incarnation = 0) {
+    if (incarnation == 0)
+      incarnation = 100u + node;
+    say(controller_, node_loaded{node, {settings, "", {}, false}, incarnation});
+    say(controller_, node_loaded{node, {"", "", {}, true}, incarnation});
   }
 
   void read_model() {
@@ -57,11 +80,23 @@ protected:
 
   void connect_all() {
     for (node_id n = 0; n < 3; ++n)
-      say(controller_, node_connected{n});
+      connect(n, 1);
+  }
+
+  void connect(node_id node, uint32_t view, uint64_t incarnation = 0) {
+    say(
+      controller_,
+      node_connected{node, view, incarnation == 0 ? 100u + node : incarnation});
+  }
+
+  void start_all() {
+    join_all();
+    load_all();
+    connect_all();
   }
 
   void suspect(node_id node, const std::string& why, node_id by = 0) {
-    say(controller_, node_suspected{by, node, 100u + node, why});
+    say(controller_, node_suspected{by, node, 100u + node, why, 100u + by});
   }
 
   template <class Message>
@@ -73,6 +108,7 @@ protected:
   }
 
   topology cluster_;
+  std::shared_ptr<small_store> kept_ = std::make_shared<small_store>();
   std::vector<std::string> names_;
   std::vector<std::shared_ptr<news>> news_;
   std::vector<node_id> monitored_;
@@ -113,12 +149,14 @@ TEST_F(Controller, PublishesTheViewOnceAllHaveLoadedAndItsModelIsRead) {
 TEST_F(Controller, StartsOnceAllAreConnected) {
   join_all();
   load_all();
-  say(controller_, node_connected{2});
-  say(controller_, node_connected{2});
-  say(controller_, node_connected{0});
+  connect(2, 1);
+  connect(2, 1);
+  connect(0, 1);
   EXPECT_EQ(how_many<cluster_started>(), (counts_by_node{0, 0, 0}));
-  say(controller_, node_connected{1});
-  say(controller_, node_connected{1});
+  connect(1, 1, 99); // a predecessor
+  EXPECT_EQ(how_many<cluster_started>(), (counts_by_node{0, 0, 0}));
+  connect(1, 1);
+  connect(1, 1);
   EXPECT_EQ(how_many<cluster_started>(), (counts_by_node{1, 1, 1}));
 }
 
@@ -157,12 +195,12 @@ TEST_F(Controller, RefusesWhoseNumericsAreNotItsOwn) {
 
 TEST_F(Controller, RefusesAtOnceWhatItsSettingsSay) {
   join_all();
-  say(controller_, node_loaded{0, {"hidden_size 64\n", "", {}, false}});
+  say(controller_, node_loaded{0, {"hidden_size 64\n", "", {}, false}, 100});
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
-  say(controller_, node_loaded{2, {"hidden_size 63\n", "", {}, false}});
+  say(controller_, node_loaded{2, {"hidden_size 63\n", "", {}, false}, 102});
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}))
     << "before anybody has loaded";
-  say(controller_, node_loaded{2, {"", "", {}, true}});
+  say(controller_, node_loaded{2, {"", "", {}, true}, 102});
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
 }
 
@@ -175,7 +213,7 @@ TEST_F(Controller, HearsNothingOfNodesThatHaveNotJoined) {
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
 }
 
-TEST_F(Controller, TurnsAwayWhoComesBackOrIsThereTwice) {
+TEST_F(Controller, TurnsAwayWhoIsThereTwiceOrComesBackBeforeTheStart) {
   join_all();
   join(2, 202);
   suspect(1, "it was restarted");
@@ -193,7 +231,7 @@ TEST_F(Controller, BelievesNothingOfAPredecessorOrASuccessor) {
   load_all();
   connect_all();
   for (uint64_t other : {0, 100, 102})
-    say(controller_, node_suspected{0, 1, other, "it was silent"});
+    say(controller_, node_suspected{0, 1, other, "it was silent", 100});
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
   suspect(1, "it was silent");
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
@@ -216,4 +254,105 @@ TEST_F(Controller, IgnoresEvidenceAgainstNodesThatDoNotExist) {
   suspect(65535, "who?");
   suspect(1, "says who?", 65535);
   EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+}
+
+TEST_F(Controller, TakesASuccessorInWithoutDisturbingTheOthers) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  ASSERT_EQ(news_[1]->of<welcome>().size(), 2u);
+  EXPECT_TRUE(news_[1]->of<welcome>()[1].is_running);
+  EXPECT_FALSE(news_[1]->of<welcome>()[0].is_running);
+  EXPECT_EQ(monitored_, (std::vector<node_id>{1, 2, 1}));
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
+  load(1, "hidden_size 64\n", 201);
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{2, 2, 2}));
+  auto view = news_[2]->of<view_published>()[1].members;
+  EXPECT_EQ(view->number, 2u);
+  EXPECT_EQ(view->members[1].incarnation, 201u);
+  EXPECT_EQ(view->members[1].is, member_state::joining);
+  EXPECT_EQ(view->members[2].is, member_state::serving);
+  connect(0, 2);
+  connect(1, 2, 201);
+  connect(2, 1); // of the view before
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{0, 0, 0}));
+  connect(2, 2);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 1}));
+  EXPECT_EQ(news_[2]->of<node_back>()[0].incarnation, 201u);
+  EXPECT_EQ(how_many<cluster_started>(), (counts_by_node{1, 2, 1}));
+}
+
+TEST_F(Controller, JudgesASuccessorAnew) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  load(1, "hidden_size 65\n", 201);
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{2, 2, 2}));
+  EXPECT_EQ(news_[1]->of<node_lost>().back().incarnation, 201u);
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
+  join(1, 301);
+  load(1, "hidden_size 64\n", 201); // late, of the one before
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
+  load(1, "hidden_size 64\n", 301);
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{2, 2, 2}));
+}
+
+TEST_F(Controller, WaitsForNobodyWhoIsLostWhileAnotherComesBack) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  load(1, "hidden_size 64\n", 201);
+  connect(0, 2);
+  connect(1, 2, 201);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{0, 0, 0}));
+  suspect(2, "it was killed, too");
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 0}));
+}
+
+TEST_F(Controller, KeepsEachViewBeforeAnybodyHearsOfIt) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  ASSERT_TRUE(kept_->last());
+  EXPECT_EQ(kept_->last()->view, 1u);
+  EXPECT_EQ(kept_->last()->slots.at(2).incarnation, 102u);
+  EXPECT_EQ(kept_->last()->units.at(0).epoch, 1u);
+  suspect(1, "it was killed");
+  join(1, 201);
+  load(1, "hidden_size 64\n", 201);
+  EXPECT_EQ(kept_->last()->view, 2u);
+  EXPECT_EQ(kept_->last()->slots.at(1).incarnation, 201u);
+  EXPECT_EQ(kept_->last()->slots.at(1).is, member_state::joining);
+}
+
+TEST_F(Controller, LetsNobodyInWithAViewThatCannotBeKept) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  kept_->is_full = true;
+  load(1, "hidden_size 64\n", 201);
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 1}));
+  EXPECT_EQ(news_[1]->of<node_lost>().back().why,
+            "the view that has it cannot be kept: the disk is full");
+  kept_->is_full = false;
+  join(1, 301);
+  load(1, "hidden_size 64\n", 301);
+  EXPECT_EQ(how_many<view_published>(), (counts_by_node{2, 2, 2}));
+  EXPECT_EQ(news_[0]->of<view_published>()[1].members->number, 3u);
+}
+
+TEST_F(Controller, LetsNobodyInOnceExpertsHaveBeenPlacedAnew) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  load(1, "hidden_size 64\n", 201);
+  context_.here->update([](cast_list& list) {
+    list.placed = std::make_shared<const placement_lists>();
+  });
+  for (node_id n : {0, 2})
+    connect(n, 2);
+  connect(1, 2, 201);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{0, 0, 0}));
+  auto why = news_[1]->of<node_lost>().back().why;
+  EXPECT_TRUE(why.starts_with("experts have been placed anew")) << why;
+  join(1, 301);
+  EXPECT_EQ(net_.reasons.back(), why);
 }

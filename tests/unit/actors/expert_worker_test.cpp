@@ -115,7 +115,7 @@ protected:
         view->sections, slab.first, parts_->combine_row_bytes,
         parts_->traffic.combine_rows);
       tell(worker_,
-           rows_arrived{of, 0, draft->payload,
+           rows_arrived{of, 0, 100, draft->payload,
                         std::make_shared<slab_view>(*view), 0, answers});
     }
   }
@@ -237,10 +237,6 @@ TEST_F(ExpertWorker, ForgetsRowsThatTheirRankHasGivenUp) {
 TEST_F(ExpertWorker, ForgetsRowsOfALostProcessButNotOfItsSuccessor) {
   for (uint64_t lost : {7u, 100u}) {
     start(4u << 20);
-    here_->update([](cast_list& all) {
-      all.members
-        = std::make_shared<const view>(view{1, {1}, {{"a", 100, {}}}});
-    });
     uint64_t bytes = uint64_t{20} * top_k() * parts_->combine_row_bytes;
     parts_->answers
       = std::make_unique<slab_pool>(std::bit_ceil(bytes + answer_head(1)));

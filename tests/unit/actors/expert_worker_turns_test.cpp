@@ -64,7 +64,7 @@ protected:
     dispatch_key of{{rank, 0, serial}, moe_layer, placement::first_epoch, 1};
     auto answers = std::make_shared<answer_collector>(
       view->sections, 0, parts_->combine_row_bytes, 64);
-    say(worker_, rows_arrived{of, 0, draft->payload,
+    say(worker_, rows_arrived{of, 0, 100, draft->payload,
                               std::make_shared<slab_view>(*view), 0, answers});
   }
 

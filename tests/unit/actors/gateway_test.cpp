@@ -58,6 +58,18 @@ protected:
     say(gateway_, node_lost{node, 100u + node, name, "it fell off the stage"});
   }
 
+  void come_back(node_id node, const std::string& name) {
+    say(gateway_, node_back{node, 200u + node, name});
+  }
+
+  /// As long as a request waits for a node, and a look at it more.
+  void wait_too_long() {
+    for (int i = 0; i <= 4 * 60; ++i) {
+      scheduler_.advance_time(std::chrono::milliseconds{250});
+      scheduler_.run();
+    }
+  }
+
   std::vector<int32_t> tokens_of(request_id id) {
     std::vector<int32_t> out;
     for (auto& event : events_[id])
@@ -220,30 +232,87 @@ TEST_F(Gateway, RequestsOfALostRankGoOnElsewhereBehindWhatTheyHaveAnswered) {
   EXPECT_EQ(figures().failed, 0u);
 }
 
-TEST_F(Gateway, EndsWhatNobodyIsLeftFor) {
+TEST_F(Gateway, WhatNobodyIsLeftForWaitsButNotForEver) {
   accept(1, 2);
   accept(2);
   lose(1, "b");
+  lose(0, "a");
+  EXPECT_EQ(end_of(1), "");
+  EXPECT_EQ(end_of(2), "");
+  wait_too_long();
   EXPECT_EQ(end_of(1), "peer_lost: node b was lost: it fell off the stage")
     << "it wanted no other";
-  EXPECT_EQ(end_of(2), "");
-  lose(0, "a");
-  EXPECT_NE(end_of(2), "");
+  EXPECT_EQ(end_of(2), "peer_lost: node a was lost: it fell off the stage");
   EXPECT_EQ(figures().failed, 2u);
+  EXPECT_FALSE(scheduler_.clock().has_pending_timeout())
+    << "nobody is looked at";
 }
 
-TEST_F(Gateway, AVerdictAboutAPredecessorEndsNothing) {
-  context_.here->update([](cast_list& all) { all.members = view_of(4); });
+TEST_F(Gateway, WhoWaitedGoesOnBehindWhatItHasOnceSomebodyIsBack) {
   say(gateway_, cluster_started{});
+  accept(1, 2);
+  accept(2, 2);
+  answer(1, 0, {5});
+  lose(1, "b");
+  answer(1, 1, {6}); // of the one that is lost
+  accept(3, 1);
+  EXPECT_EQ(tokens_of(1), std::vector<int32_t>{5});
+  auto before = far_->of<run_request>().size();
+  EXPECT_EQ(before, 2u);
+  come_back(1, "b");
+  auto all = far_->of<run_request>();
+  ASSERT_EQ(ids_of(all), (ids{1, 2, 1, 2, 3}));
+  EXPECT_EQ(all[2].term, 2u);
+  EXPECT_EQ(all[2].answered, std::vector<int32_t>{5});
+  EXPECT_EQ(all[4].term, 1u);
+  EXPECT_EQ(all[4].rank, 1);
+  EXPECT_EQ(trouble(), "");
+  answer(1, 1, {6}, finish_reason::length, 2);
+  EXPECT_EQ(end_of(1), "well");
+  wait_too_long();
+  EXPECT_EQ(end_of(2), "");
+}
+
+TEST_F(Gateway, AClientMayGoWhileItsRequestWaits) {
+  accept(1, 2);
+  lose(1, "b");
+  say(gateway_, client_gone{1});
+  EXPECT_EQ(end_of(1), "cancelled: the request was cancelled");
+  come_back(1, "b");
+  EXPECT_EQ(far_->of<run_request>().size(), 1u);
+}
+
+TEST_F(Gateway, WhoCameBackGetsRequestsAndMayBeLostAgain) {
+  lose(1, "b");
+  come_back(1, "b");
+  come_back(1, "b");
   for (request_id id = 1; id <= 3; ++id)
     accept(id);
-  for (node_id node : {1, 2})
-    say(gateway_, node_lost{node, 7, "b", "it fell off the stage"});
-  for (request_id id = 1; id <= 3; ++id)
-    EXPECT_EQ(end_of(id), "");
-  EXPECT_EQ(trouble(), "");
-  lose(1, "b");
+  EXPECT_EQ(ids_of(far_->of<run_request>()), (ids{2, 3}));
+  say(gateway_, node_lost{1, 201, "b", "it fell again"});
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 2, 3}));
+  // Another process dies before it is back.
+  say(gateway_, node_lost{1, 301, "b", "it fell on its way"});
   EXPECT_EQ(status_->requests_moved, 2u);
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->nodes_came_back, 1u);
+  EXPECT_EQ(status_->nodes_lost, 1u);
+}
+
+TEST_F(Gateway, AStepThatFailedForALostNodeIsNotTheEndOfItsRequests) {
+  accept(1);
+  auto event = std::make_shared<generation_event>();
+  event->finish = finish_reason::failed;
+  event->cause = failure{errc::peer_lost, "node c was lost"};
+  say(gateway_, tokens_ready{1, 1, event});
+  EXPECT_EQ(end_of(1), "");
+  ASSERT_EQ(ids_of(near_->of<run_request>()), (ids{1}));
+  ASSERT_EQ(ids_of(far_->of<run_request>()), (ids{1})) << "or to the same";
+  for (uint32_t term = 2; term <= 17; ++term) {
+    EXPECT_EQ(end_of(1), "") << term;
+    say(gateway_, tokens_ready{1, term, event});
+  }
+  EXPECT_EQ(end_of(1), "peer_lost: node c was lost") << "not for ever";
 }
 
 TEST_F(Gateway, GivesNothingToALostNode) {
@@ -254,27 +323,34 @@ TEST_F(Gateway, GivesNothingToALostNode) {
   EXPECT_TRUE(far_->of<run_request>().empty());
 }
 
-TEST_F(Gateway, EndsARequestThatAsksForALostRank) {
-  lose(1, "b");
-  accept(1, 2);
-  EXPECT_EQ(end_of(1), "peer_lost: node b was lost: it fell off the stage");
-  EXPECT_TRUE(far_->of<run_request>().empty());
-  EXPECT_EQ(figures().open, 0u);
-  accept(2, 0);
-  EXPECT_EQ(ids_of(near_->of<run_request>()), ids{2});
-}
-
-TEST_F(Gateway, EndsEveryRequestWhenExpertsAreLost) {
+TEST_F(Gateway, EveryRequestWaitsWhenExpertsAreLost) {
+  say(gateway_, cluster_started{});
   for (request_id id = 1; id <= 3; ++id)
     accept(id);
   lose(2, "c");
-  for (request_id id = 1; id <= 3; ++id)
-    EXPECT_EQ(end_of(id), "peer_lost: node c was lost: it fell off the stage");
   EXPECT_EQ(near_->of<cancel_request>().size(), 1u);
   EXPECT_EQ(far_->of<cancel_request>().size(), 2u);
-  accept(4);
-  EXPECT_EQ(end_of(4), "peer_lost: node c was lost: it fell off the stage");
+  accept(4); // it was on its way
   EXPECT_EQ(near_->of<run_request>().size(), 1u);
+  EXPECT_EQ(figures().open, 4u);
+  {
+    std::lock_guard lock{status_->mutex};
+    EXPECT_EQ(status_->refusal, "node c was lost: it fell off the stage");
+  }
+  come_back(2, "c");
+  EXPECT_EQ(near_->of<run_request>().size() + far_->of<run_request>().size(),
+            7u);
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->refusal, "");
+}
+
+TEST_F(Gateway, RequestsEndWithWhoTookTheExpertsIfNobodyComesBack) {
+  for (request_id id = 1; id <= 3; ++id)
+    accept(id);
+  lose(2, "c");
+  wait_too_long();
+  for (request_id id = 1; id <= 3; ++id)
+    EXPECT_EQ(end_of(id), "peer_lost: node c was lost: it fell off the stage");
   EXPECT_EQ(figures().open, 0u);
 }
 
@@ -360,6 +436,28 @@ TEST_F(Gateway, KeepsTheLastReportOfEveryNode) {
   ASSERT_EQ(status_->reports.size(), 4u);
   EXPECT_EQ(status_->reports[3].values[size_t(counter::steps)], 6u);
   EXPECT_EQ(status_->loads[3], loads);
+}
+
+TEST_F(Gateway, AddsWhatASuccessorCountsToWhatItsPredecessorsDid) {
+  node_report report;
+  report.node = 1;
+  report.incarnation = 101;
+  report.values[size_t(counter::steps)] = 5;
+  report.values[size_t(counter::kv_blocks_total)] = 50;
+  say(gateway_, report);
+  lose(1, "b");
+  auto late = report;
+  report.incarnation = 201;
+  report.values[size_t(counter::steps)] = 2;
+  say(gateway_, report);
+  come_back(1, "b");
+  late.values[size_t(counter::steps)] = 6;
+  say(gateway_, late);
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->former[1].values[size_t(counter::steps)], 5u);
+  EXPECT_EQ(status_->former[1].values[size_t(counter::kv_blocks_total)], 0u);
+  EXPECT_EQ(status_->reports[1].values[size_t(counter::steps)], 2u);
+  EXPECT_EQ(status_->reports[1].values[size_t(counter::kv_blocks_total)], 50u);
 }
 
 TEST_F(Gateway, LetsTheRanksGoOnceAllAreClosed) {

@@ -17,7 +17,7 @@ using anything
           node_suspected, node_lost, shut_down, run_request, cancel_request,
           tokens_ready, node_report, rows_refused, rows_arrived, rows_returned,
           placement_published, placement_taken, change_slots, slots_changed,
-          experts_given_up>;
+          experts_given_up, node_back>;
 
 class Peer : public actor_fixture {
 protected:
@@ -105,6 +105,7 @@ TEST_F(Peer, TurnsEveryMessageIntoOneFrameToItsNode) {
     auto& [node, x] = network_.sent[i];
     EXPECT_EQ(node, 7);
     EXPECT_EQ(x.header.kind, frame_class::control);
+    EXPECT_EQ(x.header.destination, 107u) << "no successor is meant";
     auto back = decode(7, x.payload.bytes());
     ASSERT_TRUE(back) << back.why().message;
     EXPECT_EQ(back->index(), i);
@@ -154,6 +155,19 @@ TEST_F(Peer, KnowsTheNewestPlacement) {
             names{"worker 2"});
 }
 
+TEST_F(Peer, SaysWhichProcessIsSpeaking) {
+  hear(7, node_loaded{});
+  hear(7, node_connected{});
+  hear(7, node_suspected{7, 1, 101, "it was silent"});
+  hear(7, node_report{});
+  auto& told = *ears_["controller"];
+  EXPECT_EQ(told.of<node_loaded>().at(0).incarnation, 107u);
+  EXPECT_EQ(told.of<node_connected>().at(0).incarnation, 107u);
+  EXPECT_EQ(told.of<node_suspected>().at(0).by_incarnation, 107u);
+  EXPECT_EQ(told.of<node_suspected>().at(0).incarnation, 101u);
+  EXPECT_EQ(ears_["gateway"]->of<node_report>().at(0).incarnation, 107u);
+}
+
 TEST_F(Peer, CancelsAtOneRankOnly) {
   EXPECT_EQ(hear(0, cancel_request{1, 5, 1}), names{"scheduler 5"});
   EXPECT_EQ(hear(0, cancel_request{1, 6, 1}), names{});
@@ -179,6 +193,7 @@ protected:
   void route(node_id from, frame_class kind, body payload) {
     frame x{header_of(kind, of_), std::move(payload)};
     x.header.first = 10;
+    x.header.source = 100u + from;
     frame_router{context_.here, log_}.route(from, std::move(x));
     scheduler_.run();
   }
@@ -219,6 +234,16 @@ TEST_F(FrameRouter, GivesSectionsToTheirWorkers) {
   auto x = ears_["worker 2"]->of<rows_arrived>().at(0);
   EXPECT_EQ(x.of, of_);
   EXPECT_EQ(x.from, 7);
+  EXPECT_EQ(x.incarnation, 107u);
+}
+
+TEST_F(FrameRouter, TellsNoSuccessorOfRowsThatItHasNotSent) {
+  context_.here->update([](cast_list& list) { list.processes[7] = 207; });
+  route(7, frame_class::dispatch, slab_for({3}));
+  EXPECT_TRUE(refusals().empty());
+  context_.here->update([](cast_list& list) { list.processes[7] = 107; });
+  route(7, frame_class::dispatch, slab_for({3}));
+  EXPECT_EQ(refusals().size(), 1u);
 }
 
 TEST_F(FrameRouter, SaysAtOnceThatAWorkerIsNotHere) {

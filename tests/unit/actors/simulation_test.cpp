@@ -133,6 +133,45 @@ fault of(fault_kind kind, virtual_duration at) {
   return x;
 }
 
+TEST_F(Simulation, WhoeverIsKilledComesBackAndNobodyIsLost) {
+  auto all = options(12);
+  uint64_t seed = 300;
+  uint64_t num_waited = 0;
+  for (size_t node : {1, 2})
+    for (auto at : {0ms, 5ms, 20ms, 60ms})
+      for (auto away : {1ms, 300ms, 3000ms}) {
+        auto x = of(fault_kind::kill, at);
+        x.node = all.company.cluster.nodes[node].name;
+        x.lasts = away;
+        x.must_happen = true;
+        all.what.faults = {x};
+        auto out = simulate(++seed, all);
+        SCOPED_TRACE("seed " + std::to_string(seed) + ", " + x.node);
+        EXPECT_TRUE(out.holds()) << words_of(out);
+        EXPECT_TRUE(out.reached.has(sometimes::node_came_back));
+        EXPECT_EQ(out.requests.failed, 0u);
+        num_waited += out.reached.has(sometimes::request_waited);
+      }
+  EXPECT_GT(num_waited, 0u);
+}
+
+TEST_F(Simulation, BothMayBeKilledAndOneAgainOnItsWayBack) {
+  auto all = options(12);
+  for (uint64_t seed = 400; seed < 416; ++seed) {
+    auto ranks = of(fault_kind::kill, 10ms);
+    ranks.node = all.company.cluster.nodes[1].name;
+    ranks.lasts = 200ms;
+    auto workers = of(fault_kind::kill, std::chrono::milliseconds{seed - 395});
+    workers.node = all.company.cluster.nodes[2].name;
+    workers.lasts = 202ms;
+    auto again = ranks;
+    again.at = std::chrono::milliseconds{211 + (seed - 400) / 4};
+    all.what.faults = {ranks, workers, again};
+    auto out = simulate(seed, all);
+    EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+  }
+}
+
 TEST_F(Simulation, WantsTheSameLogitsWhateverOthersAreAsked) {
   auto all = options(6);
   auto some = all.what.load;

@@ -25,6 +25,7 @@ protected:
 
   void start() {
     status_ = std::make_shared<gateway_status>();
+    status_->outage_timeout = outage_;
     events_.clear();
     for (node_id n : {0, 1})
       ASSERT_NO_FATAL_FAILURE(start(n));
@@ -32,10 +33,10 @@ protected:
     ASSERT_TRUE(ready) << ready.why().message;
   }
 
-  void start(node_id n) {
+  void start(node_id n, uint64_t incarnation = 0) {
     node_setup setup;
     setup.name = cluster_.nodes[n].name;
-    setup.incarnation = 7u + n;
+    setup.incarnation = incarnation == 0 ? 7u + n : incarnation;
     setup.log = &log_;
     if (n == 0) {
       setup.cluster = cluster_;
@@ -51,6 +52,14 @@ protected:
     auto made = node::start(std::move(setup));
     ASSERT_TRUE(made) << made.why().message;
     nodes_[n] = std::move(*made);
+  }
+
+  /// Another process of node 1, which was given up.
+  void come_back(uint64_t incarnation) {
+    nodes_[1].reset();
+    ASSERT_NO_FATAL_FAILURE(start(1, incarnation));
+    auto ready = nodes_[1]->wait_until_started(patience);
+    ASSERT_TRUE(ready) << ready.why().message;
   }
 
   /// A request that goes on until something ends it.
@@ -103,6 +112,7 @@ protected:
 
   topology cluster_ = local(2, 1, 1);
   logger log_{"test", log_level::error};
+  std::chrono::milliseconds outage_{100};
   std::shared_ptr<gateway_status> status_;
   std::mutex mutex_; ///< For the two below.
   std::condition_variable changed_;
@@ -162,7 +172,8 @@ TEST_F(TwoNodes, AnyActorOfTheFirstThatDiesEndsBoth) {
 
 TEST_F(TwoNodes, WhoIsGivenUpEndsWithTheReasonAndIsNotWaitedForAtTheEnd) {
   ASSERT_NO_FATAL_FAILURE(start());
-  tell(cast(0)->controller, node_suspected{0, 1, 8, "it fell off the stage"});
+  tell(cast(0)->controller,
+       node_suspected{0, 1, 8, "it fell off the stage", 7});
   expect_in(end_of(1), "it fell off the stage");
   ASSERT_NO_FATAL_FAILURE(ask());
   expect_in(end_of_request(), "it fell off the stage");
@@ -176,11 +187,40 @@ TEST_F(TwoNodes, WhoIsGivenUpEndsWithTheReasonAndIsNotWaitedForAtTheEnd) {
 
 TEST_F(TwoNodes, LateEvidenceAgainstAnotherProcessEndsNothing) {
   ASSERT_NO_FATAL_FAILURE(start());
-  tell(cast(0)->controller, node_suspected{0, 1, 99, "it fell off the stage"});
-  tell(cast(0)->controller, node_suspected{1, 0, 7, "it fell off the stage"});
+  tell(cast(0)->controller,
+       node_suspected{0, 1, 99, "it fell off the stage", 7});
+  tell(cast(0)->controller,
+       node_suspected{1, 0, 7, "it fell off the stage", 8});
+  tell(cast(0)->controller,
+       node_suspected{1, 1, 8, "a predecessor says so", 99});
   ASSERT_NO_FATAL_FAILURE(ask());
   EXPECT_EQ(end_of_request(), "");
   EXPECT_FALSE(nodes_[1]->over());
+  for (auto n : {1, 0})
+    nodes_[n].reset();
+}
+
+TEST_F(TwoNodes, WhoComesBackAgainAndAgainServesRequestsThatHaveWaited) {
+  outage_ = patience;
+  ASSERT_NO_FATAL_FAILURE(start());
+  for (uint64_t incarnation : {20, 21, 22}) {
+    SCOPED_TRACE(incarnation);
+    {
+      std::lock_guard lock{mutex_};
+      events_.clear();
+    }
+    ASSERT_NO_FATAL_FAILURE(ask());
+    {
+      std::unique_lock lock{mutex_};
+      ASSERT_TRUE(
+        changed_.wait_for(lock, patience, [this] { return !events_.empty(); }));
+    }
+    kill(cast(1)->workers.at(0));
+    expect_in(end_of(1), "an actor of this node has died");
+    ASSERT_NO_FATAL_FAILURE(come_back(incarnation));
+    EXPECT_EQ(end_of_request(), "");
+    EXPECT_EQ(cast(1)->members->number, incarnation - 18);
+  }
   for (auto n : {1, 0})
     nodes_[n].reset();
 }

@@ -21,7 +21,9 @@ protected:
     hooks.connect = [this](node_id n, auto&) { dialled_.push_back(n); };
     hooks.monitor = [this](node_id n) { watched_.insert(n); };
     hooks.identify = [](auto, auto&) {};
-    hooks.close_place = [this](node_id n, auto& why) { closed_[n] = why; };
+    hooks.settle_place = [this](node_id n, uint64_t incarnation, auto&) {
+      places_[n] = incarnation;
+    };
     hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
     hooks.run_blocking = [](auto) {};
     supervisor_ = spawn_supervisor(system_, context_, {}, hooks);
@@ -37,8 +39,9 @@ protected:
     say(supervisor_, peer_joined{node, {"n", incarnation, {}}});
   }
 
-  void load() {
-    say(supervisor_, welcome{1, render(local(3, 1, 1)), "/models/nano"});
+  void load(bool is_running = false) {
+    say(supervisor_,
+        welcome{1, render(local(3, 1, 1)), "/models/nano", is_running});
     auto parts = std::make_shared<node_parts>();
     parts->cluster = local(3, 1, 1);
     say(supervisor_, parts_loaded{parts, std::nullopt});
@@ -46,6 +49,25 @@ protected:
 
   void publish() {
     say(supervisor_, view_published{view_of(3)});
+  }
+
+  /// View `number`, in which node 2 is `successor`, and that is `is`.
+  void publish(uint32_t number, uint64_t successor,
+               member_state is = member_state::joining) {
+    auto next = std::make_shared<view>(*view_of(3));
+    next->number = number;
+    next->members[0].is = next->members[1].is = member_state::serving;
+    next->members[2].incarnation = successor;
+    next->members[2].is = is;
+    say(supervisor_, view_published{next});
+  }
+
+  /// What ranks of this node hear from now on.
+  std::shared_ptr<heard<node_lost, node_back, tick>> listen_as_rank() {
+    auto out = std::make_shared<heard<node_lost, node_back, tick>>();
+    context_.here->update(
+      [&](cast_list& list) { list.ranks[0] = spawn_listener<attention>(out); });
+    return out;
   }
 
   /// As far as it serves, connected to both others.
@@ -73,7 +95,7 @@ protected:
       heard<node_suspected, node_connected, node_loaded, node_report>>();
   std::vector<node_id> dialled_;
   std::set<node_id> watched_;
-  std::map<node_id, std::string> closed_;
+  std::map<node_id, uint64_t> places_; ///< Whose they are; 0: nobody's.
   std::vector<std::optional<failure>> ends_;
   supervisor supervisor_;
 };
@@ -147,17 +169,17 @@ TEST_F(Verdicts, LateNewsOfAPredecessorChangesNothing) {
   say(supervisor_, node_lost{1, 7, "n1", "it was silent"});
   EXPECT_TRUE(suspicions().empty());
   EXPECT_TRUE(net_.given_up.empty());
-  EXPECT_TRUE(closed_.empty());
+  EXPECT_EQ(places_[2], 102u);
   EXPECT_TRUE(ends_.empty());
   say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
   EXPECT_EQ(net_.given_up, (losses{{2, 102}}));
   EXPECT_EQ(net_.reasons[0], "it was silent");
 }
 
-TEST_F(Verdicts, NobodyTakesThePlaceOfWhoIsLostNorIsThatOneSuspectedAgain) {
+TEST_F(Verdicts, BeforeTheNextViewNobodyTakesThePlaceOfWhoIsLost) {
   ASSERT_NO_FATAL_FAILURE(serve());
   say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
-  EXPECT_EQ(closed_[2], sentence_for_successor("n2"));
+  EXPECT_EQ(places_[2], 0u);
   say(supervisor_, peer_gone{2, 102, "node n2 was given up: it was silent"});
   EXPECT_TRUE(suspicions().empty());
   EXPECT_TRUE(ends_.empty());
@@ -183,4 +205,84 @@ TEST_F(Verdicts, AProcessThatIsNotTheMemberIsNotTakenForIt) {
   join(2, 102);
   EXPECT_EQ(to_controller_->of<node_connected>().size(), 1u);
   EXPECT_TRUE(suspicions().empty());
+}
+
+TEST_F(Verdicts,
+       ASuccessorIsDialledFromTheNextViewOnAndToldToRanksOnceItServes) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  auto rank = listen_as_rank();
+  say(supervisor_, node_lost{2, 102, "n2", "it was killed"});
+  EXPECT_EQ(rank->of<node_lost>().size(), 1u);
+  publish(2, 202);
+  EXPECT_EQ(places_[2], 202u);
+  EXPECT_EQ(dialled_, (std::vector<node_id>{2, 2}));
+  EXPECT_EQ(to_controller_->of<node_connected>().size(), 1u);
+  join(2, 202);
+  auto connected = to_controller_->of<node_connected>();
+  ASSERT_EQ(connected.size(), 2u);
+  EXPECT_EQ(connected[1].view, 2u);
+  EXPECT_TRUE(rank->of<node_back>().empty());
+  say(supervisor_, node_back{2, 202, "n2"});
+  EXPECT_EQ(rank->of<node_back>().size(), 1u);
+  EXPECT_TRUE(net_.given_up == (losses{{2, 102}}));
+  say(supervisor_, node_lost{2, 102, "n2", "it was killed"}); // late
+  EXPECT_EQ(rank->of<node_lost>().size(), 1u);
+  say(supervisor_, node_lost{2, 202, "n2", "and again"});
+  EXPECT_EQ(rank->of<node_lost>().size(), 2u);
+  EXPECT_EQ(end(), "");
+}
+
+TEST_F(Verdicts, ASuccessorThatIsLostOnItsWayIsAwaitedNoMore) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  say(supervisor_, node_lost{2, 102, "n2", "it was killed"});
+  publish(2, 202);
+  say(supervisor_, node_lost{2, 202, "n2", "and again"});
+  auto connected = to_controller_->of<node_connected>();
+  ASSERT_EQ(connected.size(), 2u);
+  EXPECT_EQ(connected[1].view, 2u) << "to all who are left of it";
+  publish(3, 302);
+  EXPECT_EQ(dialled_, (std::vector<node_id>{2, 2, 2}));
+  join(2, 302);
+  EXPECT_EQ(to_controller_->of<node_connected>().back().view, 3u);
+  publish(2, 202); // late
+  EXPECT_EQ(places_[2], 302u);
+  EXPECT_TRUE(suspicions().empty());
+}
+
+TEST_F(Verdicts, AViewThatChangesNothingForUsLeavesConnectionsAlone) {
+  ASSERT_NO_FATAL_FAILURE(serve());
+  publish(2, 102, member_state::serving);
+  EXPECT_EQ(dialled_, std::vector<node_id>{2});
+  EXPECT_TRUE(net_.given_up.empty());
+  EXPECT_EQ(to_controller_->of<node_connected>().back().view, 2u);
+}
+
+TEST_F(Verdicts, WhoComesLateOutlivesTheLossOfOthers) {
+  join(0, 100);
+  auto rank = listen_as_rank();
+  load(true);
+  say(supervisor_, node_lost{2, 102, "n2", "it was killed"});
+  EXPECT_EQ(end(), "");
+  context_.here->update(
+    [&](cast_list& list) { list.ranks[0] = spawn_listener<attention>(rank); });
+  publish(5, 102, member_state::absent);
+  EXPECT_EQ(to_controller_->of<node_connected>().size(), 1u)
+    << "there is nobody else";
+  ASSERT_EQ(rank->of<node_lost>().size(), 1u)
+    << "its ranks hear who is missing";
+  EXPECT_EQ(rank->of<node_lost>()[0].node, 2);
+}
+
+TEST_F(Verdicts, WhoComesLateEndsWhereItCannotReachAMember) {
+  join(0, 100);
+  load(true);
+  publish(5, 102, member_state::serving);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(end(), "") << i;
+    say(supervisor_, peer_missed{2, {errc::peer_lost, "nobody is there"}});
+    scheduler_.advance_time(std::chrono::milliseconds{250});
+    scheduler_.run();
+  }
+  EXPECT_EQ(end(), "nobody is there");
+  EXPECT_TRUE(suspicions().empty()) << "that is not the other's fault";
 }

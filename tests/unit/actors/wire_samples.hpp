@@ -51,7 +51,8 @@ inline view_published full_view() {
   auto out = std::make_shared<view>();
   out->number = 3;
   out->epochs = {4, UINT32_MAX};
-  out->members = {{"a", 1, {"127.0.0.1", 80}}, {"b", UINT64_MAX, {"::1", 9}}};
+  out->members = {{"a", 1, {"127.0.0.1", 80}, member_state::serving},
+                  {"b", UINT64_MAX, {"::1", 9}, member_state::absent}};
   return {out};
 }
 
@@ -81,10 +82,10 @@ inline placement_published full_placement() {
 
 inline std::vector<control_message> one_of_each() {
   return {
-    welcome{2, "[cluster]\nname = \"x\"", "/models/r1"},
+    welcome{2, "[cluster]\nname = \"x\"", "/models/r1", true},
     node_loaded{sender, {"hidden_size 64\n", "cpu/avx2", {{1, {2, 3}}}, true}},
     full_view(),
-    node_connected{sender},
+    node_connected{sender, 77},
     cluster_started{},
     node_suspected{sender, 5, 55, "no heartbeat"},
     node_lost{6, 66, "b", "the connection broke"},
@@ -98,7 +99,8 @@ inline std::vector<control_message> one_of_each() {
     placement_taken{11, 12},
     change_slots{4, 5, slots_step::serve, 6, {{{1, 2, 3}, {7, UINT64_MAX}}}},
     slots_changed{13, 14, slots_step::retire, "no memory"},
-    experts_given_up{"there is no room"}};
+    experts_given_up{"there is no room"},
+    node_back{7, 88, "c"}};
 }
 
 } // namespace troupe

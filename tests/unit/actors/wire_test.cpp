@@ -66,7 +66,8 @@ TEST(Wire, KeepsTheKindOfEveryMessage) {
 }
 
 TEST(Wire, KeepsWhatIsSaidOfNodes) {
-  auto hello = there_and_back(welcome{2, "name = \"x\"", "/models/r1"});
+  auto hello = there_and_back(welcome{2, "name = \"x\"", "/models/r1", true});
+  EXPECT_TRUE(hello.is_running);
   EXPECT_EQ(hello.node, 2);
   EXPECT_EQ(hello.topology, "name = \"x\"");
   EXPECT_EQ(hello.model_dir, "/models/r1");
@@ -81,6 +82,11 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(lost.incarnation, UINT64_MAX - 1);
   EXPECT_EQ(lost.name, "b");
   EXPECT_EQ(lost.why, "it broke");
+  auto back = there_and_back(node_back{6, UINT64_MAX, "b"});
+  EXPECT_EQ(back.node, 6);
+  EXPECT_EQ(back.incarnation, UINT64_MAX);
+  EXPECT_EQ(back.name, "b");
+  EXPECT_EQ(there_and_back(node_connected{9, UINT32_MAX}).view, UINT32_MAX);
   auto view = there_and_back(full_view()).members;
   EXPECT_EQ(view->number, 3u);
   EXPECT_EQ(view->epochs, (std::vector<uint32_t>{4, UINT32_MAX}));
@@ -89,6 +95,8 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(view->members[1].incarnation, UINT64_MAX);
   EXPECT_EQ(view->members[1].address.host, "::1");
   EXPECT_EQ(view->members[1].address.port, 9);
+  EXPECT_EQ(view->members[0].is, member_state::serving);
+  EXPECT_EQ(view->members[1].is, member_state::absent);
 }
 
 TEST(Wire, KeepsWhatIsSaidOfPlacements) {
@@ -121,6 +129,14 @@ TEST(Wire, KeepsWhatIsSaidOfPlacements) {
 TEST(Wire, RefusesVerdictsAndSuspicionsThatNameNoProcess) {
   EXPECT_FALSE(decode(sender, encode(node_lost{6, 0, "b", "late"}).bytes()));
   EXPECT_FALSE(decode(sender, encode(node_suspected{1, 6, 0, "late"}).bytes()));
+  EXPECT_FALSE(decode(sender, encode(node_back{6, 0, "b"}).bytes()));
+}
+
+TEST(Wire, RefusesAMemberInAStateThatItDoesNotKnow) {
+  view odd{1, {1}, {{"a", 1, {"127.0.0.1", 80}, member_state::num_states}}};
+  auto payload
+    = encode(view_published{std::make_shared<const view>(std::move(odd))});
+  EXPECT_FALSE(decode(sender, payload.bytes()));
 }
 
 TEST(Wire, KnowsTheSenderFromTheConnectionAlone) {

@@ -26,8 +26,6 @@ void bring(membership& x, node_id node, state to) {
     x.joined(node, who(x.name_of(node)));
   if (to >= state::ready && to != state::lost)
     x.loaded(node);
-  if (to == state::connected)
-    x.connected(node);
   if (to == state::lost) {
     EXPECT_TRUE(lose(x, node));
   }
@@ -36,12 +34,41 @@ void bring(membership& x, node_id node, state to) {
 membership three_in(state to) {
   auto x = three();
   for (node_id n = 0; n < 3; ++n)
-    bring(x, n, to);
+    bring(x, n, std::min(to, state::ready));
+  if (to >= state::connected) {
+    EXPECT_TRUE(x.take_view());
+    for (node_id n = 0; n < 3; ++n)
+      x.connected(n, 1);
+  }
+  if (to == state::serving) {
+    EXPECT_TRUE(x.take_start());
+  }
   return x;
 }
 
+/// A successor of node 1, which was lost, as far as `to`; view 2 has it.
+membership with_successor(state to) {
+  auto x = three_in(state::serving);
+  EXPECT_TRUE(lose(x, 1));
+  x.joined(1, {"b", 2001, {}});
+  if (to >= state::ready) {
+    x.loaded(1);
+    EXPECT_TRUE(x.take_view());
+  }
+  if (to >= state::connected)
+    x.connected(1, 2);
+  if (to >= state::serving) {
+    x.connected(0, 2);
+    x.connected(2, 2);
+    EXPECT_EQ(x.take_back(), std::vector<node_id>{1});
+  }
+  EXPECT_EQ(x.state_of(1), to);
+  return x;
+}
+
+/// Those that lead to the start.
 constexpr state all_states[] = {state::absent, state::loading, state::ready,
-                                state::connected, state::lost};
+                                state::lost};
 
 } // namespace
 
@@ -54,7 +81,7 @@ TEST(Membership, AdmitsNamesOfTheTopologyThatNobodyHas) {
   EXPECT_NE(stranger.why().message.find("named d"), std::string::npos);
 }
 
-TEST(Membership, AdmitsNobodyUnderANameThatWasEverTaken) {
+TEST(Membership, BeforeTheStartItAdmitsNobodyUnderANameThatWasEverTaken) {
   for (auto s : all_states) {
     auto x = three();
     bring(x, 1, s);
@@ -72,8 +99,8 @@ TEST(Membership, EachEventCountsInOneStateAlone) {
     auto loaded = x, connected = x, lost = x;
     loaded.loaded(1);
     EXPECT_EQ(loaded.state_of(1), s == state::loading ? state::ready : s);
-    connected.connected(1);
-    EXPECT_EQ(connected.state_of(1), s == state::ready ? state::connected : s);
+    connected.connected(1, 1);
+    EXPECT_EQ(connected.state_of(1), s) << "there is no view yet";
     auto was_there = s != state::absent && s != state::lost;
     EXPECT_EQ(lose(lost, 1), was_there);
     EXPECT_EQ(lost.state_of(1), was_there ? state::lost : s);
@@ -89,8 +116,7 @@ TEST(Membership, PublishesTheViewOnceWhenAllAreReady) {
     bring(x, 0, state::ready);
     bring(x, 1, state::ready);
     bring(x, 2, s);
-    auto complete = s == state::ready || s == state::connected;
-    EXPECT_EQ(x.take_view().has_value(), complete) << int(s);
+    EXPECT_EQ(x.take_view().has_value(), s == state::ready) << int(s);
   }
 }
 
@@ -109,22 +135,23 @@ TEST(Membership, StartsOnceWhenAllAreConnected) {
   auto x = three_in(state::connected);
   EXPECT_TRUE(x.take_start());
   EXPECT_FALSE(x.take_start());
-  for (auto s : all_states) {
-    x = three();
-    bring(x, 0, state::connected);
-    bring(x, 1, state::connected);
-    bring(x, 2, s);
-    EXPECT_EQ(x.take_start(), s == state::connected) << int(s);
-  }
+  x = three_in(state::ready);
+  ASSERT_TRUE(x.take_view());
+  x.connected(0, 1);
+  x.connected(1, 1);
+  x.connected(2, 2); // a view that there is not
+  EXPECT_FALSE(x.take_start());
+  x.connected(2, 1);
+  EXPECT_TRUE(x.take_start());
 }
 
 TEST(Membership, SaysForWhomTheStartWaits) {
   auto x = three();
   EXPECT_EQ(x.missing(), "a (absent), b (absent), c (absent)");
-  bring(x, 0, state::connected);
+  bring(x, 0, state::ready);
   bring(x, 1, state::loading);
   bring(x, 2, state::lost);
-  EXPECT_EQ(x.missing(), "b (loading), c (lost)");
+  EXPECT_EQ(x.missing(), "a (connecting), b (loading), c (lost)");
   EXPECT_EQ(three_in(state::connected).missing(), "");
 }
 
@@ -142,8 +169,107 @@ TEST(Membership, BelievesEvidenceAgainstTheProcessThatItKnowsAlone) {
 TEST(Membership, IgnoresNodesThatDoNotExist) {
   auto x = three_in(state::ready);
   x.loaded(3);
-  x.connected(3);
+  x.connected(3, 1);
   EXPECT_FALSE(x.suspected(0, 65535, 1001));
   EXPECT_FALSE(x.suspected(65535, 1, 1001));
   EXPECT_TRUE(x.take_view().has_value());
+}
+
+TEST(Membership, OnceItServesALostNameIsFreeForAnotherProcess) {
+  auto x = three_in(state::serving);
+  EXPECT_FALSE(x.admit("b")) << "it lives";
+  ASSERT_TRUE(lose(x, 1));
+  EXPECT_EQ(*x.admit("b"), 1);
+  x.joined(1, {"b", 2001, {}});
+  EXPECT_FALSE(x.admit("b"));
+  EXPECT_FALSE(x.suspected(2, 1, 1001)) << "that one is gone";
+  EXPECT_EQ(x.missing(), "b (loading)");
+}
+
+TEST(Membership, ASuccessorIsInTheNextViewOnceItIsReady) {
+  auto x = with_successor(state::loading);
+  EXPECT_FALSE(x.take_view());
+  x.loaded(1);
+  auto view = x.take_view();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->number, 2u);
+  EXPECT_EQ(view->members[0].is, member_state::serving);
+  EXPECT_EQ(view->members[1].is, member_state::joining);
+  EXPECT_EQ(view->members[1].incarnation, 2001u);
+  EXPECT_FALSE(x.take_view());
+}
+
+TEST(Membership, ASuccessorServesOnceEverybodyThereIsConnectedToEverybody) {
+  auto x = with_successor(state::connected);
+  EXPECT_TRUE(x.take_back().empty());
+  x.connected(0, 2);
+  x.connected(2, 1);
+  EXPECT_TRUE(x.take_back().empty());
+  x.connected(2, 2);
+  EXPECT_EQ(x.take_back(), std::vector<node_id>{1});
+  EXPECT_TRUE(x.take_back().empty());
+  EXPECT_EQ(x.state_of(1), state::serving);
+  EXPECT_FALSE(x.take_start());
+}
+
+TEST(Membership, ASuccessorMayBeLostInEveryStateAndHaveOneItself) {
+  for (auto s :
+       {state::loading, state::ready, state::connected, state::serving}) {
+    SCOPED_TRACE(int(s));
+    auto x = with_successor(s);
+    EXPECT_FALSE(x.suspected(0, 1, 1001));
+    EXPECT_TRUE(x.suspected(0, 1, 2001));
+    EXPECT_TRUE(x.take_back().empty());
+    ASSERT_TRUE(x.admit("b"));
+    x.joined(1, {"b", 3001, {}});
+    x.loaded(1);
+    auto view = x.take_view();
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->number, s == state::loading ? 2u : 3u);
+    for (node_id n = 0; n < 3; ++n)
+      x.connected(n, view->number);
+    EXPECT_EQ(x.take_back(), std::vector<node_id>{1});
+  }
+}
+
+TEST(Membership, TwoMayComeBackAtOnce) {
+  auto x = three_in(state::serving);
+  lose(x, 1);
+  lose(x, 2);
+  x.joined(2, {"c", 2002, {}});
+  x.loaded(2);
+  EXPECT_EQ(x.take_view()->members[1].is, member_state::absent);
+  x.joined(1, {"b", 2001, {}});
+  x.loaded(1);
+  EXPECT_EQ(x.take_view()->number, 3u);
+  x.connected(0, 3);
+  x.connected(1, 3);
+  x.connected(2, 2);
+  EXPECT_TRUE(x.take_back().empty()) << "it holds no connection to b";
+  x.connected(2, 3);
+  EXPECT_EQ(x.take_back(), (std::vector<node_id>{1, 2}));
+}
+
+TEST(Membership, GoesOnCountingViewsWhereAnotherStopped) {
+  membership x{{"a"}, 41};
+  bring(x, 0, state::ready);
+  EXPECT_EQ(x.take_view()->number, 42u);
+  EXPECT_FALSE(x.take_view());
+}
+
+TEST(Membership, NobodyWaitsForWhoIsLostMeanwhile) {
+  auto x = with_successor(state::connected);
+  x.connected(0, 2);
+  EXPECT_TRUE(lose(x, 2));
+  EXPECT_EQ(x.take_back(), std::vector<node_id>{1});
+}
+
+TEST(Membership, WhoIsOnItsWayInPutsNobodyOut) {
+  for (auto s : {state::loading, state::ready, state::connected}) {
+    auto x = with_successor(s);
+    EXPECT_FALSE(x.suspected(1, 2, x.incarnation_of(2))) << int(s);
+    EXPECT_TRUE(x.suspected(2, 1, 2001)) << int(s);
+  }
+  auto x = with_successor(state::serving);
+  EXPECT_TRUE(x.suspected(1, 2, x.incarnation_of(2)));
 }

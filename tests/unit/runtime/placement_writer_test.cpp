@@ -206,3 +206,26 @@ TEST_F(PlacementWriter, GivesUpWhenLoadingFailsAgainAndAgain) {
   step(0, slots_step::load, "no file");
   EXPECT_EQ(todo(), "drop 0, abort, give up");
 }
+
+TEST_F(PlacementWriter, WhoIsBackHoldsWhatTheFirstPlacementSays) {
+  begin(0);
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "give up");
+  EXPECT_EQ(writer_->current().num_waiting(), 1u);
+  writer_->back(2);
+  EXPECT_EQ(writer_->current().lists(), first_.lists());
+  EXPECT_EQ(todo(), "");
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "give up") << "as at the first time";
+  writer_->lost(3, now_);
+  writer_->back(2);
+  EXPECT_EQ(writer_->current().lists(), first_.left_by({3}).lists());
+}
+
+TEST_F(PlacementWriter, OnceThereWasAnotherPlacementNobodyComesBackIntoIt) {
+  begin();
+  writer_->lost(1, now_);
+  EXPECT_NE(todo(), "") << "others load what it had";
+  writer_->back(1);
+  EXPECT_EQ(writer_->current().num_waiting(), 1u);
+}

@@ -187,3 +187,34 @@ TEST(RequestJournal, AgreesWithAPlainCountOverRandomEvents) {
       EXPECT_EQ(journal.requests_of(r).size(), size_t(load[r]));
   }
 }
+
+TEST(RequestJournal, WhoWaitsHasNoOwnerAndGoesOnWithTheNextTerm) {
+  request_journal journal{2};
+  journal.accept(1, asked(), {1});
+  EXPECT_EQ(journal.commit(1, 1, tokens(0, 2)), verdict::committed);
+  EXPECT_TRUE(journal.is_owned(1, 1));
+  auto owner = journal.suspend(1);
+  ASSERT_TRUE(owner);
+  EXPECT_EQ(owner->rank, 1);
+  EXPECT_FALSE(journal.suspend(1)) << "it waits already";
+  EXPECT_FALSE(journal.is_owned(1, 1));
+  EXPECT_EQ(journal.commit(1, 1, tokens(2, 1)), verdict::outdated);
+  EXPECT_EQ(journal.commit(1, 2, tokens(2, 1)), verdict::refused);
+  EXPECT_TRUE(journal.requests_of(1).empty());
+  EXPECT_EQ(journal.waiting(), ids{1});
+  EXPECT_EQ(journal.all(), ids{1});
+  EXPECT_EQ(journal.accept(2, asked(), {0, 1}).rank, 0) << "nobody has any";
+  EXPECT_EQ(journal.raise(1, {0, 1}).rank, 1);
+  EXPECT_EQ(journal.commit(1, 2, tokens(2, 1)), verdict::committed);
+  EXPECT_TRUE(journal.waiting().empty());
+}
+
+TEST(RequestJournal, WhoIsAcceptedWhileNobodyIsThereBeginsWithTheFirstTerm) {
+  request_journal journal{1};
+  journal.accept_waiting(1, asked());
+  EXPECT_FALSE(journal.suspend(1));
+  EXPECT_EQ(journal.raise(1, {0}).term, 1u);
+  journal.accept_waiting(2, asked());
+  EXPECT_FALSE(journal.remove(2)) << "nobody has to be told";
+  EXPECT_EQ(journal.all(), ids{1});
+}

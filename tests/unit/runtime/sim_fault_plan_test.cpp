@@ -109,8 +109,10 @@ const wrong_table wrong_times[] = {
    "p.toml:7: fault[1]: on cannot be in one table with at"},
   {"kill = \"front\"\nat = \"-1s\"", "p.toml:6: fault[1]: at must be a"},
   {"kill = \"front\"\nat = 1", "p.toml:6: fault[1]: at must be a string"},
-  {"kill = \"front\"\nat = \"1s\"\nfor = \"1s\"",
-   "p.toml:7: fault[1]: for is not for kill"},
+  {"kill = \"front\"\nat = \"1s\"\nfor = \"0s\"",
+   "p.toml:7: fault[1]: for must be above 0"},
+  {"reset = [\"front\", \"rank-0\"]\nat = \"1s\"\nfor = \"1s\"",
+   "p.toml:7: fault[1]: for is not for reset"},
   {"kill = \"front\"\nat = \"1s\"\ntimes = 2",
    "p.toml:7: fault[1]: times is only for every"},
   {"kill = \"front\"\nevery = \"1s\"", "fault[1]: times is needed"},
@@ -195,6 +197,7 @@ TEST(FaultPlan, ReadsWhomWhatAndWhen) {
 [[fault]]
 kill = "any"
 on = { event = "frame_sent", nth = 1000, node = "rank-0" }
+for = "2s"
 
 [[fault]]
 delay = ["rank-0", "worker-1"]
@@ -219,6 +222,7 @@ p = 1
   ASSERT_EQ(plan.size(), 4u);
   EXPECT_EQ(plan[0].kind, fault_kind::kill);
   EXPECT_EQ(plan[0].node, "any");
+  EXPECT_EQ(plan[0].lasts, std::chrono::seconds{2});
   EXPECT_EQ(plan[0].trigger, fault_trigger::on);
   EXPECT_EQ(plan[0].event, trace_kind::frame_sent);
   EXPECT_EQ(plan[0].nth_event, 1000u);

@@ -156,6 +156,19 @@ TEST_F(RunChecksWithNeeds,
   EXPECT_EQ(first_sentence(), "");
 }
 
+TEST_F(RunChecksWithNeeds, I1FindsAnErrorOfWhoCouldGoOnWithASuccessor) {
+  checks_.node_lost(3);
+  checks_.node_back(3);
+  checks_.heard(0, failed(errc::peer_lost));
+  EXPECT_EQ(first_sentence(), "I1: request 0 ended, and others could have gone "
+                              "on with it: node worker-1 is lost");
+}
+
+TEST_F(RunChecksWithNeeds, I10FindsWhoIsBackWithoutALoss) {
+  checks_.node_back(3);
+  EXPECT_EQ(first_sentence(), "I10: node 3 is back, and was not lost");
+}
+
 TEST_F(RunChecksWithNeeds, I1AllowsQuarantineFromTheSecondRankOn) {
   checks_.owned(0, 1, 2);
   checks_.heard(0, failed(errc::quarantined));

@@ -1,0 +1,54 @@
+#pragma once
+
+/// What a cluster has to remember when all of its processes are gone, and how
+/// it is written down (schemas/cluster_state.capnp). A plain value; who keeps
+/// it is state_store's to say.
+
+#include "runtime/cluster/membership.hpp"
+#include "runtime/topology.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct cluster_state {
+  struct unit {
+    std::string name;
+    unit_role role = unit_role::both;
+    uint32_t epoch = placement::first_epoch; ///< Of its last placement.
+    /// That placement, as whoever places experts writes it; empty: the first.
+    std::vector<std::byte> placement;
+
+    friend bool operator==(const unit&, const unit&) = default;
+  };
+
+  struct slot {
+    std::string name;
+    uint64_t incarnation = 0; ///< Of its last process; 0: none has come.
+    std::string host;
+    uint16_t port = 0;
+    member_state is = member_state::absent;
+    bool is_leaving = false;
+
+    friend bool operator==(const slot&, const slot&) = default;
+  };
+
+  uint64_t revision = 0; ///< Grows by one with each change.
+  std::string cluster;
+  uint32_t view = 0; ///< Of the last view that may have been published.
+  std::vector<unit> units;
+  std::vector<slot> slots; ///< By node id.
+
+  friend bool operator==(const cluster_state&, const cluster_state&) = default;
+};
+
+/// The bytes of a file.
+std::vector<std::byte> encode(const cluster_state& x);
+
+/// Reads them; torn or rotten ones fail. Error: invalid_input with the end of a
+/// sentence that a file's name begins.
+result<cluster_state> decode_cluster_state(std::span<const std::byte> bytes);
+
+} // namespace troupe
