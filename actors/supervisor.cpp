@@ -11,6 +11,7 @@
 // Everybody watches the controller from the first meeting on, and the next
 // node; the controller watches all.
 
+#include "actors/batching_of.hpp"
 #include "actors/cast.hpp"
 #include "actors/node_loading.hpp"
 #include "runtime/clock.hpp"
@@ -131,8 +132,8 @@ struct supervisor_state {
     std::map<rank_id, attention> ranks;
     std::map<worker_id, expert_worker> workers;
     for (auto& r : parts->ranks) {
-      auto& scheduler = schedulers[r->id] = adopt(
-        spawn_scheduler(system, context, parts, *r, batching(), front_end));
+      auto& scheduler = schedulers[r->id] = adopt(spawn_scheduler(
+        system, context, parts, *r, batching_of(*parts), front_end));
       ranks[r->id]
         = adopt(spawn_attention(system, context, parts, *r, scheduler));
     }
@@ -148,21 +149,6 @@ struct supervisor_state {
       list.workers = workers;
       list.parts = parts;
     });
-  }
-
-  batcher_options batching() const {
-    auto& limits = parts->cluster.limits;
-    batcher_options out;
-    out.max_num_seqs = limits.max_num_seqs;
-    out.max_num_running = limits.max_num_running();
-    out.max_num_batched_tokens = limits.max_num_batched_tokens;
-    out.num_lanes = limits.num_lanes();
-    out.cost = step_cost::of_shapes(parts->config);
-    out.max_model_len = parts->cluster.max_model_len;
-    out.vocab_size = parts->config.vocab_size;
-    out.num_choices = parts->tokens.num_choices;
-    out.eos_token_ids = parts->config.eos_token_ids;
-    return out;
   }
 
   void mourn(const caf::down_msg& msg) {
@@ -439,7 +425,7 @@ struct supervisor_state {
 
   void report() {
     node_report now{context.node, context.counters->read(),
-                    context.net->stats(), context.incarnation};
+                    context.net->stats(), nullptr, context.incarnation};
     auto is_news = now.values != said.values
                    || !std::ranges::equal(now.network.frames_refused,
                                           said.network.frames_refused);

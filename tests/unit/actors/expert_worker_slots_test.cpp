@@ -126,6 +126,7 @@ protected:
       parts_->traffic.combine_rows);
     tell(worker_, rows_arrived{{{0, 0, serial}, moe_layer, epoch, 5},
                                0,
+                               100,
                                draft->payload,
                                std::make_shared<slab_view>(*view),
                                0,

@@ -30,6 +30,11 @@ protected:
     scheduler_.run();
   }
 
+  /// Who waits still hears of its end while there is somebody to hear it.
+  ~Gateway() override {
+    status_->requests.close({errc::cancelled, "the test is over"});
+  }
+
   void accept(request_id id, std::optional<uint32_t> rank = std::nullopt) {
     auto what = std::make_shared<generation_request>();
     what->prompt = {1, 2, 3};
@@ -388,7 +393,7 @@ TEST_F(Gateway, WaitsForExpertsThatOthersHaveRoomFor) {
   EXPECT_EQ(end_of(2), "");
 }
 
-TEST_F(Gateway, EndsRequestsThatWaitForExpertsThatDoNotCome) {
+TEST_F(Gateway, RequestsWaitNotForEverForExpertsThatNobodyLoads) {
   auto parts = std::make_shared<node_parts>();
   parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 0, 1};
   context_.here->update([&](cast_list& list) { list.parts = parts; });
@@ -397,6 +402,9 @@ TEST_F(Gateway, EndsRequestsThatWaitForExpertsThatDoNotCome) {
   lose(2, "c");
   EXPECT_EQ(end_of(1), "");
   say(gateway_, experts_given_up{"they cannot be read"});
+  EXPECT_EQ(near_->of<cancel_request>().size(), 1u);
+  EXPECT_EQ(end_of(1), "");
+  wait_too_long();
   EXPECT_EQ(end_of(1), "peer_lost: node c was lost: it fell off the stage");
 }
 

@@ -21,6 +21,10 @@ protected:
     states_.hear({.kind = trace_kind::fault_began, .b = uint64_t(kind)});
   }
 
+  void heal(fault_kind kind) {
+    states_.hear({.kind = trace_kind::fault_healed, .b = uint64_t(kind)});
+  }
+
   /// A slab of rows, or of answers, of one of a rank's dispatches.
   void pass(trace_kind kind, frame_class frame, node_id node, node_id peer,
             uint16_t rank, uint32_t serial, refusal why = {}) {
@@ -100,7 +104,8 @@ TEST_F(SometimesStates, KnowWhoWasOpenMeanwhile) {
 TEST_F(SometimesStates, KnowFaultsTogetherAndFaultsAtRest) {
   happen(trace_kind::request_accepted);
   begin(fault_kind::cut);
-  happen(trace_kind::fault_healed);
+  heal(fault_kind::cut);
+  heal(fault_kind::kill);   // its process came back
   begin(fault_kind::reset); // over as it begins
   begin(fault_kind::cut);
   EXPECT_EQ(reached(), names{});
