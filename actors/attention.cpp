@@ -3,12 +3,11 @@
 
 #include "actors/cast.hpp"
 #include "actors/rank_spans.hpp"
+#include "runtime/cluster/absent_workers.hpp"
 #include "runtime/cluster/repair_plan.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
-
-#include <set>
 
 namespace troupe {
 
@@ -46,7 +45,7 @@ struct attention_state {
   std::array<absence, step_walk::max_lanes> away;
   rank_spans spans;
   bool has_failed = false; ///< Its stream.
-  std::set<node_id> avoided;
+  absent_workers absent;
   step_walk::placement_ptr newest; ///< Whoever is lost.
   /// Experts are waiting, and none of them comes: why. Empty: steps wait.
   std::string given_up;
@@ -344,19 +343,21 @@ struct attention_state {
   /// Whatever was away there has failed with the process that it was sent to.
   void take_back(const node_back& msg) {
     walk->peer_back(msg.node);
-    if (avoided.erase(msg.node) > 0)
+    if (absent.back(msg.node))
       turn_to_newest();
+    if (can_repair(*walk->map(), absent.without_process()))
+      given_up.clear(); // it may have them
     acknowledge();
   }
 
   /// Nobody turns to its workers any more. Where there are no spare slots
   /// nobody else will get their experts.
   void avoid(node_id node, const std::string& why) {
-    if (!avoided.insert(node).second)
+    if (!absent.lost(node))
       return;
-    walk->avoid(avoided);
+    walk->avoid(absent.nodes());
     auto is_final = parts->cluster.all_units()[0].spare_expert_slots == 0;
-    if (is_final && !can_repair(*walk->map(), avoided))
+    if (is_final && !can_repair(*walk->map(), absent.without_process()))
       give_up(why);
   }
 
@@ -368,20 +369,24 @@ struct attention_state {
   // -- placements -------------------------------------------------------------
 
   void take(const placement_published& msg) {
+    if (msg.map->epoch <= newest->epoch())
+      return; // who comes late may hear of one twice
     auto next = parts->map.with(*msg.map);
-    if (!next || next->epoch() <= walk->map()->epoch()) {
-      context.log->warning("rank " + std::to_string(rank->id)
-                           + ": a placement that cannot be taken");
-      return;
-    }
+    if (!next) // the others would wait for this rank for ever
+      return tell(
+        context.here->read()->supervisor,
+        part_failed{"rank " + std::to_string(rank->id)
+                    + " cannot take a placement: " + next.why().message});
+    absent.placed(next->epoch());
     newest = std::make_shared<const placement>(std::move(*next));
     turn_to_newest();
     acknowledge();
   }
 
-  /// But for who is avoided.
+  /// But for who is absent.
   void turn_to_newest() {
-    auto map = std::make_shared<const placement>(newest->left_by(avoided));
+    auto map
+      = std::make_shared<const placement>(newest->left_by(absent.nodes()));
     if (map->num_waiting() == 0)
       given_up.clear();
     carry_out(walk->set_map(std::move(map)));

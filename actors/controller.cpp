@@ -14,10 +14,6 @@ namespace troupe {
 
 namespace {
 
-constexpr const char* sentence_of_other_placement
-  = "experts have been placed anew meanwhile; it can come back once the "
-    "cluster has been started again";
-
 struct controller_state {
   static constexpr const char* name = "controller";
 
@@ -49,8 +45,6 @@ struct controller_state {
 
   void join(const node_joined& msg) {
     auto id = decide->admit(msg.who.name);
-    if (id && has_other_placement())
-      id = failure{errc::refused, sentence_of_other_placement};
     if (!id || *id != msg.node) {
       auto why = id ? msg.who.name + " is another's name" : id.why().message;
       context.log->warning("node " + std::to_string(msg.node)
@@ -64,11 +58,6 @@ struct controller_state {
       monitor(msg.node);
     say(msg.node,
         welcome{msg.node, render(cluster), model_dir, decide->is_started()});
-  }
-
-  /// Whether workers would have to hold something else than who comes does.
-  bool has_other_placement() const {
-    return decide->is_started() && context.here->read()->placed;
   }
 
   void load(const node_loaded& msg) {
@@ -151,18 +140,23 @@ struct controller_state {
     welcome_back();
   }
 
-  /// Those to whom everybody is connected by now.
+  /// Those to whom everybody is connected by now. They plan with the newest
+  /// placement before anybody asks them to.
   void welcome_back() {
     for (auto node : decide->take_back()) {
-      if (has_other_placement()) {
-        lose(node, sentence_of_other_placement);
-        continue;
-      }
       context.log->info("node " + decide->name_of(node) + " serves again");
+      show_placement(node);
       say(node, cluster_started{});
       say_to_all(
         node_back{node, decide->incarnation_of(node), decide->name_of(node)});
     }
+  }
+
+  void show_placement(node_id node) {
+    auto list = context.here->read();
+    auto i = list->peers.find(node);
+    if (list->placed && i != list->peers.end())
+      tell(i->second, placement_published{list->placed});
   }
 
   void suspect(const node_suspected& msg) {
@@ -171,11 +165,6 @@ struct controller_state {
       return;
     announce(msg.node, msg.why);
     welcome_back(); // nobody waits for it any more
-  }
-
-  void lose(node_id node, const std::string& why) {
-    if (decide->suspected(context.node, node, decide->incarnation_of(node)))
-      announce(node, why);
   }
 
   void announce(node_id node, const std::string& why) {

@@ -49,6 +49,7 @@ service_stats front_end::stats() const {
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   out.nodes_lost = status.nodes_lost;
+  out.nodes_came_back = status.nodes_came_back;
   for (auto* list : {&status.reports, &status.former})
     for (auto& report : *list)
       add(report, out);

@@ -13,7 +13,7 @@
 
 #include "actors/cast.hpp"
 #include "runtime/clock.hpp"
-#include "runtime/cluster/repair_plan.hpp"
+#include "runtime/cluster/missing_experts.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/planted.hpp"
 
@@ -64,11 +64,9 @@ struct gateway_state {
   std::shared_ptr<gateway_status> status;
   std::unique_ptr<request_journal> journal;
   std::map<node_id, node_lost> lost;
-  std::optional<node_id> missing; ///< Of them: it took the last of an expert.
-  bool is_awaited = false;        ///< Who has it is to get a successor.
-  std::optional<placement> map;   ///< The newest; none: as it began.
+  missing_experts missing;
   std::optional<node_id> last_with_ranks; ///< Of them.
-  std::map<node_id, uint64_t> over; ///< The last incarnation that was lost.
+  std::map<node_id, node_lost> over;      ///< The last loss of each.
   std::map<request_id, clock::instant> waits_until;
   bool is_on_patrol = false;
   std::function<void()> on_started;
@@ -79,44 +77,25 @@ struct gateway_state {
   /// The last one of those who had all replicas of an expert, without which no
   /// rank can finish a step, if none is loaded elsewhere; or null.
   const node_lost* missing_worker() const {
-    return missing && !is_awaited ? &lost.at(*missing) : nullptr;
+    auto node = missing.are_awaited() ? std::nullopt : missing.node();
+    return node ? &over.at(*node) : nullptr;
   }
 
-  /// `last` is who was lost, if anybody was.
-  void look_for_missing(std::optional<node_id> last) {
-    std::set<node_id> gone;
-    for (auto& [node, x] : lost)
-      if (!cluster.nodes[node].workers.empty())
-        gone.insert(node);
-    if (last && !gone.contains(*last))
+  /// Whoever has no workers is missed by nobody who wants an expert.
+  template <class Fn>
+  void look_for_missing(node_id node, Fn change) {
+    if (cluster.nodes[node].workers.empty())
       return;
-    auto before = std::exchange(missing, std::nullopt);
-    auto left = placement_left_by(gone);
-    if (gone.empty() || (left && left->num_waiting() == 0))
-      return;
-    if (last)
-      missing = last;
-    else
-      missing = before && gone.contains(*before) ? *before : *gone.rbegin();
-    is_awaited = left && can_repair(*left, gone);
-  }
-
-  /// Nothing before the parts are there.
-  std::optional<placement>
-  placement_left_by(const std::set<node_id>& gone) const {
-    if (map)
-      return map->left_by(gone);
-    auto parts = context.here->read()->parts;
-    return parts ? std::optional{parts->map.left_by(gone)} : std::nullopt;
+    if (auto parts = context.here->read()->parts)
+      missing.begin_with(parts->map);
+    change(node);
   }
 
   /// Who had waited for an expert may have it again.
   void take(const placement_published& msg) {
     auto next = context.here->read()->parts->map.with(*msg.map);
     CHECK(next); // it is our own node's
-    map = std::move(*next);
-    if (missing)
-      look_for_missing(*missing); // it may be of before the last loss
+    missing.placed(std::move(*next));
     publish_trouble();
     if (missing_worker())
       hold_all();
@@ -126,12 +105,12 @@ struct gateway_state {
 
   /// There is no room for who is missing, or nobody to read it from.
   void give_up(const experts_given_up&) {
-    if (!missing || !is_awaited)
+    if (!missing.are_awaited())
       return;
-    is_awaited = false;
+    missing.give_up();
     publish_trouble();
     auto waiting = hold_all();
-    context.log->warning(sentence(lost.at(*missing)) + "; "
+    context.log->warning(sentence(*missing_worker()) + "; "
                          + std::to_string(waiting) + " requests wait for it");
   }
 
@@ -160,9 +139,10 @@ struct gateway_state {
       text = "the cluster is starting";
     for (auto& [node, x] : lost)
       text += (text.empty() ? "" : "; ") + sentence(x);
-    if (missing && is_awaited)
-      text += "; its experts are being loaded elsewhere";
-    auto can_serve = started && !missing && !usable_ranks().empty();
+    if (missing.are_awaited())
+      text += lost.empty() ? "experts that were lost are being placed anew"
+                           : "; its experts are being loaded elsewhere";
+    auto can_serve = started && !missing.node() && !usable_ranks().empty();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
     status->nodes_lost = lost.size();
@@ -326,11 +306,11 @@ struct gateway_state {
   // -- the cluster ------------------------------------------------------------
 
   void lose(const node_lost& msg) {
-    over[msg.node] = msg.incarnation;
+    over[msg.node] = msg;
     auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
     if (!is_news)
       return; // a successor that was not back yet
-    look_for_missing(msg.node);
+    look_for_missing(msg.node, [this](auto x) { missing.lost(x); });
     if (!cluster.nodes[msg.node].ranks.empty())
       last_with_ranks = msg.node;
     if (status->on_lost)
@@ -390,7 +370,7 @@ struct gateway_state {
   void take_back(const node_back& msg) {
     if (lost.erase(msg.node) == 0)
       return;
-    look_for_missing(std::nullopt);
+    look_for_missing(msg.node, [this](auto x) { missing.back(x); });
     if (status->on_back)
       status->on_back(msg.node);
     publish_trouble();
@@ -414,7 +394,8 @@ struct gateway_state {
 
   void report(const node_report& msg) {
     auto last = over.find(msg.node);
-    auto is_over = last != over.end() && last->second == msg.incarnation;
+    auto is_over = last != over.end()
+                   && last->second.incarnation == msg.incarnation;
     {
       std::lock_guard lock{status->mutex};
       if (msg.node >= status->reports.size())

@@ -50,17 +50,26 @@ struct placer_state {
 
   void lose(const node_lost& msg) {
     decide->lost(msg.node, now());
+    // Who comes late hears of nobody who was lost before.
+    context.here->update([&](cast_list& list) {
+      if (list.placed)
+        list.placed = lists();
+    });
     carry_out();
   }
 
   void take_back(const node_back& msg) {
-    decide->back(msg.node);
+    decide->back(msg.node, now());
     carry_out();
   }
 
   void look_at_clock() {
     decide->tick(now());
     carry_out();
+  }
+
+  std::shared_ptr<const placement_lists> lists() const {
+    return std::make_shared<const placement_lists>(decide->current().lists());
   }
 
   // -- actions ----------------------------------------------------------------
@@ -120,8 +129,7 @@ struct placer_state {
   }
 
   void publish() {
-    placement_published out{
-      std::make_shared<const placement_lists>(decide->current().lists())};
+    placement_published out{lists()};
     context.here->update([&](cast_list& list) { list.placed = out.map; });
     say_to_ranks(out);
     context.log->info("the placement is of epoch "

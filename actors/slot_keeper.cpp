@@ -57,6 +57,8 @@ void slot_keeper::answer(uint32_t change, slots_step step,
 
 /// Somewhere else, since it takes long.
 void slot_keeper::load(const change_slots& msg) {
+  if (msg.slots.empty()) // it is to say that it is there
+    return answer(msg.change, msg.step, "");
   if (!parts_->model)
     return answer(msg.change, msg.step, "it was started without spare slots");
   if (auto ok = worker_.slots.load(slots_of(msg)); !ok)

@@ -164,7 +164,8 @@ struct service_stats {
   uint64_t workers_used = 0;      ///< That have run a row.
   /// Of those that failed: their logits were no finite numbers.
   uint64_t requests_without_choice = 0;
-  uint64_t nodes_lost = 0; ///< Of those that the topology names.
+  uint64_t nodes_lost = 0;      ///< Of those that the topology names.
+  uint64_t nodes_came_back = 0; ///< As another process, again and again.
   uint64_t placement_epoch = 0;
   uint64_t changes_begun = 0; ///< Of the placement of experts.
   uint64_t changes_done = 0;

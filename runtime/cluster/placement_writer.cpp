@@ -41,7 +41,7 @@ result<void> placement_writer::ask(const placement_lists& next,
   if (phase_ != phase::idle)
     return failure{errc::overloaded,
                    "another change of the placement is under way"};
-  auto change = plan_change(current_, next, lost_);
+  auto change = plan_change(current_, next, absent());
   if (!change)
     return change.why();
   begin(std::move(*change), false, now);
@@ -84,9 +84,13 @@ void placement_writer::stepped(uint32_t change, worker_id worker,
 
 /// This is the commit.
 void placement_writer::tell(clock::instant now) {
-  auto next = pending_.next.left_by(lost_);
-  if (next.num_waiting() > current_.num_waiting())
+  std::erase_if(returned_, [&](auto x) { return taking_in_.contains(x); });
+  auto next = pending_.next.left_by(absent());
+  if (!check_coverage(current_, next)) {
+    returned_.merge(taking_in_);
     return abort("who was to hold its experts has been lost", now);
+  }
+  taking_in_.clear();
   current_ = std::move(next);
   if (!is_repair_)
     goal_ = pending_.next;
@@ -137,6 +141,7 @@ void placement_writer::abort(const std::string& why, clock::instant now) {
   CHECK(phase_ == phase::loading);
   phase_ = phase::idle;
   workers_.clear();
+  taking_in_.clear();
   for (auto& [worker, slots] : pending_.arriving)
     if (!is_lost(worker))
       instruct(worker, slots_step::drop);
@@ -150,6 +155,7 @@ void placement_writer::abort(const std::string& why, clock::instant now) {
 void placement_writer::lost(node_id node, clock::instant now) {
   if (!lost_.insert(node).second)
     return;
+  returned_.erase(node);
   num_failures_ = 0;
   has_given_up_ = false; // who hears of this loss is to hear of that as well
   auto had_part = false;
@@ -179,27 +185,55 @@ void placement_writer::lost(node_id node, clock::instant now) {
   }
 }
 
-void placement_writer::back(node_id node) {
-  auto is_first = phase_ == phase::idle && current_.epoch() == first_.epoch();
-  if (!is_first || lost_.erase(node) == 0)
+void placement_writer::back(node_id node, clock::instant now) {
+  if (lost_.erase(node) == 0)
     return;
-  current_ = first_.left_by(lost_);
   num_failures_ = 0;
-  has_given_up_ = has_given_up_ && current_.num_waiting() > 0;
+  has_given_up_ = false;
+  returned_.insert(node);
+  // So that it knows the epoch before the one in which it has a part.
+  auto knows_it = current_.epoch() == first_.epoch();
+  for (uint32_t w = 0; w < current_.num_workers(); ++w)
+    if (!knows_it && current_.node_of(worker_id(w)) == node)
+      instruct(worker_id(w), slots_step::serve);
+  if (phase_ == phase::idle)
+    repair(now);
+  else if (phase_ == phase::loading && is_repair_)
+    abort("a node is back that may have what is being loaded", now);
+}
+
+/// Those to whom nobody turns.
+std::set<node_id> placement_writer::absent() const {
+  auto out = lost_;
+  out.insert(returned_.begin(), returned_.end());
+  return out;
+}
+
+/// What they hold needs no loading. That they were heard says that they know
+/// the newest epoch.
+void placement_writer::take_in(clock::instant now) {
+  taking_in_ = returned_;
+  begin(plan_return(current_, first_, goal_, returned_), true, now);
 }
 
 /// Loads elsewhere who is waiting; then whoever is held by too few.
 void placement_writer::repair(clock::instant now) {
   CHECK(phase_ == phase::idle);
+  if (current_.epoch() == first_.epoch()) { // they hold what it says
+    returned_.clear();
+    current_ = first_.left_by(lost_);
+  }
+  if (!returned_.empty() && num_failures_ < most_failures)
+    return take_in(now);
   auto must = current_.num_waiting() > 0;
-  auto plan = plan_repair(current_, goal_, lost_);
+  auto plan = plan_repair(current_, goal_, absent());
   auto is_of_use = plan && !plan->leaves_waiting
                    && num_failures_ < most_failures;
   if (must && !is_of_use)
     return give_up();
   if (!is_of_use)
     return;
-  auto change = plan_change(current_, plan->next, lost_);
+  auto change = plan_change(current_, plan->next, absent());
   CHECK(change);
   begin(std::move(*change), true, now);
 }

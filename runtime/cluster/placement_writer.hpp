@@ -12,7 +12,8 @@
 /// Up to *telling* nothing has happened to anybody but that slots were filled:
 /// a change that fails by then leaves the old placement, or what is left of it.
 /// From there on it is the placement, and a worker that is lost one that had a
-/// part in it.
+/// part in it. A node that comes back is taken in by a change in which nothing
+/// is loaded.
 
 #include "runtime/clock.hpp"
 #include "runtime/cluster/repair_plan.hpp"
@@ -81,8 +82,9 @@ public:
   void lost(node_id node, clock::instant now);
 
   /// Another process is that node, and its workers hold what the first
-  /// placement says. Once there has been another placement they are of no use.
-  void back(node_id node);
+  /// placement says. Once there has been another one they are taken in with the
+  /// next change, and nobody turns to them before.
+  void back(node_id node, clock::instant now);
 
   void tick(clock::instant now);
 
@@ -117,10 +119,12 @@ private:
   void end(clock::instant now);
   void abort(const std::string& why, clock::instant now);
   void repair(clock::instant now);
+  void take_in(clock::instant now);
   void give_up();
   bool is_lost(worker_id worker) const {
     return lost_.contains(current_.node_of(worker));
   }
+  std::set<node_id> absent() const;
 
   const settings settings_;
   const placement first_;
@@ -136,6 +140,8 @@ private:
   std::set<worker_id> workers_; ///< Whose answer is awaited.
   std::set<rank_id> ranks_;     ///< Likewise.
   std::set<node_id> lost_;
+  std::set<node_id> returned_;  ///< Back, and not taken in yet.
+  std::set<node_id> taking_in_; ///< Of them, by the change under way.
   std::vector<writer_action> actions_;
 };
 

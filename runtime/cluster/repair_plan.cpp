@@ -1,6 +1,9 @@
 #include "runtime/cluster/repair_plan.hpp"
 
 #include <algorithm>
+#include <map>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -80,6 +83,45 @@ std::optional<repair_plan> plan_repair(const placement& now,
   if (out.next.replicas.size() == before)
     return std::nullopt;
   return out;
+}
+
+namespace {
+
+/// As it was wanted there, or like any other.
+uint16_t weight_of(std::span<const expert_replica> wanted,
+                   const slot_address& at) {
+  auto i = std::ranges::find(wanted, at, &expert_replica::at);
+  return i == wanted.end() ? uint16_t{1} : i->weight;
+}
+
+} // namespace
+
+placement_change plan_return(const placement& now, const placement& first,
+                             const placement& goal,
+                             const std::set<node_id>& nodes) {
+  auto next = now.lists();
+  ++next.epoch;
+  slots_by_worker arriving, leaving;
+  std::map<std::pair<uint16_t, uint16_t>, size_t> added;
+  for (auto& x : first.lists().replicas) {
+    auto at = x.replica.at;
+    if (!nodes.contains(now.node_of(at.worker)))
+      continue;
+    arriving.try_emplace(at.worker);
+    auto wanted = goal.replicas_of(x.moe_layer, x.expert);
+    auto& more = added[{x.moe_layer, x.expert}];
+    auto num = now.replicas_of(x.moe_layer, x.expert).size() + more;
+    if (num < std::max<size_t>(1, wanted.size())) {
+      next.replicas.push_back(
+        {x.moe_layer, x.expert, {at, weight_of(wanted, at)}});
+      ++more;
+    } else {
+      leaving[at.worker].push_back({x.moe_layer, at.slot, x.expert});
+    }
+  }
+  auto then = now.with(next);
+  CHECK(then);
+  return {std::move(*then), std::move(arriving), std::move(leaving)};
 }
 
 bool can_repair(const placement& now, const std::set<node_id>& lost) {

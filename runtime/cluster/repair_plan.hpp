@@ -2,7 +2,7 @@
 
 /// Where experts come to when the workers that had them are lost.
 
-#include "runtime/dispatch/placement.hpp"
+#include "runtime/dispatch/placement_change.hpp"
 
 #include <optional>
 #include <set>
@@ -22,6 +22,14 @@ struct repair_plan {
 std::optional<repair_plan> plan_repair(const placement& now,
                                        const placement& goal,
                                        const std::set<node_id>& lost);
+
+/// How those of `nodes`, which are back, serve again: their workers hold what
+/// `first` says and nothing of `now`. Of that each expert gets what brings it
+/// to as many replicas as it has in `goal`, and to one at least; all else
+/// leaves. Each of these workers is in `arriving`, with nothing to load.
+placement_change plan_return(const placement& now, const placement& first,
+                             const placement& goal,
+                             const std::set<node_id>& nodes);
 
 /// Whether all who wait in `now` can be brought back.
 bool can_repair(const placement& now, const std::set<node_id>& lost);

@@ -30,7 +30,8 @@ failure refuse(std::string why) {
   return {errc::invalid_input, std::move(why)};
 }
 
-/// Whether everybody who can be turned to now can be then.
+} // namespace
+
 result<void> check_coverage(const placement& now, const placement& next) {
   for (uint32_t layer = 0; layer < now.num_moe_layers(); ++layer)
     for (uint32_t e = 0; e < now.num_experts(); ++e)
@@ -40,8 +41,6 @@ result<void> check_coverage(const placement& now, const placement& next) {
                       + " of MoE layer " + std::to_string(layer));
   return {};
 }
-
-} // namespace
 
 result<placement_change> plan_change(const placement& now,
                                      const placement_lists& next,

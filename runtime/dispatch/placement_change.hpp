@@ -28,4 +28,8 @@ result<placement_change> plan_change(const placement& now,
                                      const placement_lists& next,
                                      const std::set<node_id>& lost = {});
 
+/// Whether every expert that has a replica `now` has one in `next`. Error:
+/// invalid_input, with a sentence that names one.
+result<void> check_coverage(const placement& now, const placement& next);
+
 } // namespace troupe

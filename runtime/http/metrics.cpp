@@ -110,6 +110,9 @@ void render_figures(const service_stats& x, const service_info& info,
      info.num_nodes - x.nodes_lost},
     {"nodes_lost", "gauge", "Node processes that are not, but should be.",
      x.nodes_lost},
+    {"nodes_came_back_total", "counter",
+     "Node processes that serve in the place of lost ones, also of each other.",
+     x.nodes_came_back},
   };
   render(all, to);
 }

@@ -21,6 +21,19 @@ extern char** environ;
 
 namespace troupe {
 
+/// Whether it is so within a minute.
+template <class F>
+bool comes_true(F condition) {
+  system_clock time;
+  auto end = time.now() + std::chrono::minutes{1};
+  while (!condition()) {
+    if (time.now() > end)
+      return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  }
+  return true;
+}
+
 class child_process {
 public:
   explicit child_process(std::vector<std::string> args) {
@@ -39,12 +52,15 @@ public:
     : pid_(std::exchange(other.pid_, 0)) {
   }
 
+  /// The process that was here ends.
+  child_process& operator=(child_process&& other) noexcept {
+    end();
+    pid_ = std::exchange(other.pid_, 0);
+    return *this;
+  }
+
   ~child_process() {
-    if (pid_ == 0)
-      return;
-    kill(SIGCONT);
-    kill(SIGKILL);
-    waitpid(pid_, nullptr, 0);
+    end();
   }
 
   void kill(int signal) {
@@ -67,6 +83,14 @@ public:
   }
 
 private:
+  void end() {
+    if (pid_ == 0)
+      return;
+    kill(SIGCONT);
+    kill(SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
   pid_t pid_ = 0;
 };
 

@@ -34,11 +34,10 @@ public:
     if (!made)
       return made.why().message;
     company_ = std::move(*made);
-    auto at = company_->address();
-    for (size_t n = 1; n < cluster.nodes.size(); ++n)
-      nodes_.push_back(child_process{
-        {"node", "--join", at.host + ":" + std::to_string(at.port), "--name",
-         cluster.nodes[n].name, "--threads", "1", "--log-level", "error"}});
+    for (auto& node : cluster.nodes)
+      names_.push_back(node.name);
+    for (size_t n = 1; n < names_.size(); ++n)
+      nodes_.push_back(spawn(n));
     auto ready = company_->wait_until_ready(patience);
     return ready ? "" : ready.why().message;
   }
@@ -52,14 +51,31 @@ public:
     return nodes_.at(n - 1);
   }
 
+  /// Another process of a node that is gone; returns once it serves.
+  void begin_again(size_t n) {
+    node(n) = spawn(n);
+    EXPECT_TRUE(comes_true([this] { return !company_->trouble(); }));
+  }
+
   /// Experts move to one of the nodes with workers, in turn. The new epoch.
   result<uint32_t> move(random_stream& chance) {
-    auto to = node_id(2 + num_moves_++ % 2);
+    return move_to(node_id(2 + num_moves_++ % 2), chance);
+  }
+
+  result<uint32_t> move_to(node_id to, random_stream& chance) {
     return company_->change_placement(
       draw_moves(*company_->placed(), to, chance), patience);
   }
 
 private:
+  child_process spawn(size_t n) {
+    auto at = company_->address();
+    return child_process{{"node", "--join",
+                          at.host + ":" + std::to_string(at.port), "--name",
+                          names_[n], "--threads", "1", "--log-level", "error"}};
+  }
+
+  std::vector<std::string> names_;
   std::vector<child_process> nodes_;
   std::unique_ptr<company> company_; ///< Goes first: it tells the others.
   uint32_t num_moves_ = 0;

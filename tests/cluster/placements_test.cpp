@@ -76,4 +76,33 @@ TEST(Placements, LostExpertsAreLoadedElsewhere) {
   EXPECT_EQ(all.front().stats().requests_failed, 0u);
 }
 
+/// What it had is elsewhere by then; experts can be given to it.
+TEST(Placements, WhoComesBackTakesPartInTheNewestPlacement) {
+  moving_company all;
+  ASSERT_EQ(all.start(moving_company::four_processes(4)), "");
+  auto& front = all.front();
+  auto requests = some_requests(6);
+  auto expected = ask_plain(nano_model(), precision::fp8, requests);
+  random_stream chance{3};
+  for (int round = 0; round < 2; ++round) {
+    listener ears{requests.size()};
+    for (size_t i = 0; i < requests.size(); ++i)
+      ASSERT_TRUE(front.submit(requests[i], ears.handler(i)));
+    ears.wait_for_tokens(40);
+    all.node(3).kill(SIGKILL);
+    ASSERT_TRUE(comes_true([&] {
+      return front.stats().nodes_lost == 1 && front.placed()->num_waiting() == 0
+             && front.stats().experts_waiting == 0;
+    }));
+    auto before = front.placed()->epoch();
+    all.begin_again(3);
+    ASSERT_TRUE(comes_true([&] { return front.placed()->epoch() > before; }));
+    expect_equal(ears.wait(), expected);
+    auto gets_some = [&] { return bool(all.move_to(3, chance)); };
+    ASSERT_TRUE(comes_true(gets_some)) << "once nothing else is under way";
+    expect_equal(ask_all(front, requests), expected);
+  }
+  EXPECT_EQ(front.stats().requests_failed, 0u);
+}
+
 } // namespace troupe

@@ -146,6 +146,39 @@ TEST_F(Attention, AVerdictEndsAStepAndWhoIsBackIsTurnedToAgain) {
   EXPECT_EQ(ends_->of<step_ended>().size(), 2u);
 }
 
+TEST_F(Attention, WhoIsBackIsTurnedToOnceItHasAPartInANewPlacement) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  auto place = [this](uint32_t epoch) {
+    auto next = parts_->map.lists();
+    next.epoch = epoch;
+    say(attention_,
+        placement_published{std::make_shared<const placement_lists>(next)});
+  };
+  place(2);
+  say(attention_, node_lost{1, 7, "b", "it was silent"});
+  say(attention_, node_back{1, 101, "b"});
+  run_step();
+  advance();
+  EXPECT_EQ(end(), "none") << "it waits";
+  EXPECT_TRUE(network_.sent.empty());
+  place(2);
+  EXPECT_TRUE(network_.sent.empty()) << "heard twice";
+  place(3);
+  advance();
+  EXPECT_FALSE(network_.sent.empty());
+}
+
+TEST_F(Attention, EndsItsNodeIfItCannotTakeAPlacement) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  placement_lists wrong{0, 2, {{0, 0, {{99, 0}, 1}}}};
+  say(attention_,
+      placement_published{std::make_shared<const placement_lists>(wrong)});
+  auto failed = failures_->of<part_failed>();
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_TRUE(failed[0].why.starts_with("rank 0 cannot take a placement: "))
+    << failed[0].why;
+}
+
 TEST_F(Attention, ComputesAsLongAsItTakes) {
   ASSERT_NO_FATAL_FAILURE(start(1));
   run_step();

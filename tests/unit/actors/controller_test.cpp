@@ -23,8 +23,8 @@ private:
   std::unique_ptr<state_store> inner_ = make_memory_store();
 };
 
-using news
-  = heard<welcome, view_published, cluster_started, node_lost, node_back>;
+using news = heard<welcome, view_published, cluster_started, node_lost,
+                   node_back, placement_published>;
 
 class Controller : public actor_fixture {
 protected:
@@ -339,20 +339,22 @@ TEST_F(Controller, LetsNobodyInWithAViewThatCannotBeKept) {
   EXPECT_EQ(news_[0]->of<view_published>()[1].members->number, 3u);
 }
 
-TEST_F(Controller, LetsNobodyInOnceExpertsHaveBeenPlacedAnew) {
+TEST_F(Controller, WhoIsBackHearsTheNewestPlacementFirst) {
   ASSERT_NO_FATAL_FAILURE(start_all());
   suspect(1, "it was killed");
   join(1, 201);
   load(1, "hidden_size 64\n", 201);
-  context_.here->update([](cast_list& list) {
-    list.placed = std::make_shared<const placement_lists>();
+  placement_lists newest{0, 7, {}};
+  context_.here->update([&](cast_list& list) {
+    list.placed = std::make_shared<const placement_lists>(newest);
   });
   for (node_id n : {0, 2})
     connect(n, 2);
+  auto before = how_many<cluster_started>();
+  EXPECT_EQ(how_many<placement_published>(), (counts_by_node{0, 0, 0}));
   connect(1, 2, 201);
-  EXPECT_EQ(how_many<node_back>(), (counts_by_node{0, 0, 0}));
-  auto why = news_[1]->of<node_lost>().back().why;
-  EXPECT_TRUE(why.starts_with("experts have been placed anew")) << why;
-  join(1, 301);
-  EXPECT_EQ(net_.reasons.back(), why);
+  EXPECT_EQ(how_many<placement_published>(), (counts_by_node{0, 1, 0}));
+  EXPECT_EQ(*news_[1]->of<placement_published>()[0].map, newest);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 1}));
+  EXPECT_EQ(how_many<cluster_started>()[1], before[1] + 1);
 }

@@ -212,20 +212,135 @@ TEST_F(PlacementWriter, WhoIsBackHoldsWhatTheFirstPlacementSays) {
   writer_->lost(2, now_);
   EXPECT_EQ(todo(), "give up");
   EXPECT_EQ(writer_->current().num_waiting(), 1u);
-  writer_->back(2);
+  writer_->back(2, now_);
   EXPECT_EQ(writer_->current().lists(), first_.lists());
   EXPECT_EQ(todo(), "");
   writer_->lost(2, now_);
   EXPECT_EQ(todo(), "give up") << "as at the first time";
   writer_->lost(3, now_);
-  writer_->back(2);
+  writer_->back(2, now_);
   EXPECT_EQ(writer_->current().lists(), first_.left_by({3}).lists());
 }
 
-TEST_F(PlacementWriter, OnceThereWasAnotherPlacementNobodyComesBackIntoIt) {
+TEST_F(PlacementWriter, ARepairIsNotNeededOnceWhoeverWasLostIsBack) {
   begin();
-  writer_->lost(1, now_);
-  EXPECT_NE(todo(), "") << "others load what it had";
-  writer_->back(1);
-  EXPECT_EQ(writer_->current().num_waiting(), 1u);
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "load 0");
+  writer_->back(2, now_);
+  EXPECT_EQ(todo(), "drop 0, abort");
+  EXPECT_EQ(writer_->current().lists(), first_.lists());
+  EXPECT_EQ(writer_->at(), phase::idle);
+}
+
+/// Node 2 is lost, and what it had is elsewhere in epoch 2.
+TEST_F(PlacementWriter, OnceThereWasAnotherPlacementWhoIsBackIsTakenIn) {
+  begin();
+  writer_->lost(2, now_);
+  step(0, slots_step::load);
+  take_all(2);
+  step(0, slots_step::retire);
+  step(2, slots_step::retire);
+  todo();
+  writer_->back(2, now_);
+  EXPECT_EQ(todo(), "serve 1, load 1");
+  EXPECT_EQ(writer_->current().epoch(), 2u);
+  step(1, slots_step::load);
+  auto serve = writer_->take_actions().at(1);
+  EXPECT_EQ(serve.worker, 1u);
+  EXPECT_EQ(serve.epoch, 3u);
+  EXPECT_EQ(serve.slots, (std::vector<layer_slot>{{0, 0, 1}}))
+    << "worker 0 has it";
+  EXPECT_EQ(writer_->current().lists().replicas.size(), 3u);
+  take_all(3);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2");
+  for (worker_id w : {0, 1, 2})
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "done");
+  ASSERT_TRUE(writer_->ask(moved(), now_)) << "its slots are free";
+  EXPECT_EQ(todo(), "load 1");
+}
+
+TEST_F(PlacementWriter, WhoIsBackServesAgainWithWhatNobodyElseHas) {
+  begin();
+  auto next = first_.lists();
+  ++next.epoch; // other shares, say
+  ASSERT_TRUE(writer_->ask(next, now_));
+  take_all(2);
+  for (worker_id w : {0, 1, 2})
+    step(w, slots_step::retire);
+  todo();
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "load 0");
+  writer_->back(2, now_);
+  EXPECT_EQ(todo(), "serve 1, drop 0, abort, load 1");
+  step(1, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 3");
+  EXPECT_EQ(writer_->current().num_waiting(), 0u);
+  EXPECT_EQ(writer_->current().replicas_of(0, 1)[0].at, (slot_address{1, 0}));
+}
+
+TEST_F(PlacementWriter, WhoIsBackWaitsForTheChangeThatIsAskedFor) {
+  begin(2);
+  auto next = first_.lists();
+  ++next.epoch;
+  next.replicas.push_back({0, 0, {{2, 1}, 1}});
+  next.replicas.push_back({0, 2, {{0, 1}, 1}});
+  next.replicas.push_back({0, 1, {{0, 2}, 1}});
+  ASSERT_TRUE(writer_->ask(next, now_));
+  EXPECT_EQ(todo(), "load 0, load 2");
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "drop 0, drop 2, abort, load 0") << "expert 1 first";
+  step(0, slots_step::load);
+  take_all(2);
+  for (worker_id w : {0, 2})
+    step(w, slots_step::retire);
+  todo();
+  auto more = writer_->current().lists();
+  ++more.epoch;
+  more.replicas.push_back({0, 0, {{2, 1}, 1}});
+  ASSERT_TRUE(writer_->ask(more, now_));
+  EXPECT_EQ(todo(), "load 2");
+  writer_->back(2, now_);
+  EXPECT_EQ(todo(), "serve 1");
+  step(2, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 3");
+  take_all(3);
+  for (worker_id w : {0, 1, 2})
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2, done, load 1");
+}
+
+TEST_F(PlacementWriter, WhoIsLostWhileItIsTakenInIsNotWaitedFor) {
+  begin();
+  writer_->lost(2, now_);
+  step(0, slots_step::load);
+  take_all(2);
+  step(0, slots_step::retire);
+  step(2, slots_step::retire);
+  writer_->back(2, now_);
+  todo();
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "abort");
+  EXPECT_EQ(writer_->at(), phase::idle);
+  writer_->back(2, now_);
+  EXPECT_EQ(todo(), "serve 1, load 1");
+}
+
+/// As many wait as before, but others.
+TEST_F(PlacementWriter, DoesNotGiveOneExpertForAnother) {
+  begin(1);
+  auto next = first_.lists();
+  ++next.epoch;
+  ASSERT_TRUE(writer_->ask(next, now_));
+  take_all(2);
+  for (worker_id w : {0, 1, 2})
+    step(w, slots_step::retire);
+  writer_->lost(2, now_);
+  todo(); // worker 0 loads expert 1
+  auto before = writer_->current();
+  placement_lists other = before.lists();
+  std::erase_if(other.replicas, [](auto& x) { return x.expert == 0; });
+  other.replicas.push_back({0, 1, {{2, 1}, 1}});
+  EXPECT_FALSE(check_coverage(before, *before.with(other)));
+  EXPECT_TRUE(check_coverage(before, *before.with(before.lists())));
 }

@@ -97,3 +97,35 @@ TEST(RepairPlan, IsAlwaysAChangeThatCanBeMade) {
     EXPECT_TRUE(change->leaving.empty());
   }
 }
+
+TEST(RepairPlan, WhoIsBackKeepsWhatOthersLack) {
+  // Four experts twice: workers 0 and 1 have {0, 1, 2, 3}, and so have 2 and 3.
+  placement first{1, 4, 4, {0, 1, 2, 3}, 0, 1, 4, 2};
+  auto now = first.with(first.left_by({1, 2, 3}).lists());
+  ASSERT_TRUE(now);
+  EXPECT_EQ(now->num_waiting(), 2u);
+  auto back = plan_return(*now, first, first, {1, 3});
+  EXPECT_EQ(back.next.epoch(), 2u);
+  EXPECT_EQ(back.next.num_waiting(), 0u);
+  EXPECT_EQ(back.arriving, (slots_by_worker{{1, {}}, {3, {}}}));
+  EXPECT_TRUE(back.leaving.empty()) << "all are wanted twice";
+  auto once = placement{1, 4, 4, {0, 1, 2, 3}, 0, 1, 0, 2};
+  back = plan_return(*now, first, once, {1, 3});
+  EXPECT_EQ(back.next.num_waiting(), 0u);
+  ASSERT_EQ(back.leaving.size(), 1u) << "worker 1 has both, too";
+  EXPECT_EQ(back.leaving.at(3),
+            (std::vector<layer_slot>{{0, 0, 2}, {0, 1, 3}}));
+}
+
+TEST(RepairPlan, WhoIsBackHasTheShareThatWasWanted) {
+  placement first{1, 2, 2, {0, 1}};
+  auto lists = first.lists();
+  ++lists.epoch;
+  for (auto& x : lists.replicas)
+    x.replica.weight = 5;
+  auto goal = first.with(lists);
+  ASSERT_TRUE(goal);
+  auto back = plan_return(goal->left_by({1}), first, *goal, {1});
+  lists.epoch = 3;
+  EXPECT_EQ(back.next.lists(), lists);
+}
