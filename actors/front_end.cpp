@@ -198,15 +198,44 @@ std::optional<placement> front_end::placed() const {
   return *out;
 }
 
+namespace {
+
+/// Who asks is answered once, also if nobody who could say anything is left.
+class question {
+public:
+  explicit question(std::function<void(const result<uint32_t>&)> done)
+    : done_(std::move(done)) {
+  }
+
+  question(const question&) = delete;
+  question& operator=(const question&) = delete;
+
+  ~question() {
+    hear(failure{errc::cancelled, "the node has ended"});
+  }
+
+  void hear(const result<uint32_t>& x) {
+    if (auto done = std::exchange(done_, nullptr))
+      done(x);
+  }
+
+private:
+  std::function<void(const result<uint32_t>&)> done_;
+};
+
+} // namespace
+
 void front_end::change_placement(
   placement_lists next, std::function<void(const result<uint32_t>&)> done) {
   auto placer = here_->read()->placer;
   if (!placer || status_->usable_ranks == 0)
     return done(failure{errc::refused, "the cluster is starting"});
+  auto asked = std::make_shared<question>(std::move(done));
   using callback = std::function<void(const result<uint32_t>&)>;
   tell(placer, troupe::change_placement{
                  std::make_shared<const placement_lists>(std::move(next)),
-                 std::make_shared<const callback>(std::move(done))});
+                 std::make_shared<const callback>(
+                   [asked](auto& x) { asked->hear(x); })});
 }
 
 uint64_t front_end::max_open(const topology_limits& limits,

@@ -4,6 +4,13 @@
 
 namespace troupe {
 
+namespace {
+
+/// Whoever has been refused once has met the controller already.
+constexpr std::chrono::seconds rejoin_deadline{2};
+
+} // namespace
+
 node_core::node_core(node_setup setup, node_hooks hooks)
   : setup_(std::move(setup)), hooks_(std::move(hooks)),
     router_(here_, *setup_.log) {
@@ -144,7 +151,7 @@ supervisor_hooks node_core::make_hooks() {
   supervisor_hooks out;
   out.connect = network_.connect;
   if (network_.join)
-    out.join_again = [this] { join_(); };
+    out.join_again = [this] { network_.join(controller_, rejoin_deadline); };
   out.monitor = [this](node_id peer) {
     if (network_.monitor)
       network_.monitor(peer);
@@ -230,8 +237,8 @@ void node_core::open_stage() {
 void node_core::join(const endpoint_address& controller,
                      std::chrono::milliseconds deadline) {
   CHECK(network_.join);
-  join_ = [=, this] { network_.join(controller, deadline); };
-  join_();
+  controller_ = controller;
+  network_.join(controller, deadline);
 }
 
 // -- the end ------------------------------------------------------------------

@@ -132,7 +132,7 @@ private:
   node_hooks hooks_;
   node_counters counters_;
   std::shared_ptr<directory> here_ = std::make_shared<directory>();
-  std::function<void()> join_; ///< What join() does; before it: empty.
+  endpoint_address controller_; ///< Where join() went.
   frame_router router_;
   caf::actor_system* system_ = nullptr; ///< Once it acts.
 

@@ -31,6 +31,7 @@ void slot_keeper::change(const change_slots& msg) {
       break;
     case slots_step::drop:
       loading_ = 0;
+      no_more_.request_stop(); // others wait for the thread, and the files
       let_go(worker_.slots.drop());
       break;
     case slots_step::serve:
@@ -64,9 +65,11 @@ void slot_keeper::load(const change_slots& msg) {
   if (auto ok = worker_.slots.load(slots_of(msg)); !ok)
     return answer(msg.change, msg.step, ok.why().message);
   loading_ = msg.change;
-  auto job = [parts = parts_, msg, to = self_] {
+  no_more_ = {};
+  auto job = [parts = parts_, msg, to = self_, no_more = no_more_]() mutable {
+    std::stop_callback at_the_end{parts->stop, [&] { no_more.request_stop(); }};
     auto all = load_experts(*parts->model, parts->cluster.activations,
-                            msg.slots, parts->room, parts->stop);
+                            msg.slots, parts->room, no_more.get_token());
     experts_loaded out{msg.change, nullptr, all ? "" : all.why().message};
     if (all)
       out.experts

@@ -5,6 +5,8 @@
 
 #include "actors/cast.hpp"
 
+#include <stop_token>
+
 namespace troupe {
 
 class slot_keeper {
@@ -28,8 +30,9 @@ private:
   const std::shared_ptr<node_parts> parts_;
   worker_parts& worker_;
   const weak_handle<expert_worker> self_;
-  uint32_t loading_ = 0; ///< The change whose experts are; 0: none.
-  gauge free_;           ///< Slots.
+  uint32_t loading_ = 0;     ///< The change whose experts are; 0: none.
+  std::stop_source no_more_; ///< Of what is loading.
+  gauge free_;               ///< Slots.
   gauge filling_;
   gauge serving_;
   gauge retiring_;

@@ -68,9 +68,8 @@ struct supervisor_state {
     bool is_out = false; ///< It is being dialled again.
   };
   std::map<node_id, missed_dial> missed;
-  /// When the controller has refused us for the first time.
-  std::optional<clock::instant> refused_since;
-  bool joins_again = false; ///< With the next tick.
+  std::optional<missed_dial> refused; ///< By the controller, the first time.
+  bool joins_again = false;           ///< With the next tick.
 
   // -- who we are -------------------------------------------------------------
 
@@ -310,10 +309,11 @@ struct supervisor_state {
     if (is_controller(msg.node)) {
       auto now = self->clock().now();
       auto may_mend = msg.why.code == errc::refused && hooks.join_again;
-      if (may_mend && !refused_since)
-        refused_since = now;
-      if (!over && !(may_mend && now - *refused_since < redial_time))
-        end(failure{errc::peer_lost, msg.why.message});
+      if (may_mend && !refused)
+        refused = missed_dial{now, msg.why};
+      if (!over && !(may_mend && now - refused->since < redial_time))
+        end(
+          failure{errc::peer_lost, (refused ? refused->why : msg.why).message});
       joins_again = !over;
     } else {
       auto& x = missed

@@ -4,7 +4,9 @@ namespace troupe {
 
 virtual_node::virtual_node(world& in, life_id life, node_setup setup,
                            std::function<void()> on_over)
-  : world_(in), life_(life), on_over_(std::move(on_over)),
+  : world_(in), life_(life),
+    loads_(in.stream("loads of life " + std::to_string(life))),
+    on_over_(std::move(on_over)),
     core_(std::move(setup),
           {.on_change =
              [this] {
@@ -15,12 +17,13 @@ virtual_node::virtual_node(world& in, life_id life, node_setup setup,
     config_(in, life) {
 }
 
-/// What a node begins with is there at once; what comes later takes its time.
+/// What a node begins with is there at once; what comes later takes its time,
+/// from a millisecond to a quarter of a second.
 void virtual_node::load(std::function<void()> fn) {
-  if (std::exchange(has_begun_, true))
-    world_.at(life_, world_.now() + load_time, std::move(fn));
-  else
-    fn();
+  if (!std::exchange(has_begun_, true))
+    return fn();
+  auto time = std::chrono::milliseconds{1} * (1 << loads_.uniform(9));
+  world_.at(life_, world_.now() + time, std::move(fn));
 }
 
 result<std::unique_ptr<virtual_node>>

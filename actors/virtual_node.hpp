@@ -36,14 +36,12 @@ private:
   virtual_node(world& in, life_id life, node_setup setup,
                std::function<void()> on_over);
 
-  /// Experts that come while the node serves.
-  static constexpr virtual_duration load_time = std::chrono::milliseconds{2};
-
   void load(std::function<void()> fn);
   void end_actors();
 
   world& world_;
   const life_id life_;
+  random_stream loads_;
   bool has_begun_ = false; ///< Its parts are loaded, or being.
   std::function<void()> on_over_;
   node_core core_;

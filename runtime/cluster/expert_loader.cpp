@@ -3,6 +3,8 @@
 #include "runtime/model/expert_proof.hpp"
 #include "runtime/planted.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -12,19 +14,24 @@ std::string name_of(const layer_slot& x) {
          + std::to_string(x.moe_layer);
 }
 
-/// Whether they exist, and there is memory for them; each is read twice.
+/// Whether they exist, and there is memory for them; one after the other is
+/// read twice.
 result<void> check(const shared_model& model,
                    std::span<const expert_order> orders,
                    const memory_room& room) {
   auto& config = model.config();
   expert_lists which(config.num_moe_layers());
+  uint64_t bytes = 0, most = 0;
   for (auto& [to, proof] : orders) {
     if (to.moe_layer >= which.size() || to.expert >= config.n_routed_experts)
       return failure{errc::invalid_input, "the model has no " + name_of(to)};
-    which[to.moe_layer].push_back(to.expert);
+    which[to.moe_layer] = {to.expert};
+    auto one = expert_weight_bytes(model.source(), config, which);
+    which[to.moe_layer].clear();
+    bytes += one;
+    most = std::max(most, one);
   }
-  auto bytes = expert_weight_bytes(model.source(), config, which);
-  return room.check(std::to_string(orders.size()) + " experts", 2 * bytes);
+  return room.check(std::to_string(orders.size()) + " experts", bytes + most);
 }
 
 } // namespace

@@ -59,8 +59,15 @@ public:
   struct settings {
     std::vector<node_id> node_of_rank;
     /// What loading may take.
-    clock::instant::duration patience = std::chrono::minutes{10};
+    clock::instant::duration patience = std::chrono::minutes{1};
   };
+
+  /// What loading may take so that a repair has been tried as often as it is
+  /// while steps wait for it.
+  static clock::instant::duration
+  patience_of(clock::instant::duration step_timeout) {
+    return step_timeout / (most_failures + 1);
+  }
 
   placement_writer(placement first, settings x);
 

@@ -151,6 +151,20 @@ TEST_F(PlacementWriter, DoesNotWaitForLoadingForEver) {
   EXPECT_EQ(todo(), "drop 1, abort");
 }
 
+TEST_F(PlacementWriter, GivesUpBeforeStepsThatWaitDo) {
+  begin();
+  writer_ = std::make_unique<placement_writer>(
+    first_, placement_writer::settings{
+              {0, 1}, placement_writer::patience_of(std::chrono::minutes{5})});
+  writer_->lost(3, now_);
+  std::string said;
+  for (auto passed = 0s; passed < 5min; passed += 1s) {
+    writer_->tick(now_ + passed);
+    said += todo();
+  }
+  EXPECT_TRUE(said.ends_with("give up")) << said;
+}
+
 TEST_F(PlacementWriter, EndsAChangeWhoseWorkerIsLostInTheOldPlacement) {
   begin(2);
   ASSERT_TRUE(writer_->ask(moved(), now_));
