@@ -97,6 +97,35 @@ TEST_F(SimulatedMoves, BringBackWhatALostNodeHad) {
   EXPECT_TRUE(out.reached.has(sometimes::change_done));
 }
 
+/// What it had is being loaded elsewhere, or has been, when it comes back.
+TEST_F(SimulatedMoves, WhoComesBackTakesPartInTheNewestPlacement) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(0, experts);
+  auto last = all.company.cluster.nodes[3].name;
+  uint64_t seed = 100;
+  uint32_t num_aborted = 0, num_done = 0;
+  for (auto away : {1ms, 30ms, 100ms, 300ms, 700ms})
+    for (auto again : {5ms, 900ms}) {
+      auto first = at(2ms, fault_kind::kill, last);
+      first.lasts = away;
+      auto second = at(2ms + away + again, fault_kind::kill, last);
+      second.lasts = 400ms;
+      second.must_happen = false;
+      auto moves = at(2ms + away + 2 * again, fault_kind::move_experts, last);
+      moves.must_happen = false;
+      all.what.faults = {first, second, moves};
+      auto out = simulate(++seed, all);
+      SCOPED_TRACE("seed " + std::to_string(seed));
+      EXPECT_TRUE(out.holds()) << words_of(out);
+      EXPECT_TRUE(out.reached.has(sometimes::node_came_back));
+      EXPECT_EQ(out.requests.failed, 0u) << words_of(out);
+      num_aborted += out.reached.has(sometimes::change_aborted);
+      num_done += out.reached.has(sometimes::change_done);
+    }
+  EXPECT_GT(num_aborted, 0u);
+  EXPECT_GT(num_done, 0u);
+}
+
 /// It was to load something, and others have all that it had.
 TEST_F(SimulatedMoves, EndInTheOldPlacementIfWhoLoadsIsLost) {
   auto experts = model_->config().n_routed_experts;
