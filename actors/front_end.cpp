@@ -112,7 +112,8 @@ node_status status_of(node_id node, const topology& cluster,
 /// Where those experts are that nobody has lost, and how many rows chose them.
 std::vector<layer_status>
 layers_of(const model_config& config, const placement& map,
-          const std::vector<uint64_t>& rows, const gateway_status& status) {
+          const std::vector<uint64_t>& rows,
+          const std::map<node_id, std::string>& lost) {
   std::vector<layer_status> out;
   for (uint32_t l = 0; l < config.num_moe_layers(); ++l) {
     layer_status layer{l + config.first_k_dense_replace, {}};
@@ -120,7 +121,7 @@ layers_of(const model_config& config, const placement& map,
       auto at = size_t{l} * config.n_routed_experts + e;
       expert_status x{at < rows.size() ? rows[at] : 0};
       for (auto& replica : map.replicas_of(l, e))
-        if (!status.lost.contains(map.node_of(replica.at.worker)))
+        if (!lost.contains(map.node_of(replica.at.worker)))
           x.replicas.push_back(replica.at);
       layer.experts.push_back(std::move(x));
     }
@@ -147,7 +148,7 @@ cluster_status front_end::cluster() const {
     out.view = list->members->number;
     out.epochs = list->members->epochs;
   }
-  std::lock_guard lock{status_->mutex};
+  std::unique_lock lock{status_->mutex};
   out.trouble = status_->trouble;
   out.takes_requests = status_->refusal.empty();
   std::vector<uint64_t> rows;
@@ -166,12 +167,14 @@ cluster_status front_end::cluster() const {
     for (size_t i = 0; i < loads->expert_rows.size(); ++i)
       rows[i] += loads->expert_rows[i];
   }
+  auto lost = status_->lost;
+  lock.unlock(); // what follows takes a while
   if (!list->parts)
     return out;
   auto map = newest_of(*list);
   if (map.unit() < out.epochs.size())
     out.epochs[map.unit()] = map.epoch();
-  out.layers = layers_of(list->parts->config, map, rows, *status_);
+  out.layers = layers_of(list->parts->config, map, rows, lost);
   return out;
 }
 
