@@ -133,8 +133,14 @@ private:
     if (kept_.size() < batch)
       return;
     for (auto& y : kept_)
-      self->send(from, y.header, std::move(y.payload));
+      send_back(from, y.header.kind, std::move(y.payload));
     kept_.clear();
+  }
+
+  void send_back(node_id to, frame_class kind, body payload) {
+    frame_header header;
+    header.kind = kind;
+    self->send(to, header, std::move(payload));
   }
 
   std::mutex mutex_;
