@@ -50,6 +50,7 @@ const home homes[] = {
   {"(capnp|kj)/.*", "(runtime|actors|tests)/.*"},
   {"CLI/.*", "deploy/.*"},
   {"(gtest|gmock|benchmark)/.*", "tests/.*"},
+  {"rocksdb/.*", "tests/bench/.*"},
 };
 
 struct owner {
