@@ -34,6 +34,11 @@ spawn_scheduler(caf::actor_system& system, const node_context& context,
                 std::shared_ptr<node_parts> parts, rank_parts& rank,
                 batcher_options options, gateway_inbox answers_to);
 
+/// Opens the store of `parts`, whose ranks keep keys, on `num_threads` threads
+/// of its own; 0: on whatever thread it is.
+keeper spawn_keeper(caf::actor_system& system, const node_context& context,
+                    std::shared_ptr<node_parts> parts, uint32_t num_threads);
+
 attention spawn_attention(caf::actor_system& system,
                           const node_context& context,
                           std::shared_ptr<node_parts> parts, rank_parts& rank,

@@ -19,6 +19,7 @@ struct cast_list {
   troupe::controller controller; ///< Only on its node.
   troupe::gateway gateway;       ///< Only on its node.
   troupe::placer placer;         ///< Only on the controller's node.
+  troupe::keeper keeper;         ///< Only where blocks are kept on a disk.
   std::map<rank_id, local_scheduler> schedulers;
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;
@@ -37,6 +38,7 @@ struct cast_list {
     fn(gateway);
     fn(controller);
     fn(placer);
+    fn(keeper);
     auto all = [&](auto& of) {
       for (auto& [id, x] : of)
         fn(x);
@@ -105,6 +107,8 @@ void tell_all(const cast_list& list, const Message& message) {
   for (auto& [id, x] : list.ranks)
     tell(x, message);
   tell(list.placer, message);
+  if constexpr (std::is_same_v<Message, tick>)
+    tell(list.keeper, message);
   if constexpr (std::is_same_v<Message, node_lost>)
     for (auto& [id, x] : list.workers)
       tell(x, message);

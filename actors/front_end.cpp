@@ -84,6 +84,16 @@ void front_end::add(const node_report& report, service_stats& out) {
   out.slots_loading += value(counter::slots_loading);
   out.slots_serving += value(counter::slots_serving);
   out.slots_retiring += value(counter::slots_retiring);
+  out.store_blocks += value(counter::store_blocks);
+  out.store_off += value(counter::store_off);
+  out.store_hits += value(counter::store_hits);
+  out.store_misses += value(counter::store_misses);
+  out.store_declined += value(counter::store_declined);
+  out.store_damaged += value(counter::store_damaged);
+  out.store_dropped += value(counter::store_dropped);
+  out.store_errors += value(counter::store_errors);
+  out.store_bytes_written += value(counter::store_bytes_written);
+  out.store_bytes_read += value(counter::store_bytes_read);
   out.network_bytes_sent += report.network.bytes_sent;
   out.strangers_dropped += report.network.strangers_dropped;
   for (auto n : report.network.frames_refused)

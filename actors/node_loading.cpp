@@ -2,14 +2,38 @@
 
 namespace troupe {
 
+namespace {
+
+/// Blocks that are kept follow from every tensor of the model, whoever holds
+/// it: a node that keeps them vouches for all.
+result<void> vouch_for_blocks(const node_loading& of,
+                              const std::string& model_dir,
+                              const numerics& about, node_parts& parts) {
+  if (!parts.keeper)
+    return {};
+  auto all = digest_model_dir(model_dir, parts.digests, parts.loaded_from,
+                              of.options, of.progress);
+  if (!all)
+    return all.why();
+  parts.identify_blocks(about, *all);
+  parts.digests = std::move(*all);
+  return {};
+}
+
+} // namespace
+
 void node_loading::run(const std::string& model_dir) const {
-  auto say = [this](const numerics& x) {
+  numerics about;
+  auto say = [&](const numerics& x) {
+    about = x;
     tell_controller(*here, node_loaded{node, x, incarnation});
   };
   auto loaded = load_node_parts(cluster, node, model_dir, options, progress,
                                 say);
   if (!loaded)
     return tell(answers_to, parts_loaded{nullptr, loaded.why()});
+  if (auto ok = vouch_for_blocks(*this, model_dir, about, **loaded); !ok)
+    return tell(answers_to, parts_loaded{nullptr, ok.why()});
   tell(answers_to, parts_loaded{*loaded, std::nullopt});
   // The others load meanwhile; what they hold is measured by ours.
   auto judge = here->read()->controller;

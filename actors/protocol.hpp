@@ -7,6 +7,7 @@
 /// carry intent; rows of tokens travel as frames and are only named here.
 
 #include "actors/caf.hpp"
+#include "actors/kept_blocks.hpp"
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/counters.hpp"
@@ -86,8 +87,11 @@ struct step_ended {
 };
 
 using scheduler = reacts_to<run_request, cancel_request>;
-/// What its own rank may tell it, too.
-using local_scheduler = scheduler::extend<caf::reacts_to<step_ended>>;
+/// What its own node may tell it, too.
+using local_scheduler = scheduler::extend<
+  caf::reacts_to<step_ended>, caf::reacts_to<blocks_let_go>,
+  caf::reacts_to<chain_found>, caf::reacts_to<block_fetched>,
+  caf::reacts_to<block_landed>, caf::reacts_to<fetch_overdue>>;
 
 // -- attention: runs the stages of one data-parallel rank ---------------------
 
@@ -134,6 +138,14 @@ struct experts_given_up {
 using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
                             placement_published, experts_given_up, node_lost,
                             node_back, tick>;
+
+// -- keeper: keeps blocks of its node's ranks on a disk
+// ------------------------
+
+/// What it hears stands in actors/kept_blocks.hpp.
+using keeper = reacts_to<keep_blocks, drop_blocks, block_copied, block_written,
+                         fetch_chain, block_read, land_block, store_opened,
+                         buffer_freed, tick>;
 
 // -- expert worker: holds the physical experts of one device ------------------
 

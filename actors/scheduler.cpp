@@ -6,7 +6,7 @@
 //                                 |    ^
 //                                 +----+ work, a lane free
 
-#include "actors/cast.hpp"
+#include "actors/block_courier.hpp"
 #include "actors/rank_spans.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
@@ -25,6 +25,9 @@ struct scheduler_state {
   std::shared_ptr<node_parts> parts;
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
+  std::unique_ptr<block_courier> courier;
+  step_cost cost;
+  local_scheduler::pointer self = nullptr;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
 
   /// A step that is out.
@@ -61,10 +64,31 @@ struct scheduler_state {
       last.event.cause = grammar.why();
       return publish(std::move(last));
     }
-    decide->add(msg.request, msg.term, std::move(request), msg.answered,
-                std::move(*grammar));
+    auto settled = msg;
+    settled.what = std::move(request);
+    auto seconds_for = [this](auto first, auto count) {
+      return times.seconds_for(cost.of(first, count));
+    };
+    if (courier->begin(settled, seconds_for))
+      return tell_later(self, local_scheduler{self}, courier->patience(),
+                        courier->overdue());
+    add(settled, std::move(*grammar));
+  }
+
+  void add(const run_request& settled, std::shared_ptr<grammar_masks> grammar) {
+    decide->add(settled.request, settled.term, settled.what, settled.answered,
+                std::move(grammar));
     if (!PLANTED(scheduler_not_woken))
       step();
+  }
+
+  /// It waits no more for its beginning; its grammar was good before.
+  void let_in(const block_courier::arrival& who) {
+    if (!who)
+      return;
+    auto grammar = grammar_of(*who->what, parts->tokens.grammars.get());
+    CHECK(grammar);
+    add(*who, std::move(*grammar));
   }
 
   /// The grammar of a request that is taken and settled, null if it has none;
@@ -93,14 +117,33 @@ struct scheduler_state {
   void cancel(const cancel_request& msg) {
     if (auto last = decide->cancel(msg.request, msg.term))
       publish(std::move(*last));
+    else if (auto waited = courier->cancel(msg))
+      publish(batcher::cancelled(waited->request, waited->term,
+                                 uint32_t(waited->answered.size())));
     step();
+  }
+
+  void take(const blocks_let_go& msg) {
+    courier->take(msg);
+    step();
+  }
+
+  template <class Message>
+  void take_answer(const Message& msg) {
+    let_in(courier->take(msg));
+  }
+
+  void take(const block_fetched& msg) {
+    // Who runs may each need one in the next step.
+    let_in(courier->take(msg, decide->num_running()));
   }
 
   void end(const step_ended& msg) {
     spans[msg.lane].end_step();
     auto& ended = begun[msg.lane];
     auto at = now();
-    if (!msg.cause && parts->cluster.limits.max_itl_ms > 0)
+    if (!msg.cause
+        && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()))
       times.add(ended.cost, at - ended.at);
     if (lanes && msg.cause)
       lanes->dropped(at);
@@ -108,6 +151,7 @@ struct scheduler_state {
       lanes->ended(msg.lane, at, ended.cost, msg.away);
     for (auto& x : outputs_of(msg))
       publish(std::move(x));
+    courier->keep_fresh();
     step();
   }
 
@@ -140,13 +184,13 @@ struct scheduler_state {
     add(counter::tokens_looked_up, decide->num_looked_up(), looked_up);
     add(counter::tokens_found, decide->num_found(), found);
     running.set(decide->num_running());
-    waiting.set(decide->num_waiting());
+    waiting.set(decide->num_waiting() + courier->num_waiting());
     free_blocks.set(rank->cache->num_available());
     cached_blocks.set(rank->cache->num_idle());
     without_choice.set(decide->num_without_choice());
     auto& x = rank->counts;
     x.running.set(decide->num_running());
-    x.waiting.set(decide->num_waiting());
+    x.waiting.set(decide->num_waiting() + courier->num_waiting());
     x.kv_blocks_free.set(rank->cache->num_available());
     x.kv_blocks_cached.set(rank->cache->num_idle());
   }
@@ -194,6 +238,10 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.parts = std::move(parts);
   state.rank = rank;
   state.decide = std::make_unique<batcher>(options, *rank->cache);
+  state.courier = std::make_unique<block_courier>(context, rank->id,
+                                                  *rank->cache);
+  state.cost = options.cost;
+  state.self = self;
   auto& limits = state.parts->cluster.limits;
   if (limits.micro_batches == 0)
     state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
@@ -216,6 +264,11 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
     [=](const run_request& msg) { self->state.run(msg); },
     [=](const cancel_request& msg) { self->state.cancel(msg); },
     [=](const step_ended& msg) { self->state.end(msg); },
+    [=](const blocks_let_go& msg) { self->state.take(msg); },
+    [=](const chain_found& msg) { self->state.take_answer(msg); },
+    [=](const block_fetched& msg) { self->state.take(msg); },
+    [=](const block_landed& msg) { self->state.take_answer(msg); },
+    [=](const fetch_overdue& msg) { self->state.take_answer(msg); },
   };
 }
 

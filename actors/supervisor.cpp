@@ -36,6 +36,9 @@ constexpr const char* another_process
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
 
+/// That read and write blocks, where they are kept.
+constexpr uint32_t keeper_threads = 2;
+
 /// The loads of all experts are many numbers.
 constexpr uint32_t ticks_between_loads = 4;
 
@@ -127,6 +130,9 @@ struct supervisor_state {
   void spawn_children() {
     auto& system = self->home_system();
     auto front_end = front();
+    keeper keeps;
+    if (parts->keeper)
+      keeps = adopt(spawn_keeper(system, context, parts, keeper_threads));
     std::map<rank_id, local_scheduler> schedulers;
     std::map<rank_id, attention> ranks;
     std::map<worker_id, expert_worker> workers;
@@ -143,6 +149,7 @@ struct supervisor_state {
       writes = adopt(spawn_placer(system, context, parts));
     context.here->update([&](cast_list& list) {
       list.placer = writes;
+      list.keeper = keeps;
       list.schedulers = schedulers;
       list.ranks = ranks;
       list.workers = workers;

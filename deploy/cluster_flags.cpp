@@ -5,6 +5,8 @@
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/topology_shorthand.hpp"
 
+#include <filesystem>
+
 namespace troupe {
 
 namespace {
@@ -150,6 +152,30 @@ void add_micro_batches(CLI::App& command, std::optional<std::string>& to) {
                 "rows are away; auto (the default) cuts a step in two where "
                 "that is faster")
     ->check(CLI::IsMember({"auto", "1", "2", "3", "4"}));
+}
+
+void kv_cache_flags::add_to(CLI::App& command) {
+  command.add_option("--kv-cache-dir", dir,
+                     "Directory where full blocks of the cache are kept, to be "
+                     "found again by later requests and processes");
+  command
+    .add_option("--kv-cache-disk-gb", disk_gb,
+                "GB of them at most, for each process")
+    ->check(CLI::Range(0.001, 1e6))
+    ->capture_default_str();
+}
+
+void kv_cache_flags::apply(node_options& to) const {
+  if (!dir.empty())
+    to.kv_cache_dir = std::filesystem::absolute(dir).string();
+  to.kv_cache_bytes = static_cast<uint64_t>(disk_gb * 1e9);
+}
+
+std::vector<std::string> kv_cache_flags::arguments() const {
+  if (dir.empty())
+    return {};
+  return {"--kv-cache-dir", std::filesystem::absolute(dir).string(),
+          "--kv-cache-disk-gb", std::to_string(disk_gb)};
 }
 
 void cluster_flags::add_to(CLI::App& command) {

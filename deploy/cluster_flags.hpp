@@ -3,6 +3,7 @@
 /// The flags that those who start a company share: which model, how it is
 /// spread, what is claimed. Names follow vLLM where it has one.
 
+#include "runtime/cluster/node_options.hpp"
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
 #include "runtime/topology.hpp"
@@ -12,6 +13,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace troupe {
 
@@ -20,6 +22,21 @@ void add_cluster_tls(CLI::App& command, tls_files& to);
 
 /// --micro-batches, of those commands that start one company.
 void add_micro_batches(CLI::App& command, std::optional<std::string>& to);
+
+/// --kv-cache-dir and --kv-cache-disk-gb, of those commands whose nodes are
+/// real.
+struct kv_cache_flags {
+  std::string dir; ///< Empty: nothing is kept.
+  double disk_gb = 32;
+
+  void add_to(CLI::App& command);
+
+  /// Tells a node that this process starts.
+  void apply(node_options& to) const;
+
+  /// Their arguments for a node that is another process.
+  std::vector<std::string> arguments() const;
+};
 
 /// What it says, as topology_limits::micro_batches has it. `text` is "auto" or
 /// a number.
@@ -60,6 +77,7 @@ struct cluster_flags {
   std::vector<link_emulation> links;
   /// Likewise, by add_device(); empty: cpu.
   std::string device;
+  kv_cache_flags kv_cache; ///< Likewise, by its add_to().
   /// Likewise, by add_trace_file(); empty: none.
   std::string trace_file;
   /// Of `serve`; empty: what has to be remembered is in memory.

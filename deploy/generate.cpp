@@ -231,6 +231,7 @@ void add_generate(CLI::App& app, int& status) {
   flags->cluster.add_to(*command);
   add_micro_batches(*command, flags->cluster.micro_batches);
   add_device(*command, flags->cluster.device);
+  flags->cluster.kv_cache.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
   add_trace_file(*command, flags->cluster.trace_file);
   auto& request = flags->request;

@@ -1,4 +1,5 @@
 #include "actors/company.hpp"
+#include "deploy/cache_place.hpp"
 #include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/device_flag.hpp"
@@ -28,6 +29,7 @@ struct node_flags {
   std::optional<int> fault_channel_fd;
   std::string device;     ///< Empty: cpu.
   std::string trace_file; ///< Empty: none.
+  kv_cache_flags kv_cache;
   member_options options;
 };
 
@@ -61,6 +63,8 @@ int run(node_flags& flags) {
   options.secret = *secret;
   options.join_timeout = std::chrono::seconds{flags.join_timeout_s};
   options.logs = make_log(flags.log_level_name, flags.log_format_name);
+  flags.kv_cache.apply(options.node);
+  options.node.cache_dir = cache_place(); // it may have to read all of a model
   options.node.num_threads = device_threads(options.node.num_threads, 1);
   if (auto ok = choose_device(flags.device, options.node); !ok)
     return report(ok.why());
@@ -142,6 +146,7 @@ void add_node(CLI::App& app, int& status) {
   add_device(*command, flags->device);
   add_emulated_links(*command, flags->options.links);
   add_trace_file(*command, flags->trace_file);
+  flags->kv_cache.add_to(*command);
   command
     ->add_option("--join-timeout", flags->join_timeout_s,
                  "Seconds that the controller may take to be there")

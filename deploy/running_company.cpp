@@ -51,6 +51,8 @@ node_commands(const cluster_flags& flags, const topology& cluster,
     }
     if (flags.allow_overcommit)
       command.push_back("--allow-overcommit");
+    for (auto& argument : flags.kv_cache.arguments())
+      command.push_back(argument);
     if (!cluster.secret_file.empty()) {
       command.push_back("--cluster-secret-file");
       command.push_back(cluster.secret_file);
@@ -128,6 +130,7 @@ result<running_company> start_company(const cluster_flags& flags,
     return ok.why();
   options->node.allow_overcommit = flags.allow_overcommit;
   options->node.cache_dir = cache_place();
+  flags.kv_cache.apply(options->node);
   options->progress = [to = out.progress.get()](auto& what, auto done,
                                                 auto total) {
     to->show(what, done, total);

@@ -176,6 +176,16 @@ struct service_stats {
   uint64_t slots_loading = 0;
   uint64_t slots_serving = 0;
   uint64_t slots_retiring = 0;
+  uint64_t store_blocks = 0;   ///< Kept on disks, as what follows.
+  uint64_t store_off = 0;      ///< Nodes whose disk was given up.
+  uint64_t store_hits = 0;     ///< Blocks that were asked for and came.
+  uint64_t store_misses = 0;   ///< That were not there.
+  uint64_t store_declined = 0; ///< That were, but were computed sooner.
+  uint64_t store_damaged = 0;
+  uint64_t store_dropped = 0; ///< Not written, since the disk lagged behind.
+  uint64_t store_errors = 0;  ///< Reads and writes that failed.
+  uint64_t store_bytes_written = 0;
+  uint64_t store_bytes_read = 0;
 };
 
 struct cluster_status; // runtime/cluster/cluster_status.hpp

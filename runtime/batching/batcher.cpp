@@ -71,10 +71,7 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
   } else {
     return std::nullopt;
   }
-  auto out = output_of(*found);
-  out.event.finish = finish_reason::failed;
-  out.event.cause = failure{errc::cancelled, "the request was cancelled"};
-  return out;
+  return cancelled(found->id, found->term, found->num_answered());
 }
 
 // -- building a step ----------------------------------------------------------

@@ -108,6 +108,16 @@ public:
   /// of have ended. Returns its last event if it was here under that term.
   std::optional<batch_output> cancel(request_id id, uint32_t term);
 
+  /// The last event of a request that was cancelled, after so many tokens.
+  static batch_output cancelled(request_id id, uint32_t term,
+                                uint32_t answered) {
+    batch_output out{id, term, {}};
+    out.event.first_position = answered;
+    out.event.finish = finish_reason::failed;
+    out.event.cause = failure{errc::cancelled, "the request was cancelled"};
+    return out;
+  }
+
   static constexpr double no_limit = std::numeric_limits<double>::infinity();
 
   /// Returns the next step, if there is one to be run now. No more than

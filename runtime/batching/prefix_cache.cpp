@@ -52,7 +52,29 @@ void prefix_cache::hold(uint32_t block) {
   pool_.add_reference(block);
 }
 
-uint64_t prefix_cache::seal(const block_content& x, uint32_t block) {
+void prefix_cache::keep_keys(const kv_key& identity) {
+  CHECK(entries_.empty());
+  chain_.emplace(identity);
+  keys_.resize(known_.size());
+}
+
+kv_block prefix_cache::described(uint32_t block) const {
+  auto& x = known_[block];
+  CHECK(chain_ && x.content);
+  auto& [key, at] = keys_[block];
+  return {key, at.before, at.depth, x.content->tokens, x.content->multi_head};
+}
+
+std::vector<uint32_t> prefix_cache::take_fresh() {
+  std::vector<uint32_t> out;
+  for (auto& [block, name] : std::exchange(fresh_, {}))
+    if (known_[block].name == name)
+      out.push_back(block);
+  return out;
+}
+
+uint64_t prefix_cache::seal(const block_content& x, uint32_t block,
+                            const chain_place& at, bool is_fresh) {
   if (!is_on_)
     return 0;
   CHECK(!known_[block].content && pool_.is_held(block));
@@ -61,7 +83,19 @@ uint64_t prefix_cache::seal(const block_content& x, uint32_t block) {
     return i->second.name;
   pool_.add_reference(block);
   known_[block].content = &i->first;
-  return known_[block].name = ++last_name_;
+  known_[block].name = ++last_name_;
+  if (chain_) {
+    keys_[block] = {kv_chain::next(at.before, x.tokens, x.multi_head), at};
+    if (is_fresh)
+      fresh_.emplace_back(block, last_name_);
+  }
+  return last_name_;
+}
+
+void prefix_cache::spoil(uint32_t block) {
+  if (chain_)
+    spoilt_.push_back(keys_[block].key);
+  forget(block);
 }
 
 /// Those that follow it are not found any more, and become idle in their turn.

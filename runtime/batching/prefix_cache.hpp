@@ -11,14 +11,19 @@
 /// longest first. Of a sequence the last blocks are to be released first, so
 /// that beginnings, which others share, stay longest.
 ///
+/// If it is told of an identity (runtime/kv_store/kv_key.hpp), its blocks have
+/// names beyond this process, too, and it says which have become known.
+///
 /// A plain class: no clock, one thread.
 
+#include "runtime/kv_store/kv_key.hpp"
 #include "runtime/model/kv_pool.hpp"
 
 #include <array>
 #include <list>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 namespace troupe {
 
@@ -37,6 +42,12 @@ struct block_content {
 
 static_assert(block_content::num_tokens <= 64, "a bit for each token");
 
+/// Where a block stands, as it is known beyond this process.
+struct chain_place {
+  kv_key before; ///< Of a first block the root.
+  uint32_t depth = 0;
+};
+
 class prefix_cache {
 public:
   /// `pool` outlives this and is this one's alone. Remembers nothing unless
@@ -45,6 +56,29 @@ public:
   prefix_cache(const prefix_cache&) = delete;
   prefix_cache& operator=(const prefix_cache&) = delete;
   ~prefix_cache();
+
+  /// From now on known blocks have keys. Before any is known.
+  void keep_keys(const kv_key& identity);
+
+  bool keeps_keys() const {
+    return chain_.has_value();
+  }
+
+  /// What names blocks; only if this keeps keys.
+  const kv_chain& chain() const {
+    return *chain_;
+  }
+
+  /// Of a block that is known; only if this keeps keys.
+  const kv_key& key_of(uint32_t block) const {
+    return keys_[block].key;
+  }
+
+  /// A block that is known as it is known elsewhere; likewise.
+  kv_block described(uint32_t block) const;
+
+  /// Blocks that have become known since this was asked last, and still are.
+  std::vector<uint32_t> take_fresh();
 
   /// Takes a block that is free or idle, with one reference; nothing if all
   /// are held.
@@ -70,11 +104,21 @@ public:
 
   /// `block`, which the caller holds, has `x` and is written no more. Returns
   /// the name of the content, which another block may have had before: then
-  /// that one stays. 0 if this is off.
-  uint64_t seal(const block_content& x, uint32_t block);
+  /// that one stays. 0 if this is off. `at` is needed if this keeps keys;
+  /// `is_fresh`: take_fresh() is to tell of it.
+  uint64_t seal(const block_content& x, uint32_t block,
+                const chain_place& at = {}, bool is_fresh = true);
 
   /// What a block has, which can be found, cannot be from now on.
   void forget(uint32_t block);
+
+  /// The same, and it is of no use to anybody anywhere: see take_spoilt().
+  void spoil(uint32_t block);
+
+  /// Keys of blocks that were spoilt since this was asked last.
+  std::vector<kv_key> take_spoilt() {
+    return std::exchange(spoilt_, {});
+  }
 
   bool is_on() const {
     return is_on_;
@@ -120,13 +164,23 @@ private:
     std::list<uint32_t>::iterator place = {}; ///< In idle_, if it is.
   };
 
+  /// Of a block that is known, beyond this process.
+  struct outer_name {
+    kv_key key;
+    chain_place at;
+  };
+
   kv_pool& pool_;
   const bool is_on_;
   uint64_t last_name_ = 0;
   /// This holds one reference to the block of each.
   std::unordered_map<block_content, entry, hash> entries_;
-  std::vector<knowledge> known_; ///< [blocks]
-  std::list<uint32_t> idle_;     ///< Longest first.
+  std::vector<knowledge> known_;  ///< [blocks]
+  std::list<uint32_t> idle_;      ///< Longest first.
+  std::optional<kv_chain> chain_; ///< Nothing: keys are not kept.
+  std::vector<outer_name> keys_;  ///< [blocks] if they are.
+  std::vector<std::pair<uint32_t, uint64_t>> fresh_; ///< Block and its name.
+  std::vector<kv_key> spoilt_;
 };
 
 } // namespace troupe

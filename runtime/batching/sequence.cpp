@@ -27,13 +27,16 @@ block_content sequence::content_of(uint32_t block, uint64_t before) const {
   return out;
 }
 
+uint32_t num_prefix_blocks(const sequence& x) {
+  return x.request->num_prompt_scores > 0 ? 0
+                                          : (x.num_tokens() - 1) / block_tokens;
+}
+
 void find_prefix(const prefix_cache& cache, sequence& x) {
   auto& out = x.found;
   auto is_gone = [&](auto& y) { return !cache.has(y); };
   out.erase(std::ranges::find_if(out, is_gone), out.end());
-  auto most = x.request->num_prompt_scores > 0 || !cache.is_on()
-                ? 0
-                : (x.num_tokens() - 1) / block_tokens;
+  auto most = cache.is_on() ? num_prefix_blocks(x) : 0;
   while (out.size() < most) {
     auto before = out.empty() ? 0 : out.back().name;
     auto next = cache.find(x.content_of(uint32_t(out.size()), before));
@@ -48,6 +51,8 @@ uint32_t take_prefix(prefix_cache& cache, sequence& x) {
     cache.hold(y.block);
     x.blocks->push_back(y.block);
     x.sealed = y.name;
+    if (cache.keeps_keys())
+      x.sealed_key = cache.key_of(y.block);
   }
   x.num_sealed = static_cast<uint32_t>(x.found.size());
   x.found.clear();
@@ -58,20 +63,33 @@ uint32_t take_prefix(prefix_cache& cache, sequence& x) {
   return out;
 }
 
+chain_place next_place(const prefix_cache& cache, const sequence& x) {
+  if (!cache.keeps_keys())
+    return {};
+  return {x.num_sealed == 0 ? cache.chain().root(x.request->cache_salt)
+                            : x.sealed_key,
+          x.num_sealed};
+}
+
 void seal_blocks(prefix_cache& cache, sequence& x) {
   if (!cache.is_on())
     return;
   auto num_full = std::min<size_t>(x.num_computed / block_tokens,
                                    x.blocks->size());
-  for (; x.num_sealed < num_full; ++x.num_sealed)
-    x.sealed = cache.seal(x.content_of(x.num_sealed, x.sealed),
-                          (*x.blocks)[x.num_sealed]);
+  for (; x.num_sealed < num_full; ++x.num_sealed) {
+    auto at = next_place(cache, x);
+    auto content = x.content_of(x.num_sealed, x.sealed);
+    x.sealed = cache.seal(content, (*x.blocks)[x.num_sealed], at);
+    if (cache.keeps_keys())
+      x.sealed_key = kv_chain::next(at.before, content.tokens,
+                                    content.multi_head);
+  }
 }
 
 void forget_blocks(prefix_cache& cache, sequence& x) {
   for (auto block : *x.blocks)
     if (cache.is_known(block))
-      cache.forget(block);
+      cache.spoil(block);
   x.num_sealed = static_cast<uint32_t>(x.blocks->size());
 }
 

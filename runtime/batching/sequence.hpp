@@ -39,6 +39,7 @@ struct sequence {
     = std::make_shared<kernels::block_table>();
   uint32_t num_sealed = 0;            ///< Blocks, from the first on.
   uint64_t sealed = 0;                ///< The name of the last of these.
+  kv_key sealed_key;                  ///< Its key, if the cache keeps keys.
   std::optional<uint32_t> num_cached; ///< Of the prompt, once it was let in.
   /// What it would begin with when it last looked, while it waits.
   std::vector<prefix_cache::entry> found;
@@ -125,6 +126,9 @@ constexpr uint32_t num_blocks_for(uint32_t num_tokens) {
   return (num_tokens + n - 1) / n;
 }
 
+/// How many full blocks a sequence may begin with that it has not computed.
+uint32_t num_prefix_blocks(const sequence& x);
+
 /// The full blocks that a sequence without any may begin with. Its last token
 /// is always computed: its logits are wanted; with those of its prompt, all
 /// are.
@@ -134,6 +138,10 @@ void find_prefix(const prefix_cache& cache, sequence& x);
 /// Gives x.found to the sequence, which counts their tokens as computed
 /// already. Returns how many these are.
 uint32_t take_prefix(prefix_cache& cache, sequence& x);
+
+/// Where the block stands that is sealed next; nowhere unless the cache keeps
+/// keys.
+chain_place next_place(const prefix_cache& cache, const sequence& x);
 
 /// Lets others find what has become full and is computed.
 void seal_blocks(prefix_cache& cache, sequence& x);

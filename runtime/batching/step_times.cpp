@@ -35,4 +35,8 @@ std::optional<double> step_times::cost_within(duration limit) const {
   return std::max((seconds(limit) - fixed) / slope, 0.0);
 }
 
+double step_times::seconds_for(double cost) const {
+  return slope_.weight() < enough ? 0 : both_.predict({1, cost});
+}
+
 } // namespace troupe

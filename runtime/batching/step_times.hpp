@@ -22,6 +22,10 @@ public:
   /// Nothing if steps have not shown yet what they take.
   std::optional<double> cost_within(duration limit) const;
 
+  /// What a step of that cost takes, in seconds; 0 if steps have not shown yet
+  /// what they take.
+  double seconds_for(double cost) const;
+
 private:
   running_fit both_;  ///< Once, and per cost.
   running_fit slope_; ///< Per cost, where that is not told apart.

@@ -12,7 +12,11 @@ std::string_view name_of(counter x) {
        "tokens_found",    "placement_epoch",  "changes_begun",
        "changes_done",    "changes_aborted",  "last_change_us",
        "experts_waiting", "sections_behind",  "slots_free",
-       "slots_loading",   "slots_serving",    "slots_retiring"};
+       "slots_loading",   "slots_serving",    "slots_retiring",
+       "store_blocks",    "store_off",        "store_hits",
+       "store_misses",    "store_declined",   "store_damaged",
+       "store_dropped",   "store_errors",     "store_bytes_written",
+       "store_bytes_read"};
   return names[size_t(x)];
 }
 

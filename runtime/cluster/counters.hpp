@@ -38,6 +38,16 @@ enum class counter : uint8_t {
   slots_loading,    ///< Until what they hold is verified, too.
   slots_serving,
   slots_retiring,
+  store_blocks,   ///< A gauge: blocks that are kept on a disk, as what follows.
+  store_off,      ///< A gauge: 1 where the disk has been given up.
+  store_hits,     ///< Blocks that were asked for and came.
+  store_misses,   ///< That were asked for and were not there.
+  store_declined, ///< That were there, but computing them takes less.
+  store_damaged,  ///< That were not what they should be.
+  store_dropped,  ///< That were not written since the disk lags behind.
+  store_errors,   ///< Reads and writes that failed.
+  store_bytes_written,
+  store_bytes_read,
   num_counters,
 };
 

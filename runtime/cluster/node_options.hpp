@@ -33,9 +33,11 @@ struct node_options {
   std::string target = "best"; ///< See kernels::cpu_options; or "reference".
   /// Start even if the memory that is claimed is not there.
   bool allow_overcommit = false;
-  std::string model_dir; ///< Wins over what the controller says.
-  std::string cache_dir; ///< For digests of models; empty: nothing is kept.
-  std::stop_token stop;  ///< Ends loading, which then says cancelled.
+  std::string model_dir;    ///< Wins over what the controller says.
+  std::string cache_dir;    ///< For digests of models; empty: nothing is kept.
+  std::string kv_cache_dir; ///< Blocks are kept there; empty: nowhere.
+  uint64_t kv_cache_bytes = 0; ///< At most so much of them.
+  std::stop_token stop;        ///< Ends loading, which then says cancelled.
   /// What the model's config.json said, if it was read; null: not yet.
   std::shared_ptr<const model_config> config;
   /// What the node computes on; null: a device of its own, of `target`.

@@ -54,6 +54,8 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
   out->lanes = std::move(*lanes);
   if (limits.num_lanes() > 1)
     out->copies = parts.device->make_stream();
+  if (parts.keeper)
+    out->transfers = parts.device->make_stream();
   out->chosen = {parts.config.num_moe_layers(), parts.config.n_routed_experts};
   return out;
 }
@@ -116,7 +118,7 @@ uint64_t spare_bytes(const node_parts& parts, const checkpoint& source) {
 
 /// What a node claims at start, before it does.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
-                        const memory_room& room) {
+                        const memory_room& room, bool keeps_blocks) {
   auto& c = parts.cluster;
   auto& me = c.nodes[parts.node];
   auto weights
@@ -128,6 +130,9 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto stages = attention_stages::num_bytes(
     parts.config, c.activations, c.limits.max_num_batched_tokens,
     c.limits.max_num_seqs, c.limits.num_lanes());
+  if (keeps_blocks && !me.ranks.empty())
+    caches += keeper_parts::num_bytes(
+      kv_pool::block_bytes(parts.config, c.activations));
   auto rows = parts.traffic.memory() + me.ranks.size() * stages
               + me.workers.size() * parts.traffic.worker_bytes;
   return room.check("node " + me.name + " (weights " + bytes_text(weights)
@@ -138,6 +143,27 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
 
 void add(digest_table& all, const digest_table& more) {
   all.insert(more.begin(), more.end());
+}
+
+/// If blocks of the node's ranks are to be kept on a disk, and can be found.
+result<void> make_keeper(node_parts& parts, const node_options& options) {
+  auto has_ranks = !parts.cluster.nodes[parts.node].ranks.empty();
+  if (options.kv_cache_dir.empty() || !has_ranks
+      || !parts.cluster.limits.prefix_caching)
+    return {};
+  auto out = std::make_unique<keeper_parts>();
+  out->files.dir = options.kv_cache_dir;
+  out->files.max_bytes = options.kv_cache_bytes;
+  auto bytes = kv_pool::block_bytes(parts.config, parts.cluster.activations);
+  out->files.block_bytes = bytes;
+  auto count = host_buffers::good_count(bytes);
+  out->writing = host_buffers::make(*parts.device, count, bytes);
+  out->reading = host_buffers::make(*parts.device, count, bytes);
+  if (!out->writing || !out->reading)
+    return failure{errc::out_of_memory,
+                   "no host memory for blocks on their way to the disk"};
+  parts.keeper = std::move(out);
+  return {};
 }
 
 result<void> make_all(node_parts& parts, shared_model& model,
@@ -172,8 +198,22 @@ result<void> make_all(node_parts& parts, shared_model& model,
 
 } // namespace
 
+void node_parts::identify_blocks(const numerics& about,
+                                 const digest_table& model) {
+  if (!keeper)
+    return;
+  auto text = about.settings + "target " + about.target + "\nblock "
+              + std::to_string(keeper->files.block_bytes) + "\n";
+  for (auto& [name, x] : model)
+    text += name + " " + to_string(x) + "\n";
+  keeper->files.identity = identity_of(text);
+  for (auto& rank : ranks)
+    rank->cache->keep_keys(keeper->files.identity);
+}
+
 void node_parts::end_streams() {
   for (auto& rank : ranks) {
+    rank->transfers.reset();
     rank->copies.reset();
     rank->stream.reset();
   }
@@ -351,8 +391,12 @@ load_node_parts(const topology& cluster, node_id node,
   auto is_apart = out->device->target().starts_with("cuda");
   out->room = memory_room{options.allow_overcommit || is_apart};
   out->stop = options.stop;
-  if (auto ok = check_room(*out, (*model)->source(), out->room); !ok)
+  if (auto ok = check_room(*out, (*model)->source(), out->room,
+                           !options.kv_cache_dir.empty());
+      !ok)
     return ok.why();
+  if (auto made = make_keeper(*out, options); !made)
+    return made.why();
   if (auto made = make_all(*out, **model, out->room, progress, options.stop);
       !made)
     return made.why();

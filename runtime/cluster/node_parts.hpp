@@ -15,6 +15,8 @@
 #include "runtime/dispatch/expert_slots.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
+#include "runtime/kv_store/host_buffers.hpp"
+#include "runtime/kv_store/kv_files.hpp"
 #include "runtime/model/forward.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"
@@ -37,6 +39,9 @@ struct rank_parts {
   /// For rows that leave and land while another lane computes; null if there
   /// is one lane.
   std::unique_ptr<kernels::stream> copies;
+  /// For blocks on their way to the disk and back; null: none are. The
+  /// keeper's.
+  std::unique_ptr<kernels::stream> transfers;
   rank_counts counts;   ///< Its scheduler's.
   expert_counts chosen; ///< Its attention's.
 };
@@ -55,6 +60,18 @@ struct worker_parts {
   std::unique_ptr<expert_stages> stages;
   std::unique_ptr<kernels::stream> stream;
   worker_counts counts;
+};
+
+/// What keeping blocks on a disk takes.
+struct keeper_parts {
+  kv_files_options files;
+  std::shared_ptr<host_buffers> writing;
+  std::shared_ptr<host_buffers> reading;
+
+  /// Bytes of host memory, for blocks of that size.
+  static uint64_t num_bytes(uint64_t block_bytes) {
+    return 2 * host_buffers::good_count(block_bytes) * block_bytes;
+  }
 };
 
 struct node_parts {
@@ -76,8 +93,14 @@ struct node_parts {
   std::unique_ptr<slab_pool> slabs;                   ///< Of rows to workers.
   std::unique_ptr<slab_pool> answers;                 ///< Of rows back.
   std::shared_ptr<const attention_weights> attention; ///< Of all ranks.
+  std::unique_ptr<keeper_parts> keeper; ///< Null: nothing is kept.
   std::vector<std::unique_ptr<rank_parts>> ranks;
   std::vector<std::unique_ptr<worker_parts>> workers;
+
+  /// Names the blocks of all ranks for the keeper, if there is one. `about`:
+  /// what the node has said of itself; `model`: every tensor of its model
+  /// directory. Before any rank runs.
+  void identify_blocks(const numerics& about, const digest_table& model);
 
   /// Waits for what the streams were given, and ends them: after it nothing
   /// of a step sends or tells any more, whoever else holds this. Nobody may

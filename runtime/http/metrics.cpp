@@ -117,6 +117,34 @@ void render_figures(const service_stats& x, const service_info& info,
   render(all, to);
 }
 
+void render_store(const service_stats& x, std::string& to) {
+  const figure all[] = {
+    {"kv_store_blocks", "gauge", "Blocks that are kept on disks.",
+     x.store_blocks},
+    {"kv_store_off", "gauge", "Nodes whose disk for blocks was given up.",
+     x.store_off},
+    {"kv_store_hits_total", "counter",
+     "Blocks that were asked for and came from a disk.", x.store_hits},
+    {"kv_store_misses_total", "counter",
+     "Blocks that were asked for and were on no disk.", x.store_misses},
+    {"kv_store_declined_total", "counter",
+     "Blocks that were on a disk and computed nonetheless, which takes less.",
+     x.store_declined},
+    {"kv_store_damaged_total", "counter",
+     "Blocks on disks that were not what they should be.", x.store_damaged},
+    {"kv_store_dropped_total", "counter",
+     "Blocks that were not written since the disk lagged behind.",
+     x.store_dropped},
+    {"kv_store_errors_total", "counter",
+     "Reads and writes of blocks that failed.", x.store_errors},
+    {"kv_store_written_bytes_total", "counter",
+     "Bytes of blocks written to disks.", x.store_bytes_written},
+    {"kv_store_read_bytes_total", "counter", "Bytes of blocks read from disks.",
+     x.store_bytes_read},
+  };
+  render(all, to);
+}
+
 void render_placement(const service_stats& x, std::string& to) {
   const figure all[] = {
     {"placement_epoch", "gauge", "Number of the placement of experts.",
@@ -192,6 +220,7 @@ std::string api_metrics::render(const service_stats& stats,
                                 const server_stats& connections) const {
   std::string to;
   render_figures(stats, info, to);
+  render_store(stats, to);
   render_placement(stats, to);
   render_connections(connections, to);
   std::lock_guard guard{mutex_};

@@ -280,6 +280,17 @@ result<void> kv_files::write(uint64_t slot, const kv_block& what,
   return {};
 }
 
+void kv_files::erase(uint64_t slot, const kv_key& what) {
+  auto file = open_at(dir_, file_of(slot), O_RDWR);
+  kv_record::header header;
+  auto at = slot % slots_of_file_ * kv_record::header_bytes;
+  if (file.get() < 0 || read_some(file.get(), header, at) != header.size())
+    return;
+  auto x = read_header(header);
+  if (x && x->what.key == what)
+    static_cast<void>(write_all(file.get(), kv_record::header{}, at));
+}
+
 kv_outcome kv_files::read(uint64_t slot, const kv_block& what,
                           std::span<std::byte> out) const {
   CHECK(slot < num_slots_ && out.size() == block_bytes_);

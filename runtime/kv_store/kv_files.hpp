@@ -66,6 +66,10 @@ public:
   result<void> write(uint64_t slot, const kv_block& what, uint64_t serial,
                      std::span<const std::byte> bytes);
 
+  /// Puts nothing into a slot that nobody writes to and that still has this
+  /// block. From any thread. What cannot be written stays.
+  void erase(uint64_t slot, const kv_key& what);
+
   /// Fills `out` if `slot` has that block. From any thread.
   kv_outcome read(uint64_t slot, const kv_block& what,
                   std::span<std::byte> out) const;

@@ -133,7 +133,7 @@ std::optional<uint64_t> kv_index::begin_write(const kv_block& x) {
 void kv_index::end_write(uint64_t slot, bool ok) {
   auto at = static_cast<uint32_t>(slot);
   CHECK(entries_.at(at).what == state::writing);
-  if (!ok)
+  if (std::exchange(entries_[at].is_dropped, false) || !ok)
     return make_empty(at);
   entries_[at].what = state::whole;
   ++num_blocks_;
@@ -158,6 +158,20 @@ void kv_index::end_read(uint64_t slot, bool ok) {
     e.what = state::empty;
     empty_.push_back(at);
   }
+}
+
+std::optional<uint64_t> kv_index::drop(const kv_key& x) {
+  auto i = slot_of_.find(x);
+  if (i == slot_of_.end())
+    return std::nullopt;
+  auto at = i->second;
+  if (entries_[at].what == state::writing)
+    entries_[at].is_dropped = true;
+  else if (entries_[at].num_readers > 0)
+    forget(at);
+  else
+    make_empty(at);
+  return at;
 }
 
 /// Its slot is used again once nobody reads it any more.

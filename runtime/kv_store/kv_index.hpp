@@ -54,6 +54,10 @@ public:
   /// Not `ok`: it is forgotten.
   void end_read(uint64_t slot, bool ok);
 
+  /// It is not found any more, also if it is being written. Returns the slot
+  /// that has it, or will.
+  std::optional<uint64_t> drop(const kv_key& x);
+
   uint64_t num_slots() const {
     return num_slots_;
   }
@@ -82,6 +86,7 @@ private:
     uint32_t older = none;
     uint32_t newer = none;
     uint32_t num_readers = 0;
+    bool is_dropped = false; ///< While it is written.
     state what = state::empty;
   };
 

@@ -39,6 +39,15 @@ void kv_store::end_read(const kv_ticket& x, kv_outcome how) {
   index_.end_read(x.slot, how == kv_outcome::whole);
 }
 
+std::optional<kv_ticket> kv_store::drop(const kv_key& x) {
+  auto slot = index_.drop(x);
+  if (!slot)
+    return std::nullopt;
+  kv_ticket out{*slot, 0, {}};
+  out.what.key = x;
+  return out;
+}
+
 result<bool> kv_store::put(const kv_block& x,
                            std::span<const std::byte> bytes) {
   auto ticket = begin_write(x);

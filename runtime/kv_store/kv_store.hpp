@@ -58,6 +58,10 @@ public:
   /// Not whole: it is not found any more.
   void end_read(const kv_ticket& x, kv_outcome how);
 
+  /// Is of no use to anybody: it is not found any more. A ticket to erase it
+  /// with; nothing if it was not here.
+  std::optional<kv_ticket> drop(const kv_key& x);
+
   // -- all at once, on this thread --------------------------------------------
 
   /// Whether it is here now. Error: io.

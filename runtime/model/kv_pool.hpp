@@ -49,6 +49,11 @@ public:
   static uint64_t block_bytes(const model_config& config,
                               precision activations);
 
+  /// All layers of one block.
+  kernels::buffer block(uint32_t block) const {
+    return mem_.slice(block * block_bytes(), block_bytes());
+  }
+
   /// Returns the cache of one layer as operations want it.
   kernels::latent_cache layer(uint32_t layer) const;
 

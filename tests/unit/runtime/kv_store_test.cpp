@@ -110,6 +110,37 @@ TEST_F(KvStore, AWriteThatFailedIsAMiss) {
   EXPECT_TRUE(get(x));
 }
 
+TEST_F(KvStore, WhatIsDroppedIsNotFoundWhateverHappensMeanwhile) {
+  open(4);
+  auto all = chain(0, 3);
+  put({all[0], all[1]});
+  EXPECT_FALSE(store_->drop(all[2].key));
+  auto erase = [this](const kv_key& x) {
+    auto ticket = store_->drop(x);
+    ASSERT_TRUE(ticket);
+    store_->files()->erase(ticket->slot, x);
+  };
+  auto writing = store_->begin_write(all[2]);
+  auto reading = store_->begin_read(all[1]);
+  erase(all[0].key);
+  erase(all[1].key);
+  erase(all[2].key);
+  EXPECT_TRUE(store_->files()->write(writing->slot, all[2], writing->serial,
+                                     bytes_of(all[2])));
+  store_->end_write(*writing, true);
+  store_->end_read(*reading, kv_outcome::whole);
+  EXPECT_EQ(num_got(all), 0u);
+  EXPECT_EQ(store_->index().num_blocks(), 0u);
+  put(all);
+  erase(all[0].key);
+  open(4);
+  EXPECT_FALSE(get(all[0])) << "after a restart, too";
+  EXPECT_TRUE(get(all[1]));
+  auto other = chain(1000, 1)[0];
+  auto slot = store_->begin_write(other)->slot;
+  store_->files()->erase(slot, all[0].key); // late: another is there
+}
+
 TEST_F(KvStore, ChainsGoFromTheirEndsOldestFirst) {
   open(8);
   auto a = chain(0, 4), b = chain(1000, 4), c = chain(2000, 3);

@@ -1,0 +1,62 @@
+#pragma once
+
+/// The threads on which a store's files are read and written: reads before
+/// writes, of which at most all but one are out at once. A disk that hangs
+/// holds up nobody but these.
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+namespace troupe {
+
+class kv_io {
+public:
+  using job = std::function<void()>;
+
+  /// Jobs of a kind that may wait; more are refused.
+  static constexpr size_t max_waiting = 4096;
+
+  /// 0 threads: jobs are done when they are posted.
+  explicit kv_io(uint32_t num_threads);
+
+  /// Drops the reads that wait and does the writes. Leaves threads that have
+  /// not come back after a while to themselves: what a job uses has to be its
+  /// own.
+  ~kv_io();
+
+  kv_io(const kv_io&) = delete;
+  kv_io& operator=(const kv_io&) = delete;
+
+  /// False: too many wait.
+  bool read(job what);
+  bool write(job what);
+
+private:
+  struct state {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<job> reads;
+    std::deque<job> writes;
+    uint32_t num_threads = 0;
+    uint32_t num_writing = 0;
+    uint32_t num_alive = 0;
+    bool is_over = false;
+
+    bool may_write() const {
+      return !writes.empty()
+             && (num_threads == 1 || num_writing + 1 < num_threads || is_over);
+    }
+  };
+
+  static void run(const std::shared_ptr<state>& of);
+  bool post(std::deque<job>& to, job what);
+
+  std::shared_ptr<state> state_ = std::make_shared<state>();
+};
+
+} // namespace troupe

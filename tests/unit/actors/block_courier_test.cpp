@@ -1,0 +1,280 @@
+#include "tests/unit/actors/actor_fixture.hpp"
+
+using namespace troupe;
+
+namespace {
+
+/// A real scheduler and cache whose blocks have keys; keeper, attention and
+/// gateway only listen.
+class BlockCourier : public actor_fixture {
+protected:
+  BlockCourier() {
+    model_config config;
+    config.num_hidden_layers = 1;
+    config.kv_lora_rank = 2;
+    config.qk_rope_head_dim = 2;
+    auto pool = kv_pool::make(*device_, config, precision::fp32, num_blocks);
+    EXPECT_TRUE(pool);
+    rank_.id = 5;
+    rank_.pool = std::move(*pool);
+    rank_.cache = std::make_unique<prefix_cache>(*rank_.pool);
+    rank_.cache->keep_keys(identity_of("model"));
+    buffers_ = host_buffers::make(*device_, 4, 64);
+    batcher_options options;
+    options.max_model_len = 512;
+    options.vocab_size = 8;
+    context_.here->update([this](cast_list& list) {
+      list.ranks[5] = spawn_listener<attention>(steps_);
+      list.keeper = spawn_listener<keeper>(keeps_);
+    });
+    scheduler_actor_ = spawn_scheduler(system_, context_, parts_, rank_,
+                                       options,
+                                       spawn_listener<gateway_inbox>(answers_));
+    scheduler_.run();
+  }
+
+  ~BlockCourier() override {
+    caf::anon_send_exit(scheduler_actor_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  void request(request_id id, uint32_t num_tokens = 200,
+               const std::string& salt = "") {
+    auto what = std::make_shared<generation_request>();
+    for (uint32_t i = 0; i < num_tokens; ++i)
+      what->prompt.push_back(int32_t(i / 64 % 8));
+    what->max_tokens = 4;
+    what->ignore_eos = true;
+    what->sampling.temperature = 0;
+    what->cache_salt = salt;
+    say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
+  }
+
+  void end_step(int32_t token = 1) {
+    auto result = std::make_shared<step_result>();
+    for (auto& rows : last_step()->rows.sequences)
+      if (rows.draw)
+        result->tokens.push_back(token);
+    say(scheduler_actor_, step_ended{0, result, {}});
+  }
+
+  std::shared_ptr<const planned_step> last_step() const {
+    return steps_->of<run_step>().back().what;
+  }
+
+  fetch_chain last_fetch() const {
+    return keeps_->of<fetch_chain>().back();
+  }
+
+  void find(uint32_t count) {
+    say(scheduler_actor_, chain_found{last_fetch().fetch, count});
+  }
+
+  void bring(uint32_t index, bool has_bytes = true) {
+    say(scheduler_actor_,
+        block_fetched{last_fetch().fetch, index,
+                      has_bytes ? buffers_->take() : nullptr});
+  }
+
+  void land(uint32_t index) {
+    say(scheduler_actor_, block_landed{last_fetch().fetch, index, true});
+  }
+
+  size_t num_steps() const {
+    return steps_->all.size();
+  }
+
+  uint64_t count(counter x) const {
+    return counters_.read()[size_t(x)];
+  }
+
+  static constexpr uint32_t num_blocks = 8;
+  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
+  std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
+  rank_parts rank_;
+  std::shared_ptr<host_buffers> buffers_;
+  std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
+  std::shared_ptr<heard<keep_blocks, drop_blocks, fetch_chain, land_block>>
+    keeps_ = std::make_shared<
+      heard<keep_blocks, drop_blocks, fetch_chain, land_block>>();
+  std::shared_ptr<heard<tokens_ready, node_report>> answers_
+    = std::make_shared<heard<tokens_ready, node_report>>();
+  local_scheduler scheduler_actor_;
+};
+
+} // namespace
+
+TEST_F(BlockCourier, WaitsForWhatTheDiskHasAndComputesTheRest) {
+  request(1);
+  EXPECT_EQ(num_steps(), 0u);
+  EXPECT_EQ(last_fetch().chain->size(), 3u);
+  EXPECT_EQ(count(counter::waiting), 0u); // told with the next step
+  find(2);
+  EXPECT_EQ(num_steps(), 0u);
+  bring(0);
+  bring(1);
+  ASSERT_EQ(keeps_->of<land_block>().size(), 2u);
+  land(1);
+  EXPECT_EQ(num_steps(), 0u);
+  land(0);
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u - 128);
+  EXPECT_EQ(last_step()->rows.sequences[0].first_position, 128u);
+  end_step();
+  auto told = answers_->of<tokens_ready>();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].event->num_cached, 128u);
+}
+
+TEST_F(BlockCourier, GoesOnAtOnceWhereTheDiskHasNothing) {
+  request(1);
+  find(0);
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u);
+}
+
+TEST_F(BlockCourier, AsksForNothingThatIsTooShort) {
+  request(1, 64);
+  EXPECT_TRUE(keeps_->all.empty());
+  EXPECT_EQ(num_steps(), 1u);
+}
+
+TEST_F(BlockCourier, WhatBecameKnownIsKeptAndHeldUntilItIsRead) {
+  request(1);
+  find(0);
+  end_step();
+  auto kept = keeps_->of<keep_blocks>();
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].blocks.size(), 3u);
+  EXPECT_EQ(kept[0].blocks[2].what, last_fetch().chain->at(2));
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  end_step();
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks - 3);
+  say(scheduler_actor_,
+      blocks_let_go{{kept[0].blocks[0].block, kept[0].blocks[1].block,
+                     kept[0].blocks[2].block}});
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks);
+  EXPECT_EQ(rank_.cache->num_idle(), 3u);
+}
+
+TEST_F(BlockCourier, WhatCameFromTheDiskIsNotWrittenThereAgain) {
+  request(1);
+  find(2);
+  for (uint32_t i : {0u, 1u}) {
+    bring(i);
+    land(i);
+  }
+  end_step();
+  auto kept = keeps_->of<keep_blocks>();
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].blocks.size(), 1u);
+  EXPECT_EQ(kept[0].blocks[0].what.depth, 2u);
+}
+
+TEST_F(BlockCourier, ABlockThatDoesNotComeIsComputed) {
+  request(1);
+  find(3);
+  bring(0);
+  bring(1, false);
+  EXPECT_FALSE(*last_fetch().is_wanted == false) << "the first still comes";
+  bring(2);
+  land(0);
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u - 64);
+}
+
+TEST_F(BlockCourier, WhoHasWaitedLongEnoughGoesOnWithWhatCame) {
+  request(1);
+  find(3);
+  bring(0);
+  land(0);
+  bring(1);
+  say(scheduler_actor_, fetch_overdue{last_fetch().fetch});
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u - 64);
+  EXPECT_FALSE(*last_fetch().is_wanted);
+  // What comes late is dropped.
+  land(1);
+  bring(2);
+  end_step();
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  end_step();
+  auto kept = keeps_->of<keep_blocks>();
+  for (auto& x : kept)
+    for (auto& y : x.blocks)
+      say(scheduler_actor_, blocks_let_go{{y.block}});
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks);
+}
+
+TEST_F(BlockCourier, TheClockSaysWhenThatIs) {
+  request(1);
+  find(3);
+  scheduler_.advance_time(std::chrono::seconds{4});
+  scheduler_.run();
+  EXPECT_EQ(num_steps(), 0u);
+  scheduler_.advance_time(std::chrono::seconds{2});
+  scheduler_.run();
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u);
+}
+
+TEST_F(BlockCourier, ACancelFreesWhatWasHeld) {
+  request(1);
+  find(3);
+  bring(0);
+  land(0);
+  bring(1);
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks - 2);
+  say(scheduler_actor_, cancel_request{1, 5, 6});
+  EXPECT_TRUE(answers_->all.empty()) << "another term is not meant";
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  auto told = answers_->of<tokens_ready>();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].event->cause->code, errc::cancelled);
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks - 1)
+    << "but for the block that is written to";
+  land(1);
+  bring(2, false);
+  EXPECT_EQ(rank_.cache->num_available(), num_blocks);
+  EXPECT_EQ(num_steps(), 0u);
+  say(scheduler_actor_, fetch_overdue{last_fetch().fetch}); // late
+  request(2);
+  EXPECT_EQ(last_fetch().chain->size(), 2u) << "the first block came";
+}
+
+TEST_F(BlockCourier, OthersRunMeanwhile) {
+  request(1);
+  request(2, 30);
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 30u);
+  EXPECT_EQ(count(counter::waiting), 1u);
+  find(1);
+  bring(0);
+  land(0);
+  end_step();
+  EXPECT_EQ(last_step()->rows.num_rows(), 1u + 200 - 64);
+}
+
+/// Whoever begins with it would fail as well, in every process to come.
+TEST_F(BlockCourier, WhatHadNoFiniteLogitsIsToBeDropped) {
+  request(1);
+  find(2);
+  for (uint32_t i : {0u, 1u}) {
+    bring(i);
+    land(i);
+  }
+  auto chain = *last_fetch().chain;
+  end_step(kernels::no_token);
+  EXPECT_TRUE(keeps_->of<keep_blocks>().empty());
+  auto dropped = keeps_->of<drop_blocks>();
+  ASSERT_EQ(dropped.size(), 1u);
+  EXPECT_EQ(dropped[0].keys,
+            (std::vector<kv_key>{chain[0].key, chain[1].key, chain[2].key}));
+}
+
+TEST_F(BlockCourier, TheSaltIsPartOfWhatIsAskedFor) {
+  request(1, 200, "a");
+  auto a = last_fetch().chain->at(0).key;
+  request(2, 200, "b");
+  EXPECT_NE(last_fetch().chain->at(0).key, a);
+}

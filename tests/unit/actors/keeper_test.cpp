@@ -1,0 +1,276 @@
+#include "tests/model_files.hpp"
+#include "tests/unit/actors/actor_fixture.hpp"
+
+#include "kernels/host/host_memory.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace troupe;
+
+namespace {
+
+/// A real keeper with a real store, on this thread; the scheduler only listens.
+class Keeper : public actor_fixture {
+protected:
+  using told = heard<blocks_let_go, chain_found, block_fetched, block_landed>;
+
+  Keeper() {
+    model_config config;
+    config.num_hidden_layers = 2;
+    config.kv_lora_rank = 8;
+    config.qk_rope_head_dim = 8;
+    auto pool = kv_pool::make(*device_, config, precision::fp32, 8);
+    EXPECT_TRUE(pool);
+    auto rank = std::make_unique<rank_parts>();
+    rank->id = 5;
+    rank->pool = std::move(*pool);
+    rank->transfers = device_->make_stream();
+    bytes_ = rank->pool->block_bytes();
+    parts_->ranks.push_back(std::move(rank));
+    parts_->device = device_;
+    parts_->keeper = std::make_unique<keeper_parts>();
+    auto& to = *parts_->keeper;
+    to.files = {scratch_dir() / "kv", 64 * (bytes_ + 4096), bytes_,
+                identity_of("model")};
+    to.reading = host_buffers::make(*device_, 2, bytes_);
+    to.writing = host_buffers::make(*device_, 2, bytes_);
+    context_.here->update([this](cast_list& list) {
+      list.schedulers[5] = spawn_listener<local_scheduler>(told_);
+    });
+  }
+
+  ~Keeper() override {
+    end();
+  }
+
+  void start() {
+    end();
+    keeper_ = spawn_keeper(system_, context_, parts_, 0);
+    scheduler_.run();
+  }
+
+  void end() {
+    if (keeper_)
+      caf::anon_send_exit(keeper_, caf::exit_reason::kill);
+    scheduler_.run();
+  }
+
+  static std::shared_ptr<const std::vector<kv_block>> chain(int32_t first,
+                                                            uint32_t n) {
+    auto out = std::make_shared<std::vector<kv_block>>();
+    kv_key before = kv_chain{identity_of("model")}.root("");
+    for (uint32_t i = 0; i < n; ++i) {
+      kv_block x;
+      x.before = before;
+      x.depth = i;
+      x.tokens.fill(first + int32_t(i));
+      before = x.key = kv_chain::next(before, x.tokens, 0);
+      out->push_back(x);
+    }
+    return out;
+  }
+
+  std::byte* memory(uint32_t block) const {
+    return kernels::host::address_of(parts_->ranks[0]->pool->block(block));
+  }
+
+  /// Fills block i with what follows from `seed` and keeps it.
+  void keep(const std::vector<kv_block>& all, int seed) {
+    for (uint32_t i = 0; i < all.size(); ++i) {
+      std::memset(memory(i), seed + int(i), bytes_);
+      say(keeper_, keep_blocks{5, {{i, all[i]}}});
+    }
+  }
+
+  void fetch(std::shared_ptr<const std::vector<kv_block>> all,
+             double seconds = 0) {
+    say(keeper_, fetch_chain{5, ++fetch_, std::move(all), seconds, wanted_});
+  }
+
+  uint32_t num_found() const {
+    return told_->of<chain_found>().back().count;
+  }
+
+  std::vector<block_fetched> fetched() const {
+    return told_->of<block_fetched>();
+  }
+
+  uint64_t count(counter x) const {
+    return counters_.read()[size_t(x)];
+  }
+
+  std::shared_ptr<kernels::device> device_
+    = kernels::make_inline_device(0, kernels::make_reference_executor());
+  std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
+  uint64_t bytes_ = 0;
+  std::shared_ptr<told> told_ = std::make_shared<told>();
+  std::shared_ptr<std::atomic<bool>> wanted_
+    = std::make_shared<std::atomic<bool>>(true);
+  uint64_t fetch_ = 0;
+  keeper keeper_;
+};
+
+} // namespace
+
+TEST_F(Keeper, BringsBackWhatItWasGiven) {
+  start();
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  ASSERT_EQ(told_->of<blocks_let_go>().size(), 2u);
+  EXPECT_EQ(told_->of<blocks_let_go>()[1].blocks, std::vector<uint32_t>{1});
+  EXPECT_EQ(count(counter::store_blocks), 2u);
+  EXPECT_EQ(count(counter::store_bytes_written), 2 * bytes_);
+  start(); // as a new process
+  EXPECT_EQ(count(counter::store_blocks), 2u);
+  fetch(chain(0, 5));
+  EXPECT_EQ(num_found(), 2u);
+  EXPECT_EQ(count(counter::store_misses), 3u);
+  EXPECT_EQ(count(counter::store_hits), 2u);
+  EXPECT_EQ(count(counter::store_bytes_read), 2 * bytes_);
+  ASSERT_EQ(fetched().size(), 2u);
+  auto x = fetched()[1];
+  EXPECT_EQ(x.index, 1u);
+  say(keeper_, land_block{5, x.fetch, x.index, 7, x.bytes});
+  ASSERT_EQ(told_->of<block_landed>().size(), 1u);
+  EXPECT_TRUE(told_->of<block_landed>()[0].ok);
+  EXPECT_TRUE(std::all_of(memory(7), memory(7) + bytes_,
+                          [](auto b) { return b == std::byte{11}; }));
+}
+
+TEST_F(Keeper, KeepsNothingThatNobodyCouldFind) {
+  start();
+  auto all = *chain(0, 3);
+  say(keeper_, keep_blocks{5, {{1, all[1]}, {0, all[0]}, {2, all[2]}}});
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+  std::vector<uint32_t> back;
+  for (auto& x : told_->of<blocks_let_go>())
+    back.insert(back.end(), x.blocks.begin(), x.blocks.end());
+  std::ranges::sort(back);
+  EXPECT_EQ(back, (std::vector<uint32_t>{0, 1, 2})) << "each is let go once";
+}
+
+TEST_F(Keeper, DropsWhatTheDiskLagsBehind) {
+  start();
+  std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
+                                      parts_->keeper->writing->take()};
+  keep(*chain(0, 1), 10);
+  EXPECT_EQ(count(counter::store_dropped), 1u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u) << "and lets it go at once";
+  busy.clear();
+  keep(*chain(0, 1), 10);
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+}
+
+TEST_F(Keeper, ReadsAsMuchAsThereIsMemoryFor) {
+  start();
+  auto all = chain(0, 5);
+  keep(*all, 10);
+  fetch(all);
+  EXPECT_EQ(num_found(), 5u);
+  EXPECT_EQ(fetched().size(), 2u);
+  std::vector<uint32_t> come;
+  while (!told_->all.empty()) {
+    for (auto& x : fetched()) {
+      EXPECT_TRUE(x.bytes);
+      come.push_back(x.index);
+    }
+    told_->all.clear(); // gives the memory back
+    scheduler_.run();
+  }
+  EXPECT_EQ(come, (std::vector<uint32_t>{0, 1, 2, 3, 4}));
+}
+
+TEST_F(Keeper, WhatIsNotWantedAnyMoreIsNotRead) {
+  start();
+  auto all = chain(0, 5);
+  keep(*all, 10);
+  std::vector<kernels::host_ptr> busy{parts_->keeper->reading->take(),
+                                      parts_->keeper->reading->take()};
+  fetch(all);
+  EXPECT_EQ(num_found(), 5u);
+  EXPECT_TRUE(fetched().empty());
+  *wanted_ = false;
+  busy.clear();
+  scheduler_.run();
+  ASSERT_EQ(fetched().size(), 5u) << "each is told of";
+  for (auto& x : fetched())
+    EXPECT_FALSE(x.bytes);
+  EXPECT_EQ(count(counter::store_hits), 0u);
+}
+
+TEST_F(Keeper, DamagedIsMissing) {
+  start();
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  for (auto& x :
+       std::filesystem::recursive_directory_iterator{parts_->keeper->files.dir})
+    if (x.is_regular_file() && x.file_size() > 0)
+      std::filesystem::resize_file(x, x.file_size() - bytes_ / 2);
+  fetch(all);
+  ASSERT_EQ(fetched().size(), 2u);
+  EXPECT_TRUE(fetched()[0].bytes);
+  EXPECT_FALSE(fetched()[1].bytes);
+  EXPECT_EQ(count(counter::store_damaged), 1u);
+  EXPECT_EQ(count(counter::store_off), 0u);
+  told_->all.clear();
+  fetch(all);
+  EXPECT_EQ(num_found(), 1u);
+}
+
+TEST_F(Keeper, ForgetsForGoodWhatIsOfNoUse) {
+  start();
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  say(keeper_, drop_blocks{{(*all)[1].key, kv_key{}}});
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+  start();
+  fetch(all);
+  EXPECT_EQ(num_found(), 1u);
+}
+
+TEST_F(Keeper, IsOffWithoutAPlaceAndAnswersNonetheless) {
+  parts_->keeper->files.dir = "/proc/kv";
+  start();
+  EXPECT_EQ(count(counter::store_off), 1u);
+  keep(*chain(0, 1), 10);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+  fetch(chain(0, 2));
+  EXPECT_EQ(num_found(), 0u);
+}
+
+TEST_F(Keeper, AFailedWriteIsTheLastOne) {
+  start();
+  keep(*chain(0, 1), 10);
+  for (auto& x :
+       std::filesystem::directory_iterator{parts_->keeper->files.dir}) {
+    for (auto& file : std::filesystem::directory_iterator{x})
+      if (file.file_size() > 0) {
+        std::filesystem::rename(file, x.path() / "aside");
+        std::filesystem::create_directory(file);
+      }
+  }
+  keep(*chain(100, 1), 20);
+  EXPECT_EQ(count(counter::store_errors), 1u);
+  EXPECT_EQ(count(counter::store_off), 1u);
+  keep(*chain(200, 1), 20);
+  EXPECT_EQ(count(counter::store_errors), 1u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 3u);
+}
+
+TEST_F(Keeper, WhatIsComputedSoonerIsNotRead) {
+  start();
+  auto all = chain(0, 1);
+  keep(*all, 10);
+  for (int i = 0; i < 30; ++i) {
+    fetch(all); // it learns what a read takes
+    told_->all.clear();
+  }
+  auto hits = count(counter::store_hits);
+  EXPECT_EQ(hits, 30u);
+  fetch(all, 1e-12);
+  EXPECT_EQ(num_found(), 0u);
+  EXPECT_EQ(count(counter::store_declined), 1u);
+  fetch(all, 100);
+  EXPECT_EQ(num_found(), 1u);
+}
