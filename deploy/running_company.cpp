@@ -51,7 +51,11 @@ node_commands(const cluster_flags& flags, const topology& cluster,
     }
     if (flags.allow_overcommit)
       command.push_back("--allow-overcommit");
-    for (auto& argument : flags.kv_cache.arguments())
+    // Each finds its own again.
+    auto kept = flags.kv_cache;
+    if (!kept.dir.empty())
+      kept.dir += "/" + cluster.nodes[i].name;
+    for (auto& argument : kept.arguments())
       command.push_back(argument);
     if (!cluster.secret_file.empty()) {
       command.push_back("--cluster-secret-file");

@@ -45,7 +45,7 @@ protected:
   }
 
   static void wait_for_blocks(const company& x, uint64_t count) {
-    wait_for(x, [&](auto& stats) { return stats.store_blocks == count; });
+    wait_for(x, [&](const auto& stats) { return stats.store_blocks == count; });
   }
 
   /// Changes a byte in the middle of each 1000 of all files.
@@ -92,15 +92,21 @@ TEST_P(KeptBlocks, AHitOnTheDiskChangesNoBit) {
     auto again = ask_all(*second, {what_});
     expect_equal(again, want);
     EXPECT_EQ(again[0].num_cached, 128u);
-    // Also inside of what was generated, and beside others.
+    wait_for(*second, [](const auto& x) { return x.store_hits == 2; });
     auto third = start();
-    wait_for_blocks(*third, 0); // the place is taken: one of its own
-    auto got = ask_all(*second, {turn, what_, turn});
+    EXPECT_EQ(ask_all(*third, {what_})[0].num_cached, 0u)
+      << "the place is taken: it has one of its own";
+  }
+  {
+    // Inside of what was generated, too, and beside others.
+    auto fourth = start();
+    wait_for_blocks(*fourth, 4);
+    auto got = ask_all(*fourth, {turn, what_, turn});
     expect_equal(got, {want_turn[0], want[0], want_turn[0]});
     EXPECT_EQ(got[0].num_cached, 256u);
-    wait_for(*second, [](auto& x) { return x.store_hits >= 3; });
-    EXPECT_EQ(second->stats().store_damaged, 0u);
-    EXPECT_EQ(second->stats().store_off, 0u);
+    wait_for(*fourth, [](const auto& x) { return x.store_hits >= 4; });
+    EXPECT_EQ(fourth->stats().store_damaged, 0u);
+    EXPECT_EQ(fourth->stats().store_off, 0u);
   }
   auto none = start(false);
   expect_equal(ask_all(*none, {turn}), want_turn);
@@ -135,7 +141,7 @@ TEST_P(KeptBlocks, DamagedFilesAreComputedAgain) {
   auto got = ask_all(*second, {what_});
   expect_equal(got, want);
   EXPECT_EQ(got[0].num_cached, 0u);
-  wait_for(*second, [](auto& x) { return x.store_damaged > 0; });
+  wait_for(*second, [](const auto& x) { return x.store_damaged > 0; });
   EXPECT_EQ(second->stats().requests_failed, 0u);
   wait_for_blocks(*second, 4); // the new ones
   second.reset();
@@ -158,7 +164,7 @@ TEST_P(KeptBlocks, CancelsFreeEverything) {
     ASSERT_TRUE(id);
     second->cancel(*id);
   }
-  wait_for(*second, [&](auto& x) {
+  wait_for(*second, [&](const auto& x) {
     return x.requests_cancelled == 20 && x.kv_blocks_free == free;
   });
 }

@@ -98,11 +98,13 @@ TEST(KvIo, EndsThoughAJobDoesNot) {
   auto ended = std::make_shared<std::promise<void>>();
   {
     kv_io io{1};
-    io.read([end = may_end->get_future().share(), ended] {
+    std::promise<void> begun;
+    io.read([end = may_end->get_future().share(), ended, &begun] {
+      begun.set_value();
       end.wait();
       ended->set_value();
     });
-    std::promise<void> waits;
+    begun.get_future().wait();
     EXPECT_TRUE(io.write([] {}));
   }
   may_end->set_value();
