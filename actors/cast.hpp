@@ -37,7 +37,8 @@ spawn_scheduler(caf::actor_system& system, const node_context& context,
 /// Opens the store of `parts`, whose ranks keep keys, on `num_threads` threads
 /// of its own; 0: on whatever thread it is.
 keeper spawn_keeper(caf::actor_system& system, const node_context& context,
-                    std::shared_ptr<node_parts> parts, uint32_t num_threads);
+                    std::shared_ptr<node_parts> parts,
+                    uint32_t num_threads = 2);
 
 attention spawn_attention(caf::actor_system& system,
                           const node_context& context,

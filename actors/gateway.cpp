@@ -45,7 +45,8 @@ void add(const node_report& from, node_report& to) {
        counter::workers_used,     counter::placement_epoch,
        counter::last_change_us,   counter::experts_waiting,
        counter::slots_free,       counter::slots_loading,
-       counter::slots_serving,    counter::slots_retiring};
+       counter::slots_serving,    counter::slots_retiring,
+       counter::store_blocks,     counter::store_off};
   for (size_t i = 0; i < num_counters; ++i)
     if (std::ranges::find(not_added, counter(i)) == std::end(not_added))
       to.values[i] += from.values[i];

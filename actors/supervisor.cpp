@@ -36,9 +36,6 @@ constexpr const char* another_process
 /// Ticks between two reports that say nothing new: others sleep meanwhile.
 constexpr uint32_t ticks_of_silence = 20;
 
-/// That read and write blocks, where they are kept.
-constexpr uint32_t keeper_threads = 2;
-
 /// The loads of all experts are many numbers.
 constexpr uint32_t ticks_between_loads = 4;
 
@@ -130,9 +127,8 @@ struct supervisor_state {
   void spawn_children() {
     auto& system = self->home_system();
     auto front_end = front();
-    keeper keeps;
-    if (parts->keeper)
-      keeps = adopt(spawn_keeper(system, context, parts, keeper_threads));
+    auto keeps = parts->keeper ? adopt(spawn_keeper(system, context, parts))
+                               : keeper{};
     std::map<rank_id, local_scheduler> schedulers;
     std::map<rank_id, attention> ranks;
     std::map<worker_id, expert_worker> workers;
