@@ -294,11 +294,11 @@ struct attention_state {
                  ? std::string{"a node"}
                  : "worker " + std::to_string(msg.worker);
     auto is_awaited = walk->awaits(msg.of);
-    // Its node is about to end.
+    // Its node is about to end. Who waits for it is decided by the verdict.
     if (is_awaited && msg.why == rows_fault::failed_run
         && msg.worker < parts->map.num_workers()) {
-      avoid(parts->map.node_of(msg.worker), who + " has failed");
-      is_excused = given_up.empty();
+      avoid(parts->map.node_of(msg.worker));
+      is_excused = true;
     }
     if (is_awaited && is_of_placement(msg.why))
       is_excused = ++num_excused <= most_excused;
@@ -335,7 +335,11 @@ struct attention_state {
   }
 
   void lose(const node_lost& msg) {
-    avoid(msg.node, sentence(msg));
+    avoid(msg.node);
+    // Where there are no spare slots nobody else will get its experts.
+    auto is_final = parts->cluster.all_units()[0].spare_expert_slots == 0;
+    if (is_final && !can_repair(*walk->map(), absent.without_process()))
+      give_up(sentence(msg));
     carry_out(walk->peer_gone(msg.node, sentence(msg)));
     acknowledge();
   }
@@ -350,15 +354,10 @@ struct attention_state {
     acknowledge();
   }
 
-  /// Nobody turns to its workers any more. Where there are no spare slots
-  /// nobody else will get their experts.
-  void avoid(node_id node, const std::string& why) {
-    if (!absent.lost(node))
-      return;
-    walk->avoid(absent.nodes());
-    auto is_final = parts->cluster.all_units()[0].spare_expert_slots == 0;
-    if (is_final && !can_repair(*walk->map(), absent.without_process()))
-      give_up(why);
+  /// Nobody turns to its workers any more.
+  void avoid(node_id node) {
+    if (absent.lost(node))
+      walk->avoid(absent.nodes());
   }
 
   void give_up(const std::string& why) {

@@ -146,6 +146,25 @@ TEST_F(Attention, AVerdictEndsAStepAndWhoIsBackIsTurnedToAgain) {
   EXPECT_EQ(ends_->of<step_ended>().size(), 2u);
 }
 
+TEST_F(Attention, AStepOfAFailedWorkerWaitsForTheVerdictOnItsNode) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  auto header = network_.sent.front().second;
+  dispatch_key of{rows_id::unpack(header.id), header.layer, header.epoch,
+                  header.step};
+  say(attention_, rows_refused{of, 0, rows_fault::failed_run});
+  ASSERT_EQ(ends_->of<step_ended>().size(), 1u);
+  EXPECT_TRUE(ends_->of<step_ended>().back().again) << end();
+  run_step();
+  advance();
+  EXPECT_EQ(ends_->of<step_ended>().size(), 1u) << "it waits: " << end();
+  say(attention_, node_lost{1, 7, "b", "its device failed"});
+  ASSERT_EQ(ends_->of<step_ended>().size(), 2u);
+  EXPECT_EQ(end(), "peer_lost: node b was lost: its device failed");
+  EXPECT_FALSE(ends_->of<step_ended>().back().again)
+    << "others know who is missing";
+}
+
 TEST_F(Attention, WhoIsBackIsTurnedToOnceItHasAPartInANewPlacement) {
   ASSERT_NO_FATAL_FAILURE(start(1));
   auto place = [this](uint32_t epoch) {
