@@ -186,7 +186,7 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
   auto& cluster = state.parts->cluster;
   for (uint32_t r = 0; r < cluster.num_ranks(); ++r)
     settings.node_of_rank.push_back(cluster.node_of_rank(r));
-  settings.patience = placement_writer::patience_of(
+  settings.patience_of_steps = placement_writer::patience_of_steps(
     std::chrono::milliseconds{cluster.limits.step_timeout_ms});
   state.decide = std::make_unique<placement_writer>(state.parts->map,
                                                     std::move(settings));

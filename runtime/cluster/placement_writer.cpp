@@ -156,13 +156,13 @@ void placement_writer::lost(node_id node, clock::instant now) {
   if (!lost_.insert(node).second)
     return;
   returned_.erase(node);
-  num_failures_ = 0;
-  has_given_up_ = false; // who hears of this loss is to hear of that as well
+  hope();
   auto had_part = false;
   for (auto& [worker, slots] : pending_.arriving)
     had_part |= current_.node_of(worker) == node;
   auto waited = current_.num_waiting();
   current_ = current_.left_by(lost_);
+  watch(now);
   std::erase_if(workers_, [&](auto x) { return current_.node_of(x) == node; });
   std::erase_if(ranks_,
                 [&](auto x) { return settings_.node_of_rank[x] == node; });
@@ -188,18 +188,27 @@ void placement_writer::lost(node_id node, clock::instant now) {
 void placement_writer::back(node_id node, clock::instant now) {
   if (lost_.erase(node) == 0)
     return;
-  num_failures_ = 0;
-  has_given_up_ = false;
+  auto workers = workers_of(node);
+  if (workers.empty())
+    return; // nothing has changed for experts
+  hope();
   returned_.insert(node);
   // So that it knows the epoch before the one in which it has a part.
-  auto knows_it = current_.epoch() == first_.epoch();
-  for (uint32_t w = 0; w < current_.num_workers(); ++w)
-    if (!knows_it && current_.node_of(worker_id(w)) == node)
-      instruct(worker_id(w), slots_step::serve);
+  if (current_.epoch() != first_.epoch())
+    for (auto worker : workers)
+      instruct(worker, slots_step::serve);
   if (phase_ == phase::idle)
     repair(now);
   else if (phase_ == phase::loading && is_repair_)
     abort("a node is back that may have what is being loaded", now);
+}
+
+std::vector<worker_id> placement_writer::workers_of(node_id node) const {
+  std::vector<worker_id> out;
+  for (uint32_t w = 0; w < current_.num_workers(); ++w)
+    if (current_.node_of(worker_id(w)) == node)
+      out.push_back(worker_id(w));
+  return out;
 }
 
 /// Those to whom nobody turns.
@@ -230,7 +239,7 @@ void placement_writer::repair(clock::instant now) {
   auto is_of_use = plan && !plan->leaves_waiting
                    && num_failures_ < most_failures;
   if (must && !is_of_use)
-    return give_up();
+    return give_up(", and there is no other place for them");
   if (!is_of_use)
     return;
   auto change = plan_change(current_, plan->next, absent());
@@ -238,17 +247,36 @@ void placement_writer::repair(clock::instant now) {
   begin(std::move(*change), true, now);
 }
 
-void placement_writer::give_up() {
-  if (std::exchange(has_given_up_, true))
-    return;
-  note(kind::give_up, std::to_string(current_.num_waiting())
-                        + " experts have no worker left, and there is no other "
-                          "place for them");
+/// Who hears of a loss or a return hopes anew, and is to hear if in vain.
+void placement_writer::hope() {
+  num_failures_ = 0;
+  if (std::exchange(has_given_up_, false))
+    waiting_since_ = std::nullopt;
+}
+
+/// How long experts have been waiting, whoever is about to load them.
+void placement_writer::watch(clock::instant now) {
+  if (current_.num_waiting() == 0)
+    waiting_since_ = std::nullopt;
+  else if (!waiting_since_)
+    waiting_since_ = now;
+}
+
+void placement_writer::give_up(const std::string& why) {
+  if (!std::exchange(has_given_up_, true))
+    note(kind::give_up, std::to_string(current_.num_waiting())
+                          + " experts have no worker left" + why);
 }
 
 void placement_writer::tick(clock::instant now) {
-  if (phase_ == phase::loading && now - since_ >= settings_.patience)
-    abort("experts were not loaded in time", now);
+  watch(now);
+  if (waiting_since_ && now - *waiting_since_ >= settings_.patience_of_steps)
+    give_up(", and loading them elsewhere takes long");
+  if (phase_ != phase::loading || now - since_ < settings_.patience)
+    return;
+  if (is_repair_) // it would take no less time
+    num_failures_ = most_failures;
+  abort("experts were not loaded in time", now);
 }
 
 } // namespace troupe

@@ -42,7 +42,7 @@ struct writer_action {
     publish,  ///< Tell all ranks and the gateway to plan with current().
     done,     ///< The change that was asked for, or a repair, is through.
     abort,    ///< It is not; `why`.
-    give_up,  ///< Experts are lost for good; `why`.
+    give_up,  ///< Steps are to wait no longer for lost experts; `why`.
   };
 
   kind what = kind::instruct;
@@ -58,15 +58,18 @@ class placement_writer {
 public:
   struct settings {
     std::vector<node_id> node_of_rank;
-    /// What loading may take.
-    clock::instant::duration patience = std::chrono::minutes{1};
+    /// What loading may take, which is as long as a whole node may: it is not
+    /// begun again.
+    clock::instant::duration patience = std::chrono::minutes{10};
+    /// How long steps are let to wait for experts that are being loaded. Then
+    /// their requests wait at the gateway, while loading goes on.
+    clock::instant::duration patience_of_steps = std::chrono::minutes{1};
   };
 
-  /// What loading may take so that a repair has been tried as often as it is
-  /// while steps wait for it.
+  /// So that steps hear it before their own time is over.
   static clock::instant::duration
-  patience_of(clock::instant::duration step_timeout) {
-    return step_timeout / (most_failures + 1);
+  patience_of_steps(clock::instant::duration step_timeout) {
+    return step_timeout / 2;
   }
 
   placement_writer(placement first, settings x);
@@ -127,10 +130,13 @@ private:
   void abort(const std::string& why, clock::instant now);
   void repair(clock::instant now);
   void take_in(clock::instant now);
-  void give_up();
+  void hope();
+  void watch(clock::instant now);
+  void give_up(const std::string& why);
   bool is_lost(worker_id worker) const {
     return lost_.contains(current_.node_of(worker));
   }
+  std::vector<worker_id> workers_of(node_id node) const;
   std::set<node_id> absent() const;
 
   const settings settings_;
@@ -144,8 +150,9 @@ private:
   clock::instant since_ = {}; ///< Likewise, when it began.
   uint32_t num_failures_ = 0; ///< Of repairs, one after the other.
   bool has_given_up_ = false;
-  std::set<worker_id> workers_; ///< Whose answer is awaited.
-  std::set<rank_id> ranks_;     ///< Likewise.
+  std::optional<clock::instant> waiting_since_; ///< Experts are.
+  std::set<worker_id> workers_;                 ///< Whose answer is awaited.
+  std::set<rank_id> ranks_;                     ///< Likewise.
   std::set<node_id> lost_;
   std::set<node_id> returned_;  ///< Back, and not taken in yet.
   std::set<node_id> taking_in_; ///< Of them, by the change under way.

@@ -35,10 +35,11 @@ std::string text_of(const writer_action& x) {
 /// nodes 1, 2 and 3, each with `num_spare` slots to spare.
 class PlacementWriter : public testing::Test {
 protected:
-  void begin(uint32_t num_spare = 1) {
+  void begin(uint32_t num_spare = 1,
+             clock::instant::duration patience_of_steps = 1min) {
     first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 0, num_spare};
     writer_ = std::make_unique<placement_writer>(
-      first_, placement_writer::settings{{0, 1}, 10s});
+      first_, placement_writer::settings{{0, 1}, 10s, patience_of_steps});
   }
 
   /// What is to be done, in words.
@@ -151,18 +152,43 @@ TEST_F(PlacementWriter, DoesNotWaitForLoadingForEver) {
   EXPECT_EQ(todo(), "drop 1, abort");
 }
 
-TEST_F(PlacementWriter, GivesUpBeforeStepsThatWaitDo) {
-  begin();
-  writer_ = std::make_unique<placement_writer>(
-    first_, placement_writer::settings{
-              {0, 1}, placement_writer::patience_of(std::chrono::minutes{5})});
+TEST_F(PlacementWriter, StepsHearInTimeThatLoadingTakesLongAndItGoesOn) {
+  begin(1, placement_writer::patience_of_steps(8s));
   writer_->lost(3, now_);
-  std::string said;
-  for (auto passed = 0s; passed < 5min; passed += 1s) {
-    writer_->tick(now_ + passed);
-    said += todo();
-  }
-  EXPECT_TRUE(said.ends_with("give up")) << said;
+  EXPECT_EQ(todo(), "load 0");
+  writer_->tick(now_ + 3s);
+  EXPECT_EQ(todo(), "");
+  writer_->tick(now_ + 4s);
+  EXPECT_EQ(todo(), "give up") << "in half of their time";
+  writer_->tick(now_ + 9s);
+  EXPECT_EQ(todo(), "") << "it is said once, and nothing is dropped";
+  step(0, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 1, publish 2");
+  EXPECT_EQ(writer_->current().num_waiting(), 0u);
+}
+
+TEST_F(PlacementWriter, WhatStepsDoNotWaitForMayTakeLong) {
+  begin(1, 1s);
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  writer_->tick(now_ + 9s);
+  EXPECT_EQ(todo(), "load 1");
+  writer_->lost(3, now_ + 9s);
+  EXPECT_EQ(todo(), "drop 1, abort, load 0");
+  writer_->tick(now_ + 9s + 999ms);
+  EXPECT_EQ(todo(), "") << "their time begins with the loss";
+}
+
+TEST_F(PlacementWriter, WhatTookTooLongIsNotBegunAgain) {
+  begin(1, 4s);
+  writer_->lost(3, now_);
+  writer_->tick(now_ + 4s);
+  EXPECT_EQ(todo(), "load 0, give up");
+  writer_->tick(now_ + 10s);
+  EXPECT_EQ(todo(), "drop 0, abort");
+  writer_->tick(now_ + 1h);
+  EXPECT_EQ(todo(), "");
+  writer_->lost(2, now_ + 1h);
+  EXPECT_EQ(todo(), "give up") << "two experts, one slot: who lost hears it";
 }
 
 TEST_F(PlacementWriter, EndsAChangeWhoseWorkerIsLostInTheOldPlacement) {
@@ -244,6 +270,24 @@ TEST_F(PlacementWriter, ARepairIsNotNeededOnceWhoeverWasLostIsBack) {
   EXPECT_EQ(todo(), "drop 0, abort");
   EXPECT_EQ(writer_->current().lists(), first_.lists());
   EXPECT_EQ(writer_->at(), phase::idle);
+}
+
+TEST_F(PlacementWriter, WhoIsBackWithoutWorkersDisturbsNoRepair) {
+  begin();
+  writer_->lost(0, now_); // a rank is all that it has
+  writer_->lost(2, now_);
+  EXPECT_EQ(todo(), "load 0");
+  writer_->back(0, now_);
+  EXPECT_EQ(todo(), "");
+  step(0, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 2, publish 2");
+  writer_->taken(1, 2, now_);
+  EXPECT_EQ(todo(), "") << "and is waited for like others";
+  writer_->taken(0, 2, now_);
+  EXPECT_EQ(todo(), "retire 0, retire 2");
+  for (worker_id w : {0, 2})
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "done") << "no change follows in which nothing changes";
 }
 
 /// Node 2 is lost, and what it had is elsewhere in epoch 2.
