@@ -158,9 +158,10 @@ cluster_status front_end::cluster() const {
     out.view = list->members->number;
     out.epochs = list->members->epochs;
   }
+  auto is_over = status_->requests.closed().has_value();
   std::unique_lock lock{status_->mutex};
   out.trouble = status_->trouble;
-  out.takes_requests = status_->refusal.empty();
+  out.takes_requests = status_->refusal.empty() && !is_over;
   std::vector<uint64_t> rows;
   for (node_id n = 0; n < cluster_.nodes.size(); ++n) {
     out.nodes.push_back(status_of(n, cluster_, *list, *status_));

@@ -276,9 +276,10 @@ std::string render_load(const service_stats& stats) {
                {"kv_blocks_free", stats.kv_blocks_free}});
 }
 
-std::string render_health(const std::string& trouble,
+std::string render_health(health_status is, const std::string& trouble,
                           const std::vector<std::string>& faults) {
-  json out{{"status", trouble.empty() ? "ok" : "unavailable"}};
+  const char* names[] = {"ok", "degraded", "unavailable"};
+  json out{{"status", names[size_t(is)]}};
   if (!trouble.empty())
     out["reason"] = trouble;
   if (!faults.empty())

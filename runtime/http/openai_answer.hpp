@@ -31,8 +31,14 @@ std::string render_version(const std::string& version);
 /// What a balancer of requests wants to know.
 std::string render_load(const service_stats& stats);
 
-/// `trouble` empty: all is well. `faults`: what is broken on purpose.
-std::string render_health(const std::string& trouble,
+enum class health_status : uint8_t {
+  ok,          ///< All is there.
+  degraded,    ///< Somebody is missing, and requests are taken.
+  unavailable, ///< None is.
+};
+
+/// `trouble`: why it is not ok. `faults`: what is broken on purpose.
+std::string render_health(health_status is, const std::string& trouble,
                           const std::vector<std::string>& faults);
 
 } // namespace troupe::http

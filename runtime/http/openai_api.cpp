@@ -215,7 +215,7 @@ void openai_api::retire() {
 /// It answers: starting it anew would help nobody.
 void openai_api::live(request, respond to) {
   reply x;
-  x.body = render_health("", {});
+  x.body = render_health(health_status::ok, "", {});
   answer("/health/live", std::move(x), to);
 }
 
@@ -223,9 +223,14 @@ void openai_api::health(request, respond to) {
   auto trouble = serving_.trouble().value_or("");
   if (trouble.empty() && retired_)
     trouble = "the server is shutting down";
+  auto is = health_status::ok;
+  if (!trouble.empty())
+    is = !retired_ && serving_.cluster().takes_requests
+           ? health_status::degraded
+           : health_status::unavailable;
   reply x;
-  x.status = trouble.empty() ? 200 : 503;
-  x.body = render_health(trouble, active_faults());
+  x.status = is == health_status::unavailable ? 503 : 200;
+  x.body = render_health(is, trouble, active_faults());
   answer("/health", std::move(x), to);
 }
 

@@ -37,7 +37,7 @@ def a_rank_and_then_workers_die_and_come_back(show):
         for name in ["experts", "right", "more", "left", "experts"]:
             load = show.load(front)
             nodes[name].kill()
-            front.expect_trouble(name)
+            front.expect_trouble(name, serves=True)
             replaced(front, nodes, name)
             front.expect_health()
             load.expect_whole()

@@ -193,7 +193,7 @@ def links_of_nodes_are_down(show):
         load = show.load(front)
         with street.down("right"):
             load.expect_whole()  # they go on at the other rank
-            front.expect_trouble("right")
+            front.expect_trouble("right", serves=True)
             nodes["right"].expect_end(1, "the controller is gone: node front")
         load = show.load(front)  # the other rank takes all of them
         with street.down("experts"):
@@ -230,7 +230,7 @@ def one_way_is_cut(show):
                     load.expect_whole()
                 else:  # the ranks go on with them until the verdict
                     load.expect_ends(who)
-                front.expect_trouble(who)
+                front.expect_trouble(who, serves=who == "right")
                 nodes[who].expect_end(1)
             load = Load(front.port, show.golden)
             if who == "right":

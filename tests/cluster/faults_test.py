@@ -27,7 +27,7 @@ def everyone_stands_still_for_a_moment_then_two_die(show):
         load = show.load(front)
         nodes["right"].kill()
         load.expect_whole()  # they go on at the other rank
-        front.expect_trouble("right")
+        front.expect_trouble("right", serves=True)
         load = show.load(front)  # the other rank takes all of them
         nodes["experts"].kill()
         load.expect_all_fail("experts")
@@ -42,7 +42,7 @@ def nodes_stand_still_for_too_long(show):
         load = show.load(front)
         nodes["right"].stop()
         load.expect_whole()  # they go on at the other rank
-        front.expect_trouble("right")
+        front.expect_trouble("right", serves=True)
         nodes["right"].go_on()
         nodes["right"].expect_end(1)
         load = show.load(front)

@@ -32,14 +32,30 @@ TEST_F(OpenaiApi, ListsItsModel) {
   EXPECT_EQ(error_of(got)["code"], "model_not_found");
 }
 
-TEST_F(OpenaiApi, IsHealthyUntilAPartIsMissing) {
+TEST_F(OpenaiApi, IsHealthyUntilAPartIsMissingAndReadyAsLongAsItTakesRequests) {
   start();
-  EXPECT_EQ(fetch(get("/health")).status, 200);
-  service_.be_in_trouble("node-b (expert workers 0 to 3) is gone");
-  auto got = fetch(get("/health"));
-  EXPECT_EQ(got.status, 503);
-  EXPECT_EQ(json::parse(got.body)["reason"],
-            "node-b (expert workers 0 to 3) is gone");
+  auto health = [this](const char* path) {
+    auto got = fetch(get(path));
+    return std::pair{got.status, json::parse(got.body)};
+  };
+  cluster_status now;
+  now.takes_requests = true;
+  service_.look_like(now);
+  using answer = std::pair<int, json>;
+  for (const auto* path : {"/health", "/health/ready"}) {
+    service_.be_in_trouble(std::nullopt);
+    EXPECT_EQ(health(path), (answer{200, {{"status", "ok"}}}));
+    service_.be_in_trouble("node b was lost: it was silent");
+    json why{{"status", "degraded"},
+             {"reason", "node b was lost: it was silent"}};
+    EXPECT_EQ(health(path), (answer{200, why})) << "others do its work";
+    service_.look_like(cluster_status{});
+    why["status"] = "unavailable";
+    EXPECT_EQ(health(path), (answer{503, why})) << "nobody does";
+    service_.look_like(now);
+  }
+  api_->retire();
+  EXPECT_EQ(health("/health").first, 503) << "nobody is let in";
 }
 
 TEST_F(OpenaiApi, HasNothingBesideItsTable) {
