@@ -154,7 +154,6 @@ const fault_wiring& fault_run::wiring() const {
 
 void fault_run::attach(local_nodes* nodes) {
   world_->attach(nodes);
-  theirs_.clear(); // whoever was to inherit an end has done so
 }
 
 service& fault_run::watch(service& inner) {
@@ -196,7 +195,16 @@ void fault_run::hear() {
                  + " events came too fast to be counted");
 }
 
+/// What a child has not heard by its end, its successor is not to.
+void fault_run::forget_unheard() {
+  for (size_t i = 0; i < theirs_.size(); ++i)
+    if (world_->state_of(node_id(i + 1)) == process_state::is_gone)
+      while (theirs_[i].hear())
+        continue;
+}
+
 void fault_run::act() {
+  forget_unheard();
   if (driver_) {
     hear();
     if (auto now = time_.now(); driver_->is_due(now))

@@ -64,13 +64,15 @@ private:
                        bool has_children);
   void note(trace_entry x);
   void hear();
+  void forget_unheard();
   bool never_began() const;
 
   const std::vector<std::string> nodes_;
   const clock& time_;
   const logger& log_;
   fault_wiring wiring_;
-  std::vector<word_channel> theirs_; ///< Ends that are inherited.
+  /// Ends that are inherited: again by a child that is started again.
+  std::vector<word_channel> theirs_;
   std::unique_ptr<real_world> world_;
   std::vector<fault> plan_;
   uint64_t seed_ = 0;

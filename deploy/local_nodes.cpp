@@ -157,15 +157,15 @@ std::string local_nodes::decide(child& x, const restart_brake::limits& limits,
     x.brake.emplace(limits);
   auto wait = x.brake->ended(now);
   if (!wait)
-    return "node " + x.name + " is not started again: "
-           + (limits.most == 0
-                ? "--restart-limit is 0"
-                : "it has ended more than " + std::to_string(limits.most)
-                    + " times within " + std::to_string(limits.period.count())
-                    + " s");
+    return "node " + x.name + " is not started again: --restart-limit is 0";
   x.due = now + *wait;
+  auto why = *wait > limits.longest_wait
+               ? ": it has ended more than " + std::to_string(limits.most)
+                   + " times within " + std::to_string(limits.period.count())
+                   + " s"
+               : std::string{};
   return "node " + x.name + " is started again in "
-         + std::to_string(wait->count()) + " ms";
+         + std::to_string(wait->count()) + " ms" + why;
 }
 
 bool local_nodes::reap() {

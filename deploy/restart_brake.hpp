@@ -1,7 +1,7 @@
 #pragma once
 
 /// When a process that has ended begins anew: later and later while it keeps
-/// ending, and not at all if it does so too often. Events in, answers out.
+/// ending, and no more often in a period than it may. Events in, answers out.
 
 #include "runtime/clock.hpp"
 
@@ -23,7 +23,9 @@ public:
   explicit restart_brake(limits x) : limits_(x) {
   }
 
-  /// It has ended. Returns how long to wait; nothing: it stays so.
+  /// It has ended. Returns how long to wait: if it did so too often, until the
+  /// first of those ends is a period ago. Nothing: it stays so, with no
+  /// restarts allowed.
   std::optional<std::chrono::milliseconds> ended(clock::instant now);
 
 private:

@@ -100,7 +100,7 @@ on = { event = "token_emitted", nth = 1300 }
 """
 
 
-def start_planned(show, plan):
+def start_planned(show, plan, restarts=0, outage=500):
     path = f"{show.folder}/plan.toml"
     with open(path, "w") as file:
         file.write(plan)
@@ -108,8 +108,9 @@ def start_planned(show, plan):
                   "--nodes", "3", "--data-parallel-size", "2",
                   "--expert-parallel-size", "2", "--threads", "1",
                   "--max-model-len", "512", "--port", "0",
-                  "--served-model-name", "nano", "--outage-timeout-ms", "500",
-                  "--restart-limit", "0", "--faults", path])
+                  "--served-model-name", "nano",
+                  "--outage-timeout-ms", str(outage),
+                  "--restart-limit", str(restarts), "--faults", path])
 
 
 def a_plan_is_carried_out(show):
@@ -124,6 +125,38 @@ def a_plan_is_carried_out(show):
                       "kill experts-0: its process is gone"]:
             front.wait_for(f"fault verified: {words}")
         front.expect_trouble("experts-0")
+        front.expect_clean_end()
+    finally:
+        front.end()
+
+
+def who_is_killed_by_a_plan_comes_back_twice(show):
+    """With its end of the channel by which it is told of faults."""
+    front = start_planned(show, """
+[[fault]]
+kill = "experts-0"
+on = { event = "token_emitted", nth = 100 }
+
+[[fault]]
+kill = "experts-0"
+on = { event = "token_emitted", nth = 1300 }
+
+[[fault]]
+delay = ["experts-0", "attention-0"]
+extra = "2ms"
+class = "rows"
+on = { event = "token_emitted", nth = 2600 }
+for = "300ms"
+""", restarts=5, outage=60_000)
+    try:
+        front.begin()
+        for _ in range(3):
+            Load(front.port, show.golden).expect_whole()
+        for words in ["kill experts-0: its process is gone",
+                      "delay experts-0 attention-0, rows only for 300ms: "]:
+            front.wait_for(f"fault verified: {words}")
+        front.expect_health()
+        assert front.metric("nodes_came_back_total") == 2
         front.expect_clean_end()
     finally:
         front.end()
@@ -173,6 +206,7 @@ def a_plan_that_cannot_happen_is_refused(show):
 SIGNALS = [everyone_stands_still_for_a_moment_then_two_die,
            nodes_stand_still_for_too_long, the_front_dies,
            the_front_stands_still_for_too_long, a_plan_is_carried_out,
+           who_is_killed_by_a_plan_comes_back_twice,
            a_plan_that_does_not_happen_is_a_failure,
            a_plan_that_cannot_happen_is_refused]
 

@@ -20,14 +20,14 @@ TEST(RestartBrake, WaitsTwiceAsLongWithEachEndAndNoLongerThanTheLimit) {
     EXPECT_EQ(x.ended(at(seconds{1})), milliseconds{wait});
 }
 
-TEST(RestartBrake, LetsAProcessBeThatEndsTooOften) {
+TEST(RestartBrake, StartsWhoEndsTooOftenWhenThePeriodIsOver) {
   restart_brake x{{2, seconds{600}, milliseconds{500}, milliseconds{3000}}};
   EXPECT_TRUE(x.ended(at(seconds{0})));
   EXPECT_TRUE(x.ended(at(seconds{1})));
-  EXPECT_FALSE(x.ended(at(seconds{599})));
-  EXPECT_EQ(x.ended(at(seconds{600})), milliseconds{1000})
-    << "the first is forgotten";
-  EXPECT_FALSE(x.ended(at(seconds{600})));
+  EXPECT_EQ(x.ended(at(seconds{2})), seconds{598}) << "the first is forgotten";
+  EXPECT_EQ(x.ended(at(seconds{600})), seconds{1}) << "and then the second";
+  EXPECT_EQ(x.ended(at(seconds{601})), seconds{1});
+  EXPECT_EQ(x.ended(at(seconds{2000})), milliseconds{500});
 }
 
 TEST(RestartBrake, MayForbidThemAll) {
