@@ -35,20 +35,23 @@ constexpr uint32_t most_setbacks = 16;
 /// How often those who wait are looked at.
 constexpr std::chrono::milliseconds patrol{250};
 
-/// Adds what a process has counted that is over; what it had is gone, and whom
-/// it had counts with its successor.
+/// What a process has; with its end it is gone.
+constexpr counter gauges[] = {
+  counter::running,        counter::waiting,          counter::kv_blocks_total,
+  counter::kv_blocks_free, counter::kv_blocks_cached, counter::placement_epoch,
+  counter::last_change_us, counter::experts_waiting,  counter::slots_free,
+  counter::slots_loading,  counter::slots_serving,    counter::slots_retiring,
+  counter::store_blocks,   counter::store_off};
+
+/// Adds what a process has counted that is over. Whom it had counts with its
+/// successor.
 void add(const node_report& from, node_report& to) {
-  constexpr counter not_added[]
-    = {counter::running,          counter::waiting,
-       counter::kv_blocks_total,  counter::kv_blocks_free,
-       counter::kv_blocks_cached, counter::ranks_used,
-       counter::workers_used,     counter::placement_epoch,
-       counter::last_change_us,   counter::experts_waiting,
-       counter::slots_free,       counter::slots_loading,
-       counter::slots_serving,    counter::slots_retiring,
-       counter::store_blocks,     counter::store_off};
+  auto is_added = [](counter x) {
+    return std::ranges::find(gauges, x) == std::end(gauges)
+           && x != counter::ranks_used && x != counter::workers_used;
+  };
   for (size_t i = 0; i < num_counters; ++i)
-    if (std::ranges::find(not_added, counter(i)) == std::end(not_added))
+    if (is_added(counter(i)))
       to.values[i] += from.values[i];
   to.network.bytes_sent += from.network.bytes_sent;
   to.network.strangers_dropped += from.network.strangers_dropped;
@@ -308,6 +311,7 @@ struct gateway_state {
 
   void lose(const node_lost& msg) {
     over[msg.node] = msg;
+    forget_gauges(msg.node);
     auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
     if (!is_news)
       return; // a successor that was not back yet
@@ -317,7 +321,6 @@ struct gateway_state {
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();
-    forget_gauges(msg.node);
     fates count;
     for (auto rank : cluster.nodes[msg.node].ranks) {
       auto in_step = cluster.limits.max_num_running();
@@ -421,8 +424,7 @@ struct gateway_state {
   void forget_gauges(node_id node) {
     std::lock_guard lock{status->mutex};
     auto& values = status->reports[node].values;
-    for (auto x : {counter::running, counter::waiting, counter::kv_blocks_total,
-                   counter::kv_blocks_free, counter::kv_blocks_cached})
+    for (auto x : gauges)
       values[size_t(x)] = 0;
   }
 

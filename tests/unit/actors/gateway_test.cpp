@@ -266,6 +266,25 @@ TEST_F(Gateway, AddsWhatASuccessorCountsToWhatItsPredecessorsDid) {
   EXPECT_EQ(status_->reports[1].values[size_t(counter::kv_blocks_total)], 50u);
 }
 
+TEST_F(Gateway, WhatALostProcessHadIsGoneWhetherOrNotItWasBackYet) {
+  auto has = [this](counter x) {
+    std::lock_guard lock{status_->mutex};
+    return status_->reports[3].values[size_t(x)];
+  };
+  node_report report;
+  report.node = 3;
+  for (uint64_t incarnation : {103, 203}) { // the second never serves
+    report.incarnation = incarnation;
+    for (auto x : {counter::slots_serving, counter::running, counter::steps})
+      report.values[size_t(x)] = 7;
+    say(gateway_, report);
+    say(gateway_, node_lost{3, incarnation, "d", "it fell off the stage"});
+    EXPECT_EQ(has(counter::slots_serving), 0u) << incarnation;
+    EXPECT_EQ(has(counter::running), 0u) << incarnation;
+    EXPECT_EQ(has(counter::steps), 7u) << "what it has done stays";
+  }
+}
+
 TEST_F(Gateway, LetsTheRanksGoOnceAllAreClosed) {
   for (request_id id = 1; id <= 3; ++id)
     accept(id);
