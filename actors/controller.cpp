@@ -100,10 +100,11 @@ struct controller_state {
     for (auto& unit : cluster.all_units()) {
       auto known = std::ranges::find(last.units, unit.name,
                                      &cluster_state::unit::name);
-      next.units.push_back(
+      auto& x = next.units.emplace_back(
         known != last.units.end()
           ? *known
           : cluster_state::unit{unit.name, unit.role, 1, {}});
+      x.role = unit.role;
     }
     next.slots.clear();
     for (auto& m : x.members)
@@ -119,6 +120,7 @@ struct controller_state {
       return tell(context.here->read()->supervisor, part_failed{why});
     for (size_t n = 0; n < x.members.size(); ++n)
       if (decide->state_of(node_id(n)) == membership::state::ready
+          && decide->first_view_of(node_id(n)) == x.number
           && decide->suspected(context.node, node_id(n),
                                x.members[n].incarnation))
         announce(node_id(n), "the view that has it cannot be kept: " + why);
@@ -147,8 +149,11 @@ struct controller_state {
       context.log->info("node " + decide->name_of(node) + " serves again");
       show_placement(node);
       say(node, cluster_started{});
-      say_to_all(
-        node_back{node, decide->incarnation_of(node), decide->name_of(node)});
+      // Node 0, whose gateway gives it requests, when all others were told.
+      node_back out{node, decide->incarnation_of(node), decide->name_of(node)};
+      for (auto n = decide->num_nodes(); n-- > 0;)
+        if (decide->state_of(node_id(n)) != membership::state::lost)
+          say(node_id(n), out);
     }
   }
 

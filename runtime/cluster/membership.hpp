@@ -111,6 +111,11 @@ public:
     return nodes_[node].who.name;
   }
 
+  /// The first view that has its process; 0: none yet.
+  uint32_t first_view_of(node_id node) const {
+    return nodes_[node].since_view;
+  }
+
   size_t num_nodes() const {
     return nodes_.size();
   }

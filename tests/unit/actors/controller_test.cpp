@@ -339,6 +339,23 @@ TEST_F(Controller, LetsNobodyInWithAViewThatCannotBeKept) {
   EXPECT_EQ(news_[0]->of<view_published>()[1].members->number, 3u);
 }
 
+TEST_F(Controller, AViewThatCannotBeKeptIsTheLossOfNobodyElse) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  suspect(1, "it was killed");
+  join(1, 201);
+  load(1, "hidden_size 64\n", 201); // in view 2, not connected to all of it
+  suspect(2, "it was killed, too");
+  join(2, 202);
+  kept_->is_full = true;
+  load(2, "hidden_size 64\n", 202);
+  EXPECT_EQ(news_[2]->of<node_lost>().back().incarnation, 202u);
+  for (auto& x : news_[0]->of<node_lost>())
+    EXPECT_NE(x.incarnation, 201u) << x.why;
+  connect(0, 2);
+  connect(1, 2, 201);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 0}));
+}
+
 TEST_F(Controller, WhoIsBackHearsTheNewestPlacementFirst) {
   ASSERT_NO_FATAL_FAILURE(start_all());
   suspect(1, "it was killed");
