@@ -27,9 +27,10 @@ namespace {
 
 constexpr auto tick_period = std::chrono::milliseconds{250};
 
-/// A member that is not reached is dialled again for so long.
+/// So long a member is dialled again; by who comes while others serve longer,
+/// until all of them have heard of it.
 constexpr auto redial_time = std::chrono::seconds{2};
-
+constexpr auto redial_time_of_joiner = std::chrono::seconds{10};
 constexpr const char* another_process
   = "another process is that node of the cluster, or none yet";
 
@@ -336,12 +337,14 @@ struct supervisor_state {
     for (auto& [node, x] : std::map{missed}) {
       if (x.is_out)
         continue;
-      if (self->clock().now() - x.since < redial_time) {
+      auto is_joiner = joins_late && !started;
+      auto limit = is_joiner ? redial_time_of_joiner : redial_time;
+      if (self->clock().now() - x.since < limit) {
         missed[node].is_out = true;
         hooks.connect(node, members->members[node].address);
         continue;
       }
-      if (joins_late && !started) // it would stay outside for ever
+      if (is_joiner) // it would stay outside for ever
         return end(x.why);
       missed.erase(node);
       suspect(node, incarnation_of(*context.here->read(), node), x.why.message);

@@ -277,7 +277,8 @@ TEST_F(Verdicts, WhoComesLateEndsWhereItCannotReachAMember) {
   join(0, 100);
   load(true);
   publish(5, 102, member_state::serving);
-  for (int i = 0; i < 8; ++i) {
+  // As long as it may take until everybody has heard of it.
+  for (int i = 0; i < 40; ++i) {
     EXPECT_EQ(end(), "") << i;
     say(supervisor_, peer_missed{2, {errc::peer_lost, "nobody is there"}});
     scheduler_.advance_time(std::chrono::milliseconds{250});
