@@ -50,8 +50,8 @@ private:
 class system_files final : public state_files {
 public:
   result<void> lock(const fs::path& dir) override {
-    std::error_code error;
-    fs::create_directories(dir, error);
+    if (auto ok = create(dir); !ok)
+      return ok;
     auto path = dir / lock_name;
     descriptor fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
     if (fd.get() < 0)
@@ -118,6 +118,19 @@ public:
   }
 
 private:
+  /// With all above it, so that they are there after a crash.
+  result<void> create(const fs::path& dir) {
+    std::error_code error;
+    auto above = fs::absolute(dir).lexically_normal().parent_path();
+    if (fs::exists(dir, error) || above == dir)
+      return {};
+    if (auto ok = create(above); !ok)
+      return ok;
+    if (!fs::create_directory(dir, error))
+      return {}; // who opens what is in it says why
+    return flush(above);
+  }
+
   descriptor lock_;
 };
 

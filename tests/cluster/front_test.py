@@ -183,6 +183,24 @@ def a_dead_child_is_started_again():
         wait_until(said, lambda: any(said in x for x in server.lines), 60)
 
 
+def the_state_of_a_cluster_outlives_its_processes():
+    with tempfile.TemporaryDirectory() as folder:
+        state = ["--state-dir", f"{folder}/of/troupe"]
+        for view in (1, 2, 3):
+            with Server(state) as server:  # which ends by kill -9
+                assert json.loads(server.get("/cluster")[1])["view"] == view
+        with open(f"{folder}/other.toml", "w") as file:
+            file.write('cluster = "other"\nmax_model_len = 512\n\n'
+                       '[[nodes]]\nname = "all"\ngateway = true\n'
+                       'controller = true\nranks = 1\nworkers = 1\n')
+        run = subprocess.run(
+            [os.environ["BINARY_DIR"] + "/deploy/troupe", "serve", nano(),
+             "--port", "0", "--topology", f"{folder}/other.toml"] + state,
+            capture_output=True, text=True, timeout=60)
+        assert run.returncode == 1, run.stderr
+        assert "holds the state of cluster troupe, not of other" in run.stderr
+
+
 def settings_come_from_everywhere():
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write('max-model-len = "2k"\nserved-model-name = "of the file"\n'
@@ -449,7 +467,9 @@ def main():
              who_does_not_read_holds_up_nobody,
              the_key_is_not_in_the_list_of_processes, a_name_is_listened_at,
              a_dead_child_is_told_of,
-    a_dead_child_is_started_again, settings_come_from_everywhere,
+             a_dead_child_is_started_again,
+             the_state_of_a_cluster_outlives_its_processes,
+             settings_come_from_everywhere,
              what_no_source_may_say_is_refused,
              tls_is_served_and_its_certificate_reloaded,
              a_load_is_measured_over_tls,

@@ -157,6 +157,7 @@ TEST_F(Simulation, WhoeverIsKilledComesBackAndNobodyIsLost) {
 
 TEST_F(Simulation, BothMayBeKilledAndOneAgainOnItsWayBack) {
   auto all = options(12);
+  uint64_t num_again = 0;
   for (uint64_t seed = 400; seed < 416; ++seed) {
     auto ranks = of(fault_kind::kill, 10ms);
     ranks.node = all.company.cluster.nodes[1].name;
@@ -169,7 +170,10 @@ TEST_F(Simulation, BothMayBeKilledAndOneAgainOnItsWayBack) {
     all.what.faults = {ranks, workers, again};
     auto out = simulate(seed, all);
     EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+    ASSERT_EQ(out.faults.size(), 3u);
+    num_again += out.faults[2].outcome == fault_outcome::happened;
   }
+  EXPECT_GT(num_again, 0u) << "it was there to be killed again";
 }
 
 TEST_F(Simulation, WantsTheSameLogitsWhateverOthersAreAsked) {
