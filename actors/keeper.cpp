@@ -65,6 +65,7 @@ struct keeper_state {
   std::deque<wanted_block> waiting; ///< For host memory.
   std::map<uint64_t, reading> reads;
   std::map<uint64_t, clock::instant> writes; ///< By serial: since when.
+  clock::instant heard = {};                 ///< The last answer of the disk.
   uint64_t last_read = 0;
   gauge blocks;
   gauge is_off;
@@ -209,6 +210,7 @@ struct keeper_state {
   }
 
   void take(const block_written& msg) {
+    heard = now();
     end_write(msg.ticket, msg.failure.empty());
     if (msg.failure.empty())
       return context.counters->add(counter::store_bytes_written,
@@ -286,8 +288,11 @@ struct keeper_state {
       return; // given up
     auto x = std::move(i->second);
     reads.erase(i);
+    heard = now();
     store->end_read(x.ticket, msg.how);
     tell_blocks();
+    if (msg.how == kv_outcome::damaged)
+      erase(x.ticket); // or it is found again after a restart
     if (msg.how != kv_outcome::whole) {
       lose(x.of);
       note(msg.how);
@@ -329,10 +334,11 @@ struct keeper_state {
   // -- time -------------------------------------------------------------------
 
   void check_deadlines() {
+    // What stands behind others is not slow while these are answered.
     if (!reads.empty())
-      hear(health.waits(reads.begin()->second.since, now()));
+      hear(health.waits(std::max(heard, reads.begin()->second.since), now()));
     if (!writes.empty())
-      hear(health.waits(writes.begin()->second, now()));
+      hear(health.waits(std::max(heard, writes.begin()->second), now()));
   }
 };
 

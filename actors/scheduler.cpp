@@ -83,9 +83,11 @@ struct scheduler_state {
   }
 
   /// It waits no more for its beginning; its grammar was good before.
+  /// Nobody, or who waited no longer has to. Blocks may be free again in either
+  /// case.
   void let_in(const block_courier::arrival& who) {
     if (!who)
-      return;
+      return step();
     auto grammar = grammar_of(*who->what, parts->tokens.grammars.get());
     CHECK(grammar);
     add(*who, std::move(*grammar));

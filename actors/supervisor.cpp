@@ -8,8 +8,7 @@
 //
 //   shut_down, a dead child, a failed device or a lost controller: over.
 //
-// Everybody watches the controller from the first meeting on, and the next
-// node; the controller watches all.
+// Everybody watches the controller and the next node; the controller all.
 
 #include "actors/batching_of.hpp"
 #include "actors/cast.hpp"
@@ -49,10 +48,9 @@ struct supervisor_state {
   supervisor_hooks hooks;
   std::shared_ptr<node_parts> parts;
   std::map<node_id, uint64_t> connected; ///< Their incarnations.
-  /// Of the view, not connected yet; their incarnations.
-  std::map<node_id, uint64_t> awaited;
-  node_report said;     ///< The last one.
-  uint32_t silence = 0; ///< Ticks since then.
+  std::map<node_id, uint64_t> awaited;   ///< Of the view, not connected yet.
+  node_report said;                      ///< The last one.
+  uint32_t silence = 0;                  ///< Ticks since then.
   uint32_t num_ticks = 0;
   bool owes_loads = false; ///< The last report was without the parts' loads.
   std::shared_ptr<const view> members; ///< Once they are published.
@@ -62,8 +60,7 @@ struct supervisor_state {
   bool started = false;
   bool over = false;
   std::vector<caf::actor_addr> children;
-  /// A member that was dialled in vain.
-  struct missed_dial {
+  struct missed_dial {    ///< Of a member, in vain.
     clock::instant since; ///< The first time.
     failure why;
     bool is_out = false; ///< It is being dialled again.
@@ -109,9 +106,8 @@ struct supervisor_state {
 
   gateway_inbox front() {
     auto list = context.here->read();
-    if (list->gateway)
-      return list->gateway;
-    return list->peers.at(gateway_node());
+    return list->gateway ? gateway_inbox{list->gateway}
+                         : gateway_inbox{list->peers.at(gateway_node())};
   }
 
   node_id gateway_node() const {
@@ -128,8 +124,9 @@ struct supervisor_state {
   void spawn_children() {
     auto& system = self->home_system();
     auto front_end = front();
-    auto keeps = parts->keeper ? adopt(spawn_keeper(system, context, parts))
-                               : keeper{};
+    keeper keeps;
+    if (parts->keeper)
+      keeps = adopt(spawn_keeper(system, context, parts));
     std::map<rank_id, local_scheduler> schedulers;
     std::map<rank_id, attention> ranks;
     std::map<worker_id, expert_worker> workers;
