@@ -2,38 +2,23 @@
 /// one that computes it, and of one that finds it in memory, bit for bit;
 /// whatever has happened to the files meanwhile.
 
-#include "tests/cluster/company_fixture.hpp"
+#include "tests/cluster/conversation.hpp"
 #include "tests/model_files.hpp"
 
 #include <thread>
-#include <tuple>
 
 namespace troupe {
 
 namespace {
 
-/// Micro-batches, workers.
-class KeptBlocks
-  : public testing::TestWithParam<std::tuple<uint32_t, uint32_t, precision>> {
+class KeptBlocks : public testing::TestWithParam<prefix_setting> {
 protected:
   std::unique_ptr<company> start(bool keeps = true) {
-    auto [lanes, ep, activations] = GetParam();
-    company_options out;
-    out.cluster = single_process(1, ep);
-    out.cluster.activations = activations;
-    out.cluster.max_model_len = 512;
-    out.cluster.limits.max_num_batched_tokens = 128;
-    out.cluster.limits.max_num_seqs = 16;
-    out.cluster.limits.micro_batches = lanes;
-    out.model_dir = nano_model();
-    out.node.num_threads = 2;
+    auto out = options_for(GetParam());
     if (keeps)
       out.node.kv_cache_dir = dir_.string();
     out.node.kv_cache_bytes = 100 << 20;
-    auto made = company::start(std::move(out));
-    EXPECT_TRUE(made) << made.why().message;
-    EXPECT_TRUE((*made)->wait_until_ready(std::chrono::seconds{60}));
-    return std::move(*made);
+    return started(std::move(out));
   }
 
   /// Until the counters say so; they are told a few times a second.
@@ -66,14 +51,9 @@ protected:
 TEST_P(KeptBlocks, AHitOnTheDiskChangesNoBit) {
   auto activations = std::get<2>(GetParam());
   auto want = ask_plain(nano_model(), activations, {what_});
-  auto turn = what_; // the next one of the conversation
-  turn.segments = {{190, segment_author::given},
-                   {70, segment_author::generated},
-                   {30, segment_author::given}};
-  turn.prompt.insert(turn.prompt.end(), want[0].tokens.begin(),
-                     want[0].tokens.end());
-  auto said = random_prompt(7, 30);
-  turn.prompt.insert(turn.prompt.end(), said.begin(), said.end());
+  conversation next{what_};
+  next.go_on(want[0], 7, 30);
+  auto& turn = next.turn;
   auto want_turn = ask_plain(nano_model(), activations, {turn});
   {
     auto first = start();

@@ -1,51 +1,18 @@
 /// A turn of a conversation that finds the turns before it in the cache has the
 /// tokens and logits of one that computes them, bit for bit.
 
-#include "tests/cluster/company_fixture.hpp"
-
-#include <tuple>
+#include "tests/cluster/conversation.hpp"
 
 namespace troupe {
 
 namespace {
 
-struct conversation {
-  generation_request turn;
-
-  /// The next turn: what was answered, then `more` tokens from people.
-  void go_on(const answer& x, uint32_t seed, uint32_t more) {
-    auto& prompt = turn.prompt;
-    if (turn.segments.empty())
-      turn.segments = {{uint32_t(prompt.size()), segment_author::given}};
-    prompt.insert(prompt.end(), x.tokens.begin(), x.tokens.end());
-    turn.segments.push_back(
-      {uint32_t(x.tokens.size()), segment_author::generated});
-    auto said = random_prompt(seed, more);
-    prompt.insert(prompt.end(), said.begin(), said.end());
-    turn.segments.push_back({more, segment_author::given});
-  }
-};
-
-/// Micro-batches, workers.
-class Prefix
-  : public testing::TestWithParam<std::tuple<uint32_t, uint32_t, precision>> {
+class Prefix : public testing::TestWithParam<prefix_setting> {
 protected:
   std::unique_ptr<company> start(bool remembers) {
-    auto [lanes, ep, activations] = GetParam();
-    company_options out;
-    out.cluster = single_process(1, ep);
-    out.cluster.activations = activations;
-    out.cluster.max_model_len = 512;
-    out.cluster.limits.max_num_batched_tokens = 128;
-    out.cluster.limits.max_num_seqs = 16;
-    out.cluster.limits.micro_batches = lanes;
+    auto out = options_for(GetParam());
     out.cluster.limits.prefix_caching = remembers;
-    out.model_dir = nano_model();
-    out.node.num_threads = 2;
-    auto made = company::start(std::move(out));
-    EXPECT_TRUE(made) << made.why().message;
-    EXPECT_TRUE((*made)->wait_until_ready(std::chrono::seconds{60}));
-    return std::move(*made);
+    return started(std::move(out));
   }
 };
 

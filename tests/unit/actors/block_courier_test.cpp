@@ -1,41 +1,20 @@
-#include "tests/unit/actors/actor_fixture.hpp"
+#include "tests/unit/actors/scheduler_fixture.hpp"
 
 using namespace troupe;
 
 namespace {
 
-/// A real scheduler and cache whose blocks have keys; keeper, attention and
-/// gateway only listen.
-class BlockCourier : public actor_fixture {
+/// Blocks have keys; the keeper only listens, too.
+class BlockCourier : public scheduler_fixture {
 protected:
   BlockCourier() {
-    model_config config;
-    config.num_hidden_layers = 1;
-    config.kv_lora_rank = 2;
-    config.qk_rope_head_dim = 2;
-    auto pool = kv_pool::make(*device_, config, precision::fp32, num_blocks);
-    EXPECT_TRUE(pool);
-    rank_.id = 5;
-    rank_.pool = std::move(*pool);
-    rank_.cache = std::make_unique<prefix_cache>(*rank_.pool);
+    make_rank(num_blocks);
     rank_.cache->keep_keys(identity_of("model"));
     buffers_ = host_buffers::make(*device_, 4, 64);
-    batcher_options options;
-    options.max_model_len = 512;
-    options.vocab_size = 8;
     context_.here->update([this](cast_list& list) {
-      list.ranks[5] = spawn_listener<attention>(steps_);
       list.keeper = spawn_listener<keeper>(keeps_);
     });
-    scheduler_actor_ = spawn_scheduler(system_, context_, parts_, rank_,
-                                       options,
-                                       spawn_listener<gateway_inbox>(answers_));
-    scheduler_.run();
-  }
-
-  ~BlockCourier() override {
-    caf::anon_send_exit(scheduler_actor_, caf::exit_reason::kill);
-    scheduler_.run();
+    start(512, 8);
   }
 
   void request(request_id id, uint32_t num_tokens = 200,
@@ -48,18 +27,6 @@ protected:
     what->sampling.temperature = 0;
     what->cache_salt = salt;
     say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
-  }
-
-  void end_step(int32_t token = 1) {
-    auto result = std::make_shared<step_result>();
-    for (auto& rows : last_step()->rows.sequences)
-      if (rows.draw)
-        result->tokens.push_back(token);
-    say(scheduler_actor_, step_ended{0, result, {}});
-  }
-
-  std::shared_ptr<const planned_step> last_step() const {
-    return steps_->of<run_step>().back().what;
   }
 
   fetch_chain last_fetch() const {
@@ -80,26 +47,11 @@ protected:
     say(scheduler_actor_, block_landed{last_fetch().fetch, index, true});
   }
 
-  size_t num_steps() const {
-    return steps_->all.size();
-  }
-
-  uint64_t count(counter x) const {
-    return counters_.read()[size_t(x)];
-  }
-
   static constexpr uint32_t num_blocks = 8;
-  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
-  std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
-  rank_parts rank_;
   std::shared_ptr<host_buffers> buffers_;
-  std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
   std::shared_ptr<heard<keep_blocks, drop_blocks, fetch_chain, land_block>>
     keeps_ = std::make_shared<
       heard<keep_blocks, drop_blocks, fetch_chain, land_block>>();
-  std::shared_ptr<heard<tokens_ready, node_report>> answers_
-    = std::make_shared<heard<tokens_ready, node_report>>();
-  local_scheduler scheduler_actor_;
 };
 
 } // namespace

@@ -1,5 +1,5 @@
 #include "tests/places.hpp"
-#include "tests/unit/actors/actor_fixture.hpp"
+#include "tests/unit/actors/scheduler_fixture.hpp"
 
 using namespace troupe;
 
@@ -7,35 +7,11 @@ namespace {
 
 constexpr uint32_t vocab_size = 8;
 
-/// A real scheduler and cache; attention and gateway only listen.
-class Scheduler : public actor_fixture {
+class Scheduler : public scheduler_fixture {
 protected:
   Scheduler() {
-    model_config config;
-    config.num_hidden_layers = 1;
-    config.kv_lora_rank = 2;
-    config.qk_rope_head_dim = 2;
-    auto pool = kv_pool::make(*device_, config, precision::fp32, 4);
-    EXPECT_TRUE(pool);
-    rank_.id = 5;
-    rank_.pool = std::move(*pool);
-    rank_.cache = std::make_unique<prefix_cache>(*rank_.pool);
-    batcher_options options;
-    options.max_model_len = 64;
-    options.vocab_size = vocab_size;
-    context_.here->update([this](cast_list& list) {
-      list.ranks[5] = spawn_listener<attention>(steps_);
-    });
-    scheduler_actor_ = spawn_scheduler(system_, context_, parts_, rank_,
-                                       options,
-                                       spawn_listener<gateway_inbox>(answers_));
-    scheduler_.run();
-  }
-
-  ~Scheduler() override {
-    // It gives its blocks back before the pool goes.
-    caf::anon_send_exit(scheduler_actor_, caf::exit_reason::kill);
-    scheduler_.run();
+    make_rank(4);
+    start(64, vocab_size);
   }
 
   void request(request_id id, std::vector<int32_t> prompt,
@@ -47,38 +23,9 @@ protected:
     say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
   }
 
-  /// Ends the step that is out; whoever draws gets `token`.
-  void end_step(int32_t token) {
-    auto result = std::make_shared<step_result>();
-    for (auto& rows : last_step()->rows.sequences)
-      if (rows.draw)
-        result->tokens.push_back(token);
-    say(scheduler_actor_, step_ended{0, result, {}});
-  }
-
-  std::shared_ptr<const planned_step> last_step() const {
-    return steps_->of<run_step>().back().what;
-  }
-
-  size_t num_steps() const {
-    return steps_->all.size();
-  }
-
   std::vector<tokens_ready> answers() const {
     return answers_->of<tokens_ready>();
   }
-
-  uint64_t count(counter x) const {
-    return counters_.read()[size_t(x)];
-  }
-
-  std::unique_ptr<kernels::device> device_ = kernels::make_reference_device(0);
-  std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
-  rank_parts rank_;
-  std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
-  std::shared_ptr<heard<tokens_ready, node_report>> answers_
-    = std::make_shared<heard<tokens_ready, node_report>>();
-  local_scheduler scheduler_actor_;
 };
 
 } // namespace
