@@ -90,17 +90,23 @@ block_courier::look_after(std::map<uint64_t, fetch>::iterator i) {
   return out;
 }
 
-block_courier::arrival block_courier::take(const chain_found& msg) {
-  auto i = fetches_.find(msg.fetch);
+/// What the keeper speaks of is here: it says each thing once.
+std::map<uint64_t, block_courier::fetch>::iterator
+block_courier::fetch_of(uint64_t id) {
+  auto i = fetches_.find(id);
   CHECK(i != fetches_.end());
+  return i;
+}
+
+block_courier::arrival block_courier::take(const chain_found& msg) {
+  auto i = fetch_of(msg.fetch);
   i->second.of->expect(msg.count);
   return look_after(i);
 }
 
 block_courier::arrival block_courier::take(const block_fetched& msg,
                                            uint32_t reserve) {
-  auto i = fetches_.find(msg.fetch);
-  CHECK(i != fetches_.end());
+  auto i = fetch_of(msg.fetch);
   auto& of = *i->second.of;
   if (!msg.bytes)
     of.lose(msg.index);
@@ -111,8 +117,7 @@ block_courier::arrival block_courier::take(const block_fetched& msg,
 }
 
 block_courier::arrival block_courier::take(const block_landed& msg) {
-  auto i = fetches_.find(msg.fetch);
-  CHECK(i != fetches_.end());
+  auto i = fetch_of(msg.fetch);
   i->second.of->land(msg.index, msg.ok);
   return look_after(i);
 }

@@ -61,6 +61,7 @@ private:
     std::shared_ptr<std::atomic<bool>> is_wanted;
   };
 
+  std::map<uint64_t, fetch>::iterator fetch_of(uint64_t id);
   arrival let_in(fetch& x);
   arrival look_after(std::map<uint64_t, fetch>::iterator i);
 

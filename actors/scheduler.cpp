@@ -82,9 +82,8 @@ struct scheduler_state {
       step();
   }
 
-  /// It waits no more for its beginning; its grammar was good before.
-  /// Nobody, or who waited no longer has to. Blocks may be free again in either
-  /// case.
+  /// Who waits no more for its beginning; its grammar was good before. Blocks
+  /// may be free again also if it is nobody.
   void let_in(const block_courier::arrival& who) {
     if (!who)
       return step();

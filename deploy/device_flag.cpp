@@ -61,6 +61,8 @@ result<void> choose_device(const std::string& name, node_options& out) {
   out.device = kernels::make_cuda_device({0, found->ordinal}, why);
   if (!out.device)
     return failure{errc::not_found, "no device " + name + ": " + why};
+  // What a GPU has is not what this machine has: its allocate() says.
+  out.allow_overcommit = true;
   return {};
 }
 

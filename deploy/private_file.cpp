@@ -1,5 +1,7 @@
 #include "deploy/private_file.hpp"
 
+#include "runtime/file_descriptor.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,27 +12,6 @@
 namespace troupe {
 
 namespace {
-
-class descriptor {
-public:
-  explicit descriptor(int fd) : fd_(fd) {
-  }
-
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-
-  ~descriptor() {
-    if (fd_ >= 0)
-      ::close(fd_);
-  }
-
-  int get() const {
-    return fd_;
-  }
-
-private:
-  int fd_;
-};
 
 result<void> check_private(const std::string& path, const struct stat& about) {
   if (!S_ISREG(about.st_mode))
@@ -54,7 +35,7 @@ failure no_file(const std::string& path) {
 result<std::string> read_private_file(const std::string& path,
                                       size_t max_bytes) {
   // Without O_NONBLOCK a FIFO would make us wait for its writer.
-  descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  file_descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat about = {};
   if (file.get() < 0 || ::fstat(file.get(), &about) != 0)
     return no_file(path);

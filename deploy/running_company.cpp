@@ -130,9 +130,9 @@ result<running_company> start_company(const cluster_flags& flags,
                                                     false);
   auto num_threads = device_threads(flags.num_threads, flags.num_nodes);
   options->node.num_threads = num_threads;
+  options->node.allow_overcommit = flags.allow_overcommit;
   if (auto ok = choose_device(flags.device, options->node); !ok)
     return ok.why();
-  options->node.allow_overcommit = flags.allow_overcommit;
   options->node.cache_dir = cache_place();
   flags.kv_cache.apply(options->node);
   options->progress = [to = out.progress.get()](auto& what, auto done,

@@ -1,4 +1,4 @@
-#include "runtime/kv_store/kv_descriptor.hpp"
+#include "runtime/file_descriptor.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -8,23 +8,23 @@
 
 namespace troupe {
 
-kv_descriptor::~kv_descriptor() {
+file_descriptor::~file_descriptor() {
   auto error = errno;
   if (fd_ >= 0)
     ::close(fd_);
   errno = error;
 }
 
-kv_descriptor open_at(int dir, const std::string& name, int flags) {
+file_descriptor open_at(int dir, const std::string& name, int flags) {
   flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  kv_descriptor out{::openat(dir, name.c_str(), flags, 0600)};
+  file_descriptor out{::openat(dir, name.c_str(), flags, 0600)};
   struct stat about {};
   if (out.get() < 0)
     return out;
   if (::fstat(out.get(), &about) == 0 && S_ISREG(about.st_mode))
     return out;
   errno = ELOOP; // as for a link
-  return kv_descriptor{-1};
+  return file_descriptor{-1};
 }
 
 size_t read_some(int fd, std::span<std::byte> out, uint64_t offset) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Files of a store by descriptor.
+/// Open files by descriptor: who closes them, and what has to come whole.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,22 +11,22 @@
 namespace troupe {
 
 /// Owns one; -1: none.
-class kv_descriptor {
+class file_descriptor {
 public:
-  explicit kv_descriptor(int fd) : fd_(fd) {
+  explicit file_descriptor(int fd = -1) : fd_(fd) {
   }
 
-  kv_descriptor(kv_descriptor&& other) noexcept
+  file_descriptor(file_descriptor&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)) {
   }
 
-  kv_descriptor& operator=(kv_descriptor&& other) noexcept {
+  file_descriptor& operator=(file_descriptor&& other) noexcept {
     std::swap(fd_, other.fd_);
     return *this;
   }
 
   /// Leaves errno as it was.
-  ~kv_descriptor();
+  ~file_descriptor();
 
   int get() const {
     return fd_;
@@ -42,7 +42,7 @@ private:
 
 /// Opens a regular file in a directory, never waiting for one that is none, and
 /// not through a link. `flags` as of open(2). -1, and errno: it cannot.
-kv_descriptor open_at(int dir, const std::string& name, int flags);
+file_descriptor open_at(int dir, const std::string& name, int flags);
 
 /// Reads up to out.size() bytes at `offset` and returns how many there were;
 /// errno says if it ended for another reason than the file's end.

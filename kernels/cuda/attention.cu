@@ -6,10 +6,7 @@
 namespace troupe::kernels::cuda {
 
 void run_attention(queue& q, const operation& op) {
-  if (auto what = std::get_if<mla_attention>(&op))
-    return run(q, *what);
-  if (auto what = std::get_if<mha_attention>(&op))
-    return run(q, *what);
+  run_if_any_of<mla_attention, mha_attention>(q, op);
 }
 
 } // namespace troupe::kernels::cuda

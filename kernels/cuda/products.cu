@@ -6,14 +6,7 @@
 namespace troupe::kernels::cuda {
 
 void run_products(queue& q, const operation& op) {
-  if (auto what = std::get_if<linear>(&op))
-    return run(q, *what);
-  if (auto what = std::get_if<grouped_linear>(&op))
-    return run(q, *what);
-  if (auto what = std::get_if<router>(&op))
-    return run(q, *what);
-  if (auto what = std::get_if<expert_mlp>(&op))
-    return run(q, *what);
+  run_if_any_of<linear, grouped_linear, router, expert_mlp>(q, op);
 }
 
 } // namespace troupe::kernels::cuda

@@ -122,6 +122,17 @@ private:
   std::string failure_;
 };
 
+/// Runs `op` if it is one of these. The first that fits ends the search.
+template <class... Ops>
+void run_if_any_of(queue& q, const operation& op) {
+  auto runs = [&](auto* what) {
+    if (what)
+      run(q, *what);
+    return what != nullptr;
+  };
+  (runs(std::get_if<Ops>(&op)) || ...);
+}
+
 // Each in the source of its kernels.
 void run_rows(queue& q, const operation& op);
 void run_products(queue& q, const operation& op);

@@ -6,8 +6,7 @@
 namespace troupe::kernels::cuda {
 
 void run_sample(queue& q, const operation& op) {
-  if (auto what = std::get_if<sample>(&op))
-    return run(q, *what);
+  run_if_any_of<sample>(q, op);
 }
 
 } // namespace troupe::kernels::cuda

@@ -387,9 +387,7 @@ load_node_parts(const topology& cluster, node_id node,
   out->tokens = std::move(*tokens);
   out->device = std::move(device);
   out->loaded_from = stamps_of((*model)->source());
-  // What a GPU has is not what this machine's memory has: its allocate() says.
-  auto is_apart = out->device->target().starts_with("cuda");
-  out->room = memory_room{options.allow_overcommit || is_apart};
+  out->room = memory_room{options.allow_overcommit};
   out->stop = options.stop;
   if (auto ok = check_room(*out, (*model)->source(), out->room,
                            !options.kv_cache_dir.empty());

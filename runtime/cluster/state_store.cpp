@@ -1,5 +1,7 @@
 #include "runtime/cluster/state_store.hpp"
 
+#include "runtime/file_descriptor.hpp"
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -21,39 +23,14 @@ failure failed(const fs::path& what, const char* how) {
   return {errc::io, what.string() + ": " + how + ": " + std::strerror(errno)};
 }
 
-class descriptor {
-public:
-  explicit descriptor(int fd = -1) : fd_(fd) {
-  }
-
-  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {
-  }
-
-  descriptor& operator=(descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-
-  ~descriptor() {
-    if (fd_ >= 0)
-      ::close(fd_);
-  }
-
-  int get() const {
-    return fd_;
-  }
-
-private:
-  int fd_;
-};
-
 class system_files final : public state_files {
 public:
   result<void> lock(const fs::path& dir) override {
     if (auto ok = create(dir); !ok)
       return ok;
     auto path = dir / lock_name;
-    descriptor fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    file_descriptor fd{
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
     if (fd.get() < 0)
       return failed(path, "cannot be opened");
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -70,7 +47,7 @@ public:
 
   result<std::optional<std::vector<std::byte>>>
   read(const fs::path& file) override {
-    descriptor fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+    file_descriptor fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
     if (fd.get() < 0 && errno == ENOENT)
       return std::optional<std::vector<std::byte>>{};
     if (fd.get() < 0)
@@ -91,21 +68,17 @@ public:
 
   result<void> write(const fs::path& file,
                      std::span<const std::byte> bytes) override {
-    descriptor fd{
+    file_descriptor fd{
       ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
     if (fd.get() < 0)
       return failed(file, "cannot be written");
-    while (!bytes.empty()) {
-      auto n = ::write(fd.get(), bytes.data(), bytes.size());
-      if (n <= 0)
-        return failed(file, "cannot be written");
-      bytes = bytes.subspan(size_t(n));
-    }
+    if (!write_all(fd.get(), bytes, 0))
+      return failed(file, "cannot be written");
     return {};
   }
 
   result<void> flush(const fs::path& file_or_dir) override {
-    descriptor fd{::open(file_or_dir.c_str(), O_RDONLY | O_CLOEXEC)};
+    file_descriptor fd{::open(file_or_dir.c_str(), O_RDONLY | O_CLOEXEC)};
     if (fd.get() < 0 || ::fsync(fd.get()) != 0)
       return failed(file_or_dir, "cannot be flushed to the disk");
     return {};
@@ -131,7 +104,7 @@ private:
     return flush(above);
   }
 
-  descriptor lock_;
+  file_descriptor lock_;
 };
 
 class memory_store : public state_store {

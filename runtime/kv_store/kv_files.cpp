@@ -1,6 +1,6 @@
 #include "runtime/kv_store/kv_files.hpp"
 
-#include "runtime/kv_store/kv_descriptor.hpp"
+#include "runtime/file_descriptor.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -39,10 +39,10 @@ uint64_t round_up(uint64_t x, uint64_t to) {
 }
 
 /// Ours, and nobody else may write there.
-result<kv_descriptor> open_private_dir(const std::filesystem::path& path) {
+result<file_descriptor> open_private_dir(const std::filesystem::path& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
     return cannot("made", path, errno);
-  kv_descriptor out{
+  file_descriptor out{
     ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)};
   struct stat about {};
   if (out.get() < 0 || ::fstat(out.get(), &about) != 0)
@@ -71,12 +71,12 @@ bool is_store(const std::string& name) {
 }
 
 /// Nothing if another process has it, or it is none.
-kv_descriptor lock_store(const std::filesystem::path& path) {
-  kv_descriptor out{::open((path / lock_name).c_str(),
-                           O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+file_descriptor lock_store(const std::filesystem::path& path) {
+  file_descriptor out{::open((path / lock_name).c_str(),
+                             O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (out.get() >= 0 && ::flock(out.get(), LOCK_EX | LOCK_NB) == 0)
     return out;
-  return kv_descriptor{-1};
+  return file_descriptor{-1};
 }
 
 } // namespace
