@@ -49,6 +49,8 @@ struct attention_state {
   step_walk::placement_ptr newest; ///< Whoever is lost.
   /// Experts are waiting, and none of them comes: why. Empty: steps wait.
   std::string given_up;
+  /// Where there are none nobody else will get the experts of who is lost.
+  bool has_spare_slots = false;
   uint32_t epoch_said = 0; ///< That the placer was told is all we plan with.
   bool is_excused = false; ///< What fails now may be tried again.
   /// Refusals that were excused, since a step has ended well.
@@ -296,8 +298,8 @@ struct attention_state {
     auto is_awaited = walk->awaits(msg.of);
     // Its node is about to end. Who waits for it is decided by the verdict.
     if (is_awaited && msg.why == rows_fault::failed_run
-        && msg.worker < parts->map.num_workers()) {
-      avoid(parts->map.node_of(msg.worker));
+        && first().has_worker(msg.worker)) {
+      avoid(first().node_of(msg.worker));
       is_excused = true;
     }
     if (is_awaited && is_of_placement(msg.why))
@@ -336,9 +338,7 @@ struct attention_state {
 
   void lose(const node_lost& msg) {
     avoid(msg.node);
-    // Where there are no spare slots nobody else will get its experts.
-    auto is_final = parts->cluster.all_units()[0].spare_expert_slots == 0;
-    if (is_final && !can_repair(*walk->map(), absent.without_process()))
+    if (!has_spare_slots && !can_repair(*walk->map(), absent.without_process()))
       give_up(sentence(msg));
     carry_out(walk->peer_gone(msg.node, sentence(msg)));
     acknowledge();
@@ -367,10 +367,20 @@ struct attention_state {
 
   // -- placements -------------------------------------------------------------
 
+  /// The one that the rank has begun with.
+  const placement& first() const {
+    return parts->map_of_rank(rank->id);
+  }
+
+  void take(const experts_given_up& msg) {
+    if (msg.unit == first().unit())
+      give_up(msg.why);
+  }
+
   void take(const placement_published& msg) {
-    if (msg.map->epoch <= newest->epoch())
+    if (msg.map->unit != first().unit() || msg.map->epoch <= newest->epoch())
       return; // who comes late may hear of one twice
-    auto next = parts->map.with(*msg.map);
+    auto next = first().with(*msg.map);
     if (!next) // the others would wait for this rank for ever
       return tell(
         context.here->read()->supervisor,
@@ -433,12 +443,15 @@ behavior(attention::stateful_pointer<attention_state> self,
   settings.num_lanes = static_cast<uint8_t>(rank->lanes.size());
   settings.step_timeout
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
-  state.epoch_said = state.parts->map.epoch();
-  state.newest = {state.parts, &state.parts->map};
+  auto& first = state.first();
+  state.has_spare_slots
+    = state.parts->cluster.all_units()[first.unit()].spare_expert_slots > 0;
+  state.epoch_said = first.epoch();
+  state.newest = {state.parts, &first};
   state.walk = std::make_unique<step_walk>(settings, *state.table,
                                            state.newest);
   state.planner = std::make_unique<dispatch_planner>(
-    state.parts->map, state.parts->config.num_experts_per_tok, rank->id,
+    first, state.parts->config.num_experts_per_tok, rank->id,
     state.parts->traffic.dispatch_rows);
   return {
     [=](const stage_ended& msg) { self->state.end_stage(msg); },
@@ -446,7 +459,7 @@ behavior(attention::stateful_pointer<attention_state> self,
     [=](const rows_refused& msg) { self->state.hear_refusal(msg); },
     [=](const run_step& msg) { self->state.run(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
-    [=](const experts_given_up& msg) { self->state.give_up(msg.why); },
+    [=](const experts_given_up& msg) { self->state.take(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const node_back& msg) { self->state.take_back(msg); },
     [=](tick) { self->state.check_deadlines(); },

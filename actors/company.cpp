@@ -141,8 +141,8 @@ std::optional<failure> company::over() const {
   return impl_->first->over();
 }
 
-std::optional<placement> company::placed() const {
-  return impl_->front.placed();
+std::optional<placement> company::placed(unit_id unit) const {
+  return impl_->front.placed(unit);
 }
 
 result<uint32_t> company::change_placement(placement_lists next,

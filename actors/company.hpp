@@ -69,9 +69,10 @@ public:
                             event_handler on_event) override;
   void cancel(request_id id) override;
 
-  /// Where experts are; nothing before this node has loaded its parts. See
-  /// placement::lists for what the next one is made of.
-  std::optional<placement> placed() const;
+  /// Where a unit's experts are; nothing before this node has loaded its parts,
+  /// or if there is no such unit. See placement::lists for what the next one is
+  /// made of.
+  std::optional<placement> placed(unit_id unit = 0) const;
 
   /// Lets `next` follow the placement of the epoch before, while requests go
   /// on: workers load what is new, ranks plan with it, workers forget what is

@@ -160,8 +160,10 @@ struct controller_state {
   void show_placement(node_id node) {
     auto list = context.here->read();
     auto i = list->peers.find(node);
-    if (list->placed && i != list->peers.end())
-      tell(i->second, placement_published{list->placed});
+    if (i == list->peers.end())
+      return;
+    for (auto& [unit, map] : list->placed)
+      tell(i->second, placement_published{map});
   }
 
   void suspect(const node_suspected& msg) {
@@ -196,7 +198,9 @@ behavior(controller::stateful_pointer<controller_state> self,
     names.push_back(node.name);
   state.judge = std::make_unique<fingerprint_judge>(names);
   auto last_view = kept->last() ? kept->last()->view : 0;
-  state.decide = std::make_unique<membership>(std::move(names), last_view);
+  state.decide = std::make_unique<membership>(
+    std::move(names), last_view,
+    static_cast<uint32_t>(cluster.all_units().size()));
   state.kept = std::move(kept);
   return {
     [=](const node_joined& msg) { self->state.join(msg); },

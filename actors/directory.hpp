@@ -27,8 +27,9 @@ struct cast_list {
   std::map<node_id, uint64_t> processes; ///< Incarnations of the peers.
   std::shared_ptr<node_parts> parts;     ///< Once they are loaded.
   std::shared_ptr<const view> members;   ///< Once they are published.
-  /// The newest that this node has heard of; null: the one of `parts`.
-  std::shared_ptr<const placement_lists> placed;
+  /// The newest of each unit that this node has heard of; none: that of
+  /// `parts`.
+  std::map<unit_id, std::shared_ptr<const placement_lists>> placed;
   /// Of the whole model, where it was read for the judge.
   std::shared_ptr<const digest_table> digests;
 

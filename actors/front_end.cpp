@@ -119,16 +119,18 @@ node_status status_of(node_id node, const topology& cluster,
   return out;
 }
 
-/// Where those experts are that nobody has lost, and how many rows chose them.
+/// Where those experts of a unit are that nobody has lost, and how many rows
+/// chose them: [units * moe layers * experts].
 std::vector<layer_status>
 layers_of(const model_config& config, const placement& map,
           const std::vector<uint64_t>& rows,
           const std::map<node_id, std::string>& lost) {
   std::vector<layer_status> out;
   for (uint32_t l = 0; l < config.num_moe_layers(); ++l) {
-    layer_status layer{l + config.first_k_dense_replace, {}};
+    layer_status layer{map.unit(), l + config.first_k_dense_replace, {}};
+    auto first = size_t{map.unit()} * config.num_moe_layers() + l;
     for (uint32_t e = 0; e < config.n_routed_experts; ++e) {
-      auto at = size_t{l} * config.n_routed_experts + e;
+      auto at = first * config.n_routed_experts + e;
       expert_status x{at < rows.size() ? rows[at] : 0};
       for (auto& replica : map.replicas_of(l, e))
         if (!lost.contains(map.node_of(replica.at.worker)))
@@ -140,13 +142,15 @@ layers_of(const model_config& config, const placement& map,
   return out;
 }
 
-/// The placement that was published last; the parts are there.
-placement newest_of(const cast_list& list) {
-  auto& first = list.parts->map;
-  if (!list.placed)
+/// The placement of a unit that was published last; the parts are there.
+placement newest_of(const cast_list& list, unit_id unit) {
+  auto& first = list.parts->maps[unit];
+  auto i = list.placed.find(unit);
+  if (i == list.placed.end())
     return first;
-  auto next = first.with(*list.placed);
-  return next ? std::move(*next) : first;
+  auto next = first.with(*i->second);
+  CHECK(next); // it was published
+  return std::move(*next);
 }
 
 } // namespace
@@ -182,10 +186,14 @@ cluster_status front_end::cluster() const {
   lock.unlock(); // what follows takes a while
   if (!list->parts)
     return out;
-  auto map = newest_of(*list);
-  if (map.unit() < out.epochs.size())
-    out.epochs[map.unit()] = map.epoch();
-  out.layers = layers_of(list->parts->config, map, rows, lost);
+  for (unit_id unit = 0; unit < list->parts->maps.size(); ++unit) {
+    auto map = newest_of(*list, unit);
+    if (unit < out.epochs.size())
+      out.epochs[unit] = map.epoch();
+    auto layers = layers_of(list->parts->config, map, rows, lost);
+    out.layers.insert(out.layers.end(), std::make_move_iterator(layers.begin()),
+                      std::make_move_iterator(layers.end()));
+  }
   return out;
 }
 
@@ -200,16 +208,11 @@ std::optional<std::string> front_end::trouble() const {
 
 // -- the placement ------------------------------------------------------------
 
-std::optional<placement> front_end::placed() const {
+std::optional<placement> front_end::placed(unit_id unit) const {
   auto list = here_->read();
-  if (!list->parts)
+  if (!list->parts || unit >= list->parts->maps.size())
     return std::nullopt;
-  auto& first = list->parts->map;
-  if (!list->placed)
-    return first;
-  auto out = first.with(*list->placed);
-  CHECK(out); // it was published
-  return *out;
+  return newest_of(*list, unit);
 }
 
 namespace {

@@ -29,7 +29,7 @@ public:
   void cancel(request_id id);
 
   /// See company.
-  std::optional<placement> placed() const;
+  std::optional<placement> placed(unit_id unit = 0) const;
   void change_placement(placement_lists next,
                         std::function<void(const result<uint32_t>&)> done);
 

@@ -13,7 +13,7 @@
 
 #include "actors/cast.hpp"
 #include "runtime/clock.hpp"
-#include "runtime/cluster/missing_experts.hpp"
+#include "runtime/cluster/rank_outlook.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/planted.hpp"
 
@@ -67,10 +67,10 @@ struct gateway_state {
   topology cluster;
   std::shared_ptr<gateway_status> status;
   std::unique_ptr<request_journal> journal;
+  std::vector<unit_id> units_of_ranks;
+  std::unique_ptr<rank_outlook> outlook;
   std::map<node_id, node_lost> lost;
-  missing_experts missing;
-  std::optional<node_id> last_with_ranks; ///< Of them.
-  std::map<node_id, node_lost> over;      ///< The last loss of each.
+  std::map<node_id, node_lost> over; ///< The last loss of each.
   std::map<request_id, clock::instant> waits_until;
   bool is_on_patrol = false;
   std::function<void()> on_started;
@@ -78,63 +78,32 @@ struct gateway_state {
 
   // -- what is there ----------------------------------------------------------
 
-  /// The last one of those who had all replicas of an expert, without which no
-  /// rank can finish a step, if none is loaded elsewhere; or null.
-  const node_lost* missing_worker() const {
-    auto node = missing.are_awaited() ? std::nullopt : missing.node();
-    return node ? &over.at(*node) : nullptr;
-  }
-
-  /// Whoever has no workers is missed by nobody who wants an expert.
-  template <class Fn>
-  void look_for_missing(node_id node, Fn change) {
-    if (cluster.nodes[node].workers.empty())
-      return;
-    if (auto parts = context.here->read()->parts)
-      missing.begin_with(parts->map);
-    change(node);
-  }
-
   /// Who had waited for an expert may have it again.
   void take(const placement_published& msg) {
-    auto next = context.here->read()->parts->map.with(*msg.map);
+    auto next
+      = context.here->read()->parts->maps.at(msg.map->unit).with(*msg.map);
     CHECK(next); // it is our own node's
-    missing.placed(std::move(*next));
+    outlook->placed(std::move(*next));
     publish_trouble();
-    if (missing_worker())
-      hold_all();
-    else
-      go_on_with_waiting();
+    leave_stranded();
+    go_on_with_waiting();
   }
 
   /// There is no room for who is missing, or nobody to read it from.
-  void give_up(const experts_given_up&) {
-    if (!missing.are_awaited())
+  void give_up(const experts_given_up& msg) {
+    if (!outlook->give_up(msg.unit))
       return;
-    missing.give_up();
     publish_trouble();
-    auto waiting = hold_all();
-    context.log->warning(sentence(*missing_worker()) + "; "
-                         + std::to_string(waiting) + " requests wait for it");
-  }
-
-  std::vector<rank_id> usable_ranks() const {
-    std::vector<rank_id> out;
-    for (uint32_t r = 0; r < cluster.num_ranks(); ++r)
-      if (!lost.contains(cluster.node_of_rank(r)))
-        out.push_back(rank_id(r));
-    return out;
+    auto count = leave_stranded();
+    auto why = outlook->obstacle(std::nullopt);
+    context.log->warning((why ? sentence(over.at(*why)) : msg.why)
+                         + describe(count));
   }
 
   /// The lost node without which nobody can run `what`; or null.
   const node_lost* obstacle(const generation_request& what) const {
-    if (auto* x = missing_worker())
-      return x;
-    if (what.rank) {
-      auto i = lost.find(cluster.node_of_rank(*what.rank));
-      return i == lost.end() ? nullptr : &i->second;
-    }
-    return usable_ranks().empty() ? &lost.at(*last_with_ranks) : nullptr;
+    auto node = outlook->obstacle(what.rank);
+    return node ? &over.at(*node) : nullptr;
   }
 
   void publish_trouble() {
@@ -143,10 +112,10 @@ struct gateway_state {
       text = "the cluster is starting";
     for (auto& [node, x] : lost)
       text += (text.empty() ? "" : "; ") + sentence(x);
-    if (missing.are_awaited())
+    if (outlook->are_awaited())
       text += lost.empty() ? "experts that were lost are being placed anew"
                            : "; its experts are being loaded elsewhere";
-    auto can_serve = started && !missing.node() && !usable_ranks().empty();
+    auto can_serve = started && outlook->can_begin();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
     status->nodes_lost = lost.size();
@@ -154,7 +123,7 @@ struct gateway_state {
     for (auto& [node, x] : lost)
       status->lost[node] = x.why;
     status->refusal = can_serve ? "" : text;
-    status->usable_ranks = static_cast<uint32_t>(usable_ranks().size());
+    status->usable_ranks = outlook->num_alive();
   }
 
   // -- requests ---------------------------------------------------------------
@@ -167,7 +136,7 @@ struct gateway_state {
       journal->accept_waiting(msg.request, msg.what);
       return hold(msg.request);
     }
-    auto usable = usable_ranks();
+    auto usable = outlook->usable();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
     hand_over(msg.request, journal->accept(msg.request, msg.what, usable));
@@ -217,14 +186,16 @@ struct gateway_state {
   std::vector<rank_id> ranks_for(request_id id) const {
     if (auto& wanted = journal->what(id)->rank)
       return {rank_id(*wanted)};
-    return journal->num_deaths(id) > 0 ? ranks_for_a_suspect() : usable_ranks();
+    return journal->num_deaths(id) > 0 ? ranks_for_a_suspect()
+                                       : outlook->usable();
   }
 
   /// Its owner goes on behind what has been committed.
   void hand_over(request_id id, request_journal::owner to) {
     if (status->on_owner)
       status->on_owner(id, to.rank, to.term);
-    run_request message{id, to.term, 0, to.rank, journal->what(id), {}};
+    auto unit = units_of_ranks[to.rank];
+    run_request message{id, to.term, unit, to.rank, journal->what(id), {}};
     if (!PLANTED(answer_lost_at_move))
       message.answered = journal->answered(id);
     tell_rank(to.rank, std::move(message));
@@ -315,9 +286,8 @@ struct gateway_state {
     auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
     if (!is_news)
       return; // a successor that was not back yet
-    look_for_missing(msg.node, [this](auto x) { missing.lost(x); });
-    if (!cluster.nodes[msg.node].ranks.empty())
-      last_with_ranks = msg.node;
+    look_for_parts();
+    outlook->lost(msg.node);
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();
@@ -330,26 +300,43 @@ struct gateway_state {
         move(id, was_run, msg, count);
       }
     }
-    if (missing_worker())
-      count.waiting += hold_all();
+    count += leave_stranded();
     if (count.moved + count.waiting + count.ended > 0)
-      context.log->warning(sentence(msg) + "; " + std::to_string(count.moved)
-                           + " requests go on elsewhere, "
-                           + std::to_string(count.waiting) + " wait for it, "
-                           + std::to_string(count.ended) + " end with it");
+      context.log->warning(sentence(msg) + describe(count));
   }
 
   /// What becomes of requests at a loss.
   struct fates {
     uint64_t moved = 0, waiting = 0, ended = 0;
+
+    void operator+=(const fates& x) {
+      moved += x.moved;
+      waiting += x.waiting;
+      ended += x.ended;
+    }
   };
 
-  /// Returns how many have not waited before.
-  uint64_t hold_all() {
-    auto waiting = journal->waiting();
-    for (auto id : journal->all())
-      hold(id);
-    return journal->waiting().size() - waiting.size();
+  static std::string describe(const fates& x) {
+    return "; " + std::to_string(x.moved) + " requests go on elsewhere, "
+           + std::to_string(x.waiting) + " wait for it, "
+           + std::to_string(x.ended) + " end with it";
+  }
+
+  /// Of ranks that miss experts and will not get them.
+  fates leave_stranded() {
+    fates out;
+    for (auto rank : outlook->stranded())
+      for (auto id : journal->requests_of(rank)) {
+        ++(obstacle(*journal->what(id)) ? out.waiting : out.moved);
+        recover(id);
+      }
+    return out;
+  }
+
+  /// Before they are loaded nobody knows who has what.
+  void look_for_parts() {
+    if (auto parts = context.here->read()->parts)
+      outlook->begin_with(parts->maps);
   }
 
   /// Gives a request of a lost rank to another one, if there is any.
@@ -366,7 +353,7 @@ struct gateway_state {
       ++status->requests_moved;
       ++count.moved;
       hand_over(id, journal->raise(id, was_run ? ranks_for_a_suspect()
-                                               : usable_ranks()));
+                                               : outlook->usable()));
     }
   }
 
@@ -374,7 +361,8 @@ struct gateway_state {
   void take_back(const node_back& msg) {
     if (lost.erase(msg.node) == 0)
       return;
-    look_for_missing(msg.node, [this](auto x) { missing.back(x); });
+    look_for_parts();
+    outlook->back(msg.node);
     if (status->on_back)
       status->on_back(msg.node);
     publish_trouble();
@@ -388,7 +376,7 @@ struct gateway_state {
 
   /// Who may have killed a rank is not to kill this node, if there are others.
   std::vector<rank_id> ranks_for_a_suspect() const {
-    auto all = usable_ranks();
+    auto all = outlook->usable();
     auto others = all;
     std::erase_if(others, [this](auto rank) {
       return cluster.node_of_rank(rank) == context.node;
@@ -448,6 +436,8 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
   state.status = std::move(status);
   state.on_started = std::move(on_started);
   state.journal = std::make_unique<request_journal>(cluster.num_ranks());
+  state.outlook = std::make_unique<rank_outlook>(cluster);
+  state.units_of_ranks = cluster.units_of_ranks();
   return {
     [=](const tokens_ready& msg) { self->state.commit(msg); },
     [=](const accept_request& msg) { self->state.accept(msg); },

@@ -91,7 +91,8 @@ struct peer_state {
   void pass_on(const cast_list&, const placement_published& msg) {
     if (remote != 0)
       return;
-    context.here->update([&](cast_list& all) { all.placed = msg.map; });
+    context.here->update(
+      [&](cast_list& all) { all.placed[msg.map->unit] = msg.map; });
     tell_ranks(msg);
   }
 

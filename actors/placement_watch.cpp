@@ -20,18 +20,20 @@ void placement_watch::look_at(node_id node) {
   look(counter::experts_waiting, sometimes::expert_waited);
   auto list = core.here()->read();
   auto& seen = seen_[node];
-  if (!list->placed || list->placed == seen)
-    return;
-  seen = list->placed;
-  checks_.placement_seen(node, seen->epoch);
-  if (list->controller)
-    look_for_experts(*list);
+  for (auto& [unit, map] : list->placed) {
+    if (std::exchange(seen[unit], map) == map)
+      continue;
+    checks_.placement_seen(node, unit, map->epoch);
+    if (list->controller)
+      look_for_experts(*list, *map);
+  }
 }
 
 /// As it is published. Those who have died since may not have been missed yet.
-void placement_watch::look_for_experts(const cast_list& front) {
+void placement_watch::look_for_experts(const cast_list& front,
+                                       const placement_lists& placed) {
   auto& cluster = front.parts->cluster;
-  for (auto& x : front.placed->replicas) {
+  for (auto& x : placed.replicas) {
     auto& at = x.replica.at;
     auto* holder = company_.find(cluster.node_of_worker(at.worker));
     auto parts = holder ? holder->core().here()->read()->parts : nullptr;
@@ -40,11 +42,11 @@ void placement_watch::look_for_experts(const cast_list& front) {
     for (auto& worker : parts->workers)
       if (worker->id == at.worker
           && !worker->slots.answers(x.moe_layer, at.slot, x.expert,
-                                    front.placed->epoch))
-        checks_.expert_missing(
-          "slot " + std::to_string(at.slot) + " of worker "
-          + std::to_string(at.worker) + " has not the expert that epoch "
-          + std::to_string(front.placed->epoch) + " puts there");
+                                    placed.epoch))
+        checks_.expert_missing("slot " + std::to_string(at.slot) + " of worker "
+                               + std::to_string(at.worker)
+                               + " has not the expert that epoch "
+                               + std::to_string(placed.epoch) + " puts there");
   }
 }
 

@@ -21,13 +21,14 @@ public:
   void look_at(node_id node);
 
 private:
-  void look_for_experts(const cast_list& front);
+  void look_for_experts(const cast_list& front, const placement_lists& placed);
 
   virtual_company& company_;
   run_checks& checks_;
   sometimes_states& states_;
-  /// By node what was looked at last.
-  std::map<node_id, std::shared_ptr<const placement_lists>> seen_;
+  /// By node and unit what was looked at last.
+  std::map<node_id, std::map<unit_id, std::shared_ptr<const placement_lists>>>
+    seen_;
 };
 
 } // namespace troupe

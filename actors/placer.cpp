@@ -11,16 +11,21 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
+/// The placements of one unit.
+struct unit_state {
+  std::unique_ptr<placement_writer> decide;
+  std::shared_ptr<const std::function<void(const result<uint32_t>&)>> asked;
+  uint32_t last_change = 0;  ///< Number of the last one that began.
+  clock::instant since = {}; ///< Likewise, when it did.
+};
+
 struct placer_state {
   static constexpr const char* name = "placer";
 
   node_context context;
   std::shared_ptr<const node_parts> parts;
   std::function<clock::instant()> now;
-  std::unique_ptr<placement_writer> decide;
-  std::shared_ptr<const std::function<void(const result<uint32_t>&)>> asked;
-  uint32_t last_change = 0;  ///< Number of the last one that began.
-  clock::instant since = {}; ///< Likewise, when it did.
+  std::vector<unit_state> units;
   gauge epoch;
   gauge waiting;
   gauge took;
@@ -28,93 +33,116 @@ struct placer_state {
   // -- events -----------------------------------------------------------------
 
   void change(const change_placement& msg) {
-    auto ok = decide->ask(*msg.next, now());
+    auto unit = msg.next->unit;
+    auto ok = unit < units.size()
+                ? units[unit].decide->ask(*msg.next, now())
+                : failure{errc::invalid_input, "there is no such unit"};
     if (!ok) {
       if (msg.done && *msg.done)
         (*msg.done)(ok.why());
       return;
     }
-    asked = msg.done;
+    units[unit].asked = msg.done;
     carry_out();
   }
 
   void step(const slots_changed& msg) {
-    decide->stepped(msg.change, msg.worker, msg.step, msg.failure, now());
+    if (msg.worker >= parts->units_of_workers.size())
+      return;
+    auto unit = parts->units_of_workers[msg.worker];
+    units[unit].decide->stepped(msg.change, msg.worker, msg.step, msg.failure,
+                                now());
     carry_out();
   }
 
   void take(const placement_taken& msg) {
-    decide->taken(msg.rank, msg.epoch, now());
+    if (msg.rank >= parts->units_of_ranks.size())
+      return;
+    auto unit = parts->units_of_ranks[msg.rank];
+    units[unit].decide->taken(msg.rank, msg.epoch, now());
     carry_out();
   }
 
   void lose(const node_lost& msg) {
-    decide->lost(msg.node, now());
+    for (auto& x : units)
+      x.decide->lost(msg.node, now());
     // Who comes late hears of nobody who was lost before.
     context.here->update([&](cast_list& list) {
-      if (list.placed)
-        list.placed = lists();
+      for (auto& [unit, map] : list.placed)
+        map = lists(units[unit]);
     });
     carry_out();
   }
 
   void take_back(const node_back& msg) {
-    decide->back(msg.node, now());
+    for (auto& x : units)
+      x.decide->back(msg.node, now());
     carry_out();
   }
 
   void look_at_clock() {
-    decide->tick(now());
+    for (auto& x : units)
+      x.decide->tick(now());
     carry_out();
   }
 
-  std::shared_ptr<const placement_lists> lists() const {
-    return std::make_shared<const placement_lists>(decide->current().lists());
+  static std::shared_ptr<const placement_lists> lists(const unit_state& of) {
+    return std::make_shared<const placement_lists>(
+      of.decide->current().lists());
   }
 
   // -- actions ----------------------------------------------------------------
 
   void carry_out() {
-    using kind = writer_action::kind;
-    for (auto& x : decide->take_actions())
-      switch (x.what) {
-        case kind::instruct:
-          instruct(x);
-          break;
-        case kind::publish:
-          publish();
-          break;
-        case kind::done:
-          end(x);
-          break;
-        case kind::abort:
-          abort(x);
-          break;
-        case kind::give_up:
-          give_up(x.why);
-          break;
-      }
-    epoch.set(decide->current().epoch());
-    waiting.set(decide->current().num_waiting());
+    uint32_t newest = 0, num_waiting = 0;
+    for (auto& x : units) {
+      carry_out(x);
+      newest = std::max(newest, x.decide->current().epoch());
+      num_waiting += x.decide->current().num_waiting();
+    }
+    epoch.set(newest);
+    waiting.set(num_waiting);
   }
 
-  void begin_if_new(uint32_t change) {
-    if (change == last_change)
+  void carry_out(unit_state& of) {
+    using kind = writer_action::kind;
+    for (auto& x : of.decide->take_actions())
+      switch (x.what) {
+        case kind::instruct:
+          instruct(of, x);
+          break;
+        case kind::publish:
+          publish(of);
+          break;
+        case kind::done:
+          end(of, x);
+          break;
+        case kind::abort:
+          abort(of, x);
+          break;
+        case kind::give_up:
+          give_up(of, x.why);
+          break;
+      }
+  }
+
+  void begin_if_new(unit_state& of, uint32_t change) {
+    if (change == of.last_change)
       return;
-    last_change = change;
-    since = now();
+    of.last_change = change;
+    of.since = now();
     context.counters->add(counter::changes_begun);
   }
 
-  void instruct(const writer_action& x) {
-    begin_if_new(x.change);
+  void instruct(unit_state& of, const writer_action& x) {
+    begin_if_new(of, x.change);
     change_slots out{x.change, x.worker, x.step, x.epoch, {}};
     for (auto& slot : x.slots)
       out.slots.push_back({slot, proof_of(slot)});
     auto list = context.here->read();
     if (auto i = list->workers.find(x.worker); i != list->workers.end())
       return tell(i->second, std::move(out));
-    auto node = decide->current().node_of(x.worker);
+    auto node = of.decide->current().node_of(x.worker);
     if (auto i = list->peers.find(node); i != list->peers.end())
       tell(i->second, std::move(out));
   }
@@ -128,12 +156,20 @@ struct placer_state {
       .value_or(digest{});
   }
 
-  void publish() {
-    placement_published out{lists()};
-    context.here->update([&](cast_list& list) { list.placed = out.map; });
+  void publish(const unit_state& of) {
+    placement_published out{lists(of)};
+    context.here->update(
+      [&](cast_list& list) { list.placed[out.map->unit] = out.map; });
     say_to_ranks(out);
-    context.log->info("the placement is of epoch "
+    context.log->info("the placement" + name_of(of) + " is of epoch "
                       + std::to_string(out.map->epoch));
+  }
+
+  /// Nothing where there is one unit.
+  std::string name_of(const unit_state& of) const {
+    auto all = parts->cluster.all_units();
+    return all.size() > 1 ? " of unit " + all[of.decide->current().unit()].name
+                          : "";
   }
 
   /// And to the gateway. A node passes it on to all that it has.
@@ -148,30 +184,32 @@ struct placer_state {
         tell(peer, message);
   }
 
-  void end(const writer_action& x) {
-    begin_if_new(x.change);
+  void end(unit_state& of, const writer_action& x) {
+    begin_if_new(of, x.change);
     context.counters->add(counter::changes_done);
     took.set(static_cast<uint64_t>(
-      duration_cast<microseconds>(now() - since).count()));
-    answer(x.epoch);
+      duration_cast<microseconds>(now() - of.since).count()));
+    answer(of, x.epoch);
   }
 
-  void abort(const writer_action& x) {
-    begin_if_new(x.change);
+  void abort(unit_state& of, const writer_action& x) {
+    begin_if_new(of, x.change);
     context.counters->add(counter::changes_aborted);
-    context.log->warning("a change of the placement was given up: " + x.why);
-    answer(failure{errc::step_failed, "the change was given up: " + x.why});
+    context.log->warning("a change of the placement" + name_of(of)
+                         + " was given up: " + x.why);
+    answer(of, failure{errc::step_failed, "the change was given up: " + x.why});
   }
 
   /// Of a repair nobody hears.
-  void answer(const result<uint32_t>& what) {
-    if (auto done = std::exchange(asked, nullptr); done && *done)
+  static void answer(unit_state& of, const result<uint32_t>& what) {
+    if (auto done = std::exchange(of.asked, nullptr); done && *done)
       (*done)(what);
   }
 
-  void give_up(const std::string& why) {
-    context.log->error(why);
-    say_to_ranks(experts_given_up{why});
+  void give_up(const unit_state& of, const std::string& why) {
+    auto text = why + name_of(of);
+    context.log->error(text);
+    say_to_ranks(experts_given_up{text, of.decide->current().unit()});
   }
 };
 
@@ -182,18 +220,21 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
   state.context = context;
   state.parts = std::move(parts);
   state.now = [self] { return self->clock().now(); };
-  placement_writer::settings settings;
   auto& cluster = state.parts->cluster;
-  for (uint32_t r = 0; r < cluster.num_ranks(); ++r)
-    settings.node_of_rank.push_back(cluster.node_of_rank(r));
-  settings.patience_of_steps = placement_writer::patience_of_steps(
-    std::chrono::milliseconds{cluster.limits.step_timeout_ms});
-  state.decide = std::make_unique<placement_writer>(state.parts->map,
-                                                    std::move(settings));
+  for (auto& unit : cluster.all_units()) {
+    placement_writer::settings settings;
+    for (auto r : unit.ranks)
+      settings.ranks[rank_id(r)] = cluster.node_of_rank(r);
+    settings.patience_of_steps = placement_writer::patience_of_steps(
+      std::chrono::milliseconds{cluster.limits.step_timeout_ms});
+    auto& first = state.parts->maps.at(state.units.size());
+    state.units.push_back(
+      {std::make_unique<placement_writer>(first, std::move(settings)), {}});
+  }
   state.epoch = {context.counters, counter::placement_epoch};
   state.waiting = {context.counters, counter::experts_waiting};
   state.took = {context.counters, counter::last_change_us};
-  state.epoch.set(state.parts->map.epoch());
+  state.epoch.set(placement::first_epoch);
   return {
     [=](const change_placement& msg) { self->state.change(msg); },
     [=](const slots_changed& msg) { self->state.step(msg); },

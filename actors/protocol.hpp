@@ -130,9 +130,11 @@ struct placement_published {
   std::shared_ptr<const placement_lists> map;
 };
 
-/// Experts have no worker left and get none: who waits for them fails.
+/// Experts of a unit have no worker left and get none: who waits for them
+/// fails.
 struct experts_given_up {
   std::string why;
+  unit_id unit = 0;
 };
 
 using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,

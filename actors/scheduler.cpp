@@ -106,7 +106,7 @@ struct scheduler_state {
   std::optional<failure>
   obstacle(const run_request& msg,
            std::shared_ptr<const generation_request>& request) const {
-    if (msg.unit != parts->map.unit())
+    if (msg.unit != rank->unit)
       return failure{errc::invalid_input, "the rank does not belong to unit "
                                             + std::to_string(msg.unit)};
     auto refusal = settle(request, rules);

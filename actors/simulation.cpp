@@ -36,8 +36,10 @@ run_checks::needs needs_of(virtual_company& company) {
   for (auto& x : company.cluster().nodes)
     out.ranks.push_back(x.ranks);
   // Of who is lost others can be loaded, if there is room.
-  out.has_experts_without = [&company](auto& nodes) {
-    auto map = company.front() ? company.front()->placed() : std::nullopt;
+  auto units = company.cluster().units_of_ranks();
+  out.has_experts_without = [&company, units](auto rank, auto& nodes) {
+    auto map = company.front() ? company.front()->placed(units[rank])
+                               : std::nullopt;
     return map && can_repair(map->left_by(nodes), nodes);
   };
   return out;

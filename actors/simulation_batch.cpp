@@ -107,7 +107,8 @@ sim_case simulation_batch::case_of(uint64_t seed) const {
   auto facts = facts_;
   facts.breaks_the_start = breaks_the_start(seed);
   facts.moves_experts
-    = options_.base.company.cluster.all_units()[0].spare_expert_slots > 0;
+    = std::ranges::any_of(options_.base.company.cluster.all_units(),
+                          [](auto& x) { return x.spare_expert_slots > 0; });
   out.faults = draw_targets(std::move(out.faults), seed, facts);
   if (options_.random_faults)
     for (auto& x : random_faults(seed, facts))

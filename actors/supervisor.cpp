@@ -185,8 +185,7 @@ struct supervisor_state {
   }
 
   bool knows_placement(const view& x) const {
-    auto unit = parts->map.unit();
-    return unit < x.epochs.size() && x.epochs[unit] == parts->map.epoch();
+    return std::ranges::equal(x.epochs, parts->maps, {}, {}, &placement::epoch);
   }
 
   /// Whether the view knows another process as that node, or none.

@@ -181,7 +181,11 @@ virtual_faults::carried_out virtual_faults::slow(node_id node, double factor) {
 virtual_faults::carried_out virtual_faults::move_experts(node_id node) {
   auto& front = *company_.front();
   auto said = std::make_shared<std::string>();
-  front.change_placement(draw_moves(*front.placed(), node, moves_),
+  // Of the first unit that has a worker there.
+  auto& workers = company_.cluster().nodes[node].workers;
+  auto units = company_.cluster().units_of_workers();
+  auto unit = workers.empty() ? unit_id{0} : units[workers.front()];
+  front.change_placement(draw_moves(*front.placed(unit), node, moves_),
                          [said](const result<uint32_t>& x) {
                            *said = x ? "the epoch is " + std::to_string(*x)
                                      : x.why().message;

@@ -65,8 +65,9 @@ void write(schema::SlotsChanged::Builder x, const slots_changed& msg) {
 }
 
 void write(schema::ExpertsGivenUp::Builder x, const experts_given_up& msg) {
-  auto& [why] = msg;
+  auto& [why, unit] = msg;
   x.setWhy(why);
+  x.setUnit(unit);
 }
 
 // -- from bytes ---------------------------------------------------------------
@@ -88,7 +89,7 @@ placement_taken read_taken(schema::PlacementTaken::Reader in) {
 }
 
 experts_given_up read_given_up(schema::ExpertsGivenUp::Reader in) {
-  return {in.getWhy()};
+  return {in.getWhy(), in.getUnit()};
 }
 
 result<change_slots> read_change(schema::ChangeSlots::Reader in) {

@@ -53,7 +53,7 @@ public:
   stage_runner(std::shared_ptr<node_parts> parts, const clock& time)
     : parts_(std::move(parts)), rank_(*parts_->ranks[0]),
       worker_(*parts_->workers[0]), stages_(*rank_.lanes[0]), time_(time),
-      planner_(parts_->map, parts_->config.num_experts_per_tok) {
+      planner_(parts_->maps[0], parts_->config.num_experts_per_tok) {
   }
 
   bool has_room_for(const shape& x) const {

@@ -140,13 +140,14 @@ struct top_view::state {
   }
 
   table layers() const {
-    table out{"layer  experts  replicas     rows  most/mean  most asked"};
+    table out{"unit  layer  experts  replicas     rows  most/mean  most asked"};
     for (auto& x : list("layers")) {
       auto mean = number(x, "rows") / std::max(1.0, number(x, "experts"));
       out.push_back(formatted(
-        "%5.0f  %7.0f  %8.0f  %7.0f  %9.2f  %10.0f", number(x, "layer"),
-        number(x, "experts"), number(x, "replicas"), number(x, "rows"),
-        mean > 0 ? number(x, "most_rows") / mean : 0, number(x, "most_asked")));
+        "%4.0f  %5.0f  %7.0f  %8.0f  %7.0f  %9.2f  %10.0f", number(x, "unit"),
+        number(x, "layer"), number(x, "experts"), number(x, "replicas"),
+        number(x, "rows"), mean > 0 ? number(x, "most_rows") / mean : 0,
+        number(x, "most_asked")));
     }
     return out;
   }

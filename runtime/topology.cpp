@@ -208,6 +208,29 @@ std::vector<topology_unit> topology::all_units() const {
   return {all};
 }
 
+namespace {
+
+/// [member]: the unit that has it. Every one is in one.
+std::vector<uint16_t> owners(const std::vector<topology_unit>& units,
+                             std::vector<uint32_t> topology_unit::*members,
+                             uint32_t count) {
+  std::vector<uint16_t> out(count);
+  for (size_t u = 0; u < units.size(); ++u)
+    for (auto x : units[u].*members)
+      out[x] = static_cast<uint16_t>(u);
+  return out;
+}
+
+} // namespace
+
+std::vector<uint16_t> topology::units_of_ranks() const {
+  return owners(all_units(), &topology_unit::ranks, num_ranks());
+}
+
+std::vector<uint16_t> topology::units_of_workers() const {
+  return owners(all_units(), &topology_unit::workers, num_workers());
+}
+
 uint32_t topology::num_ranks() const {
   size_t n = 0;
   for (auto& node : nodes)

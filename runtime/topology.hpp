@@ -106,6 +106,10 @@ struct topology {
   /// The units, also the one that nobody has named. Index is the unit_id.
   std::vector<topology_unit> all_units() const;
 
+  /// The unit that a rank or a worker belongs to: by rank, by worker.
+  std::vector<uint16_t> units_of_ranks() const;
+  std::vector<uint16_t> units_of_workers() const;
+
   uint32_t num_ranks() const;
   uint32_t num_workers() const;
 

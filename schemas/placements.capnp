@@ -87,7 +87,8 @@ struct SlotsChanged {
 }
 
 struct ExpertsGivenUp {
-  # From the controller's node to those with ranks: experts have nobody and get nobody.
+  # From the controller's node to those with ranks: experts of a unit have nobody and get nobody.
 
   why @0 :Text;
+  unit @1 :UInt16;
 }

@@ -46,6 +46,7 @@ struct expert_status {
 };
 
 struct layer_status {
+  uint32_t unit = 0;
   uint32_t layer = 0; ///< Of the model.
   std::vector<expert_status> experts;
 };

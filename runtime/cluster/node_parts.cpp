@@ -30,6 +30,7 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
                                               const memory_room& room) {
   auto out = std::make_unique<rank_parts>();
   out->id = static_cast<rank_id>(id);
+  out->unit = parts.units_of_ranks[id];
   auto& limits = parts.cluster.limits;
   // Again: who started at the same time may have been quicker.
   auto bytes = parts.cluster.num_kv_blocks()
@@ -60,20 +61,26 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
   return out;
 }
 
+/// That says what the worker begins with.
+const placement& map_of_worker(const node_parts& parts, worker_id worker) {
+  return parts.maps[parts.units_of_workers[worker]];
+}
+
 result<std::unique_ptr<worker_parts>>
 make_worker(node_parts& parts, shared_model& model, uint32_t id,
             const load_progress& progress, const std::stop_token& stop) {
   auto out = std::make_unique<worker_parts>();
   out->id = static_cast<worker_id>(id);
-  auto shard = model.experts(parts.cluster.activations,
-                             parts.map.experts_of(out->id), progress, stop);
+  auto& map = map_of_worker(parts, out->id);
+  auto shard = model.experts(parts.cluster.activations, map.experts_of(out->id),
+                             progress, stop);
   if (!shard)
     return shard.why();
   out->shard = std::move(*shard);
-  out->slots = {parts.map, out->id, parts.config.first_k_dense_replace};
+  out->slots = {map, out->id, parts.config.first_k_dense_replace};
   // A token has at most one row for each of the worker's experts.
   auto per_token = std::min(parts.config.num_experts_per_tok,
-                            most_slots(parts.map, out->id));
+                            most_slots(map, out->id));
   auto rows = per_token > 0 ? parts.traffic.max_staging_rows : 0;
   out->max_staging_rows = rows;
   out->max_runs = per_token > 0 ? parts.traffic.max_run_pairs : 0;
@@ -96,7 +103,7 @@ make_worker(node_parts& parts, shared_model& model, uint32_t id,
 expert_lists experts_of_node(const node_parts& parts) {
   expert_lists out(parts.config.num_moe_layers());
   for (auto id : parts.cluster.nodes[parts.node].workers) {
-    auto held = parts.map.experts_of(static_cast<worker_id>(id));
+    auto held = map_of_worker(parts, worker_id(id)).experts_of(worker_id(id));
     for (size_t layer = 0; layer < held.size(); ++layer)
       out[layer].insert(out[layer].end(), held[layer].begin(),
                         held[layer].end());
@@ -109,9 +116,13 @@ expert_lists experts_of_node(const node_parts& parts) {
   return out;
 }
 
-/// What the slots of a worker take that are empty at first, once they are not.
+/// What the slots of the node's workers take that are empty at first, once they
+/// are not.
 uint64_t spare_bytes(const node_parts& parts, const checkpoint& source) {
-  auto num_spare = parts.cluster.all_units()[0].spare_expert_slots;
+  auto units = parts.cluster.all_units();
+  uint64_t num_spare = 0;
+  for (auto w : parts.cluster.nodes[parts.node].workers)
+    num_spare += units[parts.units_of_workers[w]].spare_expert_slots;
   expert_lists one(parts.config.num_moe_layers(), {0}); // as large as any
   return num_spare * expert_weight_bytes(source, parts.config, one);
 }
@@ -124,7 +135,7 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto weights
     = me.ranks.empty() ? 0 : attention_weight_bytes(source, parts.config);
   weights += expert_weight_bytes(source, parts.config, experts_of_node(parts))
-             + me.workers.size() * spare_bytes(parts, source);
+             + spare_bytes(parts, source);
   auto caches = me.ranks.size() * c.num_kv_blocks()
                 * kv_pool::block_bytes(parts.config, c.activations);
   auto stages = attention_stages::num_bytes(
@@ -231,23 +242,27 @@ node_parts::~node_parts() {
 
 namespace {
 
-/// Whether every worker has a slot, and every slot something to hold.
-result<void> check_slots(const topology& cluster, const model_config& config) {
-  auto units = cluster.all_units();
-  if (units.size() > 1 || units[0].role != unit_role::both)
-    return misfit("units that hand over come later: there may be one, whose "
-                  "role is both");
-  uint64_t num_workers = cluster.num_workers();
+/// Whether every worker of a unit has a slot, and every slot something to hold.
+/// `where`: what is said of the unit, if there are several.
+result<void> check_slots(const topology_unit& unit, const model_config& config,
+                         const std::string& where) {
+  uint64_t num_workers = unit.workers.size();
   uint64_t experts = config.n_routed_experts;
-  uint64_t more = units[0].num_redundant_experts;
-  auto there_are = "there are " + std::to_string(num_workers) + " workers";
-  auto redundant = "num_redundant_experts is " + std::to_string(more);
+  uint64_t more = unit.num_redundant_experts;
+  auto there_are = where + "there are " + std::to_string(num_workers)
+                   + " workers";
+  auto redundant = where + "num_redundant_experts is " + std::to_string(more);
+  if (unit.role != unit_role::both)
+    return misfit(where + "the role is " + to_string(unit.role)
+                  + ", and units that hand over come later: it has to be both");
+  if (unit.ranks.empty() || unit.workers.empty())
+    return misfit(where + "there has to be at least one rank and one worker");
   if (config.num_moe_layers() == 0) {
-    if (num_workers == 1 && more == 0 && units[0].spare_expert_slots == 0)
+    if (num_workers == 1 && more == 0 && unit.spare_expert_slots == 0)
       return {};
     return misfit((num_workers > 1 ? there_are
                    : more > 0      ? redundant
-                                   : "spare_expert_slots is above 0")
+                                   : where + "spare_expert_slots is above 0")
                   + ", but no layer of the model has experts");
   }
   if (num_workers > experts + more)
@@ -269,8 +284,12 @@ result<void> check_slots(const topology& cluster, const model_config& config) {
 result<void> check_fits(const topology& cluster, const model_config& config) {
   if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
     return misfit("a topology needs at least one rank and one worker");
-  if (auto ok = check_slots(cluster, config); !ok)
-    return ok;
+  auto units = cluster.all_units();
+  for (auto& unit : units)
+    if (auto ok = check_slots(
+          unit, config, units.size() > 1 ? "in unit " + unit.name + " " : "");
+        !ok)
+      return ok;
   if (cluster.max_model_len > config.max_position_embeddings)
     return misfit("max_model_len " + std::to_string(cluster.max_model_len)
                   + " is beyond the model's "
@@ -307,19 +326,19 @@ std::shared_ptr<kernels::device> make_device(const node_options& options) {
   return kernels::make_cpu_device(cpu);
 }
 
-/// The placement that a cluster begins with, of its first unit.
-placement place_experts(const topology& cluster, const model_config& config) {
+/// The placements that a cluster begins with: [unit].
+std::vector<placement> place_experts(const topology& cluster,
+                                     const model_config& config) {
   std::vector<node_id> node_of_worker;
   for (uint32_t w = 0; w < cluster.num_workers(); ++w)
     node_of_worker.push_back(cluster.node_of_worker(w));
-  return {config.num_moe_layers(),
-          config.n_routed_experts,
-          cluster.num_workers(),
-          std::move(node_of_worker),
-          0,
-          placement::first_epoch,
-          cluster.all_units()[0].num_redundant_experts,
-          cluster.all_units()[0].spare_expert_slots};
+  std::vector<placement> out;
+  for (auto& unit : cluster.all_units())
+    out.emplace_back(
+      config.num_moe_layers(), config.n_routed_experts, cluster.num_workers(),
+      node_of_worker, static_cast<unit_id>(out.size()), placement::first_epoch,
+      unit.num_redundant_experts, unit.spare_expert_slots, unit.workers);
+  return out;
 }
 
 /// What follows from topology and model alone.
@@ -329,12 +348,14 @@ std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
   out->cluster = cluster;
   out->node = node;
   out->config = config;
-  out->map = place_experts(cluster, config);
+  out->maps = place_experts(cluster, config);
+  out->units_of_ranks = cluster.units_of_ranks();
+  out->units_of_workers = cluster.units_of_workers();
   out->dispatch_layout = config.dispatch_layout(cluster.activations);
   out->combine_row_bytes
     = config.hidden_size
       * kernels::size_of(config.combine_type(cluster.activations));
-  out->traffic = plan_traffic(cluster, config, out->map, node);
+  out->traffic = plan_traffic(cluster, config, out->maps, node);
   out->slabs = std::make_unique<slab_pool>(out->traffic.slab_bytes);
   out->answers = std::make_unique<slab_pool>(out->traffic.answer_bytes);
   return out;
@@ -398,7 +419,9 @@ load_node_parts(const topology& cluster, node_id node,
   if (auto made = make_all(*out, **model, out->room, progress, options.stop);
       !made)
     return made.why();
-  if (cluster.all_units()[0].spare_expert_slots > 0)
+  // Not only where a worker here has room: proofs are the first node's.
+  if (std::ranges::any_of(cluster.all_units(),
+                          [](auto& x) { return x.spare_expert_slots > 0; }))
     out->model = std::move(*model);
   return out;
 }

@@ -32,6 +32,7 @@ namespace troupe {
 /// given, which may use anything else.
 struct rank_parts {
   rank_id id = 0;
+  unit_id unit = 0;
   std::unique_ptr<kv_pool> pool;
   std::unique_ptr<prefix_cache> cache; ///< Its scheduler's; gives out `pool`.
   std::vector<std::unique_ptr<attention_stages>> lanes; ///< On `stream`.
@@ -79,9 +80,12 @@ struct node_parts {
   node_id node = 0;
   model_config config;
   shared_model::token_facts tokens;
-  placement map;                       ///< That the cluster has begun with.
-  kernels::row_layout dispatch_layout; ///< Of rows to workers.
-  uint32_t combine_row_bytes = 0;      ///< Of rows back.
+  /// [unit]: those that the cluster has begun with.
+  std::vector<placement> maps;
+  std::vector<unit_id> units_of_ranks;   ///< By rank of the cluster.
+  std::vector<unit_id> units_of_workers; ///< Likewise.
+  kernels::row_layout dispatch_layout;   ///< Of rows to workers.
+  uint32_t combine_row_bytes = 0;        ///< Of rows back.
   traffic_limits traffic;
   digest_table digests; ///< Of every tensor that was packed.
   std::vector<input_file::stamp> loaded_from; ///< The checkpoint's files.
@@ -96,6 +100,11 @@ struct node_parts {
   std::unique_ptr<keeper_parts> keeper; ///< Null: nothing is kept.
   std::vector<std::unique_ptr<rank_parts>> ranks;
   std::vector<std::unique_ptr<worker_parts>> workers;
+
+  /// That the rank has begun to plan with.
+  const placement& map_of_rank(rank_id rank) const {
+    return maps[units_of_ranks[rank]];
+  }
 
   /// Names the blocks of all ranks for the keeper, if there is one. `about`:
   /// what the node has said of itself; `model`: every tensor of its model

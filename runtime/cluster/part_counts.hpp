@@ -62,12 +62,13 @@ public:
       of_layer[expert].add(1);
   }
 
-  /// Adds them to `sum`, [moe layers * experts], which grows to that.
-  void add_to(std::vector<uint64_t>& sum) const {
-    if (sum.size() < num_)
-      sum.resize(num_);
+  /// Adds them to `sum`, [units * moe layers * experts], which grows to that.
+  void add_to(std::vector<uint64_t>& sum, size_t unit = 0) const {
+    auto first = unit * num_;
+    if (sum.size() < first + num_)
+      sum.resize(first + num_);
     for (size_t i = 0; i < num_; ++i)
-      sum[i] += counts_[i].get();
+      sum[first + i] += counts_[i].get();
   }
 
 private:

@@ -34,8 +34,8 @@ struct worker_load {
 struct part_loads {
   std::vector<rank_load> ranks;
   std::vector<worker_load> workers;
-  /// [moe layers * experts]: rows of the node's ranks that chose each; empty
-  /// without ranks.
+  /// [units * moe layers * experts]: rows of the node's ranks that chose each;
+  /// shorter where units behind have no ranks.
   std::vector<uint64_t> expert_rows;
 
   friend bool operator==(const part_loads&, const part_loads&) = default;

@@ -97,15 +97,15 @@ void placement_writer::tell(clock::instant now) {
   phase_ = phase::telling;
   for (uint32_t w = 0; w < current_.num_workers(); ++w) {
     auto leaving = pending_.leaving.find(worker_id(w));
-    if (!is_lost(worker_id(w)))
+    if (current_.has_worker(worker_id(w)) && !is_lost(worker_id(w)))
       instruct(worker_id(w), slots_step::serve,
                leaving == pending_.leaving.end() ? std::vector<layer_slot>{}
                                                  : leaving->second);
   }
   note(kind::publish);
-  for (uint32_t r = 0; r < settings_.node_of_rank.size(); ++r)
-    if (!lost_.contains(settings_.node_of_rank[r]))
-      ranks_.insert(rank_id(r));
+  for (auto& [rank, node] : settings_.ranks)
+    if (!lost_.contains(node))
+      ranks_.insert(rank);
   if (ranks_.empty())
     retire(now);
 }
@@ -121,7 +121,7 @@ void placement_writer::taken(rank_id rank, uint32_t epoch, clock::instant now) {
 void placement_writer::retire(clock::instant now) {
   phase_ = phase::retiring;
   for (uint32_t w = 0; w < current_.num_workers(); ++w)
-    if (!is_lost(worker_id(w))) {
+    if (current_.has_worker(worker_id(w)) && !is_lost(worker_id(w))) {
       workers_.insert(worker_id(w));
       instruct(worker_id(w), slots_step::retire);
     }
@@ -164,8 +164,7 @@ void placement_writer::lost(node_id node, clock::instant now) {
   current_ = current_.left_by(lost_);
   watch(now);
   std::erase_if(workers_, [&](auto x) { return current_.node_of(x) == node; });
-  std::erase_if(ranks_,
-                [&](auto x) { return settings_.node_of_rank[x] == node; });
+  std::erase_if(ranks_, [&](auto x) { return settings_.ranks.at(x) == node; });
   switch (phase_) {
     case phase::idle:
       return repair(now);
@@ -206,7 +205,8 @@ void placement_writer::back(node_id node, clock::instant now) {
 std::vector<worker_id> placement_writer::workers_of(node_id node) const {
   std::vector<worker_id> out;
   for (uint32_t w = 0; w < current_.num_workers(); ++w)
-    if (current_.node_of(worker_id(w)) == node)
+    if (current_.has_worker(worker_id(w))
+        && current_.node_of(worker_id(w)) == node)
       out.push_back(worker_id(w));
   return out;
 }

@@ -19,6 +19,7 @@
 #include "runtime/cluster/repair_plan.hpp"
 #include "runtime/dispatch/placement_change.hpp"
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,7 +58,7 @@ struct writer_action {
 class placement_writer {
 public:
   struct settings {
-    std::vector<node_id> node_of_rank;
+    std::map<rank_id, node_id> ranks; ///< Of the unit, and where they are.
     /// What loading may take, which is as long as a whole node may: it is not
     /// begun again.
     clock::instant::duration patience = std::chrono::minutes{10};

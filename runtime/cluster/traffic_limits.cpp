@@ -35,8 +35,9 @@ uint64_t ceil_div(uint64_t x, uint64_t y) {
 /// most 65,536, ranks and workers 4,096.
 struct quantities {
   quantities(const topology& cluster, const model_config& config,
-             const placement& map, node_id node)
-    : rows(cluster.limits.max_num_batched_tokens), ranks(cluster.num_ranks()),
+             const std::vector<placement>& maps, node_id node)
+    : rows(cluster.limits.max_num_batched_tokens),
+      all_ranks(cluster.num_ranks()),
       ranks_here(cluster.nodes[node].ranks.size()),
       workers_here(cluster.nodes[node].workers.size()),
       top_k(config.num_experts_per_tok),
@@ -44,23 +45,37 @@ struct quantities {
       answer_bytes(
         config.hidden_size
         * kernels::size_of(config.combine_type(cluster.activations))) {
-    for (auto& x : cluster.nodes)
-      expert_nodes += x.workers.empty() ? 0 : 1;
-    for (auto w : cluster.nodes[node].workers) {
-      auto slots = uint64_t{most_slots(map, static_cast<worker_id>(w))};
+    auto& here = cluster.nodes[node];
+    for (auto& unit : cluster.all_units()) {
+      auto is_member = [](auto& all, auto& of) {
+        return std::ranges::any_of(
+          of, [&](auto x) { return std::ranges::find(all, x) != all.end(); });
+      };
+      if (is_member(unit.workers, here.workers))
+        ranks += unit.ranks.size();
+      uint64_t nodes = 0;
+      for (auto& x : cluster.nodes)
+        nodes += is_member(unit.workers, x.workers) ? 1 : 0;
+      if (is_member(unit.ranks, here.ranks))
+        expert_nodes = std::max(expert_nodes, nodes);
+    }
+    auto units = cluster.units_of_workers();
+    for (auto w : here.workers) {
+      auto slots = uint64_t{most_slots(maps[units[w]], worker_id(w))};
       slots_here += slots;
       worker_slots = std::max(worker_slots, slots);
     }
   }
 
   uint64_t rows;
-  uint64_t ranks;
+  uint64_t all_ranks;
+  uint64_t ranks = 0; ///< That send rows here.
   uint64_t ranks_here;
   uint64_t workers_here;
   uint64_t top_k;
   uint64_t row_bytes;
   uint64_t answer_bytes;
-  uint64_t expert_nodes = 0;
+  uint64_t expert_nodes = 0; ///< To which a rank here sends rows, at most.
   uint64_t slots_here = 0;
   uint64_t worker_slots = 0; ///< Of one worker here, at most.
 
@@ -103,8 +118,8 @@ uint32_t most_slots(const placement& map, worker_id worker) {
 }
 
 traffic_limits plan_traffic(const topology& cluster, const model_config& config,
-                            const placement& map, node_id node) {
-  quantities q{cluster, config, map, node};
+                            const std::vector<placement>& maps, node_id node) {
+  quantities q{cluster, config, maps, node};
   auto& limits = cluster.limits;
   auto frame = std::max<uint64_t>(limits.max_frame_bytes, slab_overhead);
   traffic_limits out;
@@ -137,7 +152,7 @@ traffic_limits plan_traffic(const topology& cluster, const model_config& config,
     out.received_bytes = q.ranks * out.dispatch_bytes;
   }
   out.received_bytes += q.ranks_here * q.rows * q.top_k * q.answer_bytes;
-  auto open = q.ranks
+  auto open = q.all_ranks
               * (uint64_t{limits.max_num_running()} + limits.max_num_waiting);
   auto rows = out.slab_bytes + out.answer_bytes;
   out.max_unsent

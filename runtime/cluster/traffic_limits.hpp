@@ -43,9 +43,10 @@ struct traffic_limits {
   }
 };
 
-/// `map` is a placement of this model's experts on the workers of `cluster`.
+/// `maps` are the placements of this model's experts on the workers of
+/// `cluster`: [unit].
 traffic_limits plan_traffic(const topology& cluster, const model_config& config,
-                            const placement& map, node_id node);
+                            const std::vector<placement>& maps, node_id node);
 
 /// Slots that `worker` has in a layer, those that are empty included; 0 in a
 /// model without experts.

@@ -10,19 +10,23 @@ namespace troupe {
 
 namespace {
 
-/// What each worker holds in every layer, by slot.
+std::vector<uint32_t> all_of(size_t num_workers) {
+  std::vector<uint32_t> out(num_workers);
+  std::iota(out.begin(), out.end(), 0);
+  return out;
+}
+
+/// What each worker holds in every layer, by slot. `order`: who takes part.
 std::vector<std::vector<uint32_t>>
 share_out(uint32_t num_experts, const std::vector<node_id>& node_of_worker,
-          uint32_t num_redundant) {
+          uint32_t num_redundant, std::vector<uint32_t> order) {
   uint64_t num_slots = uint64_t{num_experts} + num_redundant;
-  auto num_workers = node_of_worker.size();
+  auto num_workers = order.size();
   CHECK(num_workers > 0 && num_workers <= num_slots);
   CHECK(num_slots <= num_experts * num_workers);
-  std::vector<worker_id> order(num_workers);
-  std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, {},
                            [&](auto w) { return node_of_worker[w]; });
-  std::vector<std::vector<uint32_t>> out(num_workers);
+  std::vector<std::vector<uint32_t>> out(node_of_worker.size());
   for (size_t i = 0; i < num_workers; ++i)
     for (auto slot = i * num_slots / num_workers;
          slot < (i + 1) * num_slots / num_workers; ++slot)
@@ -43,11 +47,12 @@ failure refuse(const placed_expert& x, const std::string& why) {
 placement::placement(uint32_t num_moe_layers, uint32_t num_experts,
                      uint32_t num_workers, std::vector<node_id> node_of_worker,
                      unit_id unit, uint32_t epoch, uint32_t num_redundant,
-                     uint32_t num_spare)
+                     uint32_t num_spare, const std::vector<uint32_t>& members)
   : unit_(unit), epoch_(epoch), num_moe_layers_(num_moe_layers),
     num_experts_(num_experts), node_of_worker_(std::move(node_of_worker)) {
   CHECK(node_of_worker_.size() == num_workers);
-  auto held = share_out(num_experts, node_of_worker_, num_redundant);
+  auto order = members.empty() ? all_of(num_workers) : members;
+  auto held = share_out(num_experts, node_of_worker_, num_redundant, order);
   std::vector<placed_expert> all;
   for (uint32_t layer = 0; layer < num_moe_layers; ++layer)
     for (uint32_t w = 0; w < num_workers; ++w)
@@ -55,8 +60,9 @@ placement::placement(uint32_t num_moe_layers, uint32_t num_experts,
         all.push_back({uint16_t(layer),
                        uint16_t(held[w][slot]),
                        {{worker_id(w), uint16_t(slot)}}});
-  for (auto& x : held)
-    slots_of_worker_.push_back(num_spare + static_cast<uint32_t>(x.size()));
+  slots_of_worker_.resize(num_workers);
+  for (auto w : order)
+    slots_of_worker_[w] = num_spare + static_cast<uint32_t>(held[w].size());
   num_slots_ = std::ranges::max(slots_of_worker_);
   fill(std::move(all));
 }

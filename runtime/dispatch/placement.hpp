@@ -76,10 +76,13 @@ public:
   /// (w + 1) S / W). So none holds an expert twice, and neither does a node, if
   /// it has not more than E slots. 1 <= W <= S <= E W. Each worker has
   /// `num_spare` slots more, which are empty.
+  ///
+  /// Of a unit that has only some of the cluster's workers these are `members`;
+  /// the others have no slots.
   placement(uint32_t num_moe_layers, uint32_t num_experts, uint32_t num_workers,
             std::vector<node_id> node_of_worker, unit_id unit = 0,
             uint32_t epoch = first_epoch, uint32_t num_redundant = 0,
-            uint32_t num_spare = 0);
+            uint32_t num_spare = 0, const std::vector<uint32_t>& members = {});
 
   /// Other experts in the same slots. Error: invalid_input with a sentence, if
   /// a layer, expert, worker or slot does not exist, a weight is 0, a slot is
@@ -96,8 +99,14 @@ public:
     return epoch_;
   }
 
+  /// Of the cluster.
   uint32_t num_workers() const {
     return static_cast<uint32_t>(node_of_worker_.size());
+  }
+
+  /// Whether it is one of the unit's.
+  bool has_worker(worker_id worker) const {
+    return worker < num_workers() && slots_of_worker_[worker] > 0;
   }
 
   uint32_t num_moe_layers() const {

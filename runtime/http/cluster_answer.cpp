@@ -52,7 +52,8 @@ json summary_of(const layer_status& x) {
     num_replicas += expert.replicas.size();
   }
   auto most = std::ranges::max_element(x.experts, {}, &expert_status::rows);
-  json out{{"layer", x.layer},
+  json out{{"unit", x.unit},
+           {"layer", x.layer},
            {"experts", x.experts.size()},
            {"replicas", num_replicas},
            {"rows", sum}};
@@ -72,7 +73,8 @@ json experts_of(const layer_status& x) {
       at.push_back({y.worker, y.slot});
     replicas.push_back(std::move(at));
   }
-  return {{"layer", x.layer},
+  return {{"unit", x.unit},
+          {"layer", x.layer},
           {"rows", std::move(rows)},
           {"replicas", std::move(replicas)}};
 }

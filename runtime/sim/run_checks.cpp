@@ -181,11 +181,12 @@ void run_checks::hear_loss(uint32_t request, const failure& why) {
 
 /// Whether nobody is left who could go on with a request.
 bool run_checks::is_past_help(const request_state& x) const {
-  if (front_is_over_ || !needs_.has_experts_without(lost_))
+  if (front_is_over_)
     return true;
   for (node_id n = 0; n < needs_.ranks.size(); ++n)
     for (auto rank : needs_.ranks[n])
-      if (!lost_.contains(n) && x.wanted_rank.value_or(rank) == rank)
+      if (!lost_.contains(n) && x.wanted_rank.value_or(rank) == rank
+          && needs_.has_experts_without(rank, lost_))
         return false;
   return true;
 }
@@ -212,7 +213,7 @@ void run_checks::node_began(node_id node) {
     front_is_over_ = false;
     lost_.clear();
   }
-  nodes_.at(node).placement = 0;
+  nodes_.at(node).placements.clear();
   for (auto& x : nodes_.at(node).peers)
     x = {};
 }
@@ -243,12 +244,12 @@ void run_checks::view_seen(node_id by, uint64_t view, uint64_t epoch) {
   x.epoch = epoch;
 }
 
-void run_checks::placement_seen(node_id by, uint64_t epoch) {
-  auto& x = nodes_.at(by);
-  if (epoch < x.placement)
-    violate(7, "node ", by, " goes back from the placement of epoch ",
-            x.placement, " to that of ", epoch);
-  x.placement = epoch;
+void run_checks::placement_seen(node_id by, uint32_t unit, uint64_t epoch) {
+  auto& last = nodes_.at(by).placements[unit];
+  if (epoch < last)
+    violate(7, "node ", by, " goes back from the placement of epoch ", last,
+            " to that of ", epoch);
+  last = epoch;
 }
 
 void run_checks::expert_missing(std::string_view what) {

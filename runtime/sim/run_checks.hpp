@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -59,8 +60,8 @@ public:
   /// What has to be left so that others go on with a request.
   struct needs {
     std::vector<std::vector<uint32_t>> ranks; ///< By node.
-    /// Whether there are all experts without these nodes.
-    std::function<bool(const std::set<node_id>&)> has_experts_without;
+    /// Whether there are all experts that a rank needs without these nodes.
+    std::function<bool(uint32_t, const std::set<node_id>&)> has_experts_without;
   };
 
   /// Without it no loss is made up for.
@@ -98,7 +99,7 @@ public:
   /// Before the end of the run.
   void node_ended(node_id node);
   /// The placement that `by` knows.
-  void placement_seen(node_id by, uint64_t epoch);
+  void placement_seen(node_id by, uint32_t unit, uint64_t epoch);
   /// Of the placement that is published an expert cannot be had where it says.
   void expert_missing(std::string_view what);
   void view_seen(node_id by, uint64_t view, uint64_t epoch);
@@ -177,7 +178,8 @@ private:
   struct node_state {
     uint64_t view = 0;
     uint64_t epoch = 0;
-    uint64_t placement = 0; ///< Its epoch; of this process.
+    /// The epochs of placements, by unit; of this process.
+    std::map<uint32_t, uint64_t> placements;
     std::vector<peer_state> peers;
   };
 

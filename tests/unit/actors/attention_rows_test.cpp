@@ -224,8 +224,8 @@ TEST_F(AttentionRows, HearsNothingThatIsNotOfTheDispatchThatIsOut) {
 
 TEST_F(AttentionRows, StampsTheEpochThatItPlansWith) {
   begin_step();
-  EXPECT_EQ(wait_for_rows().header.epoch, parts_->map.epoch());
-  EXPECT_NE(parts_->map.epoch(), 0u);
+  EXPECT_EQ(wait_for_rows().header.epoch, parts_->maps[0].epoch());
+  EXPECT_NE(parts_->maps[0].epoch(), 0u);
 }
 
 TEST_F(AttentionRows, FailsAStepToWhichOtherRowsComeBack) {

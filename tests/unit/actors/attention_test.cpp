@@ -168,7 +168,7 @@ TEST_F(Attention, AStepOfAFailedWorkerWaitsForTheVerdictOnItsNode) {
 TEST_F(Attention, WhoIsBackIsTurnedToOnceItHasAPartInANewPlacement) {
   ASSERT_NO_FATAL_FAILURE(start(1));
   auto place = [this](uint32_t epoch) {
-    auto next = parts_->map.lists();
+    auto next = parts_->maps[0].lists();
     next.epoch = epoch;
     say(attention_,
         placement_published{std::make_shared<const placement_lists>(next)});

@@ -363,7 +363,7 @@ TEST_F(Controller, WhoIsBackHearsTheNewestPlacementFirst) {
   load(1, "hidden_size 64\n", 201);
   placement_lists newest{0, 7, {}};
   context_.here->update([&](cast_list& list) {
-    list.placed = std::make_shared<const placement_lists>(newest);
+    list.placed[0] = std::make_shared<const placement_lists>(newest);
   });
   for (node_id n : {0, 2})
     connect(n, 2);

@@ -77,7 +77,7 @@ protected:
     });
     worker_ = spawn_expert_worker(*system_, context, parts_,
                                   *parts_->workers[0]);
-    first_free_ = uint16_t(parts_->map.slots_of(0) - 2);
+    first_free_ = uint16_t(parts_->maps[0].slots_of(0) - 2);
   }
 
   void TearDown() override {

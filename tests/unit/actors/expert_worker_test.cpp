@@ -98,7 +98,7 @@ protected:
     std::vector<int32_t> experts;
     for (uint32_t i = 0; i < num_rows * top_k(); ++i)
       experts.push_back(int32_t(i * 5 % parts_->config.n_routed_experts));
-    return plan_dispatch(parts_->map, 0, experts, top_k(),
+    return plan_dispatch(parts_->maps[0], 0, experts, top_k(),
                          parts_->traffic.dispatch_rows);
   }
 

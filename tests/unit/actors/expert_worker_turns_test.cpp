@@ -55,7 +55,7 @@ protected:
     std::vector<int32_t> experts;
     for (uint32_t i = 0; i < top_k; ++i)
       experts.push_back(int32_t(i));
-    auto plan = plan_dispatch(parts_->map, 0, experts, top_k);
+    auto plan = plan_dispatch(parts_->maps[0], 0, experts, top_k);
     auto row_bytes = parts_->dispatch_layout.row_bytes();
     auto draft = draft_slab(*parts_->slabs, plan.slabs.at(0), row_bytes);
     ASSERT_TRUE(draft);

@@ -37,7 +37,7 @@ TEST_F(Gateway, RequestsEndWithWhoTookTheExpertsIfNobodyComesBack) {
 
 TEST_F(Gateway, DoesNotMindTheLossOfExpertsThatOthersHave) {
   auto parts = std::make_shared<node_parts>();
-  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 2}; // both on c and on d
+  parts->maps = {placement{1, 2, 2, {2, 3}, 0, 1, 2}}; // both on c and on d
   context_.here->update([&](cast_list& list) { list.parts = parts; });
   accept(1);
   lose(2, "c");
@@ -48,7 +48,7 @@ TEST_F(Gateway, DoesNotMindTheLossOfExpertsThatOthersHave) {
 
 TEST_F(Gateway, WaitsForExpertsThatOthersHaveRoomFor) {
   auto parts = std::make_shared<node_parts>();
-  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 0, 1};
+  parts->maps = {placement{1, 2, 2, {2, 3}, 0, 1, 0, 1}};
   context_.here->update([&](cast_list& list) { list.parts = parts; });
   say(gateway_, cluster_started{});
   accept(1);
@@ -58,7 +58,7 @@ TEST_F(Gateway, WaitsForExpertsThatOthersHaveRoomFor) {
               "loaded elsewhere";
   EXPECT_EQ(trouble(), says);
   EXPECT_EQ(refusal(), says);
-  auto next = parts->map.left_by({2}).lists();
+  auto next = parts->maps[0].left_by({2}).lists();
   next.epoch = 2;
   next.replicas.push_back({0, 0, {{1, 1}, 1}});
   say(gateway_,
@@ -71,7 +71,7 @@ TEST_F(Gateway, WaitsForExpertsThatOthersHaveRoomFor) {
 
 TEST_F(Gateway, RequestsWaitNotForEverForExpertsThatNobodyLoads) {
   auto parts = std::make_shared<node_parts>();
-  parts->map = placement{1, 2, 2, {2, 3}, 0, 1, 0, 1};
+  parts->maps = {placement{1, 2, 2, {2, 3}, 0, 1, 0, 1}};
   context_.here->update([&](cast_list& list) { list.parts = parts; });
   accept(1);
   say(gateway_, experts_given_up{"of something else"});
@@ -86,10 +86,10 @@ TEST_F(Gateway, RequestsWaitNotForEverForExpertsThatNobodyLoads) {
 
 TEST_F(Gateway, WhoIsBackHasItsExpertsOnceTheyAreInThePlacement) {
   auto parts = std::make_shared<node_parts>();
-  parts->map = placement{1, 2, 2, {2, 3}};
+  parts->maps = {placement{1, 2, 2, {2, 3}}};
   context_.here->update([&](cast_list& list) { list.parts = parts; });
   auto place = [&](uint32_t epoch) {
-    auto next = parts->map.lists();
+    auto next = parts->maps[0].lists();
     next.epoch = epoch;
     say(gateway_,
         placement_published{std::make_shared<const placement_lists>(next)});

@@ -50,6 +50,7 @@ protected:
 
   static std::shared_ptr<node_parts> parts() {
     auto out = std::make_shared<node_parts>();
+    out->maps.resize(1);
     out->dispatch_layout = kernels::row_layout{kernels::dtype::bf16, 8};
     out->combine_row_bytes = 16;
     out->traffic.combine_rows = 4;
@@ -149,8 +150,9 @@ TEST_F(Peer, ObeysNobodyButTheController) {
 TEST_F(Peer, KnowsTheNewestPlacement) {
   auto said = full_placement();
   hear(0, said);
-  ASSERT_TRUE(context_.here->read()->placed);
-  EXPECT_EQ(*context_.here->read()->placed, *said.map);
+  auto known = context_.here->read()->placed;
+  ASSERT_EQ(known.size(), 1u);
+  EXPECT_EQ(*known.at(said.map->unit), *said.map);
   EXPECT_EQ(hear(0, change_slots{1, 2, slots_step::serve, 3, {}}),
             names{"worker 2"});
 }

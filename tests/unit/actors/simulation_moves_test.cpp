@@ -44,6 +44,21 @@ protected:
     return out;
   }
 
+  /// The same company as two units, of a rank and two workers each: each node
+  /// has parts of one, but for the rank's.
+  simulation_options two_units(uint32_t num_spare) {
+    auto out = options(0, num_spare);
+    auto& units = out.company.cluster.units;
+    auto one = units[0];
+    units = {one, one};
+    for (uint32_t u = 0; u < 2; ++u) {
+      units[u].name = u == 0 ? "left" : "right";
+      units[u].ranks = {u};
+      units[u].workers = {2 * u, 2 * u + 1};
+    }
+    return out;
+  }
+
   static fault at(virtual_duration when, fault_kind kind,
                   const std::string& node) {
     fault out;
@@ -51,6 +66,26 @@ protected:
     out.node = node;
     out.at = when;
     return out;
+  }
+
+  /// Experts move and nodes die in each of some seeds, from `seed` on.
+  static void hold_through_faults(simulation_batch_options options,
+                                  uint64_t& seed, sometimes_tally& tally) {
+    auto& faults = options.base.what.faults;
+    for (auto i = 0; i < 4; ++i) {
+      faults.push_back(
+        at(i * 4ms, fault_kind::move_experts, std::string{any_name}));
+      faults.back().must_happen = false;
+    }
+    faults.push_back(at(5ms, fault_kind::kill, std::string{any_name}));
+    faults.back().must_happen = false;
+    faults.back().p = 0.5;
+    simulation_batch batch{std::move(options)};
+    for (int i = 0; i < 12; ++i, ++seed) {
+      auto out = batch.run(seed, batch.case_of(seed));
+      EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+      tally.add(out.reached);
+    }
   }
 
   static std::string words_of(const simulation_result& x) {
@@ -161,24 +196,55 @@ TEST_F(SimulatedMoves, HoldThroughFaultsOfAllKinds) {
       options.base.company.cluster.limits.max_num_seqs = 2;
     options.make_compute = cpu;
     options.random_faults = true;
-    auto& faults = options.base.what.faults;
-    for (auto i = 0; i < 4; ++i) {
-      faults.push_back(
-        at(i * 4ms, fault_kind::move_experts, std::string{any_name}));
-      faults.back().must_happen = false;
-    }
-    faults.push_back(at(5ms, fault_kind::kill, std::string{any_name}));
-    faults.back().must_happen = false;
-    faults.back().p = 0.5;
-    simulation_batch batch{options};
-    for (int i = 0; i < 12; ++i, ++seed) {
-      auto out = batch.run(seed, batch.case_of(seed));
-      EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
-      tally.add(out.reached);
-    }
+    hold_through_faults(options, seed, tally);
   }
   for (auto x : {sometimes::change_done, sometimes::change_aborted,
                  sometimes::rows_of_two_epochs, sometimes::expert_waited})
+    EXPECT_GT(tally.count(x), 0u) << to_string(x);
+}
+
+/// Each plans with its own placement, whatever becomes of the other's.
+TEST_F(SimulatedMoves, OfOneUnitAreNoneOfTheOthers) {
+  auto all = two_units(2);
+  auto last = all.company.cluster.nodes[3].name;
+  auto other = all.company.cluster.nodes[2].name;
+  for (auto i = 0; i < 4; ++i) {
+    all.what.faults.push_back(at(i * 3ms, fault_kind::move_experts, last));
+    all.what.faults.push_back(
+      at(i * 3ms + 1500us, fault_kind::move_experts, other));
+  }
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.requests.completed, 12u);
+  EXPECT_TRUE(out.reached.has(sometimes::change_done));
+}
+
+/// Without room for its experts a unit is out; what its rank had goes on at
+/// the other's.
+TEST_F(SimulatedMoves, AUnitThatMissesExpertsLosesNoRequest) {
+  auto all = two_units(0);
+  auto last = all.company.cluster.nodes[3].name;
+  for (auto when : {1ms, 3ms, 9ms}) {
+    all.what.faults = {at(when, fault_kind::kill, last)};
+    auto out = simulate(uint64_t(when.count()), all);
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
+    EXPECT_EQ(out.requests.failed + out.requests.refused, 0u);
+  }
+}
+
+TEST_F(SimulatedMoves, OfTwoUnitsHoldThroughFaultsOfAllKinds) {
+  auto experts = model_->config().n_routed_experts;
+  sometimes_tally tally;
+  uint64_t seed = 1;
+  for (auto num_spare : {0u, 2u, experts}) {
+    simulation_batch_options all;
+    all.base = two_units(num_spare);
+    all.make_compute = cpu;
+    all.random_faults = true;
+    hold_through_faults(all, seed, tally);
+  }
+  for (auto x : {sometimes::change_done, sometimes::request_moved})
     EXPECT_GT(tally.count(x), 0u) << to_string(x);
 }
 

@@ -45,6 +45,7 @@ protected:
 
   static std::shared_ptr<node_parts> no_parts() {
     auto out = std::make_shared<node_parts>();
+    out->maps.resize(1);
     out->cluster = local(2, 1, 1);
     return out;
   }

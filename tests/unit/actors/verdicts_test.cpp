@@ -43,6 +43,7 @@ protected:
     say(supervisor_,
         welcome{1, render(local(3, 1, 1)), "/models/nano", is_running});
     auto parts = std::make_shared<node_parts>();
+    parts->maps.resize(1);
     parts->cluster = local(3, 1, 1);
     say(supervisor_, parts_loaded{parts, std::nullopt});
   }

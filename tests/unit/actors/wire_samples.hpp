@@ -99,7 +99,7 @@ inline std::vector<control_message> one_of_each() {
     placement_taken{11, 12},
     change_slots{4, 5, slots_step::serve, 6, {{{1, 2, 3}, {7, UINT64_MAX}}}},
     slots_changed{13, 14, slots_step::retire, "no memory"},
-    experts_given_up{"there is no room"},
+    experts_given_up{"there is no room", 3},
     node_back{7, 88, "c"}};
 }
 

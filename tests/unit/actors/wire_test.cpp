@@ -118,7 +118,9 @@ TEST(Wire, KeepsWhatIsSaidOfPlacements) {
   EXPECT_EQ(changed.worker, 14);
   EXPECT_EQ(changed.step, slots_step::retire);
   EXPECT_EQ(changed.failure, "no memory");
-  EXPECT_EQ(there_and_back(experts_given_up{"no room"}).why, "no room");
+  auto given_up = there_and_back(experts_given_up{"no room", 15});
+  EXPECT_EQ(given_up.why, "no room");
+  EXPECT_EQ(given_up.unit, 15);
   for (auto bad : {slots_step::num_steps, slots_step(200)}) {
     EXPECT_FALSE(
       decode(sender, encode(change_slots{1, 2, bad, 3, {}}).bytes()));

@@ -18,7 +18,8 @@ cluster_status small() {
              {1, "b\xff", "lost", "silence", 0, 0}};
   x.ranks = {{2, 1, 3, 4, 10, 5, 1, 100, 200}};
   x.workers = {{6, 1, 7, 8}};
-  x.layers = {{1, {{5, {{6, 0}}}, {9, {{6, 1}, {7, 0}}}}}, {2, {{0, {}}}}};
+  x.layers = {{0, 1, {{5, {{6, 0}}}, {9, {{6, 1}, {7, 0}}}}},
+              {1, 2, {{0, {}}}}};
   return x;
 }
 
@@ -35,7 +36,8 @@ TEST(ClusterAnswer, TellsWhoIsThereAndWhatTheyDo) {
   EXPECT_EQ(x["nodes"][1]["why"], "silence");
   EXPECT_EQ(x["ranks"][0]["kv_blocks_cached"], 1);
   EXPECT_EQ(x["workers"][0]["rows"], 8);
-  EXPECT_EQ(x["layers"][0], json({{"layer", 1},
+  EXPECT_EQ(x["layers"][0], json({{"unit", 0},
+                                  {"layer", 1},
                                   {"experts", 2},
                                   {"replicas", 3},
                                   {"rows", 14},

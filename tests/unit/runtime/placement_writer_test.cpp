@@ -39,7 +39,8 @@ protected:
              clock::instant::duration patience_of_steps = 1min) {
     first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 0, num_spare};
     writer_ = std::make_unique<placement_writer>(
-      first_, placement_writer::settings{{0, 1}, 10s, patience_of_steps});
+      first_,
+      placement_writer::settings{{{0, 0}, {1, 1}}, 10s, patience_of_steps});
   }
 
   /// What is to be done, in words.

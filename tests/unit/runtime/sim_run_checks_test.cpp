@@ -110,7 +110,7 @@ class RunChecksWithNeeds : public testing::Test {
 protected:
   RunChecksWithNeeds() {
     checks_.set_needs(
-      {{{}, {0}, {1}, {}}, [](auto& lost) { return !lost.contains(3); }});
+      {{{}, {0}, {1}, {}}, [](auto, auto& lost) { return !lost.contains(3); }});
     checks_.set_now(world_begin);
     checks_.harm_done();
     for (uint32_t i = 0; i < 2; ++i) {

@@ -44,7 +44,7 @@ placement place(const topology& cluster, const model_config& config) {
 
 traffic_limits limits_of(const topology& cluster, node_id node,
                          const model_config& config = v3()) {
-  return plan_traffic(cluster, config, place(cluster, config), node);
+  return plan_traffic(cluster, config, {place(cluster, config)}, node);
 }
 
 constexpr uint64_t answer = 7168 * 2;      // BF16
@@ -138,7 +138,7 @@ TEST(TrafficLimits, CutSlabsThatAreNoLargerThanAFrame) {
     cluster.limits.max_frame_bytes = 4096u << random() % 4;
     cluster.limits.max_num_batched_tokens = 256;
     auto map = place(cluster, config);
-    auto x = plan_traffic(cluster, config, map, 0);
+    auto x = plan_traffic(cluster, config, {map}, 0);
     std::vector<int32_t> experts, all(config.n_routed_experts);
     std::iota(all.begin(), all.end(), 0);
     for (int t = 0; t < 256; ++t) {
