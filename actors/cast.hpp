@@ -59,6 +59,8 @@ struct gateway_status {
   std::atomic<uint32_t> usable_ranks{0};
   /// To another rank, since theirs was lost.
   std::atomic<uint64_t> requests_moved{0};
+  /// By a rank that prefills to one that decodes.
+  std::atomic<uint64_t> requests_handed_over{0};
   /// Events that were said twice, out of turn or by who is not the owner.
   std::atomic<uint64_t> events_refused{0};
   /// Hears who runs a request, and in which term. May be empty; set before the

@@ -46,6 +46,7 @@ service_stats front_end::stats() const {
   out.requests_failed = requests.failed;
   out.requests_cancelled = requests.cancelled;
   out.requests_moved = status.requests_moved;
+  out.requests_handed_over = status.requests_handed_over;
   out.prompt_tokens = status.prompt_tokens;
   std::lock_guard lock{status.mutex};
   out.nodes_lost = status.nodes_lost;
@@ -94,6 +95,9 @@ void front_end::add(const node_report& report, service_stats& out) {
   out.store_errors += value(counter::store_errors);
   out.store_bytes_written += value(counter::store_bytes_written);
   out.store_bytes_read += value(counter::store_bytes_read);
+  out.handed_blocks += value(counter::handed_blocks);
+  out.handed_bytes += value(counter::handed_bytes);
+  out.handed_late += value(counter::handed_late);
   out.network_bytes_sent += report.network.bytes_sent;
   out.strangers_dropped += report.network.strangers_dropped;
   for (auto n : report.network.frames_refused)

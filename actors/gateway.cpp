@@ -12,9 +12,11 @@
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
+#include "actors/report_book.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/rank_outlook.hpp"
 #include "runtime/cluster/request_journal.hpp"
+#include "runtime/cluster/unit_choice.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -35,30 +37,6 @@ constexpr uint32_t most_setbacks = 16;
 /// How often those who wait are looked at.
 constexpr std::chrono::milliseconds patrol{250};
 
-/// What a process has; with its end it is gone.
-constexpr counter gauges[] = {
-  counter::running,        counter::waiting,          counter::kv_blocks_total,
-  counter::kv_blocks_free, counter::kv_blocks_cached, counter::placement_epoch,
-  counter::last_change_us, counter::experts_waiting,  counter::slots_free,
-  counter::slots_loading,  counter::slots_serving,    counter::slots_retiring,
-  counter::store_blocks,   counter::store_off};
-
-/// Adds what a process has counted that is over. Whom it had counts with its
-/// successor.
-void add(const node_report& from, node_report& to) {
-  auto is_added = [](counter x) {
-    return std::ranges::find(gauges, x) == std::end(gauges)
-           && x != counter::ranks_used && x != counter::workers_used;
-  };
-  for (size_t i = 0; i < num_counters; ++i)
-    if (is_added(counter(i)))
-      to.values[i] += from.values[i];
-  to.network.bytes_sent += from.network.bytes_sent;
-  to.network.strangers_dropped += from.network.strangers_dropped;
-  for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
-    to.network.frames_refused[i] += from.network.frames_refused[i];
-}
-
 struct gateway_state {
   static constexpr const char* name = "gateway";
 
@@ -69,10 +47,12 @@ struct gateway_state {
   std::unique_ptr<request_journal> journal;
   std::vector<unit_id> units_of_ranks;
   std::unique_ptr<rank_outlook> outlook;
+  std::unique_ptr<unit_choice> units;
   std::map<node_id, node_lost> lost;
   std::map<node_id, node_lost> over; ///< The last loss of each.
   std::map<request_id, clock::instant> waits_until;
   bool is_on_patrol = false;
+  report_book reports;
   std::function<void()> on_started;
   bool started = false;
 
@@ -139,13 +119,40 @@ struct gateway_state {
     auto usable = outlook->usable();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
-    hand_over(msg.request, journal->accept(msg.request, msg.what, usable));
+    journal->accept(msg.request, msg.what, units->to_begin(usable));
+    begin(msg.request, usable);
+  }
+
+  /// It has an owner: who goes on once that has computed what there is, one of
+  /// `usable`, is chosen now, so that it can be made ready.
+  void begin(request_id id, const std::vector<rank_id>& usable) {
+    auto from = journal->rank_of(id);
+    give(id, journal->plan_next(id, units->to_follow(from, usable)));
+  }
+
+  /// Somebody who may run it computes what there is of it, and more.
+  void begin_again(request_id id, const std::vector<rank_id>& usable) {
+    ++status->requests_moved;
+    journal->raise(id, units->to_begin(usable));
+    begin(id, usable);
+  }
+
+  /// Its owner has done its part.
+  void pass_on(request_id id) {
+    if (obstacle(*journal->what(id)))
+      return hold(id);
+    auto usable = ranks_for(id);
+    auto next = units->to_follow(journal->rank_of(id), usable);
+    if (next.empty()) // they are lost: others do what they would
+      return begin_again(id, usable);
+    ++status->requests_handed_over;
+    give(id, journal->pass_on(id, next));
   }
 
   /// Nobody can run it at present: it waits for who is lost, but not for ever.
   void hold(request_id id) {
     if (auto owner = journal->suspend(id))
-      tell_rank(owner->rank, cancel_request{id, owner->rank, owner->term});
+      take_from(id, *owner);
     waits_until.try_emplace(id, self->clock().now() + status->outage_timeout);
     if (!std::exchange(is_on_patrol, true))
       tell_later(self, gateway{self}, patrol, tick{});
@@ -177,8 +184,7 @@ struct gateway_state {
       waits_until.erase(id);
       if (status->on_waited)
         status->on_waited(id);
-      ++status->requests_moved;
-      hand_over(id, journal->raise(id, ranks_for(id)));
+      begin_again(id, ranks_for(id));
     }
   }
 
@@ -191,11 +197,12 @@ struct gateway_state {
   }
 
   /// Its owner goes on behind what has been committed.
-  void hand_over(request_id id, request_journal::owner to) {
+  void give(request_id id, request_journal::owner to) {
     if (status->on_owner)
       status->on_owner(id, to.rank, to.term);
-    auto unit = units_of_ranks[to.rank];
-    run_request message{id, to.term, unit, to.rank, journal->what(id), {}};
+    run_request message{id,      to.term,           units_of_ranks[to.rank],
+                        to.rank, journal->what(id), {},
+                        to.next};
     if (!PLANTED(answer_lost_at_move))
       message.answered = journal->answered(id);
     tell_rank(to.rank, std::move(message));
@@ -219,7 +226,11 @@ struct gateway_state {
 
   void withdraw(request_id id) {
     if (auto owner = journal->remove(id))
-      tell_rank(owner->rank, cancel_request{id, owner->rank, owner->term});
+      take_from(id, *owner);
+  }
+
+  void take_from(request_id id, const request_journal::owner& owner) {
+    tell_rank(owner.rank, cancel_request{id, owner.rank, owner.term});
   }
 
   void commit(const tokens_ready& msg) {
@@ -233,9 +244,10 @@ struct gateway_state {
         journal->without_known_scores(msg.request, *event));
     auto what = journal->commit(msg.request, msg.term, *event);
     if (what == verdict::committed) {
+      auto goes_on = journal->next_of(msg.request) && !event->tokens.empty();
       if (!is_empty(*event))
         status->requests.deliver(msg.request, *event);
-      return;
+      return goes_on ? pass_on(msg.request) : void();
     }
     if (what == verdict::unknown || what == verdict::outdated)
       return; // it was cancelled meanwhile, or given to another rank
@@ -258,8 +270,7 @@ struct gateway_state {
   void recover(request_id id) {
     if (obstacle(*journal->what(id)))
       return hold(id);
-    ++status->requests_moved;
-    hand_over(id, journal->raise(id, ranks_for(id)));
+    begin_again(id, ranks_for(id));
   }
 
   /// All that it said was known.
@@ -282,7 +293,7 @@ struct gateway_state {
 
   void lose(const node_lost& msg) {
     over[msg.node] = msg;
-    forget_gauges(msg.node);
+    reports.lose(msg);
     auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
     if (!is_news)
       return; // a successor that was not back yet
@@ -350,10 +361,8 @@ struct gateway_state {
       hold(id);
       ++count.waiting;
     } else {
-      ++status->requests_moved;
       ++count.moved;
-      hand_over(id, journal->raise(id, was_run ? ranks_for_a_suspect()
-                                               : outlook->usable()));
+      begin_again(id, was_run ? ranks_for_a_suspect() : outlook->usable());
     }
   }
 
@@ -384,38 +393,6 @@ struct gateway_state {
     return others.empty() ? all : others;
   }
 
-  void report(const node_report& msg) {
-    auto last = over.find(msg.node);
-    auto is_over = last != over.end()
-                   && last->second.incarnation == msg.incarnation;
-    {
-      std::lock_guard lock{status->mutex};
-      if (msg.node >= status->reports.size())
-        return;
-      auto& known = status->reports[msg.node];
-      auto is_another = known.incarnation != 0
-                        && known.incarnation != msg.incarnation;
-      if (is_another && is_over)
-        return; // its successor has been heard already
-      if (is_another)
-        add(known, status->former[msg.node]);
-      known = msg;
-      known.loads = nullptr;
-      if (msg.loads)
-        status->loads[msg.node] = msg.loads;
-    }
-    if (is_over)
-      forget_gauges(msg.node); // it was on its way
-  }
-
-  /// What it has counted stays; what it had is gone.
-  void forget_gauges(node_id node) {
-    std::lock_guard lock{status->mutex};
-    auto& values = status->reports[node].values;
-    for (auto x : gauges)
-      values[size_t(x)] = 0;
-  }
-
   void start() {
     started = true;
     publish_trouble();
@@ -434,15 +411,17 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
   state.context = context;
   state.cluster = cluster;
   state.status = std::move(status);
+  state.reports = report_book{state.status};
   state.on_started = std::move(on_started);
   state.journal = std::make_unique<request_journal>(cluster.num_ranks());
   state.outlook = std::make_unique<rank_outlook>(cluster);
   state.units_of_ranks = cluster.units_of_ranks();
+  state.units = std::make_unique<unit_choice>(cluster);
   return {
     [=](const tokens_ready& msg) { self->state.commit(msg); },
     [=](const accept_request& msg) { self->state.accept(msg); },
     [=](const client_gone& msg) { self->state.cancel(msg.request); },
-    [=](const node_report& msg) { self->state.report(msg); },
+    [=](const node_report& msg) { self->state.reports.take(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const experts_given_up& msg) { self->state.give_up(msg); },
@@ -458,12 +437,7 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
 gateway spawn_gateway(caf::actor_system& system, const node_context& context,
                       topology cluster, std::shared_ptr<gateway_status> status,
                       std::function<void()> on_started) {
-  {
-    std::lock_guard lock{status->mutex};
-    status->reports.resize(cluster.nodes.size());
-    status->loads.resize(cluster.nodes.size());
-    status->former.resize(cluster.nodes.size());
-  }
+  report_book::open(*status, cluster.nodes.size());
   return system.spawn(behavior, context, std::move(cluster), std::move(status),
                       std::move(on_started));
 }

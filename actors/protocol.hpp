@@ -67,6 +67,9 @@ struct run_request {
   rank_id rank = 0;
   std::shared_ptr<const generation_request> what;
   std::vector<int32_t> answered; ///< What its answer has already.
+  /// Who goes on behind the next token, which ends what you have to do; nobody:
+  /// it is yours to its end.
+  std::optional<rank_id> next = std::nullopt;
 };
 
 /// Forget this request and free its blocks within one step. Of another term:

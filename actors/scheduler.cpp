@@ -42,6 +42,8 @@ struct scheduler_state {
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
+  /// Requests that others go on with after the next token, and their terms.
+  std::map<request_id, uint32_t> passed_on;
   /// Of what the batcher has counted, what is told already.
   uint64_t preemptions = 0;
   uint64_t looked_up = 0;
@@ -76,6 +78,8 @@ struct scheduler_state {
   }
 
   void add(const run_request& settled, std::shared_ptr<grammar_masks> grammar) {
+    if (settled.next)
+      passed_on[settled.request] = settled.term;
     decide->add(settled.request, settled.term, settled.what, settled.answered,
                 std::move(grammar));
     if (!PLANTED(scheduler_not_woken))
@@ -116,6 +120,9 @@ struct scheduler_state {
   }
 
   void cancel(const cancel_request& msg) {
+    if (auto i = passed_on.find(msg.request);
+        i != passed_on.end() && i->second == msg.term)
+      passed_on.erase(i);
     if (auto last = decide->cancel(msg.request, msg.term))
       publish(std::move(*last));
     else if (auto waited = courier->cancel(msg))
@@ -150,10 +157,27 @@ struct scheduler_state {
       lanes->dropped(at);
     else if (lanes)
       lanes->ended(msg.lane, at, ended.cost, msg.away);
-    for (auto& x : outputs_of(msg))
+    auto outputs = outputs_of(msg);
+    for (auto& x : outputs)
+      pass_on(x);
+    for (auto& x : outputs)
       publish(std::move(x));
     courier->keep_fresh();
     step();
+  }
+
+  /// Whose next token was all that this rank had to compute is let go; the
+  /// gateway gives it to another one when it hears of that.
+  void pass_on(const batch_output& x) {
+    auto i = passed_on.find(x.request);
+    auto is_due = i != passed_on.end() && i->second == x.term
+                  && (!x.event.tokens.empty()
+                      || x.event.finish != finish_reason::none);
+    if (!is_due)
+      return;
+    passed_on.erase(i);
+    if (x.event.finish == finish_reason::none)
+      decide->cancel(x.request, x.term);
   }
 
   std::vector<batch_output> outputs_of(const step_ended& msg) {

@@ -71,8 +71,6 @@ public:
     company_.observe_owners([this](auto id, auto rank, auto term) {
       if (auto request = clients_.find(id); request && !is_over_)
         checks_.owned(*request, rank, term);
-      if (term > 1)
-        states_.reach(sometimes::request_moved);
     });
     company_.observe_losses([this](auto node) { checks_.node_lost(node); });
     company_.observe_returns([this](auto node) {
@@ -354,6 +352,11 @@ private:
                        status.requests.counted().open,
                        front_end::max_open(all.limits, all.num_ranks()));
     checks_.events_refused(status.events_refused.exchange(0));
+    if (status.requests_moved > 0)
+      states_.reach(sometimes::request_moved);
+    if (!is_over_)
+      num_handed_over_ = std::max(num_handed_over_,
+                                  status.requests_handed_over.load());
   }
 
   /// Blocks that a step writes to, with an operation that is being computed.
@@ -422,6 +425,7 @@ private:
     out.faults = driver_->reports();
     out.requests = clients_.counted();
     out.reached = states_;
+    out.num_handed_over = num_handed_over_;
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
     if (!token_times_.empty())
@@ -454,6 +458,7 @@ private:
   uint64_t num_at_once_ = 0; ///< Steps at that instant.
   bool is_stuck_ = false;    ///< There were too many.
   uint64_t num_unexplained_ = 0;
+  uint64_t num_handed_over_ = 0;
   bool is_over_ = false; ///< What happens from now on is not judged.
 };
 

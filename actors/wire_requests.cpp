@@ -8,6 +8,9 @@ namespace troupe {
 
 namespace {
 
+/// On the wire, where there is none.
+constexpr rank_id no_rank = 0xffff;
+
 /// Values without padding, as they lie in memory.
 template <class T>
 kj::ArrayPtr<const kj::byte> bytes_of(const std::vector<T>& x) {
@@ -99,11 +102,12 @@ read_segments(schema::RunRequest::Reader in) {
 // -- to bytes -----------------------------------------------------------------
 
 void write(schema::RunRequest::Builder x, const run_request& msg) {
-  auto& [request, term, unit, rank, what, answered] = msg;
+  auto& [request, term, unit, rank, what, answered, next] = msg;
   x.setRequest(request);
   x.setTerm(term);
   x.setUnit(unit);
   x.setRank(rank);
+  x.setNext(next.value_or(no_rank));
   fill(x.initAnswered(size_of(answered)), answered);
   // The gateway alone reads the wish: it has chosen `rank` by it.
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
@@ -180,11 +184,13 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   auto salt = in.getCacheSalt();
   cache_salt.assign(reinterpret_cast<const char*>(salt.begin()), salt.size());
   run_request out;
-  auto& [request, term, unit, rank, its_what, answered] = out;
+  auto& [request, term, unit, rank, its_what, answered, next] = out;
   request = in.getRequest();
   term = in.getTerm();
   unit = in.getUnit();
   rank = in.getRank();
+  if (in.getNext() != no_rank)
+    next = in.getNext();
   for (auto token : in.getAnswered())
     answered.push_back(token);
   its_what = std::move(what);

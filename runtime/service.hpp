@@ -143,6 +143,7 @@ struct service_stats {
   uint64_t requests_failed = 0;
   uint64_t requests_cancelled = 0;
   uint64_t requests_moved = 0; ///< To another rank, since theirs was lost.
+  uint64_t requests_handed_over = 0; ///< By who prefills to who decodes.
   uint64_t prompt_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t steps = 0;
@@ -186,6 +187,10 @@ struct service_stats {
   uint64_t store_errors = 0;  ///< Reads and writes that failed.
   uint64_t store_bytes_written = 0;
   uint64_t store_bytes_read = 0;
+  uint64_t handed_blocks = 0; ///< To ranks that go on with a request.
+  uint64_t handed_bytes = 0;
+  uint64_t handed_late
+    = 0; ///< Of those blocks, who had been waited for enough.
 };
 
 struct cluster_status; // runtime/cluster/cluster_status.hpp

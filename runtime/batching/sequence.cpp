@@ -28,8 +28,8 @@ block_content sequence::content_of(uint32_t block, uint64_t before) const {
 }
 
 uint32_t num_prefix_blocks(const sequence& x) {
-  return x.request->num_prompt_scores > 0 ? 0
-                                          : (x.num_tokens() - 1) / block_tokens;
+  auto is_scored = x.request->num_prompt_scores > 0 && x.answer.empty();
+  return is_scored ? 0 : (x.num_tokens() - 1) / block_tokens;
 }
 
 void find_prefix(const prefix_cache& cache, sequence& x) {

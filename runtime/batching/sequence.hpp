@@ -131,7 +131,7 @@ uint32_t num_prefix_blocks(const sequence& x);
 
 /// The full blocks that a sequence without any may begin with. Its last token
 /// is always computed: its logits are wanted; with those of its prompt, all
-/// are.
+/// are until the answer has begun.
 /// They are x.found; who looks again goes on where it ended.
 void find_prefix(const prefix_cache& cache, sequence& x);
 

@@ -16,7 +16,10 @@ std::string_view name_of(counter x) {
        "store_blocks",    "store_off",        "store_hits",
        "store_misses",    "store_declined",   "store_damaged",
        "store_dropped",   "store_errors",     "store_bytes_written",
-       "store_bytes_read"};
+       "store_bytes_read",
+       "handed_blocks",
+       "handed_bytes",
+       "handed_late"};
   return names[size_t(x)];
 }
 

@@ -252,9 +252,6 @@ result<void> check_slots(const topology_unit& unit, const model_config& config,
   auto there_are = where + "there are " + std::to_string(num_workers)
                    + " workers";
   auto redundant = where + "num_redundant_experts is " + std::to_string(more);
-  if (unit.role != unit_role::both)
-    return misfit(where + "the role is " + to_string(unit.role)
-                  + ", and units that hand over come later: it has to be both");
   if (unit.ranks.empty() || unit.workers.empty())
     return misfit(where + "there has to be at least one rank and one worker");
   if (config.num_moe_layers() == 0) {

@@ -15,6 +15,14 @@ rank_id request_journal::choose(const std::vector<rank_id>& usable) const {
   });
 }
 
+/// Its owner has it no more, and nobody is to go on with it.
+void request_journal::unload(entry& x) {
+  if (!x.waits)
+    --load_[x.who.rank];
+  if (auto next = std::exchange(x.who.next, std::nullopt))
+    --load_[*next];
+}
+
 request_journal::owner
 request_journal::accept(request_id id,
                         std::shared_ptr<const generation_request> what,
@@ -39,10 +47,12 @@ void request_journal::accept_waiting(
 
 std::optional<request_journal::owner> request_journal::suspend(request_id id) {
   auto& x = entries_.at(id);
-  if (std::exchange(x.waits, true))
+  if (x.waits)
     return std::nullopt;
-  --load_[x.who.rank];
-  return x.who;
+  auto was = x.who;
+  unload(x);
+  x.waits = true;
+  return was;
 }
 
 bool request_journal::is_owned(request_id id, uint32_t term) const {
@@ -54,14 +64,42 @@ request_journal::owner
 request_journal::raise(request_id id, const std::vector<rank_id>& usable) {
   auto& x = entries_.at(id);
   auto rank = choose(usable);
-  if (!std::exchange(x.waits, false))
-    --load_[x.who.rank];
+  unload(x);
+  x.waits = false;
   ++load_[rank];
   x.who.rank = rank;
   x.given = ++num_given_;
   if (!PLANTED(term_not_raised))
     ++x.who.term;
   return x.who;
+}
+
+request_journal::owner
+request_journal::plan_next(request_id id, const std::vector<rank_id>& usable) {
+  auto& x = entries_.at(id);
+  CHECK(!x.waits && !x.who.next);
+  if (!usable.empty()) {
+    x.who.next = choose(usable);
+    ++load_[*x.who.next];
+  }
+  return x.who;
+}
+
+request_journal::owner
+request_journal::pass_on(request_id id, const std::vector<rank_id>& usable) {
+  auto next = entries_.at(id).who.next;
+  auto is_there = next && std::ranges::find(usable, *next) != usable.end();
+  return raise(id, is_there ? std::vector{*next} : usable);
+}
+
+std::optional<rank_id> request_journal::next_of(request_id id) const {
+  auto i = entries_.find(id);
+  return i == entries_.end() || i->second.waits ? std::nullopt
+                                                : i->second.who.next;
+}
+
+rank_id request_journal::rank_of(request_id id) const {
+  return entries_.at(id).who.rank;
 }
 
 request_journal::verdict
@@ -126,11 +164,9 @@ std::optional<request_journal::owner> request_journal::remove(request_id id) {
   if (i == entries_.end())
     return std::nullopt;
   auto [who, waits] = std::pair{i->second.who, i->second.waits};
+  unload(i->second);
   entries_.erase(i);
-  if (waits)
-    return std::nullopt;
-  --load_[who.rank];
-  return who;
+  return waits ? std::nullopt : std::optional{who};
 }
 
 const std::shared_ptr<const generation_request>&

@@ -25,6 +25,8 @@ public:
   struct owner {
     rank_id rank = 0;
     uint32_t term = 0; ///< 1, and one more with each owner.
+    /// Who goes on with it behind the next token; nobody: its owner does.
+    std::optional<rank_id> next = std::nullopt;
   };
 
   /// Remembers a request and gives it to the rank with the fewest open
@@ -39,6 +41,14 @@ public:
   /// Gives a request that it knows to another owner, chosen likewise: what the
   /// last one says of it counts no more.
   owner raise(request_id id, const std::vector<rank_id>& usable);
+
+  /// Chooses who is to go on behind its owner's next token, likewise: `usable`
+  /// may be empty. Returns the owner with that.
+  owner plan_next(request_id id, const std::vector<rank_id>& usable);
+
+  /// Gives a request to who was to go on with it, if it is one of `usable` (not
+  /// empty), else to another one, as raise() does.
+  owner pass_on(request_id id, const std::vector<rank_id>& usable);
 
   /// Takes a request from its owner, whose word counts no more, until it is
   /// given to another one. Returns who that was; nobody if it waits already.
@@ -82,7 +92,12 @@ public:
   /// Whether `term` is of the owner of a request that has one.
   bool is_owned(request_id id, uint32_t term) const;
 
+  /// Who goes on with a request after the next token; nobody: its owner, or it
+  /// has none, or nobody knows it.
+  std::optional<rank_id> next_of(request_id id) const;
+
   /// Of a request that it knows.
+  rank_id rank_of(request_id id) const;
   const std::shared_ptr<const generation_request>& what(request_id id) const;
   const std::vector<int32_t>& answered(request_id id) const;
 
@@ -105,9 +120,11 @@ private:
   };
 
   rank_id choose(const std::vector<rank_id>& usable) const;
+  void unload(entry& x);
 
   std::map<request_id, entry> entries_;
-  std::vector<uint32_t> load_; ///< Open requests of each rank.
+  /// Open requests of each rank, and those that it is to go on with.
+  std::vector<uint32_t> load_;
   uint64_t num_given_ = 0;
 };
 

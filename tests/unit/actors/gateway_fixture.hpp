@@ -23,12 +23,12 @@ inline topology small_cluster() {
 
 class Gateway : public actor_fixture {
 protected:
-  Gateway() {
+  explicit Gateway(topology cluster = small_cluster()) {
     context_.here->update([this](cast_list& list) {
       list.schedulers[0] = spawn_listener<local_scheduler>(near_);
       list.peers[1] = spawn_listener<peer>(far_);
     });
-    gateway_ = spawn_gateway(system_, context_, small_cluster(), status_);
+    gateway_ = spawn_gateway(system_, context_, std::move(cluster), status_);
     scheduler_.run();
   }
 

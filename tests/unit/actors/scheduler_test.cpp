@@ -196,3 +196,21 @@ TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {
   EXPECT_EQ(count(counter::running), 2u);
   EXPECT_EQ(count(counter::waiting), 0u);
 }
+
+TEST_F(Scheduler, LetsGoOfWhatAnotherRankGoesOnWith) {
+  auto what = std::make_shared<generation_request>();
+  what->prompt = {1, 2};
+  what->max_tokens = 4;
+  say(scheduler_actor_, run_request{1, 7, 0, 5, what, {}, rank_id{6}});
+  end_step(4);
+  ASSERT_EQ(answers().size(), 1u) << "and no end";
+  EXPECT_EQ(answers()[0].event->tokens, std::vector<int32_t>{4});
+  EXPECT_EQ(answers()[0].event->finish, finish_reason::none);
+  EXPECT_EQ(num_steps(), 1u);
+  EXPECT_EQ(rank_.cache->num_available(), 4u);
+  // It may come back, to stay.
+  say(scheduler_actor_, run_request{1, 9, 0, 5, what, {4}});
+  end_step(4);
+  end_step(4);
+  EXPECT_EQ(answers().size(), 3u);
+}

@@ -218,3 +218,47 @@ TEST(RequestJournal, WhoIsAcceptedWhileNobodyIsThereBeginsWithTheFirstTerm) {
   EXPECT_FALSE(journal.remove(2)) << "nobody has to be told";
   EXPECT_EQ(journal.all(), ids{1});
 }
+
+TEST(RequestJournal, CountsWhatARankIsToGoOnWith) {
+  request_journal journal{3};
+  EXPECT_EQ(journal.accept(1, asked(), {0}).rank, 0);
+  EXPECT_EQ(journal.next_of(1), std::nullopt);
+  EXPECT_EQ(journal.plan_next(1, {1, 2}).next, rank_id{1});
+  EXPECT_EQ(journal.next_of(1), rank_id{1});
+  journal.accept(2, asked(), {0});
+  EXPECT_EQ(journal.plan_next(2, {1, 2}).next, rank_id{2}) << "1 has one";
+  journal.accept(3, asked(), {0});
+  EXPECT_EQ(journal.plan_next(3, {}).next, std::nullopt);
+  EXPECT_EQ(journal.accept(4, asked(), {0, 1, 2}).rank, 1);
+  EXPECT_EQ(journal.requests_of(1), ids{4}) << "it has no other yet";
+}
+
+TEST(RequestJournal, PassesARequestOnToWhoWasToHaveIt) {
+  request_journal journal{3};
+  journal.accept(1, asked(), {0});
+  journal.plan_next(1, {2});
+  journal.commit(1, 1, tokens(0, 1));
+  auto to = journal.pass_on(1, {1, 2});
+  EXPECT_EQ(to.rank, 2);
+  EXPECT_EQ(to.term, 2u);
+  EXPECT_EQ(to.next, std::nullopt);
+  EXPECT_EQ(journal.commit(1, 1, tokens(1, 1)), verdict::outdated);
+  EXPECT_EQ(journal.commit(1, 2, tokens(1, 1)), verdict::committed);
+  journal.remove(1);
+  journal.accept(2, asked(), {0});
+  journal.plan_next(2, {2});
+  EXPECT_EQ(journal.pass_on(2, {1}).rank, 1) << "that one is lost";
+  EXPECT_EQ(journal.accept(3, asked(), {0, 2}).rank, 0) << "nobody counts";
+}
+
+TEST(RequestJournal, ForgetsWhoWasToHaveARequestThatIsTakenAway) {
+  request_journal journal{2};
+  journal.accept(1, asked(), {0});
+  journal.plan_next(1, {1});
+  EXPECT_EQ(journal.suspend(1)->next, rank_id{1});
+  EXPECT_EQ(journal.next_of(1), std::nullopt);
+  EXPECT_EQ(journal.raise(1, {0}).next, std::nullopt);
+  journal.plan_next(1, {1});
+  EXPECT_EQ(journal.remove(1)->next, rank_id{1});
+  EXPECT_EQ(journal.accept(2, asked(), {1, 0}).rank, 0) << "both have none";
+}
