@@ -5,6 +5,7 @@
 /// snapshot.
 
 #include "actors/protocol.hpp"
+#include "runtime/cluster/unit_choice.hpp"
 
 #include <atomic>
 #include <map>
@@ -108,6 +109,11 @@ void tell_all(const cast_list& list, const Message& message) {
   for (auto& [id, x] : list.ranks)
     tell(x, message);
   tell(list.placer, message);
+  if constexpr (std::is_same_v<Message,
+                               tick> || std::is_same_v<Message, node_lost>)
+    if (list.parts && moves_blocks(list.parts->cluster))
+      for (auto& [id, x] : list.schedulers)
+        tell(x, message);
   if constexpr (std::is_same_v<Message, tick>)
     tell(list.keeper, message);
   if constexpr (std::is_same_v<Message, node_lost>)

@@ -21,12 +21,26 @@ void frame_router::route(node_id from, frame&& x) const {
       break;
     }
     case frame_class::bulk:
-      log_->warning("node " + std::to_string(from)
-                    + ": a chunk of a transfer that nobody asked for");
+      route_piece(*list, from, std::move(x));
       break;
     default: // hello and heartbeat never come this far
       break;
   }
+}
+
+/// A transfer is of the rank that has asked for it, which has put its number
+/// into the id.
+void frame_router::route_piece(const cast_list& list, node_id from,
+                               frame&& x) const {
+  auto& header = x.header;
+  auto to = list.schedulers.find(static_cast<rank_id>(header.id >> 48));
+  if (to == list.schedulers.end())
+    return log_->warning("node " + std::to_string(from)
+                         + ": a chunk of a transfer that nobody asked for");
+  tell(to->second, piece_came{header.source,
+                              {header.id, header.step},
+                              header.first,
+                              std::move(x.payload)});
 }
 
 void frame_router::route_slab(const cast_list& list, node_id from,

@@ -17,6 +17,7 @@ public:
   void route(node_id from, frame&& x) const;
 
 private:
+  void route_piece(const cast_list& list, node_id from, frame&& x) const;
   void route_slab(const cast_list& list, node_id from, const frame& x) const;
 
   std::shared_ptr<directory> here_;

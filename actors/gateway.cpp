@@ -231,6 +231,8 @@ struct gateway_state {
 
   void take_from(request_id id, const request_journal::owner& owner) {
     tell_rank(owner.rank, cancel_request{id, owner.rank, owner.term});
+    if (owner.next) // it may hold what has come so far
+      tell_rank(*owner.next, cancel_request{id, *owner.next, owner.term});
   }
 
   void commit(const tokens_ready& msg) {

@@ -12,6 +12,9 @@ namespace {
 struct peer_state {
   static constexpr const char* name = "peer";
 
+  template <class T, class... Ts>
+  static constexpr bool is_one_of = (std::is_same_v<T, Ts> || ...);
+
   node_context context;
   node_id remote = 0;
   uint64_t incarnation = 0;
@@ -71,8 +74,12 @@ struct peer_state {
                          + ", which is not here");
   }
 
-  /// Of a rank that is not here there is nothing to free.
-  void pass_on(const cast_list& list, const cancel_request& msg) {
+  /// Of a rank that is not here there is nothing to free, and nobody waits for
+  /// its word.
+  template <class Message>
+  requires is_one_of<Message, cancel_request, offer_blocks, want_blocks,
+                     block_taken, offer_ended>
+  void pass_on(const cast_list& list, const Message& msg) {
     if (auto i = list.schedulers.find(msg.rank); i != list.schedulers.end())
       tell(i->second, msg);
   }
@@ -107,9 +114,6 @@ struct peer_state {
       tell(rank, msg);
   }
 
-  template <class T, class... Ts>
-  static constexpr bool is_one_of = (std::is_same_v<T, Ts> || ...);
-
   template <class T>
   static constexpr bool for_controller
     = is_one_of<T, node_loaded, node_connected, node_suspected>;
@@ -130,6 +134,10 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
     [=](const control_arrived& msg) { self->state.hear(msg); },
     [=](const run_request& msg) { self->state.say(msg); },
     [=](const cancel_request& msg) { self->state.say(msg); },
+    [=](const offer_blocks& msg) { self->state.say(msg); },
+    [=](const want_blocks& msg) { self->state.say(msg); },
+    [=](const block_taken& msg) { self->state.say(msg); },
+    [=](const offer_ended& msg) { self->state.say(msg); },
     [=](const rows_refused& msg) { self->state.say(msg); },
     [=](const node_report& msg) { self->state.say(msg); },
     [=](const node_loaded& msg) { self->state.say(msg); },

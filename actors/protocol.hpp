@@ -7,6 +7,7 @@
 /// carry intent; rows of tokens travel as frames and are only named here.
 
 #include "actors/caf.hpp"
+#include "actors/handed_blocks.hpp"
 #include "actors/kept_blocks.hpp"
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
@@ -23,6 +24,7 @@
 #include "runtime/dispatch/rows_fault.hpp"
 #include "runtime/dispatch/slab.hpp"
 #include "runtime/service.hpp"
+#include "runtime/transfer/transfer.hpp"
 #include "runtime/transport/transport.hpp"
 
 #include <functional>
@@ -89,12 +91,57 @@ struct step_ended {
   clock::instant::duration away = {}; ///< It waited for rows of other nodes.
 };
 
-using scheduler = reacts_to<run_request, cancel_request>;
+// From a rank that hands a request over to the one that goes on with it, and
+// back; see block_giver.hpp and block_taker.hpp.
+
+/// A request will be yours that I compute, as I was asked to: if you want the
+/// blocks of its beginning that you lack, answer with want_blocks.
+struct offer_blocks {
+  rank_id rank = 0; ///< You.
+  rank_id from = 0; ///< I.
+  run_request of;
+};
+
+/// Send me `count` blocks of the beginning of that request, from `first` on, as
+/// they become known: in bulk frames of this transfer, whose generation is the
+/// term. Each will be answered with block_taken. 0: I want none.
+struct want_blocks {
+  rank_id rank = 0; ///< You.
+  rank_id by = 0;   ///< I.
+  request_id request = 0;
+  uint32_t term = 0; ///< Yours.
+  uint64_t transfer = 0;
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+/// A block has come; or, unless `goes_on`, I want none of this transfer any
+/// more.
+struct block_taken {
+  rank_id rank = 0; ///< You.
+  transfer_key key;
+  uint32_t chunk = 0;
+  bool goes_on = true;
+};
+
+/// That request will not be yours: it has ended, or I cannot go on.
+struct offer_ended {
+  rank_id rank = 0; ///< You.
+  request_id request = 0;
+  uint32_t term = 0; ///< Mine.
+};
+
+using scheduler = reacts_to<run_request, cancel_request, offer_blocks,
+                            want_blocks, block_taken, offer_ended>;
 /// What its own node may tell it, too.
 using local_scheduler = scheduler::extend<
   caf::reacts_to<step_ended>, caf::reacts_to<blocks_let_go>,
   caf::reacts_to<chain_found>, caf::reacts_to<block_fetched>,
-  caf::reacts_to<block_landed>, caf::reacts_to<fetch_overdue>>;
+  caf::reacts_to<block_landed>, caf::reacts_to<fetch_overdue>,
+  caf::reacts_to<block_left>, caf::reacts_to<buffer_freed>,
+  caf::reacts_to<piece_came>, caf::reacts_to<piece_landed>,
+  caf::reacts_to<wait_overdue>, caf::reacts_to<node_lost>,
+  caf::reacts_to<tick>>;
 
 // -- attention: runs the stages of one data-parallel rank ---------------------
 
@@ -385,10 +432,11 @@ struct control_arrived {
 /// Everything that may be said to another node.
 using peer
   = reacts_to<tokens_ready, control_arrived, run_request, cancel_request,
-              rows_refused, node_report, node_loaded, node_connected,
-              node_suspected, welcome, view_published, placement_published,
-              placement_taken, change_slots, slots_changed, experts_given_up,
-              node_lost, node_back, cluster_started, shut_down>;
+              offer_blocks, want_blocks, block_taken, offer_ended, rows_refused,
+              node_report, node_loaded, node_connected, node_suspected, welcome,
+              view_published, placement_published, placement_taken,
+              change_slots, slots_changed, experts_given_up, node_lost,
+              node_back, cluster_started, shut_down>;
 
 } // namespace troupe
 
@@ -397,6 +445,10 @@ TROUPE_MESSAGE(troupe::node_back)
 TROUPE_MESSAGE(troupe::tick)
 TROUPE_MESSAGE(troupe::run_request)
 TROUPE_MESSAGE(troupe::cancel_request)
+TROUPE_MESSAGE(troupe::offer_blocks)
+TROUPE_MESSAGE(troupe::want_blocks)
+TROUPE_MESSAGE(troupe::block_taken)
+TROUPE_MESSAGE(troupe::offer_ended)
 TROUPE_MESSAGE(troupe::step_ended)
 TROUPE_MESSAGE(troupe::run_step)
 TROUPE_MESSAGE(troupe::stage_ended)

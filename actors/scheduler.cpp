@@ -7,6 +7,8 @@
 //                                 +----+ work, a lane free
 
 #include "actors/block_courier.hpp"
+#include "actors/block_giver.hpp"
+#include "actors/block_taker.hpp"
 #include "actors/rank_spans.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
@@ -26,6 +28,8 @@ struct scheduler_state {
   rank_parts* rank = nullptr;
   std::unique_ptr<batcher> decide;
   std::unique_ptr<block_courier> courier;
+  std::unique_ptr<block_giver> giver;
+  std::unique_ptr<block_taker> taker;
   step_cost cost;
   local_scheduler::pointer self = nullptr;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
@@ -71,6 +75,10 @@ struct scheduler_state {
     auto seconds_for = [this](auto first, auto count) {
       return times.seconds_for(cost.of(first, count));
     };
+    giver->begin(settled);
+    if (taker->begin(settled, seconds_for))
+      return tell_later(self, local_scheduler{self}, taker->patience(),
+                        taker->overdue());
     if (courier->begin(settled, seconds_for))
       return tell_later(self, local_scheduler{self}, courier->patience(),
                         courier->overdue());
@@ -113,6 +121,12 @@ struct scheduler_state {
     if (msg.unit != rank->unit)
       return failure{errc::invalid_input, "the rank does not belong to unit "
                                             + std::to_string(msg.unit)};
+    return misfit(msg, request);
+  }
+
+  std::optional<failure>
+  misfit(const run_request& msg,
+         std::shared_ptr<const generation_request>& request) const {
     auto refusal = settle(request, rules);
     if (!refusal)
       refusal = judge_answered(*request, msg.answered, rules);
@@ -123,12 +137,58 @@ struct scheduler_state {
     if (auto i = passed_on.find(msg.request);
         i != passed_on.end() && i->second == msg.term)
       passed_on.erase(i);
+    giver->end(msg.request, msg.term, false);
     if (auto last = decide->cancel(msg.request, msg.term))
       publish(std::move(*last));
     else if (auto waited = courier->cancel(msg))
-      publish(batcher::cancelled(waited->request, waited->term,
-                                 uint32_t(waited->answered.size())));
+      publish_cancelled(*waited);
+    else if (auto arrived = taker->cancel(msg))
+      publish_cancelled(*arrived);
     step();
+  }
+
+  void publish_cancelled(const run_request& x) {
+    publish(batcher::cancelled(x.request, x.term, uint32_t(x.answered.size())));
+  }
+
+  // -- from rank to rank ------------------------------------------------------
+
+  /// The rank of another node is believed no more than its gateway.
+  void take(const offer_blocks& msg) {
+    auto settled = msg;
+    if (!misfit(msg.of, settled.of.what))
+      taker->take(settled);
+  }
+
+  template <class Message>
+  void give(const Message& msg) {
+    giver->take(msg);
+  }
+
+  template <class Message>
+  void take_handed(const Message& msg) {
+    let_in(taker->take(msg));
+  }
+
+  /// Who runs may each need a block in the next step. While somebody waits half
+  /// of them are not for requests that are still to come.
+  void take(const piece_came& msg) {
+    auto waits = decide->num_waiting() > 0;
+    auto reserve = std::max(decide->num_running(),
+                            waits ? rank->cache->num_blocks() / 2 : 0);
+    let_in(taker->take(msg, reserve));
+  }
+
+  void lose(const node_lost& msg) {
+    giver->lose(msg);
+    for (auto& x : taker->lose(msg))
+      let_in(std::move(x));
+    step();
+  }
+
+  void check_deadlines() {
+    giver->check();
+    taker->check();
   }
 
   void take(const blocks_let_go& msg) {
@@ -151,13 +211,15 @@ struct scheduler_state {
     auto& ended = begun[msg.lane];
     auto at = now();
     if (!msg.cause
-        && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()))
+        && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()
+            || rank->handing))
       times.add(ended.cost, at - ended.at);
     if (lanes && msg.cause)
       lanes->dropped(at);
     else if (lanes)
       lanes->ended(msg.lane, at, ended.cost, msg.away);
     auto outputs = outputs_of(msg);
+    giver->look();
     for (auto& x : outputs)
       pass_on(x);
     for (auto& x : outputs)
@@ -176,6 +238,7 @@ struct scheduler_state {
     if (!is_due)
       return;
     passed_on.erase(i);
+    giver->end(x.request, x.term, x.event.finish == finish_reason::none);
     if (x.event.finish == finish_reason::none)
       decide->cancel(x.request, x.term);
   }
@@ -209,15 +272,20 @@ struct scheduler_state {
     add(counter::tokens_looked_up, decide->num_looked_up(), looked_up);
     add(counter::tokens_found, decide->num_found(), found);
     running.set(decide->num_running());
-    waiting.set(decide->num_waiting() + courier->num_waiting());
+    waiting.set(num_waiting());
     free_blocks.set(rank->cache->num_available());
     cached_blocks.set(rank->cache->num_idle());
     without_choice.set(decide->num_without_choice());
     auto& x = rank->counts;
     x.running.set(decide->num_running());
-    x.waiting.set(decide->num_waiting() + courier->num_waiting());
+    x.waiting.set(num_waiting());
     x.kv_blocks_free.set(rank->cache->num_available());
     x.kv_blocks_cached.set(rank->cache->num_idle());
+  }
+
+  uint64_t num_waiting() const {
+    return decide->num_waiting() + courier->num_waiting()
+           + taker->num_waiting();
   }
 
   /// Of a step with somebody who decodes.
@@ -265,6 +333,10 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.decide = std::make_unique<batcher>(options, *rank->cache);
   state.courier = std::make_unique<block_courier>(context, rank->id,
                                                   *rank->cache);
+  state.giver = std::make_unique<block_giver>(self, context, state.parts,
+                                              *rank);
+  state.taker = std::make_unique<block_taker>(self, context, state.parts,
+                                              *rank);
   state.cost = options.cost;
   state.self = self;
   auto& limits = state.parts->cluster.limits;
@@ -294,6 +366,17 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
     [=](const block_fetched& msg) { self->state.take(msg); },
     [=](const block_landed& msg) { self->state.take_answer(msg); },
     [=](const fetch_overdue& msg) { self->state.take_answer(msg); },
+    [=](const offer_blocks& msg) { self->state.take(msg); },
+    [=](const want_blocks& msg) { self->state.give(msg); },
+    [=](const block_taken& msg) { self->state.give(msg); },
+    [=](const block_left& msg) { self->state.give(msg); },
+    [=](buffer_freed) { self->state.giver->look(); },
+    [=](const piece_came& msg) { self->state.take(msg); },
+    [=](const piece_landed& msg) { self->state.take_handed(msg); },
+    [=](const offer_ended& msg) { self->state.take_handed(msg); },
+    [=](const wait_overdue& msg) { self->state.take_handed(msg); },
+    [=](const node_lost& msg) { self->state.lose(msg); },
+    [=](tick) { self->state.check_deadlines(); },
   };
 }
 

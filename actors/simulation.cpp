@@ -321,6 +321,8 @@ private:
     auto counted = self->core().counters().read();
     if (counted[size_t(counter::preemptions)] > 0)
       states_.reach(sometimes::preempted);
+    num_handed_blocks_ = std::max(num_handed_blocks_,
+                                  counted[size_t(counter::handed_blocks)]);
     if (counted[size_t(counter::steps_again)] > 0)
       states_.reach(sometimes::step_again);
     placements_.look_at(node);
@@ -426,6 +428,7 @@ private:
     out.requests = clients_.counted();
     out.reached = states_;
     out.num_handed_over = num_handed_over_;
+    out.num_handed_blocks = num_handed_blocks_;
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
     if (!token_times_.empty())
@@ -459,6 +462,7 @@ private:
   bool is_stuck_ = false;    ///< There were too many.
   uint64_t num_unexplained_ = 0;
   uint64_t num_handed_over_ = 0;
+  uint64_t num_handed_blocks_ = 0;
   bool is_over_ = false; ///< What happens from now on is not judged.
 };
 

@@ -33,10 +33,11 @@ struct simulation_result {
   std::vector<fault_report> faults;
   virtual_clients::figures requests;
   sometimes_states reached{0};
-  uint64_t num_handed_over = 0; ///< Requests, in one life of the first node.
-  virtual_duration started{0}; ///< Until the company served.
-  virtual_duration busy{0};    ///< From then on, to nine tenths of all tokens.
-  virtual_duration length{0};  ///< Of the first phase.
+  uint64_t num_handed_over = 0;   ///< Requests, in one life of the first node.
+  uint64_t num_handed_blocks = 0; ///< Likewise of one node with ranks.
+  virtual_duration started{0};    ///< Until the company served.
+  virtual_duration busy{0};   ///< From then on, to nine tenths of all tokens.
+  virtual_duration length{0}; ///< Of the first phase.
   std::array<uint64_t, num_trace_kinds> events = {};
   std::array<uint64_t, num_trace_kinds> events_before = {}; ///< It served.
   /// Before the second phase.

@@ -121,6 +121,22 @@ void write(Control::Builder out, const tokens_ready& msg) {
   write(out.initTokensReady(), msg);
 }
 
+void write(Control::Builder out, const offer_blocks& msg) {
+  write(out.initOfferBlocks(), msg);
+}
+
+void write(Control::Builder out, const want_blocks& msg) {
+  write(out.initWantBlocks(), msg);
+}
+
+void write(Control::Builder out, const block_taken& msg) {
+  write(out.initBlockTaken(), msg);
+}
+
+void write(Control::Builder out, const offer_ended& msg) {
+  write(out.initOfferEnded(), msg);
+}
+
 void write(Control::Builder out, const cancel_request& msg) {
   auto x = out.initCancelRequest();
   auto& [request, rank, term] = msg;
@@ -427,6 +443,14 @@ result<control_message> read(node_id from, Control::Reader in) {
       return to_message(read_change(in.getChangeSlots()));
     case Control::SLOTS_CHANGED:
       return to_message(read_changed(in.getSlotsChanged()));
+    case Control::OFFER_BLOCKS:
+      return to_message(read_offer(in.getOfferBlocks()));
+    case Control::WANT_BLOCKS:
+      return control_message{read_wanted(in.getWantBlocks())};
+    case Control::BLOCK_TAKEN:
+      return control_message{read_taken_block(in.getBlockTaken())};
+    case Control::OFFER_ENDED:
+      return control_message{read_offer_end(in.getOfferEnded())};
     case Control::EXPERTS_GIVEN_UP:
       return control_message{read_given_up(in.getExpertsGivenUp())};
   }

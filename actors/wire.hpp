@@ -15,7 +15,8 @@ using control_message
                  cluster_started, node_suspected, node_lost, shut_down,
                  run_request, cancel_request, tokens_ready, node_report,
                  rows_refused, placement_published, placement_taken,
-                 change_slots, slots_changed, experts_given_up, node_back>;
+                 change_slots, slots_changed, experts_given_up, node_back,
+                 offer_blocks, want_blocks, block_taken, offer_ended>;
 
 /// Returns the body of a control frame.
 body encode(const control_message& message);

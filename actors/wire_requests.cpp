@@ -155,6 +155,41 @@ void write(schema::TokensReady::Builder x, const tokens_ready& msg) {
   }
 }
 
+void write(schema::OfferBlocks::Builder x, const offer_blocks& msg) {
+  auto& [rank, from, of] = msg;
+  x.setRank(rank);
+  x.setFrom(from);
+  write(x.initOf(), of);
+}
+
+void write(schema::WantBlocks::Builder x, const want_blocks& msg) {
+  auto& [rank, by, request, term, transfer, first, count] = msg;
+  x.setRank(rank);
+  x.setBy(by);
+  x.setRequest(request);
+  x.setTerm(term);
+  x.setTransfer(transfer);
+  x.setFirst(first);
+  x.setCount(count);
+}
+
+void write(schema::BlockTaken::Builder x, const block_taken& msg) {
+  auto& [rank, key, chunk, goes_on] = msg;
+  auto& [transfer, generation] = key;
+  x.setRank(rank);
+  x.setTransfer(transfer);
+  x.setGeneration(generation);
+  x.setChunk(chunk);
+  x.setGoesOn(goes_on);
+}
+
+void write(schema::OfferEnded::Builder x, const offer_ended& msg) {
+  auto& [rank, request, term] = msg;
+  x.setRank(rank);
+  x.setRequest(request);
+  x.setTerm(term);
+}
+
 // -- from bytes ---------------------------------------------------------------
 
 result<run_request> read_request(schema::RunRequest::Reader in) {
@@ -221,6 +256,52 @@ result<tokens_ready> read_tokens(schema::TokensReady::Reader in) {
   request = in.getRequest();
   term = in.getTerm();
   its_event = std::move(event);
+  return out;
+}
+
+result<offer_blocks> read_offer(schema::OfferBlocks::Reader in) {
+  auto what = read_request(in.getOf());
+  if (!what)
+    return what.why();
+  offer_blocks out;
+  auto& [rank, from, of] = out;
+  rank = in.getRank();
+  from = in.getFrom();
+  of = std::move(*what);
+  return out;
+}
+
+want_blocks read_wanted(schema::WantBlocks::Reader in) {
+  want_blocks out;
+  auto& [rank, by, request, term, transfer, first, count] = out;
+  rank = in.getRank();
+  by = in.getBy();
+  request = in.getRequest();
+  term = in.getTerm();
+  transfer = in.getTransfer();
+  first = in.getFirst();
+  count = in.getCount();
+  return out;
+}
+
+block_taken read_taken_block(schema::BlockTaken::Reader in) {
+  block_taken out;
+  auto& [rank, key, chunk, goes_on] = out;
+  auto& [transfer, generation] = key;
+  rank = in.getRank();
+  transfer = in.getTransfer();
+  generation = in.getGeneration();
+  chunk = in.getChunk();
+  goes_on = in.getGoesOn();
+  return out;
+}
+
+offer_ended read_offer_end(schema::OfferEnded::Reader in) {
+  offer_ended out;
+  auto& [rank, request, term] = out;
+  rank = in.getRank();
+  request = in.getRequest();
+  term = in.getTerm();
   return out;
 }
 

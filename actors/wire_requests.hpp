@@ -1,7 +1,8 @@
 #pragma once
 
-/// The two longest messages of schemas/wire.capnp, requests and what is said of
-/// them, field by field. Seen by wire.cpp alone.
+/// Messages of schemas/wire.capnp field by field: the two longest, requests and
+/// what is said of them, and those by which requests are handed over. Seen by
+/// wire.cpp alone.
 
 #include "actors/protocol.hpp"
 
@@ -29,6 +30,16 @@ unsigned size_of(const std::vector<T>& x) {
 void write(schema::RunRequest::Builder x, const run_request& msg);
 
 void write(schema::TokensReady::Builder x, const tokens_ready& msg);
+
+void write(schema::OfferBlocks::Builder x, const offer_blocks& msg);
+void write(schema::WantBlocks::Builder x, const want_blocks& msg);
+void write(schema::BlockTaken::Builder x, const block_taken& msg);
+void write(schema::OfferEnded::Builder x, const offer_ended& msg);
+
+result<offer_blocks> read_offer(schema::OfferBlocks::Reader in);
+want_blocks read_wanted(schema::WantBlocks::Reader in);
+block_taken read_taken_block(schema::BlockTaken::Reader in);
+offer_ended read_offer_end(schema::OfferEnded::Reader in);
 
 result<run_request> read_request(schema::RunRequest::Reader in);
 

@@ -118,6 +118,10 @@ struct Control {
     nodeBack @18 :NodeBack;
     holds @19 :UInt32;
     # I hold a connection to every node in the view of this number that is there.
+    offerBlocks @20 :OfferBlocks;
+    wantBlocks @21 :WantBlocks;
+    blockTaken @22 :BlockTaken;
+    offerEnded @23 :OfferEnded;
   }
 }
 
@@ -268,6 +272,60 @@ struct RunRequest {
     author @1 :UInt8;
     # 0 given, 1 generated.
   }
+}
+
+struct OfferBlocks {
+  # From a rank that hands a request over to the one that goes on with it, as soon as it has it: I compute
+  # its beginning, and you may have the blocks.
+
+  rank @0 :UInt16;
+  # You.
+  from @1 :UInt16;
+  # I.
+  of @2 :RunRequest;
+  # As I was asked.
+}
+
+struct WantBlocks {
+  # Send me these blocks of the beginning of that request, in bulk frames: one transfer, whose generation
+  # is the term. A block is all layers of 64 tokens, in as many frames as it takes, in order.
+
+  rank @0 :UInt16;
+  # You.
+  by @1 :UInt16;
+  # I.
+  request @2 :UInt64;
+  term @3 :UInt32;
+  # As it was offered.
+  transfer @4 :UInt64;
+  # The upper 16 bits are my rank.
+  first @5 :UInt32;
+  # Of the request's blocks, from 0 on.
+  count @6 :UInt32;
+  # 0: I want none.
+}
+
+struct BlockTaken {
+  # A block of that transfer has come.
+
+  rank @0 :UInt16;
+  # You.
+  transfer @1 :UInt64;
+  generation @2 :UInt32;
+  chunk @3 :UInt32;
+  # From 0 on.
+  goesOn @4 :Bool;
+  # If not: none has, and I want no more of it.
+}
+
+struct OfferEnded {
+  # I shall not hand that request over: forget its blocks.
+
+  rank @0 :UInt16;
+  # You.
+  request @1 :UInt64;
+  term @2 :UInt32;
+  # As it was offered.
 }
 
 struct CancelRequest {

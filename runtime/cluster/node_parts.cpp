@@ -4,6 +4,7 @@
 #include "runtime/checkpoint/digest_cache.hpp"
 #include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/memory_room.hpp"
+#include "runtime/cluster/unit_choice.hpp"
 
 #include <algorithm>
 
@@ -57,6 +58,15 @@ result<std::unique_ptr<rank_parts>> make_rank(node_parts& parts, uint32_t id,
     out->copies = parts.device->make_stream();
   if (parts.keeper)
     out->transfers = parts.device->make_stream();
+  if (moves_blocks(parts.cluster)) {
+    out->handing = parts.device->make_stream();
+    out->leaving = host_buffers::make(*parts.device, num_leaving_blocks,
+                                      out->pool->block_bytes());
+    if (!out->leaving)
+      return failure{errc::out_of_memory,
+                     "no host memory for blocks that leave rank "
+                       + std::to_string(id)};
+  }
   out->chosen = {parts.config.num_moe_layers(), parts.config.n_routed_experts};
   return out;
 }
@@ -127,6 +137,15 @@ uint64_t spare_bytes(const node_parts& parts, const checkpoint& source) {
   return num_spare * expert_weight_bytes(source, parts.config, one);
 }
 
+/// Host memory for blocks on their way from this node's ranks.
+uint64_t leaving_bytes(const node_parts& parts) {
+  auto& c = parts.cluster;
+  auto count = c.nodes[parts.node].ranks.size() * num_leaving_blocks;
+  return moves_blocks(c)
+           ? count * kv_pool::block_bytes(parts.config, c.activations)
+           : 0;
+}
+
 /// What a node claims at start, before it does.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
                         const memory_room& room, bool keeps_blocks) {
@@ -144,6 +163,7 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   if (keeps_blocks && !me.ranks.empty())
     caches += keeper_parts::num_bytes(
       kv_pool::block_bytes(parts.config, c.activations));
+  caches += leaving_bytes(parts);
   auto rows = parts.traffic.memory() + me.ranks.size() * stages
               + me.workers.size() * parts.traffic.worker_bytes;
   return room.check("node " + me.name + " (weights " + bytes_text(weights)
@@ -225,6 +245,7 @@ void node_parts::identify_blocks(const numerics& about,
 void node_parts::end_streams() {
   for (auto& rank : ranks) {
     rank->transfers.reset();
+    rank->handing.reset();
     rank->copies.reset();
     rank->stream.reset();
   }
@@ -353,6 +374,7 @@ std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
     = config.hidden_size
       * kernels::size_of(config.combine_type(cluster.activations));
   out->traffic = plan_traffic(cluster, config, out->maps, node);
+  out->traffic.max_unsent += leaving_bytes(*out);
   out->slabs = std::make_unique<slab_pool>(out->traffic.slab_bytes);
   out->answers = std::make_unique<slab_pool>(out->traffic.answer_bytes);
   return out;

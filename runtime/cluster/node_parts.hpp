@@ -43,9 +43,16 @@ struct rank_parts {
   /// For blocks on their way to the disk and back; null: none are. The
   /// keeper's.
   std::unique_ptr<kernels::stream> transfers;
-  rank_counts counts;   ///< Its scheduler's.
-  expert_counts chosen; ///< Its attention's.
+  /// For blocks that go with requests from rank to rank; null: none do. Its
+  /// scheduler's.
+  std::unique_ptr<kernels::stream> handing;
+  std::shared_ptr<host_buffers> leaving; ///< For blocks that do, or null.
+  rank_counts counts;                    ///< Its scheduler's.
+  expert_counts chosen;                  ///< Its attention's.
 };
+
+/// Blocks of a rank that may be on their way to another one at once.
+constexpr uint32_t num_leaving_blocks = 8;
 
 /// One expert worker.
 struct worker_parts {

@@ -4,6 +4,13 @@
 
 namespace troupe {
 
+bool moves_blocks(const topology& cluster) {
+  auto prefills = [](auto& unit) { return unit.role == unit_role::prefill; };
+  auto& units = cluster.units; // with none everybody does all
+  return cluster.limits.prefix_caching && std::ranges::any_of(units, prefills)
+         && !std::ranges::all_of(units, prefills);
+}
+
 unit_choice::unit_choice(const topology& cluster)
   : roles_(cluster.num_ranks(), unit_role::both) {
   for (auto& unit : cluster.all_units())

@@ -12,6 +12,9 @@
 
 namespace troupe {
 
+/// Whether blocks of the cache go from ranks to ranks with requests.
+bool moves_blocks(const topology& cluster);
+
 class unit_choice {
 public:
   explicit unit_choice(const topology& cluster);

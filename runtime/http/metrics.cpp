@@ -65,14 +65,6 @@ void render_figures(const service_stats& x, const service_info& info,
     {"requests_moved_total", "counter",
      "Requests that went on elsewhere since their rank was lost.",
      x.requests_moved},
-    {"requests_handed_over_total", "counter",
-     "Requests that a rank of another unit has prefilled.",
-     x.requests_handed_over},
-    {"handed_blocks_total", "counter",
-     "Blocks of the latent cache that came with them.", x.handed_blocks},
-    {"handed_bytes_total", "counter", "Bytes of these blocks.", x.handed_bytes},
-    {"handed_blocks_late_total", "counter",
-     "Of these blocks, those that nobody waited for any more.", x.handed_late},
     {"requests_running", "gauge", "Requests that have a place in the batch.",
      x.requests_running},
     {"requests_waiting", "gauge", "Requests that wait for a place.",
@@ -121,6 +113,20 @@ void render_figures(const service_stats& x, const service_info& info,
     {"nodes_came_back_total", "counter",
      "Node processes that serve in the place of lost ones, also of each other.",
      x.nodes_came_back},
+  };
+  render(all, to);
+}
+
+void render_hand_over(const service_stats& x, std::string& to) {
+  const figure all[] = {
+    {"requests_handed_over_total", "counter",
+     "Requests that a rank of another unit has prefilled.",
+     x.requests_handed_over},
+    {"handed_blocks_total", "counter",
+     "Blocks of the latent cache that came with them.", x.handed_blocks},
+    {"handed_bytes_total", "counter", "Bytes of these blocks.", x.handed_bytes},
+    {"handed_blocks_late_total", "counter",
+     "Of these blocks, those that nobody waited for any more.", x.handed_late},
   };
   render(all, to);
 }
@@ -228,6 +234,7 @@ std::string api_metrics::render(const service_stats& stats,
                                 const server_stats& connections) const {
   std::string to;
   render_figures(stats, info, to);
+  render_hand_over(stats, to);
   render_store(stats, to);
   render_placement(stats, to);
   render_connections(connections, to);

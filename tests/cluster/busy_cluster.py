@@ -172,6 +172,8 @@ class Front(Process):
 class Client(threading.Thread):
     """One streamed request: the text so far, and how it ended."""
 
+    words = 1  # Of the shortest prompt.
+
     def __init__(self, port, number):
         super().__init__(daemon=True)
         self.port, self.number = port, number
@@ -188,7 +190,7 @@ class Client(threading.Thread):
     def ask(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port,
                                                 timeout=PATIENCE)
-        body = {"model": "nano", "prompt": "Once " * (1 + self.number),
+        body = {"model": "nano", "prompt": "Once " * (self.words + self.number),
                 "max_tokens": MAX_TOKENS, "temperature": 1.5,
                 "seed": self.number, "stream": True}
         connection.request("POST", "/v1/completions", json.dumps(body))

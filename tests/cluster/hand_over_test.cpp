@@ -3,6 +3,8 @@
 
 #include "tests/cluster/conversation.hpp"
 
+#include <thread>
+
 namespace troupe {
 
 namespace {
@@ -34,6 +36,13 @@ topology company_of(const shape& x) {
   return out;
 }
 
+/// Nodes report a few times a second.
+uint64_t num_handed_blocks(const service& all) {
+  for (int i = 0; i < 200 && all.stats().handed_blocks == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  return all.stats().handed_blocks;
+}
+
 class HandOver : public testing::TestWithParam<shape> {
 protected:
   company_options options() {
@@ -59,6 +68,21 @@ TEST_P(HandOver, ChangesNoBit) {
   EXPECT_EQ(stats.requests_failed, 0u);
   EXPECT_EQ(stats.requests_moved, 0u);
   EXPECT_EQ(stats.requests_handed_over, 2 * want.size());
+  EXPECT_GT(num_handed_blocks(*all), 0u);
+}
+
+/// What is said in one turn is where the next one goes on.
+TEST_P(HandOver, ChangesNoBitOfAConversation) {
+  auto all = started(options());
+  conversation x;
+  x.turn = request_for(random_prompt(1, 190), 70, 5);
+  for (uint32_t i = 0; i < 2; ++i) {
+    auto want = ask_plain(nano_model(), precision::fp8, {x.turn});
+    auto got = ask_all(*all, {x.turn});
+    expect_equal(got, want);
+    x.go_on(got[0], 100 + i, 30);
+  }
+  EXPECT_EQ(all->stats().requests_failed, 0u);
 }
 
 TEST_P(HandOver, ChangesNoBitWithoutACacheOfPrefixes) {

@@ -17,7 +17,8 @@ using anything
           node_suspected, node_lost, shut_down, run_request, cancel_request,
           tokens_ready, node_report, rows_refused, rows_arrived, rows_returned,
           placement_published, placement_taken, change_slots, slots_changed,
-          experts_given_up, node_back>;
+          experts_given_up, node_back, offer_blocks, want_blocks, block_taken,
+          offer_ended, piece_came>;
 
 class Peer : public actor_fixture {
 protected:
@@ -126,7 +127,11 @@ TEST_F(Peer, TellsWhomItConcernsAndNobodyElse) {
       want = {"gateway"};
     else if (is_for(run_request{}))
       want = {"scheduler 4"};
-    else if (is_for(cancel_request{}) || is_for(change_slots{}))
+    else if (is_for(offer_blocks{}))
+      want = {"scheduler 5"};
+    else if (is_for(cancel_request{}) || is_for(want_blocks{})
+             || is_for(block_taken{}) || is_for(offer_ended{})
+             || is_for(change_slots{}))
       want = {}; // of a rank or worker that is not here
     else if (is_for(rows_refused{}) || is_for(placement_published{})
              || is_for(experts_given_up{}))

@@ -97,6 +97,7 @@ TEST_F(SimulatedHandOver, ChangesNoToken) {
       EXPECT_TRUE(out.holds()) << words_of(out);
       EXPECT_EQ(out.requests.completed, 12u);
       EXPECT_EQ(out.num_handed_over, 12u);
+      EXPECT_GT(out.num_handed_blocks, 0u);
       EXPECT_FALSE(out.reached.has(sometimes::request_moved));
     }
 }

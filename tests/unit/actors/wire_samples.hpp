@@ -100,7 +100,11 @@ inline std::vector<control_message> one_of_each() {
     change_slots{4, 5, slots_step::serve, 6, {{{1, 2, 3}, {7, UINT64_MAX}}}},
     slots_changed{13, 14, slots_step::retire, "no memory"},
     experts_given_up{"there is no room", 3},
-    node_back{7, 88, "c"}};
+    node_back{7, 88, "c"},
+    offer_blocks{5, 3, full_request()},
+    want_blocks{6, 7, 42, 9, UINT64_MAX - 2, 8, 10},
+    block_taken{6, {UINT64_MAX - 3, 7}, 11, false},
+    offer_ended{6, 43, 12}};
 }
 
 } // namespace troupe

@@ -1,0 +1,236 @@
+#include "actors/block_giver.hpp"
+
+#include "actors/tell_rank.hpp"
+
+namespace troupe {
+
+namespace {
+
+/// Offers at once; who comes then is computed again where it goes on.
+constexpr size_t max_offers = 256;
+
+/// So often an offer is repeated, lest nobody expects it any more: a prompt may
+/// wait for long before it is computed.
+constexpr std::chrono::seconds repeated_after{20};
+
+} // namespace
+
+block_giver::block_giver(local_scheduler::pointer self,
+                         const node_context& context,
+                         std::shared_ptr<node_parts> parts, rank_parts& rank)
+  : self_(self), context_(context), parts_(std::move(parts)), rank_(rank) {
+  if (is_on())
+    rank_.leaving->set_on_free(
+      [to = weak_handle{local_scheduler{self}}] { to.tell(buffer_freed{}); });
+}
+
+bool block_giver::is_on() const {
+  return rank_.leaving != nullptr;
+}
+
+clock::instant block_giver::now() const {
+  return self_->clock().now();
+}
+
+node_id block_giver::node_of(const offer& x) const {
+  return parts_->cluster.node_of_rank(x.to);
+}
+
+void block_giver::begin(const run_request& msg) {
+  if (!is_on() || !msg.next || offers_.size() >= max_offers
+      || *msg.next >= parts_->cluster.num_ranks())
+    return;
+  if (auto i = offers_.find(msg.request); i != offers_.end()) {
+    i->second.is_computed = true;
+    if (i->second.course && i->second.course->num_read() > 0)
+      return; // its blocks are being read: who goes on now computes
+    offers_.erase(i);
+  }
+  offer x;
+  x.term = msg.term;
+  x.to = *msg.next;
+  x.what = msg;
+  x.chain = std::make_unique<chain_offer>(*rank_.cache, msg.what, msg.answered);
+  x.incarnation = process_of(context_, node_of(x));
+  if (x.chain->num_blocks() == 0 || x.incarnation == 0)
+    return;
+  tell(x);
+  offers_[msg.request] = std::move(x);
+}
+
+void block_giver::tell(offer& x) {
+  x.since = now();
+  tell_rank(context_, parts_->cluster, x.to,
+            offer_blocks{x.to, rank_.id, x.what});
+}
+
+void block_giver::take(const want_blocks& msg) {
+  auto i = offers_.find(msg.request);
+  if (i == offers_.end())
+    return;
+  auto& x = i->second;
+  if (msg.term != x.term || msg.by != x.to || x.course)
+    return;
+  if (msg.count == 0) {
+    finish(x, transfer_end::cancelled);
+    forget_if_over(i);
+    return;
+  }
+  auto all = x.chain->num_blocks();
+  if (msg.first >= all || msg.count > all - msg.first)
+    return; // nobody who works as we do
+  x.first = msg.first;
+  x.count = msg.count;
+  x.course = std::make_unique<transfer_source>(
+    transfer_key{msg.transfer, msg.term}, msg.count, rank_.pool->block_bytes(),
+    hand_over_limits(), now());
+  x.course->grant(x.course->key(), msg.count, now());
+  look();
+}
+
+void block_giver::take(const block_taken& msg) {
+  for (auto i = offers_.begin(); i != offers_.end(); ++i) {
+    auto& x = i->second;
+    if (!x.course || x.course->key() != msg.key)
+      continue;
+    if (msg.goes_on)
+      x.course->landed(msg.key, msg.chunk, now());
+    else
+      x.course->finish(transfer_end::cancelled);
+    forget_if_over(i);
+    return look();
+  }
+}
+
+void block_giver::look() {
+  if (!is_on() || offers_.empty())
+    return;
+  for (auto& [request, x] : offers_) {
+    if (!x.chain)
+      continue;
+    auto known = x.chain->look();
+    known -= std::min(known, x.first);
+    if (x.course)
+      x.course->make_ready(std::min(known, x.count), now());
+  }
+  // One of each in turn, as long as there is memory for them on their way.
+  for (auto any = true; any;) {
+    any = false;
+    for (auto& [request, x] : offers_) {
+      auto bytes = rank_.leaving->take();
+      if (!bytes)
+        return; // it says when there is
+      any = send_next(request, x, bytes) || any;
+    }
+  }
+}
+
+/// Whether there was a block to send.
+bool block_giver::send_next(request_id request, offer& x,
+                            kernels::host_ptr& bytes) {
+  auto chunk = x.course ? x.course->next(now()) : std::nullopt;
+  if (chunk)
+    copy_out(request, x, *chunk, std::move(bytes));
+  return chunk.has_value();
+}
+
+void block_giver::copy_out(request_id request, const offer& x, uint32_t chunk,
+                           kernels::host_ptr bytes) {
+  auto block = rank_.pool->block(x.chain->block(x.first + chunk));
+  rank_.handing->enqueue(kernels::copy_out{block, bytes->data(), bytes});
+  rank_.handing->notify([to = weak_handle{local_scheduler{self_}}, request,
+                         key = x.course->key(), chunk, bytes](auto& status) {
+    to.tell(block_left{request, key, chunk, bytes, bool(status)});
+  });
+}
+
+void block_giver::take(const block_left& msg) {
+  auto i = offers_.find(msg.request);
+  CHECK(i != offers_.end() && i->second.course); // it is kept while it is read
+  auto& x = i->second;
+  CHECK(x.course->key() == msg.key);
+  x.course->sent(msg.chunk);
+  if (!msg.ok)
+    x.course->finish(transfer_end::failed);
+  if (x.course->end() == transfer_end::none)
+    send(x, msg.chunk, msg.bytes);
+  forget_if_over(i);
+}
+
+/// In frames that others need not wait for long.
+void block_giver::send(const offer& x, uint32_t chunk,
+                       const kernels::host_ptr& bytes) {
+  std::span all{bytes->data(), rank_.pool->block_bytes()};
+  for (uint64_t at = 0; at < all.size(); at += max_bulk_bytes) {
+    frame_header header;
+    header.kind = frame_class::bulk;
+    header.destination = x.incarnation;
+    header.id = x.course->key().transfer;
+    header.step = x.course->key().generation;
+    header.first = chunk * all.size() + at;
+    auto size = std::min<uint64_t>(all.size() - at, max_bulk_bytes);
+    context_.net->send(node_of(x), header, {bytes, all.subspan(at, size)});
+  }
+}
+
+void block_giver::end(request_id request, uint32_t term, bool is_passed_on) {
+  auto i = offers_.find(request);
+  if (i == offers_.end() || i->second.term != term)
+    return;
+  if (is_passed_on)
+    look(); // its last ones have become known
+  auto& x = i->second;
+  x.is_computed = true;
+  x.since = now();
+  if (!is_passed_on) {
+    tell_rank(context_, parts_->cluster, x.to,
+              offer_ended{x.to, request, x.term});
+    finish(x, transfer_end::cancelled);
+  }
+  forget_if_over(i);
+}
+
+void block_giver::finish(offer& x, transfer_end how) {
+  if (!x.course) // nobody has asked, and nobody is to
+    x.course = std::make_unique<transfer_source>(transfer_key{}, 1, 1,
+                                                 hand_over_limits(), now());
+  x.course->finish(how);
+}
+
+void block_giver::lose(const node_lost& msg) {
+  for (auto i = offers_.begin(); i != offers_.end();) {
+    if (node_of(i->second) == msg.node
+        && i->second.incarnation == msg.incarnation)
+      finish(i->second, transfer_end::target_gone);
+    i = forget_if_over(i);
+  }
+}
+
+void block_giver::check() {
+  for (auto i = offers_.begin(); i != offers_.end();) {
+    auto& x = i->second;
+    auto is_of_use = !x.course || x.course->end() == transfer_end::none
+                     || x.course->end() == transfer_end::completed;
+    if (!x.is_computed && is_of_use && now() >= x.since + repeated_after)
+      tell(x);
+    if (x.course)
+      x.course->check_lease(now());
+    else if (x.is_computed && now() >= x.since + hand_over_limits().lease)
+      finish(x, transfer_end::expired);
+    i = forget_if_over(i);
+  }
+  look();
+}
+
+/// Its blocks are held while they are read, and until its request has ended
+/// here somebody holds what has come.
+block_giver::offers::iterator block_giver::forget_if_over(offers::iterator i) {
+  auto& x = i->second;
+  auto is_over = x.course && x.course->end() != transfer_end::none
+                 && x.course->num_read() == 0;
+  if (is_over)
+    x.chain = nullptr;
+  return is_over && x.is_computed ? offers_.erase(i) : std::next(i);
+}
+
+} // namespace troupe

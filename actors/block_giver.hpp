@@ -1,0 +1,80 @@
+#pragma once
+
+/// Gives blocks to the rank that goes on with a request, as they are computed:
+/// a part of the scheduler's actor, which hands on what concerns it.
+///
+///     begin --offer_blocks--> offered --want_blocks--> giving --> over
+///
+/// A block is copied out of the device on a stream of its own and leaves in
+/// bulk frames, which wait for everything else. Whatever does not get there is
+/// computed again: nobody waits here.
+
+#include "actors/cast.hpp"
+#include "runtime/batching/chain_offer.hpp"
+#include "runtime/transfer/transfer_source.hpp"
+
+#include <map>
+
+namespace troupe {
+
+class block_giver {
+public:
+  /// Of the rank of `self`, which outlives this.
+  block_giver(local_scheduler::pointer self, const node_context& context,
+              std::shared_ptr<node_parts> parts, rank_parts& rank);
+
+  /// Offers what there will be of a request that another rank goes on with.
+  void begin(const run_request& msg);
+
+  void take(const want_blocks& msg);
+  void take(const block_taken& msg);
+  void take(const block_left& msg);
+
+  /// Sends what has become known, if there is memory for it on its way.
+  void look();
+
+  /// The rank has done its part of a request: who goes on has a use for what it
+  /// has computed, or nobody has.
+  void end(request_id request, uint32_t term, bool is_passed_on);
+
+  /// That process is gone.
+  void lose(const node_lost& msg);
+
+  /// Looks after the deadlines.
+  void check();
+
+private:
+  struct offer {
+    uint32_t term = 0;
+    rank_id to = 0;
+    run_request what;                   ///< As it runs here.
+    std::unique_ptr<chain_offer> chain; ///< Null: nobody reads it any more.
+    uint64_t incarnation = 0; ///< Of the node of `to`, when it was offered.
+    uint32_t first = 0;       ///< Of the blocks that are wanted.
+    uint32_t count = 0;
+    std::unique_ptr<transfer_source> course; ///< Null: nothing is wanted yet.
+    bool is_computed = false;                ///< The rank has done its part.
+    clock::instant since = {}; ///< It was offered last, or computed.
+  };
+
+  using offers = std::map<request_id, offer>;
+
+  bool is_on() const;
+  clock::instant now() const;
+  node_id node_of(const offer& x) const;
+  void tell(offer& x);
+  void finish(offer& x, transfer_end how);
+  offers::iterator forget_if_over(offers::iterator i);
+  bool send_next(request_id request, offer& x, kernels::host_ptr& bytes);
+  void copy_out(request_id request, const offer& x, uint32_t chunk,
+                kernels::host_ptr bytes);
+  void send(const offer& x, uint32_t chunk, const kernels::host_ptr& bytes);
+
+  local_scheduler::pointer self_;
+  const node_context context_;
+  const std::shared_ptr<node_parts> parts_;
+  rank_parts& rank_;
+  offers offers_;
+};
+
+} // namespace troupe
