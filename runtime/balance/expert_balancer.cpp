@@ -18,26 +18,6 @@ constexpr double close_enough = 1.0004;
 
 constexpr size_t max_steps = 1000;
 
-/// The steps up to where their gain, less the price of their copies, is
-/// greatest, and no more copies than `most`. Several workers may be as full as
-/// the fullest, so that only the last of a row of steps gains anything.
-size_t worth_taking(const std::vector<layout_step>& steps, double price,
-                    double most) {
-  size_t out = 0;
-  double best = 0, copies = 0;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    copies += steps[i].num_moves();
-    if (copies > most)
-      break;
-    auto gain = steps[0].before - steps[i].after - price * copies;
-    if (gain <= best)
-      continue;
-    best = gain;
-    out = i + 1;
-  }
-  return out;
-}
-
 /// Takes steps until there are none or so many copies.
 std::vector<layout_step> search(slot_search& from, double most) {
   std::vector<layout_step> out;
@@ -57,6 +37,23 @@ layer_layout solved(slot_flow flow) {
 }
 
 } // namespace
+
+size_t worth_taking(const std::vector<layout_step>& steps, double price,
+                    double most) {
+  size_t out = 0;
+  double best = 0, copies = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    copies += steps[i].num_moves();
+    if (copies > most)
+      break;
+    auto gain = steps[0].before - steps[i].after - price * copies;
+    if (gain <= best)
+      continue;
+    best = gain;
+    out = i + 1;
+  }
+  return out;
+}
 
 layer_plan expert_balancer::plan(const layer_state& x) {
   CHECK(x.loads.size() == x.shape.num_experts);

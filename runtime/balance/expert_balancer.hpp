@@ -32,6 +32,13 @@ struct copy_price {
   }
 };
 
+/// How many of the steps are worth taking: up to where their gain, less `price`
+/// rows for each of their copies, is greatest, with no more copies than `most`.
+/// Several workers may be as full as the fullest, so that only the last of a
+/// row of steps gains anything.
+size_t worth_taking(const std::vector<layout_step>& steps, double price,
+                    double most);
+
 class expert_balancer final : public expert_policy {
 public:
   explicit expert_balancer(const balance_options& options = {})
