@@ -86,6 +86,8 @@ struct gateway_status {
   /// Guarded; by node, null until the first has come.
   std::vector<std::shared_ptr<const part_loads>> loads;
   std::map<node_id, std::string> lost; ///< Guarded; why.
+  /// Guarded; null until the first has come.
+  std::shared_ptr<const balance_status> balance;
 };
 
 /// `on_started` is called once requests are taken.
@@ -103,6 +105,12 @@ controller spawn_controller(caf::actor_system& system,
 /// It begins with the placement of `parts`.
 placer spawn_placer(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<const node_parts> parts);
+
+/// It has the newest placement from `context`, and the placer. `settings`: not
+/// null.
+balancer spawn_balancer(caf::actor_system& system, const node_context& context,
+                        std::shared_ptr<const node_parts> parts,
+                        std::shared_ptr<const balance_settings> settings);
 
 /// What a supervisor may do to the world outside of the actors.
 struct supervisor_hooks {

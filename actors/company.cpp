@@ -4,6 +4,7 @@
 #include "actors/networks.hpp"
 #include "actors/node.hpp"
 #include "runtime/checkpoint/config.hpp"
+#include "runtime/cluster/balance_settings.hpp"
 #include "runtime/entropy.hpp"
 
 #include <future>
@@ -78,6 +79,9 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   auto config = *options.node.config;
   if (auto fits = check_fits(options.cluster, config); !fits)
     return fits.why();
+  if (auto& balance = options.node.balance)
+    if (auto ok = check_balance(*balance, options.cluster, config); !ok)
+      return ok.why();
   auto x = std::make_unique<impl>(std::move(options), std::move(config));
   auto& opts = x->options;
   node_setup setup;

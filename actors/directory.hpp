@@ -20,6 +20,7 @@ struct cast_list {
   troupe::controller controller; ///< Only on its node.
   troupe::gateway gateway;       ///< Only on its node.
   troupe::placer placer;         ///< Only on the controller's node.
+  troupe::balancer balancer;     ///< Only there, if experts are balanced.
   troupe::keeper keeper;         ///< Only where blocks are kept on a disk.
   std::map<rank_id, local_scheduler> schedulers;
   std::map<rank_id, attention> ranks;
@@ -40,6 +41,7 @@ struct cast_list {
     fn(gateway);
     fn(controller);
     fn(placer);
+    fn(balancer);
     fn(keeper);
     auto all = [&](auto& of) {
       for (auto& [id, x] : of)
@@ -109,6 +111,7 @@ void tell_all(const cast_list& list, const Message& message) {
   for (auto& [id, x] : list.ranks)
     tell(x, message);
   tell(list.placer, message);
+  tell(list.balancer, message);
   if constexpr (std::is_same_v<Message,
                                tick> || std::is_same_v<Message, node_lost>)
     if (list.parts && moves_blocks(list.parts->cluster))

@@ -54,6 +54,15 @@ service_stats front_end::stats() const {
   for (auto* list : {&status.reports, &status.former})
     for (auto& report : *list)
       add(report, out);
+  if (auto& x = status.balance) {
+    out.balance_plans = x->plans;
+    out.balance_changes = x->changes;
+    out.balance_refusals = x->changes_refused;
+    out.experts_moved = x->moves;
+    out.expert_balance = x->balance;
+    out.planned_balance = x->planned;
+    out.planned_gain = x->gain;
+  }
   return out;
 }
 
@@ -169,6 +178,7 @@ cluster_status front_end::cluster() const {
   auto is_over = status_->requests.closed().has_value();
   std::unique_lock lock{status_->mutex};
   out.trouble = status_->trouble;
+  out.balance = status_->balance;
   out.takes_requests = status_->refusal.empty() && !is_over;
   std::vector<uint64_t> rows;
   for (node_id n = 0; n < cluster_.nodes.size(); ++n) {

@@ -395,9 +395,20 @@ struct gateway_state {
     return others.empty() ? all : others;
   }
 
+  void report(const node_report& msg) {
+    if (reports.take(msg) && msg.loads)
+      tell(context.here->read()->balancer, msg);
+  }
+
+  void take(const experts_balanced& msg) {
+    std::lock_guard lock{status->mutex};
+    status->balance = msg.status;
+  }
+
   void start() {
     started = true;
     publish_trouble();
+    tell(context.here->read()->balancer, cluster_started{});
     if (on_started)
       on_started();
   }
@@ -423,10 +434,11 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const tokens_ready& msg) { self->state.commit(msg); },
     [=](const accept_request& msg) { self->state.accept(msg); },
     [=](const client_gone& msg) { self->state.cancel(msg.request); },
-    [=](const node_report& msg) { self->state.reports.take(msg); },
+    [=](const node_report& msg) { self->state.report(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const experts_given_up& msg) { self->state.give_up(msg); },
+    [=](const experts_balanced& msg) { self->state.take(msg); },
     [=](const node_back& msg) { self->state.take_back(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](troupe::shut_down) { self->state.shut_down(); },

@@ -18,6 +18,8 @@ void placement_watch::look_at(node_id node) {
   look(counter::changes_aborted, sometimes::change_aborted);
   look(counter::sections_behind, sometimes::rows_of_two_epochs);
   look(counter::experts_waiting, sometimes::expert_waited);
+  if (core.here()->read()->controller)
+    look_for_balance(*company_.front()->status());
   auto list = core.here()->read();
   auto& seen = seen_[node];
   for (auto& [unit, map] : list->placed) {
@@ -27,6 +29,12 @@ void placement_watch::look_at(node_id node) {
     if (list->controller)
       look_for_experts(*list, *map);
   }
+}
+
+void placement_watch::look_for_balance(const gateway_status& front) {
+  std::lock_guard lock{front.mutex};
+  if (front.balance && front.balance->changes > 0)
+    states_.reach(sometimes::experts_balanced);
 }
 
 /// As it is published. Those who have died since may not have been missed yet.

@@ -21,6 +21,7 @@ public:
   void look_at(node_id node);
 
 private:
+  void look_for_balance(const gateway_status& front);
   void look_for_experts(const cast_list& front, const placement_lists& placed);
 
   virtual_company& company_;

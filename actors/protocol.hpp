@@ -34,6 +34,11 @@
 
 namespace troupe {
 
+namespace balance {
+struct expert_plan; // runtime/balance/expert_plan.hpp
+}
+struct balance_status; // runtime/cluster/balance_status.hpp
+
 // -- every actor --------------------------------------------------------------
 
 /// The controller's verdict: this process is gone and does not come back. Said
@@ -296,10 +301,15 @@ struct node_report {
 /// Every node is connected: serve.
 struct cluster_started {};
 
+/// What has come of balancing experts so far.
+struct experts_balanced {
+  std::shared_ptr<const balance_status> status;
+};
+
 using gateway
   = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
-              node_back, placement_published, experts_given_up, cluster_started,
-              shut_down, tick>;
+              node_back, placement_published, experts_given_up,
+              experts_balanced, cluster_started, shut_down, tick>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report>;
 
@@ -368,6 +378,26 @@ struct placement_taken {
 
 using placer = reacts_to<change_placement, slots_changed, placement_taken,
                          node_lost, node_back, tick>;
+
+// -- balancer: asks the placer for changes, beside it -------------------------
+
+/// From the planning thread.
+struct experts_planned {
+  unit_id unit = 0;
+  uint32_t round = 0;
+  std::shared_ptr<const balance::expert_plan> plan;
+};
+
+/// What has become of the change that you asked for.
+struct placement_changed {
+  unit_id unit = 0;
+  uint32_t round = 0;
+  uint32_t epoch = 0; ///< Of the new placement; 0: there is none.
+  std::string failure;
+};
+
+using balancer = reacts_to<node_report, experts_planned, placement_changed,
+                           cluster_started, node_lost, node_back, tick>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 
@@ -483,4 +513,7 @@ TROUPE_MESSAGE(troupe::slots_unused)
 TROUPE_MESSAGE(troupe::change_placement)
 TROUPE_MESSAGE(troupe::slots_changed)
 TROUPE_MESSAGE(troupe::placement_taken)
+TROUPE_MESSAGE(troupe::experts_balanced)
+TROUPE_MESSAGE(troupe::experts_planned)
+TROUPE_MESSAGE(troupe::placement_changed)
 TROUPE_MESSAGE(troupe::control_arrived)

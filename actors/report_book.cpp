@@ -39,18 +39,18 @@ void report_book::open(gateway_status& status, size_t num_nodes) {
   status.former.resize(num_nodes);
 }
 
-void report_book::take(const node_report& msg) {
+bool report_book::take(const node_report& msg) {
   auto last = over_.find(msg.node);
   auto is_over = last != over_.end() && last->second == msg.incarnation;
   {
     std::lock_guard lock{status_->mutex};
     if (msg.node >= status_->reports.size())
-      return;
+      return false;
     auto& known = status_->reports[msg.node];
     auto is_another = known.incarnation != 0
                       && known.incarnation != msg.incarnation;
     if (is_another && is_over)
-      return; // its successor has been heard already
+      return false; // its successor has been heard already
     if (is_another)
       add(known, status_->former[msg.node]);
     known = msg;
@@ -60,6 +60,7 @@ void report_book::take(const node_report& msg) {
   }
   if (is_over)
     forget_gauges(msg.node); // it was on its way
+  return !is_over;
 }
 
 void report_book::lose(const node_lost& msg) {

@@ -20,7 +20,8 @@ public:
   /// Makes room for so many nodes, before the gateway is there.
   static void open(gateway_status& status, size_t num_nodes);
 
-  void take(const node_report& msg);
+  /// Returns whether it is of the process that is there.
+  bool take(const node_report& msg);
 
   /// What that process has counted stays; what it had is gone.
   void lose(const node_lost& msg);

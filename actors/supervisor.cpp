@@ -123,30 +123,30 @@ struct supervisor_state {
 
   void spawn_children() {
     auto& system = self->home_system();
-    auto front_end = front();
-    keeper keeps;
+    cast_list all;
     if (parts->keeper)
-      keeps = adopt(spawn_keeper(system, context, parts));
-    std::map<rank_id, local_scheduler> schedulers;
-    std::map<rank_id, attention> ranks;
-    std::map<worker_id, expert_worker> workers;
+      all.keeper = adopt(spawn_keeper(system, context, parts));
     for (auto& r : parts->ranks) {
-      auto& scheduler = schedulers[r->id] = adopt(spawn_scheduler(
-        system, context, parts, *r, batching_of(*parts), front_end));
-      ranks[r->id]
+      auto& scheduler = all.schedulers[r->id] = adopt(spawn_scheduler(
+        system, context, parts, *r, batching_of(*parts), front()));
+      all.ranks[r->id]
         = adopt(spawn_attention(system, context, parts, *r, scheduler));
     }
     for (auto& w : parts->workers)
-      workers[w->id] = adopt(spawn_expert_worker(system, context, parts, *w));
-    placer writes;
+      all.workers[w->id]
+        = adopt(spawn_expert_worker(system, context, parts, *w));
     if (context.here->read()->controller)
-      writes = adopt(spawn_placer(system, context, parts));
+      all.placer = adopt(spawn_placer(system, context, parts));
+    if (all.placer && options.balance)
+      all.balancer
+        = adopt(spawn_balancer(system, context, parts, options.balance));
     context.here->update([&](cast_list& list) {
-      list.placer = writes;
-      list.keeper = keeps;
-      list.schedulers = schedulers;
-      list.ranks = ranks;
-      list.workers = workers;
+      list.placer = all.placer;
+      list.balancer = all.balancer;
+      list.keeper = all.keeper;
+      list.schedulers = all.schedulers;
+      list.ranks = all.ranks;
+      list.workers = all.workers;
       list.parts = parts;
     });
   }

@@ -77,6 +77,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.status = front_->status();
     out.status->outage_timeout = options_.outage_timeout;
     out.state = state_;
+    out.options.balance = options_.balance;
     out.status->on_owner = on_owner_;
     out.status->on_lost = on_lost_;
     out.status->on_back = on_back_;

@@ -22,6 +22,8 @@ struct virtual_company_options {
   std::chrono::milliseconds join_timeout{60'000};
   /// See gateway_status.
   std::chrono::milliseconds outage_timeout{60'000};
+  /// See node_options. Null: experts stay where they are.
+  std::shared_ptr<const balance_settings> balance;
   /// So long after the end of a process of another node than the first the next
   /// one begins there; 0: none does. Not after a crash.
   virtual_duration restart_after{0};

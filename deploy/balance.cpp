@@ -1,3 +1,4 @@
+#include "deploy/balance_record.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/report.hpp"
@@ -120,8 +121,8 @@ void add_shape(CLI::App& command, layout_shape& shape) {
   auto add = [&](const char* name, uint32_t& to, const char* what) {
     return command.add_option(name, to, what)->check(CLI::Range(1, 65'535));
   };
-  add("--slots", shape.num_slots, "Places for experts in a layer")->required();
-  add("--gpus", shape.num_workers, "That share the slots evenly")->required();
+  add("--slots", shape.num_slots, "Places for experts in a layer");
+  add("--gpus", shape.num_workers, "That share the slots evenly");
   add("--nodes", shape.num_nodes, "That share the GPUs evenly (default 1)");
   add(
     "--groups", shape.num_groups,
@@ -136,9 +137,8 @@ void add_balance(CLI::App& app, int& status) {
   auto& command = *app.add_subcommand(
     "balance", "Which expert goes into which slot, for a file of loads");
   command.footer(what_to_know);
-  command
-    .add_option("LOADS", flags->loads, "How often experts were chosen (CSV)")
-    ->required();
+  command.add_option("LOADS", flags->loads,
+                     "How often experts were chosen (CSV)");
   command.add_option("--source", flags->source,
                      "Which of the file's sources (default: all added up)");
   add_shape(command, flags->shape);
@@ -161,7 +161,15 @@ void add_balance(CLI::App& app, int& status) {
   command.add_flag("--json", flags->json,
                    "JSON that --from reads: seconds, moves, and for each layer "
                    "physical_to_logical, weights, balance, bound");
-  command.callback([flags, &status] { status = run(*flags); });
+  add_balance_record(command, status);
+  command.callback([flags, &command, &status] {
+    if (!command.get_subcommands().empty())
+      return; // it has been done
+    for (auto name : {"LOADS", "--slots", "--gpus"})
+      if (command.count(name) == 0)
+        throw CLI::RequiredError{name};
+    status = run(*flags);
+  });
 }
 
 } // namespace troupe

@@ -271,7 +271,7 @@ std::string cluster_flags::replayed() const {
     out += " --prefix-caching " + *prefix_caching;
   if (micro_batches)
     out += " --micro-batches " + *micro_batches;
-  return out;
+  return out + balance.replayed();
 }
 
 } // namespace troupe

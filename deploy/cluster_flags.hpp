@@ -3,6 +3,7 @@
 /// The flags that those who start a company share: which model, how it is
 /// spread, what is claimed. Names follow vLLM where it has one.
 
+#include "deploy/expert_balance_flags.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
@@ -80,6 +81,7 @@ struct cluster_flags {
   kv_cache_flags kv_cache; ///< Likewise, by its add_to().
   /// Likewise, by add_trace_file(); empty: none.
   std::string trace_file;
+  expert_balance_flags balance; ///< Of `serve` and `simulate`.
   /// Of `serve`; empty: what has to be remembered is in memory.
   std::string state_dir;
 

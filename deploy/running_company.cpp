@@ -135,6 +135,10 @@ result<running_company> start_company(const cluster_flags& flags,
     return ok.why();
   options->node.cache_dir = cache_place();
   flags.kv_cache.apply(options->node);
+  auto balance = flags.balance.settings();
+  if (!balance)
+    return balance.why();
+  options->node.balance = std::move(*balance);
   options->progress = [to = out.progress.get()](auto& what, auto done,
                                                 auto total) {
     to->show(what, done, total);

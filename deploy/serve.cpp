@@ -323,6 +323,7 @@ void add_serve(CLI::App& app, int& status) {
   add_micro_batches(*command, flags->cluster.micro_batches);
   add_device(*command, flags->cluster.device);
   flags->cluster.kv_cache.add_to(*command);
+  flags->cluster.balance.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
   flags->http.add_to(*command);
   add_trace_file(*command, flags->cluster.trace_file);

@@ -112,6 +112,12 @@ result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
   limit_context(flags.cluster, (*model)->config(), *cluster);
   if (auto fits = check_fits(*cluster, (*model)->config()); !fits)
     return fits.why();
+  auto balance = flags.cluster.balance.settings();
+  if (!balance)
+    return balance.why();
+  if (*balance)
+    if (auto ok = check_balance(**balance, *cluster, (*model)->config()); !ok)
+      return ok.why();
   auto load = choose_load(flags.load, cluster->model, (*model)->config());
   if (!load)
     return load.why();
@@ -138,6 +144,7 @@ result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
     options.make_compute = [] { return kernels::make_cpu_executor({}); };
   base.company.cluster = std::move(*cluster);
   base.company.model = *model;
+  base.company.balance = std::move(*balance);
   base.company.outage_timeout
     = std::chrono::milliseconds{flags.cluster.outage_timeout_ms};
   base.company.restart_after
@@ -328,6 +335,7 @@ void add_simulate(CLI::App& app, int& status) {
   command.footer(what_to_know);
   flags->cluster.add_to(command);
   add_micro_batches(command, flags->cluster.micro_batches);
+  flags->cluster.balance.add_to(command);
   command.add_option("--seed", flags->seed, "The first one (default 1)");
   command.add_option("--seeds", flags->num_seeds, "How many (default 1)")
     ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));

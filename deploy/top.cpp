@@ -2,9 +2,9 @@
 #include "deploy/commands.hpp"
 #include "deploy/end_signals.hpp"
 #include "deploy/report.hpp"
+#include "deploy/server_answer.hpp"
 #include "deploy/top_view.hpp"
 #include "runtime/duration.hpp"
-#include "runtime/http/client.hpp"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -23,55 +23,6 @@ struct top_flags {
   std::string interval = "1s";
   bool once = false;
 };
-
-/// Of one call, whose answer ends the client's run.
-class one_answer final : public http::call_listener {
-public:
-  explicit one_answer(http::client& of) : of_(of) {
-  }
-
-  bool on_body(unsigned, std::string_view bytes) override {
-    text_ += bytes;
-    return text_.size() < max_answer;
-  }
-
-  void on_end(http::call_end end, unsigned status, std::string why) override {
-    if (end != http::call_end::whole)
-      result_ = failure{errc::io, "the server does not answer: " + why};
-    else if (status != 200)
-      result_ = failure{errc::refused, "the server answers /cluster with "
-                                       "status "
-                                         + std::to_string(status)};
-    else
-      result_ = std::move(text_);
-    of_.stop();
-  }
-
-  const result<std::string>& get() const {
-    return result_;
-  }
-
-private:
-  static constexpr size_t max_answer = 64 << 20;
-
-  http::client& of_;
-  std::string text_;
-  result<std::string> result_ = failure{errc::io, "the server sent too much"};
-};
-
-result<std::string> ask(const http::client_options& options,
-                        const std::string& key, const clock& time) {
-  auto client = http::client::open(options, time);
-  if (!client)
-    return client.why();
-  auto answer = std::make_shared<one_answer>(**client);
-  std::string headers;
-  if (!key.empty())
-    headers = "Authorization: Bearer " + key + "\r\n";
-  (*client)->call({"GET", "/cluster", headers, ""}, answer);
-  (*client)->run();
-  return answer->get();
-}
 
 struct extent {
   size_t lines = 0;
@@ -118,7 +69,7 @@ int run(const top_flags& flags) {
   top_view view;
   auto last = time.now();
   for (uint64_t i = 0;; ++i) {
-    auto answer = ask(options, *key, time);
+    auto answer = ask_server(options, *key, "/cluster", time);
     if (!answer)
       return report(answer.why());
     auto now = time.now();

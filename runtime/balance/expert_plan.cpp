@@ -74,10 +74,12 @@ public:
         return std::move(out.steps);
       }
     }
-    // Of few slots a share is not even one exchange.
     balance_options options{.least_gain = least_gain_};
+    // Of few slots a share is not even one exchange.
     options.most_copied = std::max(options.most_copied,
                                    few_copies / double(x.shape.num_slots));
+    if (least_gain_ == 0) // copies cost nothing
+      options.most_copied = 1;
     return expert_balancer{options}.plan(x).steps;
   }
 

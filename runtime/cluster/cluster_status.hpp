@@ -4,9 +4,10 @@
 /// experts are and how much they are asked. Counts go from the start of the
 /// node that counts; who wants rates asks twice.
 
-#include "runtime/dispatch/placement.hpp"
+#include "runtime/cluster/balance_status.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,8 @@ struct cluster_status {
   std::vector<rank_status> ranks;
   std::vector<worker_status> workers;
   std::vector<layer_status> layers; ///< With experts.
+  /// Null: experts are not balanced, or have not been so far.
+  std::shared_ptr<const balance_status> balance;
 };
 
 } // namespace troupe

@@ -10,6 +10,7 @@
 
 namespace troupe {
 
+struct balance_settings; // runtime/cluster/balance_settings.hpp
 struct model_config;
 class shared_model;
 class span_recorder;
@@ -47,6 +48,8 @@ struct node_options {
   std::shared_ptr<shared_model> model;
   /// Hears what happens when; null: nobody does.
   std::shared_ptr<span_recorder> spans;
+  /// Of the first node: experts are moved while it serves. Null: they are not.
+  std::shared_ptr<const balance_settings> balance;
 };
 
 } // namespace troupe

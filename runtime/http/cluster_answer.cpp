@@ -45,6 +45,19 @@ json to_json(const worker_status& x) {
     {"worker", x.worker}, {"node", x.node}, {"runs", x.runs}, {"rows", x.rows}};
 }
 
+json to_json(const expert_move& x) {
+  json out{{"unit", x.unit},
+           {"epoch", x.epoch},
+           {"layer", x.layer},
+           {"expert", x.expert}};
+  if (x.from)
+    out["from"] = *x.from;
+  out["to"] = x.to;
+  out["reason"] = x.reason;
+  out["gain"] = x.gain;
+  return out;
+}
+
 json summary_of(const layer_status& x) {
   uint64_t sum = 0, num_replicas = 0;
   for (auto& expert : x.experts) {
@@ -92,6 +105,13 @@ json list(const std::vector<T>& all) {
   return list(all, [](auto& x) { return to_json(x); });
 }
 
+json balance_of(const balance_status& x) {
+  return {{"plans", x.plans},     {"changes", x.changes},
+          {"moved", x.moves},     {"refused", x.changes_refused},
+          {"balance", x.balance}, {"planned", x.planned},
+          {"gain", x.gain}};
+}
+
 std::string text_of(const json& x) {
   return x.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -99,14 +119,19 @@ std::string text_of(const json& x) {
 } // namespace
 
 std::string render_cluster(const cluster_status& x) {
-  return text_of({{"view", x.view},
-                  {"epochs", x.epochs},
-                  {"takes_requests", x.takes_requests},
-                  {"trouble", x.trouble},
-                  {"nodes", list(x.nodes)},
-                  {"ranks", list(x.ranks)},
-                  {"workers", list(x.workers)},
-                  {"layers", list(x.layers, summary_of)}});
+  json out{{"view", x.view},
+           {"epochs", x.epochs},
+           {"takes_requests", x.takes_requests},
+           {"trouble", x.trouble},
+           {"nodes", list(x.nodes)},
+           {"ranks", list(x.ranks)},
+           {"workers", list(x.workers)},
+           {"layers", list(x.layers, summary_of)}};
+  if (x.balance) {
+    out["balance"] = balance_of(*x.balance);
+    out["moves"] = list(x.balance->recent);
+  }
+  return text_of(out);
 }
 
 std::string render_experts(const cluster_status& x) {

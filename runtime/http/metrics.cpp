@@ -188,6 +188,33 @@ void render_placement(const service_stats& x, std::string& to) {
     to += slots + "{state=\"" + state + "\"} " + std::to_string(count) + "\n";
 }
 
+void render_balance(const service_stats& x, std::string& to) {
+  const figure all[] = {
+    {"expert_balance_plans_total", "counter",
+     "Plans that were made of where experts should be.", x.balance_plans},
+    {"expert_balance_changes_total", "counter",
+     "Changes of the placement that were done for them.", x.balance_changes},
+    {"expert_balance_refusals_total", "counter",
+     "Changes for them that were refused or given up.", x.balance_refusals},
+    {"experts_moved_total", "counter",
+     "Copies of experts that came to workers by them.", x.experts_moved},
+  };
+  render(all, to);
+  auto add = [&](const char* name, const char* help, double value) {
+    announce(name, "gauge", help, to);
+    to += std::string{name} + " " + number(value) + "\n";
+  };
+  add("troupe_expert_balance",
+      "Mean over largest load of workers, mean of layers, when it was looked "
+      "at last.",
+      x.expert_balance);
+  add("troupe_expert_balance_planned", "What the last plan made of it.",
+      x.planned_balance);
+  add("troupe_expert_balance_gain",
+      "Share of the largest loads that the last plan takes away.",
+      x.planned_gain);
+}
+
 } // namespace
 
 void latency_histogram::add(double seconds) {
@@ -237,6 +264,7 @@ std::string api_metrics::render(const service_stats& stats,
   render_hand_over(stats, to);
   render_store(stats, to);
   render_placement(stats, to);
+  render_balance(stats, to);
   render_connections(connections, to);
   std::lock_guard guard{mutex_};
   announce("troupe_http_requests_total", "counter",

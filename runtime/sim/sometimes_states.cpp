@@ -33,6 +33,7 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "change_aborted",
   "rows_of_two_epochs",
   "expert_waited",
+  "experts_balanced",
   "wrong_suspicion",
   "pause_survived",
   "killed_with_requests_open",

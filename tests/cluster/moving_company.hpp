@@ -25,11 +25,14 @@ public:
   }
 
   /// Empty, or why it does not serve.
-  std::string start(const topology& cluster) {
+  std::string start(const topology& cluster,
+                    const std::filesystem::path& model = nano_model(),
+                    std::shared_ptr<const balance_settings> balance = nullptr) {
     company_options options;
     options.cluster = cluster;
-    options.model_dir = nano_model();
+    options.model_dir = model;
     options.node.num_threads = 1;
+    options.node.balance = std::move(balance);
     auto made = company::start(options);
     if (!made)
       return made.why().message;

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 
@@ -81,6 +82,24 @@ def check_top(url):
            and wrong.stderr.count("\n") == 1)
 
 
+def check_record(url, folder):
+    """What experts were asked is a file that `troupe balance` plans by."""
+    text = subprocess.run([TROUPE, "balance", "record", "--url", url],
+                          stdout=subprocess.PIPE, check=True, text=True,
+                          timeout=60).stdout
+    told = get(f"{url}/cluster")["layers"]
+    rows = [x.split(",") for x in text.splitlines()]
+    expect("each layer has a row", [int(x[1]) for x in rows[1:]]
+           == [x["layer"] for x in told])
+    expect("it has what was told", [sum(map(int, x[2:])) for x in rows[1:]]
+           == [x["rows"] for x in told])
+    with open(f"{folder}/loads.csv", "w") as file:
+        file.write(text)
+    subprocess.run([TROUPE, "balance", f"{folder}/loads.csv", "--slots", "64",
+                    "--gpus", "2"], stdout=subprocess.PIPE, check=True,
+                   timeout=60)
+
+
 def children_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(x) for x in file.read().split()]
@@ -108,6 +127,8 @@ def main():
                          daemon=True).start()
         check_quiet(url)
         check_top(url)
+        with tempfile.TemporaryDirectory() as folder:
+            check_record(url, folder)
         check_loss(url, server)
         server.send_signal(signal.SIGTERM)
         expect("the server ends", server.wait(timeout=60) == 0)

@@ -30,8 +30,8 @@ const exception headless[] = {
   {"runtime/model/(attention|expert)_stages\\.cpp", "stages of forward.hpp"},
   {"runtime/model/plain_(together|trace)\\.cpp", "parts of plain_impl.hpp"},
   {"runtime/topology_file\\.cpp", "TOML, apart from topology.cpp"},
-  {"actors/(attention|controller|expert_worker|gateway|keeper|peer|placer|"
-   "scheduler|supervisor)\\.cpp",
+  {"actors/(attention|balancer|controller|expert_worker|gateway|keeper|peer|"
+   "placer|scheduler|supervisor)\\.cpp",
    "an actor is known by its spawn function in actors/cast.hpp"},
 };
 

@@ -51,3 +51,36 @@ TEST(ClusterAnswer, TellsWhereExpertsAre) {
   EXPECT_EQ(x["layers"][0]["rows"], json({5, 9}));
   EXPECT_EQ(x["layers"][0]["replicas"][1], json({{6, 1}, {7, 0}}));
 }
+
+TEST(ClusterAnswer, TellsWhatMovedAndWhy) {
+  auto x = small();
+  EXPECT_FALSE(json::parse(http::render_cluster(x)).contains("moves"));
+  balance_status done;
+  done.plans = 3;
+  done.changes = 2;
+  done.changes_refused = 1;
+  done.moves = 4;
+  done.balance = 0.5;
+  done.planned = 0.75;
+  done.gain = 0.25;
+  done.recent = {{1, 4, 1, 7, 2, 3, "worker 2 got too much", 0.125},
+                 {0, 5, 1, 8, {}, 0, "so did it again", 0.25}};
+  x.balance = std::make_shared<const balance_status>(done);
+  auto told = json::parse(http::render_cluster(x));
+  EXPECT_EQ(told["balance"], json({{"plans", 3},
+                                   {"changes", 2},
+                                   {"moved", 4},
+                                   {"refused", 1},
+                                   {"balance", 0.5},
+                                   {"planned", 0.75},
+                                   {"gain", 0.25}}));
+  EXPECT_EQ(told["moves"][0], json({{"unit", 1},
+                                    {"epoch", 4},
+                                    {"layer", 1},
+                                    {"expert", 7},
+                                    {"from", 2},
+                                    {"to", 3},
+                                    {"reason", "worker 2 got too much"},
+                                    {"gain", 0.125}}));
+  EXPECT_FALSE(told["moves"][1].contains("from")) << "it is one more";
+}

@@ -29,3 +29,23 @@ TEST(HttpMetrics, SayWhatBecameOfPlacements) {
         "# HELP troupe_expert_slots "})
     EXPECT_NE(text.find(std::string{"\n"} + line), text.npos) << line;
 }
+
+TEST(HttpMetrics, SayWhatBecameOfBalance) {
+  service_stats x;
+  x.balance_plans = 5;
+  x.balance_changes = 4;
+  x.balance_refusals = 1;
+  x.experts_moved = 17;
+  x.expert_balance = 0.5;
+  x.planned_balance = 0.75;
+  x.planned_gain = 0.25;
+  auto text = http::api_metrics{}.render(x, {}, {});
+  for (auto line :
+       {"troupe_expert_balance_plans_total 5",
+        "troupe_expert_balance_changes_total 4",
+        "troupe_expert_balance_refusals_total 1",
+        "troupe_experts_moved_total 17", "troupe_expert_balance 0.5",
+        "troupe_expert_balance_planned 0.75",
+        "troupe_expert_balance_gain 0.25"})
+    EXPECT_NE(text.find(std::string{"\n"} + line), text.npos) << line;
+}

@@ -1,0 +1,110 @@
+/// Companies in a virtual world whose experts move by themselves, by what rows
+/// have chosen, while nodes die and links break.
+
+#include "actors/simulation_batch.hpp"
+#include "runtime/cluster/balance_settings.hpp"
+#include "runtime/sim/oracle.hpp"
+#include "tests/model_files.hpp"
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::shared_ptr<kernels::executor> cpu() {
+  return kernels::make_cpu_executor({});
+}
+
+class SimulatedBalance : public testing::Test {
+protected:
+  /// Two ranks and four workers on three nodes and a front, with a small real
+  /// model, whose router has its likings; requests come for some seconds.
+  simulation_options options(uint32_t num_redundant, uint32_t num_spare) {
+    simulation_options out;
+    auto& cluster = out.company.cluster = local(4, 2, 4);
+    cluster.max_model_len = 128;
+    cluster.limits.max_num_seqs = 4;
+    cluster.limits.max_num_batched_tokens = 16;
+    cluster.limits.num_kv_blocks = 8;
+    cluster.limits.step_timeout_ms = 5'000;
+    cluster.units = cluster.all_units();
+    cluster.units[0].num_redundant_experts = num_redundant;
+    cluster.units[0].spare_expert_slots = num_spare;
+    out.company.model = model_;
+    out.company.compute = cpu();
+    auto balance = std::make_shared<balance_settings>();
+    balance->interval = 300ms;
+    balance->half_life = 10;
+    balance->payback = std::chrono::minutes{10};
+    out.company.balance = balance;
+    load_spec spec;
+    spec.requests = 32;
+    spec.rate = 8;
+    spec.least_prompt = 12;
+    spec.most_prompt = 24;
+    spec.most_output = 12;
+    spec.least_output = 4;
+    out.what.load = make_load(spec, 1, model_->config().vocab_size);
+    oracle_options oracle;
+    oracle.max_model_len = cluster.max_model_len;
+    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
+    return out;
+  }
+
+  static std::string words_of(const simulation_result& x) {
+    std::string out;
+    for (auto& v : x.violations)
+      out += to_string(v) + "\n";
+    for (auto& f : x.faults)
+      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
+             + f.evidence + f.why + "\n";
+    return out;
+  }
+
+  std::shared_ptr<shared_model> model_ = *shared_model::open(
+    golden_case("v3-fp8"), kernels::make_inline_device(0, cpu()));
+};
+
+TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
+  for (uint32_t redundant : {0, 4}) {
+    auto out = simulate(1, options(redundant, 1));
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 32u);
+    EXPECT_TRUE(out.reached.has(sometimes::experts_balanced)) << redundant;
+  }
+}
+
+TEST_F(SimulatedBalance, HoldsThroughFaultsOfAllKinds) {
+  sometimes_tally tally;
+  auto experts = model_->config().n_routed_experts;
+  struct spread {
+    uint32_t redundant;
+    uint32_t spare;
+  };
+  uint64_t seed = 1;
+  for (auto x : {spread{0, experts}, spread{experts, 2}}) {
+    simulation_batch_options options;
+    options.base = this->options(x.redundant, x.spare);
+    options.make_compute = cpu;
+    options.random_faults = true;
+    for (auto when : {1500ms, 2600ms}) {
+      auto& kill = options.base.what.faults.emplace_back();
+      kill.kind = fault_kind::kill;
+      kill.node = std::string{any_name};
+      kill.at = when;
+      kill.lasts = 400ms;
+      kill.must_happen = false;
+      kill.p = 0.5;
+    }
+    simulation_batch batch{options};
+    for (int i = 0; i < 8; ++i, ++seed) {
+      auto out = batch.run(seed, batch.case_of(seed));
+      EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+      tally.add(out.reached);
+    }
+  }
+  EXPECT_GT(tally.count(sometimes::experts_balanced), 0u);
+  EXPECT_GT(tally.count(sometimes::node_came_back), 0u);
+}
+
+} // namespace
