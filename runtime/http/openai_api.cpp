@@ -3,6 +3,7 @@
 #include "runtime/http/admin_routes.hpp"
 #include "runtime/http/api_refusals.hpp"
 #include "runtime/http/cluster_answer.hpp"
+#include "runtime/http/dashboard.hpp"
 #include "runtime/http/messages_answer.hpp"
 #include "runtime/http/messages_request.hpp"
 #include "runtime/http/openai_answer.hpp"
@@ -85,6 +86,7 @@ std::span<const openai_api::route> openai_api::routes() {
     {"GET", metrics_path, right::observe, &openai_api::metrics},
     {"GET", cluster_path, right::observe, &openai_api::cluster},
     {"GET", experts_path, right::observe, &openai_api::experts},
+    {"GET", "/dashboard", right::none, &openai_api::dashboard},
     {"GET", "/faults", right::admin, &openai_api::faults},
     {"GET", log_level_path, right::admin, &openai_api::log_level},
     {"PUT", log_level_path, right::admin, &openai_api::set_log_level},
@@ -266,6 +268,10 @@ void openai_api::experts(request, respond to) {
   reply x;
   x.body = render_experts(serving_.cluster());
   answer(experts_path, std::move(x), to);
+}
+
+void openai_api::dashboard(request, respond to) {
+  answer("/dashboard", render_dashboard(), to);
 }
 
 void openai_api::faults(request, respond to) {

@@ -148,6 +148,7 @@ private:
   void metrics(request what, respond to);
   void cluster(request what, respond to);
   void experts(request what, respond to);
+  void dashboard(request what, respond to);
   void faults(request what, respond to);
   void log_level(request what, respond to);
   void set_log_level(request what, respond to);

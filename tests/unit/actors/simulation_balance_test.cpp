@@ -74,6 +74,35 @@ TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
   }
 }
 
+/// Who is to load an expert for a move dies before or after it has: the move is
+/// given up, or it is a loss like another. Experts that few ask for may have
+/// lost their second replica by then; new requests are refused until they are
+/// loaded elsewhere.
+TEST_F(SimulatedBalance, WhoDiesInAMoveTakesNothingWithIt) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(experts, 2);
+  auto last = all.company.cluster.nodes[3].name;
+  sometimes_tally tally;
+  uint64_t seed = 1;
+  for (auto when = 1100ms; when < 1700ms; when += 25ms, ++seed) {
+    fault kill;
+    kill.kind = fault_kind::kill;
+    kill.node = last;
+    kill.at = when;
+    kill.lasts = 500ms;
+    all.what.faults = {kill};
+    auto out = simulate(seed, all);
+    EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+    EXPECT_EQ(out.requests.completed + out.requests.refused, 32u)
+      << "seed " << seed;
+    EXPECT_LT(out.requests.refused, 8u) << "seed " << seed;
+    tally.add(out.reached);
+  }
+  EXPECT_GT(tally.count(sometimes::experts_balanced), 0u);
+  EXPECT_GT(tally.count(sometimes::change_aborted), 0u);
+  EXPECT_GT(tally.count(sometimes::node_came_back), 0u);
+}
+
 TEST_F(SimulatedBalance, HoldsThroughFaultsOfAllKinds) {
   sometimes_tally tally;
   auto experts = model_->config().n_routed_experts;
