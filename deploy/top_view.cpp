@@ -92,6 +92,11 @@ struct top_view::state {
                 running, waiting, tokens)};
     if (auto why = now.find("trouble"); why != now.end() && *why != "")
       out.push_back("! " + shown(*why));
+    if (auto x = now.find("balance"); x != now.end())
+      out.push_back(formatted("balance of workers %.2f found, %.2f planned   "
+                              "%.0f experts moved by %.0f changes",
+                              number(*x, "balance"), number(*x, "planned"),
+                              number(*x, "moved"), number(*x, "changes")));
     return out;
   }
 

@@ -74,6 +74,23 @@ TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
   }
 }
 
+/// The same company as two units, of a rank and two workers each.
+TEST_F(SimulatedBalance, EachUnitMovesItsOwn) {
+  auto all = options(0, 1);
+  auto& units = all.company.cluster.units;
+  auto one = units[0];
+  units = {one, one};
+  for (uint32_t u = 0; u < 2; ++u) {
+    units[u].name = u == 0 ? "left" : "right";
+    units[u].ranks = {u};
+    units[u].workers = {2 * u, 2 * u + 1};
+  }
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.requests.completed, 32u);
+  EXPECT_TRUE(out.reached.has(sometimes::experts_balanced));
+}
+
 /// Who is to load an expert for a move dies before or after it has: the move is
 /// given up, or it is a loss like another. Experts that few ask for may have
 /// lost their second replica by then; new requests are refused until they are

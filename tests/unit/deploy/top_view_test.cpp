@@ -56,6 +56,20 @@ TEST(TopView, ShowsRatesBetweenTwoAnswers) {
   EXPECT_NE(shown.find("############....  75 %"), shown.npos) << shown;
 }
 
+TEST(TopView, ShowsBalanceWhereThereIsAny) {
+  top_view x;
+  auto told = answer(100);
+  ASSERT_TRUE(x.take(told.dump(), 0));
+  EXPECT_EQ(text(x.lines(50, 120)).find("balance"), std::string::npos);
+  told["balance"]
+    = {{"balance", 0.5}, {"planned", 0.75}, {"moved", 12}, {"changes", 3}};
+  ASSERT_TRUE(x.take(told.dump(), 1));
+  EXPECT_NE(text(x.lines(50, 120))
+              .find("balance of workers 0.50 found, 0.75 planned   12 experts "
+                    "moved by 3 changes"),
+            std::string::npos);
+}
+
 TEST(TopView, StaysWithinTheTerminal) {
   top_view x;
   ASSERT_TRUE(x.take(answer(1, 144).dump(), 0));

@@ -189,6 +189,33 @@ TEST_F(ExpertMover, WhereFewRowsComeNoCopyPays) {
 
 } // namespace
 
+TEST(BalanceStatus, UnitsAddUp) {
+  balance_status one, other, silent;
+  one.plans = 2;
+  one.changes = 1;
+  one.moves = 3;
+  one.balance = 0.5;
+  one.planned = 0.75;
+  one.gain = 0.25;
+  one.recent = {{0, 2, 3, 4, 1, 2, "why", 0.5}};
+  other.plans = 1;
+  other.changes_refused = 1;
+  other.balance = 0.75;
+  other.planned = 0.75;
+  other.recent = {{1, 5, 3, 4, 3, 4, "why", 0.5}};
+  auto all = merged({one, other, silent});
+  EXPECT_EQ(all.plans, 3u);
+  EXPECT_EQ(all.changes, 1u);
+  EXPECT_EQ(all.changes_refused, 1u);
+  EXPECT_EQ(all.moves, 3u);
+  EXPECT_EQ(all.balance, 0.625);
+  EXPECT_EQ(all.planned, 0.75);
+  EXPECT_EQ(all.gain, 0.125);
+  ASSERT_EQ(all.recent.size(), 2u);
+  EXPECT_EQ(all.recent[1].unit, 1u);
+  EXPECT_EQ(merged({}).balance, 1);
+}
+
 TEST(BalanceSettings, FitTheCompanyOrAreRefused) {
   model_config config;
   config.num_hidden_layers = 5;

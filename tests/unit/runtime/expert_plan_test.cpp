@@ -121,6 +121,23 @@ TEST(PlacedLayer, WhoIsLostTakesNoPart) {
   EXPECT_FALSE(see_layer(bare.left_by({2}), 0, loads, {2})) << "some wait";
 }
 
+/// Workers 1 and 3 are another's.
+TEST(PlacedLayer, AUnitHasItsOwnWorkers) {
+  placement map{1, 4, 4, {1, 1, 2, 2}, 1, 1, 0, 1, {0, 2}};
+  load_table loads{4, {0}, {{900, 800, 100, 100}}};
+  auto x = see_layer(map, 0, loads.loads[0], {});
+  ASSERT_TRUE(x);
+  EXPECT_EQ(x->workers, (std::vector<worker_id>{0, 2}));
+  EXPECT_EQ(x->state.shape.num_nodes, 2u);
+  auto plan = plan_experts({map, {}, loads, {}}, nullptr, never);
+  auto change = cut_change(map, plan, 8);
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->next.unit, 1u);
+  auto then = map.with(change->next);
+  ASSERT_TRUE(then) << then.why().message;
+  EXPECT_EQ(change->copies.size(), 2u) << "one for another";
+}
+
 TEST(ExpertPlan, BringsWorkersTogetherInChangesThatHaveRoom) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
