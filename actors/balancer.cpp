@@ -6,12 +6,22 @@
 #include "runtime/cluster/expert_mover.hpp"
 #include "runtime/formatted.hpp"
 
+#include <algorithm>
 #include <numeric>
 #include <span>
 
 namespace troupe {
 
 namespace {
+
+/// That any expert has.
+uint32_t least_replicas(const placement& x) {
+  size_t out = x.num_workers();
+  for (uint32_t layer = 0; layer < x.num_moe_layers(); ++layer)
+    for (uint32_t e = 0; e < x.num_experts(); ++e)
+      out = std::min(out, x.replicas_of(layer, e).size());
+  return static_cast<uint32_t>(out);
+}
 
 struct balancer_state {
   static constexpr const char* name = "balancer";
@@ -44,6 +54,7 @@ struct balancer_state {
     std::iota(out.layers.begin(), out.layers.end(),
               config.first_k_dense_replace);
     out.num_experts = config.n_routed_experts;
+    out.least_replicas = least_replicas(parts->maps[unit]);
     auto activations = parts->cluster.activations;
     out.expert_bytes = 3.0 * config.hidden_size * config.moe_intermediate_size
                        * (config.fp8 ? 1 : 2);

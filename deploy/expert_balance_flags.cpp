@@ -1,5 +1,6 @@
 #include "deploy/expert_balance_flags.hpp"
 
+#include "runtime/cluster/balance_settings.hpp"
 #include "runtime/duration.hpp"
 
 namespace troupe {

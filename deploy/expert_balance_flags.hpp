@@ -3,7 +3,7 @@
 /// The flags that let experts move while a company serves, of those commands
 /// whose companies live for a while.
 
-#include "runtime/cluster/balance_settings.hpp"
+#include "runtime/error.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -11,6 +11,8 @@
 #include <string>
 
 namespace troupe {
+
+struct balance_settings; // runtime/cluster/balance_settings.hpp
 
 struct expert_balance_flags {
   std::string interval = "off";

@@ -7,6 +7,7 @@
 #include "deploy/running_company.hpp"
 #include "deploy/simulate_report.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster/balance_settings.hpp"
 #include "runtime/sim/fault_plan.hpp"
 #include "runtime/sim/idle_executor.hpp"
 #include "runtime/sim/oracle.hpp"

@@ -21,6 +21,8 @@ struct layout_shape {
   uint32_t num_nodes = 1;
   /// Of consecutive experts, of which a router chooses a few for each token.
   uint32_t num_groups = 1;
+  /// No step leaves an expert with fewer, unless it had fewer.
+  uint32_t least_replicas = 1;
 
   uint32_t slots_of_worker() const {
     return num_slots / num_workers;

@@ -307,6 +307,8 @@ expert_plan plan_experts(const plan_matter& x, expert_policy* first,
   size_t count = 0;
   for (uint32_t l = 0; l < x.now.num_moe_layers(); ++l) {
     auto at = see_layer(x.now, l, x.loads.loads.at(l), x.absent);
+    if (at)
+      at->state.shape.least_replicas = x.least_replicas;
     auto goal = at ? plan_layer(std::move(*at), ask, x.limits) : std::nullopt;
     if (!goal)
       continue;

@@ -52,6 +52,7 @@ struct plan_matter {
   std::set<node_id> absent;
   load_table loads; ///< [moe layers] in order.
   plan_limits limits;
+  uint32_t least_replicas = 1; ///< See layout_shape.
 };
 
 /// `first` is asked if it is there, and if its answer is in order and in time;

@@ -48,6 +48,8 @@ public:
     : flow_(x.shape, x.present->experts, x.loads),
       experts_(x.present->experts) {
     fullest_ = flow_.solve();
+    for (uint32_t e = 0; e < x.shape.num_experts; ++e)
+      least_.push_back(std::min(flow_.count_of(e), x.shape.least_replicas));
   }
 
   result<void> take(const layout_step& step) {
@@ -64,6 +66,10 @@ public:
     if (auto ok = check_experts(shape, experts_, true); !ok)
       return ok;
     flow_ = slot_flow{shape, experts_, all_loads()};
+    for (uint32_t e = 0; e < shape.num_experts; ++e)
+      if (flow_.count_of(e) < least_[e])
+        return invalid(formatted("expert %u has %u replicas left instead of %u",
+                                 e, flow_.count_of(e), least_[e]));
     auto now = flow_.solve();
     if (now > fullest_ * (1 + rounding))
       return invalid(formatted("the fullest GPU gets %.6g rows instead of %.6g",
@@ -86,6 +92,7 @@ private:
 
   slot_flow flow_;
   std::vector<uint32_t> experts_;
+  std::vector<uint32_t> least_; ///< [experts] replicas.
   double fullest_ = 0;
 };
 

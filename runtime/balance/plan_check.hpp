@@ -9,9 +9,9 @@ namespace troupe::balance {
 /// The layout has the right size, every expert somewhere and on no worker
 /// twice, and shares that are numbers from 0 to 1 and add up to 1 for each
 /// expert. The steps lead from the present layout to the new one, each changes
-/// what it says, and after each every expert is somewhere and no worker fuller
-/// than the fullest was before. If `x` has no present layout there are no
-/// steps. Error: invalid_input with what is wrong and where.
+/// what it says, and after each every expert has enough replicas and no worker
+/// is fuller than the fullest was before. If `x` has no present layout there
+/// are no steps. Error: invalid_input with what is wrong and where.
 result<void> check_plan(const layer_state& x, const layer_plan& plan);
 
 /// A policy whose plans are checked; where one is refused, another acts.

@@ -141,7 +141,8 @@ uint32_t slot_search::of_node(uint32_t expert, uint32_t node) const {
 }
 
 bool slot_search::may_drop(uint32_t slot) const {
-  return flow_.count_of(flow_.expert_at(slot)) > 1;
+  return flow_.count_of(flow_.expert_at(slot))
+         > std::max(flow_.shape().least_replicas, 1u);
 }
 
 void slot_search::add_replicas() {
@@ -243,7 +244,7 @@ void slot_search::add_prepared() {
   for (uint32_t s = 0; s < shape.num_slots; ++s) {
     auto b = flow_.expert_at(s);
     auto g = flow_.worker_of(s);
-    if (flow_.count_of(b) != 2 || b == hot || !may_add(hot, s))
+    if (flow_.count_of(b) != 2 || !may_drop(s) || b == hot || !may_add(hot, s))
       continue;
     auto base = flow_.level(g) - flow_.flow(s);
     auto rest = flow_.first_slot(b);

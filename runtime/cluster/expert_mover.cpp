@@ -74,7 +74,8 @@ std::optional<balance::plan_matter> expert_mover::tick(const placement& map,
   if (now < next_ || map.num_waiting() > 0)
     return std::nullopt;
   age(now);
-  balance::plan_matter out{map, absent_, loads_.table(), {}};
+  balance::plan_matter out{
+    map, absent_, loads_.table(), {}, terms_.least_replicas};
   auto& limits = out.limits;
   limits.budget = settings_.budget;
   if (auto x = std::exchange(first_loads_, std::nullopt)) {

@@ -28,6 +28,7 @@ public:
     double expert_bytes = 0; ///< Of one, in one layer.
     double row_bytes = 1;    ///< Of a row for one expert, there and back.
     unit_id unit = 0;
+    uint32_t least_replicas = 1; ///< That each expert keeps.
   };
 
   expert_mover(const balance_settings& settings, terms x, clock::instant now);

@@ -1,5 +1,6 @@
 #include "deploy/expert_balance_flags.hpp"
 
+#include "runtime/cluster/balance_settings.hpp"
 #include "tests/model_files.hpp"
 
 #include <gtest/gtest.h>

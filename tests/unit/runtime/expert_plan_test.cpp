@@ -159,6 +159,21 @@ TEST(ExpertPlan, BringsWorkersTogetherInChangesThatHaveRoom) {
   }
 }
 
+TEST(ExpertPlan, ExpertsKeepAsManyReplicasAsTheyHaveTo) {
+  for (uint32_t least : {1, 2}) {
+    placement map{1, 8, 8, nodes_of(8, 2), 0, 1, 8, 1}; // all have two
+    load_table loads{8, {0}, {{4000, 500, 500, 500, 500, 500, 500, 500}}};
+    plan_matter x{map, {}, loads, {}, least};
+    auto then = carry_out(map, plan_experts(x, nullptr, never), loads, 4);
+    EXPECT_EQ(placed_balance(then, loads) > 0.6, least == 1)
+      << "half of all rows are of one";
+    size_t fewest = 9;
+    for (uint32_t e = 0; e < 8; ++e)
+      fewest = std::min(fewest, then.replicas_of(0, e).size());
+    EXPECT_EQ(fewest, least);
+  }
+}
+
 TEST(ExpertPlan, NothingIsDoneWithoutGain) {
   placement map{1, 8, 4, nodes_of(4, 1), 0, 1, 0, 1};
   load_table even{8, {0}, {std::vector<double>(8, 1000)}};

@@ -76,6 +76,23 @@ TEST(PlanCheck, WhatBreaksAnInvariantIsRefusedWithItsReason) {
   }
 }
 
+TEST(PlanCheck, NoExpertIsLeftWithFewerReplicasThanItHasToKeep) {
+  layout_shape shape{4, 8, 4};
+  auto present = first_layout(shape); // 0 1, 2 3, 0 1, 2 3
+  layer_state x{shape, {100, 0, 100, 0}, present};
+  layer_plan plan{{layout_step{{5, 2}}}, present};
+  plan.layout.experts[5] = 2;
+  plan.layout.shares = {0.5, 1, 0.5, 0.5, 0.5, 0, 0.5, 0.5};
+  EXPECT_TRUE(check_plan(x, plan));
+  x.shape.least_replicas = 2;
+  auto ok = check_plan(x, plan);
+  ASSERT_FALSE(ok);
+  EXPECT_EQ(ok.why().message,
+            "step 1: expert 1 has 1 replicas left instead of 2");
+  expert_balancer good{{.least_gain = 0, .most_copied = 2}};
+  EXPECT_TRUE(check_plan(x, good.plan(x)));
+}
+
 TEST(PlanCheck, WhatIsSoundIsTaken) {
   auto state = some_state();
   spoiler sound{[](auto&) {}};
