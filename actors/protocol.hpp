@@ -9,14 +9,13 @@
 #include "actors/caf.hpp"
 #include "actors/handed_blocks.hpp"
 #include "actors/kept_blocks.hpp"
+#include "actors/placing.hpp"
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/counters.hpp"
-#include "runtime/cluster/expert_loader.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/cluster/part_loads.hpp"
-#include "runtime/cluster/placement_writer.hpp"
 #include "runtime/dispatch/answer_collector.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
 #include "runtime/dispatch/expert_slots.hpp"
@@ -33,11 +32,6 @@
 #include <vector>
 
 namespace troupe {
-
-namespace balance {
-struct expert_plan; // runtime/balance/expert_plan.hpp
-}
-struct balance_status; // runtime/cluster/balance_status.hpp
 
 // -- every actor --------------------------------------------------------------
 
@@ -179,25 +173,11 @@ struct rows_refused {
   rows_fault why = rows_fault::damaged_slab;
 };
 
-/// Plan with this placement from your next step on; answer with
-/// placement_taken once no step is out that was planned with an older one.
-struct placement_published {
-  std::shared_ptr<const placement_lists> map;
-};
-
-/// Experts of a unit have no worker left and get none: who waits for them
-/// fails.
-struct experts_given_up {
-  std::string why;
-  unit_id unit = 0;
-};
-
 using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
                             placement_published, experts_given_up, node_lost,
                             node_back, tick>;
 
-// -- keeper: keeps blocks of its node's ranks on a disk
-// ------------------------
+// -- keeper: keeps blocks of its node's ranks on a disk -----------------------
 
 /// What it hears stands in actors/kept_blocks.hpp.
 using keeper = reacts_to<keep_blocks, drop_blocks, block_copied, block_written,
@@ -241,30 +221,6 @@ struct run_ended {
 /// There may be room now for the answers that you could not hold.
 struct room_made {};
 
-/// A step of a change of the placement. Answer `load` and `retire` with
-/// slots_changed.
-struct change_slots {
-  uint32_t change = 0;
-  worker_id worker = 0;
-  slots_step step = slots_step::load;
-  uint32_t epoch = 0; ///< The newest, or with `retire` the oldest.
-  /// With `load` who is to come, with `serve` who leaves with what was before.
-  std::vector<expert_order> slots;
-};
-
-/// From the loading thread.
-struct experts_loaded {
-  uint32_t change = 0;
-  std::shared_ptr<const std::vector<arrived_expert>> experts;
-  std::string failure; ///< Empty: well.
-};
-
-/// Nothing that was enqueued before reads these retired slots any more.
-struct slots_unused {
-  uint32_t change = 0;
-  std::vector<layer_slot> slots;
-};
-
 using expert_worker
   = reacts_to<rows_arrived, run_ended, change_slots, experts_loaded,
               slots_unused, node_lost, room_made>;
@@ -300,11 +256,6 @@ struct node_report {
 
 /// Every node is connected: serve.
 struct cluster_started {};
-
-/// What has come of balancing experts so far.
-struct experts_balanced {
-  std::shared_ptr<const balance_status> status;
-};
 
 using gateway
   = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
@@ -355,46 +306,10 @@ using controller = reacts_to<node_joined, node_loaded, model_known,
 
 // -- placer: the one writer of placements, beside the controller --------------
 
-/// Let this placement follow. `done` hears the epoch of the new one, or why
-/// there is none; on a thread of the service.
-struct change_placement {
-  std::shared_ptr<const placement_lists> next;
-  std::shared_ptr<const std::function<void(const result<uint32_t>&)>> done;
-};
-
-/// A worker has done that step, or cannot.
-struct slots_changed {
-  uint32_t change = 0;
-  worker_id worker = 0;
-  slots_step step = slots_step::load;
-  std::string failure; ///< Empty: well.
-};
-
-/// A rank has no step out that was planned with an epoch before this one.
-struct placement_taken {
-  rank_id rank = 0;
-  uint32_t epoch = 0;
-};
-
 using placer = reacts_to<change_placement, slots_changed, placement_taken,
                          node_lost, node_back, tick>;
 
 // -- balancer: asks the placer for changes, beside it -------------------------
-
-/// From the planning thread.
-struct experts_planned {
-  unit_id unit = 0;
-  uint32_t round = 0;
-  std::shared_ptr<const balance::expert_plan> plan;
-};
-
-/// What has become of the change that you asked for.
-struct placement_changed {
-  unit_id unit = 0;
-  uint32_t round = 0;
-  uint32_t epoch = 0; ///< Of the new placement; 0: there is none.
-  std::string failure;
-};
 
 using balancer = reacts_to<node_report, experts_planned, placement_changed,
                            cluster_started, node_lost, node_back, tick>;
@@ -505,15 +420,4 @@ TROUPE_MESSAGE(troupe::peer_joined)
 TROUPE_MESSAGE(troupe::peer_gone)
 TROUPE_MESSAGE(troupe::peer_missed)
 TROUPE_MESSAGE(troupe::shut_down)
-TROUPE_MESSAGE(troupe::placement_published)
-TROUPE_MESSAGE(troupe::experts_given_up)
-TROUPE_MESSAGE(troupe::change_slots)
-TROUPE_MESSAGE(troupe::experts_loaded)
-TROUPE_MESSAGE(troupe::slots_unused)
-TROUPE_MESSAGE(troupe::change_placement)
-TROUPE_MESSAGE(troupe::slots_changed)
-TROUPE_MESSAGE(troupe::placement_taken)
-TROUPE_MESSAGE(troupe::experts_balanced)
-TROUPE_MESSAGE(troupe::experts_planned)
-TROUPE_MESSAGE(troupe::placement_changed)
 TROUPE_MESSAGE(troupe::control_arrived)
