@@ -51,8 +51,9 @@ std::shared_ptr<balance_settings> every(std::chrono::milliseconds interval) {
   return out;
 }
 
-/// Rows of each worker so far, once all are told: each is chosen and run.
-std::vector<uint64_t> rows_of(company& of) {
+/// Rows of each worker so far, once all are told: each is chosen and run, and
+/// there are more than `known`. What is told is a second old.
+std::vector<uint64_t> rows_of(company& of, uint64_t known = 0) {
   std::vector<uint64_t> out;
   auto is_told = [&] {
     auto x = of.cluster();
@@ -63,7 +64,8 @@ std::vector<uint64_t> rows_of(company& of) {
     for (auto& layer : x.layers)
       for (auto& expert : layer.experts)
         chosen += expert.rows;
-    return chosen > 0 && chosen == std::accumulate(out.begin(), out.end(), 0ul);
+    return chosen > known
+           && chosen == std::accumulate(out.begin(), out.end(), 0ul);
   };
   EXPECT_TRUE(comes_true(is_told));
   return out;
@@ -71,7 +73,8 @@ std::vector<uint64_t> rows_of(company& of) {
 
 /// Mean over largest of what has come since `before`.
 double balance_since(const std::vector<uint64_t>& before, company& of) {
-  auto now = rows_of(of);
+  auto now
+    = rows_of(of, std::accumulate(before.begin(), before.end(), uint64_t{0}));
   double sum = 0, most = 0;
   for (size_t i = 0; i < now.size(); ++i) {
     double rows = double(now[i] - (before.empty() ? 0 : before.at(i)));
