@@ -108,6 +108,8 @@ def check_in_browser(browser, url, folder):
     wait_until("experts have moved", lambda: "balance" in json.load(
         get(f"{url}/cluster")) and json.load(
             get(f"{url}/cluster"))["balance"]["changes"] > 0)
+    wait_until("both workers have told what they have done", lambda: len(
+        json.load(get(f"{url}/cluster"))["workers"]) == 2)
     page = shown_by(browser, f"{url}/dashboard", f"{folder}/profile")
     told = json.load(get(f"{url}/cluster"))
     expect("no trouble is shown:\n" + page, re.search(
