@@ -1,42 +1,19 @@
 /// Companies in a virtual world whose experts move by themselves, by what rows
 /// have chosen, while nodes die and links break.
 
-#include "actors/simulation_batch.hpp"
 #include "runtime/cluster/balance_settings.hpp"
-#include "runtime/sim/oracle.hpp"
-#include "tests/model_files.hpp"
+#include "tests/unit/actors/simulated_company.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
 
 namespace {
 
-std::shared_ptr<kernels::executor> cpu() {
-  return kernels::make_cpu_executor({});
-}
-
-class SimulatedBalance : public testing::Test {
+class SimulatedBalance : public SimulatedCompany {
 protected:
   /// Two ranks and four workers on three nodes and a front, with a small real
   /// model, whose router has its likings; requests come for some seconds.
   simulation_options options(uint32_t num_redundant, uint32_t num_spare) {
-    simulation_options out;
-    auto& cluster = out.company.cluster = local(4, 2, 4);
-    cluster.max_model_len = 128;
-    cluster.limits.max_num_seqs = 4;
-    cluster.limits.max_num_batched_tokens = 16;
-    cluster.limits.num_kv_blocks = 8;
-    cluster.limits.step_timeout_ms = 5'000;
-    cluster.units = cluster.all_units();
-    cluster.units[0].num_redundant_experts = num_redundant;
-    cluster.units[0].spare_expert_slots = num_spare;
-    out.company.model = model_;
-    out.company.compute = cpu();
-    auto balance = std::make_shared<balance_settings>();
-    balance->interval = 300ms;
-    balance->half_life = 10;
-    balance->payback = std::chrono::minutes{10};
-    out.company.balance = balance;
     load_spec spec;
     spec.requests = 32;
     spec.rate = 8;
@@ -44,10 +21,12 @@ protected:
     spec.most_prompt = 24;
     spec.most_output = 12;
     spec.least_output = 4;
-    out.what.load = make_load(spec, 1, model_->config().vocab_size);
-    oracle_options oracle;
-    oracle.max_model_len = cluster.max_model_len;
-    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
+    auto out = options_of(with_slots(num_redundant, num_spare), spec);
+    auto balance = std::make_shared<balance_settings>();
+    balance->interval = 300ms;
+    balance->half_life = 10;
+    balance->payback = std::chrono::minutes{10};
+    out.company.balance = balance;
     return out;
   }
 
@@ -63,19 +42,6 @@ protected:
     }
     return out;
   }
-
-  static std::string words_of(const simulation_result& x) {
-    std::string out;
-    for (auto& v : x.violations)
-      out += to_string(v) + "\n";
-    for (auto& f : x.faults)
-      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
-             + f.evidence + f.why + "\n";
-    return out;
-  }
-
-  std::shared_ptr<shared_model> model_ = *shared_model::open(
-    golden_case("v3-fp8"), kernels::make_inline_device(0, cpu()));
 };
 
 TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
@@ -90,14 +56,7 @@ TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
 /// The same company as two units, of a rank and two workers each.
 TEST_F(SimulatedBalance, EachUnitMovesItsOwn) {
   auto all = options(0, 1);
-  auto& units = all.company.cluster.units;
-  auto one = units[0];
-  units = {one, one};
-  for (uint32_t u = 0; u < 2; ++u) {
-    units[u].name = u == 0 ? "left" : "right";
-    units[u].ranks = {u};
-    units[u].workers = {2 * u, 2 * u + 1};
-  }
+  make_two_units(all.company.cluster);
   auto out = simulate(1, all);
   EXPECT_TRUE(out.holds()) << words_of(out);
   EXPECT_EQ(out.requests.completed, 32u);

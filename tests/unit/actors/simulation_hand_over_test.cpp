@@ -1,20 +1,14 @@
 /// Companies in a virtual world in which some ranks prefill and others decode,
 /// while nodes die and links break.
 
-#include "actors/simulation_batch.hpp"
-#include "runtime/sim/oracle.hpp"
-#include "tests/model_files.hpp"
+#include "tests/unit/actors/simulated_company.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
 
 namespace {
 
-std::shared_ptr<kernels::executor> cpu() {
-  return kernels::make_cpu_executor({});
-}
-
-class SimulatedHandOver : public testing::Test {
+class SimulatedHandOver : public SimulatedCompany {
 protected:
   /// A front; a node for each rank, p0, p1, ... and d0, d1, ...; and one with
   /// the workers, one for each unit of one rank.
@@ -39,51 +33,25 @@ protected:
 
   simulation_options options(uint32_t num_prefill, uint32_t num_decode,
                              uint32_t num_requests = 12) {
-    simulation_options out;
-    auto& cluster = out.company.cluster = company_of(num_prefill, num_decode);
-    cluster.max_model_len = 128;
-    cluster.limits.max_num_seqs = 4;
+    auto cluster = company_of(num_prefill, num_decode);
     cluster.limits.max_num_batched_tokens = 32;
     cluster.limits.num_kv_blocks = 12;
-    cluster.limits.step_timeout_ms = 5'000;
-    out.company.model = model_;
-    out.company.compute = cpu();
     load_spec spec;
     spec.requests = num_requests;
     spec.least_prompt = 20;
     spec.most_prompt = 112;
     spec.most_output = 12;
     spec.least_output = 2;
-    out.what.load = make_load(spec, 1, model_->config().vocab_size);
-    oracle_options oracle;
-    oracle.max_model_len = cluster.max_model_len;
-    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
-    return out;
+    return options_of(std::move(cluster), spec);
   }
 
   static fault kill(virtual_duration when, const std::string& node,
                     virtual_duration lasts = {}) {
-    fault out;
-    out.kind = fault_kind::kill;
-    out.node = node;
-    out.at = when;
+    auto out = at(when, fault_kind::kill, node);
     out.lasts = lasts;
     out.must_happen = false;
     return out;
   }
-
-  static std::string words_of(const simulation_result& x) {
-    std::string out;
-    for (auto& v : x.violations)
-      out += to_string(v) + "\n";
-    for (auto& f : x.faults)
-      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
-             + f.evidence + f.why + "\n";
-    return out;
-  }
-
-  std::shared_ptr<shared_model> model_ = *shared_model::open(
-    golden_case("v3-fp8"), kernels::make_inline_device(0, cpu()));
 };
 
 TEST_F(SimulatedHandOver, ChangesNoToken) {

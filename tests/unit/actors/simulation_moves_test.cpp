@@ -1,70 +1,30 @@
 /// Companies in a virtual world whose experts move, at times that the seed
 /// draws, while nodes die and links break.
 
-#include "actors/simulation_batch.hpp"
-#include "runtime/sim/oracle.hpp"
-#include "tests/model_files.hpp"
+#include "tests/unit/actors/simulated_company.hpp"
 
 using namespace troupe;
 using namespace std::chrono_literals;
 
 namespace {
 
-std::shared_ptr<kernels::executor> cpu() {
-  return kernels::make_cpu_executor({});
-}
-
-class SimulatedMoves : public testing::Test {
+class SimulatedMoves : public SimulatedCompany {
 protected:
   /// Two ranks and four workers on three nodes and a front, with a small real
   /// model.
   simulation_options options(uint32_t num_redundant, uint32_t num_spare) {
-    simulation_options out;
-    auto& cluster = out.company.cluster = local(4, 2, 4);
-    cluster.max_model_len = 128;
-    cluster.limits.max_num_seqs = 4;
-    cluster.limits.max_num_batched_tokens = 16;
-    cluster.limits.num_kv_blocks = 8;
-    cluster.limits.step_timeout_ms = 5'000;
-    cluster.units = cluster.all_units();
-    cluster.units[0].num_redundant_experts = num_redundant;
-    cluster.units[0].spare_expert_slots = num_spare;
-    out.company.model = model_;
-    out.company.compute = cpu();
     load_spec spec;
     spec.requests = 12;
     spec.least_prompt = 3;
     spec.most_prompt = 24;
     spec.most_output = 12;
     spec.least_output = 4;
-    out.what.load = make_load(spec, 1, model_->config().vocab_size);
-    oracle_options oracle;
-    oracle.max_model_len = cluster.max_model_len;
-    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
-    return out;
+    return options_of(with_slots(num_redundant, num_spare), spec);
   }
 
-  /// The same company as two units, of a rank and two workers each: each node
-  /// has parts of one, but for the rank's.
   simulation_options two_units(uint32_t num_spare) {
     auto out = options(0, num_spare);
-    auto& units = out.company.cluster.units;
-    auto one = units[0];
-    units = {one, one};
-    for (uint32_t u = 0; u < 2; ++u) {
-      units[u].name = u == 0 ? "left" : "right";
-      units[u].ranks = {u};
-      units[u].workers = {2 * u, 2 * u + 1};
-    }
-    return out;
-  }
-
-  static fault at(virtual_duration when, fault_kind kind,
-                  const std::string& node) {
-    fault out;
-    out.kind = kind;
-    out.node = node;
-    out.at = when;
+    make_two_units(out.company.cluster);
     return out;
   }
 
@@ -87,19 +47,6 @@ protected:
       tally.add(out.reached);
     }
   }
-
-  static std::string words_of(const simulation_result& x) {
-    std::string out;
-    for (auto& v : x.violations)
-      out += to_string(v) + "\n";
-    for (auto& f : x.faults)
-      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
-             + f.evidence + f.why + "\n";
-    return out;
-  }
-
-  std::shared_ptr<shared_model> model_ = *shared_model::open(
-    golden_case("v3-fp8"), kernels::make_inline_device(0, cpu()));
 };
 
 TEST_F(SimulatedMoves, ChangeNoToken) {

@@ -1,6 +1,4 @@
-#include "actors/simulation_batch.hpp"
-#include "runtime/sim/oracle.hpp"
-#include "tests/model_files.hpp"
+#include "tests/unit/actors/simulated_company.hpp"
 
 #include <map>
 
@@ -9,56 +7,22 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::shared_ptr<kernels::executor> cpu() {
-  return kernels::make_cpu_executor({});
-}
-
 /// Runs of a company of two ranks and four workers with a small real model,
 /// computed.
-class Simulation : public testing::Test {
+class Simulation : public SimulatedCompany {
 protected:
-  static std::shared_ptr<shared_model> model() {
-    return *shared_model::open(golden_case("v3-fp8"),
-                               kernels::make_inline_device(0, cpu()));
-  }
-
   simulation_options options(uint32_t num_requests) {
-    simulation_options out;
-    auto& cluster = out.company.cluster = local(3, 2, 4);
-    cluster.max_model_len = 128;
-    cluster.limits.max_num_seqs = 4;
+    auto cluster = local(3, 2, 4);
     cluster.limits.max_num_batched_tokens = 16;
     cluster.limits.num_kv_blocks = 8;
-    cluster.limits.step_timeout_ms = 5'000;
-    out.company.model = model_;
-    out.company.compute = cpu();
-
     load_spec spec;
     spec.requests = num_requests;
     spec.least_prompt = 3;
     spec.most_prompt = 24;
     spec.most_output = 8;
     spec.least_output = 2;
-    out.what.load = make_load(spec, 1, model_->config().vocab_size);
-    oracle_options oracle;
-    oracle.max_model_len = cluster.max_model_len;
-    EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
-    return out;
+    return options_of(std::move(cluster), spec);
   }
-
-  static std::string words_of(const simulation_result& x) {
-    std::string out;
-    for (auto& v : x.violations)
-      out += to_string(v) + "\n";
-    for (auto& f : x.faults)
-      out += f.what + ": " + std::string{to_string(f.outcome)} + " "
-             + f.evidence + f.why + "\n";
-    for (auto& e : x.last)
-      out += to_string(e) + "\n";
-    return out;
-  }
-
-  std::shared_ptr<shared_model> model_ = model();
 };
 
 TEST_F(Simulation, AnswersWithTheTokensOfThePlainPath) {
