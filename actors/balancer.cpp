@@ -2,6 +2,7 @@
 // plan_experts'; this actor asks the placer for what they say.
 
 #include "actors/cast.hpp"
+#include "actors/newest_placement.hpp"
 #include "runtime/cluster/balance_settings.hpp"
 #include "runtime/cluster/expert_mover.hpp"
 #include "runtime/formatted.hpp"
@@ -34,16 +35,8 @@ struct balancer_state {
   /// [units] Once the cluster serves.
   std::vector<std::unique_ptr<expert_mover>> units;
 
-  /// The newest placement of a unit.
   placement newest(unit_id unit) const {
-    auto list = context.here->read();
-    auto i = list->placed.find(unit);
-    auto& first = parts->maps[unit];
-    if (i == list->placed.end())
-      return first;
-    auto next = first.with(*i->second);
-    CHECK(next); // it is our own node's
-    return std::move(*next);
+    return newest_placement(*context.here->read(), unit);
   }
 
   expert_mover::terms terms_of(unit_id unit) const {

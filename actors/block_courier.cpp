@@ -1,15 +1,13 @@
 #include "actors/block_courier.hpp"
 
+#include "runtime/batching/fetch_patience.hpp"
+
 namespace troupe {
 
 namespace {
 
 /// Requests that may wait for a disk; more are computed.
 constexpr size_t max_fetches = 64;
-
-/// However long computing may take, and however short.
-constexpr std::chrono::milliseconds most_patience{5000};
-constexpr std::chrono::milliseconds least_patience{250};
 
 } // namespace
 
@@ -55,14 +53,7 @@ bool block_courier::begin(const run_request& msg, const estimate& seconds_for) {
     return false;
   auto count = static_cast<uint32_t>(chain->size()) * kv_block::num_tokens;
   auto seconds = seconds_for(of->num_tokens_before(), count);
-  // Longer than twice what computing takes nobody waits.
-  auto patience = std::chrono::duration<double>(2 * seconds);
-  patience_
-    = seconds == 0
-        ? most_patience
-        : std::clamp(
-          std::chrono::duration_cast<std::chrono::milliseconds>(patience),
-          least_patience, most_patience);
+  patience_ = seconds == 0 ? most_patience : patience_for(seconds);
   auto is_wanted = std::make_shared<std::atomic<bool>>(true);
   fetches_[++last_] = {std::move(of), msg, is_wanted};
   tell(context_.here->read()->keeper,

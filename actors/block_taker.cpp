@@ -2,6 +2,7 @@
 
 #include "actors/tell_rank.hpp"
 #include "runtime/batching/chain_offer.hpp"
+#include "runtime/batching/fetch_patience.hpp"
 
 namespace troupe {
 
@@ -11,10 +12,6 @@ using namespace std::chrono_literals;
 
 /// Requests whose blocks may be on their way or held; more are computed.
 constexpr size_t max_visits = 256;
-
-/// However long computing may take, and however short.
-constexpr std::chrono::milliseconds most_patience{5000};
-constexpr std::chrono::milliseconds least_patience{250};
 
 /// Requests of which it is known that they have come, the latest.
 constexpr size_t max_begun = 1024;
@@ -220,14 +217,8 @@ bool block_taker::begin(const run_request& msg, const estimate& seconds_for) {
               + x.of->num_known() * kv_block::num_tokens;
   auto all = static_cast<uint32_t>(x.of->missing().size());
   auto left = (all - x.of->num_known()) * kv_block::num_tokens;
-  // Longer than twice what computing takes nobody waits.
-  auto seconds = std::chrono::duration<double>(2 * seconds_for(done, left));
-  patience_
-    = seconds.count() == 0
-        ? least_patience
-        : std::clamp(
-          std::chrono::duration_cast<std::chrono::milliseconds>(seconds),
-          least_patience, most_patience);
+  auto seconds = seconds_for(done, left);
+  patience_ = seconds == 0 ? least_patience : patience_for(seconds);
   overdue_ = {msg.request, msg.term};
   return true;
 }

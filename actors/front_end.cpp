@@ -1,5 +1,6 @@
 #include "actors/front_end.hpp"
 
+#include "actors/newest_placement.hpp"
 #include "runtime/request_rules.hpp"
 
 #include <algorithm>
@@ -155,17 +156,6 @@ layers_of(const model_config& config, const placement& map,
   return out;
 }
 
-/// The placement of a unit that was published last; the parts are there.
-placement newest_of(const cast_list& list, unit_id unit) {
-  auto& first = list.parts->maps[unit];
-  auto i = list.placed.find(unit);
-  if (i == list.placed.end())
-    return first;
-  auto next = first.with(*i->second);
-  CHECK(next); // it was published
-  return std::move(*next);
-}
-
 } // namespace
 
 cluster_status front_end::cluster() const {
@@ -201,7 +191,7 @@ cluster_status front_end::cluster() const {
   if (!list->parts)
     return out;
   for (unit_id unit = 0; unit < list->parts->maps.size(); ++unit) {
-    auto map = newest_of(*list, unit);
+    auto map = newest_placement(*list, unit);
     if (unit < out.epochs.size())
       out.epochs[unit] = map.epoch();
     auto layers = layers_of(list->parts->config, map, rows, lost);
@@ -226,7 +216,7 @@ std::optional<placement> front_end::placed(unit_id unit) const {
   auto list = here_->read();
   if (!list->parts || unit >= list->parts->maps.size())
     return std::nullopt;
-  return newest_of(*list, unit);
+  return newest_placement(*list, unit);
 }
 
 namespace {

@@ -13,6 +13,7 @@
 
 #include "actors/cast.hpp"
 #include "actors/report_book.hpp"
+#include "actors/tell_rank.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/rank_outlook.hpp"
 #include "runtime/cluster/request_journal.hpp"
@@ -205,17 +206,7 @@ struct gateway_state {
                         to.next};
     if (!PLANTED(answer_lost_at_move))
       message.answered = journal->answered(id);
-    tell_rank(to.rank, std::move(message));
-  }
-
-  template <class Message>
-  void tell_rank(rank_id rank, Message message) {
-    auto list = context.here->read();
-    if (auto i = list->schedulers.find(rank); i != list->schedulers.end())
-      return tell(scheduler{i->second}, std::move(message));
-    auto node = cluster.node_of_rank(rank);
-    if (auto i = list->peers.find(node); i != list->peers.end())
-      tell(scheduler{i->second}, std::move(message));
+    tell_rank(context, cluster, to.rank, std::move(message));
   }
 
   /// Ends a request for its client now and frees what its rank holds.
@@ -230,9 +221,12 @@ struct gateway_state {
   }
 
   void take_from(request_id id, const request_journal::owner& owner) {
-    tell_rank(owner.rank, cancel_request{id, owner.rank, owner.term});
+    auto tell_it = [&](rank_id rank) {
+      tell_rank(context, cluster, rank, cancel_request{id, rank, owner.term});
+    };
+    tell_it(owner.rank);
     if (owner.next) // it may hold what has come so far
-      tell_rank(*owner.next, cancel_request{id, *owner.next, owner.term});
+      tell_it(*owner.next);
   }
 
   void commit(const tokens_ready& msg) {
@@ -240,7 +234,7 @@ struct gateway_state {
     auto event = msg.event;
     if (is_setback(*event) && journal->is_owned(msg.request, msg.term)
         && journal->set_back(msg.request) <= most_setbacks)
-      return recover(msg.request);
+      return void(recover(msg.request));
     if (journal->may_repeat_scores(msg.request))
       event = std::make_shared<const generation_event>(
         journal->without_known_scores(msg.request, *event));
@@ -269,10 +263,14 @@ struct gateway_state {
            && x.cause->code == errc::peer_lost;
   }
 
-  void recover(request_id id) {
-    if (obstacle(*journal->what(id)))
-      return hold(id);
+  /// Returns whether it goes on now, and does not wait.
+  bool recover(request_id id) {
+    if (obstacle(*journal->what(id))) {
+      hold(id);
+      return false;
+    }
     begin_again(id, ranks_for(id));
+    return true;
   }
 
   /// All that it said was known.
@@ -339,10 +337,8 @@ struct gateway_state {
   fates leave_stranded() {
     fates out;
     for (auto rank : outlook->stranded())
-      for (auto id : journal->requests_of(rank)) {
-        ++(obstacle(*journal->what(id)) ? out.waiting : out.moved);
-        recover(id);
-      }
+      for (auto id : journal->requests_of(rank))
+        ++(recover(id) ? out.moved : out.waiting);
     return out;
   }
 

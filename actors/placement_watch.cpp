@@ -18,9 +18,9 @@ void placement_watch::look_at(node_id node) {
   look(counter::changes_aborted, sometimes::change_aborted);
   look(counter::sections_behind, sometimes::rows_of_two_epochs);
   look(counter::experts_waiting, sometimes::expert_waited);
-  if (core.here()->read()->controller)
-    look_for_balance(*company_.front()->status());
   auto list = core.here()->read();
+  if (list->controller)
+    look_for_balance(*company_.front()->status());
   auto& seen = seen_[node];
   for (auto& [unit, map] : list->placed) {
     if (std::exchange(seen[unit], map) == map)

@@ -1,6 +1,5 @@
 #include "deploy/balance_record.hpp"
 
-#include "deploy/client_key.hpp"
 #include "deploy/end_signals.hpp"
 #include "deploy/report.hpp"
 #include "deploy/server_answer.hpp"
@@ -17,10 +16,7 @@ namespace troupe {
 namespace {
 
 struct record_flags {
-  std::string url = "http://127.0.0.1:8000";
-  std::string key_file;
-  std::string authorities;
-  bool trust_anybody = false;
+  server_flags server;
   uint32_t seconds = 0; ///< 0: since the start.
   std::string source = "recorded";
 };
@@ -45,19 +41,12 @@ balance::load_table parse_experts(std::string_view text) {
 }
 
 result<balance::load_table> record(const record_flags& flags) {
-  auto server = http::parse_web_address(flags.url);
+  auto server = find_server(flags.server);
   if (!server)
     return server.why();
-  auto key = read_client_key(flags.key_file);
-  if (!key)
-    return key.why();
-  http::client_options options{*server, flags.authorities, flags.trust_anybody,
-                               std::chrono::seconds{10}};
   end_signals signals;
   system_clock time;
-  auto ask = [&] {
-    return ask_server(options, *key, "/cluster/experts", time);
-  };
+  auto ask = [&] { return ask_server(*server, "/cluster/experts", time); };
   std::string before;
   if (flags.seconds > 0) {
     auto first = ask();
@@ -110,15 +99,7 @@ void add_balance_record(CLI::App& balance, int& status) {
   auto command = balance.add_subcommand(
     "record", "Writes what the experts of a running company were asked, as a "
               "file of loads (CSV)");
-  command->add_option("--url", flags->url, "The server's address")
-    ->capture_default_str();
-  command->add_option("--api-key-file", flags->key_file,
-                      "The API's key is its first line; else TROUPE_API_KEY or "
-                      "OPENAI_API_KEY");
-  command->add_option("--ssl-ca-certs", flags->authorities,
-                      "PEM file: whom TLS trusts (default: the system's)");
-  command->add_flag("--insecure", flags->trust_anybody,
-                    "TLS with whoever answers");
+  flags->server.add_to(*command);
   command
     ->add_option("--seconds", flags->seconds,
                  "Only what comes within so long from now on (default: all "

@@ -1,4 +1,3 @@
-#include "deploy/client_key.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/end_signals.hpp"
 #include "deploy/report.hpp"
@@ -16,10 +15,7 @@ namespace troupe {
 namespace {
 
 struct top_flags {
-  std::string url = "http://127.0.0.1:8000";
-  std::string key_file;
-  std::string authorities;
-  bool trust_anybody = false;
+  server_flags server;
   std::string interval = "1s";
   bool once = false;
 };
@@ -50,26 +46,21 @@ void draw(const top_view& view, bool over) {
 }
 
 int run(const top_flags& flags) {
-  auto server = http::parse_web_address(flags.url);
+  auto server = find_server(flags.server);
   if (!server)
     return report(server.why());
-  auto key = read_client_key(flags.key_file);
-  if (!key)
-    return report(key.why());
   auto interval = parse_duration(flags.interval);
   if (!interval || interval->count() == 0)
     return report(
       {errc::invalid_input, "--interval " + std::string{duration_form}});
   end_signals signals;
   system_clock time;
-  http::client_options options{*server, flags.authorities, flags.trust_anybody,
-                               std::chrono::seconds{10}};
   auto pause = std::chrono::ceil<std::chrono::milliseconds>(*interval);
   auto is_screen = isatty(STDOUT_FILENO) != 0 && !flags.once;
   top_view view;
   auto last = time.now();
   for (uint64_t i = 0;; ++i) {
-    auto answer = ask_server(options, *key, "/cluster", time);
+    auto answer = ask_server(*server, "/cluster", time);
     if (!answer)
       return report(answer.why());
     auto now = time.now();
@@ -89,15 +80,7 @@ void add_top(CLI::App& app, int& status) {
   auto flags = std::make_shared<top_flags>();
   auto command = app.add_subcommand(
     "top", "Shows what a running cluster does: nodes, ranks, workers, layers");
-  command->add_option("--url", flags->url, "The server's address")
-    ->capture_default_str();
-  command->add_option("--api-key-file", flags->key_file,
-                      "The API's key is its first line; else TROUPE_API_KEY or "
-                      "OPENAI_API_KEY");
-  command->add_option("--ssl-ca-certs", flags->authorities,
-                      "PEM file: whom TLS trusts (default: the system's)");
-  command->add_flag("--insecure", flags->trust_anybody,
-                    "TLS with whoever answers");
+  flags->server.add_to(*command);
   command
     ->add_option("--interval", flags->interval, "Between two looks (500ms, 2s)")
     ->capture_default_str();

@@ -177,12 +177,11 @@ size_t num_fitting(const layer_goal& goal, uint32_t most_copies) {
 /// other layers.
 class layer_writer {
 public:
-  layer_writer(const placement& now, const placed_layer& x) : now_(now), x_(x) {
-    auto all = now.lists().replicas;
-    for (auto& r : all)
-      if (r.moe_layer == x.moe_layer) {
-        slot_of_[{r.replica.at.worker, r.expert}] = r.replica.at.slot;
-        used_[r.replica.at.worker].insert(r.replica.at.slot);
+  layer_writer(const placement& now, const placed_layer& x) : x_(x) {
+    for (uint32_t e = 0; e < now.num_experts(); ++e)
+      for (auto& r : now.replicas_of(x.moe_layer, e)) {
+        slot_of_[{r.at.worker, e}] = r.at.slot;
+        used_[r.at.worker].insert(r.at.slot);
       }
   }
 
@@ -219,7 +218,6 @@ private:
     return out;
   }
 
-  const placement& now_;
   const placed_layer& x_;
   std::map<std::pair<worker_id, uint32_t>, uint16_t> slot_of_;
   std::map<worker_id, std::set<uint16_t>> used_; ///< Also by who is to go.
