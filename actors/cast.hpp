@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 
 namespace troupe {
 
@@ -77,6 +78,7 @@ struct gateway_status {
   mutable std::mutex mutex;
   std::string trouble = "the cluster is starting"; ///< Guarded.
   uint64_t nodes_lost = 0;                         ///< Guarded; at present.
+  uint64_t nodes_left = 0;                         ///< Likewise.
   uint64_t nodes_came_back = 0;                    ///< Guarded.
   /// Why nothing can be taken at present; guarded.
   std::string refusal = "the cluster is starting";
@@ -85,7 +87,8 @@ struct gateway_status {
   std::vector<node_report> former;
   /// Guarded; by node, null until the first has come.
   std::vector<std::shared_ptr<const part_loads>> loads;
-  std::map<node_id, std::string> lost; ///< Guarded; why.
+  std::map<node_id, std::string> lost; ///< Guarded; why; also who has left.
+  std::set<node_id> left;              ///< Guarded; of these, in peace.
   /// Guarded; null until the first has come.
   std::shared_ptr<const balance_status> balance;
 };

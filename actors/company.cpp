@@ -186,6 +186,11 @@ void company::cancel(request_id id) {
   impl_->front.cancel(id);
 }
 
+void company::drain(const std::string& node, std::chrono::milliseconds limit,
+                    std::function<void(const result<void>&)> begun) {
+  impl_->front.drain(node, limit, std::move(begun));
+}
+
 // -- other nodes --------------------------------------------------------------
 
 struct member_node::impl {

@@ -68,6 +68,8 @@ public:
   result<request_id> submit(generation_request request,
                             event_handler on_event) override;
   void cancel(request_id id) override;
+  void drain(const std::string& node, std::chrono::milliseconds limit,
+             std::function<void(const result<void>&)> begun) override;
 
   /// Where a unit's experts are; nothing before this node has loaded its parts,
   /// or if there is no such unit. See placement::lists for what the next one is

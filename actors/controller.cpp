@@ -7,6 +7,7 @@
 
 #include "actors/cast.hpp"
 #include "runtime/cluster/fingerprint_judge.hpp"
+#include "runtime/cluster/node_drain.hpp"
 
 #include <algorithm>
 
@@ -14,9 +15,13 @@ namespace troupe {
 
 namespace {
 
+/// Between two looks at who is to leave.
+constexpr std::chrono::milliseconds patrol{250};
+
 struct controller_state {
   static constexpr const char* name = "controller";
 
+  controller::pointer self = nullptr;
   node_context context;
   topology cluster;
   std::string model_dir;
@@ -25,6 +30,8 @@ struct controller_state {
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
+  node_drain leaver;
+  decltype(drain_node::begun) begun; ///< Of whoever wants it to leave.
 
   /// Says `message` to a node, near or far.
   template <class Message>
@@ -175,11 +182,83 @@ struct controller_state {
   }
 
   void announce(node_id node, const std::string& why) {
-    context.log->warning("node " + decide->name_of(node) + " is lost: " + why);
     node_lost verdict{node, decide->incarnation_of(node), decide->name_of(node),
-                      why};
+                      why, leaver.gone(node, why)};
+    if (verdict.has_left)
+      verdict.why = "has left";
+    context.log->warning(
+      "node " + verdict.name
+      + (verdict.has_left ? " has left" : " is lost: " + why));
     say(node, verdict); // it may be alive, and is to end
     say_to_all(verdict);
+    carry_out();
+  }
+
+  // -- who leaves -------------------------------------------------------------
+
+  void drain(const drain_node& msg) {
+    auto refuse = [&](const failure& why) { (*msg.begun)(why); };
+    if (over)
+      return refuse({errc::refused, "the cluster ends"});
+    if (!leaver.is_idle())
+      return refuse({errc::overloaded, "node " + leaver.progress()->node
+                                         + " is leaving: one after the other"});
+    auto node = may_leave(cluster, *decide, msg.name);
+    if (!node)
+      return refuse(node.why());
+    context.log->warning("node " + msg.name + " is to leave");
+    begun = msg.begun;
+    leaver.begin(*node, msg.name, msg.limit, self->clock().now());
+    carry_out();
+    tell_later(self, controller{self}, patrol, tick{});
+  }
+
+  void hear(const leaving_progress& msg) {
+    if (msg.of == leaving_progress::part::experts)
+      leaver.experts(msg.node, msg.done, msg.done + msg.left, msg.is_done,
+                     msg.why);
+    else
+      leaver.requests(msg.node, msg.left, self->clock().now());
+    carry_out();
+  }
+
+  void look_at_leaver() {
+    leaver.tick(self->clock().now());
+    carry_out();
+    if (!leaver.is_idle() && !over)
+      tell_later(self, controller{self}, patrol, tick{});
+  }
+
+  void carry_out() {
+    using order = node_drain::order;
+    auto list = context.here->read();
+    node_leaving what;
+    for (auto x : leaver.take_orders()) {
+      what = {leaver.node(), leaver.progress()->node, x == order::stay};
+      if (x == order::move_experts || x == order::stay)
+        tell(list->placer, what);
+      if (x == order::move_requests || x == order::stay)
+        tell(list->gateway, what);
+      if (x == order::stay)
+        context.log->warning(sentence(*leaver.progress()));
+      if (x == order::answer)
+        (*std::exchange(begun, nullptr))(leaver.answer());
+      if (x == order::end_node)
+        say(leaver.node(), shut_down{});
+      if (x == order::gone)
+        suspect_leaver();
+    }
+    if (auto& now = leaver.progress();
+        now && (!list->drain || *list->drain != *now))
+      context.here->update([&](cast_list& all) {
+        all.drain = std::make_shared<const drain_progress>(*now);
+      });
+  }
+
+  void suspect_leaver() {
+    auto node = leaver.node();
+    if (decide->suspected(context.node, node, decide->incarnation_of(node)))
+      announce(node, "it was told to end, and has not");
   }
 };
 
@@ -189,6 +268,7 @@ behavior(controller::stateful_pointer<controller_state> self,
          const std::string& model_dir, std::function<void(node_id)> monitor,
          std::shared_ptr<state_store> kept) {
   auto& state = self->state;
+  state.self = self;
   state.context = context;
   state.cluster = cluster;
   state.model_dir = model_dir;
@@ -210,7 +290,10 @@ behavior(controller::stateful_pointer<controller_state> self,
     },
     [=](const node_connected& msg) { self->state.connect(msg); },
     [=](const node_suspected& msg) { self->state.suspect(msg); },
+    [=](const drain_node& msg) { self->state.drain(msg); },
+    [=](const leaving_progress& msg) { self->state.hear(msg); },
     [=](shut_down) { self->state.over = true; },
+    [=](tick) { self->state.look_at_leaver(); },
   };
 }
 

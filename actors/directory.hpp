@@ -5,6 +5,7 @@
 /// snapshot.
 
 #include "actors/protocol.hpp"
+#include "runtime/cluster/drain_progress.hpp"
 #include "runtime/cluster/unit_choice.hpp"
 
 #include <atomic>
@@ -34,6 +35,8 @@ struct cast_list {
   std::map<unit_id, std::shared_ptr<const placement_lists>> placed;
   /// Of the whole model, where it was read for the judge.
   std::shared_ptr<const digest_table> digests;
+  /// Of the node that was last to leave; null: there was none.
+  std::shared_ptr<const drain_progress> drain;
 
   /// Calls fn(handle) for everybody but the supervisor; handles may be empty.
   template <class Fn>
@@ -83,6 +86,8 @@ inline uint64_t incarnation_of(const cast_list& list, node_id node) {
 }
 
 inline std::string sentence(const node_lost& x) {
+  if (x.has_left)
+    return "node " + x.name + " " + x.why; // "has left"
   return "node " + x.name + " was lost: " + x.why;
 }
 

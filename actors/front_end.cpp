@@ -52,6 +52,7 @@ service_stats front_end::stats() const {
   std::lock_guard lock{status.mutex};
   out.nodes_lost = status.nodes_lost;
   out.nodes_came_back = status.nodes_came_back;
+  out.nodes_left = status.nodes_left;
   for (auto* list : {&status.reports, &status.former})
     for (auto& report : *list)
       add(report, out);
@@ -125,8 +126,12 @@ node_status status_of(node_id node, const topology& cluster,
   out.state = out.incarnation != 0 && status.usable_ranks > 0 ? "serving"
                                                               : "starting";
   if (auto i = status.lost.find(node); i != status.lost.end()) {
-    out.state = "lost";
-    out.why = i->second;
+    auto has_left = status.left.contains(node);
+    out.state = has_left ? "left" : "lost";
+    out.why = has_left ? "" : i->second;
+  } else if (list.drain && list.drain->node == out.name
+             && !is_over(*list.drain)) {
+    out.state = "leaving";
   }
   if (node < status.reports.size())
     out.network_bytes_sent = status.reports[node].network.bytes_sent;
@@ -165,6 +170,8 @@ cluster_status front_end::cluster() const {
     out.view = list->members->number;
     out.epochs = list->members->epochs;
   }
+  if (list->drain)
+    out.drain = *list->drain;
   auto is_over = status_->requests.closed().has_value();
   std::unique_lock lock{status_->mutex};
   out.trouble = status_->trouble;
@@ -222,9 +229,10 @@ std::optional<placement> front_end::placed(unit_id unit) const {
 namespace {
 
 /// Who asks is answered once, also if nobody who could say anything is left.
+template <class T>
 class question {
 public:
-  explicit question(std::function<void(const result<uint32_t>&)> done)
+  explicit question(std::function<void(const result<T>&)> done)
     : done_(std::move(done)) {
   }
 
@@ -235,13 +243,13 @@ public:
     hear(failure{errc::cancelled, "the node has ended"});
   }
 
-  void hear(const result<uint32_t>& x) {
+  void hear(const result<T>& x) {
     if (auto done = std::exchange(done_, nullptr))
       done(x);
   }
 
 private:
-  std::function<void(const result<uint32_t>&)> done_;
+  std::function<void(const result<T>&)> done_;
 };
 
 } // namespace
@@ -251,12 +259,23 @@ void front_end::change_placement(
   auto placer = here_->read()->placer;
   if (!placer || status_->usable_ranks == 0)
     return done(failure{errc::refused, "the cluster is starting"});
-  auto asked = std::make_shared<question>(std::move(done));
+  auto asked = std::make_shared<question<uint32_t>>(std::move(done));
   using callback = std::function<void(const result<uint32_t>&)>;
   tell(placer, troupe::change_placement{
                  std::make_shared<const placement_lists>(std::move(next)),
                  std::make_shared<const callback>(
                    [asked](auto& x) { asked->hear(x); })});
+}
+
+void front_end::drain(const std::string& node, std::chrono::milliseconds limit,
+                      std::function<void(const result<void>&)> begun) {
+  auto asked = std::make_shared<question<void>>(std::move(begun));
+  using callback = std::function<void(const result<void>&)>;
+  tell(
+    here_->read()->controller,
+    drain_node{node, limit, std::make_shared<const callback>([asked](auto& x) {
+                 asked->hear(x);
+               })});
 }
 
 uint64_t front_end::max_open(const topology_limits& limits,

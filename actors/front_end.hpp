@@ -28,6 +28,9 @@ public:
   result<request_id> submit(generation_request request, event_handler on_event);
   void cancel(request_id id);
 
+  void drain(const std::string& node, std::chrono::milliseconds limit,
+             std::function<void(const result<void>&)> begun);
+
   /// See company.
   std::optional<placement> placed(unit_id unit = 0) const;
   void change_placement(placement_lists next,

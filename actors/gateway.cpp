@@ -51,6 +51,7 @@ struct gateway_state {
   std::unique_ptr<unit_choice> units;
   std::map<node_id, node_lost> lost;
   std::map<node_id, node_lost> over; ///< The last loss of each.
+  std::optional<node_lost> leaving;  ///< Its ranks get no new requests.
   std::map<request_id, clock::instant> waits_until;
   bool is_on_patrol = false;
   report_book reports;
@@ -83,6 +84,8 @@ struct gateway_state {
 
   /// The lost node without which nobody can run `what`; or null.
   const node_lost* obstacle(const generation_request& what) const {
+    if (leaving && what.rank && outlook->is_leaving(*what.rank))
+      return &*leaving;
     auto node = outlook->obstacle(what.rank);
     return node ? &over.at(*node) : nullptr;
   }
@@ -91,15 +94,21 @@ struct gateway_state {
     std::string text;
     if (!started)
       text = "the cluster is starting";
+    std::set<node_id> left;
     for (auto& [node, x] : lost)
-      text += (text.empty() ? "" : "; ") + sentence(x);
+      if (x.has_left)
+        left.insert(node);
+      else
+        text += (text.empty() ? "" : "; ") + sentence(x);
     if (outlook->are_awaited())
       text += lost.empty() ? "experts that were lost are being placed anew"
                            : "; its experts are being loaded elsewhere";
     auto can_serve = started && outlook->can_begin();
     std::lock_guard lock{status->mutex};
     status->trouble = text;
-    status->nodes_lost = lost.size();
+    status->nodes_lost = lost.size() - left.size();
+    status->nodes_left = left.size();
+    status->left = std::move(left);
     status->lost.clear();
     for (auto& [node, x] : lost)
       status->lost[node] = x.why;
@@ -155,7 +164,11 @@ struct gateway_state {
     if (auto owner = journal->suspend(id))
       take_from(id, *owner);
     waits_until.try_emplace(id, self->clock().now() + status->outage_timeout);
-    if (!std::exchange(is_on_patrol, true))
+    go_on_patrol();
+  }
+
+  void go_on_patrol() {
+    if ((leaving || !waits_until.empty()) && !std::exchange(is_on_patrol, true))
       tell_later(self, gateway{self}, patrol, tick{});
   }
 
@@ -173,8 +186,8 @@ struct gateway_state {
       end_early(id, {errc::peer_lost, sentence(*why)});
       return true;
     });
-    if (!waits_until.empty() && !std::exchange(is_on_patrol, true))
-      tell_later(self, gateway{self}, patrol, tick{});
+    empty_ranks();
+    go_on_patrol();
   }
 
   /// Somebody is back.
@@ -289,10 +302,47 @@ struct gateway_state {
       withdraw(id);
   }
 
+  // -- who leaves -------------------------------------------------------------
+
+  void take(const node_leaving& msg) {
+    outlook->leaves(msg.stays ? std::nullopt : std::optional{msg.node});
+    leaving.reset();
+    if (!msg.stays) // it gets its incarnation when it is lost
+      leaving = node_lost{msg.node, 0, msg.name, "is leaving", true};
+    publish_trouble();
+    empty_ranks();
+    go_on_patrol();
+    if (msg.stays)
+      go_on_with_waiting();
+  }
+
+  /// Others go on with what its ranks have. Who wants these and no other comes
+  /// to its end there.
+  void empty_ranks() {
+    if (!leaving)
+      return;
+    leaving_progress out{leaving->node, leaving_progress::part::requests};
+    for (auto rank : cluster.nodes[leaving->node].ranks)
+      for (auto id : journal->requests_of(rank))
+        if (auto to = ranks_for(id); to.empty() || outlook->is_leaving(to[0]))
+          ++out.left;
+        else
+          move_on(id, to);
+    tell(context.here->read()->controller, out);
+  }
+
+  void move_on(request_id id, const std::vector<rank_id>& to) {
+    if (auto from = journal->suspend(id))
+      take_from(id, *from);
+    begin_again(id, to);
+  }
+
   // -- the cluster ------------------------------------------------------------
 
   void lose(const node_lost& msg) {
     over[msg.node] = msg;
+    if (leaving && leaving->node == msg.node)
+      leaving.reset();
     reports.lose(msg);
     auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
     if (!is_news)
@@ -307,7 +357,7 @@ struct gateway_state {
       auto in_step = cluster.limits.max_num_running();
       for (auto id : journal->requests_of(rank_id(rank))) {
         // It runs the oldest that it has.
-        auto was_run = in_step > 0 && in_step-- > 0;
+        auto was_run = in_step > 0 && in_step-- > 0 && !msg.has_left;
         move(id, was_run, msg, count);
       }
     }
@@ -436,6 +486,7 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const experts_given_up& msg) { self->state.give_up(msg); },
     [=](const experts_balanced& msg) { self->state.take(msg); },
     [=](const node_back& msg) { self->state.take_back(msg); },
+    [=](const node_leaving& msg) { self->state.take(msg); },
     [=](cluster_started) { self->state.start(); },
     [=](troupe::shut_down) { self->state.shut_down(); },
     [=](tick) { self->state.look_at_waiting(); },

@@ -26,6 +26,12 @@ struct placer_state {
   std::shared_ptr<const node_parts> parts;
   std::function<clock::instant()> now;
   std::vector<unit_state> units;
+  struct leaver { ///< Whose experts others get.
+    node_id node = 0;
+    uint64_t num_experts = 0;
+    std::map<unit_id, uint32_t> changes = {}; ///< Those under way.
+  };
+  std::optional<leaver> leaving;
   gauge epoch;
   gauge waiting;
   gauge took;
@@ -64,6 +70,8 @@ struct placer_state {
   }
 
   void lose(const node_lost& msg) {
+    if (leaving && leaving->node == msg.node)
+      leaving.reset();
     for (auto& x : units)
       x.decide->lost(msg.node, now());
     // Who comes late hears of nobody who was lost before.
@@ -84,6 +92,59 @@ struct placer_state {
     for (auto& x : units)
       x.decide->tick(now());
     carry_out();
+    if (leaving && !leaving->changes.empty())
+      tell_of_leaver();
+  }
+
+  // -- who leaves -------------------------------------------------------------
+
+  void leave(const node_leaving& msg) {
+    leaving.reset();
+    if (msg.stays) {
+      for (auto& x : units)
+        x.decide->stay(msg.node);
+      return;
+    }
+    leaver next{msg.node};
+    for (auto& x : units) {
+      auto begun = x.decide->leave(msg.node, now());
+      if (!begun) {
+        refuse_to_leave(msg.node, begun.why());
+        return carry_out(); // what has begun goes on
+      }
+      if (!*begun)
+        continue;
+      next.changes[x.decide->current().unit()] = x.decide->change();
+      next.num_experts += x.decide->num_arriving();
+    }
+    leaving = std::move(next);
+    tell_of_leaver();
+    carry_out();
+  }
+
+  void refuse_to_leave(node_id node, const failure& why) {
+    leaving_progress out{node};
+    out.why = why;
+    tell(context.here->read()->controller, out);
+  }
+
+  void tell_of_leaver() {
+    leaving_progress out{leaving->node};
+    for (auto& [unit, change] : leaving->changes) {
+      auto& decide = *units[unit].decide;
+      if (decide.at() == placement_writer::phase::loading)
+        out.left += decide.num_arriving() - decide.num_arrived();
+    }
+    out.done = leaving->num_experts - out.left;
+    out.is_done = leaving->changes.empty();
+    tell(context.here->read()->controller, out);
+  }
+
+  bool is_of_leaver(const unit_state& of, const writer_action& x) const {
+    if (!leaving)
+      return false;
+    auto i = leaving->changes.find(of.decide->current().unit());
+    return i != leaving->changes.end() && i->second == x.change;
   }
 
   static std::shared_ptr<const placement_lists> lists(const unit_state& of) {
@@ -189,6 +250,10 @@ struct placer_state {
     context.counters->add(counter::changes_done);
     took.set(static_cast<uint64_t>(
       duration_cast<microseconds>(now() - of.since).count()));
+    if (is_of_leaver(of, x)) {
+      leaving->changes.erase(of.decide->current().unit());
+      tell_of_leaver();
+    }
     answer(of, x.epoch);
   }
 
@@ -197,7 +262,12 @@ struct placer_state {
     context.counters->add(counter::changes_aborted);
     context.log->warning("a change of the placement" + name_of(of)
                          + " was given up: " + x.why);
-    answer(of, failure{errc::step_failed, "the change was given up: " + x.why});
+    failure why{errc::step_failed, "the change was given up: " + x.why};
+    if (is_of_leaver(of, x)) {
+      refuse_to_leave(leaving->node, why);
+      return leaving.reset();
+    }
+    answer(of, why);
   }
 
   /// Of a repair nobody hears.
@@ -241,6 +311,7 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
     [=](const placement_taken& msg) { self->state.take(msg); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const node_back& msg) { self->state.take_back(msg); },
+    [=](const node_leaving& msg) { self->state.leave(msg); },
     [=](tick) { self->state.look_at_clock(); },
   };
 }

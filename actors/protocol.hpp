@@ -42,6 +42,7 @@ struct node_lost {
   uint64_t incarnation = 0; ///< Never 0.
   std::string name;
   std::string why;
+  bool has_left = false; ///< It was told to end. Known on node 0 alone.
 };
 
 /// The controller's word: this process serves in the place of one that was
@@ -50,6 +51,14 @@ struct node_back {
   node_id node = 0;
   uint64_t incarnation = 0; ///< Never 0.
   std::string name;
+};
+
+/// This node is about to leave in peace: give what it has to others, and tell
+/// the controller by leaving_progress how far that is. Or it stays after all.
+struct node_leaving {
+  node_id node = 0;
+  std::string name;
+  bool stays = false;
 };
 
 /// Look after your deadlines. Sent by the supervisor a few times a second.
@@ -259,7 +268,7 @@ struct cluster_started {};
 
 using gateway
   = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
-              node_back, placement_published, experts_given_up,
+              node_back, node_leaving, placement_published, experts_given_up,
               experts_balanced, cluster_started, shut_down, tick>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report>;
@@ -301,13 +310,35 @@ struct node_suspected {
   uint64_t by_incarnation = 0; ///< Of who says so.
 };
 
-using controller = reacts_to<node_joined, node_loaded, model_known,
-                             node_connected, node_suspected, shut_down>;
+/// Let this node leave in peace within `limit`. `begun` hears whether it has
+/// begun to, on a thread of the service.
+struct drain_node {
+  std::string name;
+  clock::instant::duration limit = {};
+  std::shared_ptr<const std::function<void(const result<void>&)>> begun;
+};
+
+/// What a node that is leaving still has: the placer says it of experts, the
+/// gateway of requests.
+struct leaving_progress {
+  enum class part : uint8_t { experts, requests };
+
+  node_id node = 0;
+  part of = part::experts;
+  uint64_t done = 0;    ///< Experts that others have instead.
+  uint64_t left = 0;    ///< Experts, or requests.
+  bool is_done = false; ///< Of experts: nobody plans with its workers.
+  std::optional<failure> why = {}; ///< Of experts: they stay where they are.
+};
+
+using controller
+  = reacts_to<node_joined, node_loaded, model_known, node_connected,
+              node_suspected, drain_node, leaving_progress, shut_down, tick>;
 
 // -- placer: the one writer of placements, beside the controller --------------
 
 using placer = reacts_to<change_placement, slots_changed, placement_taken,
-                         node_lost, node_back, tick>;
+                         node_lost, node_back, node_leaving, tick>;
 
 // -- balancer: asks the placer for changes, beside it -------------------------
 
@@ -387,6 +418,9 @@ using peer
 
 TROUPE_MESSAGE(troupe::node_lost)
 TROUPE_MESSAGE(troupe::node_back)
+TROUPE_MESSAGE(troupe::node_leaving)
+TROUPE_MESSAGE(troupe::drain_node)
+TROUPE_MESSAGE(troupe::leaving_progress)
 TROUPE_MESSAGE(troupe::tick)
 TROUPE_MESSAGE(troupe::run_request)
 TROUPE_MESSAGE(troupe::cancel_request)

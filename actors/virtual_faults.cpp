@@ -8,6 +8,9 @@ namespace troupe {
 
 namespace {
 
+/// What leaving may take, as an operator would have it.
+constexpr std::chrono::seconds patience_of_leave{20};
+
 std::string counted(uint64_t n, const char* what) {
   return n == 0 ? std::string{} : std::to_string(n) + " " + what;
 }
@@ -76,7 +79,7 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
     case fault_target_kind::node:
       if (auto node = find(x.node); !node || !company_.find(*node))
         return none("there is no process of node " + x.node);
-      if (x.kind == fault_kind::move_experts)
+      if (x.kind == fault_kind::move_experts || x.kind == fault_kind::leave)
         return obstacle_to_moves();
       break;
     case fault_target_kind::link:
@@ -122,6 +125,8 @@ virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
       return slow(node, x.factor);
     case fault_kind::move_experts:
       return move_experts(node);
+    case fault_kind::leave:
+      return let_leave(node);
     default:
       return fail_device(x, node);
   }
@@ -191,6 +196,22 @@ virtual_faults::carried_out virtual_faults::move_experts(node_id node) {
                                      : x.why().message;
                          });
   return {.proof = [said] { return *said; }};
+}
+
+/// Likewise. Another process begins only if this one has left by then.
+virtual_faults::carried_out virtual_faults::let_leave(node_id node) {
+  auto said = std::make_shared<std::string>();
+  checks_.node_may_end(node);
+  company_.front()->drain(company_.cluster().nodes[node].name,
+                          patience_of_leave, [said](const result<void>& x) {
+                            *said = x ? "it is leaving" : x.why().message;
+                          });
+  return {.heal =
+            [this, node] {
+              if (node != 0 && company_.find(0))
+                company_.start(node);
+            },
+          .proof = [said] { return *said; }};
 }
 
 virtual_faults::carried_out virtual_faults::fail_device(const fault& x,

@@ -94,7 +94,7 @@ void write(Control::Builder out, const node_suspected& msg) {
 
 void write(Control::Builder out, const node_lost& msg) {
   auto x = out.initNodeLost();
-  auto& [node, incarnation, name, why] = msg;
+  [[maybe_unused]] auto& [node, incarnation, name, why, its_peace] = msg;
   x.setNode(node);
   x.setIncarnation(incarnation);
   x.setName(name);
@@ -351,7 +351,7 @@ result<control_message> read_suspect(node_id from, schema::Suspect::Reader in) {
 
 result<control_message> read_lost(schema::NodeLost::Reader in) {
   node_lost out;
-  auto& [node, incarnation, name, why] = out;
+  [[maybe_unused]] auto& [node, incarnation, name, why, its_peace] = out;
   node = in.getNode();
   incarnation = in.getIncarnation();
   name = in.getName();

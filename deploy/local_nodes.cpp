@@ -153,6 +153,8 @@ std::vector<std::string> local_nodes::tend(const restart_brake::limits& limits,
 
 std::string local_nodes::decide(child& x, const restart_brake::limits& limits,
                                 clock::instant now) {
+  if (x.was_told)
+    return "node " + x.name + " was told to end, and is not started again";
   if (!x.brake)
     x.brake.emplace(limits);
   auto wait = x.brake->ended(now);
@@ -176,6 +178,7 @@ bool local_nodes::reap() {
       ends_.push_back(end_of(x.name, x.pid, status));
       x.pid = 0;
       x.is_new_end = true;
+      x.was_told = WIFEXITED(status) && WEXITSTATUS(status) == 0;
       ++num_ended_;
     }
     have_all = have_all && x.pid == 0;

@@ -37,8 +37,9 @@ public:
   /// Sentences on those who have ended since this was asked last.
   std::vector<std::string> take_ends();
 
-  /// Starts those anew who have ended, each when its brake allows it. On the
-  /// main thread, now and then. Returns sentences on what has happened.
+  /// Starts those anew who have ended, but for those whom somebody told to
+  /// (their status is 0), each when its brake allows it. On the main thread,
+  /// now and then. Returns sentences on what has happened.
   std::vector<std::string> tend(const restart_brake::limits& limits,
                                 clock::instant now);
 
@@ -58,6 +59,7 @@ private:
     std::optional<restart_brake> brake = {};
     std::optional<clock::instant> due = {}; ///< When it begins anew.
     bool is_new_end = false;                ///< Which nobody has decided about.
+    bool was_told = false;                  ///< To end: its status was 0.
   };
 
   local_nodes() = default;

@@ -3,6 +3,7 @@
 #include "deploy/cluster_flags.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/device_flag.hpp"
+#include "deploy/drain_command.hpp"
 #include "deploy/fault_switch.hpp"
 #include "deploy/flag_sources.hpp"
 #include "deploy/link_flags.hpp"
@@ -20,6 +21,7 @@ namespace troupe {
 namespace {
 
 struct node_flags {
+  drain_flags drain;
   std::string join;
   std::string listen;
   std::string secret_file;
@@ -108,19 +110,37 @@ int run(node_flags& flags) {
   return cause ? report(*cause) : 0;
 }
 
+void add_drain(CLI::App& command, drain_flags& flags, CLI::Option& join) {
+  auto drain
+    = command.add_option("--drain", flags.node,
+                         "Instead of a node: lets the one of that name leave a "
+                         "cluster that runs; what it has goes to others first");
+  drain->excludes(&join);
+  command
+    .add_option("--admin-socket", flags.admin_socket,
+                "With --drain: that of the server (serve --admin-socket)")
+    ->needs(drain);
+  drain->needs("--admin-socket");
+  command
+    .add_option("--drain-timeout", flags.timeout_s,
+                "Seconds that it may take; else the node stays")
+    ->capture_default_str()
+    ->check(CLI::Range(1u, 86'400u))
+    ->needs(drain);
+}
+
 } // namespace
 
 void add_node(CLI::App& app, int& status) {
   auto flags = std::make_shared<node_flags>();
   auto command = app.add_subcommand("node",
                                     "One node process of a running cluster");
-  command
-    ->add_option("--join", flags->join, "HOST:PORT of the cluster's controller")
-    ->required();
-  command
-    ->add_option("--name", flags->options.name,
-                 "Which node of the topology this is")
-    ->required();
+  auto join = command->add_option("--join", flags->join,
+                                  "HOST:PORT of the cluster's controller");
+  auto name = command->add_option("--name", flags->options.name,
+                                  "Which node of the topology this is");
+  join->needs(name);
+  add_drain(*command, flags->drain, *join);
   command
     ->add_option("--cluster", flags->options.cluster, "Name of the cluster")
     ->capture_default_str();
@@ -157,7 +177,13 @@ void add_node(CLI::App& app, int& status) {
                         "Set by serve --faults: where its orders come from");
   add_log_flags(*command, flags->log_level_name, flags->log_format_name);
   add_flag_sources(*command);
-  command->callback([flags, &status] { status = run(*flags); });
+  command->callback([flags, &status] {
+    if (!flags->drain.node.empty())
+      return void(status = drain(flags->drain));
+    if (flags->join.empty())
+      throw CLI::RequiredError("--join");
+    status = run(*flags);
+  });
 }
 
 } // namespace troupe

@@ -46,4 +46,10 @@ void noting_service::cancel(request_id id) {
   inner_.cancel(id);
 }
 
+void noting_service::drain(const std::string& node,
+                           std::chrono::milliseconds limit,
+                           std::function<void(const result<void>&)> begun) {
+  inner_.drain(node, limit, std::move(begun));
+}
+
 } // namespace troupe

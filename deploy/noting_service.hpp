@@ -21,6 +21,8 @@ public:
   result<request_id> submit(generation_request request,
                             event_handler on_event) override;
   void cancel(request_id id) override;
+  void drain(const std::string& node, std::chrono::milliseconds limit,
+             std::function<void(const result<void>&)> begun) override;
 
 private:
   service& inner_;

@@ -7,6 +7,7 @@
 #include "runtime/error.hpp"
 #include "runtime/grammar/grammar_source.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -167,6 +168,7 @@ struct service_stats {
   uint64_t requests_without_choice = 0;
   uint64_t nodes_lost = 0;      ///< Of those that the topology names.
   uint64_t nodes_came_back = 0; ///< As another process, again and again.
+  uint64_t nodes_left = 0;      ///< In peace, and nobody is there instead.
   uint64_t placement_epoch = 0;
   uint64_t changes_begun = 0; ///< Of the placement of experts.
   uint64_t changes_done = 0;
@@ -228,6 +230,15 @@ public:
   /// errc::cancelled, may come before or after this returns. Unknown ids are
   /// ignored.
   virtual void cancel(request_id id) = 0;
+
+  /// Lets a node leave in peace within `limit`: what it has is given to others,
+  /// then it is told to end. `begun` hears once, on a thread of the service or
+  /// of who asks, that this has begun, or why not: not_found, overloaded while
+  /// another one is leaving, refused for a node that others cannot do without.
+  /// How far it is and what came of it: cluster().drain.
+  virtual void drain(const std::string& node, std::chrono::milliseconds limit,
+                     std::function<void(const result<void>&)> begun)
+    = 0;
 };
 
 } // namespace troupe

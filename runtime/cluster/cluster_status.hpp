@@ -5,9 +5,11 @@
 /// node that counts; who wants rates asks twice.
 
 #include "runtime/cluster/balance_status.hpp"
+#include "runtime/cluster/drain_progress.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +18,8 @@ namespace troupe {
 struct node_status {
   node_id node = 0;
   std::string name;
-  std::string state;        ///< "starting", "serving", "lost".
-  std::string why;          ///< It was lost.
+  std::string state; ///< "starting", "serving", "leaving", "left", "lost".
+  std::string why;   ///< It was lost.
   uint64_t incarnation = 0; ///< 0: not known.
   uint64_t network_bytes_sent = 0;
 };
@@ -63,6 +65,7 @@ struct cluster_status {
   std::vector<layer_status> layers; ///< With experts.
   /// Null: experts are not balanced, or have not been so far.
   std::shared_ptr<const balance_status> balance;
+  std::optional<drain_progress> drain; ///< The last that was begun.
 };
 
 } // namespace troupe

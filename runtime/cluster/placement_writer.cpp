@@ -1,6 +1,7 @@
 #include "runtime/cluster/placement_writer.hpp"
 
 #include "kernels/check.hpp"
+#include "runtime/cluster/leave_plan.hpp"
 #include "runtime/planted.hpp"
 
 #include <utility>
@@ -44,6 +45,11 @@ result<void> placement_writer::ask(const placement_lists& next,
   auto change = plan_change(current_, next, absent());
   if (!change)
     return change.why();
+  for (auto& [worker, slots] : change->arriving)
+    if (leaving_.contains(current_.node_of(worker)))
+      return failure{errc::refused, "the node of worker "
+                                      + std::to_string(worker) + " is leaving"};
+  keeps_goal_ = false;
   begin(std::move(*change), false, now);
   return {};
 }
@@ -92,7 +98,7 @@ void placement_writer::tell(clock::instant now) {
   }
   taking_in_.clear();
   current_ = std::move(next);
-  if (!is_repair_)
+  if (!is_repair_ && !keeps_goal_)
     goal_ = pending_.next;
   phase_ = phase::telling;
   for (uint32_t w = 0; w < current_.num_workers(); ++w) {
@@ -150,12 +156,45 @@ void placement_writer::abort(const std::string& why, clock::instant now) {
   repair(now);
 }
 
+// -- leaving ------------------------------------------------------------------
+
+result<bool> placement_writer::leave(node_id node, clock::instant now) {
+  if (phase_ != phase::idle)
+    return failure{errc::overloaded,
+                   "another change of the placement is under way"};
+  auto plan = plan_leave(current_, goal_, closed(), node);
+  if (!plan)
+    return plan.why();
+  leaving_.insert(node);
+  if (plan->next.replicas == current_.lists().replicas)
+    return false; // it holds nothing
+  auto change = plan_change(current_, plan->next, absent());
+  CHECK(change);
+  keeps_goal_ = true; // who comes in its place is to have what is missing then
+  begin(std::move(*change), false, now);
+  return true;
+}
+
+void placement_writer::stay(node_id node) {
+  leaving_.erase(node);
+}
+
+uint32_t placement_writer::num_slots_of(const slots_by_worker& slots,
+                                        const std::set<worker_id>* without) {
+  size_t out = 0;
+  for (auto& [worker, some] : slots)
+    if (!without || !without->contains(worker))
+      out += some.size();
+  return static_cast<uint32_t>(out);
+}
+
 // -- losses -------------------------------------------------------------------
 
 void placement_writer::lost(node_id node, clock::instant now) {
   if (!lost_.insert(node).second)
     return;
   returned_.erase(node);
+  leaving_.erase(node);
   hope();
   auto had_part = false;
   for (auto& [worker, slots] : pending_.arriving)
@@ -218,6 +257,13 @@ std::set<node_id> placement_writer::absent() const {
   return out;
 }
 
+/// Those on whom nothing is placed.
+std::set<node_id> placement_writer::closed() const {
+  auto out = absent();
+  out.insert(leaving_.begin(), leaving_.end());
+  return out;
+}
+
 /// What they hold needs no loading. That they were heard says that they know
 /// the newest epoch.
 void placement_writer::take_in(clock::instant now) {
@@ -235,7 +281,7 @@ void placement_writer::repair(clock::instant now) {
   if (!returned_.empty() && num_failures_ < most_failures)
     return take_in(now);
   auto must = current_.num_waiting() > 0;
-  auto plan = plan_repair(current_, goal_, absent());
+  auto plan = plan_repair(current_, goal_, closed());
   auto is_of_use = plan && !plan->leaves_waiting
                    && num_failures_ < most_failures;
   if (must && !is_of_use)

@@ -97,6 +97,15 @@ public:
   /// next change, and nobody turns to them before.
   void back(node_id node, clock::instant now);
 
+  /// The node is about to leave in peace: from now on nothing is placed on it,
+  /// and what its workers hold is given to others. Returns whether that takes a
+  /// change, which has begun. Errors: overloaded while another change is under
+  /// way, or experts wait; refused, see plan_leave. Then nothing has changed.
+  result<bool> leave(node_id node, clock::instant now);
+
+  /// It does not leave after all. What others have got stays with them.
+  void stay(node_id node);
+
   void tick(clock::instant now);
 
   /// What is to be done, in order, once.
@@ -113,6 +122,16 @@ public:
     return phase_;
   }
 
+  /// Of the change under way: slots that workers are to fill.
+  uint32_t num_arriving() const {
+    return num_slots_of(pending_.arriving, nullptr);
+  }
+
+  /// Of these, those of workers that have filled all of theirs.
+  uint32_t num_arrived() const {
+    return num_slots_of(pending_.arriving, &workers_);
+  }
+
   /// Number of the last change, from 1.
   uint32_t change() const {
     return change_;
@@ -121,6 +140,8 @@ public:
 private:
   static constexpr uint32_t most_failures = 3;
 
+  static uint32_t num_slots_of(const slots_by_worker& slots,
+                               const std::set<worker_id>* without);
   void begin(placement_change x, bool is_repair, clock::instant now);
   void instruct(worker_id worker, slots_step step,
                 std::vector<layer_slot> slots = {});
@@ -139,6 +160,7 @@ private:
   }
   std::vector<worker_id> workers_of(node_id node) const;
   std::set<node_id> absent() const;
+  std::set<node_id> closed() const;
 
   const settings settings_;
   const placement first_;
@@ -147,6 +169,7 @@ private:
   phase phase_ = phase::idle;
   uint32_t change_ = 0;
   bool is_repair_ = false;    ///< The change under way.
+  bool keeps_goal_ = false;   ///< Likewise: what is wanted stays the same.
   placement_change pending_;  ///< Likewise.
   clock::instant since_ = {}; ///< Likewise, when it began.
   uint32_t num_failures_ = 0; ///< Of repairs, one after the other.
@@ -157,6 +180,7 @@ private:
   std::set<node_id> lost_;
   std::set<node_id> returned_;  ///< Back, and not taken in yet.
   std::set<node_id> taking_in_; ///< Of them, by the change under way.
+  std::set<node_id> leaving_;   ///< They get nothing any more.
   std::vector<writer_action> actions_;
 };
 

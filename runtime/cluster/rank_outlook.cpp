@@ -29,6 +29,8 @@ void rank_outlook::lost(node_id node) {
       missing_[u].lost(node);
   if (std::ranges::find(node_of_rank_, node) != node_of_rank_.end())
     last_with_ranks_ = node;
+  if (leaving_ == node)
+    leaving_.reset();
 }
 
 void rank_outlook::back(node_id node) {
@@ -68,7 +70,10 @@ std::vector<rank_id> rank_outlook::usable() const {
     else if (is == state::waits)
       waiting.push_back(rank_id(r));
   }
-  return fit.empty() ? waiting : fit;
+  auto out = fit.empty() ? waiting : fit;
+  auto stay = out;
+  std::erase_if(stay, [this](auto x) { return is_leaving(x); });
+  return stay.empty() ? out : stay;
 }
 
 bool rank_outlook::can_begin() const {

@@ -24,6 +24,16 @@ public:
   void lost(node_id node);
   void back(node_id node);
 
+  /// Its ranks are given requests only where there are no others.
+  void leaves(std::optional<node_id> node) {
+    leaving_ = node;
+  }
+
+  /// Whether its node is that one.
+  bool is_leaving(uint32_t rank) const {
+    return node_of_rank_[rank] == leaving_;
+  }
+
   /// The newest of its unit.
   void placed(placement newest);
 
@@ -63,6 +73,7 @@ private:
   std::vector<std::set<node_id>> worker_nodes_;
   std::vector<missing_experts> missing_; ///< [unit]
   std::set<node_id> lost_;
+  std::optional<node_id> leaving_;
   std::optional<node_id> last_with_ranks_; ///< Of them, to be lost.
 };
 

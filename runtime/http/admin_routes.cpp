@@ -24,6 +24,44 @@ std::string render_log_level(log_level level) {
   return dump({{"level", to_string(level)}});
 }
 
+parsed<drain_wish> parse_drain_body(std::string_view body) {
+  auto in = field_reader::parse("the body", body);
+  if (!in)
+    return bad_parameter("", in.why().message, "invalid_json");
+  drain_wish out;
+  out.node = in->text("node");
+  out.limit = std::chrono::seconds{in->integer_or("timeout_s", 1, 86'400, 60)};
+  in->refuse_unknown({});
+  if (!in->trouble().empty())
+    return bad_parameter("", in->trouble());
+  return out;
+}
+
+std::string render_drain(const std::optional<drain_progress>& x) {
+  if (!x)
+    return dump({{"drain", nullptr}});
+  json out{{"node", x->node},
+           {"state", to_string(x->state)},
+           {"experts", x->num_experts},
+           {"experts_moved", x->experts_moved},
+           {"requests_left", x->requests_left},
+           {"sentence", sentence(*x)}};
+  return dump({{"drain", std::move(out)}});
+}
+
+reply drain_answer(const drain_wish& wish, const result<void>& begun) {
+  if (begun) {
+    reply out;
+    out.status = 202;
+    out.body = dump({{"node", wish.node}});
+    return out;
+  }
+  auto error = to_api_error(begun.why());
+  if (begun.why().code == errc::refused)
+    error.status = 409;
+  return to_reply(error);
+}
+
 parsed<log_level> parse_log_level_body(std::string_view body) {
   auto in = field_reader::parse("the body", body);
   if (!in)

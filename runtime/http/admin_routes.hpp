@@ -2,9 +2,12 @@
 
 /// What is said on the admin socket.
 
+#include "runtime/cluster/drain_progress.hpp"
 #include "runtime/http/openai_error.hpp"
 #include "runtime/log.hpp"
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,5 +20,19 @@ std::string render_faults(const std::vector<std::string>& active);
 /// {"level": "info"}
 std::string render_log_level(log_level level);
 parsed<log_level> parse_log_level_body(std::string_view body);
+
+/// {"node": "b", "timeout_s": 60}
+struct drain_wish {
+  std::string node;
+  std::chrono::seconds limit{60};
+};
+
+parsed<drain_wish> parse_drain_body(std::string_view body);
+
+/// {"drain": null}, or how far that node is, and a sentence.
+std::string render_drain(const std::optional<drain_progress>& x);
+
+/// What whoever wants it to leave hears: whether that has begun.
+reply drain_answer(const drain_wish& wish, const result<void>& begun);
 
 } // namespace troupe::http

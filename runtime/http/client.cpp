@@ -13,12 +13,16 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+
+#include <sys/un.h>
 
 #include <array>
 #include <optional>
@@ -31,7 +35,9 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
-using addresses = std::vector<tcp::endpoint>;
+/// Of TCP or of a Unix socket.
+using stream = asio::generic::stream_protocol;
+using addresses = std::vector<stream::endpoint>;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t read_size = 16 << 10; ///< Bytes at once.
@@ -104,8 +110,8 @@ public:
   }
 
 private:
-  tcp::socket socket_;
-  std::optional<asio::ssl::stream<tcp::socket&>> secure_; ///< Over socket_.
+  stream::socket socket_;
+  std::optional<asio::ssl::stream<stream::socket&>> secure_; ///< Over socket_.
   bool is_shut_ = false;
   std::array<char, read_size> bytes_; ///< What has just come.
 };
@@ -140,6 +146,8 @@ public:
 
   result<void> prepare() {
     error_code ec;
+    if (!options_.unix_path.empty())
+      return prepare_unix();
     const auto& where = options_.server;
     auto port = std::to_string(where.port);
     for (const auto& x : tcp::resolver{io_}.resolve(where.host, port, ec))
@@ -177,6 +185,16 @@ public:
   }
 
 private:
+  result<void> prepare_unix() {
+    if (options_.unix_path.size() >= sizeof(sockaddr_un::sun_path))
+      return failure{errc::invalid_input,
+                     "'" + options_.unix_path
+                       + "' is too long for the path of a socket"};
+    addresses_.push_back(
+      asio::local::stream_protocol::endpoint{options_.unix_path});
+    return {};
+  }
+
   result<void> prepare_tls() {
     tls_.emplace(asio::ssl::context::tls_client);
     error_code ec;

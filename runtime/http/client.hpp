@@ -20,6 +20,8 @@ struct client_options {
   std::string authorities; ///< PEM file, of whom TLS trusts; empty: the system.
   bool trust_anybody = false;                  ///< TLS without a look at names.
   std::chrono::milliseconds patience{600'000}; ///< Of a whole call.
+  /// A socket of this machine, instead of the server's address; or empty.
+  std::string unix_path = {};
 };
 
 struct outgoing_call {

@@ -131,6 +131,8 @@ std::string render_cluster(const cluster_status& x) {
     out["balance"] = balance_of(*x.balance);
     out["moves"] = list(x.balance->recent);
   }
+  if (x.drain)
+    out["drain"] = sentence(*x.drain);
   return text_of(out);
 }
 

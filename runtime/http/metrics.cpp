@@ -107,12 +107,14 @@ void render_figures(const service_stats& x, const service_info& info,
     {"expert_workers_used", "gauge", "Of them, those that have run a row.",
      x.workers_used},
     {"nodes", "gauge", "Node processes that are there.",
-     info.num_nodes - x.nodes_lost},
+     info.num_nodes - x.nodes_lost - x.nodes_left},
     {"nodes_lost", "gauge", "Node processes that are not, but should be.",
      x.nodes_lost},
     {"nodes_came_back_total", "counter",
      "Node processes that serve in the place of lost ones, also of each other.",
      x.nodes_came_back},
+    {"nodes_left", "gauge", "Node processes that have left in peace.",
+     x.nodes_left},
   };
   render(all, to);
 }

@@ -27,6 +27,7 @@ constexpr const char* detokenize_path = "/detokenize";
 constexpr const char* metrics_path = "/metrics";
 constexpr const char* cluster_path = "/cluster";
 constexpr const char* experts_path = "/cluster/experts";
+constexpr const char* drain_path = "/cluster/drain";
 constexpr const char* log_level_path = "/log-level";
 
 /// A request costs at least this much of the limit on what waits.
@@ -35,6 +36,12 @@ constexpr size_t least_cost = 4096;
 /// What is left of `path` behind the route `prefix`.
 std::string rest_of(const std::string& path, std::string_view prefix) {
   return percent_decode(path.substr(prefix.size()));
+}
+
+reply with_body(std::string body) {
+  reply out;
+  out.body = std::move(body);
+  return out;
 }
 
 /// An error in the words of those who use `path`.
@@ -88,6 +95,8 @@ std::span<const openai_api::route> openai_api::routes() {
     {"GET", experts_path, right::observe, &openai_api::experts},
     {"GET", "/dashboard", right::none, &openai_api::dashboard},
     {"GET", "/faults", right::admin, &openai_api::faults},
+    {"GET", drain_path, right::admin, &openai_api::drain},
+    {"POST", drain_path, right::admin, &openai_api::begin_drain},
     {"GET", log_level_path, right::admin, &openai_api::log_level},
     {"PUT", log_level_path, right::admin, &openai_api::set_log_level},
   };
@@ -194,20 +203,18 @@ reply openai_api::counted(const std::string& route, reply what) {
 // -- what is answered at once -------------------------------------------------
 
 void openai_api::models(request, respond to) {
-  reply x;
-  x.body = render_models(options_.model, created_,
-                         serving_.info().max_model_len);
-  answer("/v1/models", std::move(x), to);
+  auto length = serving_.info().max_model_len;
+  auto body = render_models(options_.model, created_, length);
+  answer("/v1/models", with_body(std::move(body)), to);
 }
 
 void openai_api::model(request what, respond to) {
   auto name = rest_of(what.path, model_path);
   if (name != options_.model)
     return answer(model_path, to_reply(unknown_model(name)), to);
-  reply x;
-  x.body = render_model(options_.model, created_,
-                        serving_.info().max_model_len);
-  answer(model_path, std::move(x), to);
+  auto length = serving_.info().max_model_len;
+  auto body = render_model(options_.model, created_, length);
+  answer(model_path, with_body(std::move(body)), to);
 }
 
 void openai_api::retire() {
@@ -216,9 +223,8 @@ void openai_api::retire() {
 
 /// It answers: starting it anew would help nobody.
 void openai_api::live(request, respond to) {
-  reply x;
-  x.body = render_health(health_status::ok, "", {});
-  answer("/health/live", std::move(x), to);
+  answer("/health/live", with_body(render_health(health_status::ok, "", {})),
+         to);
 }
 
 void openai_api::health(request, respond to) {
@@ -237,15 +243,11 @@ void openai_api::health(request, respond to) {
 }
 
 void openai_api::version(request, respond to) {
-  reply x;
-  x.body = render_version(options_.version);
-  answer("/version", std::move(x), to);
+  answer("/version", with_body(render_version(options_.version)), to);
 }
 
 void openai_api::load(request, respond to) {
-  reply x;
-  x.body = render_load(serving_.stats());
-  answer("/v1/load", std::move(x), to);
+  answer("/v1/load", with_body(render_load(serving_.stats())), to);
 }
 
 void openai_api::metrics(request, respond to) {
@@ -259,15 +261,11 @@ void openai_api::metrics(request, respond to) {
 }
 
 void openai_api::cluster(request, respond to) {
-  reply x;
-  x.body = render_cluster(serving_.cluster());
-  answer(cluster_path, std::move(x), to);
+  answer(cluster_path, with_body(render_cluster(serving_.cluster())), to);
 }
 
 void openai_api::experts(request, respond to) {
-  reply x;
-  x.body = render_experts(serving_.cluster());
-  answer(experts_path, std::move(x), to);
+  answer(experts_path, with_body(render_experts(serving_.cluster())), to);
 }
 
 void openai_api::dashboard(request, respond to) {
@@ -275,16 +273,13 @@ void openai_api::dashboard(request, respond to) {
 }
 
 void openai_api::faults(request, respond to) {
-  reply x;
-  x.body = render_faults(active_faults());
-  answer("/faults", std::move(x), to);
+  answer("/faults", with_body(render_faults(active_faults())), to);
 }
 
 void openai_api::log_level(request, respond to) {
-  reply x;
-  x.body = render_log_level(sources_.logs ? sources_.logs->level()
-                                          : troupe::log_level::error);
-  answer(log_level_path, std::move(x), to);
+  auto level = sources_.logs ? sources_.logs->level()
+                             : troupe::log_level::error;
+  answer(log_level_path, with_body(render_log_level(level)), to);
 }
 
 void openai_api::set_log_level(request what, respond to) {
@@ -294,6 +289,21 @@ void openai_api::set_log_level(request what, respond to) {
   if (sources_.logs)
     sources_.logs->set_level(std::get<troupe::log_level>(level));
   log_level(std::move(what), std::move(to));
+}
+
+void openai_api::drain(request, respond to) {
+  answer(drain_path, with_body(render_drain(serving_.cluster().drain)), to);
+}
+
+void openai_api::begin_drain(request what, respond to) {
+  auto wish = parse_drain_body(what.body);
+  if (auto* error = std::get_if<api_error>(&wish))
+    return answer(drain_path, to_reply(*error), to);
+  auto& x = std::get<drain_wish>(wish);
+  // It may be heard when this is gone.
+  serving_.drain(x.node, x.limit, [x, to](const result<void>& begun) {
+    to->answer(drain_answer(x, begun));
+  });
 }
 
 std::vector<std::string> openai_api::active_faults() const {
@@ -423,9 +433,8 @@ void openai_api::start_count(const request& what, const respond& to,
   auto prompt = desk_.render_chat(asked);
   if (auto* error = std::get_if<api_error>(&prompt))
     return refuse(*error);
-  reply x;
-  x.body = render_token_count(std::get<chat_prompt>(prompt).ids.size());
-  answer(count_path, std::move(x), to);
+  auto count = std::get<chat_prompt>(prompt).ids.size();
+  answer(count_path, with_body(render_token_count(count)), to);
 }
 
 void openai_api::start_response(const request& what, const respond& to,
@@ -476,22 +485,19 @@ void openai_api::start_tokenize(const request& what, const respond& to) {
   } else {
     ids = desk_.encode_text(asked.text, asked.add_begin);
   }
-  reply x;
-  x.body = render_tokens(tokens_, ids, serving_.info().max_model_len,
-                         asked.with_texts);
-  answer(tokenize_path, std::move(x), to);
+  auto length = serving_.info().max_model_len;
+  auto answered = render_tokens(tokens_, ids, length, asked.with_texts);
+  answer(tokenize_path, with_body(std::move(answered)), to);
 }
 
 void openai_api::detokenize(request what, respond to) {
   auto size = what.body.size();
   enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
     auto text = troupe::http::detokenize(tokens_, what.body);
-    reply x;
-    if (auto* error = std::get_if<api_error>(&text))
-      x = to_reply(*error);
-    else
-      x.body = std::get<std::string>(text);
-    answer(detokenize_path, std::move(x), to);
+    auto* error = std::get_if<api_error>(&text);
+    answer(detokenize_path,
+           error ? to_reply(*error) : with_body(std::get<std::string>(text)),
+           to);
   });
 }
 

@@ -150,6 +150,8 @@ private:
   void experts(request what, respond to);
   void dashboard(request what, respond to);
   void faults(request what, respond to);
+  void drain(request what, respond to);
+  void begin_drain(request what, respond to);
   void log_level(request what, respond to);
   void set_log_level(request what, respond to);
   void tokenize(request what, respond to);

@@ -35,6 +35,7 @@ constexpr std::array<fault_form, num_fault_kinds> forms{{
    false},
   {kind::move_experts, "move_experts", target::node, parameter::none, false,
    false},
+  {kind::leave, "leave", target::node, parameter::none, false, false},
 }};
 
 constexpr bool in_order() {
@@ -99,7 +100,8 @@ bool breaks_a_node(const fault& x) {
 }
 
 bool may_end(fault_kind kind) {
-  return kind == fault_kind::kill || form_of(kind).lasts;
+  return kind == fault_kind::kill || kind == fault_kind::leave
+         || form_of(kind).lasts;
 }
 
 virtual_duration silence_of(const fault& x) {

@@ -32,6 +32,7 @@ enum class fault_kind : uint8_t {
   client_vanish, ///< Whoever asked goes away without a word.
   client_slow,   ///< Whoever asked takes `pace` for each event.
   move_experts,  ///< Experts come to a node's workers: no fault, a change.
+  leave,         ///< A node is to leave in peace: no fault, a wish.
   num_kinds
 };
 
@@ -102,8 +103,8 @@ struct fault {
   /// begins when its time comes; after an event that it does not begin at, it
   /// may at the next. (0, 1]
   double p = 1;
-  /// Above 0 if the form says that it lasts; of kill: until another process of
-  /// that node begins, 0: none does.
+  /// Above 0 if the form says that it lasts; of kill and leave: until another
+  /// process of that node begins, 0: none does.
   virtual_duration lasts{0};
 
   /// Whether the run fails if it has not happened.

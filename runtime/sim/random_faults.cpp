@@ -35,6 +35,11 @@ virtual_duration draw_span(random_stream& chance, virtual_duration least,
     draw_scaled(chance, uint64_t(least.count()), uint64_t(most.count())));
 }
 
+/// Never that of the gateway.
+bool ends_a_process(fault_kind x) {
+  return x == fault_kind::kill || x == fault_kind::leave;
+}
+
 /// Names for one fault.
 class target_drawer {
 public:
@@ -46,7 +51,7 @@ public:
   bool has_target(fault_kind kind) const {
     switch (form_of(kind).target) {
       case fault_target_kind::node:
-        return kind != fault_kind::kill || facts_.nodes.size() > 1;
+        return !ends_a_process(kind) || facts_.nodes.size() > 1;
       case fault_target_kind::link:
         return facts_.nodes.size() > 1;
       case fault_target_kind::request:
@@ -74,7 +79,7 @@ public:
 
 private:
   size_t draw_node(fault_kind kind) {
-    if (kind != fault_kind::kill)
+    if (!ends_a_process(kind))
       return chance_.uniform(facts_.nodes.size());
     auto node = chance_.uniform(facts_.nodes.size() - 1);
     return node + (node >= facts_.gateway ? 1 : 0);
@@ -192,7 +197,9 @@ std::vector<fault_kind> draw_kinds(random_stream& chance,
                                    const run_facts& facts) {
   std::vector<fault_kind> out;
   for (auto& form : fault_forms()) {
-    if (form.kind == fault_kind::move_experts && !facts.moves_experts)
+    auto moves = form.kind == fault_kind::move_experts
+                 || form.kind == fault_kind::leave;
+    if (moves && !facts.moves_experts)
       continue;
     auto is_on = chance.uniform(2) == 0;
     if (is_on && is_of_use(form.kind, chance, facts))
@@ -225,7 +232,7 @@ std::vector<fault> random_faults(uint64_t seed, const run_facts& facts) {
     draw_parameter(x, chance, facts);
     draw_class(x, chance);
     draw_time(x, chance, facts);
-    auto comes_back = x.kind == fault_kind::kill && chance.uniform(3) > 0;
+    auto comes_back = ends_a_process(x.kind) && chance.uniform(3) > 0;
     if (form_of(x.kind).lasts || comes_back)
       x.lasts = draw_length(x, chance, facts);
   }

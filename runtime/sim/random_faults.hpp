@@ -29,7 +29,8 @@ struct run_facts {
   /// by kind; and before that.
   std::array<uint64_t, num_trace_kinds> events = {};
   std::array<uint64_t, num_trace_kinds> events_before = {};
-  /// Whether workers have slots to spare: only then experts move.
+  /// Whether workers have slots to spare: only then experts move, and nodes
+  /// leave.
   bool moves_experts = false;
   /// Whether faults may begin before it serves. Memory is claimed there alone.
   bool breaks_the_start = false;

@@ -96,6 +96,10 @@ public:
   void node_lost(node_id node);
   /// Another process serves in its place.
   void node_back(node_id node);
+  /// Somebody asks it to leave: its end is no loss, and costs nobody anything.
+  void node_may_end(node_id node) {
+    leaving_.insert(node);
+  }
   /// Before the end of the run.
   void node_ended(node_id node);
   /// The placement that `by` knows.
@@ -203,6 +207,7 @@ private:
   virtual_instant now_ = {};
   uint64_t num_violations_ = 0;
   bool is_broken_ = false;
+  std::set<node_id> leaving_;      ///< Somebody has asked them to.
   bool has_failed_device_ = false; ///< Steps fail by that alone.
 };
 

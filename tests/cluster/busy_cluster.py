@@ -289,9 +289,10 @@ class Show:
         self.golden = None
 
     @contextlib.contextmanager
-    def cluster(self, place, shape=TOPOLOGY, names=NODES, outage=500):
+    def cluster(self, place, shape=TOPOLOGY, names=NODES, outage=500, flags=()):
         """Returns the front and the others by name, serving. A request waits
-        for `outage` ms for a node that it cannot do without."""
+        for `outage` ms for a node that it cannot do without. `flags`: more of
+        the front's."""
         topology = f"{self.folder}/cluster.toml"
         with open(topology, "w") as file:
             file.write(shape.format(model=self.model, host=place.host))
@@ -300,7 +301,7 @@ class Show:
         troupe = f"{self.binaries}/troupe"
         front = Front([troupe, "serve", "--topology", topology, "--port", "0",
                        "--outage-timeout-ms", str(outage),
-                       "--served-model-name", "nano"] + common)
+                       "--served-model-name", "nano"] + common + list(flags))
         nodes = {}
         try:
             at = front.wait_for("nodes join at").split()[-1]

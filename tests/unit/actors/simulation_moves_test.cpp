@@ -108,6 +108,52 @@ TEST_F(SimulatedMoves, WhoComesBackTakesPartInTheNewestPlacement) {
   EXPECT_GT(num_done, 0u);
 }
 
+/// Ranks and workers, one after the other and while others move: nobody loses
+/// anything by it, and nobody is lost.
+TEST_F(SimulatedMoves, NodesThatLeaveInPeaceCostNothing) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(0, experts);
+  auto& nodes = all.company.cluster.nodes;
+  uint32_t num_back = 0;
+  for (uint64_t seed = 300; seed < 312; ++seed) {
+    all.what.faults.clear();
+    auto leaving = seed % 3 + 1; // not the first one
+    auto first = at(std::chrono::milliseconds{1 + seed % 7}, fault_kind::leave,
+                    nodes[leaving].name);
+    first.lasts = 500ms;
+    auto second = at(1200ms, fault_kind::leave, nodes[leaving % 3 + 1].name);
+    second.must_happen = false;
+    all.what.faults = {first, second,
+                       at(2ms, fault_kind::move_experts, nodes[3].name)};
+    all.what.faults.back().must_happen = false;
+    auto out = simulate(seed, all);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
+    num_back += out.reached.has(sometimes::node_came_back);
+  }
+  EXPECT_GT(num_back, 6u);
+}
+
+/// Whoever else dies or moves meanwhile.
+TEST_F(SimulatedMoves, LeavingHoldsThroughLosses) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(0, experts);
+  auto& nodes = all.company.cluster.nodes;
+  for (uint64_t seed = 400; seed < 416; ++seed) {
+    auto leaves = at(2ms, fault_kind::leave, nodes[seed % 3 + 1].name);
+    leaves.lasts = 300ms;
+    auto dies = at(std::chrono::microseconds{2000 + (seed % 8) * 700},
+                   fault_kind::kill, nodes[seed / 3 % 3 + 1].name);
+    dies.lasts = 200ms;
+    dies.must_happen = false;
+    all.what.faults = {leaves, dies};
+    auto out = simulate(seed, all);
+    EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
+    EXPECT_EQ(out.requests.failed, 0u) << "seed " << seed;
+  }
+}
+
 /// It was to load something, and others have all that it had.
 TEST_F(SimulatedMoves, EndInTheOldPlacementIfWhoLoadsIsLost) {
   auto experts = model_->config().n_routed_experts;

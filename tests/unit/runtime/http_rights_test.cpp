@@ -134,6 +134,39 @@ TEST_F(HttpRights, TheAdminSocketTellsAndChangesTheLogLevel) {
             json::array());
 }
 
+TEST_F(HttpRights, TheAdminSocketLetsANodeLeave) {
+  start_with(false);
+  auto post = [&](const std::string& body) {
+    return ask_admin("POST /cluster/drain HTTP/1.1\r\nHost: x\r\n"
+                     "Content-Length: "
+                     + std::to_string(body.size()) + "\r\n\r\n" + body);
+  };
+  EXPECT_EQ(json::parse(ask_admin(get("/cluster/drain")).body)["drain"],
+            nullptr);
+  for (auto* body : {"{", "{}", R"({"node": 3})", R"({"node": "b", "x": 1})",
+                     R"({"node": "b", "timeout_s": 0})"})
+    EXPECT_EQ(post(body).status, 400) << body;
+  EXPECT_TRUE(service_.drained().empty());
+  EXPECT_EQ(post(R"({"node": "b", "timeout_s": 7})").status, 202);
+  ASSERT_EQ(service_.drained().size(), 1u);
+  EXPECT_EQ(service_.drained()[0].first, "b");
+  EXPECT_EQ(service_.drained()[0].second, std::chrono::seconds{7});
+  cluster_status now;
+  now.drain = drain_progress{"b", drain_state::emptying, 32, 12, 3};
+  service_.look_like(now);
+  auto x = json::parse(ask_admin(get("/cluster/drain")).body)["drain"];
+  EXPECT_EQ(x["state"], "emptying");
+  EXPECT_EQ(x["sentence"], "node b: experts 12 of 32 moved, 3 requests left");
+  EXPECT_EQ(json::parse(ask_admin(get("/cluster")).body)["drain"],
+            x["sentence"]);
+  service_.refuse_to_drain({errc::refused, "there is no room"});
+  auto refused = post(R"({"node": "b"})");
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(json::parse(refused.body)["error"]["message"], "there is no room");
+  service_.refuse_to_drain({errc::not_found, "no such node"});
+  EXPECT_EQ(post(R"({"node": "z"})").status, 404);
+}
+
 TEST_F(HttpRights, NobodyElseMayOpenTheAdminSocket) {
   start_with(false);
   struct stat about = {};

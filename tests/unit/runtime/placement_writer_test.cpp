@@ -403,3 +403,79 @@ TEST_F(PlacementWriter, DoesNotGiveOneExpertForAnother) {
   EXPECT_FALSE(check_coverage(before, *before.with(other)));
   EXPECT_TRUE(check_coverage(before, *before.with(before.lists())));
 }
+
+// -- leaving ------------------------------------------------------------------
+
+TEST_F(PlacementWriter,
+       GivesWhatALeavingNodeHasToOthersAndThenItsSlotsAreFree) {
+  begin();
+  auto begun = writer_->leave(3, now_);
+  ASSERT_TRUE(begun) << begun.why().message;
+  EXPECT_TRUE(*begun);
+  EXPECT_EQ(todo(), "load 0");
+  EXPECT_EQ(writer_->num_arriving(), 1u);
+  EXPECT_EQ(writer_->num_arrived(), 0u);
+  step(0, slots_step::load);
+  EXPECT_EQ(writer_->num_arrived(), 1u);
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 2");
+  take_all(2);
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2, done");
+  writer_->lost(3, now_);
+  EXPECT_EQ(todo(), "") << "nobody misses it";
+  EXPECT_EQ(writer_->current().num_waiting(), 0u);
+}
+
+TEST_F(PlacementWriter, RefusesToLetGoOfWhatHasNoRoom) {
+  begin(0);
+  auto begun = writer_->leave(3, now_);
+  ASSERT_FALSE(begun);
+  EXPECT_EQ(begun.why().code, errc::refused);
+  EXPECT_EQ(todo(), "");
+  EXPECT_EQ(writer_->current().lists(), first_.lists());
+}
+
+TEST_F(PlacementWriter, PlacesNothingOnWhoIsLeaving) {
+  begin(2);
+  ASSERT_TRUE(writer_->ask(moved(), now_));
+  EXPECT_EQ(writer_->leave(2, now_).why().code, errc::overloaded);
+  begin(2);
+  ASSERT_TRUE(writer_->leave(2, now_)); // with worker 1
+  todo();
+  writer_->lost(1, now_);
+  EXPECT_EQ(todo(), "abort, load 2") << "expert 0, and not at worker 1";
+  step(2, slots_step::load);
+  take_all(2);
+  step(1, slots_step::retire);
+  step(2, slots_step::retire);
+  todo();
+  auto back = writer_->current().lists();
+  ++back.epoch;
+  back.replicas.push_back({0, 0, {{1, 2}, 1}});
+  EXPECT_EQ(writer_->ask(back, now_).why().message,
+            "the node of worker 1 is leaving");
+  writer_->stay(2);
+  EXPECT_TRUE(writer_->ask(back, now_));
+}
+
+TEST_F(PlacementWriter, WhoHasLeftMayComeBack) {
+  begin(3);
+  ASSERT_TRUE(writer_->leave(3, now_));
+  step(0, slots_step::load);
+  take_all(2);
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::retire);
+  writer_->lost(3, now_);
+  todo();
+  writer_->back(3, now_);
+  EXPECT_EQ(todo(), "serve 2, load 2");
+  step(2, slots_step::load);
+  EXPECT_EQ(todo(), "serve 0, serve 1, serve 2, publish 3");
+  EXPECT_EQ(writer_->current().num_waiting(), 0u);
+  take_all(3);
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2, done");
+  EXPECT_TRUE(writer_->leave(1, now_)) << "it has room for others now";
+}

@@ -53,6 +53,24 @@ TEST(RankOutlook, ARankIsUsableAsLongAsItsUnitHasAllExperts) {
   EXPECT_EQ(all.stranded(), ranks{});
 }
 
+TEST(RankOutlook, WhoIsLeavingIsTurnedToIfThereIsNobodyElse) {
+  auto all = begun();
+  all.leaves(1);
+  EXPECT_TRUE(all.is_leaving(0));
+  EXPECT_FALSE(all.is_leaving(1));
+  EXPECT_EQ(all.usable(), ranks{1});
+  EXPECT_EQ(all.num_alive(), 2u);
+  all.lost(3);
+  EXPECT_EQ(all.usable(), ranks{0});
+  all.back(3);
+  all.leaves(std::nullopt);
+  EXPECT_EQ(all.usable(), (ranks{0, 1}));
+  all.leaves(1);
+  all.lost(1);
+  all.back(1);
+  EXPECT_EQ(all.usable(), (ranks{0, 1})) << "a successor is not leaving";
+}
+
 TEST(RankOutlook, WhatOneUnitMissesIsInTheWayOfNobodyElse) {
   auto all = begun();
   all.lost(2);

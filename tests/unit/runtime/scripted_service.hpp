@@ -60,6 +60,16 @@ public:
     tell(id, event);
   }
 
+  void drain(const std::string& node, std::chrono::milliseconds limit,
+             std::function<void(const result<void>&)> begun) override {
+    std::unique_lock guard{mutex_};
+    drained_.emplace_back(node, limit);
+    auto answer = drain_refusal_ ? result<void>{*drain_refusal_}
+                                 : result<void>{};
+    guard.unlock();
+    begun(answer);
+  }
+
   // -- the script ------------------------------------------------------------
 
   /// Waits until `id` (they count from 1) has been submitted.
@@ -118,6 +128,17 @@ public:
     trouble_ = std::move(what);
   }
 
+  void refuse_to_drain(failure why) {
+    std::lock_guard guard{mutex_};
+    drain_refusal_ = std::move(why);
+  }
+
+  std::vector<std::pair<std::string, std::chrono::milliseconds>>
+  drained() const {
+    std::lock_guard guard{mutex_};
+    return drained_;
+  }
+
   size_t num_requests() const {
     std::lock_guard guard{mutex_};
     return requests_.size();
@@ -145,6 +166,8 @@ private:
   std::map<request_id, event_handler> handlers_;
   std::map<request_id, int> cancelled_;
   std::optional<failure> refusal_;
+  std::optional<failure> drain_refusal_;
+  std::vector<std::pair<std::string, std::chrono::milliseconds>> drained_;
   cluster_status cluster_;
   std::optional<std::string> trouble_;
   service_stats stats_{.generated_tokens = 1234, .kv_blocks_total = 64};

@@ -461,6 +461,15 @@ TEST_F(RunChecks, I11FindsANodeThatEndsByItself) {
   expect_only("I11: node 1 has ended, and no fault wanted it");
 }
 
+TEST_F(RunChecks, I11AllowsTheEndOfWhoWasAskedToLeaveAndOfNobodyElse) {
+  checks_.node_may_end(0);
+  checks_.node_ended(0);
+  EXPECT_TRUE(checks_.holds());
+  EXPECT_FALSE(checks_.may_have_lost_a_node()) << "requests go on";
+  checks_.node_ended(1);
+  expect_only("I11: node 1 has ended, and no fault wanted it");
+}
+
 TEST_F(RunChecks, I12ComparesTwoRuns) {
   EXPECT_FALSE(compare_traces(5, 5));
   auto x = compare_traces(0xab, 0xcd);

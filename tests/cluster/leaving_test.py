@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Nodes that leave in peace while requests run, and come back.
+
+Whoever leaves gives what it has to others first: every request is answered with
+the tokens of a run in which nobody left, and the node ends with status 0. What
+cannot leave stays, and a sentence says why.
+"""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+
+from busy_cluster import (Front, NODES, OneMachine, PATIENCE, TOPOLOGY, run,
+                          wait_until)
+
+LONG = 60_000  # ms
+SPACIOUS = TOPOLOGY.replace("workers = 2", "workers = 1") + """
+[[nodes]]
+name = "more"
+workers = 1
+
+[[units]]
+name = "main"
+ranks = 2
+workers = 2
+spare_expert_slots = 32
+"""
+
+
+class Admin(http.client.HTTPConnection):
+    """The admin socket of a front."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(self.path)
+
+    def ask(self, method, path, body=None):
+        headers = {"Content-Type": "application/json"} if body else {}
+        self.request(method, path, body and json.dumps(body), headers)
+        answer = self.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+class Company:
+    """A cluster whose nodes may be told to leave."""
+
+    def __init__(self, show, **options):
+        self.show = show
+        self.socket = f"{show.folder}/admin"
+        self.options = options
+
+    def __enter__(self):
+        self.place = self.show.cluster(
+            OneMachine(), flags=["--admin-socket", self.socket], **self.options)
+        self.front, self.nodes = self.place.__enter__()
+        return self
+
+    def __exit__(self, *why):
+        return self.place.__exit__(*why)
+
+    def drain(self, name, *flags):
+        """Status and words of the command."""
+        done = subprocess.run(
+            [f"{self.show.binaries}/troupe", "node", "--drain", name,
+             "--admin-socket", self.socket, *flags],
+            stderr=subprocess.PIPE, text=True, timeout=2 * PATIENCE)
+        return done.returncode, done.stderr
+
+    def expect_left(self, name):
+        status, words = self.drain(name)
+        assert status == 0, words
+        assert f"node {name} has left" in words, words
+        self.nodes[name].expect_end(0)
+        assert self.front.health() == (200, {"status": "ok"}), "it is missed"
+        assert self.state_of(name) == "left"
+        assert self.front.metric("nodes_left") == 1
+        assert self.front.metric("nodes_lost") == 0
+
+    def expect_back(self, name):
+        self.nodes[name] = self.nodes[name].again()
+        wait_until(f"{name} serves again",
+                   lambda: self.state_of(name) == "serving")
+        assert self.front.metric("nodes_left") == 0
+
+    def state_of(self, name):
+        _, body = Admin(self.socket).ask("GET", "/cluster")
+        return next(x["state"] for x in body["nodes"] if x["name"] == name)
+
+
+def ranks_and_workers_leave_and_come_back(show):
+    names = NODES + ["more"]
+    with Company(show, shape=SPACIOUS, names=names, outage=LONG) as company:
+        for name in ["right", "experts", "left", "more"]:
+            load = show.load(company.front)
+            company.expect_left(name)
+            load.expect_whole()
+            show.load(company.front).expect_whole()
+            load = show.load(company.front)
+            company.expect_back(name)
+            load.expect_whole()
+        assert company.front.metric("requests_moved_total") > 0
+        assert company.front.metric("requests_failed_total") == 0
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
+def what_cannot_leave_stays(show):
+    """Experts without room elsewhere, the first node, strangers."""
+    with Company(show, outage=LONG) as company:
+        load = show.load(company.front)
+        for name, words in [("experts", "have no room for the"),
+                            ("front", "is the first one"),
+                            ("nobody", "no node named nobody")]:
+            status, said = company.drain(name)
+            assert status == 1 and words in said, said
+        assert Admin(company.socket).ask(
+            "POST", "/cluster/drain", {"node": "experts"})[0] == 409
+        load.expect_whole()
+        company.expect_left("left")
+        status, said = company.drain("right")
+        assert status == 1 and "no other node than right has" in said, said
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
+def who_is_killed_while_it_leaves_is_lost(show):
+    """At whatever moment of its way out."""
+    with Company(show, shape=SPACIOUS, names=NODES + ["more"],
+                 outage=LONG) as company:
+        for name in ["experts", "right"]:
+            load = show.load(company.front)
+            status, answer = Admin(company.socket).ask(
+                "POST", "/cluster/drain", {"node": name, "timeout_s": 30})
+            assert status == 202, answer
+            company.nodes[name].end()  # unless it has left already
+            load.expect_whole()
+            company.nodes[name] = company.nodes[name].again()
+            wait_until(f"{name} serves again",
+                       lambda: company.state_of(name) == "serving")
+            company.front.expect_health()
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
+def children_that_have_left_are_not_started_again(show):
+    path = f"{show.folder}/admin2"
+    troupe = f"{show.binaries}/troupe"
+    front = Front([troupe, "serve", show.model, "--nodes", "4", "--port", "0",
+                   "--data-parallel-size", "1", "--expert-parallel-size", "2",
+                   "--spare-expert-slots", "32", "--threads", "1",
+                   "--served-model-name", "nano", "--admin-socket", path])
+    try:
+        front.begin()
+        load = show.load(front)
+        done = subprocess.run([troupe, "node", "--drain", "experts-1",
+                               "--admin-socket", path],
+                              stderr=subprocess.PIPE, text=True,
+                              timeout=2 * PATIENCE)
+        assert done.returncode == 0, done.stderr
+        front.wait_for("node experts-1 was told to end, and is not started")
+        load.expect_whole()
+        show.load(front).expect_whole()
+        assert front.metric("nodes_left") == 1
+        front.expect_clean_end()
+    finally:
+        front.end()
+
+
+def main():
+    return run([ranks_and_workers_leave_and_come_back,
+                what_cannot_leave_stays,
+                who_is_killed_while_it_leaves_is_lost,
+                children_that_have_left_are_not_started_again])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
