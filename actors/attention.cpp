@@ -444,6 +444,7 @@ behavior(attention::stateful_pointer<attention_state> self,
   settings.step_timeout
     = std::chrono::milliseconds{state.parts->cluster.limits.step_timeout_ms};
   auto& first = state.first();
+  state.absent.begin_with(first.epoch());
   state.has_spare_slots
     = state.parts->cluster.all_units()[first.unit()].spare_expert_slots > 0;
   state.epoch_said = first.epoch();

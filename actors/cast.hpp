@@ -99,11 +99,13 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
                       std::function<void()> on_started = {});
 
 /// `kept` is where the state of the cluster is kept from now on; not null.
-controller spawn_controller(caf::actor_system& system,
-                            const node_context& context, topology cluster,
-                            std::string model_dir,
-                            std::function<void(node_id)> monitor,
-                            std::shared_ptr<state_store> kept);
+/// `begins_with`: null for what follows from the topology.
+controller
+spawn_controller(caf::actor_system& system, const node_context& context,
+                 topology cluster, std::string model_dir,
+                 std::function<void(node_id)> monitor,
+                 std::shared_ptr<state_store> kept,
+                 std::shared_ptr<const placements_of_units> begins_with = {});
 
 /// It begins with the placement of `parts`.
 placer spawn_placer(caf::actor_system& system, const node_context& context,

@@ -5,6 +5,7 @@
 #include "actors/node.hpp"
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/cluster/balance_settings.hpp"
+#include "runtime/cluster/kept_placement.hpp"
 #include "runtime/entropy.hpp"
 
 #include <future>
@@ -99,6 +100,14 @@ result<std::unique_ptr<company>> company::start(company_options options) {
     if (!state)
       return state.why();
     setup.state = std::move(*state);
+    std::string trouble;
+    setup.begins_with
+      = go_on_with(place_experts(opts.cluster, *opts.node.config),
+                   setup.state->last(), trouble);
+    if (!trouble.empty())
+      x->log.warning("the placement in " + opts.state_dir
+                     + " is not taken, experts are placed as by the topology: "
+                     + trouble);
   }
   network_options net{opts.cluster.cluster,
                       setup.name,

@@ -7,6 +7,7 @@
 
 #include "actors/cast.hpp"
 #include "runtime/cluster/fingerprint_judge.hpp"
+#include "runtime/cluster/kept_placement.hpp"
 #include "runtime/cluster/node_drain.hpp"
 
 #include <algorithm>
@@ -27,6 +28,8 @@ struct controller_state {
   std::string model_dir;
   std::function<void(node_id)> monitor;
   std::shared_ptr<state_store> kept;
+  std::shared_ptr<const placements_of_units> begins_with; ///< Or null.
+  std::map<unit_id, std::shared_ptr<const placement_lists>> newest;
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
@@ -63,8 +66,8 @@ struct controller_state {
     decide->joined(msg.node, msg.who);
     if (msg.node != context.node)
       monitor(msg.node);
-    say(msg.node,
-        welcome{msg.node, render(cluster), model_dir, decide->is_started()});
+    say(msg.node, welcome{msg.node, render(cluster), model_dir,
+                          decide->is_started(), begins_with});
   }
 
   void load(const node_loaded& msg) {
@@ -112,12 +115,37 @@ struct controller_state {
           ? *known
           : cluster_state::unit{unit.name, unit.role, 1, {}});
       x.role = unit.role;
+      note_placement(unit_id(next.units.size() - 1), x);
     }
     next.slots.clear();
     for (auto& m : x.members)
       next.slots.push_back(
         {m.name, m.incarnation, m.address.host, m.address.port, m.is, false});
     return kept->compare_and_set(last.revision, std::move(next));
+  }
+
+  /// The newest. Empty is what follows from the topology.
+  void note_placement(unit_id unit, cluster_state::unit& x) const {
+    auto i = newest.find(unit);
+    if (i == newest.end())
+      return;
+    x.epoch = i->second->epoch;
+    x.placement = encode_placement(*i->second);
+  }
+
+  /// A cluster that is started again as a whole begins with it.
+  void take(const placement_published& msg) {
+    newest[msg.map->unit] = msg.map;
+    auto& last = kept->last();
+    if (!last)
+      return;
+    auto next = *last;
+    if (msg.map->unit < next.units.size())
+      note_placement(msg.map->unit, next.units[msg.map->unit]);
+    if (auto ok = kept->compare_and_set(last->revision, std::move(next)); !ok)
+      context.log->error(
+        "the placement is not kept, a restart begins with one before: "
+        + ok.why().message);
   }
 
   /// Who would have come in has to come again; before the start nobody has.
@@ -262,11 +290,21 @@ struct controller_state {
   }
 };
 
+std::vector<uint32_t> first_epochs(const topology& cluster,
+                                   const placements_of_units* begins_with) {
+  std::vector<uint32_t> out(cluster.all_units().size(), placement::first_epoch);
+  if (begins_with)
+    for (auto& x : *begins_with)
+      out.at(x.unit) = x.epoch;
+  return out;
+}
+
 controller::behavior_type
 behavior(controller::stateful_pointer<controller_state> self,
          const node_context& context, const topology& cluster,
          const std::string& model_dir, std::function<void(node_id)> monitor,
-         std::shared_ptr<state_store> kept) {
+         std::shared_ptr<state_store> kept,
+         std::shared_ptr<const placements_of_units> begins_with) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
@@ -279,8 +317,11 @@ behavior(controller::stateful_pointer<controller_state> self,
   state.judge = std::make_unique<fingerprint_judge>(names);
   auto last_view = kept->last() ? kept->last()->view : 0;
   state.decide = std::make_unique<membership>(
-    std::move(names), last_view,
-    static_cast<uint32_t>(cluster.all_units().size()));
+    std::move(names), last_view, first_epochs(cluster, begins_with.get()));
+  if (begins_with)
+    for (auto& x : *begins_with)
+      state.newest[x.unit] = std::make_shared<const placement_lists>(x);
+  state.begins_with = std::move(begins_with);
   state.kept = std::move(kept);
   return {
     [=](const node_joined& msg) { self->state.join(msg); },
@@ -290,6 +331,7 @@ behavior(controller::stateful_pointer<controller_state> self,
     },
     [=](const node_connected& msg) { self->state.connect(msg); },
     [=](const node_suspected& msg) { self->state.suspect(msg); },
+    [=](const placement_published& msg) { self->state.take(msg); },
     [=](const drain_node& msg) { self->state.drain(msg); },
     [=](const leaving_progress& msg) { self->state.hear(msg); },
     [=](shut_down) { self->state.over = true; },
@@ -299,14 +341,15 @@ behavior(controller::stateful_pointer<controller_state> self,
 
 } // namespace
 
-controller spawn_controller(caf::actor_system& system,
-                            const node_context& context, topology cluster,
-                            std::string model_dir,
-                            std::function<void(node_id)> monitor,
-                            std::shared_ptr<state_store> kept) {
+controller
+spawn_controller(caf::actor_system& system, const node_context& context,
+                 topology cluster, std::string model_dir,
+                 std::function<void(node_id)> monitor,
+                 std::shared_ptr<state_store> kept,
+                 std::shared_ptr<const placements_of_units> begins_with) {
   return system.spawn(behavior, context, std::move(cluster),
-                      std::move(model_dir), std::move(monitor),
-                      std::move(kept));
+                      std::move(model_dir), std::move(monitor), std::move(kept),
+                      std::move(begins_with));
 }
 
 } // namespace troupe

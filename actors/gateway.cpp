@@ -16,6 +16,7 @@
 #include "actors/tell_rank.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/cluster/rank_outlook.hpp"
+#include "runtime/cluster/request_fates.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/cluster/unit_choice.hpp"
 #include "runtime/planted.hpp"
@@ -352,7 +353,7 @@ struct gateway_state {
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();
-    fates count;
+    request_fates count;
     for (auto rank : cluster.nodes[msg.node].ranks) {
       auto in_step = cluster.limits.max_num_running();
       for (auto id : journal->requests_of(rank_id(rank))) {
@@ -366,26 +367,9 @@ struct gateway_state {
       context.log->warning(sentence(msg) + describe(count));
   }
 
-  /// What becomes of requests at a loss.
-  struct fates {
-    uint64_t moved = 0, waiting = 0, ended = 0;
-
-    void operator+=(const fates& x) {
-      moved += x.moved;
-      waiting += x.waiting;
-      ended += x.ended;
-    }
-  };
-
-  static std::string describe(const fates& x) {
-    return "; " + std::to_string(x.moved) + " requests go on elsewhere, "
-           + std::to_string(x.waiting) + " wait for it, "
-           + std::to_string(x.ended) + " end with it";
-  }
-
   /// Of ranks that miss experts and will not get them.
-  fates leave_stranded() {
-    fates out;
+  request_fates leave_stranded() {
+    request_fates out;
     for (auto rank : outlook->stranded())
       for (auto id : journal->requests_of(rank))
         ++(recover(id) ? out.moved : out.waiting);
@@ -399,7 +383,8 @@ struct gateway_state {
   }
 
   /// Gives a request of a lost rank to another one, if there is any.
-  void move(request_id id, bool was_run, const node_lost& from, fates& count) {
+  void move(request_id id, bool was_run, const node_lost& from,
+            request_fates& count) {
     if (was_run && journal->mark(id) >= most_deaths) {
       end_early(id, {errc::quarantined, sentence(from)
                                           + ", as was who computed the request "

@@ -191,7 +191,7 @@ void node_core::act(caf::actor_system& system) {
                                  setup_.status, on_started);
     cast.controller = spawn_controller(
       system, context, *setup_.cluster, setup_.model_dir, hooks.monitor,
-      setup_.state ? setup_.state : make_memory_store());
+      setup_.state ? setup_.state : make_memory_store(), setup_.begins_with);
   }
   watch(cast.supervisor, "supervisor");
   watch(cast.gateway, "gateway");

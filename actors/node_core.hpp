@@ -49,6 +49,8 @@ struct node_setup {
   std::string model_dir;
   std::shared_ptr<gateway_status> status;
   std::shared_ptr<state_store> state; ///< Of the cluster; null: in memory.
+  /// The placement that it begins with; null: what follows from the topology.
+  std::shared_ptr<const placements_of_units> begins_with;
 };
 
 /// What a node wants of its owner.

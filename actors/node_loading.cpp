@@ -29,7 +29,7 @@ void node_loading::run(const std::string& model_dir) const {
     tell_controller(*here, node_loaded{node, x, incarnation});
   };
   auto loaded = load_node_parts(cluster, node, model_dir, options, progress,
-                                say);
+                                say, begins_with.get());
   if (!loaded)
     return tell(answers_to, parts_loaded{nullptr, loaded.why()});
   if (auto ok = vouch_for_blocks(*this, model_dir, about, **loaded); !ok)

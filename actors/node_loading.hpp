@@ -15,6 +15,8 @@ struct node_loading {
   node_progress progress;
   std::shared_ptr<directory> here;
   supervisor answers_to; ///< Hears parts_loaded.
+  /// What the cluster begins with; null: what follows from the topology.
+  std::shared_ptr<const placements_of_units> begins_with = {};
 
   /// The controller hears what is computed with before any weight is read; and
   /// where it is here and not alone, also its whole model.

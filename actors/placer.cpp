@@ -221,6 +221,7 @@ struct placer_state {
     placement_published out{lists(of)};
     context.here->update(
       [&](cast_list& list) { list.placed[out.map->unit] = out.map; });
+    tell(context.here->read()->controller, out); // first: it keeps it
     say_to_ranks(out);
     context.log->info("the placement" + name_of(of) + " is of epoch "
                       + std::to_string(out.map->epoch));
@@ -304,7 +305,9 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
   state.epoch = {context.counters, counter::placement_epoch};
   state.waiting = {context.counters, counter::experts_waiting};
   state.took = {context.counters, counter::last_change_us};
-  state.epoch.set(placement::first_epoch);
+  for (auto& x : state.units)
+    state.epoch.set(
+      std::max<uint64_t>(placement::first_epoch, x.decide->current().epoch()));
   return {
     [=](const change_placement& msg) { self->state.change(msg); },
     [=](const slots_changed& msg) { self->state.step(msg); },

@@ -9,6 +9,7 @@
 #include "actors/caf.hpp"
 #include "actors/handed_blocks.hpp"
 #include "actors/kept_blocks.hpp"
+#include "actors/leaving_nodes.hpp"
 #include "actors/placing.hpp"
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
@@ -51,14 +52,6 @@ struct node_back {
   node_id node = 0;
   uint64_t incarnation = 0; ///< Never 0.
   std::string name;
-};
-
-/// This node is about to leave in peace: give what it has to others, and tell
-/// the controller by leaving_progress how far that is. Or it stays after all.
-struct node_leaving {
-  node_id node = 0;
-  std::string name;
-  bool stays = false;
 };
 
 /// Look after your deadlines. Sent by the supervisor a few times a second.
@@ -310,30 +303,11 @@ struct node_suspected {
   uint64_t by_incarnation = 0; ///< Of who says so.
 };
 
-/// Let this node leave in peace within `limit`. `begun` hears whether it has
-/// begun to, on a thread of the service.
-struct drain_node {
-  std::string name;
-  clock::instant::duration limit = {};
-  std::shared_ptr<const std::function<void(const result<void>&)>> begun;
-};
-
-/// What a node that is leaving still has: the placer says it of experts, the
-/// gateway of requests.
-struct leaving_progress {
-  enum class part : uint8_t { experts, requests };
-
-  node_id node = 0;
-  part of = part::experts;
-  uint64_t done = 0;    ///< Experts that others have instead.
-  uint64_t left = 0;    ///< Experts, or requests.
-  bool is_done = false; ///< Of experts: nobody plans with its workers.
-  std::optional<failure> why = {}; ///< Of experts: they stay where they are.
-};
-
+/// What it hears of who leaves stands in actors/leaving_nodes.hpp.
 using controller
   = reacts_to<node_joined, node_loaded, model_known, node_connected,
-              node_suspected, drain_node, leaving_progress, shut_down, tick>;
+              node_suspected, placement_published, drain_node, leaving_progress,
+              shut_down, tick>;
 
 // -- placer: the one writer of placements, beside the controller --------------
 
@@ -354,6 +328,8 @@ struct welcome {
   std::string model_dir;
   /// The cluster serves already: the loss of others is not the end of yours.
   bool is_running = false;
+  /// What the cluster begins with; null: what follows from the topology.
+  std::shared_ptr<const placements_of_units> placed = {};
 };
 
 /// From the loading thread.
@@ -418,9 +394,6 @@ using peer
 
 TROUPE_MESSAGE(troupe::node_lost)
 TROUPE_MESSAGE(troupe::node_back)
-TROUPE_MESSAGE(troupe::node_leaving)
-TROUPE_MESSAGE(troupe::drain_node)
-TROUPE_MESSAGE(troupe::leaving_progress)
 TROUPE_MESSAGE(troupe::tick)
 TROUPE_MESSAGE(troupe::run_request)
 TROUPE_MESSAGE(troupe::cancel_request)

@@ -82,9 +82,9 @@ struct supervisor_state {
     context.node = msg.node;
     joins_late = msg.is_running;
     hooks.identify(msg.node, *cluster);
-    node_loading job{msg.node,        context.incarnation, *cluster,
-                     options,         hooks.progress,      context.here,
-                     supervisor{self}};
+    node_loading job{msg.node,         context.incarnation, *cluster,
+                     options,          hooks.progress,      context.here,
+                     supervisor{self}, msg.placed};
     auto& dir = options.model_dir.empty() ? msg.model_dir : options.model_dir;
     hooks.run_blocking([job, dir] { job.run(dir); });
   }

@@ -1,6 +1,7 @@
 #include "actors/virtual_company.hpp"
 
 #include "actors/networks.hpp"
+#include "runtime/cluster/kept_placement.hpp"
 #include "runtime/cluster/numerics.hpp"
 
 #include <algorithm>
@@ -78,6 +79,10 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.status->outage_timeout = options_.outage_timeout;
     out.state = state_;
     out.options.balance = options_.balance;
+    std::string trouble; // as when nobody had room for who was lost
+    out.begins_with
+      = go_on_with(place_experts(options_.cluster, options_.model->config()),
+                   state_->last(), trouble);
     out.status->on_owner = on_owner_;
     out.status->on_lost = on_lost_;
     out.status->on_back = on_back_;

@@ -31,11 +31,13 @@ constexpr uint64_t reads_of_a_word = 8, words_to_begin_with = 64;
 
 void write(Control::Builder out, const welcome& msg) {
   auto x = out.initWelcome();
-  auto& [node, topology, model_dir, is_running] = msg;
+  auto& [node, topology, model_dir, is_running, placed] = msg;
   x.setNode(node);
   x.setTopology(topology);
   x.setModelDir(model_dir);
   x.setIsRunning(is_running);
+  if (placed)
+    write_all(x.initPlaced(size_of(*placed)), *placed);
 }
 
 void write(Control::Builder out, const node_loaded& msg) {
@@ -309,11 +311,12 @@ result<control_message> read_report(node_id from, schema::Report::Reader in) {
 
 control_message read_welcome(schema::Welcome::Reader in) {
   welcome out;
-  auto& [node, topology, model_dir, is_running] = out;
+  auto& [node, topology, model_dir, is_running, placed] = out;
   node = in.getNode();
   topology = in.getTopology();
   model_dir = in.getModelDir();
   is_running = in.getIsRunning();
+  placed = read_all(in.getPlaced());
   return out;
 }
 

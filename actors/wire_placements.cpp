@@ -32,6 +32,13 @@ void write(schema::Placement::Builder x, const placement_published& msg) {
   }
 }
 
+void write_all(capnp::List<schema::Placement>::Builder to,
+               const placements_of_units& all) {
+  for (unsigned i = 0; i < all.size(); ++i)
+    write(to[i],
+          placement_published{std::make_shared<const placement_lists>(all[i])});
+}
+
 void write(schema::PlacementTaken::Builder x, const placement_taken& msg) {
   auto& [rank, epoch] = msg;
   x.setRank(rank);
@@ -82,6 +89,16 @@ placement_published read_placement(schema::Placement::Reader in) {
                         x.getExpert(),
                         {{x.getWorker(), x.getSlot()}, x.getWeight()}});
   return {std::move(out)};
+}
+
+std::shared_ptr<const placements_of_units>
+read_all(capnp::List<schema::Placement>::Reader in) {
+  placements_of_units out;
+  for (auto x : in)
+    out.push_back(*read_placement(x).map);
+  if (out.empty())
+    return nullptr;
+  return std::make_shared<const placements_of_units>(std::move(out));
 }
 
 placement_taken read_taken(schema::PlacementTaken::Reader in) {

@@ -346,8 +346,8 @@ void add_serve(CLI::App& app, int& status) {
     ->check(CLI::Range(1u, 86'400u));
   command->add_option("--state-dir", flags->cluster.state_dir,
                       "Directory where the cluster remembers what outlives its "
-                      "processes, such as the number of its view (default: "
-                      "nothing does)");
+                      "processes: the number of its view, the placement of "
+                      "experts (default: nothing does)");
   command
     ->add_option("--restart-limit", flags->restart_limit,
                  "How often within ten minutes a node process of --nodes that "

@@ -97,6 +97,8 @@ struct top_view::state {
                               "%.0f experts moved by %.0f changes",
                               number(*x, "balance"), number(*x, "planned"),
                               number(*x, "moved"), number(*x, "changes")));
+    if (auto leaver = now.find("drain"); leaver != now.end())
+      out.push_back(shown(*leaver));
     return out;
   }
 

@@ -136,6 +136,8 @@ struct Welcome {
   isRunning @3 :Bool;
   # The cluster serves, and you come in the place of a process that was lost: that others are lost is not
   # your end.
+  placed @4 :List(Placements.Placement);
+  # What units begin with, and so what you load; of others it follows from the topology.
 }
 
 struct Loaded {

@@ -8,7 +8,7 @@ bool absent_workers::lost(node_id node) {
 }
 
 bool absent_workers::back(node_id node) {
-  if (lost_.erase(node) == 0 || epoch_ != placement::first_epoch)
+  if (lost_.erase(node) == 0 || epoch_ != first_)
     return false;
   nodes_.erase(node);
   return true;

@@ -12,6 +12,12 @@ namespace troupe {
 
 class absent_workers {
 public:
+  /// The epoch of the placement that the cluster begins with, if that is not
+  /// the usual one. Before any that follow.
+  void begin_with(uint32_t epoch) {
+    first_ = epoch_ = epoch;
+  }
+
   /// Returns whether that is news.
   bool lost(node_id node);
 
@@ -34,6 +40,7 @@ public:
   }
 
 private:
+  uint32_t first_ = placement::first_epoch;
   uint32_t epoch_ = placement::first_epoch;
   std::set<node_id> lost_;
   std::set<node_id> nodes_;

@@ -32,8 +32,8 @@ std::string sentence_for_successor(const std::string& name) {
 }
 
 membership::membership(std::vector<std::string> names, uint32_t last_view,
-                       uint32_t num_units)
-  : last_view_(last_view), num_units_(num_units) {
+                       std::vector<uint32_t> epochs)
+  : last_view_(last_view), epochs_(std::move(epochs)) {
   CHECK(!names.empty());
   for (auto& name : names)
     nodes_.push_back({{std::move(name), 0, {}}});
@@ -84,8 +84,7 @@ std::optional<view> membership::take_view() {
   if (!is_news)
     return std::nullopt;
   has_view_ = true;
-  view out{++last_view_, {}, {}};
-  out.epochs.assign(num_units_, placement::first_epoch);
+  view out{++last_view_, epochs_, {}};
   for (auto& x : nodes_) {
     out.members.push_back(x.who);
     out.members.back().is = state_in_view(x);

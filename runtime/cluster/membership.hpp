@@ -53,10 +53,10 @@ std::string sentence_for_successor(const std::string& name);
 class membership {
 public:
   /// `names` by node id; node 0 is the controller's own. Views are numbered
-  /// from the one after `last_view` on, and say what epoch each of `num_units`
-  /// begins with.
+  /// from the one after `last_view` on; `epochs` are those with which each unit
+  /// begins.
   explicit membership(std::vector<std::string> names, uint32_t last_view = 0,
-                      uint32_t num_units = 1);
+                      std::vector<uint32_t> epochs = {placement::first_epoch});
 
   enum class state : uint8_t {
     absent,
@@ -140,9 +140,9 @@ private:
   bool all(state at_least) const;
 
   std::vector<entry> nodes_;
-  uint32_t last_view_ = 0; ///< The number of the last view.
-  uint32_t num_units_ = 1;
-  bool has_view_ = false; ///< One of ours has been published.
+  uint32_t last_view_ = 0;       ///< The number of the last view.
+  std::vector<uint32_t> epochs_; ///< With which each unit begins.
+  bool has_view_ = false;        ///< One of ours has been published.
   bool started_ = false;
 };
 

@@ -7,8 +7,10 @@
 namespace troupe {
 
 void missing_experts::begin_with(const placement& first) {
-  if (!map_)
-    map_ = first;
+  if (map_)
+    return;
+  map_ = first;
+  absent_.begin_with(first.epoch());
 }
 
 void missing_experts::lost(node_id node) {

@@ -126,15 +126,19 @@ expert_lists experts_of_node(const node_parts& parts) {
   return out;
 }
 
-/// What the slots of the node's workers take that are empty at first, once they
+/// What the slots of a node's workers take that are empty at first, once they
 /// are not.
 uint64_t spare_bytes(const node_parts& parts, const checkpoint& source) {
-  auto units = parts.cluster.all_units();
-  uint64_t num_spare = 0;
-  for (auto w : parts.cluster.nodes[parts.node].workers)
-    num_spare += units[parts.units_of_workers[w]].spare_expert_slots;
   expert_lists one(parts.config.num_moe_layers(), {0}); // as large as any
-  return num_spare * expert_weight_bytes(source, parts.config, one);
+  auto bytes = expert_weight_bytes(source, parts.config, one);
+  uint64_t num_slots = 0, num_layers = parts.config.num_moe_layers();
+  for (auto id : parts.cluster.nodes[parts.node].workers) {
+    auto& map = parts.maps[parts.units_of_workers[id]];
+    num_slots += num_layers * map.slots_of(worker_id(id));
+    for (auto& held : map.experts_of(worker_id(id)))
+      num_slots -= held.size();
+  }
+  return num_layers == 0 ? 0 : bytes / num_layers * num_slots;
 }
 
 /// Host memory for blocks on their way from this node's ranks.
@@ -330,21 +334,6 @@ result<void> check_fits(const topology& cluster, const model_config& config) {
   return {};
 }
 
-namespace {
-
-std::shared_ptr<kernels::device> make_device(const node_options& options) {
-  if (options.device)
-    return options.device;
-  if (options.target == "reference")
-    return kernels::make_reference_device(0);
-  kernels::cpu_options cpu;
-  cpu.num_threads = options.num_threads;
-  cpu.target = options.target;
-  cpu.pool = options.pool;
-  return kernels::make_cpu_device(cpu);
-}
-
-/// The placements that a cluster begins with: [unit].
 std::vector<placement> place_experts(const topology& cluster,
                                      const model_config& config) {
   std::vector<node_id> node_of_worker;
@@ -359,14 +348,39 @@ std::vector<placement> place_experts(const topology& cluster,
   return out;
 }
 
-/// What follows from topology and model alone.
-std::shared_ptr<node_parts> plan_parts(const topology& cluster, node_id node,
-                                       const model_config& config) {
+namespace {
+
+std::shared_ptr<kernels::device> make_device(const node_options& options) {
+  if (options.device)
+    return options.device;
+  if (options.target == "reference")
+    return kernels::make_reference_device(0);
+  kernels::cpu_options cpu;
+  cpu.num_threads = options.num_threads;
+  cpu.target = options.target;
+  cpu.pool = options.pool;
+  return kernels::make_cpu_device(cpu);
+}
+
+/// What follows from topology, model and placement alone.
+result<std::shared_ptr<node_parts>>
+plan_parts(const topology& cluster, node_id node, const model_config& config,
+           const placements_of_units* begins_with) {
   auto out = std::make_shared<node_parts>();
   out->cluster = cluster;
   out->node = node;
   out->config = config;
   out->maps = place_experts(cluster, config);
+  for (size_t i = 0; begins_with && i < begins_with->size(); ++i) {
+    auto& x = (*begins_with)[i];
+    auto map = x.unit < out->maps.size()
+                 ? out->maps[x.unit].with(x)
+                 : failure{errc::invalid_input, "of a unit that there is not"};
+    if (!map)
+      return misfit("the placement that the cluster begins with is none here: "
+                    + map.why().message);
+    out->maps[x.unit] = std::move(*map);
+  }
   out->units_of_ranks = cluster.units_of_ranks();
   out->units_of_workers = cluster.units_of_workers();
   out->dispatch_layout = config.dispatch_layout(cluster.activations);
@@ -403,7 +417,8 @@ result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
                 const node_progress& progress,
-                const std::function<void(const numerics&)>& on_settings) {
+                const std::function<void(const numerics&)>& on_settings,
+                const placements_of_units* begins_with) {
   auto device = make_device(options);
   auto model = open_model(model_dir, device, options);
   if (!model)
@@ -420,7 +435,10 @@ load_node_parts(const topology& cluster, node_id node,
   }
   if (auto fits = check_fits(cluster, config); !fits)
     return fits.why();
-  auto out = plan_parts(cluster, node, config);
+  auto planned = plan_parts(cluster, node, config, begins_with);
+  if (!planned)
+    return planned.why();
+  auto out = std::move(*planned);
   auto tokens = (*model)->tokens();
   if (!tokens)
     return tokens.why();

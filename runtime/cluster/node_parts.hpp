@@ -133,7 +133,12 @@ result<std::shared_ptr<node_parts>>
 load_node_parts(const topology& cluster, node_id node,
                 const std::string& model_dir, const node_options& options,
                 const node_progress& progress = {},
-                const std::function<void(const numerics&)>& on_settings = {});
+                const std::function<void(const numerics&)>& on_settings = {},
+                const placements_of_units* begins_with = nullptr);
+
+/// The placements that follow from topology and model: [unit].
+std::vector<placement> place_experts(const topology& cluster,
+                                     const model_config& config);
 
 /// Digests of every tensor in `model_dir`: of those in `held`, which was read
 /// from files with the stamps `held_from`, as they were packed, of the others

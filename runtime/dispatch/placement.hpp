@@ -62,6 +62,9 @@ struct placement_lists {
     = default;
 };
 
+/// Of some units.
+using placements_of_units = std::vector<placement_lists>;
+
 /// The expert map of one epoch: where the replicas of each expert are. Epochs
 /// count the placements of a unit; who plans with one says so on every row that
 /// it sends. An expert without a replica is *waiting*, and so are its rows.

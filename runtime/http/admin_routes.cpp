@@ -16,6 +16,12 @@ std::string dump(const json& x) {
 
 } // namespace
 
+reply with_body(std::string body) {
+  reply out;
+  out.body = std::move(body);
+  return out;
+}
+
 std::string render_faults(const std::vector<std::string>& active) {
   return dump({{"active", active}});
 }

@@ -14,6 +14,9 @@
 
 namespace troupe::http {
 
+/// A whole answer, of JSON.
+reply with_body(std::string body);
+
 /// What is broken on purpose.
 std::string render_faults(const std::vector<std::string>& active);
 

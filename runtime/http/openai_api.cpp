@@ -38,12 +38,6 @@ std::string rest_of(const std::string& path, std::string_view prefix) {
   return percent_decode(path.substr(prefix.size()));
 }
 
-reply with_body(std::string body) {
-  reply out;
-  out.body = std::move(body);
-  return out;
-}
-
 /// An error in the words of those who use `path`.
 reply told_to(std::string_view path, const api_error& why) {
   return path.starts_with(messages_path) ? to_messages_reply(why)

@@ -51,14 +51,16 @@ class Admin(http.client.HTTPConnection):
 class Company:
     """A cluster whose nodes may be told to leave."""
 
-    def __init__(self, show, **options):
+    def __init__(self, show, flags=(), **options):
         self.show = show
         self.socket = f"{show.folder}/admin"
+        self.flags = list(flags)
         self.options = options
 
     def __enter__(self):
         self.place = self.show.cluster(
-            OneMachine(), flags=["--admin-socket", self.socket], **self.options)
+            OneMachine(), flags=["--admin-socket", self.socket] + self.flags,
+            **self.options)
         self.front, self.nodes = self.place.__enter__()
         return self
 
@@ -89,8 +91,17 @@ class Company:
                    lambda: self.state_of(name) == "serving")
         assert self.front.metric("nodes_left") == 0
 
+    def ask(self, path):
+        return Admin(self.socket).ask("GET", path)[1]
+
+    def holders(self):
+        """Of each layer and expert, the workers that have it."""
+        return [[sorted(worker for worker, slot in replicas)
+                 for replicas in layer["replicas"]]
+                for layer in self.ask("/cluster/experts")["layers"]]
+
     def state_of(self, name):
-        _, body = Admin(self.socket).ask("GET", "/cluster")
+        body = self.ask("/cluster")
         return next(x["state"] for x in body["nodes"] if x["name"] == name)
 
 
@@ -173,11 +184,58 @@ def children_that_have_left_are_not_started_again(show):
         front.end()
 
 
+def a_placement_outlives_all_processes(show):
+    """What others have got from who has left they have after a restart of the
+    whole cluster, which begins with the epoch behind."""
+    state = f"{show.folder}/state"
+    options = {"shape": SPACIOUS, "names": NODES + ["more"], "outage": LONG,
+               "flags": ["--state-dir", state]}
+    with Company(show, **options) as company:
+        company.expect_left("experts")
+        epochs, holders = company.ask("/cluster")["epochs"], company.holders()
+        assert epochs == [2], epochs
+        company.front.expect_clean_end()
+    with Company(show, **options) as company:
+        assert company.ask("/cluster")["epochs"] == [3]
+        assert company.holders() == holders
+        show.load(company.front).expect_whole()
+        company.expect_left("experts")  # it has nothing
+        assert company.ask("/cluster")["epochs"] == [3]
+        company.expect_back("experts")
+        company.expect_left("more")
+        company.expect_back("more")
+        show.load(company.front).expect_whole()
+        holders = company.holders()
+        company.front.kill()
+    with Company(show, **options) as company:
+        assert company.holders() == holders, "nobody could say farewell"
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
+def a_placement_that_does_not_fit_is_not_taken(show):
+    state = f"{show.folder}/other"
+    options = {"names": NODES + ["more"], "outage": LONG,
+               "flags": ["--state-dir", state]}
+    with Company(show, shape=SPACIOUS, **options) as company:
+        company.expect_left("experts")
+        company.front.expect_clean_end()
+    crowded = SPACIOUS.replace("spare_expert_slots = 32", "")
+    with Company(show, shape=crowded, **options) as company:
+        company.front.wait_for("is not taken, experts are placed as by the "
+                               "topology")
+        assert company.ask("/cluster")["epochs"] == [3]
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
 def main():
     return run([ranks_and_workers_leave_and_come_back,
                 what_cannot_leave_stays,
                 who_is_killed_while_it_leaves_is_lost,
-                children_that_have_left_are_not_started_again])
+                children_that_have_left_are_not_started_again,
+                a_placement_outlives_all_processes,
+                a_placement_that_does_not_fit_is_not_taken])
 
 
 if __name__ == "__main__":

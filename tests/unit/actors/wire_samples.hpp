@@ -82,7 +82,9 @@ inline placement_published full_placement() {
 
 inline std::vector<control_message> one_of_each() {
   return {
-    welcome{2, "[cluster]\nname = \"x\"", "/models/r1", true},
+    welcome{2, "[cluster]\nname = \"x\"", "/models/r1", true,
+            std::make_shared<const placements_of_units>(placements_of_units{
+              placement_lists{0, 8, {{1, 3, {{2, 4}, 5}}}}})},
     node_loaded{sender, {"hidden_size 64\n", "cpu/avx2", {{1, {2, 3}}}, true}},
     full_view(),
     node_connected{sender, 77},

@@ -71,6 +71,12 @@ TEST(Wire, KeepsWhatIsSaidOfNodes) {
   EXPECT_EQ(hello.node, 2);
   EXPECT_EQ(hello.topology, "name = \"x\"");
   EXPECT_EQ(hello.model_dir, "/models/r1");
+  EXPECT_FALSE(hello.placed);
+  placements_of_units begins{{0, 8, {{1, 3, {{2, 4}, 5}}}}, {1, 3, {}}};
+  hello.placed = std::make_shared<const placements_of_units>(begins);
+  auto again = there_and_back(hello);
+  ASSERT_TRUE(again.placed);
+  EXPECT_EQ(*again.placed, begins);
   auto suspect
     = there_and_back(node_suspected{9, 5, UINT64_MAX, "no heartbeat"});
   EXPECT_EQ(suspect.by, sender) << "from the connection alone";

@@ -94,6 +94,14 @@ TEST(TopView, NamesGiveNoOrdersToTheTerminal) {
     EXPECT_EQ(std::ranges::count_if(line, [](char c) { return c < 32; }), 0);
 }
 
+TEST(TopView, SaysWhoIsLeaving) {
+  auto leaving = answer(1);
+  leaving["drain"] = "node b: experts 1 of 2 moved, 0 requests left";
+  top_view x;
+  ASSERT_TRUE(x.take(leaving.dump(), 0));
+  EXPECT_EQ(std::ranges::count(x.lines(50, 120), leaving["drain"]), 1);
+}
+
 TEST(TopView, SaysWhatIsNoAnswer) {
   top_view x;
   for (auto text : {"", "[]", "{}", "{\"nodes\":"})

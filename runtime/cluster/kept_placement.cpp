@@ -1,0 +1,117 @@
+#include "runtime/cluster/kept_placement.hpp"
+
+#include "schemas/placements.capnp.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <kj/exception.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <utility>
+
+namespace troupe {
+
+namespace {
+
+constexpr uint64_t max_words = 8u << 20; // 64 MiB
+
+failure no_placement() {
+  return {errc::invalid_input, "it cannot be read"};
+}
+
+/// Workers load what they hold into their first slots.
+void close_gaps(placement_lists& x) {
+  std::map<std::pair<uint16_t, worker_id>, uint16_t> next;
+  for (auto& [layer, expert, replica] : x.replicas)
+    replica.at.slot = next[{layer, replica.at.worker}]++;
+}
+
+} // namespace
+
+std::vector<std::byte> encode_placement(const placement_lists& x) {
+  auto& [unit, epoch, replicas] = x;
+  capnp::MallocMessageBuilder builder;
+  auto root = builder.initRoot<schema::Placement>();
+  root.setUnit(unit);
+  root.setEpoch(epoch);
+  auto list = root.initReplicas(static_cast<unsigned>(replicas.size()));
+  for (unsigned i = 0; i < replicas.size(); ++i) {
+    auto& [layer, expert, replica] = replicas[i];
+    auto& [at, weight] = replica;
+    list[i].setLayer(layer);
+    list[i].setExpert(expert);
+    list[i].setWorker(at.worker);
+    list[i].setSlot(at.slot);
+    list[i].setWeight(weight);
+  }
+  auto words = capnp::messageToFlatArray(builder);
+  auto bytes = words.asBytes();
+  auto* first = reinterpret_cast<const std::byte*>(bytes.begin());
+  return {first, first + bytes.size()};
+}
+
+result<placement_lists> decode_placement(std::span<const std::byte> bytes) {
+  if (bytes.size() % sizeof(capnp::word) != 0)
+    return no_placement();
+  std::vector<capnp::word> words(bytes.size() / sizeof(capnp::word));
+  std::memcpy(words.data(), bytes.data(), bytes.size());
+  try {
+    capnp::FlatArrayMessageReader reader{
+      kj::arrayPtr(words.data(), words.size()),
+      {.traversalLimitInWords = max_words, .nestingLimit = 16}};
+    auto in = reader.getRoot<schema::Placement>();
+    placement_lists out{in.getUnit(), in.getEpoch(), {}};
+    for (auto x : in.getReplicas())
+      out.replicas.push_back({x.getLayer(),
+                              x.getExpert(),
+                              {{x.getWorker(), x.getSlot()}, x.getWeight()}});
+    return out;
+  } catch (const kj::Exception&) {
+    return no_placement();
+  }
+}
+
+first_placement go_on_with(const placement& first, uint32_t last_epoch,
+                           std::span<const std::byte> kept) {
+  if (kept.empty())
+    return {first, ""};
+  auto next = first.lists();
+  next.epoch = last_epoch + 1;
+  auto anew = first.with(next);
+  CHECK(anew);
+  auto lists = decode_placement(kept);
+  if (!lists)
+    return {std::move(*anew), lists.why().message};
+  lists->epoch = next.epoch;
+  close_gaps(*lists);
+  auto same = first.with(*lists);
+  if (!same)
+    return {std::move(*anew), same.why().message};
+  if (same->num_waiting() > 0)
+    return {std::move(*anew), std::to_string(same->num_waiting())
+                                + " experts had no worker in it"};
+  return {std::move(*same), ""};
+}
+
+std::shared_ptr<const placements_of_units>
+go_on_with(const std::vector<placement>& first,
+           const std::optional<cluster_state>& kept, std::string& trouble) {
+  placements_of_units out;
+  for (size_t i = 0; kept && i < std::min(first.size(), kept->units.size());
+       ++i) {
+    auto& unit = kept->units[i];
+    if (unit.placement.empty())
+      continue;
+    auto begins = go_on_with(first[i], unit.epoch, unit.placement);
+    if (!begins.trouble.empty())
+      trouble = "unit " + unit.name + ": " + begins.trouble;
+    out.push_back(begins.map.lists());
+  }
+  if (out.empty())
+    return nullptr;
+  return std::make_shared<const placements_of_units>(std::move(out));
+}
+
+} // namespace troupe

@@ -1,0 +1,191 @@
+// Nodes that leave in peace, and placements that outlive all processes.
+
+#include "runtime/cluster/kept_placement.hpp"
+#include "tests/unit/actors/controller_fixture.hpp"
+
+using namespace troupe;
+
+// -- who leaves ---------------------------------------------------------------
+
+namespace {
+
+class ControllerLeaving : public Controller {
+protected:
+  ControllerLeaving() {
+    context_.here->update([this](cast_list& list) {
+      list.placer = spawn_listener<placer>(placer_);
+      list.gateway = spawn_listener<gateway>(gateway_);
+    });
+    start_all();
+  }
+
+  void drain(const std::string& name) {
+    using callback = std::function<void(const result<void>&)>;
+    say(controller_,
+        drain_node{name, std::chrono::seconds{60},
+                   std::make_shared<const callback>([this](auto& x) {
+                     answers_.push_back(x ? "" : x.why().message);
+                   })});
+  }
+
+  void tell_progress(leaving_progress::part of, uint64_t done, uint64_t left,
+                     bool is_done = false) {
+    say(controller_, leaving_progress{1, of, done, left, is_done});
+  }
+
+  std::string progress() const {
+    auto x = context_.here->read()->drain;
+    return x ? sentence(*x) : "";
+  }
+
+  using part = leaving_progress::part;
+
+  std::shared_ptr<heard<node_leaving>> placer_
+    = std::make_shared<heard<node_leaving>>();
+  std::shared_ptr<heard<node_leaving>> gateway_
+    = std::make_shared<heard<node_leaving>>();
+  std::vector<std::string> answers_;
+};
+
+} // namespace
+
+TEST_F(ControllerLeaving, TellsANodeToEndThatHasNothingAnyMore) {
+  drain(names_[1]);
+  EXPECT_EQ(placer_->of<node_leaving>().size(), 1u);
+  EXPECT_TRUE(gateway_->of<node_leaving>().empty()) << "is there room?";
+  EXPECT_TRUE(answers_.empty());
+  tell_progress(part::experts, 0, 4);
+  EXPECT_EQ(gateway_->of<node_leaving>().size(), 1u);
+  EXPECT_EQ(answers_, std::vector<std::string>{""});
+  tell_progress(part::requests, 0, 2);
+  EXPECT_EQ(progress(),
+            "node " + names_[1] + ": experts 0 of 4 moved, 2 requests left");
+  tell_progress(part::experts, 4, 0, true);
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 0, 0}));
+  tell_progress(part::requests, 0, 0);
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 1, 0}));
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{0, 0, 0}));
+  suspect(1, "its connection has ended", 2);
+  ASSERT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
+  EXPECT_TRUE(news_[2]->of<node_lost>()[0].has_left);
+  EXPECT_EQ(progress(), "node " + names_[1] + " has left");
+}
+
+TEST_F(ControllerLeaving, RefusesWithASentence) {
+  drain(names_[0]);
+  drain("nobody");
+  drain(names_[1]);
+  drain(names_[2]);
+  ASSERT_EQ(answers_.size(), 3u);
+  EXPECT_NE(answers_[0].find("is the first one"), std::string::npos);
+  EXPECT_EQ(answers_[1], "the cluster has no node named nobody");
+  EXPECT_EQ(answers_[2],
+            "node " + names_[1] + " is leaving: one after the other");
+}
+
+TEST_F(ControllerLeaving, WhoDiesMeanwhileIsLost) {
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 4);
+  suspect(1, "it was killed");
+  ASSERT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
+  EXPECT_FALSE(news_[2]->of<node_lost>()[0].has_left);
+  tell_progress(part::experts, 4, 0, true); // late
+  tell_progress(part::requests, 0, 0);
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 0, 0}));
+}
+
+TEST_F(ControllerLeaving, WhoDoesNotComeThroughInTimeStays) {
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 4);
+  for (int i = 0; i < 4 * 61; ++i) {
+    scheduler_.advance_time(std::chrono::milliseconds{250});
+    scheduler_.run();
+  }
+  ASSERT_EQ(gateway_->of<node_leaving>().size(), 2u);
+  EXPECT_TRUE(gateway_->of<node_leaving>()[1].stays);
+  EXPECT_TRUE(placer_->of<node_leaving>().back().stays);
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 0, 0}));
+  drain(names_[1]);
+  EXPECT_EQ(placer_->of<node_leaving>().size(), 3u) << "it may be tried again";
+}
+
+TEST_F(ControllerLeaving, ItsNameMayJoinAgain) {
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 0, true);
+  tell_progress(part::requests, 0, 0);
+  suspect(1, "its connection has ended");
+  join(1, 201);
+  EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 2, 1}));
+  load(1, "hidden_size 64\n", 201);
+  connect(0, 2);
+  connect(1, 2, 201);
+  connect(2, 2);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 1}));
+}
+
+// -- placements ---------------------------------------------------------------
+
+namespace {
+
+/// Begins with a placement that was kept, of epoch 8.
+class ControllerThatGoesOn : public Controller {
+protected:
+  ControllerThatGoesOn() {
+    controller_ = spawn_controller(
+      system_, context_, cluster_, "/models/nano", [](node_id) {}, kept_,
+      std::make_shared<const placements_of_units>(
+        placements_of_units{begins_}));
+    scheduler_.run();
+  }
+
+  placement_lists begins_{0, 8, {{0, 1, {{0, 0}, 1}}}};
+};
+
+} // namespace
+
+TEST_F(ControllerThatGoesOn, WelcomesWithWhatTheClusterBeginsWith) {
+  start_all();
+  for (auto& x : news_) {
+    ASSERT_EQ(x->of<welcome>().size(), 1u);
+    ASSERT_TRUE(x->of<welcome>()[0].placed);
+    EXPECT_EQ(*x->of<welcome>()[0].placed, placements_of_units{begins_});
+  }
+  EXPECT_EQ(news_[1]->of<view_published>()[0].members->epochs,
+            std::vector<uint32_t>{8});
+  auto& unit = kept_->last()->units.at(0);
+  EXPECT_EQ(unit.epoch, 8u);
+  EXPECT_EQ(*decode_placement(unit.placement), begins_);
+}
+
+TEST_F(ControllerThatGoesOn, KeepsEachPlacementBesideTheView) {
+  start_all();
+  auto next = begins_;
+  next.epoch = 9;
+  say(controller_,
+      placement_published{std::make_shared<const placement_lists>(next)});
+  auto& unit = kept_->last()->units.at(0);
+  EXPECT_EQ(unit.epoch, 9u);
+  EXPECT_EQ(*decode_placement(unit.placement), next);
+  EXPECT_EQ(kept_->last()->view, 1u);
+  suspect(1, "it was killed");
+  join(1, 201);
+  EXPECT_EQ(news_[1]->of<welcome>()[1].placed->at(0).epoch, 8u)
+    << "it loads what its predecessor did";
+  load(1, "hidden_size 64\n", 201);
+  EXPECT_EQ(kept_->last()->view, 2u);
+  EXPECT_EQ(kept_->last()->units.at(0).epoch, 9u);
+}
+
+TEST_F(Controller, AClusterThatBeginsAnewKeepsNoPlacement) {
+  start_all();
+  EXPECT_FALSE(news_[1]->of<welcome>()[0].placed);
+  EXPECT_TRUE(kept_->last()->units.at(0).placement.empty());
+  kept_->is_full = true;
+  placement_lists next{0, 2, {}};
+  say(controller_,
+      placement_published{std::make_shared<const placement_lists>(next)});
+  EXPECT_TRUE(kept_->last()->units.at(0).placement.empty());
+  suspect(1, "it was killed");
+  EXPECT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}))
+    << "a full disk is no reason to stop";
+}
