@@ -1,49 +1,9 @@
 #include "deploy/server_answer.hpp"
 
 #include "deploy/client_key.hpp"
+#include "deploy/one_answer.hpp"
 
 namespace troupe {
-
-namespace {
-
-/// Of one call, whose answer ends the client's run.
-class one_answer final : public http::call_listener {
-public:
-  one_answer(http::client& of, std::string path)
-    : of_(of), path_(std::move(path)) {
-  }
-
-  bool on_body(unsigned, std::string_view bytes) override {
-    text_ += bytes;
-    return text_.size() < max_answer;
-  }
-
-  void on_end(http::call_end end, unsigned status, std::string why) override {
-    if (end != http::call_end::whole)
-      result_ = failure{errc::io, "the server does not answer: " + why};
-    else if (status != 200)
-      result_ = failure{errc::refused, "the server answers " + path_
-                                         + " with status "
-                                         + std::to_string(status)};
-    else
-      result_ = std::move(text_);
-    of_.stop();
-  }
-
-  const result<std::string>& get() const {
-    return result_;
-  }
-
-private:
-  static constexpr size_t max_answer = 64 << 20;
-
-  http::client& of_;
-  const std::string path_;
-  std::string text_;
-  result<std::string> result_ = failure{errc::io, "the server sent too much"};
-};
-
-} // namespace
 
 void server_flags::add_to(CLI::App& command) {
   command.add_option("--url", url, "The server's address")
@@ -70,16 +30,16 @@ result<asked_server> find_server(const server_flags& flags) {
 
 result<std::string> ask_server(const asked_server& whom,
                                const std::string& path, const clock& time) {
-  auto client = http::client::open(whom.options, time);
-  if (!client)
-    return client.why();
-  auto answer = std::make_shared<one_answer>(**client, path);
   std::string headers;
   if (!whom.key.empty())
     headers = "Authorization: Bearer " + whom.key + "\r\n";
-  (*client)->call({"GET", path, headers, ""}, answer);
-  (*client)->run();
-  return answer->get();
+  auto answer = ask_once(whom.options, {"GET", path, headers, ""}, time);
+  if (!answer)
+    return answer.why();
+  if (answer->status != 200)
+    return failure{errc::refused, "the server answers " + path + " with status "
+                                    + std::to_string(answer->status)};
+  return std::move(answer->body);
 }
 
 } // namespace troupe

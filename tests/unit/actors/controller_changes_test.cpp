@@ -12,11 +12,20 @@ namespace {
 class ControllerLeaving : public Controller {
 protected:
   ControllerLeaving() {
+    cluster_.nodes[2].ranks = {1}; // who goes on when the other's node leaves
+    controller_ = spawn_controller(
+      system_, context_, cluster_, "/models/nano", [](node_id) {}, kept_);
+    scheduler_.run();
     context_.here->update([this](cast_list& list) {
       list.placer = spawn_listener<placer>(placer_);
       list.gateway = spawn_listener<gateway>(gateway_);
     });
     start_all();
+  }
+
+  /// Whoever is leaving is looked after for longer than a test lives.
+  ~ControllerLeaving() override {
+    say(controller_, troupe::shut_down{});
   }
 
   void drain(const std::string& name) {

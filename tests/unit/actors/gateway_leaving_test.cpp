@@ -14,6 +14,12 @@ protected:
     });
   }
 
+  /// While somebody leaves the gateway looks after it again and again, also at
+  /// the end of a test.
+  ~GatewayLeaving() override {
+    say(gateway_, node_leaving{1, "b", true});
+  }
+
   void begin_to_leave() {
     say(gateway_, node_leaving{1, "b"});
   }

@@ -99,7 +99,9 @@ TEST(TopView, SaysWhoIsLeaving) {
   leaving["drain"] = "node b: experts 1 of 2 moved, 0 requests left";
   top_view x;
   ASSERT_TRUE(x.take(leaving.dump(), 0));
-  EXPECT_EQ(std::ranges::count(x.lines(50, 120), leaving["drain"]), 1);
+  EXPECT_EQ(
+    std::ranges::count(x.lines(50, 120), leaving["drain"].get<std::string>()),
+    1);
 }
 
 TEST(TopView, SaysWhatIsNoAnswer) {
