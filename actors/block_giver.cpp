@@ -17,8 +17,10 @@ constexpr std::chrono::seconds repeated_after{20};
 
 block_giver::block_giver(local_scheduler::pointer self,
                          const node_context& context,
-                         std::shared_ptr<node_parts> parts, rank_parts& rank)
-  : self_(self), context_(context), parts_(std::move(parts)), rank_(rank) {
+                         std::shared_ptr<node_parts> parts, rank_parts& rank,
+                         copied_handler on_copied)
+  : self_(self), context_(context), parts_(std::move(parts)), rank_(rank),
+    on_copied_(std::move(on_copied)) {
   if (is_on())
     rank_.leaving->set_on_free(
       [to = weak_handle{local_scheduler{self}}] { to.tell(buffer_freed{}); });
@@ -46,16 +48,52 @@ void block_giver::begin(const run_request& msg) {
       return; // its blocks are being read: who goes on now computes
     offers_.erase(i);
   }
+  auto x = offer_of(msg);
+  if (x.chain->num_blocks() == 0 || x.incarnation == 0)
+    return;
+  tell(x);
+  offers_[msg.request] = std::move(x);
+}
+
+block_giver::offer block_giver::offer_of(const run_request& msg) const {
   offer x;
   x.term = msg.term;
   x.to = *msg.next;
   x.what = msg;
   x.chain = std::make_unique<chain_offer>(*rank_.cache, msg.what, msg.answered);
   x.incarnation = process_of(context_, node_of(x));
-  if (x.chain->num_blocks() == 0 || x.incarnation == 0)
-    return;
+  return x;
+}
+
+void block_giver::move(const run_request& what) {
+  request_copied answer{what.request, what.term, *what.next, false};
+  auto known = offers_.find(what.request);
+  auto is_free = known == offers_.end() || !known->second.chain;
+  if (!is_on() || !is_free || *what.next >= parts_->cluster.num_ranks()
+      || offers_.size() >= max_offers)
+    return on_copied_(answer);
+  if (known != offers_.end())
+    offers_.erase(known);
+  auto x = offer_of(what);
+  auto num_known = x.chain->look();
+  // The last one may be full with the next step. Without others it waits here.
+  auto is_known = num_known + 1 >= x.chain->num_blocks();
+  answer.ok = x.incarnation != 0 && is_known;
+  if (!answer.ok || num_known == 0)
+    return on_copied_(answer);
+  x.is_move = true;
   tell(x);
-  offers_[msg.request] = std::move(x);
+  offers_[what.request] = std::move(x);
+}
+
+void block_giver::tell_copied(request_id request, offer& x) {
+  if (!std::exchange(x.is_move, false))
+    return;
+  auto ok = x.has_all || x.course->end() == transfer_end::completed;
+  if (!ok) // whoever has some of it waits for no more
+    tell_rank(context_, parts_->cluster, x.to,
+              offer_ended{x.to, request, x.term});
+  on_copied_({request, x.term, x.to, ok});
 }
 
 void block_giver::tell(offer& x) {
@@ -72,6 +110,7 @@ void block_giver::take(const want_blocks& msg) {
   if (msg.term != x.term || msg.by != x.to || x.course)
     return;
   if (msg.count == 0) {
+    x.has_all = msg.transfer != 0; // else it takes nothing
     finish(x, transfer_end::cancelled);
     forget_if_over(i);
     return;
@@ -215,7 +254,8 @@ void block_giver::check() {
       tell(x);
     if (x.course)
       x.course->check_lease(now());
-    else if (x.is_computed && now() >= x.since + hand_over_limits().lease)
+    else if ((x.is_computed || x.is_move)
+             && now() >= x.since + hand_over_limits().lease)
       finish(x, transfer_end::expired);
     i = forget_if_over(i);
   }
@@ -228,8 +268,10 @@ block_giver::offers::iterator block_giver::forget_if_over(offers::iterator i) {
   auto& x = i->second;
   auto is_over = x.course && x.course->end() != transfer_end::none
                  && x.course->num_read() == 0;
-  if (is_over)
+  if (is_over) {
     x.chain = nullptr;
+    tell_copied(i->first, x);
+  }
   return is_over && x.is_computed ? offers_.erase(i) : std::next(i);
 }
 

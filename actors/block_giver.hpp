@@ -8,6 +8,9 @@
 /// A block is copied out of the device on a stream of its own and leaves in
 /// bulk frames, which wait for everything else. Whatever does not get there is
 /// computed again: nobody waits here.
+///
+/// Of a request that runs here, and may go on elsewhere, what is full is given
+/// likewise; the gateway hears of the end of that, and decides.
 
 #include "actors/cast.hpp"
 #include "runtime/batching/chain_offer.hpp"
@@ -19,12 +22,19 @@ namespace troupe {
 
 class block_giver {
 public:
-  /// Of the rank of `self`, which outlives this.
+  using copied_handler = std::function<void(const request_copied&)>;
+
+  /// Of the rank of `self`, which outlives this. `on_copied` hears how moves
+  /// end.
   block_giver(local_scheduler::pointer self, const node_context& context,
-              std::shared_ptr<node_parts> parts, rank_parts& rank);
+              std::shared_ptr<node_parts> parts, rank_parts& rank,
+              copied_handler on_copied);
 
   /// Offers what there will be of a request that another rank goes on with.
   void begin(const run_request& msg);
+
+  /// Offers what there is of a request that runs here to `what.next`.
+  void move(const run_request& what);
 
   void take(const want_blocks& msg);
   void take(const block_taken& msg);
@@ -54,6 +64,8 @@ private:
     uint32_t count = 0;
     std::unique_ptr<transfer_source> course; ///< Null: nothing is wanted yet.
     bool is_computed = false;                ///< The rank has done its part.
+    bool is_move = false;                    ///< The gateway is to be told.
+    bool has_all = false;                    ///< The other one lacks nothing.
     clock::instant since = {}; ///< It was offered last, or computed.
   };
 
@@ -62,7 +74,9 @@ private:
   bool is_on() const;
   clock::instant now() const;
   node_id node_of(const offer& x) const;
+  offer offer_of(const run_request& msg) const;
   void tell(offer& x);
+  void tell_copied(request_id request, offer& x);
   void finish(offer& x, transfer_end how);
   offers::iterator forget_if_over(offers::iterator i);
   bool send_next(request_id request, offer& x, kernels::host_ptr& bytes);
@@ -74,6 +88,7 @@ private:
   const node_context context_;
   const std::shared_ptr<node_parts> parts_;
   rank_parts& rank_;
+  const copied_handler on_copied_;
   offers offers_;
 };
 

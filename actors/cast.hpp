@@ -6,6 +6,8 @@
 #include "actors/directory.hpp"
 #include "actors/protocol.hpp"
 #include "runtime/cluster/open_requests.hpp"
+#include "runtime/cluster/request_settings.hpp"
+#include "runtime/cluster/request_status.hpp"
 #include "runtime/cluster/state_store.hpp"
 #include "runtime/log.hpp"
 #include "runtime/tracing/span_recorder.hpp"
@@ -58,6 +60,9 @@ struct gateway_status {
   std::chrono::milliseconds outage_timeout{60'000};
   std::atomic<uint64_t> prompt_tokens{0};
   std::atomic<uint32_t> usable_ranks{0};
+  /// How running requests are moved to other ranks; null: they are not. Set
+  /// before the gateway is there.
+  std::shared_ptr<const request_settings> moving;
   /// To another rank, since theirs was lost.
   std::atomic<uint64_t> requests_moved{0};
   /// By a rank that prefills to one that decodes.
@@ -91,6 +96,8 @@ struct gateway_status {
   std::set<node_id> left;              ///< Guarded; of these, in peace.
   /// Guarded; null until the first has come.
   std::shared_ptr<const balance_status> balance;
+  /// Likewise, of requests.
+  std::shared_ptr<const request_status> request_balance;
 };
 
 /// `on_started` is called once requests are taken.

@@ -95,6 +95,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.model_dir = opts.model_dir;
   setup.status = x->front.status();
   setup.status->outage_timeout = opts.outage_timeout;
+  setup.status->moving = opts.node.moving;
   if (!opts.state_dir.empty()) {
     auto state = open_state(opts.state_dir, opts.cluster.cluster);
     if (!state)

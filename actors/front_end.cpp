@@ -65,6 +65,10 @@ service_stats front_end::stats() const {
     out.planned_balance = x->planned;
     out.planned_gain = x->gain;
   }
+  if (auto& x = status.request_balance) {
+    out.requests_balanced = x->moves;
+    out.request_moves_refused = x->refused;
+  }
   return out;
 }
 
@@ -176,6 +180,7 @@ cluster_status front_end::cluster() const {
   std::unique_lock lock{status_->mutex};
   out.trouble = status_->trouble;
   out.balance = status_->balance;
+  out.request_balance = status_->request_balance;
   out.takes_requests = status_->refusal.empty() && !is_over;
   std::vector<uint64_t> rows;
   for (node_id n = 0; n < cluster_.nodes.size(); ++n) {

@@ -12,10 +12,11 @@
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
+#include "actors/front_trouble.hpp"
 #include "actors/report_book.hpp"
+#include "actors/request_balance.hpp"
 #include "actors/tell_rank.hpp"
 #include "runtime/clock.hpp"
-#include "runtime/cluster/rank_outlook.hpp"
 #include "runtime/cluster/request_fates.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/cluster/unit_choice.hpp"
@@ -50,6 +51,7 @@ struct gateway_state {
   std::vector<unit_id> units_of_ranks;
   std::unique_ptr<rank_outlook> outlook;
   std::unique_ptr<unit_choice> units;
+  std::unique_ptr<request_balance> balance;
   std::map<node_id, node_lost> lost;
   std::map<node_id, node_lost> over; ///< The last loss of each.
   std::optional<node_lost> leaving;  ///< Its ranks get no new requests.
@@ -92,29 +94,7 @@ struct gateway_state {
   }
 
   void publish_trouble() {
-    std::string text;
-    if (!started)
-      text = "the cluster is starting";
-    std::set<node_id> left;
-    for (auto& [node, x] : lost)
-      if (x.has_left)
-        left.insert(node);
-      else
-        text += (text.empty() ? "" : "; ") + sentence(x);
-    if (outlook->are_awaited())
-      text += lost.empty() ? "experts that were lost are being placed anew"
-                           : "; its experts are being loaded elsewhere";
-    auto can_serve = started && outlook->can_begin();
-    std::lock_guard lock{status->mutex};
-    status->trouble = text;
-    status->nodes_lost = lost.size() - left.size();
-    status->nodes_left = left.size();
-    status->left = std::move(left);
-    status->lost.clear();
-    for (auto& [node, x] : lost)
-      status->lost[node] = x.why;
-    status->refusal = can_serve ? "" : text;
-    status->usable_ranks = outlook->num_alive();
+    troupe::publish_trouble(*status, lost, *outlook, started);
   }
 
   // -- requests ---------------------------------------------------------------
@@ -130,7 +110,9 @@ struct gateway_state {
     auto usable = outlook->usable();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
-    journal->accept(msg.request, msg.what, units->to_begin(usable));
+    auto tokens = msg.what->prompt.size();
+    journal->accept(msg.request, msg.what,
+                    balance->best_of(units->to_begin(usable), tokens));
     begin(msg.request, usable);
   }
 
@@ -257,7 +239,7 @@ struct gateway_state {
       auto goes_on = journal->next_of(msg.request) && !event->tokens.empty();
       if (!is_empty(*event))
         status->requests.deliver(msg.request, *event);
-      return goes_on ? pass_on(msg.request) : void();
+      return goes_on ? pass_on(msg.request) : settle(msg.request);
     }
     if (what == verdict::unknown || what == verdict::outdated)
       return; // it was cancelled meanwhile, or given to another rank
@@ -269,6 +251,23 @@ struct gateway_state {
     else
       context.log->warning("request " + std::to_string(msg.request)
                            + ": refused a token of another term or position");
+  }
+
+  /// Between two of its tokens: another rank goes on with it that has its
+  /// blocks.
+  void settle(request_id id) {
+    if (!balance->is_copied(id))
+      return;
+    if (auto to = balance->due(id, outlook->usable())) {
+      auto from = journal->suspend(id);
+      give(id, journal->raise(id, {*to}));
+      take_from(id, *from);
+    }
+  }
+
+  void look_at_load() {
+    balance->look(outlook->usable(), self->clock().now());
+    tell_later(self, gateway{self}, status->moving->interval, load_due{});
   }
 
   /// Its rank could not go on without somebody who is lost.
@@ -427,8 +426,10 @@ struct gateway_state {
   }
 
   void report(const node_report& msg) {
-    if (reports.take(msg) && msg.loads)
-      tell(context.here->read()->balancer, msg);
+    if (!reports.take(msg) || !msg.loads)
+      return;
+    balance->hear(*msg.loads);
+    tell(context.here->read()->balancer, msg);
   }
 
   void take(const experts_balanced& msg) {
@@ -440,6 +441,8 @@ struct gateway_state {
     started = true;
     publish_trouble();
     tell(context.here->read()->balancer, cluster_started{});
+    if (status->moving)
+      tell_later(self, gateway{self}, status->moving->interval, load_due{});
     if (on_started)
       on_started();
   }
@@ -461,6 +464,8 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
   state.outlook = std::make_unique<rank_outlook>(cluster);
   state.units_of_ranks = cluster.units_of_ranks();
   state.units = std::make_unique<unit_choice>(cluster);
+  state.balance = std::make_unique<request_balance>(
+    context, cluster, state.status, *state.journal);
   return {
     [=](const tokens_ready& msg) { self->state.commit(msg); },
     [=](const accept_request& msg) { self->state.accept(msg); },
@@ -475,6 +480,8 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](cluster_started) { self->state.start(); },
     [=](troupe::shut_down) { self->state.shut_down(); },
     [=](tick) { self->state.look_at_waiting(); },
+    [=](const request_copied& msg) { self->state.balance->take(msg); },
+    [=](load_due) { self->state.look_at_load(); },
   };
 }
 

@@ -48,7 +48,7 @@ struct peer_state {
       tell(list.controller, signed_by_us(msg));
     else if constexpr (std::is_same_v<Message, node_report>)
       tell(list.gateway, signed_by_us(msg));
-    else if constexpr (std::is_same_v<Message, tokens_ready>)
+    else if constexpr (is_one_of<Message, tokens_ready, request_copied>)
       tell(list.gateway, msg);
     else if constexpr (for_placer<Message>)
       tell(list.placer, msg);
@@ -77,8 +77,8 @@ struct peer_state {
   /// Of a rank that is not here there is nothing to free, and nobody waits for
   /// its word.
   template <class Message>
-  requires is_one_of<Message, cancel_request, offer_blocks, want_blocks,
-                     block_taken, offer_ended>
+  requires is_one_of<Message, cancel_request, move_request, offer_blocks,
+                     want_blocks, block_taken, offer_ended>
   void pass_on(const cast_list& list, const Message& msg) {
     if (auto i = list.schedulers.find(msg.rank); i != list.schedulers.end())
       tell(i->second, msg);
@@ -134,6 +134,8 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
     [=](const control_arrived& msg) { self->state.hear(msg); },
     [=](const run_request& msg) { self->state.say(msg); },
     [=](const cancel_request& msg) { self->state.say(msg); },
+    [=](const move_request& msg) { self->state.say(msg); },
+    [=](const request_copied& msg) { self->state.say(msg); },
     [=](const offer_blocks& msg) { self->state.say(msg); },
     [=](const want_blocks& msg) { self->state.say(msg); },
     [=](const block_taken& msg) { self->state.say(msg); },

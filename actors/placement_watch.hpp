@@ -20,6 +20,12 @@ public:
   /// After something has happened there.
   void look_at(node_id node);
 
+  /// Requests that were moved to ranks with less to do, in one life of the
+  /// first node.
+  uint64_t num_balanced() const {
+    return num_balanced_;
+  }
+
 private:
   void look_for_balance(const gateway_status& front);
   void look_for_experts(const cast_list& front, const placement_lists& placed);
@@ -27,6 +33,7 @@ private:
   virtual_company& company_;
   run_checks& checks_;
   sometimes_states& states_;
+  uint64_t num_balanced_ = 0;
   /// By node and unit what was looked at last.
   std::map<node_id, std::map<unit_id, std::shared_ptr<const placement_lists>>>
     seen_;

@@ -132,8 +132,18 @@ struct offer_ended {
   uint32_t term = 0; ///< Mine.
 };
 
-using scheduler = reacts_to<run_request, cancel_request, offer_blocks,
-                            want_blocks, block_taken, offer_ended>;
+/// Go on with this request, and offer its blocks to that rank, which may go on
+/// with it before long; answer with request_copied.
+struct move_request {
+  request_id request = 0;
+  rank_id rank = 0; ///< You.
+  uint32_t term = 0;
+  rank_id to = 0;
+};
+
+using scheduler
+  = reacts_to<run_request, cancel_request, move_request, offer_blocks,
+              want_blocks, block_taken, offer_ended>;
 /// What its own node may tell it, too.
 using local_scheduler = scheduler::extend<
   caf::reacts_to<step_ended>, caf::reacts_to<blocks_let_go>,
@@ -247,6 +257,18 @@ struct tokens_ready {
   std::shared_ptr<const generation_event> event;
 };
 
+/// Of a move_request: that rank has what was full of the request's blocks; or,
+/// unless `ok`, does not get it.
+struct request_copied {
+  request_id request = 0;
+  uint32_t term = 0;
+  rank_id to = 0;
+  bool ok = true;
+};
+
+/// Look whether requests should be moved to other ranks; to yourself.
+struct load_due {};
+
 /// The counters of a node.
 struct node_report {
   node_id node = 0;
@@ -262,9 +284,10 @@ struct cluster_started {};
 using gateway
   = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
               node_back, node_leaving, placement_published, experts_given_up,
-              experts_balanced, cluster_started, shut_down, tick>;
+              experts_balanced, cluster_started, shut_down, tick,
+              request_copied, load_due>;
 /// What schedulers and supervisors need of it, near or far.
-using gateway_inbox = reacts_to<tokens_ready, node_report>;
+using gateway_inbox = reacts_to<tokens_ready, node_report, request_copied>;
 
 // -- controller: the one writer of view and epoch -----------------------------
 
@@ -384,11 +407,12 @@ struct control_arrived {
 /// Everything that may be said to another node.
 using peer
   = reacts_to<tokens_ready, control_arrived, run_request, cancel_request,
-              offer_blocks, want_blocks, block_taken, offer_ended, rows_refused,
-              node_report, node_loaded, node_connected, node_suspected, welcome,
-              view_published, placement_published, placement_taken,
-              change_slots, slots_changed, experts_given_up, node_lost,
-              node_back, cluster_started, shut_down>;
+              move_request, request_copied, offer_blocks, want_blocks,
+              block_taken, offer_ended, rows_refused, node_report, node_loaded,
+              node_connected, node_suspected, welcome, view_published,
+              placement_published, placement_taken, change_slots, slots_changed,
+              experts_given_up, node_lost, node_back, cluster_started,
+              shut_down>;
 
 } // namespace troupe
 
@@ -397,6 +421,9 @@ TROUPE_MESSAGE(troupe::node_back)
 TROUPE_MESSAGE(troupe::tick)
 TROUPE_MESSAGE(troupe::run_request)
 TROUPE_MESSAGE(troupe::cancel_request)
+TROUPE_MESSAGE(troupe::move_request)
+TROUPE_MESSAGE(troupe::request_copied)
+TROUPE_MESSAGE(troupe::load_due)
 TROUPE_MESSAGE(troupe::offer_blocks)
 TROUPE_MESSAGE(troupe::want_blocks)
 TROUPE_MESSAGE(troupe::block_taken)

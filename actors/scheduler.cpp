@@ -10,6 +10,7 @@
 #include "actors/block_giver.hpp"
 #include "actors/block_taker.hpp"
 #include "actors/rank_spans.hpp"
+#include "runtime/batching/decode_times.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -38,10 +39,12 @@ struct scheduler_state {
   struct step_begun {
     double cost = 0;
     clock::instant at = {};
+    decode_times::load load = {};
   };
 
   std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
   step_times times;
+  decode_times decoding;
   std::array<lane_spans, step_walk::max_lanes> spans;
   std::function<clock::instant()> now;
   request_rules rules;
@@ -92,6 +95,14 @@ struct scheduler_state {
                 std::move(grammar));
     if (!PLANTED(scheduler_not_woken))
       step();
+  }
+
+  void move(const move_request& msg) {
+    auto* x = decide->find(msg.request, msg.term);
+    if (!x)
+      return tell(front, request_copied{msg.request, msg.term, msg.to, false});
+    giver->move({msg.request, msg.term, rank->unit, rank->id, x->request,
+                 x->answer, msg.to});
   }
 
   /// Who waits no more for its beginning; its grammar was good before. Blocks
@@ -214,6 +225,8 @@ struct scheduler_state {
         && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()
             || rank->handing))
       times.add(ended.cost, at - ended.at);
+    if (!msg.cause)
+      learn(ended.load, at - ended.at);
     if (lanes && msg.cause)
       lanes->dropped(at);
     else if (lanes)
@@ -228,6 +241,17 @@ struct scheduler_state {
     step();
   }
 
+  void learn(const decode_times::load& load, clock::instant::duration took) {
+    decoding.add(load, took);
+    auto prices = decoding.per_part();
+    if (!prices)
+      return;
+    auto ps = [](double seconds) { return uint64_t(seconds * 1e12); };
+    rank->counts.step_ps.set(ps(prices->step));
+    rank->counts.request_ps.set(ps(prices->each.request));
+    rank->counts.kv_token_ps.set(ps(prices->each.kv_token));
+  }
+
   /// Whose next token was all that this rank had to compute is let go; the
   /// gateway gives it to another one when it hears of that.
   void pass_on(const batch_output& x) {
@@ -235,6 +259,8 @@ struct scheduler_state {
     auto is_due = i != passed_on.end() && i->second == x.term
                   && (!x.event.tokens.empty()
                       || x.event.finish != finish_reason::none);
+    if (!is_due && x.event.finish != finish_reason::none)
+      giver->end(x.request, x.term, false); // it moves nowhere
     if (!is_due)
       return;
     passed_on.erase(i);
@@ -298,7 +324,7 @@ struct scheduler_state {
   }
 
   void begin(planned_step next, bool overlaps) {
-    begun[next.lane] = {next.cost, now()};
+    begun[next.lane] = {next.cost, now(), decode_times::load_of(next.rows)};
     rank->counts.steps.add(1);
     if (lanes)
       lanes->began(next.lane, begun[next.lane].at);
@@ -333,8 +359,9 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.decide = std::make_unique<batcher>(options, *rank->cache);
   state.courier = std::make_unique<block_courier>(context, rank->id,
                                                   *rank->cache);
-  state.giver = std::make_unique<block_giver>(self, context, state.parts,
-                                              *rank);
+  auto on_copied = [front = answers_to](auto& msg) { tell(front, msg); };
+  state.giver = std::make_unique<block_giver>(self, context, state.parts, *rank,
+                                              on_copied);
   state.taker = std::make_unique<block_taker>(self, context, state.parts,
                                               *rank);
   state.cost = options.cost;
@@ -360,6 +387,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   return {
     [=](const run_request& msg) { self->state.run(msg); },
     [=](const cancel_request& msg) { self->state.cancel(msg); },
+    [=](const move_request& msg) { self->state.move(msg); },
     [=](const step_ended& msg) { self->state.end(msg); },
     [=](const blocks_let_go& msg) { self->state.take(msg); },
     [=](const chain_found& msg) { self->state.take_answer(msg); },

@@ -429,6 +429,7 @@ private:
     out.reached = states_;
     out.num_handed_over = num_handed_over_;
     out.num_handed_blocks = num_handed_blocks_;
+    out.num_balanced = placements_.num_balanced();
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
     if (!token_times_.empty())

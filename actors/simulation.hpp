@@ -34,6 +34,7 @@ struct simulation_result {
   virtual_clients::figures requests;
   sometimes_states reached{0};
   uint64_t num_handed_over = 0;   ///< Requests, in one life of the first node.
+  uint64_t num_balanced = 0;      ///< Likewise, see placement_watch.
   uint64_t num_handed_blocks = 0; ///< Likewise of one node with ranks.
   virtual_duration started{0};    ///< Until the company served.
   virtual_duration busy{0};   ///< From then on, to nine tenths of all tokens.

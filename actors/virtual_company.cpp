@@ -83,6 +83,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.begins_with
       = go_on_with(place_experts(options_.cluster, options_.model->config()),
                    state_->last(), trouble);
+    out.status->moving = options_.moving;
     out.status->on_owner = on_owner_;
     out.status->on_lost = on_lost_;
     out.status->on_back = on_back_;

@@ -24,6 +24,8 @@ struct virtual_company_options {
   std::chrono::milliseconds outage_timeout{60'000};
   /// See node_options. Null: experts stay where they are.
   std::shared_ptr<const balance_settings> balance;
+  /// See gateway_status.
+  std::shared_ptr<const request_settings> moving;
   /// So long after the end of a process of another node than the first the next
   /// one begins there; 0: none does. Not after a crash.
   virtual_duration restart_after{0};

@@ -139,12 +139,16 @@ void write(Control::Builder out, const offer_ended& msg) {
   write(out.initOfferEnded(), msg);
 }
 
+void write(Control::Builder out, const move_request& msg) {
+  write(out.initMoveRequest(), msg);
+}
+
+void write(Control::Builder out, const request_copied& msg) {
+  write(out.initRequestCopied(), msg);
+}
+
 void write(Control::Builder out, const cancel_request& msg) {
-  auto x = out.initCancelRequest();
-  auto& [request, rank, term] = msg;
-  x.setRequest(request);
-  x.setRank(rank);
-  x.setTerm(term);
+  write(out.initCancelRequest(), msg);
 }
 
 void write(Control::Builder out, const rows_refused& msg) {
@@ -159,16 +163,18 @@ void write(Control::Builder out, const rows_refused& msg) {
   x.setWhy(static_cast<uint8_t>(why));
 }
 
-constexpr unsigned numbers_of_rank = 7, numbers_of_worker = 3;
+constexpr unsigned numbers_of_rank = 10, numbers_of_worker = 3;
 
 void write(schema::Report::Builder out, const part_loads& loads) {
   auto& [ranks, workers, expert_rows] = loads;
   out.setHasLoads(true);
   std::vector<uint64_t> numbers;
   for (auto& x : ranks) {
-    auto& [rank, running, waiting, free, cached, steps, tokens] = x;
-    numbers.insert(numbers.end(),
-                   {rank, running, waiting, free, cached, steps, tokens});
+    auto& [rank, running, waiting, free, cached, steps, tokens, step, request,
+           kv_token]
+      = x;
+    numbers.insert(numbers.end(), {rank, running, waiting, free, cached, steps,
+                                   tokens, step, request, kv_token});
   }
   fill(out.initRanks(size_of(numbers)), numbers);
   numbers.clear();
@@ -267,7 +273,7 @@ result<part_loads> read_loads(schema::Report::Reader in) {
     return damaged("loads of a part of a rank or a worker");
   for (unsigned i = 0; i < x.size(); i += numbers_of_rank)
     ranks.push_back({rank_id(x[i]), x[i + 1], x[i + 2], x[i + 3], x[i + 4],
-                     x[i + 5], x[i + 6]});
+                     x[i + 5], x[i + 6], x[i + 7], x[i + 8], x[i + 9]});
   for (unsigned i = 0; i < y.size(); i += numbers_of_worker)
     workers.push_back({worker_id(y[i]), y[i + 1], y[i + 2]});
   for (auto rows : in.getExpertRows())
@@ -374,16 +380,6 @@ result<control_message> read_back(schema::NodeBack::Reader in) {
     return damaged(no_incarnation);
   return control_message{std::move(out)};
 }
-
-control_message read_cancel(schema::CancelRequest::Reader in) {
-  cancel_request out;
-  auto& [request, rank, term] = out;
-  request = in.getRequest();
-  rank = in.getRank();
-  term = in.getTerm();
-  return out;
-}
-
 result<control_message> read_refused(schema::RowsRefused::Reader in) {
   rows_refused out;
   auto& [of, worker, why] = out;
@@ -431,7 +427,7 @@ result<control_message> read(node_id from, Control::Reader in) {
     case Control::RUN_REQUEST:
       return to_message(read_request(in.getRunRequest()));
     case Control::CANCEL_REQUEST:
-      return read_cancel(in.getCancelRequest());
+      return control_message{read_cancel(in.getCancelRequest())};
     case Control::TOKENS_READY:
       return to_message(read_tokens(in.getTokensReady()));
     case Control::REPORT:
@@ -454,6 +450,10 @@ result<control_message> read(node_id from, Control::Reader in) {
       return control_message{read_taken_block(in.getBlockTaken())};
     case Control::OFFER_ENDED:
       return control_message{read_offer_end(in.getOfferEnded())};
+    case Control::MOVE_REQUEST:
+      return control_message{read_move(in.getMoveRequest())};
+    case Control::REQUEST_COPIED:
+      return control_message{read_copied(in.getRequestCopied())};
     case Control::EXPERTS_GIVEN_UP:
       return control_message{read_given_up(in.getExpertsGivenUp())};
   }

@@ -190,6 +190,29 @@ void write(schema::OfferEnded::Builder x, const offer_ended& msg) {
   x.setTerm(term);
 }
 
+void write(schema::CancelRequest::Builder x, const cancel_request& msg) {
+  auto& [request, rank, term] = msg;
+  x.setRequest(request);
+  x.setRank(rank);
+  x.setTerm(term);
+}
+
+void write(schema::MoveRequest::Builder x, const move_request& msg) {
+  auto& [request, rank, term, to] = msg;
+  x.setRequest(request);
+  x.setRank(rank);
+  x.setTerm(term);
+  x.setTo(to);
+}
+
+void write(schema::RequestCopied::Builder x, const request_copied& msg) {
+  auto& [request, term, to, ok] = msg;
+  x.setRequest(request);
+  x.setTerm(term);
+  x.setTo(to);
+  x.setOk(ok);
+}
+
 // -- from bytes ---------------------------------------------------------------
 
 result<run_request> read_request(schema::RunRequest::Reader in) {
@@ -302,6 +325,35 @@ offer_ended read_offer_end(schema::OfferEnded::Reader in) {
   rank = in.getRank();
   request = in.getRequest();
   term = in.getTerm();
+  return out;
+}
+
+cancel_request read_cancel(schema::CancelRequest::Reader in) {
+  cancel_request out;
+  auto& [request, rank, term] = out;
+  request = in.getRequest();
+  rank = in.getRank();
+  term = in.getTerm();
+  return out;
+}
+
+move_request read_move(schema::MoveRequest::Reader in) {
+  move_request out;
+  auto& [request, rank, term, to] = out;
+  request = in.getRequest();
+  rank = in.getRank();
+  term = in.getTerm();
+  to = in.getTo();
+  return out;
+}
+
+request_copied read_copied(schema::RequestCopied::Reader in) {
+  request_copied out;
+  auto& [request, term, to, ok] = out;
+  request = in.getRequest();
+  term = in.getTerm();
+  to = in.getTo();
+  ok = in.getOk();
   return out;
 }
 

@@ -36,6 +36,14 @@ void write(schema::WantBlocks::Builder x, const want_blocks& msg);
 void write(schema::BlockTaken::Builder x, const block_taken& msg);
 void write(schema::OfferEnded::Builder x, const offer_ended& msg);
 
+void write(schema::CancelRequest::Builder x, const cancel_request& msg);
+void write(schema::MoveRequest::Builder x, const move_request& msg);
+void write(schema::RequestCopied::Builder x, const request_copied& msg);
+
+cancel_request read_cancel(schema::CancelRequest::Reader in);
+move_request read_move(schema::MoveRequest::Reader in);
+request_copied read_copied(schema::RequestCopied::Reader in);
+
 result<offer_blocks> read_offer(schema::OfferBlocks::Reader in);
 want_blocks read_wanted(schema::WantBlocks::Reader in);
 block_taken read_taken_block(schema::BlockTaken::Reader in);

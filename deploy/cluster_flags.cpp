@@ -229,6 +229,8 @@ result<topology> cluster_flags::cluster() const {
     out->limits.prefix_caching = *prefix_caching == "on";
   if (micro_batches)
     out->limits.micro_batches = num_micro_batches(*micro_batches);
+  if (auto ok = moving.apply(*out); !ok)
+    return ok.why();
   if (auto ok = validate(*out); !ok)
     return ok.why();
   return out;
@@ -271,7 +273,7 @@ std::string cluster_flags::replayed() const {
     out += " --prefix-caching " + *prefix_caching;
   if (micro_batches)
     out += " --micro-batches " + *micro_batches;
-  return out + balance.replayed();
+  return out + balance.replayed() + moving.replayed();
 }
 
 } // namespace troupe

@@ -4,6 +4,7 @@
 /// spread, what is claimed. Names follow vLLM where it has one.
 
 #include "deploy/expert_balance_flags.hpp"
+#include "deploy/request_balance_flags.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/log.hpp"
 #include "runtime/meeting/door.hpp"
@@ -82,6 +83,7 @@ struct cluster_flags {
   /// Likewise, by add_trace_file(); empty: none.
   std::string trace_file;
   expert_balance_flags balance; ///< Of `serve` and `simulate`.
+  request_balance_flags moving; ///< Likewise.
   /// Of `serve`; empty: what has to be remembered is in memory.
   std::string state_dir;
 

@@ -1,28 +1,9 @@
 #include "deploy/expert_balance_flags.hpp"
 
+#include "deploy/balance_time.hpp"
 #include "runtime/cluster/balance_settings.hpp"
-#include "runtime/duration.hpp"
 
 namespace troupe {
-
-namespace {
-
-/// Shorter ones find nothing new: nodes report once a second.
-constexpr std::chrono::milliseconds least_interval{100};
-
-result<std::chrono::milliseconds> read_time(const std::string& flag,
-                                            const std::string& text) {
-  auto time = parse_duration(text);
-  if (!time)
-    return failure{errc::invalid_input,
-                   flag + " " + std::string{duration_form}};
-  auto out = std::chrono::ceil<std::chrono::milliseconds>(*time);
-  if (out < least_interval)
-    return failure{errc::invalid_input, flag + " is 100ms at least"};
-  return out;
-}
-
-} // namespace
 
 void expert_balance_flags::add_to(CLI::App& command) {
   command
@@ -51,10 +32,10 @@ expert_balance_flags::settings() const {
     return settings_ptr{};
   }
   auto out = std::make_shared<balance_settings>();
-  auto every = read_time("--balance-experts", interval);
+  auto every = read_balance_time("--balance-experts", interval);
   if (!every)
     return every.why();
-  auto within = read_time("--balance-payback", payback);
+  auto within = read_balance_time("--balance-payback", payback);
   if (!within)
     return within.why();
   out->interval = *every;

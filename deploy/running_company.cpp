@@ -139,6 +139,10 @@ result<running_company> start_company(const cluster_flags& flags,
   if (!balance)
     return balance.why();
   options->node.balance = std::move(*balance);
+  auto moving = flags.moving.settings();
+  if (!moving)
+    return moving.why();
+  options->node.moving = std::move(*moving);
   options->progress = [to = out.progress.get()](auto& what, auto done,
                                                 auto total) {
     to->show(what, done, total);

@@ -324,6 +324,7 @@ void add_serve(CLI::App& app, int& status) {
   add_device(*command, flags->cluster.device);
   flags->cluster.kv_cache.add_to(*command);
   flags->cluster.balance.add_to(*command);
+  flags->cluster.moving.add_to(*command);
   add_emulated_links(*command, flags->cluster.links);
   flags->http.add_to(*command);
   add_trace_file(*command, flags->cluster.trace_file);

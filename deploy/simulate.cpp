@@ -119,6 +119,9 @@ result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
   if (*balance)
     if (auto ok = check_balance(**balance, *cluster, (*model)->config()); !ok)
       return ok.why();
+  auto moving = flags.cluster.moving.settings();
+  if (!moving)
+    return moving.why();
   auto load = choose_load(flags.load, cluster->model, (*model)->config());
   if (!load)
     return load.why();
@@ -146,6 +149,7 @@ result<batch_ptr> prepare(const simulate_flags& flags, recorded_spans& spans) {
   base.company.cluster = std::move(*cluster);
   base.company.model = *model;
   base.company.balance = std::move(*balance);
+  base.company.moving = std::move(*moving);
   base.company.outage_timeout
     = std::chrono::milliseconds{flags.cluster.outage_timeout_ms};
   base.company.restart_after
@@ -337,6 +341,7 @@ void add_simulate(CLI::App& app, int& status) {
   flags->cluster.add_to(command);
   add_micro_batches(command, flags->cluster.micro_batches);
   flags->cluster.balance.add_to(command);
+  flags->cluster.moving.add_to(command);
   command.add_option("--seed", flags->seed, "The first one (default 1)");
   command.add_option("--seeds", flags->num_seeds, "How many (default 1)")
     ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 32));

@@ -99,6 +99,14 @@ struct top_view::state {
                               number(*x, "moved"), number(*x, "changes")));
     if (auto leaver = now.find("drain"); leaver != now.end())
       out.push_back(shown(*leaver));
+    if (auto x = now.find("request_balance"); x != now.end()) {
+      auto& last = list("request_moves");
+      auto why = last.empty() ? json{""}
+                              : last.back().value("reason", json{""});
+      out.push_back(formatted("%.0f requests moved, %.0f stayed   ",
+                              number(*x, "moved"), number(*x, "refused"))
+                    + shown(why));
+    }
     return out;
   }
 

@@ -76,6 +76,8 @@ struct topology_limits {
   /// Full blocks of the cache stay until their memory is wanted, and requests
   /// that begin as others did do not compute them again.
   bool prefix_caching = true;
+  /// Running requests may go to other ranks of their unit with their blocks.
+  bool moving_requests = false;
 
   /// Steps that may be out at once.
   uint32_t num_lanes() const {

@@ -76,7 +76,8 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   table_reader in{table, source, "limits"};
   in.allow_only({"max_num_seqs", "max_num_batched_tokens", "max_num_waiting",
                  "num_kv_blocks", "max_frame_bytes", "step_timeout_ms",
-                 "micro_batches", "max_itl_ms", "prefix_caching"},
+                 "micro_batches", "max_itl_ms", "prefix_caching",
+                 "moving_requests"},
                 "a topology");
   in.read("max_num_seqs", out.max_num_seqs);
   in.read("max_num_batched_tokens", out.max_num_batched_tokens);
@@ -87,6 +88,7 @@ result<void> read_limits(const toml::table& table, const std::string& source,
   in.read("micro_batches", out.micro_batches);
   in.read("max_itl_ms", out.max_itl_ms);
   in.read("prefix_caching", out.prefix_caching);
+  in.read("moving_requests", out.moving_requests);
   if (!in.complaint().empty())
     return invalid(in.complaint());
   return {};
@@ -225,6 +227,7 @@ std::string render(const topology& x) {
       << "micro_batches = " << x.limits.micro_batches << "\n"
       << "max_itl_ms = " << x.limits.max_itl_ms << "\n"
       << "prefix_caching = " << (x.limits.prefix_caching ? "true" : "false")
+      << "\nmoving_requests = " << (x.limits.moving_requests ? "true" : "false")
       << "\n";
   for (auto& node : x.nodes) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"

@@ -122,6 +122,8 @@ struct Control {
     wantBlocks @21 :WantBlocks;
     blockTaken @22 :BlockTaken;
     offerEnded @23 :OfferEnded;
+    moveRequest @24 :MoveRequest;
+    requestCopied @25 :RequestCopied;
   }
 }
 
@@ -330,6 +332,30 @@ struct OfferEnded {
   # As it was offered.
 }
 
+struct MoveRequest {
+  # From the gateway to the rank that runs a request: go on with it, and offer its blocks to the rank that
+  # shall. Answer with RequestCopied.
+
+  request @0 :UInt64;
+  rank @1 :UInt16;
+  # You.
+  term @2 :UInt32;
+  # Yours. Of another one: it is not meant.
+  to @3 :UInt16;
+}
+
+struct RequestCopied {
+  # To the gateway, of a MoveRequest.
+
+  request @0 :UInt64;
+  term @1 :UInt32;
+  to @2 :UInt16;
+  # As I was told.
+  ok @3 :Bool;
+  # That rank has the blocks that were full then. If not: it does not get them all, and the request is
+  # to stay.
+}
+
 struct CancelRequest {
   # From the gateway to the scheduler of a rank: forget the request and free what it holds within one
   # step. Of another term: it is not meant.
@@ -389,8 +415,9 @@ struct Report {
 
   # About once a second also what my parts have counted:
   ranks @2 :List(UInt64);
-  # [ranks, 7]: number; requests that run, that wait; cache blocks that are free, of these those that
-  # can still be found; steps; tokens generated.
+  # [ranks, 10]: number; requests that run, that wait; cache blocks that are free, of these those that
+  # can still be found; steps; tokens generated; picoseconds that a step of those who decode takes at
+  # least, more for each of them, more for each of their tokens in the cache (0, 0, 0: not known).
   workers @3 :List(UInt64);
   # [workers, 3]: number; grouped runs; pairs of a row and an expert.
   expertRows @4 :List(UInt64);

@@ -118,6 +118,17 @@ public:
     return out;
   }
 
+  /// A request that is here under that term; or null.
+  const sequence* find(request_id id, uint32_t term) const {
+    auto is_it = [=](auto& x) {
+      return x->id == id && x->term == term && !x->over;
+    };
+    if (auto i = std::ranges::find_if(running_, is_it); i != running_.end())
+      return i->get();
+    auto i = std::ranges::find_if(waiting_, is_it);
+    return i == waiting_.end() ? nullptr : i->get();
+  }
+
   static constexpr double no_limit = std::numeric_limits<double>::infinity();
 
   /// Returns the next step, if there is one to be run now. No more than

@@ -6,6 +6,7 @@
 
 #include "runtime/cluster/balance_status.hpp"
 #include "runtime/cluster/drain_progress.hpp"
+#include "runtime/cluster/request_status.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -65,6 +66,8 @@ struct cluster_status {
   std::vector<layer_status> layers; ///< With experts.
   /// Null: experts are not balanced, or have not been so far.
   std::shared_ptr<const balance_status> balance;
+  /// Likewise requests.
+  std::shared_ptr<const request_status> request_balance;
   std::optional<drain_progress> drain; ///< The last that was begun.
 };
 

@@ -11,6 +11,7 @@
 namespace troupe {
 
 struct balance_settings; // runtime/cluster/balance_settings.hpp
+struct request_settings; // runtime/cluster/request_settings.hpp
 struct model_config;
 class shared_model;
 class span_recorder;
@@ -50,6 +51,8 @@ struct node_options {
   std::shared_ptr<span_recorder> spans;
   /// Of the first node: experts are moved while it serves. Null: they are not.
   std::shared_ptr<const balance_settings> balance;
+  /// Likewise requests, to other ranks.
+  std::shared_ptr<const request_settings> moving;
 };
 
 } // namespace troupe

@@ -38,6 +38,10 @@ struct rank_counts {
   own_count kv_blocks_cached; ///< Of them.
   own_count steps;
   own_count tokens; ///< Generated.
+  /// Of a step of those who decode, in picoseconds: gauges, 0 if not known.
+  own_count step_ps;     ///< Whatever it has.
+  own_count request_ps;  ///< For each of them.
+  own_count kv_token_ps; ///< For each of their tokens in the cache.
 };
 
 struct worker_counts {

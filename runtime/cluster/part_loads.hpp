@@ -19,6 +19,9 @@ struct rank_load {
   uint64_t kv_blocks_cached = 0;
   uint64_t steps = 0;
   uint64_t tokens = 0;
+  uint64_t step_ps = 0;
+  uint64_t request_ps = 0;
+  uint64_t kv_token_ps = 0;
 
   friend bool operator==(const rank_load&, const rank_load&) = default;
 };

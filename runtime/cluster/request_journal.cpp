@@ -11,16 +11,26 @@ namespace troupe {
 rank_id request_journal::choose(const std::vector<rank_id>& usable) const {
   CHECK(!usable.empty());
   return *std::ranges::min_element(usable, {}, [this](rank_id x) {
-    return std::pair{load_[x], x};
+    return std::pair{shares_[x].requests, x};
   });
+}
+
+void request_journal::load(rank_id rank, const entry& x) {
+  ++shares_[rank].requests;
+  shares_[rank].tokens += x.num_tokens();
+}
+
+void request_journal::unload(rank_id rank, const entry& x) {
+  --shares_[rank].requests;
+  shares_[rank].tokens -= x.num_tokens();
 }
 
 /// Its owner has it no more, and nobody is to go on with it.
 void request_journal::unload(entry& x) {
   if (!x.waits)
-    --load_[x.who.rank];
+    unload(x.who.rank, x);
   if (auto next = std::exchange(x.who.next, std::nullopt))
-    --load_[*next];
+    unload(*next, x);
 }
 
 request_journal::owner
@@ -29,10 +39,10 @@ request_journal::accept(request_id id,
                         const std::vector<rank_id>& usable) {
   CHECK(what && !entries_.contains(id));
   auto rank = choose(usable);
-  ++load_[rank];
   auto& x = entries_[id];
   x.what = std::move(what);
   x.who = {rank, 1};
+  load(rank, x);
   x.given = ++num_given_;
   return x.who;
 }
@@ -66,7 +76,7 @@ request_journal::raise(request_id id, const std::vector<rank_id>& usable) {
   auto rank = choose(usable);
   unload(x);
   x.waits = false;
-  ++load_[rank];
+  load(rank, x);
   x.who.rank = rank;
   x.given = ++num_given_;
   if (!PLANTED(term_not_raised))
@@ -80,7 +90,7 @@ request_journal::plan_next(request_id id, const std::vector<rank_id>& usable) {
   CHECK(!x.waits && !x.who.next);
   if (!usable.empty()) {
     x.who.next = choose(usable);
-    ++load_[*x.who.next];
+    load(*x.who.next, x);
   }
   return x.who;
 }
@@ -118,6 +128,9 @@ request_journal::commit(request_id id, uint32_t term,
     return event.first_position > x.answered.size() ? verdict::gap
                                                     : verdict::refused;
   x.answered.insert(x.answered.end(), event.tokens.begin(), event.tokens.end());
+  shares_[x.who.rank].tokens += event.tokens.size();
+  if (x.who.next)
+    shares_[*x.who.next].tokens += event.tokens.size();
   if (auto n = x.what->num_prompt_scores; n > 0 && !event.prompt_scores.empty())
     x.next_scored = std::max(
       x.next_scored, event.first_scored
@@ -184,6 +197,15 @@ std::vector<request_id> request_journal::requests_of(rank_id rank) const {
     if (!x.waits && x.who.rank == rank)
       out.push_back(id);
   std::ranges::sort(out, {}, [this](auto id) { return entries_.at(id).given; });
+  return out;
+}
+
+std::vector<request_journal::running> request_journal::all_running() const {
+  std::vector<running> out;
+  for (auto& [id, x] : entries_)
+    if (!x.waits)
+      out.push_back(
+        {id, x.who, *x.what, uint32_t(x.answered.size()), x.deaths});
   return out;
 }
 

@@ -19,8 +19,14 @@ namespace troupe {
 
 class request_journal {
 public:
-  explicit request_journal(uint32_t num_ranks) : load_(num_ranks) {
+  explicit request_journal(uint32_t num_ranks) : shares_(num_ranks) {
   }
+
+  /// What a rank has, and is to go on with.
+  struct share {
+    uint32_t requests = 0;
+    uint64_t tokens = 0; ///< Of their prompts and answers.
+  };
 
   struct owner {
     rank_id rank = 0;
@@ -96,6 +102,22 @@ public:
   /// has none, or nobody knows it.
   std::optional<rank_id> next_of(request_id id) const;
 
+  const share& share_of(rank_id rank) const {
+    return shares_.at(rank);
+  }
+
+  /// A request and who has it.
+  struct running {
+    request_id id = 0;
+    owner who;
+    const generation_request& what;
+    uint32_t num_answered = 0;
+    uint32_t deaths = 0; ///< See num_deaths().
+  };
+
+  /// Those that do not wait.
+  std::vector<running> all_running() const;
+
   /// Of a request that it knows.
   rank_id rank_of(request_id id) const;
   const std::shared_ptr<const generation_request>& what(request_id id) const;
@@ -117,14 +139,19 @@ private:
     uint32_t deaths = 0;
     uint32_t setbacks = 0;
     uint64_t given = 0; ///< When, in the order of gifts, to its owner.
+
+    uint64_t num_tokens() const {
+      return what->prompt.size() + answered.size();
+    }
   };
 
   rank_id choose(const std::vector<rank_id>& usable) const;
+  void load(rank_id rank, const entry& x);
+  void unload(rank_id rank, const entry& x);
   void unload(entry& x);
 
   std::map<request_id, entry> entries_;
-  /// Open requests of each rank, and those that it is to go on with.
-  std::vector<uint32_t> load_;
+  std::vector<share> shares_; ///< By rank.
   uint64_t num_given_ = 0;
 };
 

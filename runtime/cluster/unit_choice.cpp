@@ -7,8 +7,10 @@ namespace troupe {
 bool moves_blocks(const topology& cluster) {
   auto prefills = [](auto& unit) { return unit.role == unit_role::prefill; };
   auto& units = cluster.units; // with none everybody does all
-  return cluster.limits.prefix_caching && std::ranges::any_of(units, prefills)
-         && !std::ranges::all_of(units, prefills);
+  auto have_roles = std::ranges::any_of(units, prefills)
+                    && !std::ranges::all_of(units, prefills);
+  return cluster.limits.prefix_caching
+         && (have_roles || cluster.limits.moving_requests);
 }
 
 unit_choice::unit_choice(const topology& cluster)

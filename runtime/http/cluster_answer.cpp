@@ -58,6 +58,11 @@ json to_json(const expert_move& x) {
   return out;
 }
 
+json to_json(const moved_request& x) {
+  return {{"request", x.request},     {"from", x.from},     {"to", x.to},
+          {"kv_tokens", x.kv_tokens}, {"reason", x.reason}, {"gain", x.gain}};
+}
+
 json summary_of(const layer_status& x) {
   uint64_t sum = 0, num_replicas = 0;
   for (auto& expert : x.experts) {
@@ -133,6 +138,11 @@ std::string render_cluster(const cluster_status& x) {
   }
   if (x.drain)
     out["drain"] = sentence(*x.drain);
+  if (auto& y = x.request_balance) {
+    out["request_balance"]
+      = {{"plans", y->plans}, {"moved", y->moves}, {"refused", y->refused}};
+    out["request_moves"] = list(y->recent);
+  }
   return text_of(out);
 }
 

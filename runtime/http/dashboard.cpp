@@ -48,6 +48,8 @@ of its layer: dark is none, bright is three times the mean. A dot: several
 replicas.</div>
 <h2>Balance</h2><div id="balance" class="dim">Experts are not balanced.</div>
 <div class="long"><table id="moves"></table></div>
+<div id="requests" class="dim">Requests are not moved.</div>
+<div class="long"><table id="requestmoves"></table></div>
 <h2>Workers</h2><table id="workers"></table>
 <h2>Ranks</h2><table id="ranks"></table>
 <h2>Nodes</h2><table id="nodes"></table>
@@ -157,6 +159,17 @@ function drawWorkers(now, before) {
                                    {bar: rows[i] / most}]));
 }
 
+function drawRequests(now) {
+  const x = now.request_balance;
+  if (!x)
+    return;
+  $("requests").textContent = `${x.moved} requests moved to other ranks, `
+    + `${x.refused} stayed, after ${x.plans} plans.`;
+  table("requestmoves", ["request", "from", "to", "tokens", "gain", "reason"],
+        [...now.request_moves].reverse().map(y => [y.request, y.from, y.to,
+          y.kv_tokens, (100 * y.gain).toFixed(1) + " % ", y.reason]));
+}
+
 function drawBalance(now) {
   const x = now.balance;
   if (!x)
@@ -177,6 +190,7 @@ function draw(now, experts) {
   $("trouble").textContent = now.trouble;
   drawHeat(experts, looks[0]?.experts);
   drawBalance(now);
+  drawRequests(now);
   drawWorkers(now, looks[0]?.now);
   table("ranks", ["rank", "node", "running", "waiting", "blocks free", "of",
                   "steps", "tokens"],

@@ -192,6 +192,11 @@ void render_placement(const service_stats& x, std::string& to) {
 
 void render_balance(const service_stats& x, std::string& to) {
   const figure all[] = {
+    {"requests_balanced_total", "counter",
+     "Requests that went on at a rank with less to do.", x.requests_balanced},
+    {"request_moves_refused_total", "counter",
+     "Such moves that were given up: the request stayed, or had ended.",
+     x.request_moves_refused},
     {"expert_balance_plans_total", "counter",
      "Plans that were made of where experts should be.", x.balance_plans},
     {"expert_balance_changes_total", "counter",

@@ -64,10 +64,10 @@ inline node_report full_report() {
   out.network.bytes_sent = UINT64_MAX;
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     out.network.frames_refused[i] = 200 + i;
-  out.loads = std::make_shared<const part_loads>(
-    part_loads{{{3, 1, 2, 4, 5, 6, UINT64_MAX}, {4, 0, 0, 0, 0, 0, 0}},
-               {{9, 10, 11}},
-               {12, 0, UINT64_MAX}});
+  out.loads = std::make_shared<const part_loads>(part_loads{
+    {{3, 1, 2, 4, 5, 6, UINT64_MAX, 7, 8, 9}, {4, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+    {{9, 10, 11}},
+    {12, 0, UINT64_MAX}});
   return out;
 }
 
@@ -106,7 +106,9 @@ inline std::vector<control_message> one_of_each() {
     offer_blocks{5, 3, full_request()},
     want_blocks{6, 7, 42, 9, UINT64_MAX - 2, 8, 10},
     block_taken{6, {UINT64_MAX - 3, 7}, 11, false},
-    offer_ended{6, 43, 12}};
+    offer_ended{6, 43, 12},
+    move_request{UINT64_MAX - 4, 5, 13, 6},
+    request_copied{44, 14, 7, true}};
 }
 
 } // namespace troupe

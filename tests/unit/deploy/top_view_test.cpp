@@ -68,6 +68,11 @@ TEST(TopView, ShowsBalanceWhereThereIsAny) {
               .find("balance of workers 0.50 found, 0.75 planned   12 experts "
                     "moved by 3 changes"),
             std::string::npos);
+  told["request_balance"] = {{"moved", 5}, {"refused", 1}};
+  told["request_moves"] = {{{"reason", "first"}}, {{"reason", "moved\n7"}}};
+  ASSERT_TRUE(x.take(told.dump(), 1));
+  EXPECT_NE(text(x.lines(50, 120)).find("5 requests moved, 1 stayed   moved?7"),
+            std::string::npos);
 }
 
 TEST(TopView, StaysWithinTheTerminal) {

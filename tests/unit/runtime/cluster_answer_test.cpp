@@ -84,3 +84,19 @@ TEST(ClusterAnswer, TellsWhatMovedAndWhy) {
                                     {"gain", 0.125}}));
   EXPECT_FALSE(told["moves"][1].contains("from")) << "it is one more";
 }
+
+TEST(ClusterAnswer, TellsWhichRequestsMovedAndWhy) {
+  auto x = small();
+  EXPECT_FALSE(json::parse(http::render_cluster(x)).contains("request_moves"));
+  x.request_balance = std::make_shared<const request_status>(
+    request_status{3, 2, 1, {{7, 3, 5, 640, "rank 3 was slow", 0.125}}});
+  auto told = json::parse(http::render_cluster(x));
+  EXPECT_EQ(told["request_balance"],
+            json({{"plans", 3}, {"moved", 2}, {"refused", 1}}));
+  EXPECT_EQ(told["request_moves"], json::array({{{"request", 7},
+                                                 {"from", 3},
+                                                 {"to", 5},
+                                                 {"kv_tokens", 640},
+                                                 {"reason", "rank 3 was slow"},
+                                                 {"gain", 0.125}}}));
+}

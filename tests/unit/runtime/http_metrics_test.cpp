@@ -39,11 +39,15 @@ TEST(HttpMetrics, SayWhatBecameOfBalance) {
   x.expert_balance = 0.5;
   x.planned_balance = 0.75;
   x.planned_gain = 0.25;
+  x.requests_balanced = 21;
+  x.request_moves_refused = 22;
   auto text = http::api_metrics{}.render(x, {}, {});
   for (auto line :
        {"troupe_expert_balance_plans_total 5",
         "troupe_expert_balance_changes_total 4",
         "troupe_expert_balance_refusals_total 1",
+        "troupe_requests_balanced_total 21",
+        "troupe_request_moves_refused_total 22",
         "troupe_experts_moved_total 17", "troupe_expert_balance 0.5",
         "troupe_expert_balance_planned 0.75",
         "troupe_expert_balance_gain 0.25"})

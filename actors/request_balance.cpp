@@ -1,0 +1,63 @@
+#include "actors/request_balance.hpp"
+
+#include "actors/tell_rank.hpp"
+
+namespace troupe {
+
+request_balance::request_balance(const node_context& context,
+                                 const topology& cluster,
+                                 std::shared_ptr<gateway_status> status,
+                                 const request_journal& journal)
+  : context_(context), cluster_(cluster), status_(std::move(status)),
+    journal_(journal) {
+  if (status_->moving)
+    mover_ = std::make_unique<request_mover>(*status_->moving, cluster);
+}
+
+std::vector<rank_id> request_balance::best_of(std::vector<rank_id> usable,
+                                              uint64_t tokens) {
+  return mover_ ? mover_->best_of(std::move(usable), journal_, tokens) : usable;
+}
+
+void request_balance::hear(const part_loads& x) {
+  if (mover_)
+    mover_->hear(x);
+}
+
+void request_balance::look(const std::vector<rank_id>& usable,
+                           clock::instant now) {
+  for (auto& x : mover_->plan(journal_, usable, now))
+    tell_rank(context_, cluster_, x.from,
+              move_request{x.request, x.from, x.term, x.to});
+  if (auto why = mover_->take_complaint(); !why.empty())
+    context_.log->warning("a plan of the policy from outside is not followed, "
+                          "and the built-in one acts: "
+                          + why);
+  publish();
+}
+
+void request_balance::take(const request_copied& msg) {
+  if (!mover_)
+    return;
+  mover_->copied(msg.request, msg.term, msg.to, msg.ok);
+  publish();
+}
+
+std::optional<rank_id>
+request_balance::due(request_id id, const std::vector<rank_id>& usable) {
+  auto out = mover_->due(id, journal_, usable);
+  if (out)
+    context_.log->info(mover_->status().recent.back().reason);
+  publish();
+  return out;
+}
+
+void request_balance::publish() {
+  if (!mover_->take_news())
+    return;
+  auto status = std::make_shared<const request_status>(mover_->status());
+  std::lock_guard lock{status_->mutex};
+  status_->request_balance = std::move(status);
+}
+
+} // namespace troupe

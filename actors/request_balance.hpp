@@ -1,0 +1,48 @@
+#pragma once
+
+/// Which rank gets a request, and which requests that run go on elsewhere, by
+/// what ranks take for a step: a part of the gateway's actor, which hands on
+/// what concerns it. The decisions are request_mover's.
+
+#include "actors/cast.hpp"
+#include "runtime/cluster/request_mover.hpp"
+
+namespace troupe {
+
+class request_balance {
+public:
+  /// `journal` outlives this.
+  request_balance(const node_context& context, const topology& cluster,
+                  std::shared_ptr<gateway_status> status,
+                  const request_journal& journal);
+
+  /// See request_mover.
+  std::vector<rank_id> best_of(std::vector<rank_id> usable, uint64_t tokens);
+  void hear(const part_loads& x);
+
+  /// Has blocks copied of those that should move; `usable`: the ranks that may
+  /// have requests.
+  void look(const std::vector<rank_id>& usable, clock::instant now);
+
+  void take(const request_copied& msg);
+
+  /// Whether due() may have somebody.
+  bool is_copied(request_id id) const {
+    return mover_ && mover_->is_copied(id);
+  }
+
+  /// Who is to go on with a request from now on, since that has been copied;
+  /// nobody: who has it.
+  std::optional<rank_id> due(request_id id, const std::vector<rank_id>& usable);
+
+private:
+  void publish();
+
+  const node_context context_;
+  const topology cluster_;
+  const std::shared_ptr<gateway_status> status_;
+  const request_journal& journal_;
+  std::unique_ptr<request_mover> mover_; ///< Null: nobody moves.
+};
+
+} // namespace troupe
