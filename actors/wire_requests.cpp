@@ -112,7 +112,7 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
   // The gateway alone reads the wish: it has chosen `rank` by it.
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar, cache_salt]
+         grammar, cache_salt, priority]
     = *what;
   write(x, segments);
   auto& [kind, source, after_thought] = grammar;
@@ -121,6 +121,7 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
   x.setGrammarAfterThought(after_thought);
   x.setCacheSalt(kj::arrayPtr(
     reinterpret_cast<const kj::byte*>(cache_salt.data()), cache_salt.size()));
+  x.setPriority(priority);
   fill(x.initPrompt(size_of(prompt)), prompt);
   write(x, sampling);
   x.setMaxTokens(max_tokens);
@@ -219,7 +220,7 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar, cache_salt]
+         grammar, cache_salt, priority]
     = *what;
   auto its_segments = read_segments(in);
   if (!its_segments)
@@ -241,6 +242,7 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
              in.getGrammarAfterThought()};
   auto salt = in.getCacheSalt();
   cache_salt.assign(reinterpret_cast<const char*>(salt.begin()), salt.size());
+  priority = in.getPriority();
   run_request out;
   auto& [request, term, unit, rank, its_what, answered, next] = out;
   request = in.getRequest();

@@ -50,6 +50,7 @@ struct serve_flags {
   std::string chat_template{auto_chat_template};
   uint32_t drain_timeout_s = 30;
   uint32_t max_queue_wait_s = 600;
+  std::string scheduling = "fcfs";
   uint32_t restart_limit = 5;
   std::string faults; ///< A plan; empty: none.
   uint64_t fault_seed = 1;
@@ -92,6 +93,7 @@ result<http::openai_options> api_options(const serve_flags& flags,
   options.add_bos = defaults->first_id.has_value();
   options.defaults = defaults->sampling;
   options.stored = flags.http.stored;
+  options.limits.priorities = flags.scheduling == "priority";
   return options;
 }
 
@@ -345,6 +347,12 @@ void add_serve(CLI::App& app, int& status) {
                  "turn; beyond them it gets a 429")
     ->capture_default_str()
     ->check(CLI::Range(1u, 86'400u));
+  command
+    ->add_option("--scheduling-policy", flags->scheduling,
+                 "Whose turn it is: fcfs, who came first; priority: requests "
+                 "may name a `priority` from -100 to 100, the smaller first")
+    ->capture_default_str()
+    ->check(CLI::IsMember({"fcfs", "priority"}));
   command->add_option("--state-dir", flags->cluster.state_dir,
                       "Directory where the cluster remembers what outlives its "
                       "processes: the number of its view, the placement of "

@@ -1,6 +1,7 @@
 #include "runtime/request_rules.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace troupe {
 
@@ -87,6 +88,8 @@ std::optional<request_refusal> judge(const generation_request& x,
                   max_grammar_source);
   if (x.cache_salt.size() > max_cache_salt)
     return refuse(long_salt, int64_t(x.cache_salt.size()), max_cache_salt);
+  if (std::abs(int64_t{x.priority}) > max_priority)
+    return refuse(wrong_priority, x.priority, max_priority);
   if (x.rank && *x.rank >= rules.num_ranks)
     return refuse(unknown_rank, *x.rank, rules.num_ranks);
   return judge_segments(x);
@@ -167,6 +170,9 @@ failure to_failure(const request_refusal& x) {
     case request_fault::long_grammar:
       return {errc::invalid_input,
               "a grammar of " + given + " bytes is longer than " + limit};
+    case request_fault::wrong_priority:
+      return {errc::invalid_input,
+              "a priority of " + given + " is beyond " + limit};
     case request_fault::wrong_segments:
       return {errc::invalid_input, "the segments have " + given
                                      + " tokens or one of them none, and the "

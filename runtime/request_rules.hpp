@@ -34,6 +34,7 @@ enum class request_fault : uint8_t {
   many_scores,      ///< `given` is how many are wanted for a token.
   long_salt,        ///< Likewise.
   long_grammar,     ///< `given` is its bytes, `limit` the most there may be.
+  wrong_priority,   ///< `limit` is the most, below zero as above.
   unknown_rank,     ///< `given` is the rank, `limit` how many there are.
   wrong_segments,   ///< `given` is what they have, `limit` the prompt's tokens.
   answered_all, ///< `given` is what is answered, `limit` what was asked for.

@@ -90,9 +90,13 @@ struct generation_request {
   /// What a request finds in the cache of prefixes those with the same salt
   /// have left there; at most max_cache_salt bytes.
   std::string cache_salt = {};
+  /// Its place among those that wait or run at its rank: see turn_of. At most
+  /// max_priority, at least as much below zero.
+  int32_t priority = 0;
 };
 
 inline constexpr size_t max_cache_salt = 128;
+inline constexpr int32_t max_priority = 100;
 
 enum class finish_reason : uint8_t {
   none, ///< Not yet.

@@ -261,6 +261,8 @@ struct RunRequest {
   # What it finds in the cache of prefixes those with the same salt have left; at most 128 bytes.
   next @27 :UInt16 = 65535;
   # The rank that goes on with it: after its next token it is yours no longer. 65535: it is to its end.
+  priority @28 :Int32;
+  # The smaller, the earlier its turn; from -100 to 100.
 
   struct Bias {
     # What is added to the logit of a token.

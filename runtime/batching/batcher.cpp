@@ -11,7 +11,7 @@ namespace {
 
 constexpr auto block_tokens = kernels::latent_cache::block_tokens;
 
-constexpr auto age_of = [](auto& x) { return x->age; };
+constexpr auto its_turn = [](auto& x) { return x->turn; };
 
 } // namespace
 
@@ -42,13 +42,18 @@ void batcher::add(request_id id, uint32_t term,
   auto x = std::make_shared<sequence>();
   x->id = id;
   x->term = term;
-  x->age = next_age_++;
+  x->turn = turn_of(next_age_++, request->priority);
   x->answer.assign(answered.begin(), answered.end());
   x->forms = forms_of_prompt(num_prompt, request->segments);
   x->request = std::move(request);
   x->grammar = std::move(grammar);
   begin_draws(*x);
-  waiting_.push_back(std::move(x));
+  join_line(std::move(x));
+}
+
+void batcher::join_line(sequence_ptr x) {
+  auto at = std::ranges::upper_bound(waiting_, x->turn, {}, its_turn);
+  waiting_.insert(at, std::move(x));
 }
 
 void batcher::begin_draws(sequence& x) const {
@@ -203,7 +208,7 @@ std::vector<batcher::sequence_ptr> batcher::prefilling() const {
   for (auto& x : running_)
     if (x->may_go_on() && x->num_missing() > 1)
       out.push_back(x);
-  std::ranges::sort(out, {}, age_of);
+  std::ranges::sort(out, {}, its_turn);
   return out;
 }
 
@@ -275,7 +280,7 @@ bool batcher::admit(const sequence_ptr& x) {
     ++y->num_passed;
   waiting_.erase(at);
   x->running = true;
-  running_.insert(std::ranges::upper_bound(running_, x->age, {}, age_of), x);
+  running_.insert(std::ranges::upper_bound(running_, x->turn, {}, its_turn), x);
   return true;
 }
 
@@ -352,8 +357,7 @@ bool batcher::make_room(sequence& x) {
     }
     youngest->running = false;
     running_.pop_back();
-    waiting_.insert(
-      std::ranges::upper_bound(waiting_, youngest->age, {}, age_of), youngest);
+    join_line(youngest);
     if (youngest.get() == &x)
       return false;
   }

@@ -38,8 +38,11 @@
 /// Who waits may be passed by younger ones for which there is room, but only
 /// by max_num_seqs of them, and by none once its answer has begun.
 ///
+/// Older is here who has the earlier turn: by arrival, and by priority where
+/// requests have one (turn_in_line.hpp).
+///
 /// Invariants: a lane has one step out at a time; waiting and running are in
-/// order of age.
+/// order of their turns.
 
 #include "runtime/batching/prefill_backlog.hpp"
 #include "runtime/batching/sequence.hpp"
@@ -227,6 +230,7 @@ private:
   }
   void schedule(const sequence_ptr& x, planned_step& out);
   bool make_room(sequence& x);
+  void join_line(sequence_ptr x);
   void begin_draws(sequence& x) const;
   static batch_output output_of(const sequence& x) {
     batch_output out{x.id, x.term, {}};
@@ -277,8 +281,8 @@ private:
   uint64_t num_without_choice_ = 0;
   uint64_t num_looked_up_ = 0;
   uint64_t num_found_ = 0;
-  std::deque<sequence_ptr> waiting_;  ///< Oldest first.
-  std::vector<sequence_ptr> running_; ///< Oldest first.
+  std::deque<sequence_ptr> waiting_;  ///< By turn.
+  std::vector<sequence_ptr> running_; ///< By turn.
   /// By lane, in the order of the batch; empty: no step is out.
   std::array<std::vector<part>, 4> in_step_;
 };

@@ -4,6 +4,7 @@
 /// and the blocks of the cache in which they are.
 
 #include "runtime/batching/prefix_cache.hpp"
+#include "runtime/batching/turn_in_line.hpp"
 #include "runtime/model/attention_forms.hpp"
 #include "runtime/sampling.hpp"
 #include "runtime/service.hpp"
@@ -19,7 +20,7 @@ using lane_mask = uint8_t; ///< Bit i is lane i.
 struct sequence {
   request_id id = 0;
   uint32_t term = 0;
-  uint64_t age = 0; ///< Number in the order of arrival.
+  turn_in_line turn;
   std::shared_ptr<const generation_request> request;
   std::vector<form_run> forms;            ///< Of the prompt.
   std::vector<int32_t> answer;            ///< Tokens behind the prompt.

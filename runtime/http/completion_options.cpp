@@ -195,6 +195,17 @@ void read_salt(field_reader& in, completion_options& to) {
               "must have at most " + std::to_string(max_asked_salt) + " bytes");
 }
 
+void read_priority(field_reader& in, const request_limits& limits,
+                   completion_options& to) {
+  auto x = in.signed_whole("priority", -max_priority, max_priority).value_or(0);
+  if (x != 0 && !limits.priorities)
+    in.refuse("priority",
+              "only 0 is supported: the server was started without "
+              "--scheduling-policy priority",
+              field_fault::unsupported);
+  to.priority = static_cast<int32_t>(x);
+}
+
 void read_count(field_reader& in, const request_limits& limits,
                 completion_options& to) {
   to.num_answers
@@ -223,6 +234,7 @@ completion_options read_options(field_reader& in, completion_kind kind,
   read_end(in, kind, limits, to);
   to.num_scores = read_scores(in, kind);
   read_salt(in, to);
+  read_priority(in, limits, to);
   read_stream(in, to);
   refuse_known_fields(in, kind);
   return to;

@@ -34,6 +34,7 @@ struct request_limits {
   /// Bytes of the scores of generated tokens, where they are kept until the
   /// answer is whole.
   size_t max_held_scores = 512 << 20;
+  bool priorities = false; ///< Requests may say whose turn it is first.
 };
 
 /// Bytes of a salt that a request names.
@@ -57,6 +58,7 @@ struct completion_options {
   bool one_call = false;     ///< It ends with the first call of a tool.
   grammar_source grammar;    ///< Of its text.
   std::string cache_salt;    ///< Who gives another finds nothing of its prompt.
+  int32_t priority = 0;      ///< As in generation_request.
   bool stream = false;
   bool include_usage = false; ///< Of a stream: a last chunk with the usage.
   bool running_usage = false; ///< And in each chunk that of its answer so far.

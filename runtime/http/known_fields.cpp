@@ -74,7 +74,6 @@ constexpr known_field both_kinds[] = {
   {"session_params"},
   {"kv_transfer_params"},
   {"vllm_xargs"},
-  {"priority"},
 };
 
 constexpr known_field chat_only[] = {

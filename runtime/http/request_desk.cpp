@@ -165,6 +165,7 @@ request_desk::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.num_scores = options.num_scores;
   request.grammar = options.grammar;
   request.cache_salt = salt_of(plan.asked_by->id, options.cache_salt);
+  request.priority = options.priority;
   if (options.echo)
     request.num_prompt_scores = options.num_scores;
   if (auto refusal = settle(request, rules()))

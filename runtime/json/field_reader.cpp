@@ -79,6 +79,23 @@ std::optional<uint64_t> field_reader::whole(std::string_view name,
   return std::nullopt;
 }
 
+std::optional<int64_t> field_reader::signed_whole(std::string_view name,
+                                                  int64_t least, int64_t most) {
+  auto x = find(name);
+  if (!x)
+    return std::nullopt;
+  // What is too large for the sign is no smaller than the most there is.
+  auto is_large = x->is_number_unsigned() && x->get<uint64_t>() > INT64_MAX;
+  if (x->is_number_integer() && !is_large)
+    if (auto value = x->get<int64_t>(); value >= least && value <= most)
+      return value;
+  refuse(name,
+         "must be an integer from " + std::to_string(least) + " to "
+           + std::to_string(most),
+         x->is_number_integer() ? field_fault::value : field_fault::type);
+  return std::nullopt;
+}
+
 bool field_reader::has_object(std::string_view name) const {
   auto x = find(name);
   return x && x->is_object();

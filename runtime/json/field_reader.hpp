@@ -64,6 +64,9 @@ public:
   /// An integer, if the field is there.
   std::optional<uint64_t> whole(std::string_view name, uint64_t least,
                                 uint64_t most);
+  /// Likewise, of either sign.
+  std::optional<int64_t> signed_whole(std::string_view name, int64_t least,
+                                      int64_t most);
   /// A finite number in [least, most].
   double number(std::string_view name, double least, double most);
   double number_or(std::string_view name, double least, double most,

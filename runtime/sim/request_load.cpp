@@ -80,6 +80,8 @@ client_request read_request(field_reader& in) {
   x.sampling.top_k = in.integer_or("top_k", 0, most, 0);
   x.sampling.seed
     = in.whole("seed", 0, std::numeric_limits<uint64_t>::max()).value_or(0);
+  x.priority = static_cast<int32_t>(
+    in.signed_whole("priority", -max_priority, max_priority).value_or(0));
   if (in.has("regex"))
     x.grammar = {grammar_kind::regex, in.text("regex")};
   if (auto arrival = in.find("arrival"))
@@ -102,6 +104,8 @@ std::string render(const client_request& x) {
   out["top_k"] = x.request.sampling.top_k;
   out["seed"] = x.request.sampling.seed;
   out["ignore_eos"] = x.request.ignore_eos;
+  if (x.request.priority != 0)
+    out["priority"] = x.request.priority;
   if (x.request.grammar.kind == grammar_kind::regex)
     out["regex"] = x.request.grammar.text;
   if (x.arrival.count() > 0)

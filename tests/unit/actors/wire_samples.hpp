@@ -26,6 +26,7 @@ inline run_request full_request() {
   what->want_logits = true;
   what->grammar = {grammar_kind::regex, "a\"[b]", true};
   what->cache_salt = std::string{"a\0b", 3};
+  what->priority = -7;
   what->segments = {{2, segment_author::given}, {3, segment_author::generated}};
   return {UINT64_MAX - 1, 9, 6, 4, what, {8, INT32_MAX}, 5};
 }

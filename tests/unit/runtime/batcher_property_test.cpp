@@ -81,6 +81,7 @@ private:
     while (x.what.prompt.size() < num_prompt)
       x.what.prompt.push_back(int32_t(below(token_model::num_choices)));
     x.what.cache_salt = below(8) == 0 ? "other" : "";
+    x.what.priority = below(3) ? 0 : int32_t(below(5)) - 2;
     auto room = options_.max_model_len - num_prompt;
     x.what.max_tokens = crowded_ ? room - below(40)
                                  : std::min(below(room) + 1, below(60) + 1);

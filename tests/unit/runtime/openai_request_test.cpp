@@ -266,6 +266,25 @@ TEST(OpenaiRequest, TakesAShortSalt) {
   EXPECT_TRUE(refusal(chat_with(R"("cache_salt":1)")));
 }
 
+TEST(OpenaiRequest, TakesAPriorityWhereTheServerHasSome) {
+  auto with = [](const std::string& value) {
+    return chat_with(R"("priority":)" + value);
+  };
+  EXPECT_EQ(accepted(with("0")).options.priority, 0);
+  EXPECT_EQ(refusal(with("1"))->param, "priority");
+  EXPECT_EQ(refusal(with("1"))->code, "unsupported_parameter");
+  request_limits limits;
+  limits.priorities = true;
+  auto parse = [&](const std::string& value) {
+    return parse_chat_request(with(value), {}, limits);
+  };
+  for (auto x : {-100, -1, 0, 100})
+    EXPECT_EQ(std::get<chat_request>(parse(std::to_string(x))).options.priority,
+              x);
+  for (auto* bad : {"-101", "101", "1.5", "\"1\"", "18446744073709551615"})
+    EXPECT_EQ(std::get<api_error>(parse(bad)).param, "priority") << bad;
+}
+
 TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("top_logprobs":5)", R"("tools":"f")", R"("tool_choice":"required")",

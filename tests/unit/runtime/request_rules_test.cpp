@@ -30,6 +30,18 @@ TEST(RequestRules, TakeWhatFits) {
   EXPECT_EQ(fault_of(request(1, 0)), std::nullopt);
 }
 
+TEST(RequestRules, BoundPriorities) {
+  auto with = [](int32_t priority) {
+    auto out = request(1, 1);
+    out.priority = priority;
+    return fault_of(out);
+  };
+  for (auto x : {-max_priority, 0, max_priority})
+    EXPECT_EQ(with(x), std::nullopt);
+  for (auto x : {-max_priority - 1, max_priority + 1, INT32_MIN, INT32_MAX})
+    EXPECT_EQ(with(x), request_fault::wrong_priority);
+}
+
 TEST(RequestRules, SettleAnAnswerWithoutALimit) {
   auto x = request(10, 0);
   ASSERT_FALSE(settle(x, rules));
