@@ -2,12 +2,16 @@
 
 #include "runtime/batching/fetch_patience.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
 
-/// Requests that may wait for a disk; more are computed.
+/// Chains that may be asked for, and requests that may wait for them; what
+/// comes beyond that is computed.
 constexpr size_t max_fetches = 64;
+constexpr uint32_t max_waiting = 256;
 
 } // namespace
 
@@ -44,13 +48,35 @@ void block_courier::take(const blocks_let_go& msg) {
 
 // -- from the disk ------------------------------------------------------------
 
-bool block_courier::begin(const run_request& msg, const estimate& seconds_for) {
-  if (!is_on() || fetches_.size() >= max_fetches)
-    return false;
+/// Somebody's fetch, of whose blocks at least half are in `chain`; or null.
+block_courier::fetch*
+block_courier::to_follow(const std::vector<kv_block>& chain) {
+  for (auto& [id, x] : fetches_) {
+    if (!x.who || !x.of->may_bring_more())
+      continue;
+    auto& theirs = x.of->missing();
+    auto same_key = [](auto& a, auto& b) { return a.key == b.key; };
+    auto [end, ignored] = std::ranges::mismatch(theirs, chain, same_key);
+    if (size_t(end - theirs.begin()) * 2 >= theirs.size())
+      return &x;
+  }
+  return nullptr;
+}
+
+block_courier::wait block_courier::begin(const run_request& msg,
+                                         const estimate& seconds_for,
+                                         bool may_follow) {
+  if (!is_on() || fetches_.size() >= max_fetches
+      || num_waiting() >= max_waiting)
+    return wait::none;
   auto of = std::make_unique<chain_fetch>(cache_, msg.what, msg.answered);
   auto chain = std::make_shared<const std::vector<kv_block>>(of->missing());
   if (chain->empty())
-    return false;
+    return wait::none;
+  if (auto* other = may_follow ? to_follow(*chain) : nullptr) {
+    other->followers.push_back(msg);
+    return wait::following;
+  }
   auto count = static_cast<uint32_t>(chain->size()) * kv_block::num_tokens;
   auto seconds = seconds_for(of->num_tokens_before(), count);
   patience_ = seconds == 0 ? most_patience : patience_for(seconds);
@@ -58,24 +84,24 @@ bool block_courier::begin(const run_request& msg, const estimate& seconds_for) {
   fetches_[++last_] = {std::move(of), msg, is_wanted};
   tell(context_.here->read()->keeper,
        fetch_chain{rank_, last_, chain, seconds, is_wanted});
-  return true;
+  return wait::fetching;
 }
 
 /// It goes on with what has come so far; what is still on its way is not worth
 /// more blocks.
-block_courier::arrival block_courier::let_in(fetch& x) {
+block_courier::arrivals block_courier::let_in(fetch& x) {
   *x.is_wanted = false;
   x.of->let_go();
-  return std::exchange(x.who, std::nullopt);
+  return {std::exchange(x.who, std::nullopt), std::exchange(x.followers, {})};
 }
 
-block_courier::arrival
+block_courier::arrivals
 block_courier::look_after(std::map<uint64_t, fetch>::iterator i) {
   auto& x = i->second;
   if (!x.of->is_wanted())
     *x.is_wanted = false;
   if (!x.of->is_over())
-    return std::nullopt;
+    return {};
   auto out = let_in(x);
   fetches_.erase(i);
   return out;
@@ -89,14 +115,14 @@ block_courier::fetch_of(uint64_t id) {
   return i;
 }
 
-block_courier::arrival block_courier::take(const chain_found& msg) {
+block_courier::arrivals block_courier::take(const chain_found& msg) {
   auto i = fetch_of(msg.fetch);
   i->second.of->expect(msg.count);
   return look_after(i);
 }
 
-block_courier::arrival block_courier::take(const block_fetched& msg,
-                                           uint32_t reserve) {
+block_courier::arrivals block_courier::take(const block_fetched& msg,
+                                            uint32_t reserve) {
   auto i = fetch_of(msg.fetch);
   auto& of = *i->second.of;
   if (!msg.bytes)
@@ -107,27 +133,43 @@ block_courier::arrival block_courier::take(const block_fetched& msg,
   return look_after(i);
 }
 
-block_courier::arrival block_courier::take(const block_landed& msg) {
+block_courier::arrivals block_courier::take(const block_landed& msg) {
   auto i = fetch_of(msg.fetch);
   i->second.of->land(msg.index, msg.ok);
   return look_after(i);
 }
 
-block_courier::arrival block_courier::take(const fetch_overdue& msg) {
+block_courier::arrivals block_courier::take(const fetch_overdue& msg) {
   auto i = fetches_.find(msg.fetch);
-  return i == fetches_.end() ? std::nullopt : let_in(i->second);
+  return i == fetches_.end() ? arrivals{} : let_in(i->second);
 }
 
-block_courier::arrival block_courier::cancel(const cancel_request& msg) {
-  for (auto& [id, x] : fetches_)
-    if (x.who && x.who->request == msg.request && x.who->term == msg.term)
-      return let_in(x);
+/// Its fetch goes on if anybody follows, for the first of those.
+std::optional<run_request> block_courier::cancel(const cancel_request& msg) {
+  auto is_it = [&](const run_request& x) {
+    return x.request == msg.request && x.term == msg.term;
+  };
+  for (auto& [id, x] : fetches_) {
+    auto follower = std::ranges::find_if(x.followers, is_it);
+    auto leads = x.who && is_it(*x.who);
+    if (leads && x.followers.empty())
+      return let_in(x).who;
+    if (!leads && follower == x.followers.end())
+      continue;
+    auto next = leads ? x.followers.begin() : follower;
+    auto out = leads ? std::exchange(*x.who, std::move(*next))
+                     : std::move(*next);
+    x.followers.erase(next);
+    return out;
+  }
   return std::nullopt;
 }
 
 uint32_t block_courier::num_waiting() const {
-  auto waits = [](auto& x) { return x.second.who.has_value(); };
-  return static_cast<uint32_t>(std::ranges::count_if(fetches_, waits));
+  size_t out = 0;
+  for (auto& [id, x] : fetches_)
+    out += x.who.has_value() + x.followers.size();
+  return static_cast<uint32_t>(out);
 }
 
 } // namespace troupe

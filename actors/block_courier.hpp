@@ -4,6 +4,9 @@
 /// part of the scheduler's actor, which hands on what concerns them. A request
 /// whose beginning the disk may have waits here, but not for long; then it is
 /// let in with what has come, and the rest is computed.
+///
+/// Who wants most of what somebody waits for already follows that one instead
+/// of fetching it again, and looks for the rest when that one goes on.
 
 #include "actors/cast.hpp"
 #include "runtime/batching/chain_fetch.hpp"
@@ -29,18 +32,29 @@ public:
   /// would take, from the token before it on; 0: unknown.
   using estimate = std::function<double(uint32_t first, uint32_t count)>;
 
-  /// Whether `msg` waits here for blocks of its beginning.
-  bool begin(const run_request& msg, const estimate& seconds_for);
+  enum class wait {
+    none,     ///< It can be let in.
+    fetching, ///< The one who asks has to say overdue().
+    following ///< Others' fetch is looked after already.
+  };
 
-  /// Who waits no more after these, to be let in; nothing: nobody.
-  using arrival = std::optional<run_request>;
-  arrival take(const chain_found& msg);
-  arrival take(const block_fetched& msg, uint32_t reserve);
-  arrival take(const block_landed& msg);
-  arrival take(const fetch_overdue& msg);
+  /// Whether `msg` waits here for blocks of its beginning. `may_follow`: it has
+  /// not followed before.
+  wait begin(const run_request& msg, const estimate& seconds_for,
+             bool may_follow = true);
+
+  /// Who waits no more after these.
+  struct arrivals {
+    std::optional<run_request> who;     ///< To be let in.
+    std::vector<run_request> followers; ///< To begin once more.
+  };
+  arrivals take(const chain_found& msg);
+  arrivals take(const block_fetched& msg, uint32_t reserve);
+  arrivals take(const block_landed& msg);
+  arrivals take(const fetch_overdue& msg);
 
   /// Whether this request waited here under that term; it does no more.
-  arrival cancel(const cancel_request& msg);
+  std::optional<run_request> cancel(const cancel_request& msg);
 
   /// Requests that wait here.
   uint32_t num_waiting() const;
@@ -57,13 +71,15 @@ public:
 private:
   struct fetch {
     std::unique_ptr<chain_fetch> of;
-    arrival who; ///< Nothing: it has gone on, or away.
+    std::optional<run_request> who; ///< Nothing: it has gone on, or away.
     std::shared_ptr<std::atomic<bool>> is_wanted;
+    std::vector<run_request> followers = {}; ///< While somebody waits.
   };
 
   std::map<uint64_t, fetch>::iterator fetch_of(uint64_t id);
-  arrival let_in(fetch& x);
-  arrival look_after(std::map<uint64_t, fetch>::iterator i);
+  fetch* to_follow(const std::vector<kv_block>& chain);
+  static arrivals let_in(fetch& x);
+  arrivals look_after(std::map<uint64_t, fetch>::iterator i);
 
   const node_context context_;
   const rank_id rank_;

@@ -18,6 +18,8 @@
 
 namespace troupe {
 
+class kv_io;
+
 /// What every actor of a node is given.
 struct node_context {
   node_id node = 0;
@@ -37,11 +39,11 @@ spawn_scheduler(caf::actor_system& system, const node_context& context,
                 std::shared_ptr<node_parts> parts, rank_parts& rank,
                 batcher_options options, gateway_inbox answers_to);
 
-/// Opens the store of `parts`, whose ranks keep keys, on `num_threads` threads
-/// of its own; 0: on whatever thread it is.
+/// Opens the store of `parts`, whose ranks keep keys, on the threads of `io`;
+/// null: on two of its own.
 keeper spawn_keeper(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<node_parts> parts,
-                    uint32_t num_threads = 2);
+                    std::shared_ptr<kv_io> io = {});
 
 attention spawn_attention(caf::actor_system& system,
                           const node_context& context,

@@ -7,8 +7,9 @@
 //   rank --fetch_chain--> read --block_read--> block_fetched --> rank
 //        --land_block--> copy in --> block_landed
 //
-// What does not fit into the host memory that was claimed is dropped on its way
-// to the disk, and waits on its way back.
+// What does not fit into the host memory that was claimed waits: on its way to
+// the disk in the rank's cache, of which it may hold an eighth; what comes
+// beyond that is dropped, and with it what stands on it.
 
 #include "actors/cast.hpp"
 #include "runtime/kv_store/fetch_choice.hpp"
@@ -23,6 +24,12 @@ namespace {
 
 /// Reads that may wait for host memory.
 constexpr size_t max_waiting = 4096;
+
+/// On which files are read and written.
+constexpr uint32_t num_threads = 2;
+
+/// Of a rank's cache, what may wait for host memory on its way to the disk.
+constexpr uint32_t share_that_waits = 8;
 
 double seconds(clock::instant::duration x) {
   return std::chrono::duration<double>(x).count();
@@ -51,6 +58,12 @@ struct keeper_state {
     clock::instant since;
   };
 
+  /// A block of a rank that is to be kept.
+  struct leaving_block {
+    rank_id rank = 0;
+    known_block of;
+  };
+
   node_context context;
   std::shared_ptr<node_parts> parts;
   keeper self;
@@ -63,6 +76,10 @@ struct keeper_state {
   std::shared_ptr<const clock> time = std::make_shared<system_clock>();
 
   std::deque<wanted_block> waiting; ///< For host memory.
+  /// Likewise, or for the store to be opened.
+  std::deque<leaving_block> to_copy;
+  std::map<rank_id, uint32_t> num_to_copy;
+  bool is_shut = false; ///< The store cannot be opened.
   std::map<uint64_t, reading> reads;
   std::map<uint64_t, clock::instant> writes; ///< By serial: since when.
   clock::instant heard = {};                 ///< The last answer of the disk.
@@ -71,8 +88,10 @@ struct keeper_state {
   gauge is_off;
 
   ~keeper_state() {
-    if (parts)
+    if (parts) {
       parts->keeper->reading->set_on_free({});
+      parts->keeper->writing->set_on_free({});
+    }
     blocks.set(0);
   }
 
@@ -92,8 +111,9 @@ struct keeper_state {
   void take(const store_opened& msg) {
     if (!msg.store) {
       is_off.set(1);
-      return context.log->warning("the KV cache on disk is off: "
-                                  + msg.failure);
+      is_shut = true;
+      context.log->warning("the KV cache on disk is off: " + msg.failure);
+      return pump_copies();
     }
     store = msg.store;
     context.log->info("the KV cache on disk, " + store->path().string()
@@ -101,6 +121,7 @@ struct keeper_state {
                       + " blocks");
     context.counters->add(counter::store_damaged, store->num_damaged());
     tell_blocks();
+    pump_copies();
   }
 
   void tell_blocks() {
@@ -113,6 +134,7 @@ struct keeper_state {
       return;
     context.log->warning(sentence);
     is_off.set(1);
+    pump_copies(); // nobody holds what is not kept
     if (health.may_read())
       return;
     // Nobody waits for what may never come.
@@ -138,23 +160,44 @@ struct keeper_state {
   // -- to the disk ------------------------------------------------------------
 
   void keep(const keep_blocks& msg) {
+    auto& waits = num_to_copy[msg.rank];
+    auto most = std::max(rank(msg.rank)->pool->num_blocks() / share_that_waits,
+                         1u);
     blocks_let_go unread;
     for (auto& x : msg.blocks)
-      if (!begin_copy(msg.rank, x))
+      if (waits < most) {
+        to_copy.push_back({msg.rank, x});
+        ++waits;
+        pump_copies();
+      } else {
+        context.counters->add(counter::store_dropped);
         unread.blocks.push_back(x.block);
+      }
     if (!unread.blocks.empty())
       tell_rank(msg.rank, unread);
   }
 
-  /// Whether the block is being copied.
-  bool begin_copy(rank_id id, const known_block& x) {
-    if (!store || !health.may_write() || !is_of_use(x.what))
-      return false;
-    auto bytes = parts->keeper->writing->take();
-    if (!bytes) {
-      context.counters->add(counter::store_dropped);
-      return false;
+  /// Begins to copy what there is host memory for, in order: what a block
+  /// stands on is here before it.
+  void pump_copies() {
+    std::map<rank_id, blocks_let_go> unread;
+    while (!to_copy.empty() && (store || is_shut)) {
+      auto& [from, x] = to_copy.front();
+      auto is_wanted = store && health.may_write() && is_of_use(x.what);
+      auto bytes = is_wanted ? parts->keeper->writing->take() : nullptr;
+      if (is_wanted && !bytes)
+        break;
+      if (!is_wanted || !begin_copy(from, x, std::move(bytes)))
+        unread[from].blocks.push_back(x.block);
+      --num_to_copy[from];
+      to_copy.pop_front();
     }
+    for (auto& [id, msg] : unread)
+      tell_rank(id, msg);
+  }
+
+  /// Whether the block is being copied.
+  bool begin_copy(rank_id id, const known_block& x, kernels::host_ptr bytes) {
     auto ticket = store->begin_write(x.what);
     if (!ticket)
       return false;
@@ -180,7 +223,9 @@ struct keeper_state {
                 ticket = msg.ticket, bytes = msg.bytes] {
       auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
                              {bytes->data(), bytes->size()});
-      to.tell(block_written{ticket, ok ? "" : ok.why().message});
+      to.tell(ok ? block_written{ticket, ""}
+                 : block_written{ticket, ok.why().message,
+                                 ok.why().code == errc::overloaded});
     };
     if (!msg.ok || !health.may_write() || !io->write(std::move(job)))
       end_write(msg.ticket, false);
@@ -188,11 +233,25 @@ struct keeper_state {
 
   /// What is being written meanwhile is not found either.
   void drop(const drop_blocks& msg) {
-    for (auto& key : msg.keys)
+    for (auto& key : msg.keys) {
+      take_back(key);
       if (auto ticket = store ? store->drop(key) : std::nullopt)
         erase(*ticket);
+    }
     if (store)
       tell_blocks();
+  }
+
+  /// What waits to be copied.
+  void take_back(const kv_key& key) {
+    std::erase_if(to_copy, [&](auto& x) {
+      auto is_it = x.of.what.key == key;
+      if (is_it) {
+        --num_to_copy[x.rank];
+        tell_rank(x.rank, blocks_let_go{{x.of.block}});
+      }
+      return is_it;
+    });
   }
 
   /// The next process is not to find it either.
@@ -216,7 +275,10 @@ struct keeper_state {
       return context.counters->add(counter::store_bytes_written,
                                    parts->keeper->files.block_bytes);
     context.counters->add(counter::store_errors);
-    hear(health.write_failed(msg.failure));
+    if (msg.passes)
+      context.log->warning(msg.failure + "; it is not kept");
+    else
+      hear(health.write_failed(msg.failure));
   }
 
   // -- from the disk ----------------------------------------------------------
@@ -310,7 +372,8 @@ struct keeper_state {
       hear(health.found_damaged(now()));
     } else {
       context.counters->add(counter::store_errors);
-      hear(health.read_failed());
+      if (how == kv_outcome::failed)
+        hear(health.read_failed());
     }
   }
 
@@ -345,18 +408,20 @@ struct keeper_state {
 keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
                                const node_context& context,
                                std::shared_ptr<node_parts> parts,
-                               uint32_t num_threads) {
+                               std::shared_ptr<kv_io> io) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
-  state.io = std::make_shared<kv_io>(num_threads);
-  state.choice = std::make_unique<fetch_choice>(std::max(num_threads, 1u));
+  state.io = io ? std::move(io) : std::make_shared<kv_io>(num_threads);
+  state.choice
+    = std::make_unique<fetch_choice>(std::max(state.io->num_threads(), 1u));
   state.blocks = {context.counters, counter::store_blocks};
   state.is_off = {context.counters, counter::store_off};
-  state.parts->keeper->reading->set_on_free(
-    [to = weak_handle{state.self}] { to.tell(buffer_freed{}); });
+  auto on_free = [to = weak_handle{state.self}] { to.tell(buffer_freed{}); };
+  state.parts->keeper->reading->set_on_free(on_free);
+  state.parts->keeper->writing->set_on_free(on_free);
   state.open();
   return {
     [=](const keep_blocks& msg) { self->state.keep(msg); },
@@ -367,7 +432,10 @@ keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
     [=](const block_read& msg) { self->state.take(msg); },
     [=](const land_block& msg) { self->state.land(msg); },
     [=](const store_opened& msg) { self->state.take(msg); },
-    [=](buffer_freed) { self->state.pump(); },
+    [=](buffer_freed) {
+      self->state.pump_copies();
+      self->state.pump();
+    },
     [=](tick) { self->state.check_deadlines(); },
   };
 }
@@ -375,8 +443,9 @@ keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
 } // namespace
 
 keeper spawn_keeper(caf::actor_system& system, const node_context& context,
-                    std::shared_ptr<node_parts> parts, uint32_t num_threads) {
-  return system.spawn(behavior, context, std::move(parts), num_threads);
+                    std::shared_ptr<node_parts> parts,
+                    std::shared_ptr<kv_io> io) {
+  return system.spawn(behavior, context, std::move(parts), std::move(io));
 }
 
 } // namespace troupe

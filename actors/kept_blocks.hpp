@@ -81,6 +81,7 @@ struct block_copied {
 struct block_written {
   kv_ticket ticket;
   std::string failure; ///< Empty: well.
+  bool passes = false; ///< The next one may be written nonetheless.
 };
 
 /// Look for these, one behind the other; answer with chain_found. Computing

@@ -82,10 +82,21 @@ struct scheduler_state {
     if (taker->begin(settled, seconds_for))
       return tell_later(self, local_scheduler{self}, taker->patience(),
                         taker->overdue());
-    if (courier->begin(settled, seconds_for))
-      return tell_later(self, local_scheduler{self}, courier->patience(),
-                        courier->overdue());
-    add(settled, std::move(*grammar));
+    fetch_or_add(settled, std::move(*grammar), true);
+  }
+
+  /// `is_new`: it has not waited for blocks that others fetch.
+  void fetch_or_add(const run_request& settled,
+                    std::shared_ptr<grammar_masks> grammar, bool is_new) {
+    auto seconds_for = [this](auto first, auto count) {
+      return times.seconds_for(cost.of(first, count));
+    };
+    auto wait = courier->begin(settled, seconds_for, is_new);
+    if (wait == block_courier::wait::none)
+      add(settled, std::move(grammar));
+    else if (wait == block_courier::wait::fetching)
+      tell_later(self, local_scheduler{self}, courier->patience(),
+                 courier->overdue());
   }
 
   void add(const run_request& settled, std::shared_ptr<grammar_masks> grammar) {
@@ -107,12 +118,23 @@ struct scheduler_state {
 
   /// Who waits no more for its beginning; its grammar was good before. Blocks
   /// may be free again also if it is nobody.
-  void let_in(const block_courier::arrival& who) {
-    if (!who)
-      return step();
-    auto grammar = grammar_of(*who->what, parts->tokens.grammars.get());
+  void let_in(const std::optional<run_request>& who) {
+    if (who)
+      add(*who, grammar_of_known(*who));
+    else
+      step();
+  }
+
+  void let_in(const block_courier::arrivals& x) {
+    let_in(x.who);
+    for (auto& who : x.followers)
+      fetch_or_add(who, grammar_of_known(who), false);
+  }
+
+  std::shared_ptr<grammar_masks> grammar_of_known(const run_request& x) const {
+    auto grammar = grammar_of(*x.what, parts->tokens.grammars.get());
     CHECK(grammar);
-    add(*who, std::move(*grammar));
+    return std::move(*grammar);
   }
 
   /// The grammar of a request that is taken and settled, null if it has none;

@@ -32,6 +32,8 @@ size_t read_some(int fd, std::span<std::byte> out, uint64_t offset) {
   while (done < out.size()) {
     auto n = ::pread(fd, out.data() + done, out.size() - done,
                      static_cast<off_t>(offset + done));
+    if (n == 0)
+      errno = 0; // whatever a signal has left there
     if (n == 0 || (n < 0 && errno != EINTR))
       break;
     done += n > 0 ? static_cast<size_t>(n) : 0;

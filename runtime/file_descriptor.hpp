@@ -45,7 +45,7 @@ private:
 file_descriptor open_at(int dir, const std::string& name, int flags);
 
 /// Reads up to out.size() bytes at `offset` and returns how many there were;
-/// errno says if it ended for another reason than the file's end.
+/// where these are fewer, errno says why; 0: the file has no more.
 size_t read_some(int fd, std::span<std::byte> out, uint64_t offset);
 
 /// False, and errno: not all were written.

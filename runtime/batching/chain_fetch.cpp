@@ -37,6 +37,7 @@ uint32_t chain_fetch::num_tokens_before() const {
 void chain_fetch::expect(uint32_t count) {
   CHECK(count <= missing_.size());
   num_expected_ = count;
+  is_told_ = true;
   end_ = is_gone_ ? 0 : count;
 }
 

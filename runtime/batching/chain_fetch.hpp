@@ -62,6 +62,11 @@ public:
     return !is_gone_ && end_ > num_known_;
   }
 
+  /// The same, or nobody has said yet what comes.
+  bool may_bring_more() const {
+    return is_wanted() || (!is_told_ && !is_gone_);
+  }
+
   /// That have become blocks of the cache.
   uint32_t num_known() const {
     return num_known_;
@@ -87,6 +92,7 @@ private:
   uint32_t num_told_ = 0;
   uint32_t end_ = 0;       ///< Of missing_, those before are of use.
   uint32_t num_known_ = 0; ///< Of missing_.
+  bool is_told_ = false;   ///< What to expect.
   bool is_gone_ = false;
 };
 

@@ -150,9 +150,10 @@ uint64_t leaving_bytes(const node_parts& parts) {
            : 0;
 }
 
-/// What a node claims at start, before it does.
+/// What a node claims at start, before it does. `kept_bytes`: of blocks on a
+/// disk.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
-                        const memory_room& room, bool keeps_blocks) {
+                        const memory_room& room, uint64_t kept_bytes) {
   auto& c = parts.cluster;
   auto& me = c.nodes[parts.node];
   auto weights
@@ -164,9 +165,9 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto stages = attention_stages::num_bytes(
     parts.config, c.activations, c.limits.max_num_batched_tokens,
     c.limits.max_num_seqs, c.limits.num_lanes());
-  if (keeps_blocks && !me.ranks.empty())
+  if (kept_bytes > 0 && !me.ranks.empty())
     caches += keeper_parts::num_bytes(
-      kv_pool::block_bytes(parts.config, c.activations));
+      kv_pool::block_bytes(parts.config, c.activations), kept_bytes);
   caches += leaving_bytes(parts);
   auto rows = parts.traffic.memory() + me.ranks.size() * stages
               + me.workers.size() * parts.traffic.worker_bytes;
@@ -447,8 +448,9 @@ load_node_parts(const topology& cluster, node_id node,
   out->loaded_from = stamps_of((*model)->source());
   out->room = memory_room{options.allow_overcommit};
   out->stop = options.stop;
-  if (auto ok = check_room(*out, (*model)->source(), out->room,
-                           !options.kv_cache_dir.empty());
+  if (auto ok
+      = check_room(*out, (*model)->source(), out->room,
+                   options.kv_cache_dir.empty() ? 0 : options.kv_cache_bytes);
       !ok)
     return ok.why();
   if (auto made = make_keeper(*out, options); !made)

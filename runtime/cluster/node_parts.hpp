@@ -17,6 +17,7 @@
 #include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/kv_store/host_buffers.hpp"
 #include "runtime/kv_store/kv_files.hpp"
+#include "runtime/kv_store/kv_index.hpp"
 #include "runtime/model/forward.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"
@@ -76,9 +77,12 @@ struct keeper_parts {
   std::shared_ptr<host_buffers> writing;
   std::shared_ptr<host_buffers> reading;
 
-  /// Bytes of host memory, for blocks of that size.
-  static uint64_t num_bytes(uint64_t block_bytes) {
-    return 2 * host_buffers::good_count(block_bytes) * block_bytes;
+  /// Bytes of host memory that a store of `max_bytes` takes, for blocks of that
+  /// size.
+  static uint64_t num_bytes(uint64_t block_bytes, uint64_t max_bytes) {
+    return 2 * host_buffers::good_count(block_bytes) * block_bytes
+           + kv_index::num_bytes(
+             kv_files::num_slots_of(max_bytes, block_bytes));
   }
 };
 

@@ -28,10 +28,20 @@ constexpr int max_places = 64;
 
 constexpr auto lock_name = "lock";
 
+/// Others have what there is of it, and may give it back.
+bool passes(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM
+         || error == EAGAIN || error == EINTR;
+}
+
 failure cannot(const std::string& what, const std::filesystem::path& path,
                int error) {
-  return {errc::io,
+  return {passes(error) ? errc::overloaded : errc::io,
           path.string() + " cannot be " + what + ": " + std::strerror(error)};
+}
+
+kv_outcome outcome_of(int error) {
+  return passes(error) ? kv_outcome::busy : kv_outcome::failed;
 }
 
 uint64_t round_up(uint64_t x, uint64_t to) {
@@ -87,9 +97,7 @@ result<std::unique_ptr<kv_files>> kv_files::open(const kv_files_options& x) {
   out->max_bytes_ = x.max_bytes;
   out->block_bytes_ = x.block_bytes;
   out->slot_bytes_ = round_up(x.block_bytes, page);
-  auto with_header = out->slot_bytes_ + kv_record::header_bytes;
-  // The headers of a file fill whole pages.
-  out->num_slots_ = x.max_bytes < page ? 0 : (x.max_bytes - page) / with_header;
+  out->num_slots_ = num_slots_of(x.max_bytes, x.block_bytes);
   if (out->num_slots_ == 0)
     return failure{errc::invalid_input, "a cache of "
                                           + std::to_string(x.max_bytes)
@@ -110,6 +118,12 @@ result<std::unique_ptr<kv_files>> kv_files::open(const kv_files_options& x) {
   out->look_around(x.dir);
   out->trim();
   return out;
+}
+
+uint64_t kv_files::num_slots_of(uint64_t max_bytes, uint64_t block_bytes) {
+  auto with_header = round_up(block_bytes, page) + kv_record::header_bytes;
+  // The headers of a file fill whole pages.
+  return max_bytes < page ? 0 : (max_bytes - page) / with_header;
 }
 
 kv_files::~kv_files() {
@@ -297,14 +311,14 @@ kv_outcome kv_files::read(uint64_t slot, const kv_block& what,
   auto in = open_at(dir_, file_of(slot), O_RDONLY);
   if (in.get() < 0)
     return errno == ENOENT || errno == ELOOP ? kv_outcome::damaged
-                                             : kv_outcome::failed;
+                                             : outcome_of(errno);
   kv_record::header header;
   auto header_at = slot % slots_of_file_ * kv_record::header_bytes;
   errno = 0;
   auto is_there = read_some(in.get(), header, header_at) == header.size()
                   && read_some(in.get(), out, offset_of(slot)) == out.size();
   if (!is_there)
-    return errno == 0 ? kv_outcome::damaged : kv_outcome::failed;
+    return errno == 0 ? kv_outcome::damaged : outcome_of(errno);
   auto x = read_header(header);
   auto is_right = x && x->identity == identity_ && x->what == what
                   && x->num_bytes == out.size() && x->bytes == digest_of(out);

@@ -34,6 +34,7 @@ struct kv_files_options {
 enum class kv_outcome : uint8_t {
   whole,
   damaged, ///< What is there is not the block that was asked for.
+  busy,    ///< The system has not the means for it at present.
   failed,  ///< The system says that it cannot be read.
 };
 
@@ -52,6 +53,9 @@ public:
     return num_slots_;
   }
 
+  /// Of so many bytes, for blocks of that size.
+  static uint64_t num_slots_of(uint64_t max_bytes, uint64_t block_bytes);
+
   const std::filesystem::path& path() const {
     return path_;
   }
@@ -62,7 +66,7 @@ public:
   scan(const std::function<void(uint64_t slot, const kv_record&)>& seen) const;
 
   /// Puts `bytes` into a slot that nobody reads or writes. From any thread.
-  /// Error: io.
+  /// Errors: io; overloaded if the system has not the means at present.
   result<void> write(uint64_t slot, const kv_block& what, uint64_t serial,
                      std::span<const std::byte> bytes);
 

@@ -9,6 +9,7 @@
 
 #include "runtime/kv_store/kv_key.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -19,6 +20,14 @@ namespace troupe {
 class kv_index {
 public:
   explicit kv_index(uint64_t num_slots) : num_slots_(num_slots) {
+    // Moved never: what it may take is claimed once. Unused pages cost nothing.
+    entries_.reserve(std::min<uint64_t>(num_slots, none));
+  }
+
+  /// Of memory that so many slots take at most.
+  static uint64_t num_bytes(uint64_t num_slots) {
+    constexpr uint64_t node = 80, buckets = 2 * sizeof(void*);
+    return num_slots * (sizeof(entry) + node + buckets + sizeof(uint32_t));
   }
 
   // -- what a store finds when it is opened -----------------------------------

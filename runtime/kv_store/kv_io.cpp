@@ -56,9 +56,10 @@ void kv_io::run(const std::shared_ptr<state>& of) {
     of->changed.wait(lock, [&] {
       return of->is_over || !of->reads.empty() || of->may_write();
     });
-    auto is_read = !of->reads.empty();
+    auto is_read = of->may_read();
     if (!is_read && !of->may_write())
       break;
+    of->num_in_row = is_read ? of->num_in_row + 1 : 0;
     auto& from = is_read ? of->reads : of->writes;
     auto next = std::move(from.front());
     from.pop_front();

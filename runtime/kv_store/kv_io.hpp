@@ -1,8 +1,9 @@
 #pragma once
 
 /// The threads on which a store's files are read and written: reads before
-/// writes, of which at most all but one are out at once. A disk that hangs
-/// holds up nobody but these.
+/// writes, but for one write after so many reads, so that reads without end do
+/// not keep writes waiting. At most all threads but one write at once. A disk
+/// that hangs holds up nobody but these.
 
 #include <condition_variable>
 #include <cstddef>
@@ -21,20 +22,27 @@ public:
   /// Jobs of a kind that may wait; more are refused.
   static constexpr size_t max_waiting = 4096;
 
+  /// Begun one behind the other while a write waits.
+  static constexpr uint32_t reads_to_a_write = 8;
+
   /// 0 threads: jobs are done when they are posted.
   explicit kv_io(uint32_t num_threads);
 
   /// Drops the reads that wait and does the writes. Leaves threads that have
   /// not come back after a while to themselves: what a job uses has to be its
   /// own.
-  ~kv_io();
+  virtual ~kv_io();
 
   kv_io(const kv_io&) = delete;
   kv_io& operator=(const kv_io&) = delete;
 
+  uint32_t num_threads() const {
+    return state_->num_threads;
+  }
+
   /// False: too many wait.
-  bool read(job what);
-  bool write(job what);
+  virtual bool read(job what);
+  virtual bool write(job what);
 
 private:
   struct state {
@@ -44,12 +52,17 @@ private:
     std::deque<job> writes;
     uint32_t num_threads = 0;
     uint32_t num_writing = 0;
+    uint32_t num_in_row = 0; ///< Reads begun since the last write.
     uint32_t num_alive = 0;
     bool is_over = false;
 
     bool may_write() const {
       return !writes.empty()
              && (num_threads == 1 || num_writing + 1 < num_threads || is_over);
+    }
+
+    bool may_read() const {
+      return !reads.empty() && (num_in_row < reads_to_a_write || !may_write());
     }
   };
 

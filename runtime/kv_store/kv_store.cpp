@@ -36,7 +36,7 @@ std::optional<kv_ticket> kv_store::begin_read(const kv_block& x) {
 }
 
 void kv_store::end_read(const kv_ticket& x, kv_outcome how) {
-  index_.end_read(x.slot, how == kv_outcome::whole);
+  index_.end_read(x.slot, how == kv_outcome::whole || how == kv_outcome::busy);
 }
 
 std::optional<kv_ticket> kv_store::drop(const kv_key& x) {

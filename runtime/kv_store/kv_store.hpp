@@ -55,7 +55,7 @@ public:
   void end_write(const kv_ticket& x, bool ok);
 
   std::optional<kv_ticket> begin_read(const kv_block& x);
-  /// Not whole: it is not found any more.
+  /// Damaged or failed: it is not found any more.
   void end_read(const kv_ticket& x, kv_outcome how);
 
   /// Is of no use to anybody: it is not found any more. A ticket to erase it

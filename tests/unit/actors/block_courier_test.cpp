@@ -230,3 +230,81 @@ TEST_F(BlockCourier, TheSaltIsPartOfWhatIsAskedFor) {
   request(2, 200, "b");
   EXPECT_NE(last_fetch().chain->at(0).key, a);
 }
+
+TEST_F(BlockCourier, WhoWantsTheSameDoesNotFetchItAgain) {
+  request(1);
+  request(2);
+  request(3, 150); // of which two blocks are the same
+  request(4, 200, "b");
+  auto asked = keeps_->of<fetch_chain>();
+  ASSERT_EQ(asked.size(), 2u);
+  auto fetch = asked[0].fetch;
+  say(scheduler_actor_, chain_found{asked[1].fetch, 0});
+  EXPECT_EQ(num_steps(), 1u) << "the fourth alone";
+  end_step();
+  say(scheduler_actor_, chain_found{fetch, 3});
+  for (uint32_t i : {0u, 1u, 2u}) {
+    say(scheduler_actor_, block_fetched{fetch, i, buffers_->take()});
+    say(scheduler_actor_, block_landed{fetch, i, true});
+  }
+  EXPECT_EQ(keeps_->of<fetch_chain>().size(), 2u) << "all is here";
+  for (size_t n = 0; n < num_steps();) {
+    n = num_steps();
+    end_step();
+  }
+  std::map<request_id, uint32_t> cached;
+  for (auto& x : answers_->of<tokens_ready>())
+    if (x.event->first_position == 0)
+      cached[x.request] = x.event->num_cached;
+  EXPECT_EQ(cached, (std::map<request_id, uint32_t>{
+                      {1, 192}, {2, 192}, {3, 128}, {4, 0}}));
+}
+
+TEST_F(BlockCourier, WhoFollowedLooksForItsOwnRest) {
+  request(1, 130); // two blocks
+  request(2, 260); // the same, and two more
+  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 1u);
+  find(2);
+  bring(0);
+  bring(1);
+  land(0);
+  land(1);
+  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 2u);
+  EXPECT_EQ(last_fetch().chain->size(), 2u);
+  EXPECT_EQ(last_fetch().chain->at(0).depth, 2u);
+  find(0);
+  end_step();
+  ASSERT_EQ(last_step()->rows.sequences.size(), 2u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 1u + 260 - 128);
+}
+
+TEST_F(BlockCourier, WhoFollowsGoesOnWhenTheOtherIsOverdue) {
+  request(1);
+  request(2);
+  auto fetch = last_fetch().fetch;
+  find(3);
+  say(scheduler_actor_, fetch_overdue{fetch});
+  ASSERT_EQ(num_steps(), 1u);
+  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 2u) << "and looks for itself";
+  EXPECT_NE(last_fetch().fetch, fetch);
+  find(0);
+  end_step();
+  EXPECT_EQ(last_step()->rows.sequences.size(), 2u);
+}
+
+TEST_F(BlockCourier, AFetchGoesOnForThoseWhoFollow) {
+  request(1);
+  request(2);
+  request(3);
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  say(scheduler_actor_, cancel_request{3, 5, 7});
+  EXPECT_EQ(answers_->of<tokens_ready>().size(), 2u);
+  EXPECT_TRUE(*last_fetch().is_wanted);
+  find(3);
+  for (uint32_t i : {0u, 1u, 2u}) {
+    bring(i);
+    land(i);
+  }
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 200u - 192);
+}

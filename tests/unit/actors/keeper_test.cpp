@@ -2,13 +2,35 @@
 #include "tests/unit/actors/actor_fixture.hpp"
 
 #include "kernels/host/host_memory.hpp"
+#include "runtime/kv_store/kv_io.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+
+#include <sys/resource.h>
 
 using namespace troupe;
 
 namespace {
+
+/// No file can be opened meanwhile.
+class few_descriptors {
+public:
+  few_descriptors() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    auto none = before_;
+    none.rlim_cur = 0;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+
+  ~few_descriptors() {
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0);
+  }
+
+private:
+  rlimit before_{};
+};
 
 /// A real keeper with a real store, on this thread; the scheduler only listens.
 class Keeper : public actor_fixture {
@@ -44,10 +66,50 @@ protected:
     end();
   }
 
+  /// Does what it is given at once, but for what a disk that hangs has.
+  class scripted_io : public kv_io {
+  public:
+    scripted_io() : kv_io(0) {
+    }
+
+    bool read(job what) override {
+      return take(std::move(what));
+    }
+
+    bool write(job what) override {
+      return take(std::move(what));
+    }
+
+    void answer_one() {
+      auto next = std::move(held_.front());
+      held_.pop_front();
+      next();
+    }
+
+    bool hangs = false;
+
+  private:
+    bool take(job what) {
+      if (hangs)
+        held_.push_back(std::move(what));
+      else
+        what();
+      return true;
+    }
+
+    std::deque<job> held_;
+  };
+
   void start() {
     end();
-    keeper_ = spawn_keeper(system_, context_, parts_, 0);
+    io_ = std::make_shared<scripted_io>();
+    keeper_ = spawn_keeper(system_, context_, parts_, io_);
     scheduler_.run();
+  }
+
+  void wait(std::chrono::seconds time) {
+    scheduler_.advance_time(time);
+    say(keeper_, tick{});
   }
 
   void end() {
@@ -108,6 +170,7 @@ protected:
   std::shared_ptr<std::atomic<bool>> wanted_
     = std::make_shared<std::atomic<bool>>(true);
   uint64_t fetch_ = 0;
+  std::shared_ptr<scripted_io> io_;
   keeper keeper_;
 };
 
@@ -150,16 +213,122 @@ TEST_F(Keeper, KeepsNothingThatNobodyCouldFind) {
   EXPECT_EQ(back, (std::vector<uint32_t>{0, 1, 2})) << "each is let go once";
 }
 
-TEST_F(Keeper, DropsWhatTheDiskLagsBehind) {
+/// An eighth of the rank's eight blocks may wait.
+TEST_F(Keeper, WhatTheDiskLagsBehindWaitsAndTheRestIsDropped) {
   start();
   std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
                                       parts_->keeper->writing->take()};
-  keep(*chain(0, 1), 10);
-  EXPECT_EQ(count(counter::store_dropped), 1u);
-  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u) << "and lets it go at once";
+  keep(*chain(0, 3), 10);
+  EXPECT_EQ(count(counter::store_dropped), 2u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u) << "and let go at once";
+  EXPECT_EQ(count(counter::store_blocks), 0u);
   busy.clear();
-  keep(*chain(0, 1), 10);
+  scheduler_.run();
   EXPECT_EQ(count(counter::store_blocks), 1u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 3u);
+  keep(*chain(0, 3), 10);
+  EXPECT_EQ(count(counter::store_blocks), 3u);
+}
+
+TEST_F(Keeper, WhatIsOfNoUseIsNotWaitedFor) {
+  start();
+  std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
+                                      parts_->keeper->writing->take()};
+  auto all = chain(0, 1);
+  keep(*all, 10);
+  EXPECT_TRUE(told_->of<blocks_let_go>().empty());
+  say(keeper_, drop_blocks{{(*all)[0].key}});
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+  busy.clear();
+  scheduler_.run();
+  EXPECT_EQ(count(counter::store_blocks), 0u);
+}
+
+TEST_F(Keeper, WhatComesBeforeTheStoreIsOpenIsKept) {
+  end();
+  io_ = std::make_shared<scripted_io>();
+  io_->hangs = true;
+  keeper_ = spawn_keeper(system_, context_, parts_, io_);
+  scheduler_.run();
+  keep(*chain(0, 1), 10);
+  EXPECT_TRUE(told_->of<blocks_let_go>().empty());
+  io_->hangs = false;
+  io_->answer_one();
+  scheduler_.run();
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+}
+
+TEST_F(Keeper, ADiskThatHangsIsGivenUpAndWhoWaitsHearsSo) {
+  start();
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  io_->hangs = true;
+  fetch(all);
+  EXPECT_EQ(num_found(), 2u);
+  wait(std::chrono::seconds{10});
+  EXPECT_EQ(count(counter::store_off), 0u);
+  EXPECT_TRUE(fetched().empty());
+  wait(std::chrono::seconds{1});
+  EXPECT_EQ(count(counter::store_off), 1u);
+  ASSERT_EQ(fetched().size(), 2u);
+  EXPECT_FALSE(fetched()[0].bytes || fetched()[1].bytes);
+  io_->answer_one(); // late
+  scheduler_.run();
+  EXPECT_EQ(fetched().size(), 2u);
+  fetch(all);
+  EXPECT_EQ(num_found(), 0u);
+}
+
+TEST_F(Keeper, ADiskThatAnswersOthersDoesNotHang) {
+  start();
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  io_->hangs = true;
+  fetch(all);
+  wait(std::chrono::seconds{8});
+  io_->answer_one();
+  scheduler_.run();
+  wait(std::chrono::seconds{8});
+  EXPECT_EQ(count(counter::store_off), 0u);
+  wait(std::chrono::seconds{3});
+  EXPECT_EQ(count(counter::store_off), 1u);
+}
+
+TEST_F(Keeper, AWriteThatHangsIsNoticedToo) {
+  start();
+  io_->hangs = true;
+  keep(*chain(0, 1), 10);
+  wait(std::chrono::seconds{10});
+  EXPECT_EQ(count(counter::store_off), 0u);
+  wait(std::chrono::seconds{1});
+  EXPECT_EQ(count(counter::store_off), 1u);
+  io_->hangs = false;
+  keep(*chain(100, 1), 20);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+  EXPECT_EQ(count(counter::store_blocks), 0u);
+}
+
+/// Others hold all descriptors that there are.
+TEST_F(Keeper, WhatPassesEndsNothing) {
+  start();
+  auto all = chain(0, 1);
+  keep(*all, 10);
+  {
+    few_descriptors none;
+    fetch(all);
+    keep(*chain(100, 1), 20);
+  }
+  ASSERT_EQ(fetched().size(), 1u);
+  EXPECT_FALSE(fetched()[0].bytes);
+  EXPECT_EQ(count(counter::store_errors), 2u);
+  EXPECT_EQ(count(counter::store_off), 0u);
+  told_->all.clear();
+  fetch(all);
+  ASSERT_EQ(fetched().size(), 1u) << "it is not forgotten";
+  EXPECT_TRUE(fetched()[0].bytes);
+  keep(*chain(100, 1), 20);
+  EXPECT_EQ(count(counter::store_blocks), 2u);
 }
 
 TEST_F(Keeper, ReadsAsMuchAsThereIsMemoryFor) {

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <set>
 #include <thread>
@@ -67,6 +68,20 @@ TEST(KvIo, WritesLeaveAThreadToReads) {
   was_read.get_future().wait(); // for ever, if writes had both threads
   EXPECT_EQ(num_written, 0);
   may_end.set_value();
+}
+
+TEST(KvIo, ReadsWithoutEndDoNotKeepWritesWaiting) {
+  std::promise<void> may_begin;
+  auto begin = may_begin.get_future().share();
+  std::promise<int> written_after;
+  std::atomic<int> num_read{0};
+  kv_io io{1};
+  EXPECT_TRUE(io.read([begin] { begin.wait(); })); // the first in a row
+  for (int i = 0; i < 100; ++i)
+    EXPECT_TRUE(io.read([&] { ++num_read; }));
+  EXPECT_TRUE(io.write([&] { written_after.set_value(num_read); }));
+  may_begin.set_value();
+  EXPECT_EQ(written_after.get_future().get(), int(kv_io::reads_to_a_write) - 1);
 }
 
 TEST(KvIo, DoesWhatWaitsToBeWrittenBeforeItEnds) {
