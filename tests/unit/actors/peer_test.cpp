@@ -18,7 +18,7 @@ using anything
           tokens_ready, node_report, rows_refused, rows_arrived, rows_returned,
           placement_published, placement_taken, change_slots, slots_changed,
           experts_given_up, node_back, offer_blocks, want_blocks, block_taken,
-          offer_ended, piece_came>;
+          offer_ended, piece_came, move_request, request_copied>;
 
 class Peer : public actor_fixture {
 protected:
@@ -123,11 +123,12 @@ TEST_F(Peer, TellsWhomItConcernsAndNobodyElse) {
     if (is_for(node_loaded{}) || is_for(node_connected{})
         || is_for(node_suspected{}))
       want = {"controller"};
-    else if (is_for(tokens_ready{}) || is_for(node_report{}))
+    else if (is_for(tokens_ready{}) || is_for(node_report{})
+             || is_for(request_copied{}))
       want = {"gateway"};
     else if (is_for(run_request{}))
       want = {"scheduler 4"};
-    else if (is_for(offer_blocks{}))
+    else if (is_for(offer_blocks{}) || is_for(move_request{}))
       want = {"scheduler 5"};
     else if (is_for(cancel_request{}) || is_for(want_blocks{})
              || is_for(block_taken{}) || is_for(offer_ended{})
