@@ -88,6 +88,14 @@ struct balancer_state {
       x->back(msg.node, now());
   }
 
+  void take(const node_leaving& msg) {
+    for (auto& x : units)
+      if (msg.stays)
+        x->stays(msg.node, now());
+      else
+        x->leaves(msg.node, now());
+  }
+
   void look_at_clock() {
     for (unit_id unit = 0; unit < units.size(); ++unit)
       if (units[unit]->is_due(now()))
@@ -182,6 +190,7 @@ behavior(balancer::stateful_pointer<balancer_state> self,
     [=](cluster_started) { self->state.start(); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const node_back& msg) { self->state.take_back(msg); },
+    [=](const node_leaving& msg) { self->state.take(msg); },
     [=](tick) { self->state.look_at_clock(); },
   };
 }

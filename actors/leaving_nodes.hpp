@@ -5,6 +5,7 @@
 
 #include "actors/caf.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster/lost_processes.hpp"
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/error.hpp"
 
@@ -32,7 +33,7 @@ struct drain_node {
 };
 
 /// What a node that is leaving still has: the placer says it of experts, the
-/// gateway of requests.
+/// gateway of requests. See runtime/cluster/node_drain.hpp.
 struct leaving_progress {
   enum class part : uint8_t { experts, requests };
 
@@ -42,6 +43,8 @@ struct leaving_progress {
   uint64_t left = 0;    ///< Experts, or requests.
   bool is_done = false; ///< Of experts: nobody plans with its workers.
   std::optional<failure> why = {}; ///< Of experts: they stay where they are.
+  bool is_needed = false;          ///< Of requests: nobody else could run any.
+  lost_processes lost = {};        ///< That whoever says so has heard of.
 };
 
 } // namespace troupe

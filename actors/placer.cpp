@@ -28,10 +28,14 @@ struct placer_state {
   std::vector<unit_state> units;
   struct leaver { ///< Whose experts others get.
     node_id node = 0;
+    bool is_due = true; ///< To begin.
+    bool has_begun = false;
+    failure obstacle = {}; ///< Why it has not.
     uint64_t num_experts = 0;
     std::map<unit_id, uint32_t> changes = {}; ///< Those under way.
   };
   std::optional<leaver> leaving;
+  lost_processes lost;
   gauge epoch;
   gauge waiting;
   gauge took;
@@ -40,9 +44,11 @@ struct placer_state {
 
   void change(const change_placement& msg) {
     auto unit = msg.next->unit;
-    auto ok = unit < units.size()
-                ? units[unit].decide->ask(*msg.next, now())
-                : failure{errc::invalid_input, "there is no such unit"};
+    auto ok = unit >= units.size()
+                ? failure{errc::invalid_input, "there is no such unit"}
+              : leaving && !leaving->has_begun
+                ? failure{errc::overloaded, "a node is about to leave"}
+                : units[unit].decide->ask(*msg.next, now());
     if (!ok) {
       if (msg.done && *msg.done)
         (*msg.done)(ok.why());
@@ -72,6 +78,7 @@ struct placer_state {
   void lose(const node_lost& msg) {
     if (leaving && leaving->node == msg.node)
       leaving.reset();
+    lost.try_emplace(msg.node, msg.incarnation);
     for (auto& x : units)
       x.decide->lost(msg.node, now());
     // Who comes late hears of nobody who was lost before.
@@ -80,9 +87,11 @@ struct placer_state {
         map = lists(units[unit]);
     });
     carry_out();
+    tell_of_leaver();
   }
 
   void take_back(const node_back& msg) {
+    lost.erase(msg.node);
     for (auto& x : units)
       x.decide->back(msg.node, now());
     carry_out();
@@ -99,27 +108,46 @@ struct placer_state {
   // -- who leaves -------------------------------------------------------------
 
   void leave(const node_leaving& msg) {
-    leaving.reset();
     if (msg.stays) {
+      leaving.reset();
       for (auto& x : units)
-        x.decide->stay(msg.node);
-      return;
+        x.decide->stay(msg.node, now());
+      tell(context.here->read()->balancer, msg);
+      return carry_out();
     }
-    leaver next{msg.node};
-    for (auto& x : units) {
-      auto begun = x.decide->leave(msg.node, now());
-      if (!begun) {
-        refuse_to_leave(msg.node, begun.why());
-        return carry_out(); // what has begun goes on
+    if (!leaving || leaving->node != msg.node)
+      leaving = leaver{msg.node};
+    leaving->is_due = !leaving->has_begun;
+    carry_out();
+    if (leaving && leaving->is_due)
+      refuse_to_leave(msg.node, leaving->obstacle);
+  }
+
+  /// In all units or in none, as soon as no change is under way in any; until
+  /// then none that is asked for begins. Returns whether there is more to do.
+  bool begin_to_leave() {
+    if (!leaving || !leaving->is_due)
+      return false;
+    for (auto& x : units)
+      if (auto ok = x.decide->may_leave(leaving->node); !ok) {
+        leaving->obstacle = ok.why();
+        if (ok.why().code == errc::refused)
+          refuse_to_leave(std::exchange(leaving, {})->node, ok.why());
+        return false;
       }
+    leaving->is_due = false;
+    leaving->has_begun = true;
+    leaving->num_experts = 0;
+    for (auto& x : units) {
+      auto begun = x.decide->leave(leaving->node, now());
+      CHECK(begun);
       if (!*begun)
         continue;
-      next.changes[x.decide->current().unit()] = x.decide->change();
-      next.num_experts += x.decide->num_arriving();
+      leaving->changes[x.decide->current().unit()] = x.decide->change();
+      leaving->num_experts += x.decide->num_arriving();
     }
-    leaving = std::move(next);
     tell_of_leaver();
-    carry_out();
+    return true;
   }
 
   void refuse_to_leave(node_id node, const failure& why) {
@@ -129,6 +157,8 @@ struct placer_state {
   }
 
   void tell_of_leaver() {
+    if (!leaving || !leaving->has_begun)
+      return;
     leaving_progress out{leaving->node};
     for (auto& [unit, change] : leaving->changes) {
       auto& decide = *units[unit].decide;
@@ -137,7 +167,11 @@ struct placer_state {
     }
     out.done = leaving->num_experts - out.left;
     out.is_done = leaving->changes.empty();
-    tell(context.here->read()->controller, out);
+    out.lost = lost;
+    auto list = context.here->read();
+    tell(list->controller, out);
+    if (out.is_done) // no plan is to have copies there
+      tell(list->balancer, node_leaving{leaving->node, {}, false});
   }
 
   bool is_of_leaver(const unit_state& of, const writer_action& x) const {
@@ -155,9 +189,12 @@ struct placer_state {
   // -- actions ----------------------------------------------------------------
 
   void carry_out() {
+    do
+      for (auto& x : units)
+        carry_out(x);
+    while (begin_to_leave());
     uint32_t newest = 0, num_waiting = 0;
     for (auto& x : units) {
-      carry_out(x);
       newest = std::max(newest, x.decide->current().epoch());
       num_waiting += x.decide->current().num_waiting();
     }
@@ -183,6 +220,10 @@ struct placer_state {
           break;
         case kind::give_up:
           give_up(of, x.why);
+          break;
+        case kind::keep:
+          for (auto node : of.decide->leaving())
+            refuse_to_leave(node, {errc::refused, x.why});
           break;
       }
   }
@@ -221,7 +262,7 @@ struct placer_state {
     placement_published out{lists(of)};
     context.here->update(
       [&](cast_list& list) { list.placed[out.map->unit] = out.map; });
-    tell(context.here->read()->controller, out); // first: it keeps it
+    tell(context.here->read()->controller, out); // it keeps it, in a moment
     say_to_ranks(out);
     context.log->info("the placement" + name_of(of) + " is of epoch "
                       + std::to_string(out.map->epoch));
@@ -265,8 +306,9 @@ struct placer_state {
                          + " was given up: " + x.why);
     failure why{errc::step_failed, "the change was given up: " + x.why};
     if (is_of_leaver(of, x)) {
-      refuse_to_leave(leaving->node, why);
-      return leaving.reset();
+      leaving->changes.erase(of.decide->current().unit());
+      leaving->has_begun = false; // until the controller asks again
+      return refuse_to_leave(leaving->node, why);
     }
     answer(of, why);
   }

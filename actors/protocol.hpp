@@ -339,8 +339,9 @@ using placer = reacts_to<change_placement, slots_changed, placement_taken,
 
 // -- balancer: asks the placer for changes, beside it -------------------------
 
-using balancer = reacts_to<node_report, experts_planned, placement_changed,
-                           cluster_started, node_lost, node_back, tick>;
+using balancer
+  = reacts_to<node_report, experts_planned, placement_changed, cluster_started,
+              node_lost, node_back, node_leaving, tick>;
 
 // -- supervisor: one per node; spawns its children, gives up without them -----
 

@@ -43,6 +43,16 @@ void expert_mover::back(node_id node, clock::instant now) {
   let_go(now);
 }
 
+void expert_mover::leaves(node_id node, clock::instant now) {
+  if (absent_.insert(node).second)
+    let_go(now);
+}
+
+void expert_mover::stays(node_id node, clock::instant now) {
+  if (absent_.erase(node) > 0)
+    let_go(now);
+}
+
 /// Of a change that is under way its end is awaited.
 void expert_mover::let_go(clock::instant now) {
   if (phase_ == phase::changing)

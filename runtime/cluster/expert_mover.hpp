@@ -42,6 +42,10 @@ public:
   void lost(node_id node, clock::instant now);
   void back(node_id node, clock::instant now);
 
+  /// Its workers have nothing any more and get nothing until it stays.
+  void leaves(node_id node, clock::instant now);
+  void stays(node_id node, clock::instant now);
+
   /// Whether tick() may have something to do.
   bool is_due(clock::instant now) const {
     return now >= (phase_ == phase::resting ? next_ : since_ + patience);

@@ -1,7 +1,6 @@
 #include "runtime/cluster/placement_writer.hpp"
 
 #include "kernels/check.hpp"
-#include "runtime/cluster/leave_plan.hpp"
 #include "runtime/planted.hpp"
 
 #include <utility>
@@ -158,11 +157,20 @@ void placement_writer::abort(const std::string& why, clock::instant now) {
 
 // -- leaving ------------------------------------------------------------------
 
-result<bool> placement_writer::leave(node_id node, clock::instant now) {
+result<leave_plan> placement_writer::plan_without(node_id node) const {
   if (phase_ != phase::idle)
     return failure{errc::overloaded,
                    "another change of the placement is under way"};
-  auto plan = plan_leave(current_, goal_, closed(), node);
+  return plan_leave(current_, goal_, closed(), node);
+}
+
+result<void> placement_writer::may_leave(node_id node) const {
+  auto plan = plan_without(node);
+  return plan ? result<void>{} : plan.why();
+}
+
+result<bool> placement_writer::leave(node_id node, clock::instant now) {
+  auto plan = plan_without(node);
   if (!plan)
     return plan.why();
   leaving_.insert(node);
@@ -175,8 +183,12 @@ result<bool> placement_writer::leave(node_id node, clock::instant now) {
   return true;
 }
 
-void placement_writer::stay(node_id node) {
-  leaving_.erase(node);
+void placement_writer::stay(node_id node, clock::instant now) {
+  if (leaving_.erase(node) == 0)
+    return;
+  hope();
+  if (phase_ == phase::idle)
+    repair(now);
 }
 
 uint32_t placement_writer::num_slots_of(const slots_by_worker& slots,
@@ -271,6 +283,10 @@ void placement_writer::take_in(clock::instant now) {
   begin(plan_return(current_, first_, goal_, returned_), true, now);
 }
 
+bool placement_writer::can_place(const std::optional<repair_plan>& plan) const {
+  return plan && !plan->leaves_waiting && num_failures_ < most_failures;
+}
+
 /// Loads elsewhere who is waiting; then whoever is held by too few.
 void placement_writer::repair(clock::instant now) {
   CHECK(phase_ == phase::idle);
@@ -282,11 +298,15 @@ void placement_writer::repair(clock::instant now) {
     return take_in(now);
   auto must = current_.num_waiting() > 0;
   auto plan = plan_repair(current_, goal_, closed());
-  auto is_of_use = plan && !plan->leaves_waiting
-                   && num_failures_ < most_failures;
-  if (must && !is_of_use)
+  if (must && !can_place(plan)) {
+    // Steps wait for as long as it takes whoever decides about it.
+    if (can_place(plan_repair(current_, goal_, absent())))
+      return note(kind::keep, "its slots are needed for "
+                                + std::to_string(current_.num_waiting())
+                                + " experts of a node that was lost");
     return give_up(", and there is no other place for them");
-  if (!is_of_use)
+  }
+  if (!can_place(plan))
     return;
   auto change = plan_change(current_, plan->next, absent());
   CHECK(change);

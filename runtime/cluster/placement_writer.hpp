@@ -16,6 +16,7 @@
 /// is loaded.
 
 #include "runtime/clock.hpp"
+#include "runtime/cluster/leave_plan.hpp"
 #include "runtime/cluster/repair_plan.hpp"
 #include "runtime/dispatch/placement_change.hpp"
 
@@ -44,6 +45,7 @@ struct writer_action {
     done,     ///< The change that was asked for, or a repair, is through.
     abort,    ///< It is not; `why`.
     give_up,  ///< Steps are to wait no longer for lost experts; `why`.
+    keep,     ///< Who is leaving has to stay: there is no room without; `why`.
   };
 
   kind what = kind::instruct;
@@ -97,14 +99,19 @@ public:
   /// next change, and nobody turns to them before.
   void back(node_id node, clock::instant now);
 
+  /// Whether a node could leave in peace now. Errors: overloaded while another
+  /// change is under way, or experts wait; refused, see plan_leave.
+  result<void> may_leave(node_id node) const;
+
   /// The node is about to leave in peace: from now on nothing is placed on it,
   /// and what its workers hold is given to others. Returns whether that takes a
-  /// change, which has begun. Errors: overloaded while another change is under
-  /// way, or experts wait; refused, see plan_leave. Then nothing has changed.
+  /// change, which has begun. Errors: those of may_leave. Then nothing has
+  /// changed.
   result<bool> leave(node_id node, clock::instant now);
 
-  /// It does not leave after all. What others have got stays with them.
-  void stay(node_id node);
+  /// It does not leave after all. What others have got stays with them, and
+  /// what there was no room for elsewhere has it there again.
+  void stay(node_id node, clock::instant now);
 
   void tick(clock::instant now);
 
@@ -112,6 +119,11 @@ public:
   std::vector<writer_action> take_actions();
 
   // -- state ------------------------------------------------------------------
+
+  /// Those that are about to leave.
+  const std::set<node_id>& leaving() const {
+    return leaving_;
+  }
 
   /// The placement that is planned with; nobody turns to the lost.
   const placement& current() const {
@@ -155,12 +167,14 @@ private:
   void hope();
   void watch(clock::instant now);
   void give_up(const std::string& why);
+  bool can_place(const std::optional<repair_plan>& plan) const;
   bool is_lost(worker_id worker) const {
     return lost_.contains(current_.node_of(worker));
   }
   std::vector<worker_id> workers_of(node_id node) const;
   std::set<node_id> absent() const;
   std::set<node_id> closed() const;
+  result<leave_plan> plan_without(node_id node) const;
 
   const settings settings_;
   const placement first_;

@@ -141,6 +141,36 @@ TEST_F(ExpertMover, ALossOrAReturnEndsThePlanAndGivesRepairsTime) {
   EXPECT_FALSE(mover_->take_change());
 }
 
+/// Its workers have nothing any more, and room.
+TEST_F(ExpertMover, WhoIsLeavingGetsNothingUnlessItStays) {
+  begin(4);
+  auto without = map_.lists();
+  ++without.epoch;
+  for (auto& x : without.replicas)
+    if (x.replica.at.worker == 1)
+      x.replica.at = {2, uint16_t(x.replica.at.slot + 2)};
+  map_ = *map_.with(without);
+  mover_->leaves(2, now_);
+  auto round = mover_->round();
+  mover_->leaves(2, now_ + 1s);
+  EXPECT_EQ(mover_->round(), round) << "that was known";
+  rows_come();
+  pass(10s);
+  plan();
+  while (auto next = mover_->take_change()) {
+    for (auto& x : next->replicas)
+      EXPECT_NE(x.replica.at.worker, 1);
+    follow(*next);
+  }
+  EXPECT_GT(mover_->status().changes, 0u);
+  mover_->stays(2, now_);
+  rows_come();
+  pass(10s);
+  auto matter = tick();
+  ASSERT_TRUE(matter);
+  EXPECT_TRUE(matter->absent.empty());
+}
+
 TEST_F(ExpertMover, NobodyMovesWhileAnExpertIsWaiting) {
   begin();
   rows_come();
