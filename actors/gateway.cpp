@@ -12,7 +12,7 @@
 // Who hears of it is open_requests' to know, which ends without this actor too.
 
 #include "actors/cast.hpp"
-#include "actors/front_trouble.hpp"
+#include "actors/loss_book.hpp"
 #include "actors/report_book.hpp"
 #include "actors/request_balance.hpp"
 #include "actors/tell_rank.hpp"
@@ -52,10 +52,13 @@ struct gateway_state {
   std::unique_ptr<rank_outlook> outlook;
   std::unique_ptr<unit_choice> units;
   std::unique_ptr<request_balance> balance;
-  std::map<node_id, node_lost> lost;
-  std::map<node_id, node_lost> over; ///< The last loss of each.
-  std::optional<node_lost> leaving;  ///< Its ranks get no new requests.
-  std::map<request_id, clock::instant> waits_until;
+  loss_book losses;
+  std::optional<node_lost> leaving; ///< Its ranks get no new requests.
+  struct waiter {
+    clock::instant until;
+    bool is_late = false; ///< It came for who is leaving.
+  };
+  std::map<request_id, waiter> waits;
   bool is_on_patrol = false;
   report_book reports;
   std::function<void()> on_started;
@@ -81,20 +84,29 @@ struct gateway_state {
     publish_trouble();
     auto count = leave_stranded();
     auto why = outlook->obstacle(std::nullopt);
-    context.log->warning((why ? sentence(over.at(*why)) : msg.why)
+    context.log->warning((why ? sentence(losses.last_of(*why)) : msg.why)
                          + describe(count));
   }
 
   /// The lost node without which nobody can run `what`; or null.
   const node_lost* obstacle(const generation_request& what) const {
-    if (leaving && what.rank && outlook->is_leaving(*what.rank))
-      return &*leaving;
     auto node = outlook->obstacle(what.rank);
-    return node ? &over.at(*node) : nullptr;
+    return node ? &losses.last_of(*node) : nullptr;
   }
 
-  void publish_trouble() {
-    troupe::publish_trouble(*status, lost, *outlook, started);
+  /// Likewise, or who is leaving, where one that waits came too late for it.
+  const node_lost* obstacle(request_id id) const {
+    auto i = waits.find(id);
+    auto is_late = leaving && i != waits.end() && i->second.is_late;
+    return is_late ? &*leaving : obstacle(*journal->what(id));
+  }
+
+  bool wants_leaver(const generation_request& what) const {
+    return leaving && what.rank && outlook->is_leaving(*what.rank);
+  }
+
+  void publish_trouble() const {
+    losses.publish(*status, *outlook, started);
   }
 
   // -- requests ---------------------------------------------------------------
@@ -103,9 +115,9 @@ struct gateway_state {
     if (!status->requests.has(msg.request))
       return; // all were closed meanwhile
     status->prompt_tokens += msg.what->prompt.size();
-    if (obstacle(*msg.what)) {
+    if (wants_leaver(*msg.what) || obstacle(*msg.what)) {
       journal->accept_waiting(msg.request, msg.what);
-      return hold(msg.request);
+      return hold(msg.request, wants_leaver(*msg.what));
     }
     auto usable = outlook->usable();
     if (msg.what->rank)
@@ -132,7 +144,7 @@ struct gateway_state {
 
   /// Its owner has done its part.
   void pass_on(request_id id) {
-    if (obstacle(*journal->what(id)))
+    if (obstacle(id))
       return hold(id);
     auto usable = ranks_for(id);
     auto next = units->to_follow(journal->rank_of(id), usable);
@@ -143,15 +155,16 @@ struct gateway_state {
   }
 
   /// Nobody can run it at present: it waits for who is lost, but not for ever.
-  void hold(request_id id) {
+  void hold(request_id id, bool is_late = false) {
     if (auto owner = journal->suspend(id))
       take_from(id, *owner);
-    waits_until.try_emplace(id, self->clock().now() + status->outage_timeout);
+    auto until = self->clock().now() + status->outage_timeout;
+    waits.try_emplace(id, waiter{until, is_late});
     go_on_patrol();
   }
 
   void go_on_patrol() {
-    if ((leaving || !waits_until.empty()) && !std::exchange(is_on_patrol, true))
+    if ((leaving || !waits.empty()) && !std::exchange(is_on_patrol, true))
       tell_later(self, gateway{self}, patrol, tick{});
   }
 
@@ -159,12 +172,12 @@ struct gateway_state {
   void look_at_waiting() {
     is_on_patrol = false;
     auto now = self->clock().now();
-    std::erase_if(waits_until, [&](auto& x) {
-      auto& [id, until] = x;
+    std::erase_if(waits, [&](auto& x) {
+      auto& [id, wait] = x;
       if (!status->requests.has(id))
         return true;
-      auto* why = obstacle(*journal->what(id));
-      if (now < until || !why)
+      auto* why = obstacle(id);
+      if (now < wait.until || !why)
         return false;
       end_early(id, {errc::peer_lost, sentence(*why)});
       return true;
@@ -176,9 +189,9 @@ struct gateway_state {
   /// Somebody is back.
   void go_on_with_waiting() {
     for (auto id : journal->waiting()) {
-      if (obstacle(*journal->what(id)))
+      if (obstacle(id))
         continue;
-      waits_until.erase(id);
+      waits.erase(id);
       if (status->on_waited)
         status->on_waited(id);
       begin_again(id, ranks_for(id));
@@ -278,7 +291,7 @@ struct gateway_state {
 
   /// Returns whether it goes on now, and does not wait.
   bool recover(request_id id) {
-    if (obstacle(*journal->what(id))) {
+    if (obstacle(id)) {
       hold(id);
       return false;
     }
@@ -307,6 +320,8 @@ struct gateway_state {
   void take(const node_leaving& msg) {
     outlook->leaves(msg.stays ? std::nullopt : std::optional{msg.node});
     leaving.reset();
+    for (auto& [id, x] : waits)
+      x.is_late = false;
     if (!msg.stays) // it gets its incarnation when it is lost
       leaving = node_lost{msg.node, 0, msg.name, "is leaving", true};
     publish_trouble();
@@ -317,12 +332,20 @@ struct gateway_state {
   }
 
   /// Others go on with what its ranks have. Who wants these and no other comes
-  /// to its end there.
+  /// to its end there, also if it waits at present.
   void empty_ranks() {
     if (!leaving)
       return;
     leaving_progress out{leaving->node, leaving_progress::part::requests};
-    for (auto rank : cluster.nodes[leaving->node].ranks)
+    auto& ranks = cluster.nodes[leaving->node].ranks;
+    auto usable = outlook->usable();
+    out.is_needed = !ranks.empty()
+                    && (usable.empty() || outlook->is_leaving(usable[0]));
+    out.lost = losses.processes();
+    for (auto& [id, x] : waits)
+      out.left += !x.is_late && status->requests.has(id)
+                  && wants_leaver(*journal->what(id));
+    for (auto rank : ranks)
       for (auto id : journal->requests_of(rank))
         if (auto to = ranks_for(id); to.empty() || outlook->is_leaving(to[0]))
           ++out.left;
@@ -340,13 +363,11 @@ struct gateway_state {
   // -- the cluster ------------------------------------------------------------
 
   void lose(const node_lost& msg) {
-    over[msg.node] = msg;
     if (leaving && leaving->node == msg.node)
       leaving.reset();
     reports.lose(msg);
-    auto [known, is_news] = lost.insert_or_assign(msg.node, msg);
-    if (!is_news)
-      return; // a successor that was not back yet
+    if (!losses.lose(msg))
+      return publish_trouble(); // a successor that was not back yet
     look_for_parts();
     outlook->lost(msg.node);
     if (status->on_lost)
@@ -389,7 +410,7 @@ struct gateway_state {
                                           + ", as was who computed the request "
                                             "before: it is not tried again"});
       ++count.ended;
-    } else if (obstacle(*journal->what(id))) {
+    } else if (obstacle(id)) {
       hold(id);
       ++count.waiting;
     } else {
@@ -400,7 +421,7 @@ struct gateway_state {
 
   /// Another process serves in its place.
   void take_back(const node_back& msg) {
-    if (lost.erase(msg.node) == 0)
+    if (!losses.take_back(msg.node))
       return;
     look_for_parts();
     outlook->back(msg.node);

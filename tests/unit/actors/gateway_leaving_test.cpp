@@ -24,8 +24,12 @@ protected:
     say(gateway_, node_leaving{1, "b"});
   }
 
+  leaving_progress progress() const {
+    return told_->of<leaving_progress>().back();
+  }
+
   uint64_t num_left() const {
-    return told_->of<leaving_progress>().back().left;
+    return progress().left;
   }
 
   void wait_a_while() {
@@ -141,4 +145,88 @@ TEST_F(GatewayLeaving, WorksOnWhenNobodyElseHasRanks) {
   wait_a_while();
   EXPECT_EQ(num_left(), 0u);
   EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1}));
+}
+
+TEST_F(GatewayLeaving, IsNeededWhileNobodyElseHasRanks) {
+  begin_to_leave();
+  EXPECT_FALSE(progress().is_needed);
+  EXPECT_TRUE(progress().lost.empty());
+  lose(0, "a");
+  wait_a_while();
+  EXPECT_EQ(num_left(), 0u);
+  EXPECT_TRUE(progress().is_needed);
+  EXPECT_EQ(progress().lost, (lost_processes{{0, 100}}));
+  come_back(0, "a");
+  wait_a_while();
+  EXPECT_FALSE(progress().is_needed);
+  EXPECT_TRUE(progress().lost.empty());
+}
+
+/// It wants a rank of who is leaving, which has a setback.
+TEST_F(GatewayLeaving, WhoHasBegunThereGoesOnThereAfterALossOfOthers) {
+  accept(1, 2);
+  answer(1, 0, {5});
+  begin_to_leave();
+  auto event = std::make_shared<generation_event>();
+  event->first_position = 1;
+  event->finish = finish_reason::failed;
+  event->cause = failure{errc::peer_lost, "a worker was lost"};
+  say(gateway_, tokens_ready{1, 1, event});
+  ASSERT_EQ(ids_of(far_->of<run_request>()), (ids{1, 1}));
+  EXPECT_EQ(far_->of<run_request>()[1].answered, std::vector<int32_t>{5});
+  wait_a_while();
+  EXPECT_EQ(num_left(), 1u);
+  answer(1, 1, {6}, finish_reason::length, 2);
+  EXPECT_EQ(end_of(1), "well");
+  wait_a_while();
+  EXPECT_EQ(num_left(), 0u);
+}
+
+TEST_F(GatewayLeaving, WhoWaitsSinceBeforeIsLeftAndWhoComesLateIsNot) {
+  accept(1, 2);
+  answer(1, 0, {5});
+  lose(2, "c"); // with all experts
+  accept(2, 2);
+  begin_to_leave();
+  EXPECT_EQ(num_left(), 2u);
+  accept(3, 2);
+  wait_a_while();
+  EXPECT_EQ(num_left(), 2u);
+  come_back(2, "c");
+  EXPECT_EQ(ids_of(far_->of<run_request>()), (ids{1, 1, 2}));
+  answer(1, 1, {6}, finish_reason::length, 2);
+  say(gateway_, client_gone{2});
+  wait_a_while();
+  EXPECT_EQ(num_left(), 0u);
+  say(gateway_, node_leaving{1, "b", true});
+  EXPECT_EQ(ids_of(far_->of<run_request>()), (ids{1, 1, 2, 3}));
+}
+
+TEST_F(GatewayLeaving, ASuccessorThatWasNotBackIsNoLoss) {
+  say(gateway_, cluster_started{});
+  begin_to_leave();
+  say(gateway_, node_lost{1, 101, "b", "has left", true});
+  say(gateway_, node_lost{1, 201, "b", "it fell off the stage"});
+  EXPECT_EQ(trouble(), "");
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->nodes_lost, 0u);
+  EXPECT_TRUE(status_->left.contains(1));
+  EXPECT_EQ(status_->lost.at(1), "has left");
+}
+
+TEST_F(GatewayLeaving, OfASuccessorOfWhoWasLostTheNewestIsSaid) {
+  say(gateway_, cluster_started{});
+  lose(1, "b");
+  say(gateway_, node_lost{1, 201, "b", "it stumbled"});
+  EXPECT_EQ(trouble(), "node b was lost: it stumbled");
+}
+
+/// Who has left is not named where experts are waited for.
+TEST_F(GatewayLeaving, WhatIsAwaitedIsAWholeSentence) {
+  auto parts = std::make_shared<node_parts>();
+  parts->maps = {placement{1, 2, 2, {2, 3}, 0, 1, 0, 1}};
+  context_.here->update([&](cast_list& list) { list.parts = parts; });
+  say(gateway_, cluster_started{});
+  say(gateway_, node_lost{2, 102, "c", "has left", true});
+  EXPECT_EQ(trouble(), "experts that were lost are being placed anew");
 }
