@@ -34,7 +34,6 @@ struct controller_state {
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
   node_drain leaver;
-  decltype(drain_node::begun) begun; ///< Of whoever wants it to leave.
 
   /// Says `message` to a node, near or far.
   template <class Message>
@@ -133,7 +132,8 @@ struct controller_state {
     x.placement = encode_placement(*i->second);
   }
 
-  /// A cluster that is started again as a whole begins with it.
+  /// A cluster that is started again as a whole begins with it, or with the one
+  /// before if all processes die in the moment until it is written.
   void take(const placement_published& msg) {
     newest[msg.map->unit] = msg.map;
     auto& last = kept->last();
@@ -182,6 +182,7 @@ struct controller_state {
   void welcome_back() {
     for (auto node : decide->take_back()) {
       context.log->info("node " + decide->name_of(node) + " serves again");
+      leaver.back(node);
       show_placement(node);
       say(node, cluster_started{});
       // Node 0, whose gateway gives it requests, when all others were told.
@@ -212,6 +213,8 @@ struct controller_state {
   void announce(node_id node, const std::string& why) {
     node_lost verdict{node, decide->incarnation_of(node), decide->name_of(node),
                       why, leaver.gone(node, why)};
+    leaver.lost(node, verdict.incarnation);
+    show_progress(); // before anybody hears
     if (verdict.has_left)
       verdict.why = "has left";
     context.log->warning(
@@ -228,6 +231,8 @@ struct controller_state {
     auto refuse = [&](const failure& why) { (*msg.begun)(why); };
     if (over)
       return refuse({errc::refused, "the cluster ends"});
+    if (!leaver.is_idle() && leaver.progress()->node == msg.name)
+      return (*msg.begun)({}); // who asks again may watch it
     if (!leaver.is_idle())
       return refuse({errc::overloaded, "node " + leaver.progress()->node
                                          + " is leaving: one after the other"});
@@ -235,18 +240,19 @@ struct controller_state {
     if (!node)
       return refuse(node.why());
     context.log->warning("node " + msg.name + " is to leave");
-    begun = msg.begun;
     leaver.begin(*node, msg.name, msg.limit, self->clock().now());
     carry_out();
+    (*msg.begun)({}); // by now everybody sees how far it is
     tell_later(self, controller{self}, patrol, tick{});
   }
 
   void hear(const leaving_progress& msg) {
     if (msg.of == leaving_progress::part::experts)
-      leaver.experts(msg.node, msg.done, msg.done + msg.left, msg.is_done,
-                     msg.why);
+      leaver.experts(msg.node, {msg.done, msg.done + msg.left, msg.is_done,
+                                msg.why, msg.lost});
     else
-      leaver.requests(msg.node, msg.left, self->clock().now());
+      leaver.requests(msg.node, {msg.left, msg.is_needed, msg.lost},
+                      self->clock().now());
     carry_out();
   }
 
@@ -259,6 +265,7 @@ struct controller_state {
 
   void carry_out() {
     using order = node_drain::order;
+    show_progress(); // before a process ends that somebody looks after
     auto list = context.here->read();
     node_leaving what;
     for (auto x : leaver.take_orders()) {
@@ -269,15 +276,17 @@ struct controller_state {
         tell(list->gateway, what);
       if (x == order::stay)
         context.log->warning(sentence(*leaver.progress()));
-      if (x == order::answer)
-        (*std::exchange(begun, nullptr))(leaver.answer());
       if (x == order::end_node)
         say(leaver.node(), shut_down{});
       if (x == order::gone)
         suspect_leaver();
     }
-    if (auto& now = leaver.progress();
-        now && (!list->drain || *list->drain != *now))
+  }
+
+  void show_progress() {
+    auto& now = leaver.progress();
+    auto shown = context.here->read()->drain;
+    if (now && (!shown || *shown != *now))
       context.here->update([&](cast_list& all) {
         all.drain = std::make_shared<const drain_progress>(*now);
       });
@@ -287,6 +296,7 @@ struct controller_state {
     auto node = leaver.node();
     if (decide->suspected(context.node, node, decide->incarnation_of(node)))
       announce(node, "it was told to end, and has not");
+    welcome_back(); // nobody waits for it any more
   }
 };
 

@@ -53,7 +53,7 @@ void node_drain::begin(node_id node, std::string name,
   node_ = node;
   limit_ = limit;
   until_ = now + limit;
-  asks_again_ = has_no_experts_ = has_no_requests_ = false;
+  asks_again_ = has_no_experts_ = has_no_requests_ = is_needed_ = false;
   progress_ = drain_progress{std::move(name)};
   orders_.push_back(order::move_experts);
 }
@@ -62,46 +62,58 @@ std::vector<node_drain::order> node_drain::take_orders() {
   return std::exchange(orders_, {});
 }
 
-void node_drain::answer_with(result<void> x) {
-  answer_ = std::move(x);
-  orders_.push_back(order::answer);
-}
-
 void node_drain::give_up(const failure& why) {
   progress_->state = drain_state::stays;
   progress_->why = why.message;
   orders_.push_back(order::stay);
-  if (std::exchange(phase_, phase::idle) == phase::asking)
-    answer_with(why);
+  phase_ = phase::idle;
 }
 
-void node_drain::experts(node_id node, uint64_t moved, uint64_t all,
-                         bool is_done, const std::optional<failure>& why) {
+bool node_drain::has_heard(const lost_processes& known) const {
+  return std::ranges::all_of(lost_, [&](auto& x) {
+    auto i = known.find(x.first);
+    return i != known.end() && i->second == x.second;
+  });
+}
+
+void node_drain::lost(node_id node, uint64_t incarnation) {
+  lost_.try_emplace(node, incarnation); // a successor has not served
+  has_no_experts_ = has_no_requests_ = false;
+}
+
+void node_drain::back(node_id node) {
+  lost_.erase(node);
+}
+
+void node_drain::experts(node_id node, const experts_told& x) {
   auto is_under_way = phase_ == phase::asking || phase_ == phase::emptying;
   if (!is_under_way || node != node_)
     return;
-  if (why && why->code == errc::refused)
-    return give_up(*why);
-  if (why) { // another change is under way, or this one has failed
-    progress_->why = why->message;
+  if (x.why && x.why->code == errc::refused)
+    return give_up(*x.why);
+  if (x.why) { // another change is under way, or this one has failed
+    progress_->why = x.why->message;
+    has_no_experts_ = false;
     asks_again_ = true;
     return;
   }
-  progress_->experts_moved = moved;
-  progress_->num_experts = std::max(all, progress_->num_experts);
-  has_no_experts_ = is_done;
+  progress_->why.clear();
+  progress_->experts_moved = x.moved;
+  progress_->num_experts = std::max(x.all, progress_->num_experts);
+  has_no_experts_ = x.is_done && has_heard(x.lost);
   if (phase_ == phase::emptying)
     return;
   phase_ = phase::emptying;
   orders_.push_back(order::move_requests);
-  answer_with({});
 }
 
-void node_drain::requests(node_id node, uint64_t left, clock::instant now) {
+void node_drain::requests(node_id node, const requests_told& x,
+                          clock::instant now) {
   if (phase_ != phase::emptying || node != node_)
     return;
-  progress_->requests_left = left;
-  has_no_requests_ = left == 0;
+  progress_->requests_left = x.left;
+  is_needed_ = x.is_needed;
+  has_no_requests_ = x.left == 0 && !is_needed_ && has_heard(x.lost);
   look(now);
 }
 
@@ -125,9 +137,6 @@ bool node_drain::gone(node_id node, const std::string& why) {
   }
   progress_->state = drain_state::lost;
   progress_->why = why;
-  if (at == phase::asking)
-    answer_with(failure{errc::peer_lost,
-                        "node " + progress_->node + " was lost: " + why});
   return false;
 }
 
@@ -142,7 +151,9 @@ void node_drain::tick(clock::instant now) {
   }
   if (phase_ == phase::ending)
     return orders_.push_back(order::gone);
-  auto why = progress_->why.empty() ? sentence(*progress_) : progress_->why;
+  auto why = is_needed_               ? "nobody else could run requests"
+             : progress_->why.empty() ? sentence(*progress_)
+                                      : progress_->why;
   give_up({errc::deadline_passed,
            "its time of " + seconds_of(limit_) + " is over; " + why});
 }

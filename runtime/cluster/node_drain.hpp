@@ -10,10 +10,12 @@
 ///
 /// Up to *ending* nothing has happened to the node but that others took over
 /// what it had: given up, it serves on. Only then it is told to end, and what
-/// is heard of its end is no loss.
+/// is heard of its end is no loss. Whoever says that nothing is left must have
+/// heard of all losses: one of them may be why others need the node.
 
 #include "runtime/clock.hpp"
 #include "runtime/cluster/drain_progress.hpp"
+#include "runtime/cluster/lost_processes.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/topology.hpp"
 
@@ -33,7 +35,6 @@ public:
   enum class order : uint8_t {
     move_experts,  ///< Ask the placer to.
     move_requests, ///< Ask the gateway to, and to give its ranks no more.
-    answer,        ///< Whoever asked hears answer().
     stay,          ///< Tell both that it stays.
     end_node,      ///< Tell it to end.
     gone,          ///< It has not ended in time: it has left all the same.
@@ -50,16 +51,36 @@ public:
   void begin(node_id node, std::string name, clock::instant::duration limit,
              clock::instant now);
 
-  /// Of its experts so many are elsewhere, or `failure`. Of a change that was
-  /// given up another one is tried.
-  void experts(node_id node, uint64_t moved, uint64_t all, bool is_done,
-               const std::optional<failure>& why);
+  /// What is said of its experts, by who has heard of these losses.
+  struct experts_told {
+    uint64_t moved = 0;
+    uint64_t all = 0;
+    bool is_done = false;
+    std::optional<failure> why = {}; ///< refused: for good.
+    lost_processes lost = {};
+  };
 
-  /// So many requests its ranks still have.
-  void requests(node_id node, uint64_t left, clock::instant now);
+  /// Likewise of its requests.
+  struct requests_told {
+    uint64_t left = 0;
+    bool is_needed = false; ///< Nobody else could run any.
+    lost_processes lost = {};
+  };
+
+  /// Of a change that was given up another one is tried.
+  void experts(node_id node, const experts_told& x);
+
+  void requests(node_id node, const requests_told& x, clock::instant now);
 
   /// It is gone. Returns whether that was in peace.
   bool gone(node_id node, const std::string& why);
+
+  /// Any node that served: who said before that nothing is left has to say so
+  /// again.
+  void lost(node_id node, uint64_t incarnation);
+
+  /// And serves again.
+  void back(node_id node);
 
   void tick(clock::instant now);
 
@@ -67,11 +88,6 @@ public:
 
   node_id node() const {
     return node_;
-  }
-
-  /// What whoever asked is to hear.
-  const result<void>& answer() const {
-    return answer_;
   }
 
   /// Of the last one; nothing: there was none.
@@ -82,9 +98,9 @@ public:
 private:
   enum class phase : uint8_t { idle, asking, emptying, ending };
 
-  void answer_with(result<void> x);
   void give_up(const failure& why);
   void look(clock::instant now);
+  bool has_heard(const lost_processes& known) const;
 
   phase phase_ = phase::idle;
   node_id node_ = 0;
@@ -93,7 +109,8 @@ private:
   bool asks_again_ = false; ///< The placer, with the next tick.
   bool has_no_experts_ = false;
   bool has_no_requests_ = false;
-  result<void> answer_;
+  bool is_needed_ = false;
+  lost_processes lost_;
   std::optional<drain_progress> progress_;
   std::vector<order> orders_;
 };

@@ -42,6 +42,13 @@ protected:
     say(controller_, leaving_progress{1, of, done, left, is_done});
   }
 
+  void wait(std::chrono::seconds x) {
+    for (int i = 0; i < 4 * x.count(); ++i) {
+      scheduler_.advance_time(std::chrono::milliseconds{250});
+      scheduler_.run();
+    }
+  }
+
   std::string progress() const {
     auto x = context_.here->read()->drain;
     return x ? sentence(*x) : "";
@@ -62,10 +69,9 @@ TEST_F(ControllerLeaving, TellsANodeToEndThatHasNothingAnyMore) {
   drain(names_[1]);
   EXPECT_EQ(placer_->of<node_leaving>().size(), 1u);
   EXPECT_TRUE(gateway_->of<node_leaving>().empty()) << "is there room?";
-  EXPECT_TRUE(answers_.empty());
+  EXPECT_EQ(answers_, std::vector<std::string>{""});
   tell_progress(part::experts, 0, 4);
   EXPECT_EQ(gateway_->of<node_leaving>().size(), 1u);
-  EXPECT_EQ(answers_, std::vector<std::string>{""});
   tell_progress(part::requests, 0, 2);
   EXPECT_EQ(progress(),
             "node " + names_[1] + ": experts 0 of 4 moved, 2 requests left");
@@ -85,11 +91,25 @@ TEST_F(ControllerLeaving, RefusesWithASentence) {
   drain("nobody");
   drain(names_[1]);
   drain(names_[2]);
-  ASSERT_EQ(answers_.size(), 3u);
+  ASSERT_EQ(answers_.size(), 4u);
   EXPECT_NE(answers_[0].find("is the first one"), std::string::npos);
   EXPECT_EQ(answers_[1], "the cluster has no node named nobody");
-  EXPECT_EQ(answers_[2],
+  EXPECT_EQ(answers_[2], "");
+  EXPECT_EQ(answers_[3],
             "node " + names_[1] + " is leaving: one after the other");
+}
+
+/// Whether there is room may be known after a while.
+TEST_F(ControllerLeaving, WhoAsksAgainMayWatch) {
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 4);
+  drain(names_[1]);
+  EXPECT_EQ(answers_, (std::vector<std::string>{"", ""}));
+  EXPECT_EQ(placer_->of<node_leaving>().size(), 1u);
+  leaving_progress no{1, part::experts};
+  no.why = failure{errc::refused, "there is no room"};
+  say(controller_, no);
+  EXPECT_EQ(progress(), "node " + names_[1] + " stays: there is no room");
 }
 
 TEST_F(ControllerLeaving, WhoDiesMeanwhileIsLost) {
@@ -106,10 +126,7 @@ TEST_F(ControllerLeaving, WhoDiesMeanwhileIsLost) {
 TEST_F(ControllerLeaving, WhoDoesNotComeThroughInTimeStays) {
   drain(names_[1]);
   tell_progress(part::experts, 0, 4);
-  for (int i = 0; i < 4 * 61; ++i) {
-    scheduler_.advance_time(std::chrono::milliseconds{250});
-    scheduler_.run();
-  }
+  wait(std::chrono::seconds{61});
   ASSERT_EQ(gateway_->of<node_leaving>().size(), 2u);
   EXPECT_TRUE(gateway_->of<node_leaving>()[1].stays);
   EXPECT_TRUE(placer_->of<node_leaving>().back().stays);
@@ -130,6 +147,45 @@ TEST_F(ControllerLeaving, ItsNameMayJoinAgain) {
   connect(1, 2, 201);
   connect(2, 2);
   EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 1}));
+}
+
+/// Another one is on its way in and has met all but who is to end.
+TEST_F(ControllerLeaving, WhoDoesNotEndIsGoneAndNobodyWaitsForIt) {
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 0, true);
+  tell_progress(part::requests, 0, 0);
+  ASSERT_EQ(how_many<shut_down>(), (counts_by_node{0, 1, 0}));
+  suspect(2, "it was killed");
+  join(2, 202);
+  load(2, "hidden_size 64\n", 202);
+  connect(0, 2);
+  connect(2, 2, 202);
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{0, 0, 0}));
+  wait(std::chrono::seconds{11});
+  auto losses = news_[0]->of<node_lost>();
+  ASSERT_EQ(losses.size(), 2u);
+  EXPECT_EQ(losses[1].node, 1);
+  EXPECT_TRUE(losses[1].has_left);
+  EXPECT_EQ(progress(), "node " + names_[1] + " has left");
+  EXPECT_EQ(how_many<node_back>(), (counts_by_node{1, 0, 1}));
+}
+
+TEST_F(ControllerLeaving, WhatWasSaidBeforeALossOfOthersIsSaidAgain) {
+  drain(names_[1]);
+  tell_progress(part::experts, 4, 0, true);
+  suspect(2, "it was killed");
+  tell_progress(part::requests, 0, 0); // on its way
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 0, 0}));
+  lost_processes lost{{2, 102}};
+  say(controller_,
+      leaving_progress{1, part::requests, 0, 0, false, {}, true, lost});
+  say(controller_,
+      leaving_progress{1, part::experts, 4, 0, true, {}, false, lost});
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 0, 0}))
+    << "nobody else has ranks";
+  say(controller_,
+      leaving_progress{1, part::requests, 0, 0, false, {}, false, lost});
+  EXPECT_EQ(how_many<shut_down>(), (counts_by_node{0, 1, 0}));
 }
 
 // -- placements ---------------------------------------------------------------

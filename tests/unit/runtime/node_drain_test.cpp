@@ -43,13 +43,23 @@ protected:
   }
 
   void move_experts(uint64_t moved, uint64_t all, bool is_done) {
-    drain_.experts(2, moved, all, is_done, std::nullopt);
+    drain_.experts(2, {moved, all, is_done, {}, known_});
+  }
+
+  void fail(errc code, const std::string& why) {
+    drain_.experts(2, {.why = failure{code, why}});
+  }
+
+  void requests(uint64_t left, bool is_needed = false,
+                clock::instant now = {}) {
+    drain_.requests(2, {left, is_needed, known_}, std::max(now, now_));
   }
 
   topology cluster_;
   membership who_{{"a", "b", "c"}};
   node_drain drain_;
   clock::instant now_{1h};
+  lost_processes known_; ///< To placer and gateway.
 };
 
 } // namespace
@@ -70,16 +80,14 @@ TEST_F(NodeDrain, SomeNodesMayNotLeave) {
 TEST_F(NodeDrain, IsToldToEndOnceItHasNothing) {
   begin();
   move_experts(0, 8, false);
-  EXPECT_EQ(drain_.take_orders(),
-            (orders{order::move_requests, order::answer}));
-  EXPECT_TRUE(drain_.answer());
-  drain_.requests(2, 3, now_);
+  EXPECT_EQ(drain_.take_orders(), orders{order::move_requests});
+  requests(3);
   move_experts(4, 8, false);
   EXPECT_EQ(sentence(*drain_.progress()),
             "node c: experts 4 of 8 moved, 3 requests left");
   move_experts(8, 8, true);
   EXPECT_TRUE(drain_.take_orders().empty()) << "requests are left";
-  drain_.requests(2, 0, now_);
+  requests(0);
   EXPECT_EQ(drain_.take_orders(), orders{order::end_node});
   EXPECT_TRUE(drain_.gone(2, "its connection ended"));
   EXPECT_EQ(drain_.progress()->state, drain_state::left);
@@ -98,22 +106,22 @@ TEST_F(NodeDrain, WhoIsGoneBeforeIsLost) {
   drain_.begin(2, "c", 60s, now_);
   drain_.take_orders();
   EXPECT_FALSE(drain_.gone(2, "it was killed"));
-  EXPECT_EQ(drain_.take_orders(), orders{order::answer}) << "somebody waits";
-  EXPECT_FALSE(drain_.answer());
+  EXPECT_TRUE(drain_.take_orders().empty());
+  EXPECT_EQ(drain_.progress()->state, drain_state::lost);
 }
 
 TEST_F(NodeDrain, StaysWhereThereIsNoRoom) {
   begin();
-  drain_.experts(2, 0, 0, false, failure{errc::refused, "there is no room"});
-  EXPECT_EQ(drain_.take_orders(), (orders{order::stay, order::answer}));
-  EXPECT_EQ(drain_.answer().why().message, "there is no room");
+  fail(errc::refused, "there is no room");
+  EXPECT_EQ(drain_.take_orders(), orders{order::stay});
   EXPECT_EQ(drain_.progress()->state, drain_state::stays);
+  EXPECT_EQ(drain_.progress()->why, "there is no room");
   EXPECT_TRUE(drain_.is_idle());
 }
 
 TEST_F(NodeDrain, TriesAgainAfterAChangeThatWasGivenUp) {
   begin();
-  drain_.experts(2, 0, 0, false, failure{errc::overloaded, "another change"});
+  fail(errc::overloaded, "another change");
   EXPECT_TRUE(drain_.take_orders().empty()) << "with the next tick";
   drain_.tick(now_ + 1s);
   EXPECT_EQ(drain_.take_orders(), orders{order::move_experts});
@@ -121,7 +129,7 @@ TEST_F(NodeDrain, TriesAgainAfterAChangeThatWasGivenUp) {
   EXPECT_TRUE(drain_.take_orders().empty()) << "once";
   move_experts(0, 8, false);
   drain_.take_orders();
-  drain_.experts(2, 0, 0, false, failure{errc::step_failed, "no file"});
+  fail(errc::step_failed, "no file");
   drain_.tick(now_ + 3s);
   EXPECT_EQ(drain_.take_orders(), orders{order::move_experts});
 }
@@ -129,7 +137,7 @@ TEST_F(NodeDrain, TriesAgainAfterAChangeThatWasGivenUp) {
 TEST_F(NodeDrain, StaysWhenItsTimeIsOver) {
   begin();
   move_experts(8, 8, true);
-  drain_.requests(2, 1, now_);
+  requests(1);
   drain_.take_orders();
   drain_.tick(now_ + 59s);
   EXPECT_TRUE(drain_.take_orders().empty());
@@ -138,18 +146,79 @@ TEST_F(NodeDrain, StaysWhenItsTimeIsOver) {
   EXPECT_EQ(sentence(*drain_.progress()),
             "node c stays: its time of 60 s is over; node c: experts 8 of 8 "
             "moved, 1 requests left");
-  drain_.requests(2, 0, now_ + 61s);
+  requests(0, false, now_ + 61s);
   EXPECT_TRUE(drain_.take_orders().empty()) << "late";
 }
 
 TEST_F(NodeDrain, WhoDoesNotEndHasLeftAllTheSame) {
   begin();
   move_experts(0, 0, true);
-  drain_.requests(2, 0, now_);
+  requests(0);
   drain_.take_orders();
   drain_.tick(now_ + 9s);
   EXPECT_TRUE(drain_.take_orders().empty());
   drain_.tick(now_ + 10s);
   EXPECT_EQ(drain_.take_orders(), orders{order::gone});
   EXPECT_TRUE(drain_.gone(2, "it was told to end, and has not"));
+}
+
+TEST_F(NodeDrain, WhoSaidThatNothingIsLeftSaysItAgainAfterALoss) {
+  begin();
+  move_experts(8, 8, true);
+  drain_.take_orders();
+  drain_.lost(1, 101);
+  requests(0);
+  EXPECT_TRUE(drain_.take_orders().empty()) << "the gateway has not heard";
+  move_experts(8, 8, true);
+  known_ = {{1, 101}};
+  requests(0);
+  EXPECT_TRUE(drain_.take_orders().empty()) << "nor has the placer";
+  move_experts(8, 8, true);
+  requests(0);
+  EXPECT_EQ(drain_.take_orders(), orders{order::end_node});
+}
+
+/// What was said before another loss is old, of a successor's nothing is
+/// awaited, and who is back is no loss.
+TEST_F(NodeDrain, ALossIsThatOfTheProcessThatServed) {
+  begin();
+  drain_.lost(1, 101);
+  drain_.lost(1, 201);
+  known_ = {{1, 101}};
+  move_experts(8, 8, true);
+  drain_.take_orders();
+  drain_.back(1);
+  drain_.lost(1, 301);
+  move_experts(8, 8, true);
+  requests(0);
+  EXPECT_TRUE(drain_.take_orders().empty());
+  drain_.back(1);
+  known_.clear();
+  move_experts(8, 8, true);
+  requests(0);
+  EXPECT_EQ(drain_.take_orders(), orders{order::end_node});
+}
+
+TEST_F(NodeDrain, IsNotToldToEndWhileNobodyElseCouldRunRequests) {
+  begin();
+  move_experts(8, 8, true);
+  requests(0, true);
+  drain_.take_orders();
+  drain_.tick(now_ + 59s);
+  EXPECT_TRUE(drain_.take_orders().empty());
+  drain_.tick(now_ + 60s);
+  EXPECT_EQ(drain_.take_orders(), orders{order::stay});
+  EXPECT_EQ(sentence(*drain_.progress()), "node c stays: its time of 60 s is "
+                                          "over; nobody else could run "
+                                          "requests");
+}
+
+TEST_F(NodeDrain, StaysAtOnceWhenItsRoomIsNeededAfterAll) {
+  begin();
+  move_experts(8, 8, true);
+  drain_.take_orders();
+  fail(errc::step_failed, "the change was given up");
+  fail(errc::refused, "its slots are needed");
+  EXPECT_EQ(drain_.take_orders(), orders{order::stay});
+  EXPECT_EQ(sentence(*drain_.progress()), "node c stays: its slots are needed");
 }
