@@ -135,12 +135,21 @@ std::vector<std::string> local_nodes::take_ends() {
 }
 
 std::vector<std::string> local_nodes::tend(const restart_brake::limits& limits,
-                                           clock::instant now) {
+                                           clock::instant now,
+                                           const told_fn& was_told) {
   auto out = take_ends();
   for (auto& x : children_) {
-    if (std::exchange(x.is_new_end, false))
+    auto is_new = std::exchange(x.is_new_end, false);
+    auto is_due = x.due && now >= *x.due;
+    if ((is_new || is_due) && was_told(x.name)) { // a moment later it is known
+      x.due.reset();
+      out.push_back("node " + x.name
+                    + " was told to end, and is not started again");
+      continue;
+    }
+    if (is_new)
       out.push_back(decide(x, limits, now));
-    if (!x.due || now < *x.due)
+    if (!is_due)
       continue;
     x.due.reset();
     if (auto begun = begin(x); !begun) {
@@ -153,8 +162,6 @@ std::vector<std::string> local_nodes::tend(const restart_brake::limits& limits,
 
 std::string local_nodes::decide(child& x, const restart_brake::limits& limits,
                                 clock::instant now) {
-  if (x.was_told)
-    return "node " + x.name + " was told to end, and is not started again";
   if (!x.brake)
     x.brake.emplace(limits);
   auto wait = x.brake->ended(now);
@@ -178,7 +185,6 @@ bool local_nodes::reap() {
       ends_.push_back(end_of(x.name, x.pid, status));
       x.pid = 0;
       x.is_new_end = true;
-      x.was_told = WIFEXITED(status) && WEXITSTATUS(status) == 0;
       ++num_ended_;
     }
     have_all = have_all && x.pid == 0;

@@ -7,6 +7,7 @@
 #include "deploy/restart_brake.hpp"
 #include "runtime/error.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,11 +38,14 @@ public:
   /// Sentences on those who have ended since this was asked last.
   std::vector<std::string> take_ends();
 
-  /// Starts those anew who have ended, but for those whom somebody told to
-  /// (their status is 0), each when its brake allows it. On the main thread,
-  /// now and then. Returns sentences on what has happened.
+  /// Whether the node of that name was told to end, as far as is known now.
+  using told_fn = std::function<bool(const std::string& name)>;
+
+  /// Starts those anew who have ended, but for those whom somebody told to,
+  /// each when its brake allows it. On the main thread, now and then. Returns
+  /// sentences on what has happened.
   std::vector<std::string> tend(const restart_brake::limits& limits,
-                                clock::instant now);
+                                clock::instant now, const told_fn& was_told);
 
   /// Sends a signal to the child of command `i`. False: it has ended.
   bool send_signal(size_t i, int which);
@@ -59,7 +63,6 @@ private:
     std::optional<restart_brake> brake = {};
     std::optional<clock::instant> due = {}; ///< When it begins anew.
     bool is_new_end = false;                ///< Which nobody has decided about.
-    bool was_told = false;                  ///< To end: its status was 0.
   };
 
   local_nodes() = default;

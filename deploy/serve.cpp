@@ -11,6 +11,7 @@
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster/told_to_end.hpp"
 #include "runtime/entropy.hpp"
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
@@ -182,6 +183,9 @@ result<void> stay_up(const front& in, const serve_flags& flags,
                      end_signals& signals, const logger& log) {
   restart_brake::limits restarts;
   restarts.most = flags.restart_limit;
+  auto was_told = [&](auto& name) {
+    return was_told_to_end(x.serving->cluster(), name);
+  };
   if (faults)
     faults->begin();
   while (!signals.wait_for(faults ? fault_interval : look_interval)) {
@@ -192,7 +196,7 @@ result<void> stay_up(const front& in, const serve_flags& flags,
     if (signals.take_hangup())
       reload(in, flags, log);
     if (x.nodes)
-      for (auto& line : x.nodes->tend(restarts, time.now()))
+      for (auto& line : x.nodes->tend(restarts, time.now(), was_told))
         log.error(line);
   }
   return {};

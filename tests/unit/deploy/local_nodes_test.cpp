@@ -1,0 +1,62 @@
+#include "deploy/local_nodes.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+using namespace troupe;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Children that run none of these tests and end with status 0.
+class LocalNodes : public testing::Test {
+protected:
+  LocalNodes() {
+    auto begun = local_nodes::start({{"--gtest_filter=none", "--name", "b"}});
+    nodes_ = std::move(*begun);
+  }
+
+  static void wait_for_an_end() {
+    siginfo_t what{};
+    ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
+  }
+
+  /// The last sentence.
+  std::string tend(bool was_told, clock::instant now = clock::instant{1h}) {
+    auto all = nodes_->tend(
+      {}, now, [&](auto& name) { return name == "b" && was_told; });
+    return all.empty() ? "" : all.back();
+  }
+
+  std::unique_ptr<local_nodes> nodes_;
+};
+
+constexpr auto told = "node b was told to end, and is not started again";
+
+} // namespace
+
+TEST_F(LocalNodes, BeginAnewUnlessTheyWereToldToEndWhateverTheirStatus) {
+  wait_for_an_end();
+  EXPECT_EQ(tend(false), "node b is started again in 500 ms");
+  EXPECT_EQ(tend(false, clock::instant{1h + 499ms}), "");
+  EXPECT_FALSE(nodes_->state_of(0));
+  EXPECT_EQ(tend(false, clock::instant{1h + 500ms}), "");
+  EXPECT_EQ(nodes_->num_ended(), 1u);
+  wait_for_an_end();
+  EXPECT_EQ(tend(false, clock::instant{2h}),
+            "node b is started again in 500 ms");
+}
+
+TEST_F(LocalNodes, AreNotBegunAnewIfTheyWereTold) {
+  wait_for_an_end();
+  EXPECT_EQ(tend(true), told);
+  EXPECT_EQ(tend(false, clock::instant{3h}), "") << "for good";
+}
+
+/// The cluster may hear of it after whoever looks after its process.
+TEST_F(LocalNodes, ThatTheyWereToldMayBeKnownLate) {
+  wait_for_an_end();
+  EXPECT_EQ(tend(false), "node b is started again in 500 ms");
+  EXPECT_EQ(tend(true, clock::instant{1h + 500ms}), told);
+  EXPECT_EQ(tend(false, clock::instant{3h}), "");
+}
