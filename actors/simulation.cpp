@@ -72,7 +72,10 @@ public:
       if (auto request = clients_.find(id); request && !is_over_)
         checks_.owned(*request, rank, term);
     });
-    company_.observe_losses([this](auto node) { checks_.node_lost(node); });
+    company_.observe_losses([this](auto node) {
+      checks_.node_lost(node);
+      faults_.node_lost(node);
+    });
     company_.observe_returns([this](auto node) {
       states_.reach(sometimes::node_came_back);
       checks_.node_back(node);
@@ -240,7 +243,7 @@ private:
         break;
       case trace_kind::node_ended:
         if (driver_ && !is_over_)
-          checks_.node_ended(x.node);
+          checks_.node_ended(x.node, faults_.was_told_to_end(x.node));
         break;
       case trace_kind::operation_failed:
         states_.reach(sometimes::stream_failed);

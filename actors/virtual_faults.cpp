@@ -1,5 +1,6 @@
 #include "actors/virtual_faults.hpp"
 
+#include "runtime/cluster/told_to_end.hpp"
 #include "runtime/sim/random_moves.hpp"
 
 #include <algorithm>
@@ -200,18 +201,32 @@ virtual_faults::carried_out virtual_faults::move_experts(node_id node) {
 
 /// Likewise. Another process begins only if this one has left by then.
 virtual_faults::carried_out virtual_faults::let_leave(node_id node) {
-  auto said = std::make_shared<std::string>();
-  checks_.node_may_end(node);
   company_.front()->drain(company_.cluster().nodes[node].name,
-                          patience_of_leave, [said](const result<void>& x) {
-                            *said = x ? "it is leaving" : x.why().message;
-                          });
+                          patience_of_leave, [](auto&) {});
   return {.heal =
             [this, node] {
               if (node != 0 && company_.find(0))
                 company_.start(node);
             },
-          .proof = [said] { return *said; }};
+          .proof =
+            [this, node, before = num_left_[node]] {
+              return std::string{num_left_[node] > before ? "it has left" : ""};
+            }};
+}
+
+void virtual_faults::node_lost(node_id node) {
+  auto* front = company_.front();
+  auto last = front ? front->cluster().drain : std::nullopt;
+  if (last && last->node == company_.cluster().nodes[node].name
+      && last->state == drain_state::left)
+    ++num_left_[node];
+}
+
+bool virtual_faults::was_told_to_end(node_id node) const {
+  auto* front = node == 0 ? nullptr : company_.front();
+  return front
+         && troupe::was_told_to_end(front->cluster(),
+                                    company_.cluster().nodes[node].name);
 }
 
 virtual_faults::carried_out virtual_faults::fail_device(const fault& x,

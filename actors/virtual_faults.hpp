@@ -28,6 +28,12 @@ public:
   /// Whether any has damaged a frame so far.
   bool has_damaged() const;
 
+  /// The first node has heard that it is lost, or has left.
+  void node_lost(node_id node);
+
+  /// Whether it leaves in peace, or has, by what the first node says now.
+  bool was_told_to_end(node_id node) const;
+
 private:
   /// A fault under way. `proof` says what it has done so far; empty: nothing.
   struct carried_out {
@@ -62,6 +68,7 @@ private:
   std::map<node_id, uint32_t> pauses_;
   std::map<node_id, std::multiset<double>> slownesses_;
   std::vector<net_fault> damages_;
+  std::map<node_id, uint32_t> num_left_; ///< In peace, by node.
   random_stream moves_;
 };
 

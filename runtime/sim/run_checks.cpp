@@ -227,10 +227,10 @@ void run_checks::node_back(node_id node) {
     violate(10, "node ", node, " is back, and was not lost");
 }
 
-void run_checks::node_ended(node_id node) {
+void run_checks::node_ended(node_id node, bool was_told) {
   if (node == 0)
     front_is_over_ = true;
-  if (!may_have_lost_a_node() && !leaving_.contains(node))
+  if (!may_have_lost_a_node() && !was_told)
     violate(11, "node ", node, " has ended, and no fault wanted it");
 }
 

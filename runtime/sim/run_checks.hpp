@@ -96,12 +96,9 @@ public:
   void node_lost(node_id node);
   /// Another process serves in its place.
   void node_back(node_id node);
-  /// Somebody asks it to leave: its end is no loss, and costs nobody anything.
-  void node_may_end(node_id node) {
-    leaving_.insert(node);
-  }
-  /// Before the end of the run.
-  void node_ended(node_id node);
+  /// Before the end of the run. `was_told`: the first one has told it to end,
+  /// which costs nobody anything.
+  void node_ended(node_id node, bool was_told = false);
   /// The placement that `by` knows.
   void placement_seen(node_id by, uint32_t unit, uint64_t epoch);
   /// Of the placement that is published an expert cannot be had where it says.
@@ -207,7 +204,6 @@ private:
   virtual_instant now_ = {};
   uint64_t num_violations_ = 0;
   bool is_broken_ = false;
-  std::set<node_id> leaving_;      ///< Somebody has asked them to.
   bool has_failed_device_ = false; ///< Steps fail by that alone.
 };
 

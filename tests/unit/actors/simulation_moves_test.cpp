@@ -22,6 +22,15 @@ protected:
     return options_of(with_slots(num_redundant, num_spare), spec);
   }
 
+  /// Of which each may leave: there is room for all experts on either.
+  simulation_options with_ranks_on_two_nodes() {
+    auto out = options(0, model_->config().n_routed_experts);
+    auto& nodes = out.company.cluster.nodes;
+    nodes[1].ranks = {0};
+    nodes[2].ranks = {1};
+    return out;
+  }
+
   simulation_options two_units(uint32_t num_spare) {
     auto out = options(0, num_spare);
     make_two_units(out.company.cluster);
@@ -111,38 +120,36 @@ TEST_F(SimulatedMoves, WhoComesBackTakesPartInTheNewestPlacement) {
 /// Ranks and workers, one after the other and while others move: nobody loses
 /// anything by it, and nobody is lost.
 TEST_F(SimulatedMoves, NodesThatLeaveInPeaceCostNothing) {
-  auto experts = model_->config().n_routed_experts;
-  auto all = options(0, experts);
+  auto all = with_ranks_on_two_nodes();
   auto& nodes = all.company.cluster.nodes;
   uint32_t num_back = 0;
   for (uint64_t seed = 300; seed < 312; ++seed) {
-    all.what.faults.clear();
     auto leaving = seed % 3 + 1; // not the first one
     auto first = at(std::chrono::milliseconds{1 + seed % 7}, fault_kind::leave,
                     nodes[leaving].name);
     first.lasts = 500ms;
     auto second = at(1200ms, fault_kind::leave, nodes[leaving % 3 + 1].name);
-    second.must_happen = false;
-    all.what.faults = {first, second,
-                       at(2ms, fault_kind::move_experts, nodes[3].name)};
-    all.what.faults.back().must_happen = false;
+    auto moves = at(2ms, fault_kind::move_experts, nodes[3].name);
+    moves.must_happen = false;
+    all.what.faults = {first, second, moves};
     auto out = simulate(seed, all);
     SCOPED_TRACE("seed " + std::to_string(seed));
     EXPECT_TRUE(out.holds()) << words_of(out);
     EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
     num_back += out.reached.has(sometimes::node_came_back);
   }
-  EXPECT_GT(num_back, 0u);
+  EXPECT_EQ(num_back, 12u);
 }
 
 /// Whoever else dies or moves meanwhile.
 TEST_F(SimulatedMoves, LeavingHoldsThroughLosses) {
-  auto experts = model_->config().n_routed_experts;
-  auto all = options(0, experts);
+  auto all = with_ranks_on_two_nodes();
   auto& nodes = all.company.cluster.nodes;
+  uint32_t num_left = 0, num_others_lost = 0;
   for (uint64_t seed = 400; seed < 416; ++seed) {
     auto leaves = at(2ms, fault_kind::leave, nodes[seed % 3 + 1].name);
     leaves.lasts = 300ms;
+    leaves.must_happen = false; // it may be the one that dies
     auto dies = at(std::chrono::microseconds{2000 + (seed % 8) * 700},
                    fault_kind::kill, nodes[seed / 3 % 3 + 1].name);
     dies.lasts = 200ms;
@@ -151,7 +158,31 @@ TEST_F(SimulatedMoves, LeavingHoldsThroughLosses) {
     auto out = simulate(seed, all);
     EXPECT_TRUE(out.holds()) << "seed " << seed << "\n" << words_of(out);
     EXPECT_EQ(out.requests.failed, 0u) << "seed " << seed;
+    num_left += out.faults[0].outcome == fault_outcome::happened;
+    num_others_lost += leaves.node != dies.node;
   }
+  EXPECT_GE(num_left, num_others_lost * 3 / 4);
+}
+
+/// Its room is needed, since the only others with experts die for good.
+TEST_F(SimulatedMoves, WhoIsNeededAfterALossStays) {
+  auto all = with_ranks_on_two_nodes();
+  auto& nodes = all.company.cluster.nodes;
+  uint32_t num_stayed = 0;
+  for (uint64_t seed = 500; seed < 512; ++seed) {
+    auto leaves = at(2ms, fault_kind::leave, nodes[2].name);
+    leaves.must_happen = false;
+    auto dies = at(std::chrono::microseconds{2000 + (seed % 12) * 500},
+                   fault_kind::kill, nodes[3].name);
+    all.what.faults = {leaves, dies};
+    auto out = simulate(seed, all);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    auto has_left = out.faults[0].outcome == fault_outcome::happened;
+    num_stayed += !has_left;
+    EXPECT_TRUE(has_left || out.requests.failed == 0) << words_of(out);
+  }
+  EXPECT_GT(num_stayed, 6u);
 }
 
 /// It was to load something, and others have all that it had.

@@ -461,9 +461,8 @@ TEST_F(RunChecks, I11FindsANodeThatEndsByItself) {
   expect_only("I11: node 1 has ended, and no fault wanted it");
 }
 
-TEST_F(RunChecks, I11AllowsTheEndOfWhoWasAskedToLeaveAndOfNobodyElse) {
-  checks_.node_may_end(0);
-  checks_.node_ended(0);
+TEST_F(RunChecks, I11AllowsTheEndOfWhoWasToldToOnce) {
+  checks_.node_ended(1, true);
   EXPECT_TRUE(checks_.holds());
   EXPECT_FALSE(checks_.may_have_lost_a_node()) << "requests go on";
   checks_.node_ended(1);
