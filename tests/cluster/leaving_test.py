@@ -8,6 +8,8 @@ cannot leave stays, and a sentence says why.
 
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -80,10 +82,23 @@ class Company:
         assert status == 0, words
         assert f"node {name} has left" in words, words
         self.nodes[name].expect_end(0)
-        assert self.front.health() == (200, {"status": "ok"}), "it is missed"
-        assert self.state_of(name) == "left"
-        assert self.front.metric("nodes_left") == 1
-        assert self.front.metric("nodes_lost") == 0
+        self.expect_gone(name, "left")
+        self.front.expect_health()  # it is not missed
+
+    def expect_gone(self, name, state):
+        """Left or lost. The gateway hears of it after the controller."""
+        wait_until(f"{name} is {state}", lambda: self.state_of(name) == state)
+        assert self.front.metric(f"nodes_{state}") == 1
+        other = "lost" if state == "left" else "left"
+        assert self.front.metric(f"nodes_{other}") == 0
+
+    def begin_to_drain(self, name):
+        status, answer = Admin(self.socket).ask(
+            "POST", "/cluster/drain", {"node": name, "timeout_s": 30})
+        assert status == 202, answer
+
+    def progress(self):
+        return self.ask("/cluster/drain")["drain"]
 
     def expect_back(self, name):
         self.nodes[name] = self.nodes[name].again()
@@ -131,8 +146,9 @@ def what_cannot_leave_stays(show):
                             ("nobody", "no node named nobody")]:
             status, said = company.drain(name)
             assert status == 1 and words in said, said
+        assert company.progress()["state"] == "stays"
         assert Admin(company.socket).ask(
-            "POST", "/cluster/drain", {"node": "experts"})[0] == 409
+            "POST", "/cluster/drain", {"node": "front"})[0] == 409
         load.expect_whole()
         company.expect_left("left")
         status, said = company.drain("right")
@@ -141,26 +157,49 @@ def what_cannot_leave_stays(show):
         company.front.expect_clean_end()
 
 
-def who_is_killed_while_it_leaves_is_lost(show):
-    """At whatever moment of its way out."""
+def who_is_killed_on_its_way_out(show):
+    """Lost, unless it was told to end. A node that stands still cannot say that
+    nobody uses its experts any more, but gives its requests away."""
+    moments = [("experts", "lost", lambda x: x["experts"] > 0),
+               ("experts", "lost", 
+                lambda x: 0 < x["experts"] == x["experts_moved"]),
+               ("right", "left", lambda x: x["state"] == "ending")]
     with Company(show, shape=SPACIOUS, names=NODES + ["more"],
                  outage=LONG) as company:
-        for name in ["experts", "right"]:
+        for name, state, is_there in moments:
             load = show.load(company.front)
-            status, answer = Admin(company.socket).ask(
-                "POST", "/cluster/drain", {"node": name, "timeout_s": 30})
-            assert status == 202, answer
-            company.nodes[name].end()  # unless it has left already
+            company.nodes[name].stop()
+            company.begin_to_drain(name)
+
+            def has_come():  # or has been given up for its silence
+                now = company.progress()
+                return is_there(now) or now["state"] == state
+
+            wait_until(f"{name} is about to leave", has_come)
+            company.nodes[name].kill()
+            company.expect_gone(name, state)
+            assert company.progress()["state"] == state
             load.expect_whole()
-            company.nodes[name] = company.nodes[name].again()
-            wait_until(f"{name} serves again",
-                       lambda: company.state_of(name) == "serving")
+            company.expect_back(name)
             company.front.expect_health()
         show.load(company.front).expect_whole()
         company.front.expect_clean_end()
 
 
-def children_that_have_left_are_not_started_again(show):
+def child_of(front, name):
+    """The number of the process of --nodes that is this node."""
+    parent = front.handle.pid
+    with open(f"/proc/{parent}/task/{parent}/children") as file:
+        for child in file.read().split():
+            with open(f"/proc/{child}/cmdline") as line:
+                words = line.read().split("\0")
+            if words[words.index("--name") + 1] == name:
+                return int(child)
+    raise AssertionError(f"there is no {name}")
+
+
+def children_begin_anew_unless_they_have_left(show):
+    """Also if a signal has asked them to end, as the cluster has not."""
     path = f"{show.folder}/admin2"
     troupe = f"{show.binaries}/troupe"
     front = Front([troupe, "serve", show.model, "--nodes", "4", "--port", "0",
@@ -179,6 +218,11 @@ def children_that_have_left_are_not_started_again(show):
         load.expect_whole()
         show.load(front).expect_whole()
         assert front.metric("nodes_left") == 1
+        load = show.load(front)
+        os.kill(child_of(front, "experts-2"), signal.SIGTERM)
+        front.wait_for("node experts-2 is started again")
+        load.expect_whole()
+        front.expect_health()
         front.expect_clean_end()
     finally:
         front.end()
@@ -232,8 +276,8 @@ def a_placement_that_does_not_fit_is_not_taken(show):
 def main():
     return run([ranks_and_workers_leave_and_come_back,
                 what_cannot_leave_stays,
-                who_is_killed_while_it_leaves_is_lost,
-                children_that_have_left_are_not_started_again,
+                who_is_killed_on_its_way_out,
+                children_begin_anew_unless_they_have_left,
                 a_placement_outlives_all_processes,
                 a_placement_that_does_not_fit_is_not_taken])
 
