@@ -17,6 +17,7 @@
 #include "actors/request_balance.hpp"
 #include "actors/tell_rank.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster/owner_events.hpp"
 #include "runtime/cluster/request_fates.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/cluster/unit_choice.hpp"
@@ -283,12 +284,6 @@ struct gateway_state {
     tell_later(self, gateway{self}, status->moving->interval, load_due{});
   }
 
-  /// Its rank could not go on without somebody who is lost.
-  static bool is_setback(const generation_event& x) {
-    return x.finish == finish_reason::failed && x.cause
-           && x.cause->code == errc::peer_lost;
-  }
-
   /// Returns whether it goes on now, and does not wait.
   bool recover(request_id id) {
     if (obstacle(id)) {
@@ -297,12 +292,6 @@ struct gateway_state {
     }
     begin_again(id, ranks_for(id));
     return true;
-  }
-
-  /// All that it said was known.
-  static bool is_empty(const generation_event& x) {
-    return x.tokens.empty() && x.prompt_scores.empty()
-           && x.finish == finish_reason::none;
   }
 
   void cancel(request_id id) {
@@ -428,22 +417,13 @@ struct gateway_state {
     if (status->on_back)
       status->on_back(msg.node);
     publish_trouble();
-    {
-      std::lock_guard lock{status->mutex};
-      ++status->nodes_came_back;
-    }
     context.log->warning("node " + msg.name + " is back");
     go_on_with_waiting();
   }
 
   /// Who may have killed a rank is not to kill this node, if there are others.
   std::vector<rank_id> ranks_for_a_suspect() const {
-    auto all = outlook->usable();
-    auto others = all;
-    std::erase_if(others, [this](auto rank) {
-      return cluster.node_of_rank(rank) == context.node;
-    });
-    return others.empty() ? all : others;
+    return outlook->usable_beside(context.node);
   }
 
   void report(const node_report& msg) {

@@ -45,6 +45,7 @@ void loss_book::publish(gateway_status& status, const rank_outlook& outlook,
   }
   status.nodes_lost = lost_.size() - status.left.size();
   status.nodes_left = status.left.size();
+  status.nodes_came_back = num_back_;
   status.refusal = can_serve ? "" : text;
   status.trouble = std::move(text);
   status.usable_ranks = outlook.num_alive();

@@ -19,7 +19,9 @@ public:
 
   /// Returns whether it was lost.
   bool take_back(node_id node) {
-    return lost_.erase(node) > 0;
+    auto was_lost = lost_.erase(node) > 0;
+    num_back_ += was_lost;
+    return was_lost;
   }
 
   /// The last loss of a node that was lost at any time.
@@ -39,6 +41,7 @@ private:
 
   std::map<node_id, node_lost> lost_; ///< At present.
   std::map<node_id, node_lost> last_; ///< Of each.
+  uint64_t num_back_ = 0;
 };
 
 } // namespace troupe

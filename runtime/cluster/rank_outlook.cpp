@@ -76,6 +76,13 @@ std::vector<rank_id> rank_outlook::usable() const {
   return stay.empty() ? out : stay;
 }
 
+std::vector<rank_id> rank_outlook::usable_beside(node_id node) const {
+  auto all = usable();
+  auto others = all;
+  std::erase_if(others, [&](auto x) { return node_of_rank_[x] == node; });
+  return others.empty() ? all : others;
+}
+
 bool rank_outlook::can_begin() const {
   for (uint32_t r = 0; r < node_of_rank_.size(); ++r)
     if (state_of(r) == state::fit)

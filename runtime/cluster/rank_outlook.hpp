@@ -45,6 +45,9 @@ public:
   /// any, and else those that get theirs before long. Ascending.
   std::vector<rank_id> usable() const;
 
+  /// Of these the ones at other nodes than this; all, if there are no others.
+  std::vector<rank_id> usable_beside(node_id node) const;
+
   /// Those of them that could begin at once.
   bool can_begin() const;
 

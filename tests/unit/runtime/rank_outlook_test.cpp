@@ -71,6 +71,14 @@ TEST(RankOutlook, WhoIsLeavingIsTurnedToIfThereIsNobodyElse) {
   EXPECT_EQ(all.usable(), (ranks{0, 1})) << "a successor is not leaving";
 }
 
+TEST(RankOutlook, ANodeIsSparedIfThereAreOthers) {
+  auto all = begun();
+  EXPECT_EQ(all.usable_beside(0), (ranks{0, 1}));
+  EXPECT_EQ(all.usable_beside(1), ranks{1});
+  all.lost(3);
+  EXPECT_EQ(all.usable_beside(1), ranks{0}) << "there is no other";
+}
+
 TEST(RankOutlook, WhatOneUnitMissesIsInTheWayOfNobodyElse) {
   auto all = begun();
   all.lost(2);
