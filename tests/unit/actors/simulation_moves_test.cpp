@@ -127,7 +127,7 @@ TEST_F(SimulatedMoves, NodesThatLeaveInPeaceCostNothing) {
     auto leaving = seed % 3 + 1; // not the first one
     auto first = at(std::chrono::milliseconds{1 + seed % 7}, fault_kind::leave,
                     nodes[leaving].name);
-    first.lasts = 500ms;
+    first.lasts = 900ms; // a few looks of who lets it go
     auto second = at(1200ms, fault_kind::leave, nodes[leaving % 3 + 1].name);
     auto moves = at(2ms, fault_kind::move_experts, nodes[3].name);
     moves.must_happen = false;
