@@ -113,6 +113,8 @@ void front_end::add(const node_report& report, service_stats& out) {
   out.handed_blocks += value(counter::handed_blocks);
   out.handed_bytes += value(counter::handed_bytes);
   out.handed_late += value(counter::handed_late);
+  out.grammars_compiled += value(counter::grammars_compiled);
+  out.grammar_bytes += value(counter::grammar_bytes);
   out.network_bytes_sent += report.network.bytes_sent;
   out.strangers_dropped += report.network.strangers_dropped;
   for (auto n : report.network.frames_refused)
@@ -302,10 +304,12 @@ result<request_id> front_end::submit(generation_request request,
     return failure{errc::peer_lost, why};
   auto id = requests.open(std::move(on_event),
                           max_open(cluster_.limits, num_ranks_left()));
-  if (id)
-    tell(here_->read()->gateway,
-         accept_request{*id, std::make_shared<const generation_request>(
-                               std::move(request))});
+  if (!id)
+    return id;
+  requests.announce(*id, request);
+  tell(here_->read()->gateway,
+       accept_request{
+         *id, std::make_shared<const generation_request>(std::move(request))});
   return id;
 }
 

@@ -6,7 +6,7 @@
 
 #include "actors/node_core.hpp"
 #include "actors/pool_coordinator.hpp"
-#include "runtime/http/task_queue.hpp"
+#include "runtime/task_queue.hpp"
 
 #include <condition_variable>
 #include <stop_token>
@@ -70,8 +70,8 @@ private:
 
   std::shared_ptr<kernels::thread_pool> pool_; ///< Of actors and device.
   std::stop_source stop_loading_;
-  http::task_queue loader_{max_loads}; ///< Reads weights.
-  std::mutex mutex_; ///< Nothing changes unseen while it is held.
+  task_queue loader_{max_loads}; ///< Reads weights.
+  std::mutex mutex_;             ///< Nothing changes unseen while it is held.
   std::condition_variable changed_;
   node_core core_;
   pool_config config_;

@@ -24,10 +24,26 @@ result<void> node_core::open() {
   if (!made)
     return made.why();
   network_ = std::move(*made);
+  if (spans && setup_.status)
+    record_requests();
   if (spans)
     network_.net = std::make_unique<traced_transport>(std::move(network_.net),
                                                       *spans);
   return {};
+}
+
+/// What becomes of requests, and who has them, is written down.
+void node_core::record_requests() {
+  auto& status = *setup_.status;
+  auto& spans = setup_.options.spans;
+  std::shared_ptr<request_log> log{spans, &spans->requests()};
+  status.requests.record(log);
+  status.on_owner = [log, also = status.on_owner](auto id, auto rank,
+                                                  auto term) {
+    log->given(id, rank);
+    if (also)
+      also(id, rank, term);
+  };
 }
 
 node_context node_core::make_context() {

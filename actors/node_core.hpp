@@ -119,6 +119,7 @@ public:
 
 private:
   transport_handler make_handler();
+  void record_requests();
   node_context make_context();
   void post(std::function<void()> event);
   void on_joined(node_id peer, const node_identity& identity);

@@ -141,6 +141,10 @@ struct move_request {
   rank_id to = 0;
 };
 
+/// A grammar that was not compiled is, or a mask that was not made; by a thread
+/// beside.
+struct grammar_ready {};
+
 using scheduler
   = reacts_to<run_request, cancel_request, move_request, offer_blocks,
               want_blocks, block_taken, offer_ended>;
@@ -151,8 +155,8 @@ using local_scheduler = scheduler::extend<
   caf::reacts_to<block_landed>, caf::reacts_to<fetch_overdue>,
   caf::reacts_to<block_left>, caf::reacts_to<buffer_freed>,
   caf::reacts_to<piece_came>, caf::reacts_to<piece_landed>,
-  caf::reacts_to<wait_overdue>, caf::reacts_to<node_lost>,
-  caf::reacts_to<tick>>;
+  caf::reacts_to<wait_overdue>, caf::reacts_to<grammar_ready>,
+  caf::reacts_to<node_lost>, caf::reacts_to<tick>>;
 
 // -- attention: runs the stages of one data-parallel rank ---------------------
 

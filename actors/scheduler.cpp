@@ -9,6 +9,7 @@
 #include "actors/block_courier.hpp"
 #include "actors/block_giver.hpp"
 #include "actors/block_taker.hpp"
+#include "actors/grammar_desk.hpp"
 #include "actors/rank_spans.hpp"
 #include "runtime/batching/decode_times.hpp"
 #include "runtime/batching/step_times.hpp"
@@ -31,6 +32,7 @@ struct scheduler_state {
   std::unique_ptr<block_courier> courier;
   std::unique_ptr<block_giver> giver;
   std::unique_ptr<block_taker> taker;
+  grammar_desk grammars;
   step_cost cost;
   local_scheduler::pointer self = nullptr;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
@@ -55,6 +57,8 @@ struct scheduler_state {
   uint64_t preemptions = 0;
   uint64_t looked_up = 0;
   uint64_t found = 0;
+  uint64_t compiled = 0;
+  gauge grammar_bytes;
   gauge running;
   gauge waiting;
   gauge total_blocks;
@@ -64,46 +68,57 @@ struct scheduler_state {
 
   /// The gateway of another node is believed no more than a client.
   void run(const run_request& msg) {
-    auto request = msg.what;
-    auto grammar = grammar_for(msg, request);
-    if (!grammar) {
-      batch_output last{msg.request, msg.term, {}};
-      last.event.first_position = static_cast<uint32_t>(msg.answered.size());
-      last.event.finish = finish_reason::failed;
-      last.event.cause = grammar.why();
-      return publish(std::move(last));
-    }
     auto settled = msg;
-    settled.what = std::move(request);
+    if (auto cause = obstacle(msg, settled.what))
+      return refuse(msg, *cause);
+    if (auto grammar = grammars.ask(settled, parts->tokens.grammars.get()))
+      begin_with(settled, std::move(*grammar));
+    else
+      tell_counts();
+  }
+
+  void refuse(const run_request& msg, const failure& cause) {
+    batch_output last{msg.request, msg.term, {}};
+    last.event.first_position = static_cast<uint32_t>(msg.answered.size());
+    last.event.finish = finish_reason::failed;
+    last.event.cause = cause;
+    publish(std::move(last));
+  }
+
+  /// Or it waits for its beginning.
+  void begin_with(const run_request& settled,
+                  result<std::shared_ptr<grammar_masks>> grammar) {
+    if (!grammar)
+      return refuse(settled, grammar.why());
     auto seconds_for = [this](auto first, auto count) {
       return times.seconds_for(cost.of(first, count));
     };
     giver->begin(settled);
+    grammars.keep(settled, std::move(*grammar));
     if (taker->begin(settled, seconds_for))
       return tell_later(self, local_scheduler{self}, taker->patience(),
                         taker->overdue());
-    fetch_or_add(settled, std::move(*grammar), true);
+    fetch_or_add(settled, true);
   }
 
   /// `is_new`: it has not waited for blocks that others fetch.
-  void fetch_or_add(const run_request& settled,
-                    std::shared_ptr<grammar_masks> grammar, bool is_new) {
+  void fetch_or_add(const run_request& settled, bool is_new) {
     auto seconds_for = [this](auto first, auto count) {
       return times.seconds_for(cost.of(first, count));
     };
     auto wait = courier->begin(settled, seconds_for, is_new);
     if (wait == block_courier::wait::none)
-      add(settled, std::move(grammar));
+      add(settled);
     else if (wait == block_courier::wait::fetching)
       tell_later(self, local_scheduler{self}, courier->patience(),
                  courier->overdue());
   }
 
-  void add(const run_request& settled, std::shared_ptr<grammar_masks> grammar) {
+  void add(const run_request& settled) {
     if (settled.next)
       passed_on[settled.request] = settled.term;
     decide->add(settled.request, settled.term, settled.what, settled.answered,
-                std::move(grammar));
+                grammars.take(settled));
     if (!PLANTED(scheduler_not_woken))
       step();
   }
@@ -116,11 +131,11 @@ struct scheduler_state {
                  x->answer, msg.to});
   }
 
-  /// Who waits no more for its beginning; its grammar was good before. Blocks
-  /// may be free again also if it is nobody.
+  /// Who waits no more for its beginning. Blocks may be free again also if it
+  /// is nobody.
   void let_in(const std::optional<run_request>& who) {
     if (who)
-      add(*who, grammar_of_known(*who));
+      add(*who);
     else
       step();
   }
@@ -128,23 +143,14 @@ struct scheduler_state {
   void let_in(const block_courier::arrivals& x) {
     let_in(x.who);
     for (auto& who : x.followers)
-      fetch_or_add(who, grammar_of_known(who), false);
+      fetch_or_add(who, false);
   }
 
-  std::shared_ptr<grammar_masks> grammar_of_known(const run_request& x) const {
-    auto grammar = grammar_of(*x.what, parts->tokens.grammars.get());
-    CHECK(grammar);
-    return std::move(*grammar);
-  }
-
-  /// The grammar of a request that is taken and settled, null if it has none;
-  /// or why it cannot be taken.
-  result<std::shared_ptr<grammar_masks>>
-  grammar_for(const run_request& msg,
-              std::shared_ptr<const generation_request>& request) const {
-    if (auto cause = obstacle(msg, request))
-      return *cause;
-    return grammar_of(*request, parts->tokens.grammars.get());
+  /// Of grammars that were not compiled, or of masks that were not made.
+  void go_on_with_grammars() {
+    for (auto& x : grammars.ready())
+      begin_with(x.who, std::move(x.what));
+    step();
   }
 
   /// Why `msg` cannot be taken; or settles its request.
@@ -171,7 +177,9 @@ struct scheduler_state {
         i != passed_on.end() && i->second == msg.term)
       passed_on.erase(i);
     giver->end(msg.request, msg.term, false);
-    if (auto last = decide->cancel(msg.request, msg.term))
+    if (auto unread = grammars.cancel(msg))
+      publish_cancelled(*unread);
+    else if (auto last = decide->cancel(msg.request, msg.term))
       publish(std::move(*last));
     else if (auto waited = courier->cancel(msg))
       publish_cancelled(*waited);
@@ -222,6 +230,18 @@ struct scheduler_state {
   void check_deadlines() {
     giver->check();
     taker->check();
+    tell_grammars();
+  }
+
+  /// Of the node's process, by one of its ranks.
+  void tell_grammars() {
+    auto cache = parts->tokens.grammars;
+    if (!cache || parts->ranks.empty() || rank != parts->ranks.front().get())
+      return;
+    auto now = cache->counted();
+    context.counters->add(counter::grammars_compiled,
+                          now.compiled - std::exchange(compiled, now.compiled));
+    grammar_bytes.set(now.bytes);
   }
 
   void take(const blocks_let_go& msg) {
@@ -332,8 +352,8 @@ struct scheduler_state {
   }
 
   uint64_t num_waiting() const {
-    return decide->num_waiting() + courier->num_waiting()
-           + taker->num_waiting();
+    return decide->num_waiting() + courier->num_waiting() + taker->num_waiting()
+           + grammars.num_waiting();
   }
 
   /// Of a step with somebody who decodes.
@@ -372,9 +392,14 @@ struct scheduler_state {
 local_scheduler::behavior_type
 behavior(local_scheduler::stateful_pointer<scheduler_state> self,
          const node_context& context, std::shared_ptr<node_parts> parts,
-         rank_parts* rank, const batcher_options& options,
-         gateway_inbox answers_to) {
+         rank_parts* rank, batcher_options options, gateway_inbox answers_to) {
   auto& state = self->state;
+  auto wake = [to = weak_handle{local_scheduler{self}}] {
+    to.tell(grammar_ready{});
+  };
+  options.when_ready = wake;
+  state.grammars = grammar_desk{wake};
+  state.grammar_bytes = {context.counters, counter::grammar_bytes};
   state.context = context;
   state.parts = std::move(parts);
   state.rank = rank;
@@ -425,6 +450,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
     [=](const piece_landed& msg) { self->state.take_handed(msg); },
     [=](const offer_ended& msg) { self->state.take_handed(msg); },
     [=](const wait_overdue& msg) { self->state.take_handed(msg); },
+    [=](grammar_ready) { self->state.go_on_with_grammars(); },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](tick) { self->state.check_deadlines(); },
   };

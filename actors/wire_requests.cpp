@@ -109,10 +109,11 @@ void write(schema::RunRequest::Builder x, const run_request& msg) {
   x.setRank(rank);
   x.setNext(next.value_or(no_rank));
   fill(x.initAnswered(size_of(answered)), answered);
-  // The gateway alone reads the wish: it has chosen `rank` by it.
+  // The gateway alone reads the wish, by which it has chosen `rank`, and the
+  // name.
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar, cache_salt, priority]
+         grammar, cache_salt, priority, name]
     = *what;
   write(x, segments);
   auto& [kind, source, after_thought] = grammar;
@@ -220,7 +221,7 @@ result<run_request> read_request(schema::RunRequest::Reader in) {
   auto what = std::make_shared<generation_request>();
   auto& [prompt, segments, sampling, max_tokens, min_tokens, stop_ids,
          ignore_eos, num_scores, num_prompt_scores, want_logits, rank_wish,
-         grammar, cache_salt, priority]
+         grammar, cache_salt, priority, name]
     = *what;
   auto its_segments = read_segments(in);
   if (!its_segments)

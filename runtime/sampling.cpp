@@ -1,5 +1,6 @@
 #include "runtime/sampling.hpp"
 
+#include "kernels/check.hpp"
 #include "runtime/philox.hpp"
 
 #include <algorithm>
@@ -50,9 +51,10 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 
 answer_draws::answer_draws(const generation_request& request,
                            uint32_t num_choices, std::span<const int32_t> eos,
-                           std::shared_ptr<grammar_masks> grammar)
+                           std::shared_ptr<grammar_masks> grammar,
+                           wake when_made)
   : request_(request), num_choices_(num_choices), ends_(request.stop_ids),
-    grammar_(std::move(grammar)) {
+    grammar_(std::move(grammar)), when_made_(std::move(when_made)) {
   if (grammar_)
     place_ = grammar_->begin();
   if (!request.ignore_eos)
@@ -120,29 +122,52 @@ kernels::draw answer_draws::after(std::span<const int32_t> answer) {
 // -- grammars -----------------------------------------------------------------
 
 void answer_draws::follow(std::span<const int32_t> answer) {
-  if (!grammar_)
+  if (!grammar_ || answer.size() == num_followed_)
     return;
   for (auto id : answer.subspan(num_followed_))
     place_ = grammar_->after(place_, id);
   num_followed_ = answer.size();
+  mask_ = nullptr;
+}
+
+void answer_draws::look() {
+  if (!mask_)
+    mask_ = grammar_->ask(place_, when_made_);
+}
+
+bool answer_draws::is_ready(std::span<const int32_t> answer) {
+  if (!grammar_)
+    return true;
+  follow(answer);
+  look();
+  return mask_->is_made();
 }
 
 finish_reason answer_draws::end_of(std::span<const int32_t> answer) {
   follow(answer);
-  if (!grammar_ || grammar_->mask_of(place_).any)
+  if (!grammar_ || grammar_->leads_on(place_))
+    return finish_reason::none;
+  return grammar_masks::may_end(place_) ? finish_reason::stop
+                                        : finish_reason::length;
+}
+
+finish_reason
+answer_draws::end_without_choice(std::span<const int32_t> answer) {
+  if (!grammar_ || !is_ready(answer) || mask_->any())
     return finish_reason::none;
   return grammar_masks::may_end(place_) ? finish_reason::stop
                                         : finish_reason::length;
 }
 
 /// What the grammar says, and the end tokens where the text may end.
-std::shared_ptr<const id_bits> answer_draws::allowed() const {
+std::shared_ptr<const id_bits> answer_draws::allowed() {
   if (!grammar_)
     return nullptr;
-  auto mask = grammar_->mask_of(place_).allowed;
+  look();
+  CHECK(mask_->is_made());
   if (!grammar_masks::may_end(place_))
-    return grown(std::move(mask), num_choices_, {});
-  return grown(std::move(mask), num_choices_, ends_);
+    return grown(mask_->allowed(), num_choices_, {});
+  return grown(mask_->allowed(), num_choices_, ends_);
 }
 
 /// Returns false if nothing becomes of it.

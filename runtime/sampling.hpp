@@ -9,6 +9,7 @@
 #include "runtime/service.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -31,18 +32,30 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 /// and what is edited: nothing without penalties.
 class answer_draws {
 public:
+  /// Called on another thread when a mask is made that was not there.
+  using wake = std::function<void()>;
+
   /// `request` must outlive this. `eos`: the model's end tokens; `grammar`: the
-  /// request's, null if it has none.
+  /// request's, null if it has none. Without `when_made` masks are made here.
   answer_draws(const generation_request& request, uint32_t num_choices,
                std::span<const int32_t> eos,
-               std::shared_ptr<grammar_masks> grammar = nullptr);
+               std::shared_ptr<grammar_masks> grammar = nullptr,
+               wake when_made = {});
 
-  /// How the token after `answer` is chosen.
+  /// Whether it is known what may come after `answer`; else it will be, and who
+  /// waits is called.
+  bool is_ready(std::span<const int32_t> answer);
+
+  /// How the token after `answer` is chosen, for which this is ready.
   kernels::draw after(std::span<const int32_t> answer);
 
   /// Why `answer` is over though no end token has come: its grammar has no text
   /// that goes on from it. stop if it is whole, else length.
   finish_reason end_of(std::span<const int32_t> answer);
+
+  /// The same where no token could be chosen after `answer`: none if that is
+  /// not the grammar's doing. A mask that took too many steps allows nothing.
+  finish_reason end_without_choice(std::span<const int32_t> answer);
 
   /// Whether `id` ends the answer.
   bool is_end(int32_t id) const;
@@ -61,7 +74,8 @@ private:
   void see(std::span<const int32_t> answer);
   bool edit_of(const entry& x, bool may_end, kernels::logit_edit& out) const;
   void follow(std::span<const int32_t> answer);
-  std::shared_ptr<const id_bits> allowed() const;
+  void look();
+  std::shared_ptr<const id_bits> allowed();
 
   const generation_request& request_;
   uint32_t num_choices_;
@@ -71,6 +85,8 @@ private:
   std::shared_ptr<grammar_masks> grammar_;
   grammar_masks::place place_; ///< Behind the first num_followed_ tokens.
   size_t num_followed_ = 0;
+  std::shared_ptr<const token_mask> mask_; ///< Of place_; null: not asked for.
+  wake when_made_;
 };
 
 /// Scores of the prompt's tokens that follow those at [first, end), but for

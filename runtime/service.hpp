@@ -93,6 +93,8 @@ struct generation_request {
   /// Its place among those that wait or run at its rank: see turn_of. At most
   /// max_priority, at least as much below zero.
   int32_t priority = 0;
+  /// What its client knows it by, for traces; it stays in this process.
+  std::string name = {};
 };
 
 inline constexpr size_t max_cache_salt = 128;
@@ -206,6 +208,8 @@ struct service_stats {
   uint64_t handed_bytes = 0;
   uint64_t handed_late
     = 0; ///< Of those blocks, who had been waited for enough.
+  uint64_t grammars_compiled = 0; ///< By processes that have ranks.
+  uint64_t grammar_bytes = 0; ///< Of what they keep of grammars: masks, states.
 };
 
 struct cluster_status; // runtime/cluster/cluster_status.hpp

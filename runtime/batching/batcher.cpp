@@ -58,7 +58,7 @@ void batcher::join_line(sequence_ptr x) {
 
 void batcher::begin_draws(sequence& x) const {
   x.draws.emplace(*x.request, options_.num_choices, options_.eos_token_ids,
-                  x.grammar);
+                  x.grammar, options_.when_ready);
 }
 
 std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
@@ -140,7 +140,7 @@ void batcher::decode(planned_step& out, uint32_t num_lanes) {
   std::vector<sequence_ptr> all;
   double total = 0;
   for (auto& x : running_) {
-    if (x->decodes())
+    if (x->decodes() && rows_ready(*x, 1) > 0)
       all.push_back(x);
     if (x->decodes() || (x->num_missing() == 0 && !x->over))
       total += cost_of_next(*x);
@@ -239,6 +239,7 @@ uint32_t batcher::give_rows(const sequence_ptr& x, uint32_t most,
     return 0;
   auto first = x->next() + x->num_planned;
   auto n = std::min(x->num_of_one_form() - x->num_planned, most);
+  n = n > 0 ? rows_ready(*x, n) : 0;
   if (n == 0)
     return 0;
   n = std::max(options_.cost.rows_within(first, n, left.cost),
@@ -446,13 +447,8 @@ bool batcher::take_prompt_scores(const part& x, const step_result& from,
 
 void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
                      generation_event& to) {
-  if (token == kernels::no_token) {
-    lose_choice(x);
-    to.scores.clear();
-    to.finish = finish_reason::failed;
-    to.cause = no_choice(to.first_position);
-    return;
-  }
+  if (token == kernels::no_token)
+    return end_without_choice(x, to);
   to.finish = finish_of(x, token);
   if (to.finish != finish_reason::stop) {
     x.answer.push_back(token);

@@ -56,6 +56,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -74,6 +75,10 @@ struct batcher_options {
   uint32_t vocab_size = 0;
   uint32_t num_choices = 0; ///< Ids that may be sampled; 0: vocab_size.
   std::vector<int32_t> eos_token_ids;
+  /// Called on another thread when somebody can be in a step who could not, for
+  /// want of a mask of its grammar. Empty: masks are made where they are
+  /// needed.
+  std::function<void()> when_ready;
 };
 
 /// The next step.
@@ -251,6 +256,24 @@ private:
                                                          : finish_reason::none;
   }
   void retire(const sequence_ptr& x);
+
+  /// No token could be chosen.
+  void end_without_choice(sequence& x, generation_event& to) {
+    to.scores.clear();
+    to.finish = x.draws->end_without_choice(x.answer);
+    if (to.finish != finish_reason::none)
+      return;
+    lose_choice(x);
+    to.finish = finish_reason::failed;
+    to.cause = no_choice(to.first_position);
+  }
+
+  /// Rows that `x` may have in a step if it has `most` there: one less where
+  /// the last would draw a token of which nobody knows yet what it may be.
+  static uint32_t rows_ready(sequence& x, uint32_t most) {
+    auto draws = x.num_planned + most == x.num_missing();
+    return draws && !x.draws->is_ready(x.answer) ? most - 1 : most;
+  }
 
   /// Its logits were no numbers: nobody is to begin with what it computed.
   void lose_choice(sequence& x) {

@@ -43,7 +43,9 @@ std::string_view name_of(counter x) {
        "store_bytes_read",
        "handed_blocks",
        "handed_bytes",
-       "handed_late"};
+       "handed_late",
+       "grammars_compiled",
+       "grammar_bytes"};
   return names[size_t(x)];
 }
 

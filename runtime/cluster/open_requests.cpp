@@ -82,6 +82,8 @@ void open_requests::hand_on(request_id id, listener& x,
   x.over = event.finish != finish_reason::none;
   if (x.over)
     count_end(event); // before its client asks for the next one
+  if (log_)
+    log_->told(id, event);
   x.on_event(event);
   if (!x.over)
     return;

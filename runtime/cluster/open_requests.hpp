@@ -11,6 +11,7 @@
 /// request, and may open other requests.
 
 #include "runtime/service.hpp"
+#include "runtime/tracing/request_log.hpp"
 
 #include <map>
 #include <memory>
@@ -28,6 +29,18 @@ public:
     uint64_t failed = 0;
     uint64_t cancelled = 0;
   };
+
+  /// What becomes of those that are announced is written down, too. Called
+  /// before anything else.
+  void record(std::shared_ptr<request_log> to) {
+    log_ = std::move(to);
+  }
+
+  /// That `id`, which is open, asks for `what`, before anybody hears of it.
+  void announce(request_id id, const generation_request& what) const {
+    if (log_)
+      log_->accepted(id, what);
+  }
 
   /// Opens a request. Errors: overloaded if `limit` are open already, or why
   /// all were closed.
@@ -65,6 +78,7 @@ private:
   void hand_on(request_id id, listener& x, const generation_event& event);
   void count_end(const generation_event& last);
 
+  std::shared_ptr<request_log> log_; ///< Null: nobody wants to know.
   mutable std::mutex mutex_; ///< For what follows; no handler runs under it.
   std::map<request_id, listener_ptr> listeners_;
   std::optional<failure> closed_;

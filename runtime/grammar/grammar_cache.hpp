@@ -1,11 +1,12 @@
 #pragma once
 
 /// The grammars of a process's requests, each compiled once for as long as it
-/// is in use or among the last ones.
+/// is among the last ones.
 
 #include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/grammar_masks.hpp"
 #include "runtime/service.hpp"
+#include "runtime/task_queue.hpp"
 
 #include <list>
 #include <memory>
@@ -13,34 +14,96 @@
 
 namespace troupe {
 
+struct grammar_cache_limits {
+  size_t max_bytes = 64 << 20; ///< Of all that are kept; the last always is.
+  size_t max_kept = 256;
+  size_t max_waiting = 256; ///< To be compiled; beyond, they are overloaded.
+  grammar_limits of_each;
+};
+
+/// A grammar that somebody has asked for, as soon as it is compiled. Any
+/// thread.
+class grammar_order {
+public:
+  bool is_done() const {
+    return is_done_.load(std::memory_order_acquire);
+  }
+
+  /// Once it is done.
+  const result<std::shared_ptr<grammar_masks>>& what() const {
+    return what_;
+  }
+
+private:
+  friend class grammar_cache;
+
+  grammar_source source_;
+  std::atomic<bool> is_done_ = false;
+  result<std::shared_ptr<grammar_masks>> what_ = failure{};
+  std::vector<std::function<void()>> wakes_; ///< Under the cache's lock.
+};
+
 /// Thread-safe.
 class grammar_cache {
 public:
-  explicit grammar_cache(std::shared_ptr<const vocabulary> words)
-    : words_(std::move(words)) {
-  }
+  explicit grammar_cache(std::shared_ptr<const vocabulary> words,
+                         const grammar_cache_limits& limits = {});
 
-  /// Errors: see compile_grammar.
+  /// From now on what is asked for is made on two threads of its own, grammars
+  /// on one and masks on the other. Before, who asks does it.
+  void work_beside();
+
+  /// The same with others' threads.
+  void work_beside(job_taker compiles, job_taker makes_masks);
+
+  /// Compiles it here if it is not known. Errors: see compile_grammar.
   result<std::shared_ptr<grammar_masks>> find(const grammar_source& x);
 
-private:
-  static constexpr size_t max_grammars = 32;
+  /// The same without waiting: if it is not done, `wake` is called when it is,
+  /// on another thread. Errors: overloaded.
+  std::shared_ptr<const grammar_order> ask(const grammar_source& x,
+                                           const std::function<void()>& wake);
 
-  struct entry {
-    grammar_source source;
-    std::shared_ptr<grammar_masks> masks;
+  struct counts {
+    uint64_t compiled = 0;
+    uint64_t found = 0; ///< Asked for and there.
+    size_t bytes = 0;   ///< Of what is kept.
   };
 
-  std::shared_ptr<grammar_masks> known(const grammar_source& x);
+  counts counted() const;
+
+private:
+  using order = std::shared_ptr<grammar_order>;
+
+  order known(const grammar_source& x);
+  order begin(const grammar_source& x);
+  void compile(grammar_order& x);
+  void end(grammar_order& x, result<std::shared_ptr<grammar_masks>> what);
+  void shrink();
+  static size_t bytes_of(const grammar_order& x);
 
   const std::shared_ptr<const vocabulary> words_;
-  std::mutex mutex_;         ///< For what follows.
-  std::list<entry> entries_; ///< The last used first.
+  const grammar_cache_limits limits_;
+  mutable std::mutex mutex_; ///< For what follows.
+  std::list<order> by_use_;  ///< The last used first.
+  counts counts_;
+  job_taker compiles_;    ///< Empty: who asks does it.
+  job_taker makes_masks_; ///< Likewise.
+  /// Own threads, which use all before.
+  std::shared_ptr<task_queue> mask_thread_;
+  std::shared_ptr<task_queue> compile_thread_;
 };
+
+/// Why a request with a grammar cannot be where nothing is known of the tokens'
+/// texts.
+failure no_texts_of_tokens();
 
 /// The grammar of a request; null if it has none. `from` is null where nothing
 /// is known of the tokens' texts: invalid_input. Other errors: see `find`.
 result<std::shared_ptr<grammar_masks>>
 grammar_of(const generation_request& request, grammar_cache* from);
+
+/// With what of the request is wrong.
+failure of_the_grammar(const failure& x);
 
 } // namespace troupe

@@ -3,11 +3,15 @@
 /// Which tokens may follow in an answer that a grammar governs. What it says
 /// follows from the grammar, the vocabulary and the answer's tokens alone; what
 /// was found once is kept, within limits, for all answers.
+///
+/// A mask that nobody has asked for before takes up to some milliseconds. So it
+/// can be made beside, by another thread; who follows an answer meanwhile does
+/// not wait for that.
 
-#include "runtime/grammar/matcher.hpp"
-#include "runtime/grammar/vocabulary.hpp"
+#include "runtime/grammar/vocabulary_walk.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -15,14 +19,43 @@
 namespace troupe {
 
 struct grammar_limits {
-  size_t max_states = 1 << 14;      ///< Kept of a grammar; then it begins anew.
-  size_t max_mask_bytes = 16 << 20; ///< Kept of a grammar.
+  size_t max_state_bytes = 4 << 20; ///< Of each of two tables; then anew.
+  size_t max_mask_bytes = 8 << 20;  ///< Kept of a grammar.
   /// Numbers in the states that are passed for one mask: what it may cost.
   size_t max_walk = 1 << 17;
 };
 
+/// Has a job done by another thread; false: nobody has the time.
+using job_taker = std::function<bool(std::function<void()> job)>;
+
+/// The tokens that may come at a place, as soon as that is known. Any thread.
+class token_mask {
+public:
+  bool is_made() const {
+    return is_made_.load(std::memory_order_acquire);
+  }
+
+  /// Once it is made.
+  const std::shared_ptr<const id_bits>& allowed() const {
+    return allowed_;
+  }
+
+  bool any() const { ///< Some token is.
+    return any_;
+  }
+
+private:
+  friend class grammar_masks;
+
+  std::atomic<bool> is_made_ = false;
+  std::shared_ptr<const id_bits> allowed_;
+  bool any_ = false;
+  bool is_ordered_ = false;                  ///< As what follows: under a lock.
+  std::vector<std::function<void()>> wakes_; ///< Called when it is made.
+};
+
 /// Thread-safe.
-class grammar_masks {
+class grammar_masks : public std::enable_shared_from_this<grammar_masks> {
 public:
   /// Where an answer is in its grammar.
   using place = std::shared_ptr<const grammar_state>;
@@ -38,9 +71,10 @@ public:
     uint64_t made = 0;
   };
 
+  /// `beside` makes what `ask` is asked for; empty: who asks does.
   grammar_masks(std::shared_ptr<const grammar_program> program,
                 std::shared_ptr<const vocabulary> words,
-                const grammar_limits& limits = {});
+                const grammar_limits& limits = {}, job_taker beside = {});
 
   place begin();
 
@@ -51,30 +85,45 @@ public:
   /// for `may_end` to say.
   mask mask_of(const place& x);
 
+  /// The same; if it is not there, it is made beside, and `wake` called then,
+  /// on another thread; with none it is made here. To be owned by a shared_ptr.
+  std::shared_ptr<const token_mask> ask(const place& x,
+                                        const std::function<void()>& wake);
+
+  /// Whether the grammar has a token that follows. A mask may allow none all
+  /// the same, if it took too many steps.
+  bool leads_on(const place& x);
+
   static bool may_end(const place& x) {
     return !x->empty() && x->front() == 0;
   }
 
   counts counted() const;
 
+  /// Of all that is kept.
+  size_t num_bytes() const;
+
 private:
-  using number = grammar_matcher::number;
+  using slot = std::shared_ptr<token_mask>;
+  using entry = std::pair<grammar_state, slot>;
 
-  number number_of(const place& x);
-  mask make_mask(number from);
-  void walk(number from, id_bits& to);
-  void walk_marks(number from, id_bits& to);
-  void allow(uint32_t first, uint32_t end, id_bits& to) const;
-  uint16_t groups_kept(number x);
+  slot slot_for(const place& x, grammar_state& key);
+  void make(const grammar_state& key, token_mask& to);
 
-  const std::shared_ptr<const vocabulary> words_;
   const grammar_limits limits_;
-  mutable std::mutex mutex_; ///< For what follows.
-  grammar_matcher matcher_;
-  std::vector<int32_t> kept_groups_; ///< By state; -1: not known.
-  std::map<grammar_state, std::list<std::pair<grammar_state, mask>>::iterator>
-    masks_;
-  std::list<std::pair<grammar_state, mask>> by_use_; ///< The last used first.
+  const size_t mask_bytes_;
+  const size_t program_bytes_;
+  const job_taker beside_;
+
+  mutable std::mutex following_; ///< For what answers go along.
+  vocabulary_walk follower_;
+
+  std::mutex making_; ///< For what masks are made with.
+  vocabulary_walk maker_;
+
+  mutable std::mutex keeping_; ///< For what follows.
+  std::map<grammar_state, std::list<entry>::iterator> masks_;
+  std::list<entry> by_use_; ///< The last used first.
   counts counts_;
 };
 

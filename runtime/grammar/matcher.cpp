@@ -122,6 +122,7 @@ grammar_matcher::grammar_matcher(std::shared_ptr<const grammar_program> program)
 void grammar_matcher::forget() {
   numbers_.clear();
   states_.clear();
+  num_bytes_ = 0;
   number_of({});
 }
 
@@ -138,6 +139,9 @@ grammar_matcher::number grammar_matcher::number_of(const grammar_state& x) {
     states_.push_back({&i->first,
                        std::vector<number>(program_->classes.size(), next),
                        !x.empty() && x.front() == 0});
+    constexpr size_t of_nodes = 160; // of tables, and what allocations take
+    num_bytes_ += (x.size() + program_->classes.size()) * sizeof(uint32_t)
+                  + of_nodes;
   }
   return i->second;
 }

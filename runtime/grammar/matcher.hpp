@@ -54,8 +54,9 @@ public:
   /// A state whose texts of up to `length` bytes more are those of `x`.
   number alike(number x, uint32_t length);
 
-  size_t num_states() const {
-    return states_.size();
+  /// Of all states, about.
+  size_t num_bytes() const {
+    return num_bytes_;
   }
 
   const grammar_program& program() const {
@@ -91,6 +92,7 @@ private:
   std::shared_ptr<const grammar_program> program_;
   std::map<grammar_state, number> numbers_;
   std::vector<known_state> states_;
+  size_t num_bytes_ = 0;
 };
 
 } // namespace troupe

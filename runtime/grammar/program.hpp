@@ -39,6 +39,11 @@ struct grammar_program {
   /// Bytes that no set tells from each other are of one class.
   std::array<uint8_t, 256> class_of = {};
   std::vector<uint8_t> classes; ///< One byte of each.
+
+  size_t num_bytes() const {
+    return code.size() * sizeof(grammar_step) + sets.size() * sizeof(byte_set)
+           + marks.size() * sizeof(std::string) + sizeof(grammar_program);
+  }
 };
 
 /// Of a grammar, and of its program: what compiling may cost.

@@ -5,10 +5,12 @@
 /// by name when it asks for something; fields that nobody knows are ignored, as
 /// OpenAI's own server does.
 
+#include "runtime/grammar/known_grammars.hpp"
 #include "runtime/json/field_reader.hpp"
 #include "runtime/request_rules.hpp"
 
 #include <cstddef>
+#include <memory>
 
 namespace troupe::http {
 
@@ -35,6 +37,8 @@ struct request_limits {
   /// answer is whole.
   size_t max_held_scores = 512 << 20;
   bool priorities = false; ///< Requests may say whose turn it is first.
+  /// What was asked for before; common to all copies.
+  std::shared_ptr<known_grammars> grammars = std::make_shared<known_grammars>();
 };
 
 /// Bytes of a salt that a request names.

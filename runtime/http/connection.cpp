@@ -302,6 +302,7 @@ private:
     {
       auto to = make_responder(
         way, house_.use.refusal(500, "the request was dropped"));
+      what.request_id = record_->id();
       house_.use.handle(std::move(what), std::move(to));
     }
     start_reading();

@@ -10,7 +10,7 @@
 #include "runtime/http/metrics.hpp"
 #include "runtime/http/queue_watch.hpp"
 #include "runtime/http/scored_tokens.hpp"
-#include "runtime/http/task_queue.hpp"
+#include "runtime/task_queue.hpp"
 
 #include <chrono>
 
@@ -38,6 +38,7 @@ struct generation_plan {
   std::shared_ptr<answer_form> form; ///< How it is told.
   completion_options options;
   std::string route;                    ///< For the metrics.
+  std::string name;                     ///< X-Request-Id.
   std::string prompt_field;             ///< What the request calls its prompt.
   std::shared_ptr<key_holder> asked_by; ///< Whose quota it takes from.
   size_t num_prompt = 0;                ///< Tokens of all prompts.

@@ -1,7 +1,5 @@
 #include "runtime/http/grammar_request.hpp"
 
-#include "runtime/grammar/compile_grammar.hpp"
-
 #include <nlohmann/json.hpp>
 
 namespace troupe::http {
@@ -13,8 +11,8 @@ using nlohmann::ordered_json;
 
 class grammar_fields {
 public:
-  grammar_fields(field_reader& in, std::string_view body)
-    : in_(in), body_(body) {
+  grammar_fields(field_reader& in, std::string_view body, known_grammars& known)
+    : in_(in), body_(body), known_(known) {
   }
 
   void read(completion_kind kind, grammar_source& to) {
@@ -38,8 +36,8 @@ public:
                                            + "' says already what the text "
                                              "has to be");
     to = std::move(found_[0].source);
-    if (auto program = compile_grammar(to); !program)
-      in_.refuse(found_[0].field, program.why().message);
+    if (auto trouble = known_.trouble(to))
+      in_.refuse(found_[0].field, *trouble);
   }
 
 private:
@@ -158,14 +156,15 @@ private:
 
   field_reader& in_;
   std::string_view body_;
+  known_grammars& known_;
   std::vector<found> found_;
 };
 
 } // namespace
 
 void read_grammar(field_reader& in, std::string_view body, completion_kind kind,
-                  completion_options& to) {
-  grammar_fields{in, body}.read(kind, to.grammar);
+                  const request_limits& limits, completion_options& to) {
+  grammar_fields{in, body, *limits.grammars}.read(kind, to.grammar);
 }
 
 } // namespace troupe::http

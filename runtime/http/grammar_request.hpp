@@ -11,6 +11,6 @@ namespace troupe::http {
 /// `body` is what `in` reads: members come in the order in which it has those
 /// of a schema. What no answer could fulfil is refused here.
 void read_grammar(field_reader& in, std::string_view body, completion_kind kind,
-                  completion_options& to);
+                  const request_limits& limits, completion_options& to);
 
 } // namespace troupe::http

@@ -26,7 +26,9 @@ struct request_head {
   std::string authorization;
   std::string api_key; ///< X-Api-Key, in Anthropic's way.
   std::string content_type;
-  std::string request_id;    ///< X-Request-Id, as the client says it.
+  /// X-Request-Id, as the client says it; once all is there, as the answer
+  /// will.
+  std::string request_id;
   std::string origin;        ///< Of the page that asks, if a browser says so.
   std::string asked_method;  ///< A browser's question: may a page do that,
   std::string asked_headers; ///< with such headers?

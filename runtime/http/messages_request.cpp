@@ -161,7 +161,7 @@ parsed<chat_request> parse_messages_request(std::string_view body,
   to.options = read_options(*in, kind, defaults, limits);
   if (!counting && !in->has("max_tokens"))
     in->refuse("max_tokens", "is needed", field_fault::missing);
-  read_grammar(*in, body, kind, to.options);
+  read_grammar(*in, body, kind, limits, to.options);
   conversation{body, limits}.read(*in, to);
   read_thinking(*in, to);
   read_tools(*in, body, kind, limits, to);

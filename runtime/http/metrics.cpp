@@ -133,6 +133,24 @@ void render_hand_over(const service_stats& x, std::string& to) {
   render(all, to);
 }
 
+void render_grammars(const service_stats& x,
+                     const known_grammars::counts& asked, std::string& to) {
+  const figure all[] = {
+    {"grammars_compiled_total", "counter",
+     "Grammars that processes with ranks compiled.", x.grammars_compiled},
+    {"grammar_bytes", "gauge",
+     "Bytes of their programs, states and masks that are kept.",
+     x.grammar_bytes},
+    {"grammar_checks_total", "counter",
+     "Grammars of requests that were looked at.", asked.asked},
+    {"grammar_checks_compiled_total", "counter",
+     "Of them, those that were not known before.", asked.compiled},
+    {"grammar_sources_bytes", "gauge", "Bytes of those that are known.",
+     asked.bytes},
+  };
+  render(all, to);
+}
+
 void render_store(const service_stats& x, std::string& to) {
   const figure all[] = {
     {"kv_store_blocks", "gauge", "Blocks that are kept on disks.",
@@ -265,11 +283,13 @@ void api_metrics::count_client_gone() {
 
 std::string api_metrics::render(const service_stats& stats,
                                 const service_info& info,
-                                const server_stats& connections) const {
+                                const server_stats& connections,
+                                const known_grammars::counts& grammars) const {
   std::string to;
   render_figures(stats, info, to);
   render_hand_over(stats, to);
   render_store(stats, to);
+  render_grammars(stats, grammars, to);
   render_placement(stats, to);
   render_balance(stats, to);
   render_connections(connections, to);

@@ -2,6 +2,7 @@
 
 /// What the gateway counts, and the page that Prometheus reads.
 
+#include "runtime/grammar/known_grammars.hpp"
 #include "runtime/http/server_counts.hpp"
 #include "runtime/service.hpp"
 
@@ -40,7 +41,8 @@ public:
 
   /// All of it in Prometheus' text form, names troupe_*.
   std::string render(const service_stats& stats, const service_info& info,
-                     const server_stats& connections) const;
+                     const server_stats& connections,
+                     const known_grammars::counts& grammars) const;
 
 private:
   mutable std::mutex mutex_;

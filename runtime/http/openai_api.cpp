@@ -250,7 +250,8 @@ void openai_api::metrics(request, respond to) {
   auto connections = sources_.connections ? sources_.connections->read()
                                           : server_stats{};
   x.body = desk_.context().metrics.render(serving_.stats(), serving_.info(),
-                                          connections);
+                                          connections,
+                                          options_.limits.grammars->counted());
   answer("/metrics", std::move(x), to);
 }
 
@@ -330,6 +331,7 @@ generation_plan openai_api::plan(const request& what, const char* prompt_field,
   x.asked_by = by.holder;
   x.form = std::move(form);
   x.route = what.path;
+  x.name = what.request_id;
   x.prompt_field = prompt_field;
   x.arrival = by.arrival;
   return x;

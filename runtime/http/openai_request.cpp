@@ -208,7 +208,7 @@ parsed<chat_request> parse_chat_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   chat_request to;
   to.options = read_options(*in, completion_kind::chat, defaults, limits);
-  read_grammar(*in, body, completion_kind::chat, to.options);
+  read_grammar(*in, body, completion_kind::chat, limits, to.options);
   to.messages = read_messages(*in, limits, to.go_on);
   read_template_fields(*in, to);
   read_tools(*in, body, completion_kind::chat, limits, to);
@@ -225,7 +225,7 @@ parsed<text_request> parse_text_request(std::string_view body,
     return bad_parameter("", in.why().message, "invalid_json");
   text_request to;
   to.options = read_options(*in, completion_kind::text, defaults, limits);
-  read_grammar(*in, body, completion_kind::text, to.options);
+  read_grammar(*in, body, completion_kind::text, limits, to.options);
   to.add_bos = in->boolean_or("add_special_tokens", true);
   read_prompts(*in, limits, to);
   if (in->first_trouble())

@@ -53,9 +53,11 @@ void request_desk::start(chat_request asked, generation_plan plan,
   auto& prompt = std::get<chat_prompt>(rendered);
   if (prompt.text.size() > max_text())
     return refuse(plan, no_room(prompt.text, asked.options, plan), to);
-  auto grammar = grammar_of_tools(asked, form_.tools());
+  auto grammar = grammar_of_tools(asked, form_.tools(),
+                                  *options_.limits.grammars);
   if (auto* error = std::get_if<api_error>(&grammar))
     return refuse(plan, *error, to);
+  auto is_of_tool = asked.messages.back().role == chat_role::tool;
   plan.options = std::move(asked.options);
   auto& of_text = plan.options.grammar;
   if (of_text.kind == grammar_kind::none)
@@ -64,9 +66,10 @@ void request_desk::start(chat_request asked, generation_plan plan,
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
-  generate({{std::move(prompt.ids), std::move(prompt.segments),
-             reasoning_splitter{prompt.in_thought}, std::move(calls)}},
-           std::move(plan), to);
+  generate(
+    {{std::move(prompt.ids), std::move(prompt.segments),
+      reasoning_splitter{prompt.in_thought, is_of_tool}, std::move(calls)}},
+    std::move(plan), to);
 }
 
 void request_desk::start(text_request asked, generation_plan plan,
@@ -164,6 +167,7 @@ request_desk::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.ignore_eos = options.ignore_eos;
   request.num_scores = options.num_scores;
   request.grammar = options.grammar;
+  request.name = plan.name;
   request.cache_salt = salt_of(plan.asked_by->id, options.cache_salt);
   request.priority = options.priority;
   if (options.echo)

@@ -220,7 +220,7 @@ parse_response_request(std::string_view body, const sampling_defaults& defaults,
   response_request to;
   auto& asked = to.asked;
   asked.options = read_options(*in, kind, defaults, limits);
-  read_grammar(*in, body, kind, asked.options);
+  read_grammar(*in, body, kind, limits, asked.options);
   asked.messages = conversation{limits}.read(*in);
   to.instructions = in->text_or("instructions", "");
   to.previous = in->text_or("previous_response_id", "");

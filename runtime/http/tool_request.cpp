@@ -1,6 +1,5 @@
 #include "runtime/http/tool_request.hpp"
 
-#include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/tool_grammar.hpp"
 #include "runtime/json/spaced_json.hpp"
 
@@ -181,31 +180,32 @@ bool read_choice_of_messages(field_reader& in, chat_request& to) {
 }
 
 /// Whether `schema` says that it is one of objects, and can be kept to.
-bool is_readable(const std::string& schema) {
+bool is_readable(const std::string& schema, known_grammars& known) {
   auto x = json::parse(schema);
   bool is_object = x.contains("type") ? x["type"] == "object"
                                       : x.contains("properties");
-  return is_object && compile_grammar({grammar_kind::json_schema, schema});
+  return is_object && !known.trouble({grammar_kind::json_schema, schema});
 }
 
 /// What the arguments of a call have to be; empty: any object. `all_bound`:
 /// not those alone that are strict, as far as their schemas can be read.
 std::string arguments_of(const chat_tool& tool, const chat_request& asked,
-                         bool all_bound) {
+                         bool all_bound, known_grammars& known) {
   if (tool.parameters != "{}"
-      && (tool.is_strict || (all_bound && is_readable(tool.parameters))))
+      && (tool.is_strict || (all_bound && is_readable(tool.parameters, known))))
     return tool.parameters;
   return asked.json_arguments ? R"({"type":"object"})" : "";
 }
 
 tool_calls_source calls_of(const chat_request& asked, tool_style style,
-                           bool all_bound) {
+                           bool all_bound, known_grammars& known) {
   auto is_forced = !asked.forced_call.empty();
   tool_calls_source out{
     style, is_forced, !asked.must_call, !asked.options.one_call, {}};
   for (auto& x : asked.tools)
     if (!is_forced || x.name == asked.forced_call)
-      out.functions.push_back({x.name, arguments_of(x, asked, all_bound)});
+      out.functions.push_back(
+        {x.name, arguments_of(x, asked, all_bound, known)});
   return out;
 }
 
@@ -220,8 +220,9 @@ bool is_free(const chat_request& asked, const tool_calls_source& calls) {
 } // namespace
 
 parsed<grammar_source> grammar_of_tools(const chat_request& asked,
-                                        tool_style style) {
-  auto calls = calls_of(asked, style, asked.must_call);
+                                        tool_style style,
+                                        known_grammars& known) {
+  auto calls = calls_of(asked, style, asked.must_call, known);
   auto is_of_text = asked.options.grammar.kind != grammar_kind::none;
   if (asked.tools.empty() || (is_free(asked, calls) && !is_of_text))
     return grammar_source{};
@@ -231,15 +232,15 @@ parsed<grammar_source> grammar_of_tools(const chat_request& asked,
                          "cannot be said where tools may be called.",
                          "unsupported_parameter");
   grammar_source out{grammar_kind::tools, render(calls)};
-  auto program = compile_grammar(out);
+  auto trouble = known.trouble(out);
   // What nobody has asked for is no reason to refuse.
-  if (asked.must_call && (!program || out.text.size() > max_grammar_source)) {
-    out.text = render(calls_of(asked, style, false));
-    program = compile_grammar(out);
+  if (asked.must_call && (trouble || out.text.size() > max_grammar_source)) {
+    out.text = render(calls_of(asked, style, false, known));
+    trouble = known.trouble(out);
   }
-  if (!program)
-    return bad_parameter(
-      "tools", "Invalid value for 'tools': " + program.why().message + ".");
+  if (trouble)
+    return bad_parameter("tools",
+                         "Invalid value for 'tools': " + *trouble + ".");
   return out;
 }
 

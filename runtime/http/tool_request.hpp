@@ -16,6 +16,7 @@ void read_tools(field_reader& in, std::string_view body, completion_kind kind,
 /// calls: of strict ones the arguments are by their schemas, and where one has
 /// to be called there is a call. Else, of kind none.
 parsed<grammar_source> grammar_of_tools(const chat_request& asked,
-                                        tool_style style);
+                                        tool_style style,
+                                        known_grammars& known);
 
 } // namespace troupe::http

@@ -120,8 +120,12 @@ plain_forward::generate(const generation_request& request,
     auto& drawn = *x.stages->drawn();
     auto position = static_cast<uint32_t>(out.tokens.size());
     auto id = drawn.tokens.at(drawn.tokens.size() - 1);
-    if (id == kernels::no_token)
-      return no_choice(position);
+    if (id == kernels::no_token) {
+      out.finish = draws.end_without_choice(out.tokens);
+      if (out.finish == finish_reason::none)
+        return no_choice(position);
+      return out;
+    }
     auto scores = drawn.scores_of(drawn.tokens.size() - 1, request.num_scores);
     out.scores.insert(out.scores.end(), scores.begin(), scores.end());
     if (draws.is_end(id)) {

@@ -2,6 +2,7 @@
 
 #include "runtime/text/partial_mark.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace troupe {
@@ -17,7 +18,9 @@ void reasoning_splitter::begin() {
   if (held_.starts_with(begin_of_thought)) {
     held_.erase(0, begin_of_thought.size());
     state_ = state::thought;
+    may_think_ = false;
   } else if (held_.starts_with(end_of_thought)) {
+    may_think_ = false;
     held_.erase(0, end_of_thought.size());
     state_ = state::gap;
   } else if (!begin_of_thought.starts_with(held_)
@@ -45,6 +48,30 @@ void reasoning_splitter::skip_gap() {
     state_ = state::speech;
 }
 
+/// Says what is certain. The first mark decides whether one is missing.
+void reasoning_splitter::speak(answer_piece& piece) {
+  while (may_think_) {
+    auto end = held_.find(end_of_thought);
+    auto begin = held_.find(begin_of_thought);
+    if (begin == held_.npos && end == held_.npos) {
+      auto kept = std::max(beginning_at_end(held_, end_of_thought),
+                           beginning_at_end(held_, begin_of_thought));
+      piece.content += held_.substr(0, held_.size() - kept);
+      held_.erase(0, held_.size() - kept);
+      return;
+    }
+    may_think_ = false;
+    if (begin < end)
+      break;
+    piece.content += held_.substr(0, end);
+    held_.erase(0, end + end_of_thought.size());
+    state_ = state::gap;
+    skip_gap();
+  }
+  if (state_ == state::speech)
+    piece.content += std::exchange(held_, {});
+}
+
 answer_piece reasoning_splitter::push(std::string_view text) {
   answer_piece piece;
   held_ += text;
@@ -55,7 +82,7 @@ answer_piece reasoning_splitter::push(std::string_view text) {
   if (state_ == state::gap)
     skip_gap();
   if (state_ == state::speech)
-    piece.content = std::exchange(held_, {});
+    speak(piece);
   return piece;
 }
 

@@ -25,9 +25,12 @@ class reasoning_splitter {
 public:
   /// `in_thought`: the prompt ended in <think>. Otherwise the answer thinks
   /// only if it begins with <think>, which is then part of neither, as is a
-  /// </think> at its very beginning: no thought.
-  explicit reasoning_splitter(bool in_thought)
-    : state_(in_thought ? state::thought : state::beginning) {
+  /// </think> at its very beginning: no thought. `may_think`: the prompt said
+  /// nothing of it, as behind the output of a tool; then what comes before a
+  /// </think> that no <think> has opened was told already, but that is no text.
+  explicit reasoning_splitter(bool in_thought, bool may_think = false)
+    : state_(in_thought ? state::thought : state::beginning),
+      may_think_(may_think) {
   }
 
   answer_piece push(std::string_view text);
@@ -42,8 +45,10 @@ private:
   void begin();
   void think(answer_piece& piece);
   void skip_gap();
+  void speak(answer_piece& piece);
 
   state state_;
+  bool may_think_;
   std::string held_;
 };
 

@@ -188,6 +188,29 @@ void write_flights(writer& to, const std::vector<node_spans>& all) {
   }
 }
 
+/// One after the other, each with what became of it, by its client's name.
+void write_request(writer& to, node_id node, const request_span& x) {
+  auto id = std::to_string(x.number);
+  auto name = nlohmann::json(x.name.empty() ? "request " + id : x.name).dump();
+  auto event = [&](char phase, clock::instant when, const std::string& what,
+                   const std::string& args) {
+    to.event("{\"name\":" + what + ",\"cat\":\"requests\","
+             + formatted("\"ph\":\"%c\",\"id\":%s,\"pid\":%u,\"tid\":0,"
+                         "\"ts\":%s",
+                         phase, id.c_str(), unsigned(node),
+                         micros(since_zero(when)).c_str())
+             + args + "}");
+  };
+  event('b', x.begin, name,
+        formatted(",\"args\":{\"request\":%s,\"prompt\":%u,\"answer\":%u}",
+                  id.c_str(), x.num_prompt, x.num_answer));
+  for (auto& y : x.owners)
+    event('n', y.since, formatted("\"rank %u\"", unsigned(y.rank)), "");
+  if (x.num_answer > 0)
+    event('n', x.first_token, "\"first token\"", "");
+  event('e', x.end, name, "");
+}
+
 // -- reading ------------------------------------------------------------------
 
 class reader {
@@ -302,6 +325,8 @@ result<void> write_spans(const std::filesystem::path& path,
     to.label("process_sort_index", node.node, 0, {{"sort_index", node.node}});
     for (auto& track : node.tracks)
       write_track(to, node, track);
+    for (auto& x : node.requests)
+      write_request(to, node.node, x);
   }
   write_flights(to, all);
   return to.close();

@@ -53,7 +53,7 @@ track_spans span_track::read() const {
 
 span_recorder::span_recorder(std::string node, const clock& time,
                              size_t capacity)
-  : name_(std::move(node)), time_(time), capacity_(capacity) {
+  : name_(std::move(node)), time_(time), capacity_(capacity), requests_(time) {
 }
 
 void span_recorder::identify(node_id node) {
@@ -76,6 +76,7 @@ node_spans span_recorder::read() const {
   node_spans out{node_, name_, {}};
   for (auto& x : tracks_)
     out.tracks.push_back(x.track->read());
+  out.requests = requests_.read();
   return out;
 }
 

@@ -5,7 +5,7 @@
 ///
 /// All functions may be called from any thread.
 
-#include "runtime/tracing/spans.hpp"
+#include "runtime/tracing/request_log.hpp"
 
 #include <atomic>
 #include <memory>
@@ -70,6 +70,11 @@ public:
   /// The track of that kind and number, which lives as long as this.
   span_track& open(track_kind kind, uint32_t number);
 
+  /// Of the node that has the clients.
+  request_log& requests() {
+    return requests_;
+  }
+
   node_spans read() const;
 
 private:
@@ -83,6 +88,7 @@ private:
   const clock& time_;
   const size_t capacity_;
   std::atomic<node_id> node_{0};
+  request_log requests_;
   mutable std::mutex mutex_; ///< For what follows.
   std::vector<opened> tracks_;
 };

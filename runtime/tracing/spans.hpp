@@ -74,11 +74,34 @@ struct track_spans {
   std::vector<span> spans;  ///< By end.
 };
 
+/// A request, where clients are: from when it was accepted until its end.
+struct request_span {
+  /// A rank that had it, since then.
+  struct owner {
+    clock::instant since = {};
+    uint16_t rank = 0;
+
+    friend bool operator==(const owner&, const owner&) = default;
+  };
+
+  uint64_t number = 0; ///< By which nodes speak of it.
+  std::string name;    ///< By which its client knows it: X-Request-Id.
+  clock::instant begin = {};
+  clock::instant end = {};
+  clock::instant first_token = {}; ///< If there is one.
+  uint32_t num_prompt = 0;         ///< Tokens.
+  uint32_t num_answer = 0;         ///< Likewise.
+  std::vector<owner> owners;       ///< One after the other.
+
+  friend bool operator==(const request_span&, const request_span&) = default;
+};
+
 /// What a node has recorded.
 struct node_spans {
   node_id node = 0;
   std::string name;
   std::vector<track_spans> tracks;
+  std::vector<request_span> requests = {}; ///< For who looks at a file.
 };
 
 } // namespace troupe

@@ -28,7 +28,12 @@ const grammar_source cases[]
      "tags": {"type": "array", "items": {"type": "string", "maxLength": 30}}},
      "required": ["title", "year", "kind", "people"]})"},
      {grammar_kind::regex, R"([A-Z][a-z]+( [A-Z][a-z]+){1,3}, \d{4})"},
-     {grammar_kind::choice, R"(["positive", "negative", "neutral"])"}};
+     {grammar_kind::choice, R"(["positive", "negative", "neutral"])"},
+     // Somebody who wants to see a rank stand still.
+     {grammar_kind::regex, R"(((.{1,40}[ae ]){1,200}|(\w{1,90} ?){2,300})+)"},
+     {grammar_kind::gbnf, "root ::= (a | b | c)+\na ::= \"(\" root \")\" | "
+                          "[a-z]+ a?\nb ::= [a-m ]+ b? | \"(\" root? \")\"\n"
+                          "c ::= .? [^a]{1,50} root?\n"}};
 
 double now() {
   return kernels::seconds();
@@ -42,6 +47,7 @@ double at_share(std::vector<double>& of, double share) {
 struct measured {
   std::vector<double> made;
   std::vector<double> found;
+  std::vector<double> followed; ///< A token, and whether any comes after it.
 };
 
 /// Follows one answer of tokens that are drawn from what is allowed.
@@ -60,16 +66,20 @@ void follow(grammar_masks& masks, uint64_t seed, uint32_t num_choices,
     auto id = (seed >> 33) % num_choices;
     while (((*mask.allowed)[id / 64] >> (id % 64) & 1) == 0)
       id = (id + 1) % num_choices;
+    begin = now();
     at = masks.after(at, int32_t(id));
+    masks.leads_on(at);
+    to.followed.push_back(now() - begin);
   }
 }
 
 void print(const char* name, measured& x) {
   std::printf("  %-6s made %5zu: p50 %8.1f  p99 %8.1f us   found %5zu: p50 "
-              "%6.1f  p99 %6.1f us\n",
+              "%6.1f  p99 %6.1f us   followed: p50 %6.1f  p99 %7.1f us\n",
               name, x.made.size(), at_share(x.made, 0.5),
               at_share(x.made, 0.99), x.found.size(), at_share(x.found, 0.5),
-              at_share(x.found, 0.99));
+              at_share(x.found, 0.99), at_share(x.followed, 0.5),
+              at_share(x.followed, 0.99));
 }
 
 /// Draws from one row, with a mask of a structure, of text, and without.

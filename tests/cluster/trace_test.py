@@ -4,10 +4,14 @@ times of the run, and a picture of it."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import xml.etree.ElementTree
+
+from with_server import wait_until_ready
 
 SOURCE, BINARY = os.environ["SOURCE_DIR"], os.environ["BINARY_DIR"]
 PROGRAM = f"{BINARY}/deploy/troupe"
@@ -80,6 +84,45 @@ def check_virtual(folder):
     check("DISPATCH 1" in content(f"{folder}/two.svg"), "a second lane")
 
 
+def check_requests(folder):
+    """Requests of a server stand there by the names that clients know."""
+    path = f"{folder}/served.json"
+    server = subprocess.Popen(
+        [PROGRAM, "serve", f"{SOURCE}/examples/nano/model", "--port", "0",
+         "--served-model-name", "nano", "--trace", path],
+        stderr=subprocess.PIPE, text=True)
+    try:
+        url = wait_until_ready(server)
+        names = []
+        for mine in ("mine \"7\"", "mine-8", None):
+            body = json.dumps({"model": "nano", "prompt": "Once", "seed": 1,
+                               "max_tokens": 5, "ignore_eos": True}).encode()
+            headers = {"Content-Type": "application/json"}
+            if mine:
+                headers["X-Request-Id"] = mine
+            asked = urllib.request.Request(f"{url}/v1/completions", body,
+                                           headers)
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                answer.read()
+                names.append(answer.headers["X-Request-Id"])
+        server.send_signal(signal.SIGTERM)
+        server.stderr.read()
+        check(server.wait(timeout=60) == 0, "the server ends in peace")
+    finally:
+        server.kill()
+    check(names[1] == "mine-8", f"a client's own name: {names}")
+    with open(path) as file:
+        events = [x for x in json.load(file)["traceEvents"]
+                  if x.get("cat") == "requests"]
+    for name in names:
+        begins = [x for x in events if x["ph"] == "b" and x["name"] == name]
+        check(len(begins) == 1, f"{name} began once: {begins}")
+        check(begins[0]["args"]["answer"] == 5, f"five tokens: {begins}")
+        of_it = [x for x in events if x["id"] == begins[0]["id"]]
+        said = [x["name"] for x in sorted(of_it, key=lambda x: x["ts"])]
+        check(said == [name, "rank 0", "first token", name], f"{said}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         path, svg = f"{folder}/trace.json", f"{folder}/layer.svg"
@@ -103,6 +146,7 @@ def main():
         x = figures(path)
         check(x["communication"] == 0, f"one node has no links: {x}")
         check_virtual(folder)
+        check_requests(folder)
     print("traces hold")
 
 

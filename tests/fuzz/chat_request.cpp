@@ -16,8 +16,9 @@ void chat_request(input x) {
   }
   auto& chat = std::get<http::chat_request>(asked);
   CHECK(!chat.messages.empty());
+  known_grammars known;
   for (auto style : {tool_style::fenced, tool_style::plain})
-    http::grammar_of_tools(chat, style);
+    http::grammar_of_tools(chat, style, known);
 }
 
 } // namespace troupe::fuzz

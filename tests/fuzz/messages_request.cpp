@@ -30,8 +30,9 @@ void messages_request(input x) {
   auto& chat = std::get<http::chat_request>(asked);
   CHECK(!chat.messages.empty());
   CHECK(chat.json_arguments && chat.options.max_tokens > 0);
+  known_grammars known;
   for (auto style : {tool_style::fenced, tool_style::plain})
-    http::grammar_of_tools(chat, style);
+    http::grammar_of_tools(chat, style, known);
 }
 
 } // namespace troupe::fuzz

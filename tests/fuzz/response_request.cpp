@@ -25,8 +25,9 @@ void response_request(input x) {
   auto& response = std::get<http::response_request>(asked);
   CHECK(nlohmann::json::parse(response.repeated).is_object());
   auto& chat = response.asked;
+  known_grammars known;
   for (auto style : {tool_style::fenced, tool_style::plain})
-    http::grammar_of_tools(chat, style);
+    http::grammar_of_tools(chat, style, known);
   // Its own turns stand behind themselves.
   auto before = chat.messages;
   if (auto error = http::join_turns(before, response))

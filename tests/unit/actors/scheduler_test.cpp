@@ -187,6 +187,56 @@ TEST_F(Scheduler, RefusesAGrammarThatIsNoneOrNeedsTextsOfTokens) {
   EXPECT_TRUE(steps_->of<run_step>().empty());
 }
 
+TEST_F(Scheduler, WaitsForGrammarsAndMasksThatAreMadeBesideIt) {
+  auto words
+    = tokenizer::load(source_dir() / "examples/nano/model/tokenizer.json");
+  ASSERT_TRUE(words);
+  std::vector<std::function<void()>> jobs;
+  auto take = [&](auto job) {
+    jobs.push_back(std::move(job));
+    return true;
+  };
+  parts_->tokens.grammars = std::make_shared<grammar_cache>(
+    std::make_shared<const vocabulary>(*words, words->vocab_size()));
+  parts_->tokens.grammars->work_beside(take, take);
+  auto ask = [this](request_id id, const char* regex) {
+    auto what = std::make_shared<generation_request>();
+    what->prompt = {1};
+    what->max_tokens = 4;
+    what->grammar = {grammar_kind::regex, regex};
+    say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
+  };
+  auto do_one = [&] {
+    ASSERT_FALSE(jobs.empty());
+    std::exchange(jobs.front(), {})();
+    jobs.erase(jobs.begin());
+    scheduler_.run();
+  };
+  ask(1, "a+");
+  ask(2, "(");
+  ask(3, "b+");
+  EXPECT_EQ(count(counter::waiting), 3u);
+  EXPECT_TRUE(answers().empty());
+  say(scheduler_actor_, cancel_request{3, 5, 7});
+  ASSERT_EQ(answers().size(), 1u);
+  EXPECT_EQ(answers()[0].event->cause->code, errc::cancelled);
+  do_one();
+  EXPECT_EQ(num_steps(), 0u) << "it has no mask";
+  do_one();
+  ASSERT_EQ(answers().size(), 2u);
+  EXPECT_EQ(answers()[1].event->cause->message,
+            "the grammar: a ')' is missing");
+  do_one(); // nobody waits for it
+  EXPECT_EQ(num_steps(), 0u);
+  request(4, {2});
+  EXPECT_EQ(num_steps(), 1u) << "others go on";
+  do_one(); // the mask
+  end_step(4);
+  ASSERT_EQ(num_steps(), 2u);
+  EXPECT_EQ(last_step()->rows.sequences.size(), 2u);
+  EXPECT_EQ(count(counter::waiting), 0u);
+}
+
 TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {
   request(1, {1});
   request(2, {2});

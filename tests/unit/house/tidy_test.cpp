@@ -70,7 +70,7 @@ const owner owners[] = {
   {"std::(thread|jthread|async)\\b(?!::)",
    "kernels/host/thread_pool\\.[ch]pp|"
    "runtime/transport/(ucx_io|emulated_transport)\\.[ch]pp|"
-   "runtime/http/(server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
+   "runtime/(http/server|task_queue)\\.[ch]pp|deploy/node\\.cpp|"
    "runtime/meeting/door\\.cpp|runtime/kv_store/kv_io\\.cpp|"
    "actors/(node|pool_coordinator)\\.[ch]pp|tests/.*",
    "threads have named owners"},

@@ -1,6 +1,7 @@
 #include "runtime/batching/batcher.hpp"
 
 #include "tests/unit/runtime/batcher_fixture.hpp"
+#include "tests/unit/runtime/grammar_texts.hpp"
 
 using namespace troupe;
 
@@ -292,4 +293,52 @@ TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
     EXPECT_EQ(x.draw.has_value(), want.first == 615);
     batcher_->end_step(0, model_.run(rows));
   }
+}
+
+// -- grammars -----------------------------------------------------------------
+
+TEST_F(Batcher, DrawsNothingBeforeAMaskIsMadeAndHoldsUpNobody) {
+  std::vector<std::function<void()>> jobs;
+  int calls = 0;
+  shape_.when_ready = [&] { ++calls; };
+  make(4, 8, 64, 8);
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "[a-z ]+"}), some_vocabulary(),
+    grammar_limits{}, [&](auto job) {
+      jobs.push_back(std::move(job));
+      return true;
+    });
+  batcher_->add(1, 1, request(3, 4), {}, grammar);
+  batcher_->add(2, 1, request(1, 4));
+  auto rows = next_step_of(*batcher_);
+  EXPECT_EQ(sizes(rows), (numbers{2, 1})) << "all but the last of its prompt";
+  EXPECT_FALSE(rows.sequences[0].draw);
+  end(rows);
+  rows = next_step_of(*batcher_);
+  EXPECT_EQ(sizes(rows), (numbers{1})) << "the other one's";
+  end(rows);
+  ASSERT_EQ(jobs.size(), 1u);
+  jobs[0]();
+  EXPECT_EQ(calls, 1);
+  rows = next_step_of(*batcher_);
+  ASSERT_EQ(sizes(rows), (numbers{1, 1}));
+  EXPECT_TRUE(rows.sequences[0].draw->allowed);
+  EXPECT_FALSE(rows.sequences[1].draw->allowed);
+}
+
+TEST_F(Batcher, EndsWhereAMaskCostTooMuch) {
+  make(4, 8, 64, 8);
+  grammar_limits small;
+  small.max_walk = 1;
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::json_object, ""}), some_vocabulary(), small);
+  batcher_->add(1, 1, request(3, 4), {}, grammar);
+  auto rows = next_step_of(*batcher_);
+  step_result none;
+  none.tokens = {kernels::no_token};
+  auto out = batcher_->end_step(0, std::move(none));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].event.finish, finish_reason::length);
+  EXPECT_FALSE(out[0].event.cause);
+  EXPECT_EQ(batcher_->num_without_choice(), 0u);
 }

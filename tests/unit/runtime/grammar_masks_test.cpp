@@ -3,6 +3,8 @@
 #include "runtime/grammar/grammar_cache.hpp"
 #include "tests/unit/runtime/grammar_texts.hpp"
 
+#include <future>
+
 using namespace troupe;
 
 namespace {
@@ -67,12 +69,13 @@ TEST(GrammarMasks, AreWhatEachTokenSaysByItself) {
           << "token " << id << " \"" << some_vocabulary()->text_of(int32_t(id))
           << '"';
       EXPECT_EQ(mask.any, std::ranges::count(expected, true) > 0);
+      EXPECT_EQ(masks.leads_on(at), mask.any);
     }
 }
 
 TEST(GrammarMasks, AreTheSameWhateverIsKept) {
   grammar_limits small;
-  small.max_states = 1;
+  small.max_state_bytes = 1;
   small.max_mask_bytes = 1;
   for (auto& source : sources) {
     grammar_masks kept{compiled(source), some_vocabulary()};
@@ -123,6 +126,43 @@ TEST(GrammarMasks, ThatTakeTooManyStepsAllowNothing) {
   EXPECT_FALSE(masks.mask_of(at).any);
 }
 
+TEST(GrammarMasks, AreMadeBesideThoseWhoFollowAnswers) {
+  std::vector<std::function<void()>> jobs;
+  auto take = [&](std::function<void()> job) {
+    jobs.push_back(std::move(job));
+    return jobs.size() < 3;
+  };
+  auto masks = std::make_shared<grammar_masks>(
+    compiled({json_object, ""}), some_vocabulary(), grammar_limits{}, take);
+  grammar_masks here{compiled({json_object, ""}), some_vocabulary()};
+  int calls = 0;
+  auto wake = [&] { ++calls; };
+  auto at = masks->begin();
+  auto mask = masks->ask(at, wake);
+  EXPECT_EQ(masks->ask(at, wake), mask);
+  EXPECT_FALSE(mask->is_made());
+  EXPECT_EQ(jobs.size(), 1u) << "one is made once";
+  EXPECT_TRUE(masks->leads_on(at));
+  at = masks->after(at, some_tokenizer().encode("{", specials::plain).at(0));
+  EXPECT_FALSE(grammar_masks::may_end(at));
+  auto next = masks->ask(at, wake);
+  EXPECT_EQ(jobs.size(), 2u);
+  jobs[0]();
+  EXPECT_EQ(calls, 2) << "all who asked";
+  ASSERT_TRUE(mask->is_made());
+  EXPECT_FALSE(next->is_made());
+  EXPECT_EQ(*mask->allowed(), *here.mask_of(here.begin()).allowed);
+  EXPECT_EQ(masks->mask_of(at).any, true) << "who cannot wait makes it";
+  EXPECT_TRUE(next->is_made());
+  EXPECT_EQ(calls, 3);
+  jobs[1](); // too late
+  EXPECT_EQ(calls, 3);
+  // Nobody has the time: who asks makes it.
+  at = masks->after(at, some_tokenizer().encode("}", specials::plain).at(0));
+  EXPECT_TRUE(masks->ask(at, wake)->is_made());
+  EXPECT_EQ(masks->counted().made, 3u);
+}
+
 TEST(GrammarMasks, BeginBehindTheThought) {
   grammar_source source{choice, R"(["yes", "no"])", true};
   grammar_masks masks{compiled(source), some_vocabulary()};
@@ -145,7 +185,9 @@ TEST(GrammarMasks, BeginBehindTheThought) {
 }
 
 TEST(GrammarCache, CompilesASourceOnce) {
-  grammar_cache cache{some_vocabulary()};
+  grammar_cache_limits limits;
+  limits.max_kept = 32;
+  grammar_cache cache{some_vocabulary(), limits};
   auto a = cache.find({regex, "a+"});
   auto b = cache.find({regex, "b+"});
   ASSERT_TRUE(a);
@@ -153,7 +195,69 @@ TEST(GrammarCache, CompilesASourceOnce) {
   EXPECT_EQ(*cache.find({regex, "a+"}), *a);
   EXPECT_NE(*a, *b);
   EXPECT_FALSE(cache.find({regex, "("}));
+  EXPECT_FALSE(cache.find({regex, "("}));
+  EXPECT_EQ(cache.counted().compiled, 3u) << "what is wrong is known, too";
   for (int i = 0; i < 40; ++i)
     EXPECT_TRUE(cache.find({regex, "a{" + std::to_string(i + 1) + "}"}));
   EXPECT_NE(*cache.find({regex, "a+"}), *a) << "nothing is kept for ever";
+}
+
+TEST(GrammarCache, HoldsNoMoreBytesThanItMay) {
+  grammar_cache_limits limits;
+  limits.max_bytes = 100'000;
+  grammar_cache cache{some_vocabulary(), limits};
+  size_t most = 0;
+  for (int i = 0; i < 40; ++i) {
+    auto x = cache.find({regex, "[a-z]{" + std::to_string(i + 1) + "}"});
+    ASSERT_TRUE(x);
+    random_answer(**x, uint64_t(i), 20);
+    most = std::max(most, cache.counted().bytes);
+  }
+  EXPECT_GT(most, 50'000u) << "the one in use is counted";
+  auto last = cache.find({regex, "b"});
+  EXPECT_LT(cache.counted().bytes, limits.max_bytes + (*last)->num_bytes());
+}
+
+TEST(GrammarCache, CompilesBesideWhoAsks) {
+  std::vector<std::function<void()>> jobs;
+  auto take = [&](std::function<void()> job) {
+    jobs.push_back(std::move(job));
+    return jobs.size() < 3;
+  };
+  grammar_cache cache{some_vocabulary()};
+  cache.work_beside(take, {});
+  int calls = 0;
+  auto wake = [&] { ++calls; };
+  auto a = cache.ask({regex, "a+"}, wake);
+  EXPECT_EQ(cache.ask({regex, "a+"}, wake), a);
+  auto wrong = cache.ask({regex, "("}, wake);
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_FALSE(a->is_done());
+  jobs[0]();
+  EXPECT_EQ(calls, 2);
+  ASSERT_TRUE(a->is_done());
+  EXPECT_TRUE(a->what());
+  jobs[1]();
+  ASSERT_TRUE(wrong->is_done());
+  EXPECT_FALSE(wrong->what());
+  EXPECT_TRUE(cache.ask({regex, "a+"}, wake)->is_done());
+  auto late = cache.ask({regex, "b+"}, wake);
+  ASSERT_TRUE(late->is_done());
+  EXPECT_EQ(late->what().why().code, errc::overloaded);
+  EXPECT_TRUE(cache.find({regex, "b+"})) << "that is not remembered";
+}
+
+TEST(GrammarCache, HasThreadsOfItsOwn) {
+  grammar_cache cache{some_vocabulary()};
+  cache.work_beside();
+  std::promise<void> compiled;
+  auto order = cache.ask({json_object, ""}, [&] { compiled.set_value(); });
+  compiled.get_future().wait();
+  ASSERT_TRUE(order->what());
+  auto& masks = *order->what();
+  std::promise<void> made;
+  auto mask = masks->ask(masks->begin(), [&] { made.set_value(); });
+  made.get_future().wait();
+  ASSERT_TRUE(mask->is_made());
+  EXPECT_TRUE(mask->any());
 }

@@ -16,7 +16,7 @@ TEST(HttpMetrics, SayWhatBecameOfPlacements) {
   x.slots_loading = 12;
   x.slots_serving = 13;
   x.slots_retiring = 14;
-  auto text = http::api_metrics{}.render(x, {}, {});
+  auto text = http::api_metrics{}.render(x, {}, {}, {});
   for (auto line :
        {"troupe_placement_epoch 7", "troupe_placement_changes_begun_total 6",
         "troupe_placement_changes_done_total 5",
@@ -30,6 +30,19 @@ TEST(HttpMetrics, SayWhatBecameOfPlacements) {
     EXPECT_NE(text.find(std::string{"\n"} + line), text.npos) << line;
 }
 
+TEST(HttpMetrics, SayWhatGrammarsTake) {
+  service_stats x;
+  x.grammars_compiled = 3;
+  x.grammar_bytes = 1234;
+  auto text = http::api_metrics{}.render(x, {}, {}, {7, 2, 500});
+  for (auto line :
+       {"troupe_grammars_compiled_total 3\n", "troupe_grammar_bytes 1234\n",
+        "troupe_grammar_checks_total 7\n",
+        "troupe_grammar_checks_compiled_total 2\n",
+        "troupe_grammar_sources_bytes 500\n"})
+    EXPECT_NE(text.find(line), text.npos) << line;
+}
+
 TEST(HttpMetrics, SayWhatBecameOfBalance) {
   service_stats x;
   x.balance_plans = 5;
@@ -41,7 +54,7 @@ TEST(HttpMetrics, SayWhatBecameOfBalance) {
   x.planned_gain = 0.25;
   x.requests_balanced = 21;
   x.request_moves_refused = 22;
-  auto text = http::api_metrics{}.render(x, {}, {});
+  auto text = http::api_metrics{}.render(x, {}, {}, {});
   for (auto line :
        {"troupe_expert_balance_plans_total 5",
         "troupe_expert_balance_changes_total 4",

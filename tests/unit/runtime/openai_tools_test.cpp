@@ -87,6 +87,27 @@ TEST_F(OpenaiTools, AreCalledPieceByPiece) {
                      {"add", "{\"a\": 1}"}, {"now", "{}"}}));
 }
 
+TEST_F(OpenaiTools, LeaveNoMarkOfAThoughtBehindTheirOutput) {
+  start();
+  auto client = connect();
+  json call = {{"id", "a"},
+               {"type", "function"},
+               {"function", {{"name", "add"}, {"arguments", "{}"}}}};
+  client.send(ask(
+    with_tools({{"messages",
+                 {{{"role", "user"}, {"content", "2 + 2?"}},
+                  {{"role", "assistant"}, {"tool_calls", {call}}},
+                  {{"role", "tool"}, {"tool_call_id", "a"}, {"content", "4"}}}},
+                {"stream", true}})));
+  service_.wait_for(1);
+  service_.play(1, ids("so 4\n</think>\n\nIt is 4."), finish_reason::stop);
+  std::string content;
+  for (const auto& x : events(client.receive().body))
+    if (x.is_object())
+      content += x["choices"][0]["delta"].value("content", "");
+  EXPECT_EQ(content, "so 4\nIt is 4.");
+}
+
 TEST_F(OpenaiTools, AreToldToTheModelInTheOrderOfTheirMembers) {
   start();
   auto prompt

@@ -77,6 +77,27 @@ TEST_F(SpanFile, IsReadAsItWasWritten) {
   expect_equal(*read, all);
 }
 
+TEST_F(SpanFile, HasRequestsForWhoLooksAtIt) {
+  auto all = two_lanes();
+  auto at = [](int ns) { return clock::instant{std::chrono::nanoseconds{ns}}; };
+  request_span x{7, "the \"seventh\"", at(1000), at(9000), at(5000), 3, 2, {}};
+  x.owners = {{at(1500), 4}, {at(2000), 5}};
+  all[0].requests = {x, {8, "", at(2000), at(3000), {}, 1, 0, {}}};
+  ASSERT_TRUE(write_spans(path_, all));
+  std::vector<std::string> got;
+  auto written = json::parse(content());
+  for (auto& e : written["traceEvents"])
+    if (e.value("cat", "") == "requests")
+      got.push_back(e["ph"].get<std::string>() + " " + e["id"].dump() + " "
+                    + e["name"].get<std::string>() + " " + e["ts"].dump());
+  EXPECT_EQ(
+    got, (std::vector<std::string>{"b 7 the \"seventh\" 1.0", "n 7 rank 4 1.5",
+                                   "n 7 rank 5 2.0", "n 7 first token 5.0",
+                                   "e 7 the \"seventh\" 9.0",
+                                   "b 8 request 8 2.0", "e 8 request 8 3.0"}));
+  EXPECT_TRUE(read_spans(path_));
+}
+
 TEST_F(SpanFile, IsJsonWithProcessesThreadsAndArrows) {
   ASSERT_TRUE(write_spans(path_, two_lanes()));
   auto all = json::parse(content())["traceEvents"];

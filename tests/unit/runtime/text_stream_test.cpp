@@ -32,18 +32,20 @@ struct answer {
   }
 };
 
-answer split(std::string_view text, bool in_thought, std::mt19937& random) {
-  reasoning_splitter splitter{in_thought};
+answer split(std::string_view text, bool in_thought, bool may_think,
+             std::mt19937& random) {
+  reasoning_splitter splitter{in_thought, may_think};
   answer all;
   in_pieces(text, random, [&](auto part) { all.add(splitter.push(part)); });
   all.add(splitter.finish());
   return all;
 }
 
-void expect_split(std::string_view text, bool in_thought, answer expected) {
+void expect_split(std::string_view text, bool in_thought, answer expected,
+                  bool may_think = false) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
     std::mt19937 random{seed};
-    EXPECT_EQ(split(text, in_thought, random), expected)
+    EXPECT_EQ(split(text, in_thought, may_think, random), expected)
       << text << ", seed " << seed;
   }
 }
@@ -104,6 +106,20 @@ TEST(ReasoningSplitter, DropsTheEndOfAThoughtThatWasNone) {
   expect_split("</thin", false, {"", "</thin"});
   expect_split("</thinks>", false, {"", "</thinks>"});
   expect_split("</think></think>", false, {"", "</think>"});
+}
+
+TEST(ReasoningSplitter, DropsTheEndOfAThoughtOfWhichNobodyKnew) {
+  auto expect = [](std::string_view text, const answer& wanted) {
+    expect_split(text, false, wanted, true);
+  };
+  expect("so 4\n</think>\n\nIt is 4.", {"", "so 4\nIt is 4."});
+  expect("so 4</think>", {"", "so 4"});
+  expect("a</think>b</think>c", {"", "ab</think>c"});
+  expect("a<think>b</think>c", {"", "a<think>b</think>c"});
+  expect("<think>hm</think>\na</think>", {"hm", "a</think>"});
+  expect("</think>\na</think>", {"", "a</think>"});
+  expect("a </thin", {"", "a </thin"});
+  expect("a < b </ c <thin", {"", "a < b </ c <thin"});
 }
 
 TEST(ReasoningSplitter, DropsLineEndsBehindAThoughtAlone) {

@@ -1,8 +1,8 @@
-#include "runtime/http/task_queue.hpp"
+#include "runtime/task_queue.hpp"
 
 #include <utility>
 
-namespace troupe::http {
+namespace troupe {
 
 task_queue::task_queue(size_t max_cost)
   : max_cost_(max_cost), thread_([this] { run(); }) {
@@ -48,4 +48,4 @@ void task_queue::run() {
   }
 }
 
-} // namespace troupe::http
+} // namespace troupe

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-namespace troupe::http {
+namespace troupe {
 
 class task_queue {
 public:
@@ -43,4 +43,4 @@ private:
   std::thread thread_;
 };
 
-} // namespace troupe::http
+} // namespace troupe

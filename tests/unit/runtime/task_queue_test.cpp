@@ -1,13 +1,13 @@
 /// Jobs in order, and what may wait.
 
-#include "runtime/http/task_queue.hpp"
+#include "runtime/task_queue.hpp"
 
 #include <gtest/gtest.h>
 
 #include <future>
 #include <vector>
 
-namespace troupe::http {
+namespace troupe {
 
 namespace {
 
@@ -29,4 +29,4 @@ TEST(TaskQueue, TakesWhatCostsNothingHoweverFullItIs) {
 
 } // namespace
 
-} // namespace troupe::http
+} // namespace troupe
