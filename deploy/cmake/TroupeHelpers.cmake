@@ -6,6 +6,7 @@ target_compile_options(troupe_flags INTERFACE
 target_include_directories(troupe_flags INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
   $<INSTALL_INTERFACE:include/troupe>)
+target_compile_features(troupe_flags INTERFACE $<INSTALL_INTERFACE:cxx_std_20>)
 if(TROUPE_PLANTED)
   target_compile_definitions(troupe_flags INTERFACE
     $<BUILD_INTERFACE:TROUPE_PLANTED>)

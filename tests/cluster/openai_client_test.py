@@ -7,6 +7,7 @@ Every check is a function; the exit status is 0 only if all of them hold.
 """
 
 import argparse
+import asyncio
 import json
 import re
 import sys
@@ -353,6 +354,39 @@ def text_is_completed(client, model):
     assert "".join(y.choices[0].text for y in parts) == x.choices[0].text
 
 
+def a_hundred_tasks_are_answered_at_once(client, model):
+    """Each as it would be alone, streamed or whole."""
+    def wanted(i):
+        return {"model": model, "seed": i % 10, "temperature": 1.2,
+                "max_tokens": 12, "messages": STORY}
+
+    async def one(other, i):
+        x = await other.chat.completions.create(**wanted(i), stream=i % 2 == 0)
+        if i % 2:
+            message = x.choices[0].message
+            return reasoning_of(message) + (message.content or "")
+        text = ""
+        async for chunk in x:
+            for choice in chunk.choices:
+                text += reasoning_of(choice.delta)
+                text += choice.delta.content or ""
+        return text
+
+    async def everybody():
+        async with openai.AsyncOpenAI(
+                base_url=client.base_url, api_key=client.api_key,
+                timeout=client.timeout, max_retries=0) as other:
+            return await asyncio.gather(*(one(other, i) for i in range(100)))
+
+    alone = []
+    for seed in range(10):
+        x = client.chat.completions.create(**wanted(seed)).choices[0].message
+        alone.append(reasoning_of(x) + (x.content or ""))
+    got = asyncio.run(everybody())
+    for i, text in enumerate(got):
+        assert text == alone[i % 10], (i, text, alone[i % 10])
+
+
 def a_client_that_leaves_does_no_harm(client, model):
     stream = ask(client, model, STORY, max_tokens=160, stream=True)
     next(iter(stream))
@@ -426,6 +460,7 @@ CHECKS = [
     an_answer_is_what_its_schema_says,
     an_answer_is_what_it_may_be,
     text_is_completed,
+    a_hundred_tasks_are_answered_at_once,
     a_client_that_leaves_does_no_harm,
     a_context_that_is_too_long_is_refused,
     an_unknown_model_is_not_found,
