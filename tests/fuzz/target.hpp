@@ -19,6 +19,8 @@ void chat_request(input x);       ///< POST /v1/chat/completions
 void chat_template(input x);      ///< tokenizer_config.json's template
 void completion_request(input x); ///< POST /v1/completions
 void config_json(input x);        ///< config.json
+void expert_loads(input x);       ///< --expert-load
+void expert_plan(input x);        ///< troupe balance --from
 void fault_plan(input x);         ///< --faults
 void frames(input x);             ///< Headers of frames, and the gate.
 void generation_config(input x);  ///< generation_config.json
@@ -28,6 +30,7 @@ void http_answer(input x);        ///< What a server says to our client.
 void http_request(input x);       ///< Bytes of a client's connection.
 void index_json(input x);         ///< model.safetensors.index.json
 void json_schema(input x);        ///< response_format
+void kv_header(input x);          ///< Before a cache block in a file.
 void link_emulation(input x);     ///< --emulate-link
 void messages_request(input x);   ///< POST /v1/messages
 void regex(input x);              ///< guided_regex
@@ -35,6 +38,7 @@ void requests_file(input x);      ///< simulate --requests
 void response_request(input x);   ///< POST /v1/responses
 void rows(input x);               ///< Bodies of dispatch and combine.
 void safetensors_header(input x); ///< The head of a file of tensors.
+void state_file(input x);         ///< --state-dir
 void token_routes(input x);       ///< POST /tokenize, /detokenize
 void tokenizer_config(input x);   ///< tokenizer_config.json
 void tokenizer_json(input x);     ///< tokenizer.json
@@ -56,6 +60,8 @@ inline constexpr target targets[] = {
   {"chat_template", chat_template, 8192},
   {"completion_request", completion_request, 2048},
   {"config_json", config_json, 4096},
+  {"expert_loads", expert_loads, 1024},
+  {"expert_plan", expert_plan, 1024},
   {"fault_plan", fault_plan, 1024},
   {"frames", frames, 1024},
   {"gbnf", gbnf, 512},
@@ -65,6 +71,7 @@ inline constexpr target targets[] = {
   {"http_request", http_request, 1024},
   {"index_json", index_json, 1024},
   {"json_schema", json_schema, 1024},
+  {"kv_header", kv_header, 512},
   {"link_emulation", link_emulation, 256},
   {"messages_request", messages_request, 2048},
   {"regex", regex, 256},
@@ -72,6 +79,7 @@ inline constexpr target targets[] = {
   {"response_request", response_request, 2048},
   {"rows", rows, 1024},
   {"safetensors_header", safetensors_header, 2048},
+  {"state_file", state_file, 1024},
   {"token_routes", token_routes, 1024},
   {"tokenizer_config", tokenizer_config, 4096},
   {"tokenizer_json", tokenizer_json, 4096},
