@@ -94,6 +94,8 @@ struct scheduler_state {
       return times.seconds_for(cost.of(first, count));
     };
     giver->begin(settled);
+    if (*grammar)
+      tell_grammars();
     grammars.keep(settled, std::move(*grammar));
     if (taker->begin(settled, seconds_for))
       return tell_later(self, local_scheduler{self}, taker->patience(),
@@ -150,6 +152,7 @@ struct scheduler_state {
   void go_on_with_grammars() {
     for (auto& x : grammars.ready())
       begin_with(x.who, std::move(x.what));
+    tell_grammars();
     step();
   }
 
@@ -230,13 +233,13 @@ struct scheduler_state {
   void check_deadlines() {
     giver->check();
     taker->check();
-    tell_grammars();
   }
 
   /// Of the node's process, by one of its ranks.
   void tell_grammars() {
     auto cache = parts->tokens.grammars;
-    if (!cache || parts->ranks.empty() || rank != parts->ranks.front().get())
+    auto is_first = parts->ranks.empty() || rank == parts->ranks.front().get();
+    if (!cache || !is_first)
       return;
     auto now = cache->counted();
     context.counters->add(counter::grammars_compiled,

@@ -235,6 +235,9 @@ TEST_F(Scheduler, WaitsForGrammarsAndMasksThatAreMadeBesideIt) {
   ASSERT_EQ(num_steps(), 2u);
   EXPECT_EQ(last_step()->rows.sequences.size(), 2u);
   EXPECT_EQ(count(counter::waiting), 0u);
+  EXPECT_EQ(count(counter::grammars_compiled), 3u);
+  EXPECT_EQ(count(counter::grammar_bytes),
+            parts_->tokens.grammars->counted().bytes);
 }
 
 TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {
