@@ -1,3 +1,4 @@
+#include "deploy/bench_earlier.hpp"
 #include "deploy/bench_report.hpp"
 #include "deploy/bench_serve.hpp"
 #include "deploy/bench_transport.hpp"
@@ -5,6 +6,8 @@
 #include "deploy/link_flags.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
+#include "kernels/check.hpp"
+#include "runtime/checkpoint/regular_file.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -18,21 +21,54 @@ struct bench_flags {
   bench_options options;
   uint32_t num_threads = 0; ///< Of the machine's probe.
   std::string model;        ///< Whose stages are measured, too; empty: none's.
+  std::string earlier;      ///< A file of a run to compare with; empty: none.
   bool without_plain = false;
   bool json = false;
 };
+
+/// Files of cases by the thousand are smaller.
+constexpr uint64_t max_record_bytes = 16 << 20;
+
+result<bench_record> read_earlier(const std::string& path) {
+  auto text = read_regular_file(path, max_record_bytes);
+  if (!text)
+    return text.why();
+  auto out = read_bench_record(*text);
+  if (!out)
+    return failure{out.why().code, path + ": " + out.why().message};
+  return out;
+}
+
+std::string show(const bench_report& found, bool as_json,
+                 const std::optional<bench_record>& earlier) {
+  auto whole = bench_json(found);
+  auto text = as_json ? whole : bench_table(found);
+  if (!earlier)
+    return text;
+  auto now = read_bench_record(whole);
+  CHECK(now);
+  return as_json ? with_ratios(whole, *now, *earlier)
+                 : text + ratios_table(*now, *earlier);
+}
 
 int run_model(const bench_flags& flags) {
   auto options = flags.options;
   options.num_threads = device_threads(options.cluster.num_threads, 1);
   options.with_plain = !flags.without_plain;
   std::erase_if(options.prompts, [](auto& x) { return x.length == 0; });
+  // A run takes minutes: what stands in the way of comparing is said first.
+  std::optional<bench_record> earlier;
+  if (!flags.earlier.empty()) {
+    auto read = read_earlier(flags.earlier);
+    if (!read)
+      return report(read.why());
+    earlier = std::move(*read);
+  }
   system_clock time;
   auto found = bench_model(options, time);
   if (!found)
     return report(found.why());
-  auto text = flags.json ? bench_json(*found) : bench_table(*found);
-  std::fputs(text.c_str(), stdout);
+  std::fputs(show(*found, flags.json, earlier).c_str(), stdout);
   return 0;
 }
 
@@ -129,6 +165,9 @@ void add_bench_model(CLI::App& bench, int& status) {
   add_comparison(*command, options);
   command->add_flag("--no-plain", flags->without_plain,
                     "Only the actors: the weights are held once, not twice");
+  command->add_option("--compare", flags->earlier,
+                      "What --json printed of an earlier run: prints how many "
+                      "times as many tokens per second there are now");
   add_json(*command, *flags);
   command->callback([flags, &status] { status = run_model(*flags); });
 }
