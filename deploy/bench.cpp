@@ -3,6 +3,7 @@
 #include "deploy/bench_serve.hpp"
 #include "deploy/bench_transport.hpp"
 #include "deploy/commands.hpp"
+#include "deploy/device_flag.hpp"
 #include "deploy/link_flags.hpp"
 #include "deploy/report.hpp"
 #include "deploy/running_company.hpp"
@@ -159,6 +160,7 @@ void add_bench_model(CLI::App& bench, int& status) {
              "beside what the machine gives");
   auto& options = flags->options;
   options.cluster.add_to(*command);
+  add_device(*command, options.cluster.device);
   add_emulated_links(*command, options.cluster.links);
   add_trace_file(*command, options.cluster.trace_file);
   add_cases(*command, options);

@@ -1,5 +1,6 @@
 #include "deploy/bench_model.hpp"
 
+#include "deploy/device_flag.hpp"
 #include "deploy/process_memory.hpp"
 #include "deploy/progress.hpp"
 #include "deploy/running_company.hpp"
@@ -122,9 +123,16 @@ result<void> bench::load() {
                      + std::to_string(config_.max_position_embeddings)};
   work_.emplace(config_, summarize(*source, config_), o.activations);
   report_.num_moe_layers = config_.num_moe_layers();
+  node_options chosen;
+  if (auto ok = choose_device(o.cluster.device, chosen); !ok)
+    return ok;
+  if (chosen.device || chosen.target == "reference")
+    return failure{errc::invalid_input, "what is measured is a CPU device, and "
+                                          + o.cluster.device + " is none"};
   kernels::cpu_options cpu;
   cpu.num_threads = o.num_threads;
   cpu.pool = pool_;
+  cpu.target = chosen.target;
   device_ = kernels::make_cpu_device(cpu);
   report_.target = device_->target();
   measure_work();

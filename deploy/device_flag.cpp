@@ -1,14 +1,37 @@
 #include "deploy/device_flag.hpp"
 
+#include "kernels/cpu_targets.hpp"
 #include "kernels/cuda_device.hpp"
+#include "kernels/device.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace troupe {
 
 namespace {
 
-constexpr const char* forms = "cpu, reference, cuda or cuda:N";
+constexpr const char* forms = "cpu, cpu/TARGET, reference, cuda or cuda:N";
+
+constexpr std::string_view cpu_prefix = "cpu/";
+
+std::string listed_targets() {
+  std::string out;
+  for (auto& x : kernels::cpu_targets())
+    out += (out.empty() ? "" : ", ") + x;
+  return out;
+}
+
+result<device_choice> parse_cpu_target(const std::string& name) {
+  auto all = kernels::cpu_targets();
+  auto target = name.substr(cpu_prefix.size());
+  if (std::ranges::find(all, target) != all.end())
+    return device_choice{device_choice::kind::cpu, 0, target};
+  return failure{errc::invalid_input, "\"" + name
+                                        + "\" is no device: the targets that "
+                                          "this machine has are "
+                                        + listed_targets()};
+}
 
 } // namespace
 
@@ -21,7 +44,9 @@ void add_device(CLI::App& command, std::string& value) {
     .add_option(
       "--device", value,
       std::string{"What is computed on: "} + forms
-        + " (default cpu). This build "
+        + " (default cpu: the best TARGET of " + listed_targets()
+        + "; to force one, for nodes that have to compute alike, cpu/TARGET). "
+          "This build "
         + (kernels::has_cuda_module() ? "has" : "lacks")
         + " the CUDA module; troupe model inspect says which GPUs there are")
     ->type_name("NAME")
@@ -33,10 +58,12 @@ result<device_choice> parse_device(const std::string& name) {
   if (name.empty() || name == "cpu")
     return device_choice{};
   if (name == "reference")
-    return device_choice{kind::reference, 0};
+    return device_choice{kind::reference, 0, {}};
   if (name == "cuda")
-    return device_choice{kind::cuda, 0};
-  device_choice out{kind::cuda, 0};
+    return device_choice{kind::cuda, 0, {}};
+  if (name.starts_with(cpu_prefix))
+    return parse_cpu_target(name);
+  device_choice out{kind::cuda, 0, {}};
   const std::string prefix = "cuda:";
   auto end = name.data() + name.size();
   if (name.starts_with(prefix)) {
@@ -55,6 +82,8 @@ result<void> choose_device(const std::string& name, node_options& out) {
     return found.why();
   if (found->what == device_choice::kind::reference)
     out.target = "reference";
+  if (found->what == device_choice::kind::cpu)
+    out.target = found->target;
   if (found->what != device_choice::kind::cuda)
     return {};
   std::string why;
@@ -67,11 +96,12 @@ result<void> choose_device(const std::string& name, node_options& out) {
 }
 
 std::string describe_devices() {
+  auto out = "CPU targets: " + listed_targets() + "; used: "
+             + std::string{kernels::make_cpu_executor({})->target()} + "\n";
   std::string why;
   auto gpus = kernels::describe_gpus(why);
   if (gpus.empty())
-    return "GPUs: none (" + why + ")\n";
-  std::string out;
+    return out + "GPUs: none (" + why + ")\n";
   for (size_t i = 0; i < gpus.size(); ++i)
     out += "cuda:" + std::to_string(i) + ": " + gpus[i] + "\n";
   return out;

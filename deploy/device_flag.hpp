@@ -15,10 +15,12 @@ namespace troupe {
 /// has.
 void add_device(CLI::App& command, std::string& value);
 
-/// A device as it is named: "cpu", "reference", "cuda" or "cuda:N".
+/// A device as it is named: "cpu", "cpu/TARGET", "reference", "cuda" or
+/// "cuda:N".
 struct device_choice {
   enum class kind { cpu, reference, cuda } what = kind::cpu;
-  uint32_t ordinal = 0; ///< Of a GPU.
+  uint32_t ordinal = 0;        ///< Of a GPU.
+  std::string target = "best"; ///< Of a CPU, which this machine has.
 };
 
 /// Errors: invalid_input.
@@ -28,7 +30,8 @@ result<device_choice> parse_device(const std::string& name);
 /// not_found (no such GPU).
 result<void> choose_device(const std::string& name, node_options& out);
 
-/// Returns what GPUs there are, or why there are none: lines for a person.
+/// Returns what the CPU can compute with, and what GPUs there are or why there
+/// are none: lines for a person.
 std::string describe_devices();
 
 } // namespace troupe

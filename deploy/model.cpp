@@ -51,8 +51,9 @@ int verify(const model_flags& flags) {
   if (!device && computed.target == "reference")
     device = kernels::make_reference_device(0);
   if (!device)
-    device = kernels::make_cpu_device(
-      {.id = 0, .num_threads = device_threads(0, 1), .target = "best"});
+    device = kernels::make_cpu_device({.id = 0,
+                                       .num_threads = device_threads(0, 1),
+                                       .target = computed.target});
   progress_display progress{"verify", false};
   auto found = verify_model(*device, *source, flags.golden, options,
                             [&](uint64_t done, uint64_t total) {

@@ -5,7 +5,9 @@
 #include <hwy/highway.h>
 
 #include "kernels/check.hpp"
+#include "kernels/cpu/dot_choice.hpp"
 #include "kernels/cpu/fill.hpp"
+#include "kernels/cpu_targets.hpp"
 
 #include <array>
 
@@ -38,8 +40,9 @@ namespace {
 
 struct target {
   std::string_view name;
-  bool exists;   ///< On this machine.
-  bool is_worth; ///< Better than the next one, so that "best" may be it.
+  bool exists; ///< On this machine.
+  /// Better than the next one, so that "best" may be it; null: it is.
+  bool (*is_worth)();
   void (*fill)(kernel_set& set);
 };
 
@@ -73,28 +76,22 @@ void fill_avx512([[maybe_unused]] kernel_set& set) {
 void fill_avx512_bf16(kernel_set& set) {
   fill_avx512(set);
   fill_dot(set);
-}
-
-/// Whether a dot product of pairs takes no longer than one multiply-add. So it
-/// is with AMD (940 against 464 GFLOP/s on two cores of Zen 5); Intel's takes
-/// four times as long (115 against 230 on one core with AMX).
-bool has_fast_dot() {
-#if HWY_ARCH_X86
-  return __builtin_cpu_is("amd");
-#else
-  return false;
-#endif
+  fill_dot_attention(set);
 }
 
 std::array<target, 4> list_targets() {
   auto here = hwy::SupportedTargets() & HWY_TARGETS;
   bool avx512 = (here & HWY_AVX3) != 0;
   bool avx2 = (here & HWY_AVX2) != 0;
-  return {
-    {{"avx512-bf16", avx512 && has_dot(), has_fast_dot(), fill_avx512_bf16},
-     {"avx512", avx512, true, fill_avx512},
-     {"avx2", avx2, true, fill_avx2},
-     {"portable", true, true, fill_portable}}};
+  return {{{"avx512-bf16", avx512 && has_defined_dot(), has_fast_dot,
+            fill_avx512_bf16},
+           {"avx512", avx512, nullptr, fill_avx512},
+           {"avx2", avx2, nullptr, fill_avx2},
+           {"portable", true, nullptr, fill_portable}}};
+}
+
+bool is_best(const target& t) {
+  return t.exists && (!t.is_worth || t.is_worth());
 }
 
 } // namespace
@@ -103,7 +100,7 @@ kernel_set make_kernel_set(std::string_view name) {
   kernel_set out;
   bool reached = false;
   for (auto& t : list_targets()) {
-    reached = reached || t.name == name || (name == "best" && t.is_worth);
+    reached = reached || t.name == name || (name == "best" && is_best(t));
     if (!reached || !t.exists)
       continue;
     out.name = t.name;
@@ -115,3 +112,15 @@ kernel_set make_kernel_set(std::string_view name) {
 }
 
 } // namespace troupe::kernels::cpu
+
+namespace troupe::kernels {
+
+std::vector<std::string> cpu_targets() {
+  std::vector<std::string> out;
+  for (auto& t : cpu::list_targets())
+    if (t.exists)
+      out.emplace_back(t.name);
+  return out;
+}
+
+} // namespace troupe::kernels

@@ -1,6 +1,7 @@
 // Tiles of products by the BF16 dot product of AVX-512, which Highway 1.0 does
-// not know. Two FP32 accumulators of 16 outputs per row; each lane adds the
-// products of one pair of k in ascending order.
+// not know. Two FP32 accumulators of 16 outputs per row; each lane adds pairs
+// of k in ascending order, of each pair the second product first (see
+// host::add_pair).
 
 #include "kernels/cpu/fill.hpp"
 
@@ -167,6 +168,13 @@ void fill_panels(kernel_set& set, std::index_sequence<Rows...>) {
 
 } // namespace
 
+void add_pairs(const uint32_t* a, const uint32_t* b, float* sums) {
+  auto sum = _mm512_dpbf16_ps(_mm512_loadu_ps(sums),
+                              as_bf16(_mm512_loadu_si512(a)),
+                              as_bf16(_mm512_loadu_si512(b)));
+  _mm512_storeu_ps(sums, sum);
+}
+
 void fill_dot(kernel_set& set) {
   set.pairs = true;
   set.mark_f8 = nullptr; // these panels look up every code
@@ -192,6 +200,10 @@ bool has_dot() {
 namespace troupe::kernels::cpu {
 
 void fill_dot(kernel_set&) {
+  // nop
+}
+
+void add_pairs(const uint32_t*, const uint32_t*, float*) {
   // nop
 }
 

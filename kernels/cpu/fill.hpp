@@ -18,7 +18,13 @@ bool has_f8();
 /// Replaces products of bf16 by dot products of pairs (dot_kernels.cpp).
 void fill_dot(kernel_set& set);
 
-/// Returns whether this machine has what fill_dot needs.
+/// Adds scores of bf16 by dot products (dot_attention_kernels.cpp).
+void fill_dot_attention(kernel_set& set);
+
+/// Returns whether this machine has what fill_dot and fill_dot_attention need.
 bool has_dot();
+
+/// sums[i] = the dot product of pair i added to it, i < 16. Where has_dot().
+void add_pairs(const uint32_t* a, const uint32_t* b, float* sums);
 
 } // namespace troupe::kernels::cpu

@@ -85,11 +85,12 @@ struct prefetch_lines {
 
 /// out[r][j] = q[r] . keys[j]
 struct score_args {
-  const float* q = nullptr;        ///< [width / 32][rows][32], see split_pairs
-  const std::byte* keys = nullptr; ///< The first one.
-  uint64_t stride = 0;             ///< Bytes from one key to the next.
-  uint32_t num_keys = 0;           ///< At most split_keys.
-  uint32_t width = 0;              ///< A multiple of 32.
+  const float* q = nullptr; ///< [width / 32][rows][32], see split_pairs
+  const uint16_t* q_pairs = nullptr; ///< Of score_pairs: the same in bf16.
+  const std::byte* keys = nullptr;   ///< The first one.
+  uint64_t stride = 0;               ///< Bytes from one key to the next.
+  uint32_t num_keys = 0;             ///< At most split_keys.
+  uint32_t width = 0;                ///< A multiple of 32.
   /// Where the keys after these lie, if it is known; else null.
   const std::byte* following = nullptr;
   prefetch_lines next;
@@ -230,7 +231,8 @@ struct kernel_set {
   uint32_t attention_rows = max_attention_rows; ///< At most, and best.
   score_fn score_bf16[max_attention_rows + 1] = {};
   score_fn score_f32[max_attention_rows + 1] = {};
-  uint32_t attend_rows = max_tile_rows; ///< At most.
+  score_fn score_pairs[max_attention_rows + 1] = {}; ///< bf16; only if `pairs`
+  uint32_t attend_rows = max_tile_rows;              ///< At most.
   attend_fn attend_bf16[max_tile_rows + 1] = {};
   attend_fn attend_f32[max_tile_rows + 1] = {};
   /// Puts `count` values into the order in which bf16 keys are widened, and

@@ -22,9 +22,10 @@ constexpr uint32_t panels_of_block = key_blocks::tokens / panel_rows;
 /// Sizes that all tasks share.
 struct geometry {
   geometry(const kernel_set& kernels, const mha_attention& op)
-    : bf16(op.cache.type == dtype::bf16), latent(op.cache.latent),
-      rope(op.cache.rope), nope(op.k_b.cols), value(op.v_b.rows),
-      key(nope + rope), depth(bf16 ? latent + latent % 2 : latent),
+    : bf16(op.cache.type == dtype::bf16), pairs(bf16 && kernels.pairs),
+      latent(op.cache.latent), rope(op.cache.rope), nope(op.k_b.cols),
+      value(op.v_b.rows), key(nope + rope),
+      depth(bf16 ? latent + latent % 2 : latent),
       steps(bf16 ? depth / 2 : depth),
       words(bf16 ? padded(latent + rope) / 2 : padded(latent + rope)),
       value_panels((value + panel_rows - 1) / panel_rows),
@@ -32,6 +33,7 @@ struct geometry {
   }
 
   bool bf16;
+  bool pairs; ///< Keys and values are made by dot products of bf16.
   uint32_t latent, rope, nope;
   uint32_t value;        ///< Of a head.
   uint32_t key;          ///< Likewise: nope and rope.
@@ -64,11 +66,11 @@ struct workspace {
   float* acc;        ///< [rows][value_cols]
   float* max;        ///< [rows]
   float* sum;        ///< [rows]
-  float* k_b;        ///< Tiles of [depth][columns of nope]
+  float* k_b;        ///< Tiles of [depth][columns of nope]; pairs: words
   float* keys;       ///< [8][key][32]
   float* values;     ///< [value panels][256][32]
   uint32_t* latents; ///< [2][words][32]
-  float* tile;       ///< [depth][tile rows]
+  float* tile;       ///< [depth][tile rows]; pairs: [steps][tile rows] words
   uint32_t* zeros;   ///< [words]
   float* scores;     ///< [tile rows][256]
 };
@@ -137,16 +139,39 @@ private:
   void load_weights(const packed_shape& shape, const std::byte* k_b) {
     for (uint32_t first = 0; first < g_.nope; first += g_.tile_rows) {
       auto rows = std::min(g_.tile_rows, g_.nope - first);
-      auto out = mem_.k_b + uint64_t{first} * g_.depth;
-      for (uint32_t r = 0; r < rows; ++r) {
-        for (uint32_t i = 0; i < g_.latent; ++i) {
-          auto panel = k_b + i / panel_rows * shape.panel_bytes();
-          out[i * rows + r] = weight_at(panel, i % panel_rows, first + r);
-        }
-        if (g_.depth > g_.latent)
-          out[g_.latent * rows + r] = 0;
-      }
+      auto weight = [&](uint32_t i, uint32_t r) {
+        auto panel = k_b + i / panel_rows * shape.panel_bytes();
+        return i < g_.latent ? weight_at(panel, i % panel_rows, first + r) : 0;
+      };
+      auto out = tile_of_k_b(first);
+      for (uint32_t r = 0; r < rows; ++r)
+        for (uint32_t i = 0; i < g_.steps; ++i)
+          place_step(out, i, r, rows, weight);
     }
+  }
+
+  /// Column `r` of one step of a tile, of which weight(i, r) tells latent i.
+  template <class Weight>
+  void place_step(float* out, uint32_t step, uint32_t r, uint32_t rows,
+                  const Weight& weight) const {
+    if (!g_.bf16) {
+      out[step * rows + r] = weight(step, r);
+      return;
+    }
+    auto even = weight(2 * step, r);
+    auto odd = weight(2 * step + 1, r);
+    if (!g_.pairs) {
+      out[2 * step * rows + r] = even;
+      out[(2 * step + 1) * rows + r] = odd;
+      return;
+    }
+    auto word = std::bit_cast<uint32_t>(even) >> 16
+                | std::bit_cast<uint32_t>(odd);
+    std::memcpy(out + step * rows + r, &word, sizeof word);
+  }
+
+  float* tile_of_k_b(uint32_t first) const {
+    return mem_.k_b + uint64_t{first} * (g_.pairs ? g_.steps : g_.depth);
   }
 
   float weight_at(const std::byte* panel, uint32_t n, uint32_t k) const {
@@ -176,6 +201,8 @@ private:
   }
 
   const tile_fns& functions() const {
+    if (g_.pairs)
+      return kernels_.pair_tiles;
     return g_.bf16 ? kernels_.bf16_tiles : kernels_.f32_tiles;
   }
 
@@ -185,8 +212,7 @@ private:
     std::memset(out, 0, uint64_t{g_.nope} * panel_rows * sizeof(float));
     for (uint32_t first = 0; first < g_.nope; first += g_.tile_rows) {
       tile_args args;
-      args.a = reinterpret_cast<const std::byte*>(mem_.k_b
-                                                  + uint64_t{first} * g_.depth);
+      args.a = reinterpret_cast<const std::byte*>(tile_of_k_b(first));
       args.w = reinterpret_cast<const std::byte*>(latents(from));
       args.steps = g_.steps;
       args.acc = out + uint64_t{first} * panel_rows;
@@ -228,9 +254,9 @@ private:
 
   /// The latents of some keys as a tile of rows.
   void load_tile(const uint32_t* words, uint32_t rows) const {
-    if (g_.bf16)
+    if (g_.bf16 && !g_.pairs)
       return kernels_.widen_columns[rows](words, g_.steps, mem_.tile);
-    for (uint32_t k = 0; k < g_.depth; ++k)
+    for (uint32_t k = 0; k < g_.steps; ++k)
       std::memcpy(mem_.tile + k * rows, words + uint64_t{k} * panel_rows,
                   rows * sizeof(float));
   }

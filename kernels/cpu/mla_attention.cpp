@@ -49,7 +49,7 @@ public:
   tile_run(const kernel_set& kernels, const mla_attention& op, const tile& t)
     : kernels_(kernels), op_(op), t_(t), is_bf16_(op.cache.type == dtype::bf16),
       width_(padded(op.cache.latent + op.cache.rope)),
-      cols_(padded(op.cache.latent)),
+      pairs_(is_bf16_ && kernels.pairs), cols_(padded(op.cache.latent)),
       q_(make_aligned(uint64_t{t.count} * width_ * sizeof(float))) {
   }
 
@@ -148,18 +148,28 @@ private:
                   + op_.q_rope_skip,
                 op_.cache.rope, b.x.data() + latent);
     std::fill(b.x.begin() + latent + op_.cache.rope, b.x.end(), 0.0f);
-    if (is_bf16_) {
+    if (is_bf16_)
       kernels_.to_bf16(b.x.data(), width_, b.bf16.data());
+    if (pairs_)
+      return place(b.bf16.data(), r, q<uint16_t>());
+    if (is_bf16_) {
       kernels_.from_bf16(b.bf16.data(), width_, b.x.data());
       kernels_.split_pairs(b.x.data(), width_, b.x.data());
     }
-    auto out = q() + r * column_group;
-    for (uint32_t i = 0; i < width_; i += column_group)
-      std::copy_n(b.x.data() + i, column_group, out + uint64_t{i} * t_.count);
+    place(b.x.data(), r, q<float>());
   }
 
-  float* q() {
-    return reinterpret_cast<float*>(q_.get());
+  /// Row `r` of q among the others.
+  template <class T>
+  void place(const T* row, uint32_t r, T* to) const {
+    auto out = to + r * column_group;
+    for (uint32_t i = 0; i < width_; i += column_group)
+      std::copy_n(row + i, column_group, out + uint64_t{i} * t_.count);
+  }
+
+  template <class T>
+  T* q() {
+    return reinterpret_cast<T*>(q_.get());
   }
 
   template <class Fn>
@@ -183,7 +193,8 @@ private:
                      const std::byte* following, const prefetch_lines& next,
                      float* out) {
     score_args args;
-    args.q = q();
+    args.q = q<float>();
+    args.q_pairs = q<uint16_t>();
     args.keys = keys.data;
     args.stride = keys.stride;
     args.num_keys = count;
@@ -191,7 +202,9 @@ private:
     args.following = following;
     args.next = next;
     args.out = out;
-    auto& fns = is_bf16_ ? kernels_.score_bf16 : kernels_.score_f32;
+    auto& fns = pairs_     ? kernels_.score_pairs
+                : is_bf16_ ? kernels_.score_bf16
+                           : kernels_.score_f32;
     fns[t_.count](args);
   }
 
@@ -230,8 +243,9 @@ private:
   tile t_;
   bool is_bf16_;
   uint32_t width_;
+  bool pairs_; ///< Scores are dot products of bf16.
   uint32_t cols_;
-  aligned_bytes q_; ///< [width / 32][rows][32] f32
+  aligned_bytes q_; ///< [width / 32][rows][32] f32, or bf16 if pairs_
 };
 
 /// Tiles of a sequence that a task takes through all splits.

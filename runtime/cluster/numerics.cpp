@@ -12,7 +12,7 @@ namespace troupe {
 namespace {
 
 /// Version of the operations' arithmetic: raise it with any change of bits.
-constexpr uint64_t operations_version = 3;
+constexpr uint64_t operations_version = 4;
 
 /// Settings as lines. Everything that is added is compared.
 class lines {

@@ -1,5 +1,6 @@
 #include "deploy/device_flag.hpp"
 
+#include "kernels/cpu_targets.hpp"
 #include "kernels/cuda_device.hpp"
 
 #include <gtest/gtest.h>
@@ -24,8 +25,8 @@ TEST(DeviceFlag, RefusesOtherNamesInOneSentence) {
     auto found = parse_device(name);
     ASSERT_FALSE(found) << name;
     EXPECT_EQ(found.why().message, "\"" + std::string{name}
-                                     + "\" is no device: cpu, reference, cuda "
-                                       "or cuda:N");
+                                     + "\" is no device: cpu, cpu/TARGET, "
+                                       "reference, cuda or cuda:N");
   }
 }
 
@@ -36,6 +37,26 @@ TEST(DeviceFlag, TheCpuIsWhatANodeMakesItself) {
   EXPECT_EQ(options.target, "best");
   EXPECT_TRUE(choose_device("reference", options));
   EXPECT_EQ(options.target, "reference");
+}
+
+TEST(DeviceFlag, ATargetOfTheCpuIsForced) {
+  auto all = kernels::cpu_targets();
+  ASSERT_FALSE(all.empty());
+  EXPECT_EQ(all.back(), "portable");
+  for (auto& target : all) {
+    node_options options;
+    EXPECT_TRUE(choose_device("cpu/" + target, options));
+    EXPECT_EQ(options.target, target);
+    EXPECT_NE(describe_devices().find(target), std::string::npos);
+  }
+  for (auto name : {"cpu/", "cpu/best", "cpu/avx1024"}) {
+    auto found = parse_device(name);
+    ASSERT_FALSE(found) << name;
+    auto begin = "\"" + std::string{name}
+                 + "\" is no device: the targets that this machine has are ";
+    EXPECT_EQ(found.why().message.substr(0, begin.size()), begin);
+    EXPECT_TRUE(found.why().message.ends_with("portable"));
+  }
 }
 
 // Whatever this machine has: a GPU, a build without CUDA, or no driver.
@@ -49,7 +70,7 @@ TEST(DeviceFlag, AGpuIsThereOrASentenceSaysWhyNot) {
   if (!chosen) {
     EXPECT_EQ(chosen.why().code, errc::not_found);
     EXPECT_EQ(chosen.why().message, "no device cuda: " + why);
-    EXPECT_EQ(describe_devices(), "GPUs: none (" + why + ")\n");
+    EXPECT_TRUE(describe_devices().ends_with("GPUs: none (" + why + ")\n"));
   }
   node_options other;
   auto nobody = choose_device("cuda:4000", other);
