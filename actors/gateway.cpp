@@ -21,6 +21,7 @@
 #include "runtime/cluster/request_fates.hpp"
 #include "runtime/cluster/request_journal.hpp"
 #include "runtime/cluster/unit_choice.hpp"
+#include "runtime/cluster/waiting_requests.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -55,11 +56,7 @@ struct gateway_state {
   std::unique_ptr<request_balance> balance;
   loss_book losses;
   std::optional<node_lost> leaving; ///< Its ranks get no new requests.
-  struct waiter {
-    clock::instant until;
-    bool is_late = false; ///< It came for who is leaving.
-  };
-  std::map<request_id, waiter> waits;
+  waiting_requests waits;
   bool is_on_patrol = false;
   report_book reports;
   std::function<void()> on_started;
@@ -97,9 +94,8 @@ struct gateway_state {
 
   /// Likewise, or who is leaving, where one that waits came too late for it.
   const node_lost* obstacle(request_id id) const {
-    auto i = waits.find(id);
-    auto is_late = leaving && i != waits.end() && i->second.is_late;
-    return is_late ? &*leaving : obstacle(*journal->what(id));
+    return leaving && waits.is_late(id) ? &*leaving
+                                        : obstacle(*journal->what(id));
   }
 
   bool wants_leaver(const generation_request& what) const {
@@ -159,30 +155,24 @@ struct gateway_state {
   void hold(request_id id, bool is_late = false) {
     if (auto owner = journal->suspend(id))
       take_from(id, *owner);
-    auto until = self->clock().now() + status->outage_timeout;
-    waits.try_emplace(id, waiter{until, is_late});
+    waits.add(id, self->clock().now() + status->outage_timeout, is_late);
     go_on_patrol();
   }
 
   void go_on_patrol() {
-    if ((leaving || !waits.empty()) && !std::exchange(is_on_patrol, true))
+    if ((leaving || !waits.is_empty()) && !std::exchange(is_on_patrol, true))
       tell_later(self, gateway{self}, patrol, tick{});
   }
 
   /// Of who has waited for too long.
   void look_at_waiting() {
     is_on_patrol = false;
-    auto now = self->clock().now();
-    std::erase_if(waits, [&](auto& x) {
-      auto& [id, wait] = x;
-      if (!status->requests.has(id))
-        return true;
-      auto* why = obstacle(id);
-      if (now < wait.until || !why)
-        return false;
-      end_early(id, {errc::peer_lost, sentence(*why)});
-      return true;
-    });
+    waits.keep([this](auto id) { return status->requests.has(id); });
+    for (auto id : waits.overdue(self->clock().now()))
+      if (auto* why = obstacle(id)) {
+        end_early(id, {errc::peer_lost, sentence(*why)});
+        waits.erase(id);
+      }
     empty_ranks();
     go_on_patrol();
   }
@@ -309,8 +299,7 @@ struct gateway_state {
   void take(const node_leaving& msg) {
     outlook->leaves(msg.stays ? std::nullopt : std::optional{msg.node});
     leaving.reset();
-    for (auto& [id, x] : waits)
-      x.is_late = false;
+    waits.forgive();
     if (!msg.stays) // it gets its incarnation when it is lost
       leaving = node_lost{msg.node, 0, msg.name, "is leaving", true};
     publish_trouble();
@@ -331,9 +320,8 @@ struct gateway_state {
     out.is_needed = !ranks.empty()
                     && (usable.empty() || outlook->is_leaving(usable[0]));
     out.lost = losses.processes();
-    for (auto& [id, x] : waits)
-      out.left += !x.is_late && status->requests.has(id)
-                  && wants_leaver(*journal->what(id));
+    for (auto id : waits.in_time())
+      out.left += status->requests.has(id) && wants_leaver(*journal->what(id));
     for (auto rank : ranks)
       for (auto id : journal->requests_of(rank))
         if (auto to = ranks_for(id); to.empty() || outlook->is_leaving(to[0]))

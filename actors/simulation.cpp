@@ -95,7 +95,7 @@ public:
     if (!serves && !checks_.may_have_lost_a_node())
       fail("the company did not start");
     begun_ = world_.now();
-    events_before_ = count_events();
+    events_before_ = world_.trace().counts();
     if (!driver_)
       begin_faults();
     clients_.begin();
@@ -168,7 +168,7 @@ private:
     worked_ = world_.now();
     driver_->stop(world_.now());
     company_.spare_devices();
-    events_in_trouble_ = count_events();
+    events_in_trouble_ = world_.trace().counts();
   }
 
   void heal() {
@@ -412,13 +412,6 @@ private:
 
   // -- what came of it --------------------------------------------------------
 
-  std::array<uint64_t, num_trace_kinds> count_events() {
-    std::array<uint64_t, num_trace_kinds> out;
-    for (size_t i = 0; i < num_trace_kinds; ++i)
-      out[i] = world_.trace().count(trace_kind(i));
-    return out;
-  }
-
   simulation_result take_result() {
     simulation_result out;
     out.seed = world_.seed();
@@ -437,7 +430,7 @@ private:
     out.length = worked_ - begun_;
     if (!token_times_.empty())
       out.busy = token_times_[token_times_.size() * 9 / 10] - begun_;
-    out.events = count_events();
+    out.events = world_.trace().counts();
     out.events_before = events_before_;
     out.events_in_trouble = events_in_trouble_;
     out.last = world_.trace().last();

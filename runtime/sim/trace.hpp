@@ -7,6 +7,7 @@
 #include "runtime/clock.hpp"
 #include "runtime/transport/frame.hpp"
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -96,6 +97,11 @@ public:
     return counts_[size_t(kind)];
   }
 
+  /// By kind.
+  const std::array<uint64_t, num_trace_kinds>& counts() const {
+    return counts_;
+  }
+
   /// The last num_kept at most, oldest first.
   std::vector<trace_entry> last() const;
 
@@ -104,7 +110,7 @@ private:
   void tell(const trace_entry& x);
 
   uint64_t hash_ = 0;
-  uint64_t counts_[num_trace_kinds] = {};
+  std::array<uint64_t, num_trace_kinds> counts_ = {};
   uint64_t num_entries_ = 0;
   std::vector<trace_entry> ring_;
   std::vector<observer> observers_;
