@@ -222,8 +222,9 @@ void block_giver::end(request_id request, uint32_t term, bool is_passed_on) {
   x.is_computed = true;
   x.since = now();
   if (!is_passed_on) {
-    tell_rank(context_, parts_->cluster, x.to,
-              offer_ended{x.to, request, x.term});
+    if (!x.is_move) // else it is told with the end of that
+      tell_rank(context_, parts_->cluster, x.to,
+                offer_ended{x.to, request, x.term});
     finish(x, transfer_end::cancelled);
   }
   forget_if_over(i);

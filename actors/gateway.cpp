@@ -16,7 +16,6 @@
 #include "actors/report_book.hpp"
 #include "actors/request_balance.hpp"
 #include "actors/tell_rank.hpp"
-#include "runtime/clock.hpp"
 #include "runtime/cluster/owner_events.hpp"
 #include "runtime/cluster/request_fates.hpp"
 #include "runtime/cluster/request_journal.hpp"
@@ -25,7 +24,6 @@
 #include "runtime/planted.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace troupe {
 
@@ -119,9 +117,8 @@ struct gateway_state {
     auto usable = outlook->usable();
     if (msg.what->rank)
       usable = {rank_id(*msg.what->rank)};
-    auto tokens = msg.what->prompt.size();
     journal->accept(msg.request, msg.what,
-                    balance->best_of(units->to_begin(usable), tokens));
+                    balance->readers_of(units->to_begin(usable), *msg.what));
     begin(msg.request, usable);
   }
 
@@ -129,13 +126,16 @@ struct gateway_state {
   /// `usable`, is chosen now, so that it can be made ready.
   void begin(request_id id, const std::vector<rank_id>& usable) {
     auto from = journal->rank_of(id);
-    give(id, journal->plan_next(id, units->to_follow(from, usable)));
+    balance->given(id);
+    auto then = balance->decoders_of(units->to_follow(from, usable), id);
+    give(id, journal->plan_next(id, then));
   }
 
   /// Somebody who may run it computes what there is of it, and more.
   void begin_again(request_id id, const std::vector<rank_id>& usable) {
     ++status->requests_moved;
-    journal->raise(id, units->to_begin(usable));
+    auto& what = *journal->what(id);
+    journal->raise(id, balance->readers_of(units->to_begin(usable), what));
     begin(id, usable);
   }
 
@@ -347,6 +347,7 @@ struct gateway_state {
       return publish_trouble(); // a successor that was not back yet
     look_for_parts();
     outlook->lost(msg.node);
+    balance->lost(msg.node);
     if (status->on_lost)
       status->on_lost(msg.node);
     publish_trouble();

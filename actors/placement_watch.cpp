@@ -35,10 +35,8 @@ void placement_watch::look_for_balance(const gateway_status& front) {
   std::lock_guard lock{front.mutex};
   if (front.balance && front.balance->changes > 0)
     states_.reach(sometimes::experts_balanced);
-  if (!front.request_balance || front.request_balance->moves == 0)
-    return;
-  states_.reach(sometimes::request_balanced);
-  num_balanced_ = std::max(num_balanced_, front.request_balance->moves);
+  if (front.request_balance)
+    num_balanced_ = std::max(num_balanced_, front.request_balance->moves);
 }
 
 /// As it is published. Those who have died since may not have been missed yet.

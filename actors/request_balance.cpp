@@ -10,18 +10,43 @@ request_balance::request_balance(const node_context& context,
                                  const request_journal& journal)
   : context_(context), cluster_(cluster), status_(std::move(status)),
     journal_(journal) {
-  if (status_->moving)
-    mover_ = std::make_unique<request_mover>(*status_->moving, cluster);
+  if (!status_->moving)
+    return;
+  mover_ = std::make_unique<request_mover>(*status_->moving, cluster);
+  prompts_ = std::make_unique<prompt_placement>(cluster);
 }
 
-std::vector<rank_id> request_balance::best_of(std::vector<rank_id> usable,
-                                              uint64_t tokens) {
+std::vector<rank_id>
+request_balance::readers_of(const std::vector<rank_id>& usable,
+                            const generation_request& what) {
+  if (!mover_)
+    return usable;
+  return mover_->best_of(prompts_->best_of(usable, what, journal_), journal_,
+                         what.prompt.size());
+}
+
+std::vector<rank_id> request_balance::decoders_of(std::vector<rank_id> usable,
+                                                  request_id id) {
+  auto tokens = journal_.what(id)->prompt.size() + journal_.answered(id).size();
   return mover_ ? mover_->best_of(std::move(usable), journal_, tokens) : usable;
 }
 
+void request_balance::given(request_id id) {
+  if (prompts_)
+    prompts_->given(id, journal_);
+}
+
 void request_balance::hear(const part_loads& x) {
-  if (mover_)
-    mover_->hear(x);
+  if (!mover_)
+    return;
+  mover_->hear(x);
+  prompts_->hear(x);
+}
+
+void request_balance::lost(node_id node) {
+  if (prompts_)
+    for (auto rank : cluster_.nodes[node].ranks)
+      prompts_->lost(rank_id(rank));
 }
 
 void request_balance::look(const std::vector<rank_id>& usable,

@@ -5,6 +5,7 @@
 /// what concerns it. The decisions are request_mover's.
 
 #include "actors/cast.hpp"
+#include "runtime/cluster/prompt_placement.hpp"
 #include "runtime/cluster/request_mover.hpp"
 
 namespace troupe {
@@ -16,9 +17,20 @@ public:
                   std::shared_ptr<gateway_status> status,
                   const request_journal& journal);
 
-  /// See request_mover.
-  std::vector<rank_id> best_of(std::vector<rank_id> usable, uint64_t tokens);
+  /// Of `usable` those that have read the prompt of `what` first, and of them
+  /// the one that goes on fastest, as far as anything is known.
+  std::vector<rank_id> readers_of(const std::vector<rank_id>& usable,
+                                  const generation_request& what);
+
+  /// Of `usable`, which may be empty, the one that goes on with a request
+  /// fastest, likewise.
+  std::vector<rank_id> decoders_of(std::vector<rank_id> usable, request_id id);
+
+  /// Its rank has been chosen.
+  void given(request_id id);
+
   void hear(const part_loads& x);
+  void lost(node_id node);
 
   /// Has blocks copied of those that should move; `usable`: the ranks that may
   /// have requests.
@@ -42,7 +54,8 @@ private:
   const topology cluster_;
   const std::shared_ptr<gateway_status> status_;
   const request_journal& journal_;
-  std::unique_ptr<request_mover> mover_; ///< Null: nobody moves.
+  std::unique_ptr<request_mover> mover_;      ///< Null: nobody moves.
+  std::unique_ptr<prompt_placement> prompts_; ///< Null: likewise.
 };
 
 } // namespace troupe

@@ -11,7 +11,7 @@
 #include "actors/block_taker.hpp"
 #include "actors/grammar_desk.hpp"
 #include "actors/rank_spans.hpp"
-#include "runtime/batching/decode_times.hpp"
+#include "runtime/batching/rank_times.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -41,12 +41,12 @@ struct scheduler_state {
   struct step_begun {
     double cost = 0;
     clock::instant at = {};
-    decode_times::load load = {};
+    rank_times::load load = {};
   };
 
   std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
   step_times times;
-  decode_times decoding;
+  rank_times prices;
   std::array<lane_spans, step_walk::max_lanes> spans;
   std::function<clock::instant()> now;
   request_rules rules;
@@ -286,15 +286,19 @@ struct scheduler_state {
     step();
   }
 
-  void learn(const decode_times::load& load, clock::instant::duration took) {
-    decoding.add(load, took);
-    auto prices = decoding.per_part();
-    if (!prices)
-      return;
+  void learn(const rank_times::load& load, clock::instant::duration took) {
+    prices.add(load, took);
     auto ps = [](double seconds) { return uint64_t(seconds * 1e12); };
-    rank->counts.step_ps.set(ps(prices->step));
-    rank->counts.request_ps.set(ps(prices->each.request));
-    rank->counts.kv_token_ps.set(ps(prices->each.kv_token));
+    auto& to = rank->counts;
+    if (auto x = prices.decoding()) {
+      to.step_ps.set(ps(x->step));
+      to.request_ps.set(ps(x->each.request));
+      to.kv_token_ps.set(ps(x->each.kv_token));
+    }
+    if (auto x = prices.prompts()) {
+      to.prompt_token_ps.set(ps(x->token));
+      to.prompt_pair_ps.set(ps(x->pair));
+    }
   }
 
   /// Whose next token was all that this rank had to compute is let go; the
@@ -369,7 +373,7 @@ struct scheduler_state {
   }
 
   void begin(planned_step next, bool overlaps) {
-    begun[next.lane] = {next.cost, now(), decode_times::load_of(next.rows)};
+    begun[next.lane] = {next.cost, now(), rank_times::load_of(next.rows)};
     rank->counts.steps.add(1);
     if (lanes)
       lanes->began(next.lane, begun[next.lane].at);

@@ -163,7 +163,7 @@ void write(Control::Builder out, const rows_refused& msg) {
   x.setWhy(static_cast<uint8_t>(why));
 }
 
-constexpr unsigned numbers_of_rank = 10, numbers_of_worker = 3;
+constexpr unsigned numbers_of_rank = 12, numbers_of_worker = 3;
 
 void write(schema::Report::Builder out, const part_loads& loads) {
   auto& [ranks, workers, expert_rows] = loads;
@@ -171,10 +171,11 @@ void write(schema::Report::Builder out, const part_loads& loads) {
   std::vector<uint64_t> numbers;
   for (auto& x : ranks) {
     auto& [rank, running, waiting, free, cached, steps, tokens, step, request,
-           kv_token]
+           kv_token, prompt_token, pair]
       = x;
-    numbers.insert(numbers.end(), {rank, running, waiting, free, cached, steps,
-                                   tokens, step, request, kv_token});
+    numbers.insert(numbers.end(),
+                   {rank, running, waiting, free, cached, steps, tokens, step,
+                    request, kv_token, prompt_token, pair});
   }
   fill(out.initRanks(size_of(numbers)), numbers);
   numbers.clear();
@@ -273,7 +274,8 @@ result<part_loads> read_loads(schema::Report::Reader in) {
     return damaged("loads of a part of a rank or a worker");
   for (unsigned i = 0; i < x.size(); i += numbers_of_rank)
     ranks.push_back({rank_id(x[i]), x[i + 1], x[i + 2], x[i + 3], x[i + 4],
-                     x[i + 5], x[i + 6], x[i + 7], x[i + 8], x[i + 9]});
+                     x[i + 5], x[i + 6], x[i + 7], x[i + 8], x[i + 9],
+                     x[i + 10], x[i + 11]});
   for (unsigned i = 0; i < y.size(); i += numbers_of_worker)
     workers.push_back({worker_id(y[i]), y[i + 1], y[i + 2]});
   for (auto rows : in.getExpertRows())

@@ -8,10 +8,12 @@ namespace troupe {
 
 void request_balance_flags::add_to(CLI::App& command) {
   command
-    .add_option("--balance-requests", interval,
-                "How often to look whether running requests should move to "
-                "other ranks of their unit, by what steps take there (1s); "
-                "off: they stay. New ones go where steps are the shortest, too")
+    .add_option(
+      "--balance-requests", interval,
+      "How often to look whether running requests should move to "
+      "other ranks of their unit, by what steps take there (1s); "
+      "off: they stay. New ones go where their prompts are read first and "
+      "steps are the shortest, too")
     ->capture_default_str();
 }
 

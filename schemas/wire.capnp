@@ -417,9 +417,10 @@ struct Report {
 
   # About once a second also what my parts have counted:
   ranks @2 :List(UInt64);
-  # [ranks, 10]: number; requests that run, that wait; cache blocks that are free, of these those that
-  # can still be found; steps; tokens generated; picoseconds that a step of those who decode takes at
-  # least, more for each of them, more for each of their tokens in the cache (0, 0, 0: not known).
+  # [ranks, 12]: number; requests that run, that wait; cache blocks that are free, of these those that
+  # can still be found; steps; tokens generated; picoseconds that a step takes at least, more for
+  # each request that decodes and each of its tokens in the cache, more for each token of a prompt and each
+  # that it attends to (0: not known).
   workers @3 :List(UInt64);
   # [workers, 3]: number; grouped runs; pairs of a row and an expert.
   expertRows @4 :List(UInt64);

@@ -38,10 +38,12 @@ struct rank_counts {
   own_count kv_blocks_cached; ///< Of them.
   own_count steps;
   own_count tokens; ///< Generated.
-  /// Of a step of those who decode, in picoseconds: gauges, 0 if not known.
-  own_count step_ps;     ///< Whatever it has.
-  own_count request_ps;  ///< For each of them.
-  own_count kv_token_ps; ///< For each of their tokens in the cache.
+  /// Of a step, in picoseconds: gauges, 0 if not known.
+  own_count step_ps;         ///< Whatever it has.
+  own_count request_ps;      ///< For each that decodes.
+  own_count kv_token_ps;     ///< For each of their tokens in the cache.
+  own_count prompt_token_ps; ///< For each that is read.
+  own_count prompt_pair_ps;  ///< For each of them and what it attends to.
 };
 
 struct worker_counts {

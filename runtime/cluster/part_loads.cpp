@@ -11,7 +11,8 @@ part_loads loads_of(const node_parts& parts) {
     out.ranks.push_back({rank->id, x.running.get(), x.waiting.get(),
                          x.kv_blocks_free.get(), x.kv_blocks_cached.get(),
                          x.steps.get(), x.tokens.get(), x.step_ps.get(),
-                         x.request_ps.get(), x.kv_token_ps.get()});
+                         x.request_ps.get(), x.kv_token_ps.get(),
+                         x.prompt_token_ps.get(), x.prompt_pair_ps.get()});
     rank->chosen.add_to(out.expert_rows, parts.units_of_ranks[rank->id]);
   }
   for (auto& worker : parts.workers)

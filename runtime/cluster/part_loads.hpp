@@ -22,6 +22,8 @@ struct rank_load {
   uint64_t step_ps = 0;
   uint64_t request_ps = 0;
   uint64_t kv_token_ps = 0;
+  uint64_t prompt_token_ps = 0;
+  uint64_t prompt_pair_ps = 0;
 
   friend bool operator==(const rank_load&, const rank_load&) = default;
 };

@@ -120,6 +120,9 @@ public:
 
   /// Of a request that it knows.
   rank_id rank_of(request_id id) const;
+  uint32_t term_of(request_id id) const {
+    return entries_.at(id).who.term;
+  }
   const std::shared_ptr<const generation_request>& what(request_id id) const;
   const std::vector<int32_t>& answered(request_id id) const;
 

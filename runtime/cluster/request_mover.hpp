@@ -9,7 +9,7 @@
 ///        ^                 |                                 |
 ///        +--refused, lost, too late; it has ended or another owner-+
 ///
-/// By decode_balancer, at the prices that ranks have learnt (decode_times).
+/// By decode_balancer, at the prices that ranks have learnt (rank_times).
 /// Before these are known requests go where the fewest are, and nobody moves.
 
 #include "runtime/clock.hpp"

@@ -34,7 +34,6 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "rows_of_two_epochs",
   "expert_waited",
   "experts_balanced",
-  "request_balanced",
   "wrong_suspicion",
   "pause_survived",
   "killed_with_requests_open",

@@ -40,7 +40,6 @@ enum class sometimes : uint8_t {
   rows_of_two_epochs, ///< A worker got some of an older one than its newest.
   expert_waited,      ///< Nobody had it, and then somebody.
   experts_balanced,   ///< A change for that became the placement.
-  request_balanced,   ///< It went on at a rank with less to do.
   // -- found in the trace
   wrong_suspicion,           ///< Somebody gave up a node that was alive.
   pause_survived,            ///< Nobody gave up a node that stood still.

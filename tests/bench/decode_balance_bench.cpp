@@ -20,6 +20,7 @@
 #include <fstream>
 #include <functional>
 #include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,19 @@ std::vector<lengths> read_trace(const std::filesystem::path& file,
       x.answer += number(fields[prompt_field + 1 + i]);
     x.answer = std::max(x.answer, 1u);
     out.push_back(x);
+  }
+  return out;
+}
+
+/// Prompts of 512 to 131,072 tokens; half of all are shorter than 1,024, and of
+/// the rest half shorter than twice that, and so on.
+std::vector<lengths> heavy_tails() {
+  std::mt19937_64 rng{1};
+  std::vector<lengths> out(20'000);
+  for (auto& x : out) {
+    auto share = double(rng() >> 11) * 0x1p-53;
+    auto tokens = 512 / std::max(share, 512.0 / 131'072);
+    x = {uint32_t(tokens), 200 + uint32_t(rng() % 1800)};
   }
   return out;
 }
@@ -210,6 +224,8 @@ int main(const std::filesystem::path& folder) {
           read_trace(folder / "servegen_r1_peak_30min.csv", 2, 2), 88);
   compare("Mooncake conversation",
           read_trace(folder / "mooncake_conversation.csv", 1, 1), 50);
+  compare("Heavy tails (made)", heavy_tails(), 50);
+  compare("Heavy tails (made)", heavy_tails(), 88);
   return 0;
 }
 

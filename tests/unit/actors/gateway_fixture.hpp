@@ -8,7 +8,7 @@
 
 namespace troupe {
 
-using commands = heard<run_request, cancel_request>;
+using commands = heard<run_request, cancel_request, move_request>;
 
 /// The gateway and rank 0 are on node a, ranks 1 and 2 on b, one worker on c;
 /// d is empty.
@@ -23,7 +23,9 @@ inline topology small_cluster() {
 
 class Gateway : public actor_fixture {
 protected:
-  explicit Gateway(topology cluster = small_cluster()) {
+  explicit Gateway(topology cluster = small_cluster(),
+                   std::shared_ptr<const request_settings> moving = {}) {
+    status_->moving = std::move(moving);
     context_.here->update([this](cast_list& list) {
       list.schedulers[0] = spawn_listener<local_scheduler>(near_);
       list.peers[1] = spawn_listener<peer>(far_);

@@ -65,8 +65,8 @@ protected:
   std::shared_ptr<node_parts> parts_ = std::make_shared<node_parts>();
   rank_parts rank_;
   std::shared_ptr<heard<run_step>> steps_ = std::make_shared<heard<run_step>>();
-  std::shared_ptr<heard<tokens_ready, node_report>> answers_
-    = std::make_shared<heard<tokens_ready, node_report>>();
+  using heard_answers = heard<tokens_ready, node_report, request_copied>;
+  std::shared_ptr<heard_answers> answers_ = std::make_shared<heard_answers>();
   local_scheduler scheduler_actor_;
 };
 

@@ -65,10 +65,11 @@ inline node_report full_report() {
   out.network.bytes_sent = UINT64_MAX;
   for (size_t i = 0; i < size_t(refusal::num_refusals); ++i)
     out.network.frames_refused[i] = 200 + i;
-  out.loads = std::make_shared<const part_loads>(part_loads{
-    {{3, 1, 2, 4, 5, 6, UINT64_MAX, 7, 8, 9}, {4, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-    {{9, 10, 11}},
-    {12, 0, UINT64_MAX}});
+  out.loads = std::make_shared<const part_loads>(
+    part_loads{{{3, 1, 2, 4, 5, 6, UINT64_MAX, 7, 8, 9, 10, 11},
+                {4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+               {{9, 10, 11}},
+               {12, 0, UINT64_MAX}});
   return out;
 }
 
