@@ -69,11 +69,11 @@ void block_giver::move(const run_request& what) {
   request_copied answer{what.request, what.term, *what.next, false};
   auto known = offers_.find(what.request);
   auto is_free = known == offers_.end() || !known->second.chain;
+  if (is_free && known != offers_.end())
+    offers_.erase(known);
   if (!is_on() || !is_free || *what.next >= parts_->cluster.num_ranks()
       || offers_.size() >= max_offers)
     return on_copied_(answer);
-  if (known != offers_.end())
-    offers_.erase(known);
   auto x = offer_of(what);
   auto num_known = x.chain->look();
   // The last one may be full with the next step. Without others it waits here.
@@ -82,17 +82,20 @@ void block_giver::move(const run_request& what) {
   if (!answer.ok || num_known == 0)
     return on_copied_(answer);
   x.is_move = true;
+  x.is_awaited = true;
   tell(x);
   offers_[what.request] = std::move(x);
 }
 
 void block_giver::tell_copied(request_id request, offer& x) {
-  if (!std::exchange(x.is_move, false))
+  if (!std::exchange(x.is_awaited, false))
     return;
   auto ok = x.has_all || x.course->end() == transfer_end::completed;
-  if (!ok) // whoever has some of it waits for no more
+  if (!ok) { // whoever has some of it waits for no more
     tell_rank(context_, parts_->cluster, x.to,
               offer_ended{x.to, request, x.term});
+    x.is_computed = true;
+  }
   on_copied_({request, x.term, x.to, ok});
 }
 
@@ -222,7 +225,7 @@ void block_giver::end(request_id request, uint32_t term, bool is_passed_on) {
   x.is_computed = true;
   x.since = now();
   if (!is_passed_on) {
-    if (!x.is_move) // else it is told with the end of that
+    if (!x.is_awaited) // else with the end of that
       tell_rank(context_, parts_->cluster, x.to,
                 offer_ended{x.to, request, x.term});
     finish(x, transfer_end::cancelled);
@@ -251,7 +254,8 @@ void block_giver::check() {
     auto& x = i->second;
     auto is_of_use = !x.course || x.course->end() == transfer_end::none
                      || x.course->end() == transfer_end::completed;
-    if (!x.is_computed && is_of_use && now() >= x.since + repeated_after)
+    if (!x.is_computed && !x.is_move && is_of_use
+        && now() >= x.since + repeated_after)
       tell(x);
     if (x.course)
       x.course->check_lease(now());

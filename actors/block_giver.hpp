@@ -44,7 +44,7 @@ public:
   void look();
 
   /// The rank has done its part of a request: who goes on has a use for what it
-  /// has computed, or nobody has.
+  /// has computed, or nobody has. Or it goes on, and does not move after all.
   void end(request_id request, uint32_t term, bool is_passed_on);
 
   /// That process is gone.
@@ -64,7 +64,8 @@ private:
     uint32_t count = 0;
     std::unique_ptr<transfer_source> course; ///< Null: nothing is wanted yet.
     bool is_computed = false;                ///< The rank has done its part.
-    bool is_move = false;                    ///< The gateway is to be told.
+    bool is_move = false;                    ///< It may stay here.
+    bool is_awaited = false;                 ///< The gateway is to be told.
     bool has_all = false;                    ///< The other one lacks nothing.
     clock::instant since = {}; ///< It was offered last, or computed.
   };

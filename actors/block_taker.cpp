@@ -55,7 +55,7 @@ block_taker::visits::iterator block_taker::find(request_id request) {
 void block_taker::take(const offer_blocks& msg) {
   if (auto i = find(msg.of.request); i != visits_.end()) {
     i->second.heard = now();
-    if (i->second.term >= msg.of.term)
+    if (!is_new(msg, i->second))
       return; // it is to come still
     close(i->first, i->second, transfer_end::cancelled);
     forget_if_over(i);
@@ -72,6 +72,7 @@ void block_taker::take(const offer_blocks& msg) {
   visit x;
   x.request = msg.of.request;
   x.term = msg.of.term;
+  x.num_answered = msg.of.answered.size();
   x.from = msg.from;
   x.incarnation = incarnation;
   x.heard = now();
@@ -97,6 +98,14 @@ void block_taker::take(const offer_blocks& msg) {
 bool block_taker::comes_late(const offer_blocks& msg) const {
   auto i = begun_.find(msg.of.request);
   return i != begun_.end() && i->second > msg.of.term;
+}
+
+/// Of who goes on where it is there may be more than was asked for.
+bool block_taker::is_new(const offer_blocks& msg, const visit& known) const {
+  if (msg.of.term != known.term)
+    return msg.of.term > known.term;
+  return msg.of.answered.size() > known.num_answered && !known.who
+         && has_come(known);
 }
 
 // -- what comes ---------------------------------------------------------------

@@ -74,7 +74,8 @@ private:
 
   struct visit {
     request_id request = 0;
-    uint32_t term = 0; ///< Of who computes it.
+    uint32_t term = 0;       ///< Of who computes it.
+    size_t num_answered = 0; ///< Tokens, as it was offered.
     rank_id from = 0;
     uint64_t incarnation = 0; ///< Of its node.
     std::unique_ptr<chain_fetch> of;
@@ -92,6 +93,7 @@ private:
 
   bool is_on() const;
   bool comes_late(const offer_blocks& msg) const;
+  bool is_new(const offer_blocks& msg, const visit& known) const;
   clock::instant now() const;
   uint64_t block_bytes() const;
   visits::iterator find(request_id request);

@@ -265,7 +265,7 @@ struct gateway_state {
     if (auto to = balance->due(id, outlook->usable())) {
       auto from = journal->suspend(id);
       give(id, journal->raise(id, {*to}));
-      take_from(id, *from);
+      balance->take_from(id, *from);
     }
   }
 

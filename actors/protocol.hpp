@@ -81,6 +81,8 @@ struct cancel_request {
   request_id request = 0;
   rank_id rank = 0;
   uint32_t term = 0;
+  /// Who goes on with it needs the blocks that you have given.
+  bool is_passed_on = false;
 };
 
 /// The step that you sent for this lane has ended.
@@ -133,7 +135,8 @@ struct offer_ended {
 };
 
 /// Go on with this request, and offer its blocks to that rank, which may go on
-/// with it before long; answer with request_copied.
+/// with it before long; answer with request_copied. To yourself: that is given
+/// up, and it stays; of the two the first is answered.
 struct move_request {
   request_id request = 0;
   rank_id rank = 0; ///< You.

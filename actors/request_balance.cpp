@@ -58,7 +58,15 @@ void request_balance::look(const std::vector<rank_id>& usable,
     context_.log->warning("a plan of the policy from outside is not followed, "
                           "and the built-in one acts: "
                           + why);
+  tell_given_up();
   publish();
+}
+
+/// Nothing is to be held for who stays.
+void request_balance::tell_given_up() {
+  for (auto& x : mover_->take_given_up())
+    tell_rank(context_, cluster_, x.from,
+              move_request{x.request, x.from, x.term, x.from});
 }
 
 void request_balance::take(const request_copied& msg) {
@@ -73,8 +81,15 @@ request_balance::due(request_id id, const std::vector<rank_id>& usable) {
   auto out = mover_->due(id, journal_, usable);
   if (out)
     context_.log->info(mover_->status().recent.back().reason);
+  tell_given_up();
   publish();
   return out;
+}
+
+void request_balance::take_from(request_id id,
+                                const request_journal::owner& owner) const {
+  tell_rank(context_, cluster_, owner.rank,
+            cancel_request{id, owner.rank, owner.term, true});
 }
 
 void request_balance::publish() {

@@ -47,7 +47,11 @@ public:
   /// nobody: who has it.
   std::optional<rank_id> due(request_id id, const std::vector<rank_id>& usable);
 
+  /// Its former owner forgets a request that has moved.
+  void take_from(request_id id, const request_journal::owner& owner) const;
+
 private:
+  void tell_given_up();
   void publish();
 
   const node_context context_;

@@ -126,6 +126,8 @@ struct scheduler_state {
   }
 
   void move(const move_request& msg) {
+    if (msg.to == rank->id)
+      return giver->end(msg.request, msg.term, false);
     auto* x = decide->find(msg.request, msg.term);
     if (!x)
       return tell(front, request_copied{msg.request, msg.term, msg.to, false});
@@ -179,7 +181,7 @@ struct scheduler_state {
     if (auto i = passed_on.find(msg.request);
         i != passed_on.end() && i->second == msg.term)
       passed_on.erase(i);
-    giver->end(msg.request, msg.term, false);
+    giver->end(msg.request, msg.term, msg.is_passed_on);
     if (auto unread = grammars.cancel(msg))
       publish_cancelled(*unread);
     else if (auto last = decide->cancel(msg.request, msg.term))

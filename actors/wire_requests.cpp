@@ -193,10 +193,11 @@ void write(schema::OfferEnded::Builder x, const offer_ended& msg) {
 }
 
 void write(schema::CancelRequest::Builder x, const cancel_request& msg) {
-  auto& [request, rank, term] = msg;
+  auto& [request, rank, term, is_passed_on] = msg;
   x.setRequest(request);
   x.setRank(rank);
   x.setTerm(term);
+  x.setIsPassedOn(is_passed_on);
 }
 
 void write(schema::MoveRequest::Builder x, const move_request& msg) {
@@ -333,10 +334,11 @@ offer_ended read_offer_end(schema::OfferEnded::Reader in) {
 
 cancel_request read_cancel(schema::CancelRequest::Reader in) {
   cancel_request out;
-  auto& [request, rank, term] = out;
+  auto& [request, rank, term, is_passed_on] = out;
   request = in.getRequest();
   rank = in.getRank();
   term = in.getTerm();
+  is_passed_on = in.getIsPassedOn();
   return out;
 }
 

@@ -344,6 +344,8 @@ struct MoveRequest {
   term @2 :UInt32;
   # Yours. Of another one: it is not meant.
   to @3 :UInt16;
+  # You yourself: the move that was begun is given up, and the request stays. Of the two the first is
+  # answered.
 }
 
 struct RequestCopied {
@@ -365,6 +367,8 @@ struct CancelRequest {
   request @0 :UInt64;
   rank @1 :UInt16;
   term @2 :UInt32;
+  isPassedOn @3 :Bool;
+  # The rank that you have given blocks to goes on with it: it needs them.
 }
 
 struct RowsRefused {

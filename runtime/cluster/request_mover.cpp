@@ -98,21 +98,38 @@ request_mover::plan(const request_journal& journal,
 /// Of courses that nobody hears of any more.
 void request_mover::look_after(const request_journal& journal,
                                clock::instant now) {
-  std::vector<request_id> late;
+  std::vector<request_id> over, late;
   for (auto& [id, x] : courses_)
-    if (!journal.is_owned(id, x.what.term)
-        || now >= x.since + settings_.patience)
+    if (!journal.is_owned(id, x.what.term))
+      over.push_back(id);
+    else if (now >= x.since + settings_.patience)
       late.push_back(id);
-  for (auto id : late)
+  for (auto id : over)
     refuse(id);
+  for (auto id : late)
+    give_up(id);
   std::erase_if(rests_until_, [=](auto& x) { return now >= x.second; });
 }
 
+/// Whoever has blocks of it knows.
 void request_mover::refuse(request_id request) {
-  if (courses_.erase(request) == 0)
+  auto i = courses_.find(request);
+  if (!i->second.is_given_up)
+    ++status_.refused;
+  courses_.erase(i);
+  is_news_ = true;
+}
+
+/// It stays where it is, and whoever has blocks of it has to hear so.
+void request_mover::give_up(request_id request) {
+  auto& x = courses_.at(request);
+  if (std::exchange(x.is_given_up, true))
     return;
+  given_up_.push_back(x.what);
   ++status_.refused;
   is_news_ = true;
+  if (x.is_copied)
+    courses_.erase(request);
 }
 
 /// Its prompt is computed, there is something left of it, and nothing says that
@@ -174,7 +191,7 @@ void request_mover::copied(request_id request, uint32_t term, rank_id to,
   if (i == courses_.end() || i->second.what.term != term
       || i->second.what.to != to)
     return; // late
-  if (ok)
+  if (ok && !i->second.is_given_up)
     i->second.is_copied = true;
   else
     refuse(request);
@@ -192,8 +209,12 @@ std::optional<rank_id> request_mover::due(request_id request,
     return std::nullopt;
   auto& x = courses_.at(request);
   auto to = x.what.to;
-  if (!journal.is_owned(request, x.what.term) || !is_one_of(usable, to)) {
+  if (!journal.is_owned(request, x.what.term)) {
     refuse(request);
+    return std::nullopt;
+  }
+  if (!is_one_of(usable, to)) {
+    give_up(request);
     return std::nullopt;
   }
   note(x);

@@ -50,6 +50,13 @@ public:
 
   void copied(request_id request, uint32_t term, rank_id to, bool ok);
 
+  /// Moves that have been given up since this was asked last, of requests that
+  /// go on where they are: those ranks do not know. What is still being copied
+  /// ends with copied() all the same, and no other move begins before.
+  std::vector<order> take_given_up() {
+    return std::exchange(given_up_, {});
+  }
+
   /// Whether due() may have somebody.
   bool is_copied(request_id request) const;
 
@@ -85,6 +92,7 @@ private:
     balance::request_move planned;
     double step = 0; ///< Seconds that all ranks' steps have.
     bool is_copied = false;
+    bool is_given_up = false; ///< copied() is still to come.
     clock::instant since = {};
   };
 
@@ -102,6 +110,7 @@ private:
            const std::vector<balance::decode_request>& requests,
            const std::optional<prices>& costs);
   void refuse(request_id request);
+  void give_up(request_id request);
   void note(const course& x);
 
   const request_settings settings_;
@@ -110,6 +119,7 @@ private:
   std::vector<std::vector<rank_id>> units_; ///< That decode.
   std::map<rank_id, prices> prices_;
   std::map<request_id, course> courses_;
+  std::vector<order> given_up_;
   std::map<request_id, clock::instant> rests_until_;
   request_status status_;
   std::string complaint_;

@@ -29,10 +29,12 @@ protected:
 /// Rank 5 goes on with what 6 computes.
 class Taker : public HandOverOfBlocks {
 protected:
-  void offer(uint32_t num_tokens = 200, uint32_t term = the_term) {
-    say(scheduler_actor_,
-        offer_blocks{
-          5, 6, {the_request, term, 0, 6, prompt(num_tokens), {}, rank_id{5}}});
+  void offer(uint32_t num_tokens = 200, uint32_t term = the_term,
+             const std::vector<int32_t>& answered = {}) {
+    auto what = std::make_shared<generation_request>(*prompt(num_tokens));
+    what->max_tokens = 100;
+    run_request of{the_request, term, 0, 6, what, answered, rank_id{5}};
+    say(scheduler_actor_, offer_blocks{5, 6, of});
   }
 
   /// The request comes.
@@ -396,4 +398,21 @@ TEST_F(Taker, AnotherAttemptTakesThePlaceOfTheFirst) {
   EXPECT_NE(wanted().transfer, first);
   EXPECT_EQ(wanted().first, 1u) << "one has come";
   EXPECT_EQ(num_held(), 1u);
+}
+
+TEST_F(Taker, AsksForWhatIsOfferedBeyondWhatItHas) {
+  offer();
+  for (uint32_t i = 0; i < 3; ++i)
+    bring(i);
+  offer(); // again
+  EXPECT_EQ(far_->of<want_blocks>().size(), 1u);
+  auto first = wanted().transfer;
+  offer(200, the_term, std::vector<int32_t>(60, 1));
+  ASSERT_EQ(far_->of<want_blocks>().size(), 2u) << "it has gone on since";
+  EXPECT_NE(wanted().transfer, first);
+  EXPECT_EQ(wanted().first, 3u);
+  EXPECT_EQ(wanted().count, 1u);
+  EXPECT_EQ(num_held(), 3u);
+  offer(200, the_term, std::vector<int32_t>(61, 1));
+  EXPECT_EQ(far_->of<want_blocks>().size(), 2u) << "the other is to come still";
 }

@@ -95,7 +95,7 @@ inline std::vector<control_message> one_of_each() {
     node_lost{6, 66, "b", "the connection broke"},
     shut_down{},
     full_request(),
-    cancel_request{42, 6, 3},
+    cancel_request{42, 6, 3, true},
     full_answer(),
     full_report(),
     full_refusal(),

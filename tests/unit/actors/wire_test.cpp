@@ -201,10 +201,11 @@ TEST(Wire, KeepsARequest) {
 }
 
 TEST(Wire, KeepsACancellation) {
-  auto back = there_and_back(cancel_request{42, 6, 3});
+  auto back = there_and_back(cancel_request{42, 6, 3, true});
   EXPECT_EQ(back.request, 42u);
   EXPECT_EQ(back.rank, 6u);
   EXPECT_EQ(back.term, 3u);
+  EXPECT_TRUE(back.is_passed_on);
 }
 
 TEST(Wire, KeepsEveryRefusalOfRows) {

@@ -177,6 +177,50 @@ TEST_F(RequestMover, GoesToNobodyWhoIsGone) {
   EXPECT_EQ(mover_->status().refused, 1u);
 }
 
+TEST_F(RequestMover, SaysWhatItGivesUpWhileItsOwnerHasIt) {
+  for (request_id id = 1; id <= 4; ++id)
+    run(id, 100, 0);
+  mover_->hear(prices_of(0));
+  auto orders = plan();
+  ASSERT_EQ(orders.size(), 2u);
+  auto &x = orders[0], &y = orders[1];
+  mover_->copied(x.request, 1, x.to, true);
+  mover_->copied(y.request, 1, y.to, true);
+  EXPECT_TRUE(mover_->take_given_up().empty());
+  std::erase(usable_, x.to);
+  EXPECT_EQ(due(x.request), std::nullopt);
+  auto given_up = mover_->take_given_up();
+  ASSERT_EQ(given_up.size(), 1u);
+  EXPECT_EQ(given_up[0].request, x.request);
+  EXPECT_EQ(given_up[0].from, 0);
+  EXPECT_EQ(given_up[0].term, 1u);
+  journal_.raise(y.request, {0}); // its owner has heard of that
+  EXPECT_EQ(due(y.request), std::nullopt);
+  EXPECT_TRUE(mover_->take_given_up().empty());
+  EXPECT_EQ(mover_->status().refused, 2u);
+}
+
+TEST_F(RequestMover, WhatIsStillCopiedCountsUntilItEnds) {
+  for (request_id id = 1; id <= 4; ++id)
+    run(id, 100, 0);
+  mover_->hear(prices_of(0));
+  auto orders = plan();
+  ASSERT_EQ(orders.size(), 2u);
+  auto &x = orders[0], &y = orders[1];
+  auto late = begin + settings_.patience;
+  mover_->copied(y.request, 1, y.to, true);
+  EXPECT_TRUE(plan(late).empty());
+  EXPECT_EQ(mover_->take_given_up().size(), 2u);
+  EXPECT_EQ(mover_->status().refused, 2u);
+  EXPECT_FALSE(mover_->is_copied(y.request));
+  EXPECT_TRUE(plan(late + 1s).empty()) << "one is being copied";
+  EXPECT_TRUE(mover_->take_given_up().empty()) << "once";
+  mover_->copied(x.request, 1, x.to, true); // too late
+  EXPECT_FALSE(mover_->is_copied(x.request));
+  EXPECT_FALSE(plan(late + 2s).empty());
+  EXPECT_EQ(mover_->status().refused, 2u);
+}
+
 TEST_F(RequestMover, LeavesAloneWhatHasReasonsToStay) {
   run(1, 100, 0);
   journal_.accept(2, prompt(100), {0}); // is being read
