@@ -83,6 +83,9 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (auto& balance = options.node.balance)
     if (auto ok = check_balance(*balance, options.cluster, config); !ok)
       return ok.why();
+  if (auto& moving = options.node.moving)
+    if (auto ok = check_moving(*moving, options.cluster); !ok)
+      return ok.why();
   auto x = std::make_unique<impl>(std::move(options), std::move(config));
   auto& opts = x->options;
   node_setup setup;

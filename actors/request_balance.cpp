@@ -54,10 +54,12 @@ void request_balance::look(const std::vector<rank_id>& usable,
   for (auto& x : mover_->plan(journal_, usable, now))
     tell_rank(context_, cluster_, x.from,
               move_request{x.request, x.from, x.term, x.to});
-  if (auto why = mover_->take_complaint(); !why.empty())
+  auto why = mover_->take_complaint();
+  if (!why.empty() && !has_complained_) // not at every interval
     context_.log->warning("a plan of the policy from outside is not followed, "
                           "and the built-in one acts: "
                           + why);
+  has_complained_ = !why.empty();
   tell_given_up();
   publish();
 }

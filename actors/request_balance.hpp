@@ -58,7 +58,8 @@ private:
   const topology cluster_;
   const std::shared_ptr<gateway_status> status_;
   const request_journal& journal_;
-  std::unique_ptr<request_mover> mover_;      ///< Null: nobody moves.
+  bool has_complained_ = false;          ///< Of the last plan from outside.
+  std::unique_ptr<request_mover> mover_; ///< Null: nobody moves.
   std::unique_ptr<prompt_placement> prompts_; ///< Null: likewise.
 };
 

@@ -272,7 +272,7 @@ struct scheduler_state {
         && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()
             || rank->handing))
       times.add(ended.cost, at - ended.at);
-    if (!msg.cause)
+    if (!msg.cause && parts->cluster.limits.moving_requests)
       learn(ended.load, at - ended.at);
     if (lanes && msg.cause)
       lanes->dropped(at);

@@ -13,7 +13,9 @@ public:
 
   /// The moves to begin now: of `requests`, each once, from where it is to
   /// another of `ranks`. Called where all requests are given out, at every
-  /// interval: short. A plan that breaks these rules is not followed.
+  /// interval: short. A plan that breaks these rules is not followed. How many
+  /// move at once, and whether there is room for them, is the policy's to say:
+  /// who finds none waits there.
   virtual std::vector<request_move>
   plan(std::span<const decode_rank> ranks,
        std::span<const decode_request> requests)

@@ -19,6 +19,10 @@ double seconds(uint64_t ps) {
   return double(ps) / 1e12;
 }
 
+uint64_t tokens_of(request_id id, const request_journal& journal) {
+  return journal.what(id)->prompt.size() + journal.answered(id).size();
+}
+
 bool is_one_of(const std::vector<rank_id>& all, rank_id x) {
   return std::ranges::find(all, x) != all.end();
 }
@@ -54,8 +58,17 @@ std::optional<request_mover::prices> request_mover::price() const {
   return out;
 }
 
+/// With what is on its way there, but for one request.
 balance::decode_rank
-request_mover::rank_of(const request_journal::share& x) const {
+request_mover::rank_of(rank_id rank, const request_journal& journal,
+                       std::optional<request_id> except) const {
+  auto x = journal.share_of(rank);
+  for (auto& [id, y] : courses_)
+    if (y.what.to == rank && id != except && !y.is_given_up
+        && journal.is_owned(id, y.what.term)) {
+      ++x.requests;
+      x.tokens += tokens_of(id, journal);
+    }
   balance::decode_rank out;
   out.requests = x.requests;
   out.kv_tokens = x.tokens;
@@ -73,7 +86,7 @@ std::vector<rank_id> request_mover::best_of(std::vector<rank_id> usable,
     return usable;
   std::vector<balance::decode_rank> ranks;
   for (auto rank : usable)
-    ranks.push_back(rank_of(journal.share_of(rank)));
+    ranks.push_back(rank_of(rank, journal));
   auto best = balance::decode_balancer{costs->each}.place(ranks, tokens);
   return best ? std::vector{usable[*best]} : usable;
 }
@@ -145,7 +158,7 @@ void request_mover::plan_unit(const std::vector<rank_id>& ranks,
                               clock::instant now, std::vector<order>& out) {
   std::vector<balance::decode_rank> shares;
   for (auto rank : ranks)
-    shares.push_back(rank_of(journal.share_of(rank)));
+    shares.push_back(rank_of(rank, journal));
   std::vector<balance::decode_request> requests;
   std::map<request_id, uint32_t> terms;
   for (auto& x : journal.all_running()) {
@@ -157,30 +170,36 @@ void request_mover::plan_unit(const std::vector<rank_id>& ranks,
                         x.what.prompt.size() + x.num_answered});
   }
   auto costs = price();
-  auto moves = moves_of(shares, requests, costs);
+  auto given = moves_of_policy(shares, requests);
+  auto moves = given.value_or(std::vector<balance::request_move>{});
+  if (!given && costs)
+    moves = balance::decode_balancer{costs->each, settings_.caps}.plan_moves(
+      shares, requests);
   status_.plans += moves.empty() ? 0 : 1;
   for (auto& x : moves) {
     order what{x.id, terms.at(x.id), ranks[x.from], ranks[x.to]};
-    courses_[x.id] = {what, x, costs ? costs->step : 0, false, now};
+    course begun{what, x, costs ? costs->step : 0, given.has_value()};
+    begun.since = now;
+    courses_[x.id] = begun;
     rests_until_[x.id] = now + settings_.rest;
     out.push_back(what);
   }
 }
 
-std::vector<balance::request_move>
-request_mover::moves_of(const std::vector<balance::decode_rank>& ranks,
-                        const std::vector<balance::decode_request>& requests,
-                        const std::optional<prices>& costs) {
-  if (settings_.policy) {
-    auto out = settings_.policy->plan(ranks, requests);
-    complaint_ = balance::complaint_of(out, ranks, requests);
-    if (complaint_.empty())
-      return out;
-  }
-  if (!costs)
-    return {};
-  return balance::decode_balancer{costs->each, settings_.caps}.plan_moves(
-    ranks, requests);
+/// Nothing: there is none, or it breaks the rules.
+std::optional<std::vector<balance::request_move>>
+request_mover::moves_of_policy(
+  const std::vector<balance::decode_rank>& ranks,
+  const std::vector<balance::decode_request>& requests) {
+  if (!settings_.policy)
+    return std::nullopt;
+  auto out = settings_.policy->plan(ranks, requests);
+  auto why = balance::complaint_of(out, ranks, requests);
+  if (why.empty())
+    return out;
+  if (complaint_.empty()) // not of a unit before it
+    complaint_ = std::move(why);
+  return std::nullopt;
 }
 
 // -- as it goes ---------------------------------------------------------------
@@ -213,13 +232,29 @@ std::optional<rank_id> request_mover::due(request_id request,
     refuse(request);
     return std::nullopt;
   }
-  if (!is_one_of(usable, to)) {
+  if (!is_one_of(usable, to) || !still_pays(x, journal)) {
     give_up(request);
     return std::nullopt;
   }
   note(x);
   courses_.erase(request);
   return to;
+}
+
+/// Both ranks may have got requests since it was planned, or lost some.
+bool request_mover::still_pays(const course& x,
+                               const request_journal& journal) const {
+  auto costs = price();
+  if (x.is_of_policy || !costs)
+    return true;
+  auto tokens = tokens_of(x.what.request, journal);
+  auto from = rank_of(x.what.from, journal);
+  auto to = rank_of(x.what.to, journal, x.what.request);
+  if (!balance::decode_balancer{costs->each}.place({&to, 1}, tokens))
+    return false; // there is no room
+  ++to.requests;
+  to.kv_tokens += tokens;
+  return to.seconds(costs->each) < from.seconds(costs->each);
 }
 
 void request_mover::note(const course& x) {

@@ -61,7 +61,8 @@ public:
   bool is_copied(request_id request) const;
 
   /// Who goes on with a request from its next token on, counted as moved: if it
-  /// was copied, has its owner still, and that rank is one of `usable`.
+  /// was copied, has its owner still, that rank is one of `usable` and, unless
+  /// a policy from outside has chosen it, still has room and less to do.
   std::optional<rank_id> due(request_id request, const request_journal& journal,
                              const std::vector<rank_id>& usable);
 
@@ -90,7 +91,8 @@ private:
   struct course {
     order what;
     balance::request_move planned;
-    double step = 0; ///< Seconds that all ranks' steps have.
+    double step = 0;           ///< Seconds that all ranks' steps have.
+    bool is_of_policy = false; ///< From outside.
     bool is_copied = false;
     bool is_given_up = false; ///< copied() is still to come.
     clock::instant since = {};
@@ -99,16 +101,18 @@ private:
   static constexpr size_t most_recent = 64;
 
   std::optional<prices> price() const;
-  balance::decode_rank rank_of(const request_journal::share& x) const;
+  balance::decode_rank
+  rank_of(rank_id rank, const request_journal& journal,
+          std::optional<request_id> except = std::nullopt) const;
+  bool still_pays(const course& x, const request_journal& journal) const;
   bool may_move(const request_journal::running& x) const;
   void look_after(const request_journal& journal, clock::instant now);
   void plan_unit(const std::vector<rank_id>& ranks,
                  const request_journal& journal, clock::instant now,
                  std::vector<order>& out);
-  std::vector<balance::request_move>
-  moves_of(const std::vector<balance::decode_rank>& ranks,
-           const std::vector<balance::decode_request>& requests,
-           const std::optional<prices>& costs);
+  std::optional<std::vector<balance::request_move>>
+  moves_of_policy(const std::vector<balance::decode_rank>& ranks,
+                  const std::vector<balance::decode_request>& requests);
   void refuse(request_id request);
   void give_up(request_id request);
   void note(const course& x);

@@ -4,6 +4,7 @@
 /// See runtime/cluster/request_mover.hpp.
 
 #include "runtime/balance/request_policy.hpp"
+#include "runtime/error.hpp"
 
 #include <chrono>
 #include <memory>
@@ -12,7 +13,7 @@ namespace troupe {
 
 struct request_settings {
   std::chrono::milliseconds interval{1'000}; ///< Between two plans; above 0.
-  balance::decode_caps caps;                 ///< Of one plan of a unit.
+  balance::decode_caps caps; ///< Of one plan of decode_balancer for a unit.
   /// A request that has moved, or could not, stays for so long.
   std::chrono::milliseconds rest{30'000};
   /// So long its blocks may take to be copied.
@@ -23,5 +24,10 @@ struct request_settings {
   /// nobody does.
   std::shared_ptr<balance::request_policy> policy;
 };
+
+struct topology;
+
+/// Whether requests of `cluster` can be moved so; invalid_input otherwise.
+result<void> check_moving(const request_settings& x, const topology& cluster);
 
 } // namespace troupe

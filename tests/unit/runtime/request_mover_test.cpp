@@ -221,6 +221,88 @@ TEST_F(RequestMover, WhatIsStillCopiedCountsUntilItEnds) {
   EXPECT_EQ(mover_->status().refused, 2u);
 }
 
+TEST_F(RequestMover, WhoIsOnItsWayCountsWhereItGoes) {
+  run(1, 100, 0);
+  run(2, 100, 0);
+  run(3, 50, 2); // 1.51 ms, less than one of these
+  mover_->hear(prices_of(0));
+  EXPECT_EQ(mover_->best_of({1, 2}, journal_, 10), std::vector<rank_id>{1});
+  auto orders = plan();
+  ASSERT_EQ(orders.size(), 1u);
+  ASSERT_EQ(orders[0].to, 1);
+  EXPECT_EQ(mover_->best_of({1, 2}, journal_, 10), std::vector<rank_id>{2});
+  mover_->copied(orders[0].request, 1, 1, false);
+  EXPECT_EQ(mover_->best_of({1, 2}, journal_, 10), std::vector<rank_id>{1});
+}
+
+TEST_F(RequestMover, StaysIfThatPaysNoMore) {
+  run(1, 100, 0);
+  run(2, 100, 0);
+  mover_->hear(prices_of(0));
+  auto orders = plan();
+  ASSERT_EQ(orders.size(), 1u);
+  mover_->copied(orders[0].request, 1, orders[0].to, true);
+  run(3, 100, orders[0].to); // it would be as full as the other is
+  EXPECT_EQ(due(orders[0].request), std::nullopt);
+  EXPECT_EQ(mover_->status().refused, 1u);
+  EXPECT_EQ(mover_->take_given_up().size(), 1u);
+}
+
+TEST_F(RequestMover, StaysIfThereIsNoRoomAnyMore) {
+  cluster_.limits.max_num_seqs = 2;
+  make();
+  run(1, 900, 0);
+  run(2, 900, 0);
+  mover_->hear(prices_of(0));
+  auto orders = plan();
+  ASSERT_EQ(orders.size(), 1u);
+  mover_->copied(orders[0].request, 1, orders[0].to, true);
+  run(3, 10, orders[0].to);
+  run(4, 10, orders[0].to);
+  EXPECT_EQ(due(orders[0].request), std::nullopt);
+}
+
+TEST_F(RequestMover, APolicyFromOutsideKnowsWhatItDoes) {
+  auto policy = std::make_shared<given_policy>();
+  settings_.policy = policy;
+  make();
+  mover_->hear(prices_of(0));
+  run(1, 100, 0);
+  run(2, 100, 1);
+  policy->moves = {{1, 0, 1, 101, 0, 0}};
+  ASSERT_EQ(plan().size(), 1u);
+  mover_->copied(1, 1, 1, true);
+  EXPECT_EQ(due(1), rank_id{1});
+}
+
+TEST_F(RequestMover, SaysWhatIsWrongWithThePlanOfAnyUnit) {
+  auto policy = std::make_shared<given_policy>();
+  settings_.policy = policy;
+  cluster_ = single_process(4, 1);
+  cluster_.units = {{"a", unit_role::both, {0, 1}, {0}},
+                    {"b", unit_role::both, {2, 3}, {0}}};
+  journal_ = request_journal{4};
+  usable_ = {0, 1, 2, 3};
+  make();
+  run(1, 100, 2);
+  policy->moves = {{1, 0, 1, 101, 0, 0}}; // not of the first
+  EXPECT_EQ(plan().size(), 1u);
+  EXPECT_EQ(mover_->take_complaint(), "request 1 cannot move from there");
+}
+
+TEST_F(RequestMover, SettingsHaveToMakeSense) {
+  auto why = [this] {
+    auto ok = check_moving(settings_, cluster_);
+    EXPECT_TRUE(ok || ok.why().code == errc::invalid_input);
+    return ok ? "" : ok.why().message;
+  };
+  EXPECT_NE(why().find("moving_requests"), std::string::npos);
+  cluster_.limits.moving_requests = true;
+  EXPECT_EQ(why(), "");
+  settings_.interval = 0ms;
+  EXPECT_NE(why().find("intervals above 0"), std::string::npos);
+}
+
 TEST_F(RequestMover, LeavesAloneWhatHasReasonsToStay) {
   run(1, 100, 0);
   journal_.accept(2, prompt(100), {0}); // is being read
