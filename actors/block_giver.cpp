@@ -233,6 +233,21 @@ void block_giver::end(request_id request, uint32_t term, bool is_passed_on) {
   forget_if_over(i);
 }
 
+bool block_giver::end_moves(
+  const std::function<bool(request_id, uint32_t)>& runs) {
+  auto any = false;
+  for (auto i = offers_.begin(); i != offers_.end();) {
+    auto& x = i->second;
+    auto has_ended = x.course && x.course->end() != transfer_end::none;
+    if (x.is_awaited && !has_ended && !runs(i->first, x.term)) {
+      finish(x, transfer_end::cancelled);
+      any = true;
+    }
+    i = forget_if_over(i);
+  }
+  return any;
+}
+
 void block_giver::finish(offer& x, transfer_end how) {
   if (!x.course) // nobody has asked, and nobody is to
     x.course = std::make_unique<transfer_source>(transfer_key{}, 1, 1,

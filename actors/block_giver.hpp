@@ -47,6 +47,10 @@ public:
   /// has computed, or nobody has. Or it goes on, and does not move after all.
   void end(request_id request, uint32_t term, bool is_passed_on);
 
+  /// Ends moves of requests that do not run at present, so that others have
+  /// their blocks. Returns whether there were any.
+  bool end_moves(const std::function<bool(request_id, uint32_t)>& runs);
+
   /// That process is gone.
   void lose(const node_lost& msg);
 

@@ -209,6 +209,7 @@ struct scheduler_state {
   template <class Message>
   void give(const Message& msg) {
     giver->take(msg);
+    step(); // blocks may be free again
   }
 
   template <class Message>
@@ -235,6 +236,7 @@ struct scheduler_state {
   void check_deadlines() {
     giver->check();
     taker->check();
+    step();
   }
 
   /// Of the node's process, by one of its ranks.
@@ -334,11 +336,23 @@ struct scheduler_state {
     auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand(),
                                               decide->has_prompts())
                            : parts->cluster.limits.micro_batches;
-    while (auto next = decide->next_step(num_lanes, max_cost()))
-      begin(std::move(*next), num_lanes > 1);
+    do {
+      while (auto next = decide->next_step(num_lanes, max_cost()))
+        begin(std::move(*next), num_lanes > 1);
+    } while (keep_the_preempted());
     if (lanes && decide->num_out() == 0)
       lanes->rest();
     tell_counts();
+  }
+
+  /// Somebody needed their blocks: these are not to be held for a move. Returns
+  /// whether any were.
+  bool keep_the_preempted() {
+    return decide->num_preemptions() > preemptions
+           && giver->end_moves([this](auto id, auto term) {
+                auto* x = decide->find(id, term);
+                return x && x->running;
+              });
   }
 
   void tell_counts() {

@@ -226,6 +226,23 @@ TEST_F(Giver, StopsIfNothingMoreIsWanted) {
   EXPECT_TRUE(frames_.sent.empty());
 }
 
+TEST_F(Giver, WhoWaitsForRoomBeginsOnceBlocksAreGiven) {
+  run(440);
+  end_step();
+  EXPECT_EQ(num_held(), 6u);
+  say(scheduler_actor_, run_request{99, 1, 0, 5, prompt(300, "other"), {}});
+  EXPECT_EQ(num_steps(), 1u);
+  want(0, 6);
+  for (uint32_t i = 0; i < 6; ++i) {
+    frames_.sent.clear();
+    scheduler_.run();
+    EXPECT_EQ(num_steps(), 1u);
+    taken(i);
+  }
+  EXPECT_EQ(num_held(), 5u);
+  EXPECT_EQ(num_steps(), 2u);
+}
+
 // -- who takes ----------------------------------------------------------------
 
 TEST_F(Taker, BeginsBehindWhatHasCome) {

@@ -11,9 +11,10 @@ namespace {
 /// Rank 5, whose requests may move to 6.
 class Stayer : public HandOverOfBlocks {
 protected:
-  void run(request_id id = the_request, uint32_t num_tokens = 200) {
-    auto what = std::make_shared<generation_request>(*prompt(num_tokens));
-    what->max_tokens = 100;
+  void run(request_id id = the_request, uint32_t num_tokens = 200,
+           const std::string& salt = "") {
+    auto what = std::make_shared<generation_request>(*prompt(num_tokens, salt));
+    what->max_tokens = 300;
     say(scheduler_actor_, run_request{id, the_term, 0, 5, what, {}});
   }
 
@@ -150,4 +151,20 @@ TEST_F(Stayer, WhoCouldNotMoveTakesNoPlace) {
   EXPECT_EQ(num_offers(), 2 * most) << "there are too many";
   move(most);
   EXPECT_EQ(num_offers(), 2 * most + 1) << "it has a place";
+}
+
+TEST_F(Stayer, WhoIsPreemptedStays) {
+  run(1, 100, "other");
+  end_step();
+  run(the_request, 100);
+  for (int i = 0; i < 100; ++i)
+    end_step();
+  move();
+  say(scheduler_actor_, want_blocks{5, 6, the_request, the_term, 9, 0, 3});
+  EXPECT_EQ(told(), "");
+  for (int i = 0; i < 200 && count(counter::preemptions) == 0; ++i)
+    end_step();
+  ASSERT_EQ(count(counter::preemptions), 1u);
+  EXPECT_EQ(told(), "stays ");
+  EXPECT_EQ(num_ended(), 1u);
 }
