@@ -120,17 +120,37 @@ TEST_F(SimulatedRequests, HoldThroughFaultsOfAllKinds) {
   EXPECT_GT(num_balanced, 0u);
 }
 
-/// By the balancer itself, as ranks learn what their steps take: all requests
-/// begin at one rank of three.
+/// By the balancer itself, as ranks learn what their steps take: every third
+/// answer is long, and by the order of requests all of these are at one rank.
 TEST_F(SimulatedRequests, GoToWhoHasLessToDo) {
-  auto all = options();
-  auto moving = restless();
-  moving->policy = nullptr;
-  moving->rest = 1s;
+  auto all = options(12);
+  all.what.load.streams = 0;
+  auto& load = all.what.load.requests;
+  for (size_t i = 0; i < load.size(); ++i) {
+    load[i].arrival = 1ms * i;
+    load[i].request.prompt.resize(16);
+    load[i].request.max_tokens = i % 3 == 0 ? 100 : 8;
+    load[i].request.ignore_eos = true;
+  }
+  oracle_options oracle;
+  oracle.max_model_len = all.company.cluster.max_model_len;
+  ASSERT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, all.what.load));
+  // What they take is told once a second.
+  all.company.parts.device.per_operation = 500us;
+  all.company.parts.device.flops = 1e9;
+  auto moving = std::make_shared<request_settings>();
+  moving->interval = 50ms;
+  moving->least_left = 4;
   all.company.moving = moving;
   auto out = simulate(5, all);
   EXPECT_TRUE(out.holds()) << words_of(out);
-  EXPECT_EQ(out.requests.completed, 16u);
+  EXPECT_EQ(out.requests.completed, 12u);
+  EXPECT_GE(out.num_balanced, 2u);
+  EXPECT_LE(out.num_balanced, 4u) << "each once";
+  all.company.moving = nullptr;
+  auto without = simulate(5, all);
+  EXPECT_EQ(without.num_balanced, 0u);
+  EXPECT_LT(out.length, without.length);
 }
 
 } // namespace
