@@ -10,6 +10,12 @@ namespace {
 constexpr double half_life = 30;   ///< s; of what has been seen.
 constexpr uint64_t least_ends = 4; ///< Fewer say nothing.
 
+/// What was seen for less time says nothing of whether so much is exceeded: a
+/// few long answers may be before many short ones.
+constexpr double least_time(double max_wait) {
+  return std::min(max_wait / 40, half_life / 2);
+}
+
 constexpr double longest_wait = 1e6; ///< s; that is said.
 
 uint64_t ended(const service_stats& x) {
@@ -60,7 +66,8 @@ queue_watch::too_long(const service_stats& stats, const service_info& info,
   // What the last step has said of blocks may be older than the last end.
   auto begins_at_once = num_open(stats) == 0
                         || (before == 0 && num_blocks <= stats.kv_blocks_free);
-  if (begins_at_once || num_seen_ < least_ends)
+  if (begins_at_once || num_seen_ < least_ends
+      || busy_time_ < least_time(max_wait_.count()))
     return std::nullopt;
   seconds wait{
     std::min(double(before + 1) * busy_time_ / busy_ends_, longest_wait)};

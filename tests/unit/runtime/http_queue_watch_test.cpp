@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace troupe::http {
 
 namespace {
@@ -15,8 +17,13 @@ constexpr uint64_t places = 10;
 class QueueWatch : public testing::Test {
 protected:
   QueueWatch() {
+    make(seconds{20});
     info_.num_places = places;
     stats_.kv_blocks_total = stats_.kv_blocks_free = 100;
+  }
+
+  void make(seconds max_wait) {
+    watch_ = std::make_unique<queue_watch>(max_wait);
   }
 
   void come(uint64_t count) {
@@ -32,14 +39,14 @@ protected:
   }
 
   void see() {
-    watch_.see(now_, stats_, info_);
+    watch_->see(now_, stats_, info_);
   }
 
   std::optional<seconds> wait(uint64_t num_blocks = 1) const {
-    return watch_.too_long(stats_, info_, num_blocks);
+    return watch_->too_long(stats_, info_, num_blocks);
   }
 
-  queue_watch watch_{seconds{20}};
+  std::unique_ptr<queue_watch> watch_;
   queue_watch::instant now_{};
   service_stats stats_;
   service_info info_;
@@ -53,6 +60,17 @@ TEST_F(QueueWatch, KnowsNothingUntilSomeHaveEnded) {
   EXPECT_FALSE(wait());
   end_one(std::chrono::seconds{1});
   ASSERT_TRUE(wait());
+}
+
+TEST_F(QueueWatch, ConcludesNothingOfMinutesFromAMoment) {
+  make(seconds{600});
+  come(places + 1000);
+  for (int i = 0; i < 4; ++i)
+    end_one(std::chrono::seconds{3});
+  EXPECT_FALSE(wait()) << "12 s have been seen";
+  for (int i = 0; i < 2; ++i)
+    end_one(std::chrono::seconds{3});
+  EXPECT_TRUE(wait());
 }
 
 TEST_F(QueueWatch, NobodyWaitsWhereNobodyIs) {
