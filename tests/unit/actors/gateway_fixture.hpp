@@ -37,6 +37,9 @@ protected:
   /// Who waits still hears of its end while there is somebody to hear it.
   ~Gateway() override {
     status_->requests.close({errc::cancelled, "the test is over"});
+    // One that looks at loads again and again would do so for ever.
+    caf::anon_send_exit(gateway_, caf::exit_reason::kill);
+    scheduler_.run();
   }
 
   void accept(request_id id, std::optional<uint32_t> rank = std::nullopt) {
