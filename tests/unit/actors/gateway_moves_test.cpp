@@ -1,48 +1,13 @@
 /// The gateway of a company whose running requests move.
 
-#include "tests/unit/actors/gateway_fixture.hpp"
+#include "tests/unit/actors/moving_gateway.hpp"
 
 using namespace troupe;
-using namespace std::chrono_literals;
 
 namespace {
 
-/// Moves every request to rank 2.
-struct to_the_last : balance::request_policy {
-  std::vector<balance::request_move>
-  plan(std::span<const balance::decode_rank>,
-       std::span<const balance::decode_request> requests) override {
-    std::vector<balance::request_move> out;
-    for (auto& x : requests)
-      if (x.rank != 2)
-        out.push_back({x.id, x.rank, 2, x.kv_tokens, 0, 0});
-    return out;
-  }
-};
-
-std::shared_ptr<const request_settings> settings() {
-  auto out = std::make_shared<request_settings>();
-  out->interval = 100ms;
-  out->least_left = 1;
-  out->policy = std::make_shared<to_the_last>();
-  return out;
-}
-
-class GatewayThatMoves : public Gateway {
+class GatewayThatMoves : public moving_gateway {
 protected:
-  GatewayThatMoves() : Gateway(small_cluster(), settings()) {
-    say(gateway_, cluster_started{});
-  }
-
-  void look() {
-    scheduler_.advance_time(100ms);
-    scheduler_.run();
-  }
-
-  void copied(bool ok = true, uint32_t term = 1) {
-    say(gateway_, request_copied{1, term, 2, ok});
-  }
-
   uint64_t num_refused() {
     std::lock_guard lock{status_->mutex};
     return status_->request_balance ? status_->request_balance->refused : 0;

@@ -1,52 +1,18 @@
 /// What the gateway says of a request that was to move, and of one that has.
 
-#include "tests/unit/actors/gateway_fixture.hpp"
+#include "tests/unit/actors/moving_gateway.hpp"
 
 using namespace troupe;
-using namespace std::chrono_literals;
 
 namespace {
 
-/// Moves every request to rank 2.
-struct all_to_the_last : balance::request_policy {
-  std::vector<balance::request_move>
-  plan(std::span<const balance::decode_rank>,
-       std::span<const balance::decode_request> requests) override {
-    std::vector<balance::request_move> out;
-    for (auto& x : requests)
-      if (x.rank != 2)
-        out.push_back({x.id, x.rank, 2, x.kv_tokens, 0, 0});
-    return out;
-  }
-};
-
-std::shared_ptr<const request_settings> settings() {
-  auto out = std::make_shared<request_settings>();
-  out->interval = 100ms;
-  out->least_left = 1;
-  out->policy = std::make_shared<all_to_the_last>();
-  return out;
-}
-
 /// Request 1 runs at rank 0, which is asked to copy it to 2.
-class GatewayThatGivesUp : public Gateway {
+class GatewayThatGivesUp : public moving_gateway {
 protected:
-  GatewayThatGivesUp() : Gateway(small_cluster(), settings()) {
-    say(gateway_, cluster_started{});
+  GatewayThatGivesUp() {
     accept(1);
     answer(1, 0, {5});
     look();
-  }
-
-  void look(int times = 1) {
-    for (int i = 0; i < times; ++i) {
-      scheduler_.advance_time(100ms);
-      scheduler_.run();
-    }
-  }
-
-  void copied() {
-    say(gateway_, request_copied{1, 1, 2, true});
   }
 
   /// Where rank 0 was told that the request may go, in turn.
