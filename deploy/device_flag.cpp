@@ -44,8 +44,9 @@ void add_device(CLI::App& command, std::string& value) {
     .add_option(
       "--device", value,
       std::string{"What is computed on: "} + forms
-        + " (default cpu: the best TARGET of " + listed_targets()
-        + "; to force one, for nodes that have to compute alike, cpu/TARGET). "
+        + " (default cpu). The best TARGET of " + listed_targets()
+        + " is taken; to force one, for nodes that have to compute alike, "
+          "cpu/TARGET. "
           "This build "
         + (kernels::has_cuda_module() ? "has" : "lacks")
         + " the CUDA module; troupe model inspect says which GPUs there are")
