@@ -3,6 +3,7 @@
 #include "runtime/batching/fetch_patience.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace troupe {
 
@@ -54,7 +55,8 @@ block_courier::to_follow(const std::vector<kv_block>& chain) {
   for (auto& [id, x] : fetches_) {
     if (!x.who || !x.of->may_bring_more())
       continue;
-    auto& theirs = x.of->missing();
+    // What has become known is no part of `chain` either.
+    auto theirs = std::span{x.of->missing()}.subspan(x.of->num_known());
     auto same_key = [](auto& a, auto& b) { return a.key == b.key; };
     auto [end, ignored] = std::ranges::mismatch(theirs, chain, same_key);
     if (size_t(end - theirs.begin()) * 2 >= theirs.size())
@@ -87,14 +89,13 @@ block_courier::wait block_courier::begin(const run_request& msg,
   return wait::fetching;
 }
 
-/// It goes on with what has come so far; what is still on its way is not worth
-/// more blocks.
-block_courier::arrivals block_courier::let_in(fetch& x) {
+/// What is still on its way is not worth more blocks.
+void block_courier::let_go(fetch& x) {
   *x.is_wanted = false;
   x.of->let_go();
-  return {std::exchange(x.who, std::nullopt), std::exchange(x.followers, {})};
 }
 
+/// Who followed has not looked for its own rest.
 block_courier::arrivals
 block_courier::look_after(std::map<uint64_t, fetch>::iterator i) {
   auto& x = i->second;
@@ -102,7 +103,10 @@ block_courier::look_after(std::map<uint64_t, fetch>::iterator i) {
     *x.is_wanted = false;
   if (!x.of->is_over())
     return {};
-  auto out = let_in(x);
+  let_go(x);
+  arrivals out{{}, std::move(x.followers)};
+  if (x.who)
+    (x.is_anothers ? out.again : out.in).push_back(std::move(*x.who));
   fetches_.erase(i);
   return out;
 }
@@ -139,9 +143,17 @@ block_courier::arrivals block_courier::take(const block_landed& msg) {
   return look_after(i);
 }
 
+/// All go on with what has come so far: nobody waits for a slow disk twice.
 block_courier::arrivals block_courier::take(const fetch_overdue& msg) {
   auto i = fetches_.find(msg.fetch);
-  return i == fetches_.end() ? arrivals{} : let_in(i->second);
+  if (i == fetches_.end())
+    return {};
+  auto& x = i->second;
+  let_go(x);
+  arrivals out{std::exchange(x.followers, {}), {}};
+  if (auto who = std::exchange(x.who, std::nullopt))
+    out.in.insert(out.in.begin(), std::move(*who));
+  return out;
 }
 
 /// Its fetch goes on if anybody follows, for the first of those.
@@ -152,14 +164,17 @@ std::optional<run_request> block_courier::cancel(const cancel_request& msg) {
   for (auto& [id, x] : fetches_) {
     auto follower = std::ranges::find_if(x.followers, is_it);
     auto leads = x.who && is_it(*x.who);
-    if (leads && x.followers.empty())
-      return let_in(x).who;
+    if (leads && x.followers.empty()) {
+      let_go(x);
+      return std::exchange(x.who, std::nullopt);
+    }
     if (!leads && follower == x.followers.end())
       continue;
     auto next = leads ? x.followers.begin() : follower;
     auto out = leads ? std::exchange(*x.who, std::move(*next))
                      : std::move(*next);
     x.followers.erase(next);
+    x.is_anothers |= leads;
     return out;
   }
   return std::nullopt;

@@ -45,8 +45,8 @@ public:
 
   /// Who waits no more after these.
   struct arrivals {
-    std::optional<run_request> who;     ///< To be let in.
-    std::vector<run_request> followers; ///< To begin once more.
+    std::vector<run_request> in;    ///< To be let in.
+    std::vector<run_request> again; ///< To begin once more.
   };
   arrivals take(const chain_found& msg);
   arrivals take(const block_fetched& msg, uint32_t reserve);
@@ -74,11 +74,12 @@ private:
     std::optional<run_request> who; ///< Nothing: it has gone on, or away.
     std::shared_ptr<std::atomic<bool>> is_wanted;
     std::vector<run_request> followers = {}; ///< While somebody waits.
+    bool is_anothers = false; ///< `who` followed one that has gone away.
   };
 
   std::map<uint64_t, fetch>::iterator fetch_of(uint64_t id);
   fetch* to_follow(const std::vector<kv_block>& chain);
-  static arrivals let_in(fetch& x);
+  static void let_go(fetch& x);
   arrivals look_after(std::map<uint64_t, fetch>::iterator i);
 
   const node_context context_;

@@ -79,10 +79,12 @@ struct keeper_state {
   /// Likewise, or for the store to be opened.
   std::deque<leaving_block> to_copy;
   std::map<rank_id, uint32_t> num_to_copy;
-  bool is_shut = false; ///< The store cannot be opened.
+  bool is_shut = false; ///< The store cannot be opened, or not so far.
+  clock::instant opens_since = {};
   std::map<uint64_t, reading> reads;
   std::map<uint64_t, clock::instant> writes; ///< By serial: since when.
-  clock::instant heard = {};                 ///< The last answer of the disk.
+  clock::instant heard_read = {};            ///< The last answer of the disk.
+  clock::instant heard_written = {};
   uint64_t last_read = 0;
   gauge blocks;
   gauge is_off;
@@ -98,6 +100,7 @@ struct keeper_state {
   // -- the store --------------------------------------------------------------
 
   void open() {
+    opens_since = now();
     auto job = [to = weak_handle{self}, files = parts->keeper->files] {
       auto made = kv_store::open(files);
       if (made)
@@ -116,6 +119,8 @@ struct keeper_state {
       return pump_copies();
     }
     store = msg.store;
+    if (std::exchange(is_shut, false)) // it has taken its time
+      is_off.set(0);
     context.log->info("the KV cache on disk, " + store->path().string()
                       + ", has " + std::to_string(store->index().num_blocks())
                       + " blocks");
@@ -269,7 +274,7 @@ struct keeper_state {
   }
 
   void take(const block_written& msg) {
-    heard = now();
+    heard_written = now();
     end_write(msg.ticket, msg.failure.empty());
     if (msg.failure.empty())
       return context.counters->add(counter::store_bytes_written,
@@ -350,7 +355,7 @@ struct keeper_state {
       return; // given up
     auto x = std::move(i->second);
     reads.erase(i);
-    heard = now();
+    heard_read = now();
     store->end_read(x.ticket, msg.how);
     tell_blocks();
     if (msg.how == kv_outcome::damaged)
@@ -397,11 +402,27 @@ struct keeper_state {
   // -- time -------------------------------------------------------------------
 
   void check_deadlines() {
+    if (!store && !is_shut)
+      check_opening();
     // What stands behind others is not slow while these are answered.
     if (!reads.empty())
-      hear(health.waits(std::max(heard, reads.begin()->second.since), now()));
+      hear(health.reads_wait(std::max(heard_read, reads.begin()->second.since),
+                             now()));
     if (!writes.empty())
-      hear(health.waits(std::max(heard, writes.begin()->second), now()));
+      hear(health.writes_wait(std::max(heard_written, writes.begin()->second),
+                              now()));
+  }
+
+  /// Nobody holds blocks for a disk that does not say what it has.
+  void check_opening() {
+    if (now() - opens_since <= kv_health::patience)
+      return;
+    is_shut = true;
+    is_off.set(1);
+    context.log->warning("the KV cache on disk is off until it is open, which "
+                         "takes more than "
+                         + std::to_string(kv_health::patience.count()) + " s");
+    pump_copies();
   }
 };
 

@@ -145,9 +145,11 @@ struct scheduler_state {
   }
 
   void let_in(const block_courier::arrivals& x) {
-    let_in(x.who);
-    for (auto& who : x.followers)
+    for (auto& who : x.in)
+      add(who);
+    for (auto& who : x.again)
       fetch_or_add(who, false);
+    step(); // blocks may be free again
   }
 
   /// Of grammars that were not compiled, or of masks that were not made.

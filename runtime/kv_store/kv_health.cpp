@@ -31,11 +31,18 @@ std::string kv_health::found_damaged(clock::instant now) {
                  + std::to_string(damage_window.count()) + " minutes");
 }
 
-std::string kv_health::waits(clock::instant since, clock::instant now) {
+std::string kv_health::reads_wait(clock::instant since, clock::instant now) {
   if (now - since <= patience)
     return "";
   return give_up("it has not answered for " + std::to_string(patience.count())
                  + " s");
+}
+
+std::string kv_health::writes_wait(clock::instant since, clock::instant now) {
+  if (now - since <= patience)
+    return "";
+  return write_failed("a block has taken more than "
+                      + std::to_string(patience.count()) + " s");
 }
 
 } // namespace troupe

@@ -31,8 +31,10 @@ public:
   std::string read_failed();
   std::string found_damaged(clock::instant now);
 
-  /// `since`: when the oldest that is out was begun.
-  std::string waits(clock::instant since, clock::instant now);
+  /// `since`: when the oldest that is out was begun. A disk that does not write
+  /// is still read.
+  std::string reads_wait(clock::instant since, clock::instant now);
+  std::string writes_wait(clock::instant since, clock::instant now);
 
 private:
   std::string give_up(const std::string& why);

@@ -278,18 +278,49 @@ TEST_F(BlockCourier, WhoFollowedLooksForItsOwnRest) {
   EXPECT_EQ(last_step()->rows.num_rows(), 1u + 260 - 128);
 }
 
-TEST_F(BlockCourier, WhoFollowsGoesOnWhenTheOtherIsOverdue) {
+TEST_F(BlockCourier, NobodyWaitsForASlowDiskTwice) {
   request(1);
   request(2);
-  auto fetch = last_fetch().fetch;
   find(3);
-  say(scheduler_actor_, fetch_overdue{fetch});
-  ASSERT_EQ(num_steps(), 1u);
-  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 2u) << "and looks for itself";
-  EXPECT_NE(last_fetch().fetch, fetch);
-  find(0);
+  say(scheduler_actor_, fetch_overdue{last_fetch().fetch});
+  EXPECT_EQ(keeps_->of<fetch_chain>().size(), 1u);
+  EXPECT_EQ(num_steps(), 1u);
   end_step();
   EXPECT_EQ(last_step()->rows.sequences.size(), 2u);
+}
+
+/// What has come is in memory for whoever arrives.
+TEST_F(BlockCourier, WhoComesLateFollowsForTheRest) {
+  request(1, 260); // four blocks
+  find(4);
+  bring(0);
+  land(0);
+  request(2, 260);
+  EXPECT_EQ(keeps_->of<fetch_chain>().size(), 1u);
+  for (uint32_t i : {1u, 2u, 3u}) {
+    bring(i);
+    land(i);
+  }
+  ASSERT_EQ(num_steps(), 1u);
+  EXPECT_EQ(last_step()->rows.sequences[0].first_position, 256u);
+  end_step();
+  EXPECT_EQ(keeps_->of<fetch_chain>().size(), 1u) << "all is here";
+  ASSERT_EQ(last_step()->rows.sequences.size(), 2u);
+  EXPECT_EQ(last_step()->rows.num_rows(), 1u + 260 - 256);
+}
+
+TEST_F(BlockCourier, WhoseLeaderIsGoneLooksForItsOwnRest) {
+  request(1, 130); // two blocks
+  request(2, 260); // the same, and two more
+  say(scheduler_actor_, cancel_request{1, 5, 7});
+  find(2);
+  for (uint32_t i : {0u, 1u}) {
+    bring(i);
+    land(i);
+  }
+  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 2u);
+  EXPECT_EQ(last_fetch().chain->at(0).depth, 2u);
+  EXPECT_EQ(num_steps(), 0u);
 }
 
 TEST_F(BlockCourier, AFetchGoesOnForThoseWhoFollow) {

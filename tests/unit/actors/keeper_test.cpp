@@ -259,6 +259,43 @@ TEST_F(Keeper, WhatComesBeforeTheStoreIsOpenIsKept) {
   EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
 }
 
+TEST_F(Keeper, AStoreThatDoesNotOpenHoldsNothing) {
+  end();
+  io_ = std::make_shared<scripted_io>();
+  io_->hangs = true;
+  keeper_ = spawn_keeper(system_, context_, parts_, io_);
+  scheduler_.run();
+  keep(*chain(0, 1), 10);
+  wait(std::chrono::seconds{10});
+  EXPECT_TRUE(told_->of<blocks_let_go>().empty());
+  wait(std::chrono::seconds{1});
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+  EXPECT_EQ(count(counter::store_off), 1u);
+  io_->hangs = false;
+  io_->answer_one(); // at last
+  scheduler_.run();
+  EXPECT_EQ(count(counter::store_off), 0u);
+  keep(*chain(0, 1), 10);
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+}
+
+/// The threads that read are others than the one that writes.
+TEST_F(Keeper, AWriteThatHangsIsNoticedThoughReadsAreAnswered) {
+  start();
+  auto all = chain(0, 1);
+  keep(*all, 10);
+  io_->hangs = true;
+  keep(*chain(100, 1), 20);
+  io_->hangs = false;
+  for (int i = 0; i < 2; ++i) {
+    wait(std::chrono::seconds{6});
+    fetch(all);
+    EXPECT_TRUE(fetched().back().bytes);
+  }
+  EXPECT_EQ(count(counter::store_off), 1u);
+  EXPECT_EQ(num_found(), 1u) << "it is read nonetheless";
+}
+
 TEST_F(Keeper, ADiskThatHangsIsGivenUpAndWhoWaitsHearsSo) {
   start();
   auto all = chain(0, 2);

@@ -167,8 +167,8 @@ TEST(KvHealth, AFullDiskIsStillRead) {
 TEST(KvHealth, ADiskThatHangsIsGivenUp) {
   kv_health x;
   clock::instant t{};
-  EXPECT_EQ(x.waits(t, t + kv_health::patience), "");
-  EXPECT_EQ(x.waits(t, t + kv_health::patience + std::chrono::seconds{1}),
+  EXPECT_EQ(x.reads_wait(t, t + kv_health::patience), "");
+  EXPECT_EQ(x.reads_wait(t, t + kv_health::patience + std::chrono::seconds{1}),
             "the KV cache on disk is off: it has not answered for 10 s");
   EXPECT_FALSE(x.may_write());
   EXPECT_FALSE(x.may_read());
