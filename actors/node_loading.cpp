@@ -34,7 +34,9 @@ void node_loading::run(const std::string& model_dir) const {
     return tell(answers_to, parts_loaded{nullptr, loaded.why()});
   if (auto ok = vouch_for_blocks(*this, model_dir, about, **loaded); !ok)
     return tell(answers_to, parts_loaded{nullptr, ok.why()});
-  if (auto& grammars = (*loaded)->tokens.grammars)
+  // Where time is virtual there are no threads, and none of their own.
+  if (auto& grammars = (*loaded)->tokens.grammars;
+      grammars && options.num_threads > 0)
     grammars->work_beside();
   tell(answers_to, parts_loaded{*loaded, std::nullopt});
   // The others load meanwhile; what they hold is measured by ours.

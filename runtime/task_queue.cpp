@@ -32,6 +32,18 @@ void task_queue::stop() {
     thread_.join();
 }
 
+void task_queue::stop_now() {
+  std::deque<task> dropped;
+  {
+    std::lock_guard guard{mutex_};
+    stopped_ = true;
+    dropped.swap(waiting_);
+    cost_ = 0;
+  }
+  dropped.clear(); // what it holds does not wait for the job that runs
+  stop();
+}
+
 void task_queue::run() {
   std::unique_lock lock{mutex_};
   for (;;) {

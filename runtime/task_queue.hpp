@@ -26,6 +26,9 @@ public:
   /// Accepts nothing more, does what waits and ends the thread.
   void stop();
 
+  /// The same, but drops what waits.
+  void stop_now();
+
 private:
   struct task {
     size_t cost;

@@ -16,6 +16,12 @@ grammar_cache::grammar_cache(std::shared_ptr<const vocabulary> words,
   : words_(std::move(words)), limits_(limits) {
 }
 
+grammar_cache::~grammar_cache() {
+  for (auto& thread : {compile_thread_, mask_thread_})
+    if (thread)
+      thread->stop_now();
+}
+
 void grammar_cache::work_beside() {
   {
     std::lock_guard guard{mutex_};
@@ -47,7 +53,9 @@ grammar_cache::order grammar_cache::known(const grammar_source& x) {
   if (i == by_use_.end())
     return nullptr;
   by_use_.splice(by_use_.begin(), by_use_, i);
-  return *i;
+  auto out = *i;
+  shrink();
+  return out;
 }
 
 /// Under the lock.

@@ -17,7 +17,9 @@ namespace troupe {
 struct grammar_cache_limits {
   size_t max_bytes = 64 << 20; ///< Of all that are kept; the last always is.
   size_t max_kept = 256;
-  size_t max_waiting = 256; ///< To be compiled; beyond, they are overloaded.
+  /// To be compiled; beyond, they are overloaded. More than the requests that a
+  /// process may have: one that was accepted is not to end by it.
+  size_t max_waiting = 1 << 16;
   grammar_limits of_each;
 };
 
@@ -48,6 +50,12 @@ class grammar_cache {
 public:
   explicit grammar_cache(std::shared_ptr<const vocabulary> words,
                          const grammar_cache_limits& limits = {});
+
+  /// What still waits to be made is dropped.
+  ~grammar_cache();
+
+  grammar_cache(const grammar_cache&) = delete;
+  grammar_cache& operator=(const grammar_cache&) = delete;
 
   /// From now on what is asked for is made on two threads of its own, grammars
   /// on one and masks on the other. Before, who asks does it.

@@ -34,6 +34,8 @@ void known_grammars::remember(entry x) {
   ++counts_.compiled;
   if (auto i = by_key_.find(x.key); i != by_key_.end())
     forget(i->second);
+  if (x.num_bytes() > max_bytes_)
+    return; // all others would go for its sake
   auto key = x.key;
   counts_.bytes += x.num_bytes();
   by_use_.push_front(std::move(x));

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <memory>
+#include <thread>
 #include <vector>
 
 namespace troupe {
@@ -25,6 +27,28 @@ TEST(TaskQueue, TakesWhatCostsNothingHoweverFullItIs) {
     EXPECT_FALSE(queue.post(0, [&] { done.push_back(-1); }));
   }
   EXPECT_EQ(done, (std::vector<int>{0, 1}));
+}
+
+TEST(TaskQueue, DropsWhatWaitsIfItIsToStopNow) {
+  std::promise<void> begun, go;
+  auto held = std::make_shared<int>(1);
+  std::vector<int> done;
+  task_queue queue{2};
+  ASSERT_TRUE(queue.post(0, [&] {
+    begun.set_value();
+    go.get_future().wait();
+    done.push_back(0);
+  }));
+  begun.get_future().wait();
+  ASSERT_TRUE(queue.post(1, [&done, held] { done.push_back(1); }));
+  EXPECT_EQ(held.use_count(), 2);
+  std::thread stops{[&] { queue.stop_now(); }};
+  while (held.use_count() > 1)
+    std::this_thread::yield();
+  EXPECT_FALSE(queue.post(0, [&] { done.push_back(2); }));
+  go.set_value();
+  stops.join();
+  EXPECT_EQ(done, std::vector<int>{0});
 }
 
 } // namespace
