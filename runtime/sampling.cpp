@@ -69,7 +69,7 @@ answer_draws::answer_draws(const generation_request& request,
     return;
   auto known = request.prompt;
   std::ranges::sort(known);
-  known.erase(std::ranges::unique(known).begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
   for (auto id : known)
     entry_of(id).is_known = true;
 }

@@ -63,7 +63,7 @@ HWY_INLINE four fold(hn::FixedTag<float, 4>, four x) {
 }
 
 template <class D>
-HWY_INLINE four fold(D wide, hn::Vec<D> x) {
+HWY_INLINE four fold(D, hn::Vec<D> x) {
   const hn::Half<D> half;
   auto sum = hn::Add(hn::LowerHalf(half, x), hn::UpperHalf(half, x));
   return fold(half, sum);

@@ -7,13 +7,13 @@
 #if defined(__x86_64__)
 
 #include <cstring>
+#include <hwy/base.h>
 #include <immintrin.h>
 #include <utility>
 
 // Only what is written in this file may use these instructions: it is chosen
 // at run time.
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
 
 namespace troupe::kernels::cpu {
 
@@ -135,7 +135,7 @@ void fill_dot_attention(kernel_set& set) {
 
 } // namespace troupe::kernels::cpu
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES
 
 #else
 

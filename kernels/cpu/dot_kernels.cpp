@@ -10,13 +10,13 @@
 #include "kernels/host/floats.hpp"
 
 #include <array>
+#include <hwy/base.h>
 #include <immintrin.h>
 #include <utility>
 
 // Only what is written in this file may use these instructions: it is chosen
 // at run time.
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")
 
 #include "kernels/cpu/f8_codes.inl"
 
@@ -184,7 +184,7 @@ void fill_dot(kernel_set& set) {
 
 } // namespace troupe::kernels::cpu
 
-#pragma GCC pop_options
+HWY_POP_ATTRIBUTES
 
 namespace troupe::kernels::cpu {
 

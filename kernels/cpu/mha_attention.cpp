@@ -16,7 +16,6 @@ namespace {
 /// Rows that share the keys of a task: what they cost counts for all of them.
 constexpr uint32_t max_rows = 1024;
 
-constexpr uint32_t panels_of_split = split_keys / panel_rows;
 constexpr uint32_t panels_of_block = key_blocks::tokens / panel_rows;
 
 /// Sizes that all tasks share.

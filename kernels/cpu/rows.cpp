@@ -38,7 +38,8 @@ void run(context& ctx, const copy_out& op) {
 }
 
 void run(context& ctx, const pack_rows& op) {
-  auto& [values, scales] = op.x;
+  auto& values = op.x.values;
+  auto& scales = op.x.scales;
   row_layout layout{values.type, values.cols};
   auto bytes = uint64_t{values.cols} * size_of(values.type);
   auto row_bytes = layout.row_bytes();

@@ -257,9 +257,8 @@ bool batcher::admit(const sequence_ptr& x) {
   if (running_.size() == options_.max_num_running)
     return false;
   auto at = std::ranges::find(waiting_, x);
-  auto older = std::ranges::subrange(waiting_.begin(), at);
-  if (!std::ranges::all_of(older,
-                           [this](auto& y) { return may_be_passed(*y); }))
+  if (!std::all_of(waiting_.begin(), at,
+                   [this](auto& y) { return may_be_passed(*y); }))
     return false;
   find_prefix(cache_, *x);
   auto& found = x->found;
@@ -277,8 +276,7 @@ bool batcher::admit(const sequence_ptr& x) {
   num_looked_up_ += x->num_tokens();
   num_found_ += take_prefix(cache_, *x);
   CHECK(claim_blocks(cache_, *x));
-  for (auto& y : older)
-    ++y->num_passed;
+  std::for_each(waiting_.begin(), at, [](auto& y) { ++y->num_passed; });
   waiting_.erase(at);
   x->running = true;
   running_.insert(std::ranges::upper_bound(running_, x->turn, {}, its_turn), x);

@@ -120,8 +120,7 @@ expert_lists experts_of_node(const node_parts& parts) {
   }
   for (auto& all : out) {
     std::ranges::sort(all);
-    auto again = std::ranges::unique(all);
-    all.erase(again.begin(), again.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
   }
   return out;
 }

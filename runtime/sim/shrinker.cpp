@@ -172,7 +172,7 @@ bool shrinker::simplify_requests(sim_case& best) {
 bool shrinker::shorten_faults(sim_case& best) {
   bool any = false;
   for (size_t i = 0; i < num_faults(best); ++i) {
-    auto less = [i](auto& number, auto least) {
+    auto less = [](auto& number, auto least) {
       auto is_more = number > least;
       if (is_more)
         number = std::max(number / 2, least);

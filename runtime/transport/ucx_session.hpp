@@ -15,11 +15,16 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <utility>
 
 namespace troupe {
 
 /// What senders know of a peer. Shared by them and the I/O thread.
 struct ucx_peer {
+  ucx_peer(node_id id, node_identity identity, frame_seal seal)
+    : id(id), identity(std::move(identity)), seal(std::move(seal)) {
+  }
+
   node_id id;
   node_identity identity;
   frame_seal seal;                ///< Of the frames between us.

@@ -94,7 +94,7 @@ TEST_P(Attention, AppendsWithinTheBound) {
       // Norm and rotation are of different size: compare them apart.
       for (auto [first, count] :
            {std::pair{0u, size.latent}, std::pair{size.latent, size.rope}}) {
-        auto part = [&](const matrix& m) {
+        auto part = [first = first, count = count](const matrix& m) {
           matrix out{m.rows, count, {}};
           for (uint32_t r = 0; r < m.rows; ++r)
             out.values.insert(out.values.end(), m.row(r) + first,

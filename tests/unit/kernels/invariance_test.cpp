@@ -76,7 +76,7 @@ TEST_P(Invariance, Linear) {
                                       << ", " << n << " x " << k);
       auto x = random_matrix(num_rows, k, k);
       auto raw = random_weight(types.w, n, k, 1, n);
-      expect_rows_alone([&](workbench& b, const indices& rows) {
+      expect_rows_alone([&, n = n](workbench& b, const indices& rows) {
         auto out = b.make(dtype::f32, rows.size(), n);
         b.run(linear{
           b.put_operand(x.pick(rows), types.x), b.put_weight(raw), {}, out});
@@ -116,7 +116,7 @@ TEST_P(Invariance, GroupedLinear) {
     for (auto [n, k] : {std::pair{24, 96}, {128, 257}}) {
       auto x = random_matrix(num_rows, 3 * k, k);
       auto raw = random_weight(type, n, k, 3, n);
-      expect_rows_alone([&](workbench& b, const indices& rows) {
+      expect_rows_alone([&, n = n, k = k](workbench& b, const indices& rows) {
         auto out = b.make(dtype::f32, rows.size(), 3 * n);
         b.run(grouped_linear{b.put(x.pick(rows)), uint64_t(k),
                              b.put_weight(raw), out});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <future>
 
 #include <sys/resource.h>
@@ -44,10 +45,11 @@ TEST_P(ThreadPool, SeesWhatPiecesWroteWhenARegionEnds) {
 
 TEST_P(ThreadPool, OpensRegionsFromTasksAndFromPieces) {
   std::atomic<int> count = 0;
+  auto inner = [&](uint32_t) { ++count; };
+  std::function<void(uint32_t)> outer; // lives until the last task has ended
   {
     thread_pool pool(GetParam());
-    auto inner = [&](uint32_t) { ++count; };
-    auto outer = [&](uint32_t) { pool.parallel_for(5, inner); };
+    outer = [&](uint32_t) { pool.parallel_for(5, inner); };
     for (int i = 0; i < 20; ++i)
       pool.submit([&] { pool.parallel_for(7, outer); });
   }

@@ -256,7 +256,7 @@ TEST_F(KvDamage, HalfWrittenAtEveryPlace) {
 
 /// A block was being replaced: the old one is no more, the new one not yet.
 TEST_F(KvDamage, HalfReplaced) {
-  change([this](auto& x) {
+  change([](auto& x) {
     auto other = bytes_of(chain(7000, 1)[0]);
     std::memcpy(&x[block_at(7)], other.data(), 3000);
   });

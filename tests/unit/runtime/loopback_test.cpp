@@ -282,8 +282,8 @@ TEST(Loopback, LosesAPeerThatTakesNothing) {
 
 TEST(Loopback, KeepsWhatABusyPeerDoesNotTakeUpToTheSendersLimit) {
   loopback_network net{{.max_unsent = 1000}};
-  std::unique_ptr<transport> a, b;
   size_t num_lost = 0, num_frames = 0;
+  std::unique_ptr<transport> a, b;
   a = net.join(0, {"a", 1, 0, {}},
                {.on_peer_lost = [&](auto...) { ++num_lost; }});
   a->set_max_unsent(100000);

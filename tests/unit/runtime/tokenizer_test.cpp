@@ -220,12 +220,12 @@ TEST(TokenizerFile, RefusesByNameWhatIsNotSupported) {
             "4194304");
   EXPECT_EQ(with("/model/vocab/b", 'a'),
             "tokenizer.json: the id of the token \"b\" stands there twice");
-  EXPECT_EQ(with("/added_tokens", {added("x", 300)}),
+  EXPECT_EQ(with("/added_tokens", json::array({added("x", 300)})),
             "tokenizer.json: the added token \"x\" and the vocabulary do not "
             "agree about its id");
   auto token = added("<x>", 300);
   token["lstrip"] = true;
-  EXPECT_EQ(with("/added_tokens", {token}),
+  EXPECT_EQ(with("/added_tokens", json::array({token})),
             "tokenizer.json: the added token \"<x>\" asks for lstrip, which is "
             "not supported");
   EXPECT_EQ(with("/pre_tokenizer/type", "Whitespace"),

@@ -97,7 +97,8 @@ TEST(UnitPicture, PrefillFindsThePublishedOrder) {
   options.config.num_hidden_layers = 16;
   auto found = order_of(run_step(options), 12);
   std::erase_if(found, [](auto& x) { return x.starts_with("shared"); });
-  std::ranges::rotate(found, std::ranges::find(found, "attention0"));
+  std::rotate(found.begin(), std::ranges::find(found, "attention0"),
+              found.end());
   std::vector<std::string> published = {"attention0", "attention1", "run0",
                                         "run1"};
   EXPECT_EQ(found, published);
