@@ -120,40 +120,29 @@ void multiply_tile(const tile_args& t) {
 constexpr uint32_t block_steps = 64; // 128 wide
 constexpr uint32_t block_bytes = block_steps * 64;
 
-/// `Blocks` blocks at a time: their sums are independent, so that the dot
-/// products need not wait for each other.
-template <uint32_t Rows, uint32_t Blocks>
-void multiply_blocks(const f8_panel_args& p, uint32_t first) {
-  constexpr auto a_steps = block_steps * Rows;
-  auto a = reinterpret_cast<const int32_t*>(p.a) + first * a_steps;
-  auto codes = p.codes + first * block_bytes;
-  widener widen;
-  accumulators<Rows> sums[Blocks];
-#pragma GCC unroll 16
-  for (uint32_t b = 0; b < Blocks; ++b)
-    sums[b].clear();
-  for (uint32_t i = 0; i < block_steps; ++i) {
-#pragma GCC unroll 16
-    for (uint32_t b = 0; b < Blocks; ++b) {
-      auto step = codes + b * block_bytes + i * 64;
-      _mm_prefetch(step + Blocks * block_bytes, _MM_HINT_T0);
-      sums[b].add(a + b * a_steps + i * Rows, as_columns(widen(step)));
-    }
-  }
-#pragma GCC unroll 16
-  for (uint32_t b = 0; b < Blocks; ++b)
-    sums[b].scale_into(p.acc, p.x_scales + (first + b) * Rows,
-                       p.w_scales[first + b]);
-}
+/// How far ahead codes are fetched, beyond the panel in the next one.
+constexpr uint32_t blocks_ahead = 4;
 
+/// Block by block, in the order of memory, so that the processor fetches early
+/// what comes: several blocks side by side take up to 1.8 times as long out of
+/// memory. That dot products wait for each other is hidden by the next steps.
 template <uint32_t Rows>
 void multiply_f8_panel(const f8_panel_args& p) {
-  constexpr uint32_t together = Rows == 1 ? 4 : Rows == 2 ? 2 : 1;
-  uint32_t b = 0;
-  for (; b + together <= p.blocks; b += together)
-    multiply_blocks<Rows, together>(p, b);
-  for (; b < p.blocks; ++b)
-    multiply_blocks<Rows, 1>(p, b);
+  auto a = reinterpret_cast<const int32_t*>(p.a);
+  widener widen;
+  for (uint32_t b = 0; b < p.blocks; ++b) {
+    auto codes = p.codes + b * block_bytes;
+    auto ahead = b + blocks_ahead;
+    auto fetched = ahead < p.blocks ? p.codes + ahead * block_bytes
+                                    : p.next + (ahead - p.blocks) * block_bytes;
+    accumulators<Rows> sums;
+    sums.clear();
+    for (uint32_t i = 0; i < block_steps; ++i, a += Rows) {
+      _mm_prefetch(fetched + i * 64, _MM_HINT_T0);
+      sums.add(a, as_columns(widen(codes + i * 64)));
+    }
+    sums.scale_into(p.acc, p.x_scales + b * Rows, p.w_scales[b]);
+  }
 }
 
 template <size_t... Rows>

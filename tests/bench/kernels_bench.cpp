@@ -32,7 +32,7 @@ constexpr uint32_t rope = 64;
 constexpr uint32_t nope = 128;
 constexpr uint32_t num_experts = 64;
 constexpr uint32_t top_k = 6;
-constexpr uint32_t depth = 4096; // positions in the cache
+constexpr uint32_t depth = 16384; // positions in the cache
 
 machine_rates measure(uint32_t num_threads) {
   thread_pool pool(num_threads);
@@ -190,17 +190,17 @@ void add_attention(bench& b, table& out) {
                                  sequences(depth, true, 0)});
   synchronize(b.work());
   auto attend = [&](const char* name, uint32_t m, bool single,
-                    uint32_t position) {
+                    uint32_t position, uint32_t num_heads = heads) {
     mla_attention op;
-    op.q_latent = b.numbers(m, heads * latent);
-    op.q = b.numbers(m, heads * (nope + rope));
-    op.heads = heads;
+    op.q_latent = b.numbers(m, num_heads * latent);
+    op.q = b.numbers(m, num_heads * (nope + rope));
+    op.heads = num_heads;
     op.q_stride = nope + rope;
     op.q_rope_skip = nope;
     op.scale = 0.07f;
     op.cache = cache;
     op.sequences = sequences(m, single, position);
-    op.out = b.make(f32, m, heads * latent);
+    op.out = b.make(f32, m, num_heads * latent);
     out.add({name, m, {op}, false});
   };
   add_mha(b, out, cache);
@@ -208,6 +208,8 @@ void add_attention(bench& b, table& out) {
     for (auto m : {1u, 8u, 64u})
       attend("mla_attention at 1024", m, false, 1023);
     attend("mla_attention at 4096", 1, false, 4095);
+    attend("mla_attention at 4096, 8 heads", 1, false, 4095, 8);
+    attend("mla_attention at 16384", 1, false, 16383);
     attend("mla_attention prompt", 64, true, 0);
     attend("mla_attention prompt", 512, true, 0);
     attend("mla_attention prompt +3584", 512, true, 3584);
