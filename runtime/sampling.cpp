@@ -143,18 +143,35 @@ bool answer_draws::is_ready(std::span<const int32_t> answer) {
   return mask_->is_made();
 }
 
-finish_reason answer_draws::end_of(std::span<const int32_t> answer) {
+finish_reason answer_draws::end_of(std::span<const int32_t> answer,
+                                   std::optional<failure>& cause) {
   follow(answer);
-  if (!grammar_ || grammar_->leads_on(place_))
+  if (!grammar_)
     return finish_reason::none;
-  return grammar_masks::may_end(place_) ? finish_reason::stop
-                                        : finish_reason::length;
+  auto outlook = grammar_->outlook(place_);
+  if (outlook == grammar_outlook::tokens)
+    return finish_reason::none;
+  return end_by_grammar(outlook == grammar_outlook::too_much, cause);
+}
+
+finish_reason answer_draws::end_without_choice(std::span<const int32_t> answer,
+                                               std::optional<failure>& cause) {
+  if (!grammar_ || !is_ready(answer) || mask_->any())
+    return finish_reason::none;
+  return end_by_grammar(place_->is_too_much || mask_->is_too_much(), cause);
 }
 
 finish_reason
-answer_draws::end_without_choice(std::span<const int32_t> answer) {
-  if (!grammar_ || !is_ready(answer) || mask_->any())
-    return finish_reason::none;
+answer_draws::end_by_grammar(bool is_too_much,
+                             std::optional<failure>& cause) const {
+  if (is_too_much) {
+    cause = failure{errc::invalid_input,
+                    "the grammar: it takes too many steps to find what may "
+                    "follow "
+                      + std::to_string(num_followed_)
+                      + " tokens of the answer"};
+    return finish_reason::failed;
+  }
   return grammar_masks::may_end(place_) ? finish_reason::stop
                                         : finish_reason::length;
 }

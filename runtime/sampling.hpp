@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -50,12 +51,15 @@ public:
   kernels::draw after(std::span<const int32_t> answer);
 
   /// Why `answer` is over though no end token has come: its grammar has no text
-  /// that goes on from it. stop if it is whole, else length.
-  finish_reason end_of(std::span<const int32_t> answer);
+  /// that goes on from it. stop if it is whole, else length; failed with a
+  /// `cause` if it takes too many steps to say what goes on.
+  finish_reason end_of(std::span<const int32_t> answer,
+                       std::optional<failure>& cause);
 
   /// The same where no token could be chosen after `answer`: none if that is
-  /// not the grammar's doing. A mask that took too many steps allows nothing.
-  finish_reason end_without_choice(std::span<const int32_t> answer);
+  /// not the grammar's doing.
+  finish_reason end_without_choice(std::span<const int32_t> answer,
+                                   std::optional<failure>& cause);
 
   /// Whether `id` ends the answer.
   bool is_end(int32_t id) const;
@@ -76,6 +80,8 @@ private:
   void follow(std::span<const int32_t> answer);
   void look();
   std::shared_ptr<const id_bits> allowed();
+  finish_reason end_by_grammar(bool is_too_much,
+                               std::optional<failure>& cause) const;
 
   const generation_request& request_;
   uint32_t num_choices_;

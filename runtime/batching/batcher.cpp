@@ -452,8 +452,8 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
     x.answer.push_back(token);
     to.tokens.push_back(token);
     to.logits = std::move(logits);
-    if (auto end = x.draws->end_of(x.answer); end != finish_reason::none)
-      to.finish = end;
+    auto end = x.draws->end_of(x.answer, to.cause);
+    to.finish = end == finish_reason::none ? to.finish : end;
   } else {
     to.end_token = token;
   }

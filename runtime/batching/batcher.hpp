@@ -260,7 +260,7 @@ private:
   /// No token could be chosen.
   void end_without_choice(sequence& x, generation_event& to) {
     to.scores.clear();
-    to.finish = x.draws->end_without_choice(x.answer);
+    to.finish = x.draws->end_without_choice(x.answer, to.cause);
     if (to.finish != finish_reason::none)
       return;
     lose_choice(x);

@@ -9,23 +9,23 @@ grammar_masks::grammar_masks(std::shared_ptr<const grammar_program> program,
                              const grammar_limits& limits, job_taker beside)
   : limits_(limits), mask_bytes_((words->num_choices() + 63) / 64 * 8),
     program_bytes_(program->num_bytes()), beside_(std::move(beside)),
-    follower_(program, words, limits.max_state_bytes, limits.max_walk),
-    maker_(program, words, limits.max_state_bytes, limits.max_walk) {
+    follower_(program, words, limits.max_state_bytes, limits.max_step_work),
+    maker_(program, words, limits.max_state_bytes, limits.max_mask_work) {
 }
 
 grammar_masks::place grammar_masks::begin() {
   std::lock_guard guard{following_};
-  return std::make_shared<const grammar_state>(follower_.begin());
+  return std::make_shared<const grammar_place>(follower_.begin());
 }
 
 grammar_masks::place grammar_masks::after(const place& x, int32_t token) {
   std::lock_guard guard{following_};
-  return std::make_shared<const grammar_state>(follower_.after(*x, token));
+  return std::make_shared<const grammar_place>(follower_.after(*x, token));
 }
 
-bool grammar_masks::leads_on(const place& x) {
+grammar_outlook grammar_masks::outlook(const place& x) {
   std::lock_guard guard{following_};
-  return follower_.leads_on(*x);
+  return follower_.outlook(*x);
 }
 
 /// What is kept of places like `x`, of which `key` is the one.
@@ -33,7 +33,7 @@ grammar_masks::slot grammar_masks::slot_for(const place& x,
                                             grammar_state& key) {
   {
     std::lock_guard guard{following_};
-    key = follower_.alike(*x);
+    key = follower_.alike(x->state);
   }
   std::lock_guard guard{keeping_};
   ++counts_.asked;
@@ -57,9 +57,10 @@ void grammar_masks::make(const grammar_state& key, token_mask& to) {
   std::unique_lock guard{making_};
   if (to.is_made())
     return;
-  auto bits = maker_.allowed(key);
-  to.any_ = std::ranges::any_of(bits, [](auto x) { return x != 0; });
-  to.allowed_ = std::make_shared<const id_bits>(std::move(bits));
+  auto found = maker_.allowed(key);
+  to.any_ = std::ranges::any_of(found.bits, [](auto x) { return x != 0; });
+  to.is_too_much_ = found.is_too_much;
+  to.allowed_ = std::make_shared<const id_bits>(std::move(found.bits));
   std::vector<std::function<void()>> wakes;
   {
     std::lock_guard also{keeping_};

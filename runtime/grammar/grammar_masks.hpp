@@ -21,8 +21,11 @@ namespace troupe {
 struct grammar_limits {
   size_t max_state_bytes = 4 << 20; ///< Of each of two tables; then anew.
   size_t max_mask_bytes = 8 << 20;  ///< Kept of a grammar.
-  /// Numbers in the states that are passed for one mask: what it may cost.
-  size_t max_walk = 1 << 17;
+  /// What a mask may cost (grammar_matcher::work): some ten of milliseconds.
+  size_t max_mask_work = 1 << 22;
+  /// The same of a token that is followed, and of whether any comes next: some
+  /// milliseconds, as a step may wait for it.
+  size_t max_step_work = 1 << 18;
 };
 
 /// Has a job done by another thread; false: nobody has the time.
@@ -44,12 +47,17 @@ public:
     return any_;
   }
 
+  bool is_too_much() const { ///< To find out: none is.
+    return is_too_much_;
+  }
+
 private:
   friend class grammar_masks;
 
   std::atomic<bool> is_made_ = false;
   std::shared_ptr<const id_bits> allowed_;
   bool any_ = false;
+  bool is_too_much_ = false;
   bool is_ordered_ = false;                  ///< As what follows: under a lock.
   std::vector<std::function<void()>> wakes_; ///< Called when it is made.
 };
@@ -57,8 +65,7 @@ private:
 /// Thread-safe.
 class grammar_masks : public std::enable_shared_from_this<grammar_masks> {
 public:
-  /// Where an answer is in its grammar.
-  using place = std::shared_ptr<const grammar_state>;
+  using place = std::shared_ptr<const grammar_place>;
 
   struct mask {
     std::shared_ptr<const id_bits> allowed;
@@ -90,12 +97,12 @@ public:
   std::shared_ptr<const token_mask> ask(const place& x,
                                         const std::function<void()>& wake);
 
-  /// Whether the grammar has a token that follows. A mask may allow none all
-  /// the same, if it took too many steps.
-  bool leads_on(const place& x);
+  /// Whether the grammar has a token that follows. A mask may be too much all
+  /// the same.
+  grammar_outlook outlook(const place& x);
 
   static bool may_end(const place& x) {
-    return !x->empty() && x->front() == 0;
+    return !x->state.empty() && x->state.front() == 0;
   }
 
   counts counted() const;
@@ -122,7 +129,9 @@ private:
   vocabulary_walk maker_;
 
   mutable std::mutex keeping_; ///< For what follows.
-  std::map<grammar_state, std::list<entry>::iterator> masks_;
+  std::unordered_map<grammar_state, std::list<entry>::iterator,
+                     grammar_state_hash>
+    masks_;
   std::list<entry> by_use_; ///< The last used first.
   counts counts_;
 };

@@ -1,11 +1,17 @@
 #include "runtime/grammar/matcher.hpp"
 
+#include "runtime/digest.hpp"
+
 #include <algorithm>
 #include <set>
 
 namespace troupe {
 
 using kind = grammar_step::kind;
+
+size_t grammar_state_hash::operator()(const grammar_state& x) const {
+  return digest_of(std::as_bytes(std::span{x})).low;
+}
 
 /// Goes on from places until something has to be read.
 class grammar_matcher::closure {
@@ -14,7 +20,8 @@ public:
   }
 
   /// Below are `x` without its top, which goes on at `place`.
-  void add(stack below, frame place) {
+  /// Returns false if it is too much: then there is no result.
+  bool add(stack below, frame place) {
     auto old = below.size();
     put({std::move(below), place, old});
     while (!open_.empty() && !too_many_) {
@@ -22,6 +29,12 @@ public:
       open_.pop_back();
       run(std::move(x));
     }
+    return !too_many_;
+  }
+
+  /// Frames that were looked at; no more than may be but for one stack.
+  size_t cost() const {
+    return cost_;
   }
 
   grammar_state result() const {
@@ -47,10 +60,21 @@ private:
   };
 
   void put(way x) {
+    spend(x.below);
     if (seen_.insert(x).second)
       open_.push_back(std::move(x));
-    too_many_ = too_many_ || seen_.size() > 8 * max_grammar_ways
-                || found_.size() > max_grammar_ways;
+    too_many_ = too_many_ || seen_.size() > 8 * max_grammar_ways;
+  }
+
+  void find(stack x) {
+    spend(x);
+    found_.insert(std::move(x));
+    too_many_ = too_many_ || found_.size() > max_grammar_ways;
+  }
+
+  void spend(const stack& x) {
+    cost_ += x.size() + work_of_stack;
+    too_many_ = too_many_ || cost_ > max_byte_work;
   }
 
   void run(way x) {
@@ -59,8 +83,7 @@ private:
       case kind::bytes:
       case kind::mark:
         x.below.push_back({x.place.at, 0});
-        found_.insert(std::move(x.below));
-        return;
+        return find(std::move(x.below));
       case kind::split:
         put({x.below, {step.other, 0}, x.num_old});
         return put({std::move(x.below), {step.next, 0}, x.num_old});
@@ -93,10 +116,8 @@ private:
   }
 
   void end(way x) {
-    if (x.below.empty()) {
-      found_.insert(stack{});
-      return;
-    }
+    if (x.below.empty())
+      return find({});
     auto back = x.below.back();
     x.below.pop_back();
     // A round in which nothing was read changes nothing.
@@ -111,12 +132,22 @@ private:
   std::vector<way> open_;
   std::set<way> seen_;
   std::set<stack> found_;
+  size_t cost_ = 0;
   bool too_many_ = false;
 };
 
 grammar_matcher::grammar_matcher(std::shared_ptr<const grammar_program> program)
   : program_(std::move(program)) {
   forget();
+}
+
+void grammar_matcher::begin_count(uint64_t most) {
+  if (++count_ == 0) { // no edge is to look as if it were of this one
+    forget();
+    count_ = 1;
+  }
+  work_ = 0;
+  most_work_ = most;
 }
 
 void grammar_matcher::forget() {
@@ -135,54 +166,76 @@ grammar_matcher::number grammar_matcher::begin() {
 grammar_matcher::number grammar_matcher::number_of(const grammar_state& x) {
   auto [i, is_new] = numbers_.emplace(x, static_cast<number>(states_.size()));
   if (is_new) {
-    auto next = x.empty() ? dead : unknown;
-    states_.push_back({&i->first,
-                       std::vector<number>(program_->classes.size(), next),
-                       !x.empty() && x.front() == 0});
+    states_.push_back({&i->first, {}, !x.empty() && x.front() == 0});
     constexpr size_t of_nodes = 160; // of tables, and what allocations take
-    num_bytes_ += (x.size() + program_->classes.size()) * sizeof(uint32_t)
-                  + of_nodes;
+    num_bytes_ += x.size() * sizeof(uint32_t) + of_nodes;
   }
   return i->second;
 }
 
+void grammar_matcher::add_row(known_state& to) {
+  auto count = program_->classes.size();
+  to.next.resize(count, {to.what->empty() ? dead : unknown});
+  num_bytes_ += count * sizeof(edge);
+}
+
 template <class Takes>
-grammar_state grammar_matcher::step(number x, const Takes& takes) const {
+grammar_matcher::stepped
+grammar_matcher::step(number x, const Takes& takes) const {
   closure all{*program_};
+  size_t looked = 0;
   auto& from = state_of(x);
   for (size_t i = 0; i < from.size(); i += 1 + 2 * size_t{from[i]}) {
     auto height = from[i];
     auto frames = from.data() + i + 1;
+    ++looked;
     if (height == 0 || !takes(program_->code[frames[2 * (height - 1)]]))
       continue;
     stack below;
     for (uint32_t j = 0; j + 1 < height; ++j)
       below.push_back({frames[2 * j], frames[2 * j + 1]});
-    all.add(std::move(below),
-            {program_->code[frames[2 * (height - 1)]].next, 0});
+    if (!all.add(std::move(below),
+                 {program_->code[frames[2 * (height - 1)]].next, 0}))
+      break;
   }
-  return all.result();
+  return {all.result(), all.cost() + looked};
 }
 
 grammar_matcher::number grammar_matcher::find_next(number x, uint8_t which) {
-  auto byte = program_->classes[which];
-  auto next = number_of(step(x, [&](const grammar_step& y) {
-    return y.what == kind::bytes && program_->sets[y.which][byte];
-  }));
-  states_[x].next[which] = next;
-  return next;
+  if (is_too_much())
+    return dead;
+  if (states_[x].next.empty())
+    add_row(states_[x]);
+  if (states_[x].next[which].to == unknown) {
+    auto byte = program_->classes[which];
+    auto found = step(x, [&](const grammar_step& y) {
+      return y.what == kind::bytes && program_->sets[y.which][byte];
+    });
+    auto to = number_of(found.to);
+    auto cost = found.cost + (to == dead ? 0 : cost_of_row());
+    states_[x].next[which] = {to, static_cast<uint32_t>(cost)};
+  }
+  auto& next = states_[x].next[which];
+  next.counted = count_;
+  spend(next.cost);
+  return is_too_much() ? dead : next.to;
 }
 
 grammar_matcher::number grammar_matcher::after_mark(number x, uint32_t mark) {
-  return number_of(step(x, [&](const grammar_step& y) {
+  if (is_too_much())
+    return dead;
+  auto found = step(x, [&](const grammar_step& y) {
     return y.what == kind::mark && y.which == mark;
-  }));
+  });
+  spend(found.cost);
+  return is_too_much() ? dead : number_of(found.to);
 }
 
 /// A loop has a round for each byte at most, so that those that are further
 /// away do not matter.
 grammar_matcher::number grammar_matcher::alike(number x, uint32_t length) {
-  auto out = state_of(x);
+  auto& from = state_of(x);
+  auto out = from;
   std::set<grammar_state> stacks;
   for (size_t i = 0; i < out.size(); i += 1 + 2 * size_t{out[i]}) {
     auto end = i + 1 + 2 * size_t{out[i]};
@@ -196,8 +249,12 @@ grammar_matcher::number grammar_matcher::alike(number x, uint32_t length) {
       else if (uint64_t{count} + length + 1 < of.least)
         count = 1;
     }
-    stacks.emplace(out.begin() + long(i), out.begin() + long(end));
   }
+  if (out == from)
+    return x;
+  for (size_t i = 0; i < out.size(); i += 1 + 2 * size_t{out[i]})
+    stacks.emplace(out.begin() + long(i),
+                   out.begin() + long(i + 1 + 2 * size_t{out[i]}));
   out.clear();
   for (auto& y : stacks)
     out.insert(out.end(), y.begin(), y.end());

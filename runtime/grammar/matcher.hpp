@@ -7,8 +7,8 @@
 #include "runtime/grammar/program.hpp"
 
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace troupe {
@@ -23,9 +23,37 @@ using grammar_state = std::vector<uint32_t>;
 inline constexpr size_t max_grammar_ways = 256;
 inline constexpr size_t max_grammar_depth = 512;
 
+/// What it may cost to read one byte: frames of stacks that are looked at, and
+/// `work_of_stack` for each stack; some 10 ns for each.
+inline constexpr size_t max_byte_work = 1 << 16;
+inline constexpr size_t work_of_stack = 8;
+
+/// For tables by states.
+struct grammar_state_hash {
+  size_t operator()(const grammar_state& x) const;
+};
+
 class grammar_matcher {
 public:
   explicit grammar_matcher(std::shared_ptr<const grammar_program> program);
+
+  /// Work is counted from here. What would take more than `most` in all leads
+  /// nowhere, and `is_too_much` says so. A step that was taken before costs
+  /// what it did then, and nothing if that was since the last call: so the
+  /// count depends on no table.
+  void begin_count(uint64_t most);
+
+  void spend(uint64_t work) {
+    work_ += work;
+  }
+
+  uint64_t work() const {
+    return work_;
+  }
+
+  bool is_too_much() const {
+    return work_ > most_work_;
+  }
 
   /// A state's number, until `forget`.
   using number = uint32_t;
@@ -39,8 +67,10 @@ public:
 
   number after(number x, uint8_t byte) {
     auto which = program_->class_of[byte];
-    auto next = states_[x].next[which];
-    return next != unknown ? next : find_next(x, which);
+    auto& row = states_[x].next;
+    if (row.empty() || row[which].counted != count_)
+      return find_next(x, which);
+    return row[which].to;
   }
 
   /// `mark` is an index of the program's.
@@ -69,10 +99,22 @@ public:
 private:
   static constexpr number unknown = UINT32_MAX;
 
+  struct edge {
+    number to = unknown;
+    uint32_t cost = 0;
+    uint32_t counted = 0; ///< In which count, if in any.
+  };
+
   struct known_state {
     const grammar_state* what = nullptr; ///< A key of numbers_.
-    std::vector<number> next;            ///< By class of bytes.
+    /// By class of bytes; empty until somebody asks.
+    std::vector<edge> next;
     bool may_end = false;
+  };
+
+  struct stepped {
+    grammar_state to;
+    size_t cost = 0;
   };
 
   struct frame {
@@ -85,14 +127,23 @@ private:
 
   class closure;
 
+  /// Of a state that was not known: what is kept of it, 16 bytes for each.
+  size_t cost_of_row() const {
+    return work_of_stack + program_->classes.size() * sizeof(edge) / 16;
+  }
+
   template <class Takes>
-  grammar_state step(number x, const Takes& takes) const;
+  stepped step(number x, const Takes& takes) const;
   number find_next(number x, uint8_t which);
+  void add_row(known_state& to);
 
   std::shared_ptr<const grammar_program> program_;
-  std::map<grammar_state, number> numbers_;
+  std::unordered_map<grammar_state, number, grammar_state_hash> numbers_;
   std::vector<known_state> states_;
   size_t num_bytes_ = 0;
+  uint32_t count_ = 1;
+  uint64_t work_ = 0;
+  uint64_t most_work_ = UINT64_MAX;
 };
 
 } // namespace troupe

@@ -112,6 +112,7 @@ plain_forward::generate(const generation_request& request,
                      *grammar};
   sequence_blocks blocks{*x.pool, prompt + limit};
   generation out;
+  std::optional<failure> cause;
   auto want_logits = request.want_logits;
   auto next = x.prefill(request, blocks, draws.after({}), out.prompt_scores);
   while (true) {
@@ -121,7 +122,9 @@ plain_forward::generate(const generation_request& request,
     auto position = static_cast<uint32_t>(out.tokens.size());
     auto id = drawn.tokens.at(drawn.tokens.size() - 1);
     if (id == kernels::no_token) {
-      out.finish = draws.end_without_choice(out.tokens);
+      out.finish = draws.end_without_choice(out.tokens, cause);
+      if (cause)
+        return *cause;
       if (out.finish == finish_reason::none)
         return no_choice(position);
       return out;
@@ -137,7 +140,10 @@ plain_forward::generate(const generation_request& request,
       out.logits.insert(out.logits.end(), row.begin(), row.end());
     if (on_token)
       on_token(id);
-    if (auto end = draws.end_of(out.tokens); end != finish_reason::none) {
+    auto end = draws.end_of(out.tokens, cause);
+    if (cause)
+      return *cause;
+    if (end != finish_reason::none) {
       out.finish = end;
       return out;
     }

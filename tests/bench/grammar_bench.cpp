@@ -5,6 +5,7 @@
 
 #include "runtime/grammar/grammar_cache.hpp"
 #include "tests/bench/bench_table.hpp"
+#include "tests/unit/runtime/grammar_texts.hpp"
 
 #include <cstdlib>
 
@@ -50,6 +51,15 @@ struct measured {
   std::vector<double> followed; ///< A token, and whether any comes after it.
 };
 
+/// One of those that are allowed.
+int32_t drawn(const id_bits& bits, uint32_t num_choices, uint64_t& seed) {
+  seed = seed * 6364136223846793005 + 1442695040888963407;
+  auto id = (seed >> 33) % num_choices;
+  while ((bits[id / 64] >> (id % 64) & 1) == 0)
+    id = (id + 1) % num_choices;
+  return static_cast<int32_t>(id);
+}
+
 /// Follows one answer of tokens that are drawn from what is allowed.
 void follow(grammar_masks& masks, uint64_t seed, uint32_t num_choices,
             measured& to) {
@@ -62,15 +72,57 @@ void follow(grammar_masks& masks, uint64_t seed, uint32_t num_choices,
     (masks.counted().made > before ? to.made : to.found).push_back(took);
     if (!mask.any)
       return;
-    seed = seed * 6364136223846793005 + 1442695040888963407;
-    auto id = (seed >> 33) % num_choices;
-    while (((*mask.allowed)[id / 64] >> (id % 64) & 1) == 0)
-      id = (id + 1) % num_choices;
+    auto id = drawn(*mask.allowed, num_choices, seed);
     begin = now();
-    at = masks.after(at, int32_t(id));
-    masks.leads_on(at);
+    at = masks.after(at, id);
+    masks.outlook(at);
     to.followed.push_back(now() - begin);
   }
+}
+
+/// What masks of an answer cost by the count that limits it, without a limit.
+void weigh(const std::shared_ptr<const grammar_program>& program,
+           const std::shared_ptr<const vocabulary>& words) {
+  vocabulary_walk walk{program, words, 4 << 20, size_t{1} << 40};
+  std::vector<double> works;
+  auto at = walk.begin();
+  uint64_t seed = 1;
+  auto begin = now();
+  uint64_t sum = 0;
+  for (int i = 0; i < 50; ++i) {
+    auto bits = walk.allowed(at.state).bits;
+    works.push_back(double(walk.work()));
+    sum += walk.work();
+    if (std::ranges::count(bits, 0u) == long(bits.size()))
+      break;
+    at = walk.after(at, drawn(bits, words->num_choices(), seed));
+  }
+  auto ns = (now() - begin) * 1e9 / double(sum);
+  std::ranges::sort(works);
+  std::printf("  work of a mask: p50 %.0f, at most %.0f, %.1f ns for each\n",
+              works[works.size() / 2], works.back(), ns);
+}
+
+/// Of a rank's thread, where somebody wants to see it stand still.
+void follow_costly(const std::shared_ptr<const vocabulary>& words,
+                   const tokenizer& tokens) {
+  auto program = compile_grammar(costly_grammar());
+  if (!program)
+    return;
+  grammar_masks masks{*program, words};
+  auto open = tokens.encode("(", specials::plain).at(0);
+  auto at = masks.begin();
+  double most = 0;
+  int i = 0;
+  for (; i < 510 && masks.outlook(at) == grammar_outlook::tokens; ++i) {
+    auto begin = now();
+    at = masks.after(at, open);
+    masks.outlook(at);
+    most = std::max(most, now() - begin);
+  }
+  std::printf("a costly grammar is refused after %d tokens, of which one took "
+              "%.1f ms at most\n",
+              i, most * 1e3);
 }
 
 void print(const char* name, measured& x) {
@@ -123,6 +175,7 @@ int run(const char* path, uint64_t num_answers) {
   std::printf("%u ids, %zu nodes, made in %.0f ms\n", words->num_choices(),
               words->nodes().size(), (now() - begin) * 1e3);
   time_draws(words->num_choices());
+  follow_costly(words, *tokens);
   for (auto& source : cases) {
     begin = now();
     auto program = compile_grammar(source);
@@ -131,6 +184,7 @@ int run(const char* path, uint64_t num_answers) {
     std::printf("%s\n  compiled in %.2f ms, %zu steps\n",
                 source.text.substr(0, 40).c_str(), (now() - begin) * 1e3,
                 (*program)->code.size());
+    weigh(*program, words);
     grammar_masks masks{*program, words};
     measured first;
     measured all;

@@ -326,10 +326,10 @@ TEST_F(Batcher, DrawsNothingBeforeAMaskIsMadeAndHoldsUpNobody) {
   EXPECT_FALSE(rows.sequences[1].draw->allowed);
 }
 
-TEST_F(Batcher, EndsWhereAMaskCostTooMuch) {
+TEST_F(Batcher, RefusesWhomeverAMaskCostsTooMuch) {
   make(4, 8, 64, 8);
   grammar_limits small;
-  small.max_walk = 1;
+  small.max_mask_work = 1;
   auto grammar = std::make_shared<grammar_masks>(
     compiled({grammar_kind::json_object, ""}), some_vocabulary(), small);
   batcher_->add(1, 1, request(3, 4), {}, grammar);
@@ -338,7 +338,10 @@ TEST_F(Batcher, EndsWhereAMaskCostTooMuch) {
   none.tokens = {kernels::no_token};
   auto out = batcher_->end_step(0, std::move(none));
   ASSERT_EQ(out.size(), 1u);
-  EXPECT_EQ(out[0].event.finish, finish_reason::length);
-  EXPECT_FALSE(out[0].event.cause);
+  EXPECT_EQ(out[0].event.finish, finish_reason::failed);
+  ASSERT_TRUE(out[0].event.cause);
+  EXPECT_EQ(out[0].event.cause->message,
+            "the grammar: it takes too many steps to find what may follow 0 "
+            "tokens of the answer");
   EXPECT_EQ(batcher_->num_without_choice(), 0u);
 }

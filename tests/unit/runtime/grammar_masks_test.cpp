@@ -69,7 +69,7 @@ TEST(GrammarMasks, AreWhatEachTokenSaysByItself) {
           << "token " << id << " \"" << some_vocabulary()->text_of(int32_t(id))
           << '"';
       EXPECT_EQ(mask.any, std::ranges::count(expected, true) > 0);
-      EXPECT_EQ(masks.leads_on(at), mask.any);
+      EXPECT_EQ(masks.outlook(at) == grammar_outlook::tokens, mask.any);
     }
 }
 
@@ -119,11 +119,83 @@ TEST(GrammarMasks, OfATokenThatIsNotAllowedAllowNothing) {
 
 TEST(GrammarMasks, ThatTakeTooManyStepsAllowNothing) {
   grammar_limits small;
-  small.max_walk = 20;
+  small.max_mask_work = 20;
   grammar_masks masks{compiled({json_object, ""}), some_vocabulary(), small};
   auto at = masks.after(masks.begin(),
                         some_tokenizer().encode("{", specials::plain).at(0));
+  EXPECT_EQ(masks.outlook(at), grammar_outlook::tokens);
   EXPECT_FALSE(masks.mask_of(at).any);
+  EXPECT_TRUE(masks.ask(at, {})->is_too_much());
+}
+
+TEST(GrammarMasks, CountTheStepsOfWaysThatLeadNowhere) {
+  auto program = compiled(costly_grammar());
+  auto words = some_vocabulary();
+  auto open = some_tokenizer().encode("(", specials::plain).at(0);
+  grammar_limits limits;
+  vocabulary_walk patient{program, words, limits.max_state_bytes, 1 << 30};
+  vocabulary_walk walk{program, words, limits.max_state_bytes,
+                       limits.max_step_work};
+  auto at = walk.begin();
+  for (int i = 0; i < 400; ++i) {
+    at = walk.after(at, open);
+    ASSERT_FALSE(at.is_too_much);
+    ASSERT_LE(walk.work(), limits.max_step_work);
+  }
+  EXPECT_EQ(patient.outlook(at), grammar_outlook::tokens);
+  auto all = patient.work();
+  EXPECT_GT(all, 20 * max_byte_work) << "32 bytes come before the '('";
+  for (int i = 0; i < 3; ++i) { // what is known by then changes nothing
+    EXPECT_EQ(walk.outlook(at), grammar_outlook::too_much);
+    EXPECT_LE(walk.work(), limits.max_step_work + 2 * max_byte_work);
+    EXPECT_GT(walk.work(), limits.max_step_work);
+    EXPECT_EQ(patient.outlook(at), grammar_outlook::tokens);
+    EXPECT_EQ(patient.work(), all);
+    patient.allowed(at.state);
+    EXPECT_EQ(walk.allowed(at.state).is_too_much, true);
+    EXPECT_LE(walk.work(),
+              limits.max_step_work + words->nodes().size() + 2 * max_byte_work);
+  }
+}
+
+TEST(GrammarMasks, CountNothingThatDependsOnWhatIsKept) {
+  for (auto& source : sources) {
+    SCOPED_TRACE(source.text);
+    auto words = some_vocabulary();
+    vocabulary_walk kept{compiled(source), words, 4 << 20, 1 << 22};
+    grammar_masks masks{compiled(source), words};
+    auto at = kept.begin();
+    for (auto id : random_answer(masks, 11, 20)) {
+      vocabulary_walk fresh{compiled(source), words, 1, 1 << 22};
+      kept.allowed(at.state);
+      fresh.allowed(at.state);
+      ASSERT_EQ(kept.work(), fresh.work());
+      ASSERT_LE(kept.work(), 1u << 22) << "nothing that is usual is refused";
+      ASSERT_EQ(kept.outlook(at), fresh.outlook(at));
+      ASSERT_EQ(kept.work(), fresh.work());
+      auto next = kept.after(at, id);
+      auto work = kept.work();
+      ASSERT_EQ(fresh.after(at, id), next);
+      ASSERT_EQ(fresh.work(), work);
+      at = next;
+    }
+  }
+}
+
+TEST(GrammarMasks, OfDeepTextsCostNotTooMuch) {
+  grammar_masks masks{compiled({json_object, ""}), some_vocabulary()};
+  auto at = masks.begin();
+  auto follow = [&](const std::string& text) {
+    for (auto id : some_tokenizer().encode(text, specials::plain)) {
+      ASSERT_TRUE(is_allowed(masks.mask_of(at), id));
+      at = masks.after(at, id);
+      ASSERT_EQ(masks.outlook(at), grammar_outlook::tokens);
+    }
+  };
+  follow("{\"a\":");
+  for (int i = 0; i < 100; ++i)
+    follow("[");
+  follow("12, true, {\"b\": \"c\"");
 }
 
 TEST(GrammarMasks, AreMadeBesideThoseWhoFollowAnswers) {
@@ -142,7 +214,7 @@ TEST(GrammarMasks, AreMadeBesideThoseWhoFollowAnswers) {
   EXPECT_EQ(masks->ask(at, wake), mask);
   EXPECT_FALSE(mask->is_made());
   EXPECT_EQ(jobs.size(), 1u) << "one is made once";
-  EXPECT_TRUE(masks->leads_on(at));
+  EXPECT_EQ(masks->outlook(at), grammar_outlook::tokens);
   at = masks->after(at, some_tokenizer().encode("{", specials::plain).at(0));
   EXPECT_FALSE(grammar_masks::may_end(at));
   auto next = masks->ask(at, wake);

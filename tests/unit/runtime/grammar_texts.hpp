@@ -35,6 +35,22 @@ inline std::string why_not(const grammar_source& source) {
   return out ? "" : out.why().message;
 }
 
+/// Behind many '(' it is only known at the end of their whole stack, in 300
+/// ways, that a byte leads nowhere: so for each of 32 bytes, which come before
+/// those that lead on.
+inline grammar_source costly_grammar() {
+  std::string out = "root ::= \"(\" root \")\" | \"x\"";
+  for (int byte = 0; byte < 32; ++byte) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    out += std::string{" | \"\\x"} + digits[size_t(byte) / 16]
+           + digits[size_t(byte) % 16] + "\" many";
+  }
+  out += "\nmany ::= \"0\"";
+  for (int i = 1; i < 300; ++i)
+    out += " | \"" + std::to_string(i) + "\"";
+  return {grammar_kind::gbnf, out + "\n"};
+}
+
 /// Of the nano model.
 inline const tokenizer& some_tokenizer() {
   static auto loaded

@@ -356,13 +356,14 @@ TEST(AnswerDraws, AllowWhatTheGrammarSaysAndTheEndWhereItMayBe) {
   auto answer = words.encode("no ", specials::plain);
   EXPECT_TRUE(may(answer, end_id));
   EXPECT_TRUE(may(answer, 8));
-  EXPECT_EQ(draws.end_of(answer), finish_reason::none);
+  std::optional<failure> cause;
+  EXPECT_EQ(draws.end_of(answer, cause), finish_reason::none);
   request.ignore_eos = true;
   request.stop_ids.clear();
   answer_draws other{request, num_choices, eos, grammar};
   auto bits = other.after(answer).allowed;
   EXPECT_EQ((*bits)[0] >> end_id & 1, 0u);
-  EXPECT_EQ((answer_draws{request, 50, eos}).end_of(answer),
+  EXPECT_EQ((answer_draws{request, 50, eos}).end_of(answer, cause),
             finish_reason::none);
 }
 
@@ -374,9 +375,32 @@ TEST(AnswerDraws, EndWhereTheGrammarDoes) {
     compiled({grammar_kind::choice, R"(["yes", "no"])"}), some_vocabulary());
   answer_draws draws{request, words.vocab_size(), {}, grammar};
   auto answer = words.encode("yes", specials::plain);
-  EXPECT_EQ(draws.end_of(std::span{answer}.first(0)), finish_reason::none);
-  EXPECT_EQ(draws.end_of(answer), finish_reason::stop);
+  std::optional<failure> cause;
+  EXPECT_EQ(draws.end_of(std::span{answer}.first(0), cause),
+            finish_reason::none);
+  EXPECT_EQ(draws.end_of(answer, cause), finish_reason::stop);
   answer_draws lost{request, words.vocab_size(), {}, grammar};
-  EXPECT_EQ(lost.end_of(words.encode("maybe", specials::plain)),
+  EXPECT_EQ(lost.end_of(words.encode("maybe", specials::plain), cause),
             finish_reason::length);
+  EXPECT_FALSE(cause);
+}
+
+TEST(AnswerDraws, RefuseAnAnswerWhoseGrammarTakesTooMuch) {
+  auto& words = some_tokenizer();
+  auto request = request_of({1}, {});
+  grammar_limits small;
+  small.max_step_work = 8;
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "((a|b)*c?){9}"}), some_vocabulary(), small);
+  answer_draws draws{request, words.vocab_size(), {}, grammar};
+  auto answer = words.encode("ab", specials::plain);
+  for (int i = 0; i < 2; ++i) { // it stays so
+    std::optional<failure> cause;
+    EXPECT_EQ(draws.end_of(answer, cause), finish_reason::failed);
+    ASSERT_TRUE(cause);
+    EXPECT_EQ(cause->code, errc::invalid_input);
+    cause.reset();
+    EXPECT_EQ(draws.end_without_choice(answer, cause), finish_reason::failed);
+    EXPECT_TRUE(cause);
+  }
 }
