@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace troupe {
 
@@ -13,35 +14,46 @@ size_t grammar_state_hash::operator()(const grammar_state& x) const {
   return digest_of(std::as_bytes(std::span{x})).low;
 }
 
-/// Goes on from places until something has to be read.
+/// Goes on from places until something has to be read. Stacks are paths in a
+/// tree, each of them there once, so that one more way costs no more where
+/// stacks are high.
 class grammar_matcher::closure {
 public:
   explicit closure(const grammar_program& program) : program_(program) {
+    tree_.emplace_back();
   }
 
-  /// Below are `x` without its top, which goes on at `place`.
+  /// Below are frames of one stack, without its top, which goes on at `place`.
   /// Returns false if it is too much: then there is no result.
-  bool add(stack below, frame place) {
-    auto old = below.size();
-    put({std::move(below), place, old});
+  template <class Frames>
+  bool add(const Frames& below, frame place) {
+    uint32_t at = bottom;
+    for (auto& x : below)
+      at = push(at, x);
+    put({at, place, tree_[at].height});
     while (!open_.empty() && !too_many_) {
-      auto x = std::move(open_.back());
+      auto x = open_.back();
       open_.pop_back();
-      run(std::move(x));
+      run(x);
     }
     return !too_many_;
   }
 
-  /// Frames that were looked at; no more than may be but for one stack.
+  /// Frames and stacks that were looked at; no more than may be but for one
+  /// stack.
   size_t cost() const {
     return cost_;
   }
 
-  grammar_state result() const {
+  grammar_state result() {
     grammar_state out;
+    std::vector<stack> all;
+    for (size_t i = 0; i < found_.size() && !too_many_; ++i)
+      all.push_back(frames_of(found_[i]));
     if (too_many_)
       return out;
-    for (auto& x : found_) {
+    std::ranges::sort(all);
+    for (auto& x : all) {
       out.push_back(static_cast<uint32_t>(x.size()));
       for (auto& y : x) {
         out.push_back(y.at);
@@ -52,86 +64,122 @@ public:
   }
 
 private:
+  static constexpr uint32_t bottom = 0;
+  static constexpr uint32_t none = UINT32_MAX;
+
+  /// A stack: its top, and the stack below it.
+  struct node {
+    frame top = {};
+    uint32_t below = none;
+    uint32_t height = 0;
+    uint32_t first_above = none;
+    uint32_t next = none; ///< Above the same one.
+    bool is_found = false;
+  };
+
   struct way {
-    stack below;
+    uint32_t below = bottom;
     frame place;
-    size_t num_old; ///< Frames that were there before.
+    uint32_t num_old = 0; ///< Frames that were there before.
     friend auto operator<=>(const way&, const way&) = default;
   };
 
-  void put(way x) {
-    spend(x.below);
-    if (seen_.insert(x).second)
-      open_.push_back(std::move(x));
-    too_many_ = too_many_ || seen_.size() > 8 * max_grammar_ways;
-  }
-
-  void find(stack x) {
-    spend(x);
-    found_.insert(std::move(x));
-    too_many_ = too_many_ || found_.size() > max_grammar_ways;
-  }
-
-  void spend(const stack& x) {
-    cost_ += x.size() + work_of_stack;
+  void spend(size_t work) {
+    cost_ += work;
     too_many_ = too_many_ || cost_ > max_byte_work;
   }
 
-  void run(way x) {
+  uint32_t push(uint32_t below, frame top) {
+    uint64_t looked = 1;
+    auto i = tree_[below].first_above;
+    for (; i != none && tree_[i].top != top; ++looked)
+      i = tree_[i].next;
+    spend(looked);
+    if (i != none)
+      return i;
+    auto made = static_cast<uint32_t>(tree_.size());
+    tree_.push_back({top, below, tree_[below].height + 1, none,
+                     tree_[below].first_above, false});
+    tree_[below].first_above = made;
+    return made;
+  }
+
+  void put(way x) {
+    spend(work_of_stack);
+    if (seen_.insert(x).second)
+      open_.push_back(x);
+    too_many_ = too_many_ || seen_.size() > 8 * max_grammar_ways;
+  }
+
+  void find(uint32_t x) {
+    spend(work_of_stack);
+    if (!std::exchange(tree_[x].is_found, true))
+      found_.push_back(x);
+    too_many_ = too_many_ || found_.size() > max_grammar_ways;
+  }
+
+  stack frames_of(uint32_t x) {
+    spend(tree_[x].height);
+    stack out(tree_[x].height);
+    for (auto i = out.rbegin(); i != out.rend(); ++i, x = tree_[x].below)
+      *i = tree_[x].top;
+    return out;
+  }
+
+  void run(const way& x) {
     auto& step = program_.code[x.place.at];
     switch (step.what) {
       case kind::bytes:
       case kind::mark:
-        x.below.push_back({x.place.at, 0});
-        return find(std::move(x.below));
+        return find(push(x.below, {x.place.at, 0}));
       case kind::split:
         put({x.below, {step.other, 0}, x.num_old});
-        return put({std::move(x.below), {step.next, 0}, x.num_old});
+        return put({x.below, {step.next, 0}, x.num_old});
       case kind::call:
         if (program_.code[step.next].what != kind::end)
-          return call(std::move(x), {step.next, 0}, step.other);
-        return put({std::move(x.below), {step.other, 0}, x.num_old});
+          return call(x, {step.next, 0}, step.other);
+        return put({x.below, {step.other, 0}, x.num_old});
       case kind::loop:
-        return loop(std::move(x), step);
+        return loop(x, step);
       case kind::end:
-        return end(std::move(x));
+        return end(x);
     }
   }
 
-  void call(way x, frame back, uint32_t what) {
-    if (x.below.size() + 1 >= max_grammar_depth)
+  void call(const way& x, frame back, uint32_t what) {
+    if (tree_[x.below].height + 1 >= max_grammar_depth)
       return;
-    x.below.push_back(back);
-    put({std::move(x.below), {what, 0}, x.num_old});
+    put({push(x.below, back), {what, 0}, x.num_old});
   }
 
-  void loop(way x, const grammar_step& step) {
+  void loop(const way& x, const grammar_step& step) {
     auto count = x.place.count;
     if (count >= step.least)
       put({x.below, {step.next, 0}, x.num_old});
     if (count < step.most) { // without a limit, counted as far as it matters
       auto most = step.most == unlimited ? step.least : step.most;
-      call(std::move(x), {x.place.at, std::min(count + 1, most)}, step.other);
+      call(x, {x.place.at, std::min(count + 1, most)}, step.other);
     }
   }
 
-  void end(way x) {
-    if (x.below.empty())
-      return find({});
-    auto back = x.below.back();
-    x.below.pop_back();
+  void end(const way& x) {
+    if (x.below == bottom)
+      return find(bottom);
+    auto back = tree_[x.below].top;
+    auto below = tree_[x.below].below;
+    auto height = tree_[below].height;
     // A round in which nothing was read changes nothing.
-    if (x.below.size() >= x.num_old && program_.code[back.at].what == kind::loop
+    if (height >= x.num_old && program_.code[back.at].what == kind::loop
         && back.count > 0)
       return;
-    auto old = std::min(x.num_old, x.below.size());
-    put({std::move(x.below), back, old});
+    put({below, back, std::min(x.num_old, height)});
   }
 
   const grammar_program& program_;
+  std::vector<node> tree_;
   std::vector<way> open_;
   std::set<way> seen_;
-  std::set<stack> found_;
+  std::vector<uint32_t> found_;
   size_t cost_ = 0;
   bool too_many_ = false;
 };
@@ -159,7 +207,7 @@ void grammar_matcher::forget() {
 
 grammar_matcher::number grammar_matcher::begin() {
   closure all{*program_};
-  all.add({}, {program_->start, 0});
+  all.add(stack{}, {program_->start, 0});
   return number_of(all.result());
 }
 
@@ -194,11 +242,11 @@ grammar_matcher::step(number x, const Takes& takes) const {
     stack below;
     for (uint32_t j = 0; j + 1 < height; ++j)
       below.push_back({frames[2 * j], frames[2 * j + 1]});
-    if (!all.add(std::move(below),
-                 {program_->code[frames[2 * (height - 1)]].next, 0}))
+    if (!all.add(below, {program_->code[frames[2 * (height - 1)]].next, 0}))
       break;
   }
-  return {all.result(), all.cost() + looked};
+  auto to = all.result();
+  return {std::move(to), all.cost() + looked};
 }
 
 grammar_matcher::number grammar_matcher::find_next(number x, uint8_t which) {

@@ -109,20 +109,19 @@ void follow_costly(const std::shared_ptr<const vocabulary>& words,
   auto program = compile_grammar(costly_grammar());
   if (!program)
     return;
-  grammar_masks masks{*program, words};
-  auto open = tokens.encode("(", specials::plain).at(0);
-  auto at = masks.begin();
-  double most = 0;
-  int i = 0;
-  for (; i < 510 && masks.outlook(at) == grammar_outlook::tokens; ++i) {
+  auto open = tokens.encode("{", specials::plain).at(0);
+  grammar_limits limits;
+  for (size_t most : {limits.max_step_work, size_t{1} << 40}) {
+    vocabulary_walk walk{*program, words, limits.max_state_bytes, most};
+    auto at = walk.begin();
+    for (int i = 0; i < 300; ++i)
+      at = walk.after(at, open);
     auto begin = now();
-    at = masks.after(at, open);
-    masks.outlook(at);
-    most = std::max(most, now() - begin);
+    auto refused = walk.outlook(at) == grammar_outlook::too_much;
+    std::printf("a costly grammar %s for one token: %.1f ms, work %llu\n",
+                refused ? "is refused" : "is followed", (now() - begin) * 1e3,
+                static_cast<unsigned long long>(walk.work()));
   }
-  std::printf("a costly grammar is refused after %d tokens, of which one took "
-              "%.1f ms at most\n",
-              i, most * 1e3);
 }
 
 void print(const char* name, measured& x) {
