@@ -1,0 +1,72 @@
+#include "runtime/grammar/turn_queue.hpp"
+
+#include <utility>
+
+namespace troupe {
+
+bool job_turns::add(uint64_t whose, job x) {
+  if (num_waiting_ >= max_waiting_)
+    return false;
+  auto [i, is_new] = by_whose_.try_emplace(whose, lines_.end());
+  if (is_new)
+    i->second = lines_.insert(lines_.end(), line{whose, {}});
+  i->second->jobs.push_back(std::move(x));
+  ++num_waiting_;
+  return true;
+}
+
+job_turns::job job_turns::take() {
+  if (lines_.empty())
+    return {};
+  auto first = lines_.begin();
+  auto out = std::move(first->jobs.front());
+  first->jobs.pop_front();
+  --num_waiting_;
+  if (first->jobs.empty()) {
+    by_whose_.erase(first->whose);
+    lines_.erase(first);
+  } else {
+    lines_.splice(lines_.end(), lines_, first);
+  }
+  return out;
+}
+
+std::vector<job_turns::job> job_turns::take_all() {
+  std::vector<job> out;
+  while (num_waiting_ > 0)
+    out.push_back(take());
+  return out;
+}
+
+turn_queue::turn_queue(size_t max_waiting)
+  : waiting_(std::make_shared<shared>(max_waiting)), thread_(max_waiting) {
+}
+
+bool turn_queue::post(uint64_t whose, job_turns::job x) {
+  {
+    std::lock_guard guard{waiting_->mutex};
+    if (!waiting_->turns.add(whose, std::move(x)))
+      return false;
+  }
+  return thread_.post(1, [from = waiting_] {
+    job_turns::job next;
+    {
+      std::lock_guard guard{from->mutex};
+      next = from->turns.take();
+    }
+    if (next)
+      next();
+  });
+}
+
+void turn_queue::stop_now() {
+  std::vector<job_turns::job> dropped;
+  {
+    std::lock_guard guard{waiting_->mutex};
+    dropped = waiting_->turns.take_all();
+  }
+  dropped.clear(); // what they hold does not wait for the job that runs
+  thread_.stop_now();
+}
+
+} // namespace troupe

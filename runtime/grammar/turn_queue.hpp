@@ -1,0 +1,78 @@
+#pragma once
+
+/// Jobs that are done one after the other, in turns of those whose they are:
+/// who has many holds up each of the others by one at a time.
+
+#include "runtime/task_queue.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace troupe {
+
+/// Which job is next. Not thread-safe.
+class job_turns {
+public:
+  using job = std::function<void()>;
+
+  /// `max_waiting`: of all together.
+  explicit job_turns(size_t max_waiting) : max_waiting_(max_waiting) {
+  }
+
+  /// Returns false, and drops it, if too many wait already.
+  bool add(uint64_t whose, job x);
+
+  /// Empty if none waits.
+  job take();
+
+  size_t num_waiting() const {
+    return num_waiting_;
+  }
+
+  /// All that wait; none does then.
+  std::vector<job> take_all();
+
+private:
+  struct line {
+    uint64_t whose = 0;
+    std::deque<job> jobs; ///< Never empty.
+  };
+
+  const size_t max_waiting_;
+  size_t num_waiting_ = 0;
+  std::list<line> lines_; ///< Whose turn is next comes first.
+  std::unordered_map<uint64_t, std::list<line>::iterator> by_whose_;
+};
+
+/// A thread of its own that does them. Thread-safe.
+class turn_queue {
+public:
+  explicit turn_queue(size_t max_waiting);
+
+  /// Returns false, and drops it, if too many wait already or the queue has
+  /// been stopped.
+  bool post(uint64_t whose, job_turns::job x);
+
+  /// Accepts nothing more, drops what waits, and ends the thread.
+  void stop_now();
+
+private:
+  struct shared {
+    explicit shared(size_t max_waiting) : turns(max_waiting) {
+    }
+
+    std::mutex mutex; ///< For what follows.
+    job_turns turns;
+  };
+
+  const std::shared_ptr<shared> waiting_;
+  task_queue thread_; ///< Has a task for each job, whichever that is by then.
+};
+
+} // namespace troupe
