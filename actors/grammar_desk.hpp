@@ -1,15 +1,40 @@
 #pragma once
 
-/// The grammars of a rank's requests: a part of the scheduler's actor. They are
+/// The grammars of a rank's requests: parts of the scheduler's actor. They are
 /// compiled beside it; a request whose grammar is not known waits here, for no
 /// longer than so many of them can take that may wait to be compiled.
 
 #include "actors/cast.hpp"
 #include "runtime/grammar/grammar_cache.hpp"
 
+#include <atomic>
+#include <functional>
 #include <map>
+#include <memory>
 
 namespace troupe {
+
+/// Tells its owner that something is ready, once until that has been heard,
+/// however many things are. Any thread.
+class grammar_bell {
+public:
+  explicit grammar_bell(std::function<void()> tell) : tell_(std::move(tell)) {
+  }
+
+  void ring() {
+    if (!rings_.exchange(true))
+      tell_();
+  }
+
+  /// Before its owner looks at what is ready.
+  void hear() {
+    rings_.store(false);
+  }
+
+private:
+  std::function<void()> tell_;
+  std::atomic<bool> rings_ = false;
+};
 
 class grammar_desk {
 public:
@@ -19,7 +44,7 @@ public:
   grammar_desk() = default;
 
   /// `wake` is called by another thread when `ready` has somebody.
-  explicit grammar_desk(std::function<void()> wake) : wake_(std::move(wake)) {
+  explicit grammar_desk(grammar_waker wake) : wake_(std::move(wake)) {
   }
 
   /// The grammar of `msg`, or why it has none; nothing: it waits here. `from`
@@ -57,7 +82,7 @@ private:
 
   static result<grammar> given(const grammar_order& x);
 
-  std::function<void()> wake_;
+  grammar_waker wake_;
   std::map<key, wait> waiting_;
   std::map<key, grammar> kept_;
 };

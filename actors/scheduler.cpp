@@ -33,6 +33,7 @@ struct scheduler_state {
   std::unique_ptr<block_giver> giver;
   std::unique_ptr<block_taker> taker;
   grammar_desk grammars;
+  std::shared_ptr<grammar_bell> bell;
   step_cost cost;
   local_scheduler::pointer self = nullptr;
   std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
@@ -57,8 +58,6 @@ struct scheduler_state {
   uint64_t preemptions = 0;
   uint64_t looked_up = 0;
   uint64_t found = 0;
-  uint64_t compiled = 0;
-  gauge grammar_bytes;
   gauge running;
   gauge waiting;
   gauge total_blocks;
@@ -154,6 +153,7 @@ struct scheduler_state {
 
   /// Of grammars that were not compiled, or of masks that were not made.
   void go_on_with_grammars() {
+    bell->hear();
     for (auto& x : grammars.ready())
       begin_with(x.who, std::move(x.what));
     tell_grammars();
@@ -241,16 +241,14 @@ struct scheduler_state {
     step();
   }
 
-  /// Of the node's process, by one of its ranks.
+  /// Of the node's process, whose ranks have them together.
   void tell_grammars() {
-    auto cache = parts->tokens.grammars;
-    auto is_first = parts->ranks.empty() || rank == parts->ranks.front().get();
-    if (!cache || !is_first)
+    auto& cache = parts->tokens.grammars;
+    if (!cache)
       return;
-    auto now = cache->counted();
-    context.counters->add(counter::grammars_compiled,
-                          now.compiled - std::exchange(compiled, now.compiled));
-    grammar_bytes.set(now.bytes);
+    auto more = cache->growth();
+    context.counters->add(counter::grammars_compiled, more.compiled);
+    context.counters->add(counter::grammar_bytes, more.bytes);
   }
 
   void take(const blocks_let_go& msg) {
@@ -419,12 +417,13 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
          const node_context& context, std::shared_ptr<node_parts> parts,
          rank_parts* rank, batcher_options options, gateway_inbox answers_to) {
   auto& state = self->state;
-  auto wake = [to = weak_handle{local_scheduler{self}}] {
+  auto tell_it = [to = weak_handle{local_scheduler{self}}] {
     to.tell(grammar_ready{});
   };
-  options.when_ready = wake;
-  state.grammars = grammar_desk{wake};
-  state.grammar_bytes = {context.counters, counter::grammar_bytes};
+  state.bell = std::make_shared<grammar_bell>(tell_it);
+  options.when_ready = std::make_shared<const std::function<void()>>(
+    [bell = state.bell] { bell->ring(); });
+  state.grammars = grammar_desk{options.when_ready};
   state.context = context;
   state.parts = std::move(parts);
   state.rank = rank;

@@ -52,7 +52,7 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 answer_draws::answer_draws(const generation_request& request,
                            uint32_t num_choices, std::span<const int32_t> eos,
                            std::shared_ptr<grammar_masks> grammar,
-                           wake when_made)
+                           grammar_waker when_made)
   : request_(request), num_choices_(num_choices), ends_(request.stop_ids),
     grammar_(std::move(grammar)), when_made_(std::move(when_made)) {
   if (grammar_)
@@ -121,13 +121,20 @@ kernels::draw answer_draws::after(std::span<const int32_t> answer) {
 
 // -- grammars -----------------------------------------------------------------
 
-void answer_draws::follow(std::span<const int32_t> answer) {
+/// Returns whether it has followed all.
+bool answer_draws::follow_some(std::span<const int32_t> answer) {
   if (!grammar_ || answer.size() == num_followed_)
-    return;
-  for (auto id : answer.subspan(num_followed_))
-    place_ = grammar_->after(place_, id);
-  num_followed_ = answer.size();
+    return true;
+  auto next = grammar_->follow(place_, answer.subspan(num_followed_));
+  place_ = std::move(next.at);
+  num_followed_ += next.count;
   mask_ = nullptr;
+  return answer.size() == num_followed_;
+}
+
+void answer_draws::follow(std::span<const int32_t> answer) {
+  while (!follow_some(answer)) {
+  }
 }
 
 void answer_draws::look() {
@@ -138,7 +145,12 @@ void answer_draws::look() {
 bool answer_draws::is_ready(std::span<const int32_t> answer) {
   if (!grammar_)
     return true;
-  follow(answer);
+  if (!when_made_)
+    follow(answer);
+  if (!follow_some(answer)) {
+    (*when_made_)();
+    return false;
+  }
   look();
   return mask_->is_made();
 }
@@ -151,27 +163,34 @@ finish_reason answer_draws::end_of(std::span<const int32_t> answer,
   auto outlook = grammar_->outlook(place_);
   if (outlook == grammar_outlook::tokens)
     return finish_reason::none;
-  return end_by_grammar(outlook == grammar_outlook::too_much, cause);
+  return end_by_grammar(outlook == grammar_outlook::too_much
+                          ? mask_trouble::too_much
+                          : mask_trouble::none,
+                        cause);
 }
 
 finish_reason answer_draws::end_without_choice(std::span<const int32_t> answer,
                                                std::optional<failure>& cause) {
   if (!grammar_ || !is_ready(answer) || mask_->any())
     return finish_reason::none;
-  return end_by_grammar(place_->is_too_much || mask_->is_too_much(), cause);
+  return end_by_grammar(
+    place_->is_too_much ? mask_trouble::too_much : mask_->trouble(), cause);
 }
 
 finish_reason
-answer_draws::end_by_grammar(bool is_too_much,
+answer_draws::end_by_grammar(mask_trouble trouble,
                              std::optional<failure>& cause) const {
-  if (is_too_much) {
+  if (trouble == mask_trouble::overloaded)
+    cause = failure{errc::overloaded, "the grammar: too many others are being "
+                                      "looked at: try again"};
+  if (trouble == mask_trouble::too_much)
     cause = failure{errc::invalid_input,
                     "the grammar: it takes too many steps to find what may "
                     "follow "
                       + std::to_string(num_followed_)
                       + " tokens of the answer"};
+  if (trouble != mask_trouble::none)
     return finish_reason::failed;
-  }
   return grammar_masks::may_end(place_) ? finish_reason::stop
                                         : finish_reason::length;
 }

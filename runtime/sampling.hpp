@@ -33,18 +33,17 @@ kernels::draw draw_of(const sampling_params& params, uint32_t num_choices,
 /// and what is edited: nothing without penalties.
 class answer_draws {
 public:
-  /// Called on another thread when a mask is made that was not there.
-  using wake = std::function<void()>;
-
   /// `request` must outlive this. `eos`: the model's end tokens; `grammar`: the
-  /// request's, null if it has none. Without `when_made` masks are made here.
+  /// request's, null if it has none. `when_made` is called when this may be
+  /// ready that was not; without it masks are made here.
   answer_draws(const generation_request& request, uint32_t num_choices,
                std::span<const int32_t> eos,
                std::shared_ptr<grammar_masks> grammar = nullptr,
-               wake when_made = {});
+               grammar_waker when_made = nullptr);
 
   /// Whether it is known what may come after `answer`; else it will be, and who
-  /// waits is called.
+  /// waits is called. An answer that goes on here is followed a few tokens each
+  /// time that this is asked.
   bool is_ready(std::span<const int32_t> answer);
 
   /// How the token after `answer` is chosen, for which this is ready.
@@ -78,9 +77,10 @@ private:
   void see(std::span<const int32_t> answer);
   bool edit_of(const entry& x, bool may_end, kernels::logit_edit& out) const;
   void follow(std::span<const int32_t> answer);
+  bool follow_some(std::span<const int32_t> answer);
   void look();
   std::shared_ptr<const id_bits> allowed();
-  finish_reason end_by_grammar(bool is_too_much,
+  finish_reason end_by_grammar(mask_trouble trouble,
                                std::optional<failure>& cause) const;
 
   const generation_request& request_;
@@ -92,7 +92,7 @@ private:
   grammar_masks::place place_; ///< Behind the first num_followed_ tokens.
   size_t num_followed_ = 0;
   std::shared_ptr<const token_mask> mask_; ///< Of place_; null: not asked for.
-  wake when_made_;
+  grammar_waker when_made_;
 };
 
 /// Scores of the prompt's tokens that follow those at [first, end), but for

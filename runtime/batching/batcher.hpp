@@ -78,7 +78,7 @@ struct batcher_options {
   /// Called on another thread when somebody can be in a step who could not, for
   /// want of a mask of its grammar. Empty: masks are made where they are
   /// needed.
-  std::function<void()> when_ready;
+  grammar_waker when_ready;
 };
 
 /// The next step.

@@ -1,13 +1,26 @@
 #include "runtime/grammar/grammar_cache.hpp"
 
+#include "runtime/digest.hpp"
+
 #include <algorithm>
+#include <bit>
 
 namespace troupe {
 
 namespace {
 
-/// Masks that may wait to be made: one of each request.
-constexpr size_t max_masks_waiting = 4096;
+/// Masks that may wait to be made, with those that nobody waits for any more:
+/// as many as requests, each of which waits for one.
+constexpr size_t max_masks_waiting = 1 << 16;
+
+/// Others' turn at the thread that compiles: of about their size, so that few
+/// large ones do not hold up small ones.
+uint64_t turn_of_size(const grammar_source& x) {
+  return std::bit_width(x.text.size());
+}
+
+/// In turns with them.
+constexpr uint64_t turn_of_freeing = 64;
 
 } // namespace
 
@@ -27,14 +40,14 @@ void grammar_cache::work_beside() {
     std::lock_guard guard{mutex_};
     if (compile_thread_)
       return;
-    compile_thread_ = std::make_shared<task_queue>(limits_.max_waiting);
-    mask_thread_ = std::make_shared<task_queue>(max_masks_waiting);
+    compile_thread_ = std::make_shared<turn_queue>(limits_.max_waiting);
+    mask_thread_ = std::make_shared<turn_queue>(max_masks_waiting);
   }
   // A grammar that goes last may go on such a thread, which cannot end itself.
-  auto to = [](const std::weak_ptr<task_queue>& thread) {
-    return [thread](std::function<void()> job) {
+  auto to = [](const std::weak_ptr<turn_queue>& thread) {
+    return [thread](uint64_t whose, std::function<void()> job) {
       auto alive = thread.lock();
-      return alive && alive->post(1, std::move(job));
+      return alive && alive->post(whose, std::move(job));
     };
   };
   work_beside(to(compile_thread_), to(mask_thread_));
@@ -46,50 +59,67 @@ void grammar_cache::work_beside(job_taker compiles, job_taker makes_masks) {
   makes_masks_ = std::move(makes_masks);
 }
 
-/// Null if it is not there. Under the lock.
-grammar_cache::order grammar_cache::known(const grammar_source& x) {
-  auto has_it = [&](auto& y) { return y->source_ == x; };
+/// Under the lock; `gone` is to be let go without it.
+grammar_cache::order grammar_cache::found(const grammar_source& x, bool& is_new,
+                                          entries& gone) {
+  auto key = digest_of(x.text).low;
+  auto has_it = [&](auto& y) { return y.key == key && *y.source == x; };
   auto i = std::ranges::find_if(by_use_, has_it);
-  if (i == by_use_.end())
-    return nullptr;
-  by_use_.splice(by_use_.begin(), by_use_, i);
-  auto out = *i;
-  shrink();
+  if (i == by_use_.end()) {
+    i = by_use_.emplace(by_use_.begin());
+    i->key = key;
+    i->source = std::make_shared<const grammar_source>(x);
+  } else {
+    by_use_.splice(by_use_.begin(), by_use_, i);
+  }
+  auto out = i->done ? i->done : i->awaited.lock();
+  is_new = !out;
+  if (is_new) {
+    i->awaited = out = std::make_shared<grammar_order>();
+    out->source_ = i->source;
+  }
+  gone = shrink();
   return out;
 }
 
-/// Under the lock.
-grammar_cache::order grammar_cache::begin(const grammar_source& x) {
-  auto made = std::make_shared<grammar_order>();
-  made->source_ = x;
-  by_use_.push_front(made);
-  shrink();
-  return made;
-}
-
-size_t grammar_cache::bytes_of(const grammar_order& x) {
-  auto out = sizeof(x) + x.source_.text.size();
-  if (x.is_done() && x.what_)
-    out += (*x.what_)->num_bytes();
+size_t grammar_cache::bytes_of(const entry& x) {
+  auto out = sizeof(x) + x.source->text.size();
+  if (x.done && x.done->what_)
+    out += (*x.done->what_)->num_bytes();
   return out;
 }
 
 /// Masks are made while a grammar is in use, so all are looked at each time.
-void grammar_cache::shrink() {
+grammar_cache::entries grammar_cache::shrink() {
+  entries out;
   if (by_use_.size() > limits_.max_kept)
-    by_use_.pop_back();
+    out.splice(out.end(), by_use_, std::prev(by_use_.end()));
   size_t sum = 0;
   for (auto i = by_use_.begin(); i != by_use_.end();) {
-    sum += bytes_of(**i);
-    if (sum > limits_.max_bytes && i != by_use_.begin())
-      i = by_use_.erase(i);
-    else
-      ++i;
+    auto here = i++;
+    sum += bytes_of(*here);
+    if (sum > limits_.max_bytes && here != by_use_.begin())
+      out.splice(out.end(), by_use_, here);
   }
+  return out;
 }
 
-void grammar_cache::compile(grammar_order& x) {
-  auto program = compile_grammar(x.source_);
+/// What takes long to free is freed beside.
+void grammar_cache::let_go(entries x) {
+  if (x.empty())
+    return;
+  job_taker beside;
+  {
+    std::lock_guard guard{mutex_};
+    beside = compiles_;
+  }
+  if (beside)
+    beside(turn_of_freeing,
+           [held = std::make_shared<entries>(std::move(x))] { held->clear(); });
+}
+
+void grammar_cache::compile(const order& x) {
+  auto program = compile_grammar(*x->source_);
   if (!program)
     return end(x, program.why());
   job_taker beside;
@@ -101,78 +131,97 @@ void grammar_cache::compile(grammar_order& x) {
                                          std::move(beside)));
 }
 
-void grammar_cache::end(grammar_order& x,
-                        result<std::shared_ptr<grammar_masks>> what) {
-  std::vector<std::function<void()>> wakes;
+void grammar_cache::end(const order& x,
+                        result<std::shared_ptr<grammar_masks>> what,
+                        bool is_kept) {
+  std::vector<grammar_waker> wakers;
   {
     std::lock_guard guard{mutex_};
-    if (x.is_done()) // somebody was faster
+    if (x->is_done()) // somebody was faster
       return;
-    x.what_ = std::move(what);
-    ++counts_.compiled;
-    x.is_done_.store(true, std::memory_order_release);
-    wakes.swap(x.wakes_);
+    x->what_ = std::move(what);
+    counts_.compiled += is_kept;
+    x->is_done_.store(true, std::memory_order_release);
+    wakers.swap(x->wakers_);
+    auto is_it = [&](auto& y) { return y.source == x->source_; };
+    auto i = std::ranges::find_if(by_use_, is_it);
+    if (i != by_use_.end() && i->awaited.lock() == x) {
+      i->awaited.reset();
+      i->done = is_kept ? x : nullptr;
+    }
   }
-  for (auto& wake : wakes)
-    wake();
+  for (auto& wake : wakers)
+    (*wake)();
 }
 
 result<std::shared_ptr<grammar_masks>>
 grammar_cache::find(const grammar_source& x) {
-  order found;
+  order out;
+  entries gone;
   {
     std::lock_guard guard{mutex_};
-    found = known(x);
-    counts_.found += found && found->is_done();
-    if (!found)
-      found = begin(x);
+    auto is_new = false;
+    out = found(x, is_new, gone);
+    counts_.found += out->is_done();
   }
-  if (!found->is_done())
-    compile(*found);
-  return found->what();
+  let_go(std::move(gone));
+  if (!out->is_done())
+    compile(out);
+  return out->what();
 }
 
 std::shared_ptr<const grammar_order>
-grammar_cache::ask(const grammar_source& x, const std::function<void()>& wake) {
-  order found;
+grammar_cache::ask(const grammar_source& x, const grammar_waker& wake) {
+  order out;
   job_taker beside;
+  entries gone;
+  auto is_new = false;
   {
     std::lock_guard guard{mutex_};
-    found = known(x);
+    out = found(x, is_new, gone);
     beside = compiles_;
-    if (found && found->is_done()) {
-      ++counts_.found;
-      return found;
-    }
-    auto is_new = !found;
-    if (is_new)
-      found = begin(x);
-    if (beside)
-      found->wakes_.push_back(wake);
-    if (beside && !is_new)
-      return found;
+    counts_.found += out->is_done();
+    if (!out->is_done() && beside)
+      add_waker(out->wakers_, wake);
   }
+  let_go(std::move(gone));
+  if (out->is_done() || (beside && !is_new))
+    return out;
   if (!beside) {
-    compile(*found);
-    return found;
+    compile(out);
+    return out;
   }
-  if (beside([this, found] { compile(*found); }))
-    return found;
-  {
-    std::lock_guard guard{mutex_};
-    std::erase(by_use_, found); // whoever comes later tries again
-  }
-  end(*found, failure{errc::overloaded,
-                      "too many grammars are being compiled: try again"});
-  return found;
+  auto job = [this, to = std::weak_ptr{out}] {
+    if (auto order = to.lock()) // somebody waits for it still
+      compile(order);
+  };
+  if (!beside(turn_of_size(x), std::move(job)))
+    end(out,
+        failure{errc::overloaded,
+                "too many grammars are being compiled: try again"},
+        false);
+  return out;
+}
+
+/// Under the lock.
+grammar_cache::counts grammar_cache::counted_here() const {
+  auto out = counts_;
+  for (auto& x : by_use_)
+    out.bytes += bytes_of(x);
+  return out;
 }
 
 grammar_cache::counts grammar_cache::counted() const {
   std::lock_guard guard{mutex_};
-  auto out = counts_;
-  for (auto& x : by_use_)
-    out.bytes += bytes_of(*x);
-  return out;
+  return counted_here();
+}
+
+grammar_cache::counts grammar_cache::growth() {
+  std::lock_guard guard{mutex_};
+  auto now = counted_here();
+  auto before = std::exchange(told_, now);
+  return {now.compiled - before.compiled, now.found - before.found,
+          now.bytes - before.bytes};
 }
 
 failure no_texts_of_tokens() {

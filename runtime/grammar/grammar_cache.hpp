@@ -5,8 +5,8 @@
 
 #include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/grammar_masks.hpp"
+#include "runtime/grammar/turn_queue.hpp"
 #include "runtime/service.hpp"
-#include "runtime/task_queue.hpp"
 
 #include <list>
 #include <memory>
@@ -24,7 +24,7 @@ struct grammar_cache_limits {
 };
 
 /// A grammar that somebody has asked for, as soon as it is compiled. Any
-/// thread.
+/// thread. What nobody has any more is not compiled.
 class grammar_order {
 public:
   bool is_done() const {
@@ -39,10 +39,10 @@ public:
 private:
   friend class grammar_cache;
 
-  grammar_source source_;
+  std::shared_ptr<const grammar_source> source_;
   std::atomic<bool> is_done_ = false;
   result<std::shared_ptr<grammar_masks>> what_ = failure{};
-  std::vector<std::function<void()>> wakes_; ///< Under the cache's lock.
+  std::vector<grammar_waker> wakers_; ///< Under the cache's lock.
 };
 
 /// Thread-safe.
@@ -58,7 +58,8 @@ public:
   grammar_cache& operator=(const grammar_cache&) = delete;
 
   /// From now on what is asked for is made on two threads of its own, grammars
-  /// on one and masks on the other. Before, who asks does it.
+  /// on one, in turns by their size, and masks on the other, in turns of their
+  /// grammars. Before, who asks does it.
   void work_beside();
 
   /// The same with others' threads.
@@ -67,10 +68,10 @@ public:
   /// Compiles it here if it is not known. Errors: see compile_grammar.
   result<std::shared_ptr<grammar_masks>> find(const grammar_source& x);
 
-  /// The same without waiting: if it is not done, `wake` is called when it is,
-  /// on another thread. Errors: overloaded.
+  /// The same without waiting: if it is not done, `wake` is called when it is.
+  /// Errors: overloaded.
   std::shared_ptr<const grammar_order> ask(const grammar_source& x,
-                                           const std::function<void()>& wake);
+                                           const grammar_waker& wake);
 
   struct counts {
     uint64_t compiled = 0;
@@ -80,26 +81,42 @@ public:
 
   counts counted() const;
 
+  /// What has come since the last call, whoever it was that called: for those
+  /// who keep one sum together. Bytes may have become fewer: they wrap around.
+  counts growth();
+
 private:
   using order = std::shared_ptr<grammar_order>;
 
-  order known(const grammar_source& x);
-  order begin(const grammar_source& x);
-  void compile(grammar_order& x);
-  void end(grammar_order& x, result<std::shared_ptr<grammar_masks>> what);
-  void shrink();
-  static size_t bytes_of(const grammar_order& x);
+  struct entry {
+    uint64_t key = 0;
+    std::shared_ptr<const grammar_source> source;
+    order done;                           ///< Null: not yet.
+    std::weak_ptr<grammar_order> awaited; ///< By those who were given it.
+  };
+
+  using entries = std::list<entry>;
+
+  order found(const grammar_source& x, bool& is_new, entries& gone);
+  void compile(const order& x);
+  void end(const order& x, result<std::shared_ptr<grammar_masks>> what,
+           bool is_kept = true);
+  entries shrink();
+  void let_go(entries x);
+  counts counted_here() const;
+  static size_t bytes_of(const entry& x);
 
   const std::shared_ptr<const vocabulary> words_;
   const grammar_cache_limits limits_;
   mutable std::mutex mutex_; ///< For what follows.
-  std::list<order> by_use_;  ///< The last used first.
+  entries by_use_;           ///< The last used first.
   counts counts_;
+  counts told_;
   job_taker compiles_;    ///< Empty: who asks does it.
   job_taker makes_masks_; ///< Likewise.
   /// Own threads, which use all before.
-  std::shared_ptr<task_queue> mask_thread_;
-  std::shared_ptr<task_queue> compile_thread_;
+  std::shared_ptr<turn_queue> mask_thread_;
+  std::shared_ptr<turn_queue> compile_thread_;
 };
 
 /// Why a request with a grammar cannot be where nothing is known of the tokens'

@@ -23,9 +23,41 @@ grammar_masks::place grammar_masks::after(const place& x, int32_t token) {
   return std::make_shared<const grammar_place>(follower_.after(*x, token));
 }
 
+grammar_masks::followed grammar_masks::follow(const place& x,
+                                              std::span<const int32_t> tokens) {
+  std::lock_guard guard{following_};
+  followed out{x};
+  auto at = *x;
+  for (uint64_t work = 0;
+       out.count < tokens.size() && work <= limits_.max_step_work / 8;
+       work += follower_.work())
+    at = follower_.after(at, tokens[out.count++]);
+  out.at = std::make_shared<const grammar_place>(std::move(at));
+  return out;
+}
+
 grammar_outlook grammar_masks::outlook(const place& x) {
   std::lock_guard guard{following_};
   return follower_.outlook(*x);
+}
+
+size_t grammar_masks::bytes_of(const grammar_state& key, const entry& x) const {
+  constexpr size_t of_nodes = 96; // of tables, and what allocations take
+  return sizeof(entry) + of_nodes + key.size() * sizeof(key[0])
+         + (x.made ? mask_bytes_ : 0);
+}
+
+/// Under the lock; what is returned is to be freed without it. Who was given
+/// one that goes has it nevertheless.
+grammar_masks::dropped grammar_masks::shrink() {
+  dropped out;
+  while (by_use_.size() > 1 && kept_bytes_ > limits_.max_mask_bytes) {
+    auto i = masks_.find(*by_use_.back());
+    kept_bytes_ -= bytes_of(i->first, i->second);
+    by_use_.pop_back();
+    out.push_back(masks_.extract(i));
+  }
+  return out;
 }
 
 /// What is kept of places like `x`, of which `key` is the one.
@@ -35,74 +67,106 @@ grammar_masks::slot grammar_masks::slot_for(const place& x,
     std::lock_guard guard{following_};
     key = follower_.alike(x->state);
   }
+  dropped gone; // behind the lock
   std::lock_guard guard{keeping_};
   ++counts_.asked;
-  if (auto i = masks_.find(key); i != masks_.end()) {
-    by_use_.splice(by_use_.begin(), by_use_, i->second);
-    return i->second->second;
+  auto [i, is_new] = masks_.try_emplace(key);
+  auto& kept = i->second;
+  if (is_new) {
+    kept.at = by_use_.insert(by_use_.begin(), &i->first);
+    kept_bytes_ += bytes_of(key, kept);
+  } else {
+    by_use_.splice(by_use_.begin(), by_use_, kept.at);
   }
-  auto made = std::make_shared<token_mask>();
-  by_use_.emplace_front(key, made);
-  masks_.emplace(key, by_use_.begin());
-  // Who was given one that goes has it nevertheless.
-  if (by_use_.size() > 1
-      && by_use_.size() * mask_bytes_ > limits_.max_mask_bytes) {
-    masks_.erase(by_use_.back().first);
-    by_use_.pop_back();
-  }
-  return made;
+  auto out = kept.made ? kept.made : kept.awaited.lock();
+  if (!out)
+    kept.awaited = out = std::make_shared<token_mask>();
+  gone = shrink();
+  return out;
 }
 
-void grammar_masks::make(const grammar_state& key, token_mask& to) {
+void grammar_masks::make(const grammar_state& key, const slot& to) {
   std::unique_lock guard{making_};
-  if (to.is_made())
+  if (to->is_made())
     return;
   auto found = maker_.allowed(key);
-  to.any_ = std::ranges::any_of(found.bits, [](auto x) { return x != 0; });
-  to.is_too_much_ = found.is_too_much;
-  to.allowed_ = std::make_shared<const id_bits>(std::move(found.bits));
-  std::vector<std::function<void()>> wakes;
+  auto any = std::ranges::any_of(found.bits, [](auto x) { return x != 0; });
+  auto bits = std::make_shared<const id_bits>(std::move(found.bits));
+  std::vector<grammar_waker> wakers;
+  dropped gone;
   {
     std::lock_guard also{keeping_};
+    if (to->is_made()) // it was refused
+      return;
     ++counts_.made;
-    to.is_made_.store(true, std::memory_order_release);
-    wakes.swap(to.wakes_);
+    to->any_ = any;
+    to->allowed_ = std::move(bits);
+    if (found.is_too_much)
+      to->trouble_ = mask_trouble::too_much;
+    to->is_made_.store(true, std::memory_order_release);
+    wakers.swap(to->wakers_);
+    if (auto i = masks_.find(key);
+        i != masks_.end() && i->second.awaited.lock() == to) {
+      i->second.awaited.reset();
+      i->second.made = to;
+      kept_bytes_ += mask_bytes_;
+    }
+    gone = shrink();
   }
   guard.unlock();
-  for (auto& wake : wakes)
-    wake();
+  for (auto& wake : wakers)
+    (*wake)();
+}
+
+/// Whoever comes later tries again.
+void grammar_masks::refuse(const grammar_state& key, token_mask& to) {
+  std::vector<grammar_waker> wakers;
+  {
+    std::lock_guard guard{keeping_};
+    if (to.is_made())
+      return;
+    if (auto i = masks_.find(key); i != masks_.end())
+      i->second.awaited.reset();
+    to.trouble_ = mask_trouble::overloaded;
+    to.allowed_ = std::make_shared<const id_bits>(mask_bytes_ / 8);
+    to.is_made_.store(true, std::memory_order_release);
+    wakers.swap(to.wakers_);
+  }
+  for (auto& wake : wakers)
+    (*wake)();
 }
 
 grammar_masks::mask grammar_masks::mask_of(const place& x) {
-  grammar_state key;
-  auto found = slot_for(x, key);
-  if (!found->is_made())
-    make(key, *found);
+  auto found = ask(x, nullptr);
   return {found->allowed(), found->any()};
 }
 
 std::shared_ptr<const token_mask>
-grammar_masks::ask(const place& x, const std::function<void()>& wake) {
+grammar_masks::ask(const place& x, const grammar_waker& wake) {
   grammar_state key;
   auto found = slot_for(x, key);
-  if (found->is_made())
+  if (!wake || !beside_) {
+    if (!found->is_made())
+      make(key, found);
     return found;
-  auto is_made_here = !wake || !beside_;
+  }
   {
     std::lock_guard guard{keeping_};
     if (found->is_made())
       return found;
-    if (!is_made_here) {
-      found->wakes_.push_back(wake);
-      if (std::exchange(found->is_ordered_, true))
-        return found;
-    }
+    add_waker(found->wakers_, wake);
+    if (std::exchange(found->is_ordered_, true))
+      return found;
   }
-  auto job = [self = shared_from_this(), key, found] {
-    self->make(key, *found);
+  auto whose = reinterpret_cast<uintptr_t>(this);
+  auto job = [of = weak_from_this(), key, to = std::weak_ptr{found}] {
+    auto self = of.lock();
+    auto mask = to.lock();
+    if (self && mask) // somebody waits for it still
+      self->make(key, mask);
   };
-  if (is_made_here || !beside_(std::move(job)))
-    make(key, *found);
+  if (!beside_(whose, std::move(job)))
+    refuse(key, *found);
   return found;
 }
 
@@ -114,7 +178,12 @@ grammar_masks::counts grammar_masks::counted() const {
 size_t grammar_masks::num_bytes() const {
   std::lock_guard guard{keeping_};
   return program_bytes_ + follower_.num_bytes() + maker_.num_bytes()
-         + by_use_.size() * mask_bytes_;
+         + kept_bytes_;
+}
+
+void add_waker(std::vector<grammar_waker>& to, const grammar_waker& x) {
+  if (std::ranges::find(to, x) == to.end())
+    to.push_back(x);
 }
 
 } // namespace troupe

@@ -15,6 +15,9 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
 
 namespace troupe {
 
@@ -28,10 +31,21 @@ struct grammar_limits {
   size_t max_step_work = 1 << 18;
 };
 
-/// Has a job done by another thread; false: nobody has the time.
-using job_taker = std::function<bool(std::function<void()> job)>;
+/// Has a job done by another thread, in turns of those whose jobs there are;
+/// false: too many wait already.
+using job_taker
+  = std::function<bool(uint64_t whose, std::function<void()> job)>;
+
+/// Called, on another thread, when what was asked for is there. Who asks with
+/// the same one again meanwhile is called once.
+using grammar_waker = std::shared_ptr<const std::function<void()>>;
+
+/// Why a mask allows nothing, if it is not the grammar: it takes more than it
+/// may; too many others are being made.
+enum class mask_trouble : uint8_t { none, too_much, overloaded };
 
 /// The tokens that may come at a place, as soon as that is known. Any thread.
+/// What nobody has any more is not made.
 class token_mask {
 public:
   bool is_made() const {
@@ -47,8 +61,8 @@ public:
     return any_;
   }
 
-  bool is_too_much() const { ///< To find out: none is.
-    return is_too_much_;
+  mask_trouble trouble() const {
+    return trouble_;
   }
 
 private:
@@ -57,9 +71,9 @@ private:
   std::atomic<bool> is_made_ = false;
   std::shared_ptr<const id_bits> allowed_;
   bool any_ = false;
-  bool is_too_much_ = false;
-  bool is_ordered_ = false;                  ///< As what follows: under a lock.
-  std::vector<std::function<void()>> wakes_; ///< Called when it is made.
+  mask_trouble trouble_ = mask_trouble::none;
+  bool is_ordered_ = false; ///< As what follows: under a lock.
+  std::vector<grammar_waker> wakers_;
 };
 
 /// Thread-safe.
@@ -88,14 +102,23 @@ public:
   /// Behind one token more. A token that is not allowed leads nowhere.
   place after(const place& x, int32_t token);
 
+  struct followed {
+    place at;
+    size_t count = 0; ///< Tokens that led there.
+  };
+
+  /// Behind the first of `tokens`, at least one: as many as an eighth of
+  /// max_step_work is enough for.
+  followed follow(const place& x, std::span<const int32_t> tokens);
+
   /// Of the tokens that may come next; whether one that ends the answer may is
   /// for `may_end` to say.
   mask mask_of(const place& x);
 
-  /// The same; if it is not there, it is made beside, and `wake` called then,
-  /// on another thread; with none it is made here. To be owned by a shared_ptr.
+  /// The same; if it is not there, it is made beside, and `wake` called then;
+  /// with none it is made here. To be owned by a shared_ptr.
   std::shared_ptr<const token_mask> ask(const place& x,
-                                        const std::function<void()>& wake);
+                                        const grammar_waker& wake);
 
   /// Whether the grammar has a token that follows. A mask may be too much all
   /// the same.
@@ -112,10 +135,21 @@ public:
 
 private:
   using slot = std::shared_ptr<token_mask>;
-  using entry = std::pair<grammar_state, slot>;
+
+  struct entry {
+    slot made;                         ///< Null: not yet.
+    std::weak_ptr<token_mask> awaited; ///< By those who were given it.
+    std::list<const grammar_state*>::iterator at; ///< In by_use_.
+  };
+
+  using table = std::unordered_map<grammar_state, entry, grammar_state_hash>;
+  using dropped = std::vector<table::node_type>;
 
   slot slot_for(const place& x, grammar_state& key);
-  void make(const grammar_state& key, token_mask& to);
+  void make(const grammar_state& key, const slot& to);
+  void refuse(const grammar_state& key, token_mask& to);
+  size_t bytes_of(const grammar_state& key, const entry& x) const;
+  dropped shrink();
 
   const grammar_limits limits_;
   const size_t mask_bytes_;
@@ -129,11 +163,13 @@ private:
   vocabulary_walk maker_;
 
   mutable std::mutex keeping_; ///< For what follows.
-  std::unordered_map<grammar_state, std::list<entry>::iterator,
-                     grammar_state_hash>
-    masks_;
-  std::list<entry> by_use_; ///< The last used first.
+  table masks_;
+  std::list<const grammar_state*> by_use_; ///< The last used first.
+  size_t kept_bytes_ = 0;                  ///< Of masks_.
   counts counts_;
 };
+
+/// Adds `x` if it is not there.
+void add_waker(std::vector<grammar_waker>& to, const grammar_waker& x);
 
 } // namespace troupe

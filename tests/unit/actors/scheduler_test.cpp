@@ -1,3 +1,4 @@
+#include "actors/grammar_desk.hpp"
 #include "tests/places.hpp"
 #include "tests/unit/actors/scheduler_fixture.hpp"
 
@@ -192,7 +193,7 @@ TEST_F(Scheduler, WaitsForGrammarsAndMasksThatAreMadeBesideIt) {
     = tokenizer::load(source_dir() / "examples/nano/model/tokenizer.json");
   ASSERT_TRUE(words);
   std::vector<std::function<void()>> jobs;
-  auto take = [&](auto job) {
+  auto take = [&](uint64_t, auto job) {
     jobs.push_back(std::move(job));
     return true;
   };
@@ -226,7 +227,7 @@ TEST_F(Scheduler, WaitsForGrammarsAndMasksThatAreMadeBesideIt) {
   ASSERT_EQ(answers().size(), 2u);
   EXPECT_EQ(answers()[1].event->cause->message,
             "the grammar: a ')' is missing");
-  do_one(); // nobody waits for it
+  do_one(); // nobody waits for it: it is not compiled
   EXPECT_EQ(num_steps(), 0u);
   request(4, {2});
   EXPECT_EQ(num_steps(), 1u) << "others go on";
@@ -235,9 +236,21 @@ TEST_F(Scheduler, WaitsForGrammarsAndMasksThatAreMadeBesideIt) {
   ASSERT_EQ(num_steps(), 2u);
   EXPECT_EQ(last_step()->rows.sequences.size(), 2u);
   EXPECT_EQ(count(counter::waiting), 0u);
-  EXPECT_EQ(count(counter::grammars_compiled), 3u);
+  EXPECT_EQ(count(counter::grammars_compiled), 2u);
   EXPECT_EQ(count(counter::grammar_bytes),
             parts_->tokens.grammars->counted().bytes);
+}
+
+TEST(GrammarBell, RingsOnceUntilItIsHeard) {
+  int calls = 0;
+  grammar_bell bell{[&] { ++calls; }};
+  for (int i = 0; i < 3; ++i)
+    bell.ring();
+  EXPECT_EQ(calls, 1);
+  bell.hear();
+  EXPECT_EQ(calls, 1);
+  bell.ring();
+  EXPECT_EQ(calls, 2);
 }
 
 TEST_F(Scheduler, CountsWhoRunsAndWhoWaits) {

@@ -300,11 +300,11 @@ TEST_F(Batcher, ComputesEverySegmentInTheFormOfItsAuthor) {
 TEST_F(Batcher, DrawsNothingBeforeAMaskIsMadeAndHoldsUpNobody) {
   std::vector<std::function<void()>> jobs;
   int calls = 0;
-  shape_.when_ready = [&] { ++calls; };
+  shape_.when_ready = waker([&] { ++calls; });
   make(4, 8, 64, 8);
   auto grammar = std::make_shared<grammar_masks>(
     compiled({grammar_kind::regex, "[a-z ]+"}), some_vocabulary(),
-    grammar_limits{}, [&](auto job) {
+    grammar_limits{}, [&](uint64_t, auto job) {
       jobs.push_back(std::move(job));
       return true;
     });

@@ -51,6 +51,23 @@ std::vector<bool> by_hand(const grammar_source& source,
   return out;
 }
 
+/// Jobs that wait for the test to do them.
+struct some_jobs {
+  std::vector<std::function<void()>> all;
+  std::vector<uint64_t> whose;
+  size_t most = SIZE_MAX;
+
+  job_taker taker() {
+    return [this](uint64_t of, std::function<void()> job) {
+      if (all.size() >= most)
+        return false;
+      all.push_back(std::move(job));
+      whose.push_back(of);
+      return true;
+    };
+  }
+};
+
 } // namespace
 
 TEST(GrammarMasks, AreWhatEachTokenSaysByItself) {
@@ -125,7 +142,7 @@ TEST(GrammarMasks, ThatTakeTooManyStepsAllowNothing) {
                         some_tokenizer().encode("{", specials::plain).at(0));
   EXPECT_EQ(masks.outlook(at), grammar_outlook::tokens);
   EXPECT_FALSE(masks.mask_of(at).any);
-  EXPECT_TRUE(masks.ask(at, {})->is_too_much());
+  EXPECT_EQ(masks.ask(at, {})->trouble(), mask_trouble::too_much);
 }
 
 TEST(GrammarMasks, CountTheStepsOfWaysThatLeadNowhere) {
@@ -200,40 +217,110 @@ TEST(GrammarMasks, OfDeepTextsCostNotTooMuch) {
 }
 
 TEST(GrammarMasks, AreMadeBesideThoseWhoFollowAnswers) {
-  std::vector<std::function<void()>> jobs;
-  auto take = [&](std::function<void()> job) {
-    jobs.push_back(std::move(job));
-    return jobs.size() < 3;
-  };
-  auto masks = std::make_shared<grammar_masks>(
-    compiled({json_object, ""}), some_vocabulary(), grammar_limits{}, take);
+  some_jobs jobs;
+  auto masks = std::make_shared<grammar_masks>(compiled({json_object, ""}),
+                                               some_vocabulary(),
+                                               grammar_limits{}, jobs.taker());
   grammar_masks here{compiled({json_object, ""}), some_vocabulary()};
   int calls = 0;
-  auto wake = [&] { ++calls; };
+  int others = 0;
+  auto wake = waker([&] { ++calls; });
   auto at = masks->begin();
   auto mask = masks->ask(at, wake);
   EXPECT_EQ(masks->ask(at, wake), mask);
+  EXPECT_EQ(masks->ask(at, waker([&] { ++others; })), mask);
   EXPECT_FALSE(mask->is_made());
-  EXPECT_EQ(jobs.size(), 1u) << "one is made once";
+  EXPECT_EQ(jobs.all.size(), 1u) << "one is made once";
   EXPECT_EQ(masks->outlook(at), grammar_outlook::tokens);
   at = masks->after(at, some_tokenizer().encode("{", specials::plain).at(0));
   EXPECT_FALSE(grammar_masks::may_end(at));
   auto next = masks->ask(at, wake);
-  EXPECT_EQ(jobs.size(), 2u);
-  jobs[0]();
-  EXPECT_EQ(calls, 2) << "all who asked";
+  EXPECT_EQ(jobs.all.size(), 2u);
+  EXPECT_EQ(jobs.whose[0], jobs.whose[1]);
+  jobs.all[0]();
+  EXPECT_EQ(calls, 1) << "each who asked, once";
+  EXPECT_EQ(others, 1);
   ASSERT_TRUE(mask->is_made());
   EXPECT_FALSE(next->is_made());
   EXPECT_EQ(*mask->allowed(), *here.mask_of(here.begin()).allowed);
   EXPECT_EQ(masks->mask_of(at).any, true) << "who cannot wait makes it";
   EXPECT_TRUE(next->is_made());
-  EXPECT_EQ(calls, 3);
-  jobs[1](); // too late
-  EXPECT_EQ(calls, 3);
-  // Nobody has the time: who asks makes it.
-  at = masks->after(at, some_tokenizer().encode("}", specials::plain).at(0));
-  EXPECT_TRUE(masks->ask(at, wake)->is_made());
-  EXPECT_EQ(masks->counted().made, 3u);
+  EXPECT_EQ(calls, 2);
+  jobs.all[1](); // too late
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(masks->counted().made, 2u);
+}
+
+TEST(GrammarMasks, AreNotMadeWhereNobodyHasTheTime) {
+  some_jobs jobs;
+  jobs.most = 0;
+  auto masks = std::make_shared<grammar_masks>(compiled({json_object, ""}),
+                                               some_vocabulary(),
+                                               grammar_limits{}, jobs.taker());
+  auto refused = masks->ask(masks->begin(), waker([] {}));
+  ASSERT_TRUE(refused->is_made());
+  EXPECT_EQ(refused->trouble(), mask_trouble::overloaded);
+  EXPECT_FALSE(refused->any());
+  jobs.most = 1;
+  auto mask = masks->ask(masks->begin(), waker([] {}));
+  EXPECT_FALSE(mask->is_made()) << "that is not remembered";
+  jobs.all.at(0)();
+  EXPECT_TRUE(mask->any());
+  EXPECT_EQ(masks->counted().made, 1u);
+}
+
+TEST(GrammarMasks, AreNotMadeWhereNobodyWaitsAnyMore) {
+  some_jobs jobs;
+  auto masks = std::make_shared<grammar_masks>(compiled({json_object, ""}),
+                                               some_vocabulary(),
+                                               grammar_limits{}, jobs.taker());
+  auto wake = waker([] {});
+  masks->ask(masks->begin(), wake); // and let go
+  auto mask = masks->ask(masks->begin(), wake);
+  ASSERT_EQ(jobs.all.size(), 2u) << "another one: the first is nobody's";
+  jobs.all[0]();
+  EXPECT_EQ(masks->counted().made, 0u);
+  EXPECT_FALSE(mask->is_made());
+  jobs.all[1]();
+  EXPECT_EQ(masks->counted().made, 1u);
+  EXPECT_TRUE(mask->is_made());
+  EXPECT_EQ(masks->ask(masks->begin(), wake), mask) << "it is kept";
+  // Nor where the grammar is no more.
+  auto at = masks->after(masks->begin(),
+                         some_tokenizer().encode("{", specials::plain).at(0));
+  auto last = masks->ask(at, wake);
+  std::weak_ptr<grammar_masks> is_there = masks;
+  masks = nullptr;
+  EXPECT_TRUE(is_there.expired()) << "no job holds it";
+  jobs.all.at(2)();
+  EXPECT_FALSE(last->is_made());
+}
+
+TEST(GrammarMasks, OfLargeStatesCountWithThese) {
+  grammar_limits limits;
+  limits.max_mask_bytes = 32 << 10;
+  grammar_masks masks{compiled({gbnf, "root ::= \"(\" root \")\" | \"x\"\n"}),
+                      some_vocabulary(), limits};
+  auto open = some_tokenizer().encode("(", specials::plain).at(0);
+  std::vector<grammar_masks::place> places{masks.begin()};
+  for (int i = 0; i < 200; ++i) {
+    masks.mask_of(places.back());
+    places.push_back(masks.after(places.back(), open));
+  }
+  places.pop_back();
+  auto made = masks.counted().made;
+  EXPECT_EQ(made, 200u);
+  auto of_bits = (some_vocabulary()->num_choices() + 63) / 64 * 8;
+  size_t kept = 0;
+  size_t count = 0;
+  for (auto i = places.rbegin(); i != places.rend(); ++i, ++count) {
+    masks.mask_of(*i);
+    if (masks.counted().made > made)
+      break;
+    kept += of_bits + (*i)->state.size() * sizeof(uint32_t);
+  }
+  EXPECT_GT(count, 5u);
+  EXPECT_LE(kept, limits.max_mask_bytes);
 }
 
 TEST(GrammarMasks, BeginBehindTheThought) {
@@ -292,25 +379,25 @@ TEST(GrammarCache, HoldsNoMoreBytesThanItMay) {
 }
 
 TEST(GrammarCache, CompilesBesideWhoAsks) {
-  std::vector<std::function<void()>> jobs;
-  auto take = [&](std::function<void()> job) {
-    jobs.push_back(std::move(job));
-    return jobs.size() < 3;
-  };
+  some_jobs jobs;
+  jobs.most = 2;
   grammar_cache cache{some_vocabulary()};
-  cache.work_beside(take, {});
+  cache.work_beside(jobs.taker(), {});
   int calls = 0;
-  auto wake = [&] { ++calls; };
+  int others = 0;
+  auto wake = waker([&] { ++calls; });
   auto a = cache.ask({regex, "a+"}, wake);
   EXPECT_EQ(cache.ask({regex, "a+"}, wake), a);
+  EXPECT_EQ(cache.ask({regex, "a+"}, waker([&] { ++others; })), a);
   auto wrong = cache.ask({regex, "("}, wake);
-  ASSERT_EQ(jobs.size(), 2u);
+  ASSERT_EQ(jobs.all.size(), 2u);
   EXPECT_FALSE(a->is_done());
-  jobs[0]();
-  EXPECT_EQ(calls, 2);
+  jobs.all[0]();
+  EXPECT_EQ(calls, 1) << "each who asked, once";
+  EXPECT_EQ(others, 1);
   ASSERT_TRUE(a->is_done());
   EXPECT_TRUE(a->what());
-  jobs[1]();
+  jobs.all[1]();
   ASSERT_TRUE(wrong->is_done());
   EXPECT_FALSE(wrong->what());
   EXPECT_TRUE(cache.ask({regex, "a+"}, wake)->is_done());
@@ -320,16 +407,75 @@ TEST(GrammarCache, CompilesBesideWhoAsks) {
   EXPECT_TRUE(cache.find({regex, "b+"})) << "that is not remembered";
 }
 
+TEST(GrammarCache, CompilesNothingThatNobodyWaitsFor) {
+  some_jobs jobs;
+  grammar_cache cache{some_vocabulary()};
+  cache.work_beside(jobs.taker(), {});
+  auto wake = waker([] {});
+  cache.ask({regex, "a+"}, wake); // and let go
+  jobs.all.at(0)();
+  EXPECT_EQ(cache.counted().compiled, 0u);
+  auto order = cache.ask({regex, "a+"}, wake);
+  ASSERT_EQ(jobs.all.size(), 2u);
+  jobs.all[1]();
+  EXPECT_TRUE(order->is_done());
+  EXPECT_EQ(cache.counted().compiled, 1u);
+}
+
+TEST(GrammarCache, CompilesSmallOnesBesideManyLargeOnes) {
+  some_jobs jobs;
+  grammar_cache cache{some_vocabulary()};
+  cache.work_beside(jobs.taker(), {});
+  auto wake = waker([] {});
+  auto ask = [&](size_t size, char last) {
+    return cache.ask({regex, std::string(size, 'a') + last}, wake);
+  };
+  auto orders = {ask(1000, 'b'), ask(1000, 'c'), ask(50, 'd')};
+  ASSERT_EQ(jobs.whose.size(), orders.size());
+  EXPECT_EQ(jobs.whose[0], jobs.whose[1]);
+  EXPECT_NE(jobs.whose[0], jobs.whose[2]);
+}
+
+TEST(GrammarCache, LetsGoBesideOfWhatItKeepsNoLonger) {
+  some_jobs jobs;
+  grammar_cache_limits limits;
+  limits.max_kept = 1;
+  grammar_cache cache{some_vocabulary(), limits};
+  cache.work_beside(jobs.taker(), {});
+  std::weak_ptr<grammar_masks> first = *cache.find({regex, "a+"});
+  EXPECT_FALSE(first.expired());
+  ASSERT_TRUE(cache.find({regex, "b+"}));
+  EXPECT_FALSE(first.expired()) << "who asks does not free it";
+  ASSERT_EQ(jobs.all.size(), 1u);
+  jobs.all[0]();
+  EXPECT_TRUE(first.expired());
+}
+
+TEST(GrammarCache, TellsWhatHasComeOnceWhoeverAsks) {
+  grammar_cache cache{some_vocabulary()};
+  ASSERT_TRUE(cache.find({regex, "a+"}));
+  ASSERT_TRUE(cache.find({regex, "b+"}));
+  auto told = cache.growth();
+  EXPECT_EQ(told.compiled, 2u);
+  EXPECT_EQ(told.bytes, cache.counted().bytes);
+  EXPECT_EQ(cache.growth().compiled, 0u);
+  ASSERT_TRUE(cache.find({regex, "c+"}));
+  auto more = cache.growth();
+  EXPECT_EQ(more.compiled, 1u);
+  EXPECT_EQ(told.bytes + more.bytes, cache.counted().bytes);
+}
+
 TEST(GrammarCache, HasThreadsOfItsOwn) {
   grammar_cache cache{some_vocabulary()};
   cache.work_beside();
   std::promise<void> compiled;
-  auto order = cache.ask({json_object, ""}, [&] { compiled.set_value(); });
+  auto order = cache.ask({json_object, ""},
+                         waker([&] { compiled.set_value(); }));
   compiled.get_future().wait();
   ASSERT_TRUE(order->what());
   auto& masks = *order->what();
   std::promise<void> made;
-  auto mask = masks->ask(masks->begin(), [&] { made.set_value(); });
+  auto mask = masks->ask(masks->begin(), waker([&] { made.set_value(); }));
   made.get_future().wait();
   ASSERT_TRUE(mask->is_made());
   EXPECT_TRUE(mask->any());

@@ -50,6 +50,10 @@ inline grammar_source costly_grammar() {
   return {grammar_kind::gbnf, out + "\n"};
 }
 
+inline grammar_waker waker(std::function<void()> call) {
+  return std::make_shared<const std::function<void()>>(std::move(call));
+}
+
 /// Of the nano model.
 inline const tokenizer& some_tokenizer() {
   static auto loaded

@@ -404,3 +404,53 @@ TEST(AnswerDraws, RefuseAnAnswerWhoseGrammarTakesTooMuch) {
     EXPECT_TRUE(cause);
   }
 }
+
+TEST(AnswerDraws, FollowALongAnswerThatGoesOnHereAFewTokensAtATime) {
+  auto& words = some_tokenizer();
+  auto request = request_of({1}, {});
+  grammar_limits small;
+  small.max_step_work = 4096;
+  grammar_source source{grammar_kind::regex, "(ab?c){100,200}"};
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled(source), some_vocabulary(), small,
+    [](uint64_t, const std::function<void()>& job) {
+      job();
+      return true;
+    });
+  std::string text;
+  for (int i = 0; i < 150; ++i)
+    text += i % 3 == 0 ? "ac" : "abc";
+  auto answer = words.encode(text, specials::plain);
+  int calls = 0;
+  answer_draws draws{
+    request, words.vocab_size(), {}, grammar, waker([&] { ++calls; })};
+  int asked = 1;
+  for (; !draws.is_ready(answer); ++asked) {
+    ASSERT_EQ(calls, asked) << "it is asked again";
+    ASSERT_LT(asked, 1000);
+  }
+  EXPECT_GT(asked, 5);
+  answer_draws whole{
+    request,
+    words.vocab_size(),
+    {},
+    std::make_shared<grammar_masks>(compiled(source), some_vocabulary())};
+  EXPECT_EQ(*draws.after(answer).allowed, *whole.after(answer).allowed);
+}
+
+TEST(AnswerDraws, RefuseAnAnswerThatNobodyHasTheTimeFor) {
+  auto request = request_of({1}, {});
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "a+"}), some_vocabulary(), grammar_limits{},
+    [](uint64_t, const std::function<void()>&) { return false; });
+  answer_draws draws{
+    request, some_tokenizer().vocab_size(), {}, grammar, waker([] {})};
+  EXPECT_TRUE(draws.is_ready({}));
+  auto bits = draws.after({}).allowed;
+  EXPECT_EQ(std::ranges::count(*bits, 0u), long(bits->size()));
+  std::optional<failure> cause;
+  EXPECT_EQ(draws.end_without_choice({}, cause), finish_reason::failed);
+  ASSERT_TRUE(cause);
+  EXPECT_EQ(cause->code, errc::overloaded);
+  EXPECT_EQ(grammar->counted().made, 0u) << "and never makes it here";
+}
