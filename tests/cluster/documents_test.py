@@ -151,12 +151,41 @@ def unit_and_image_name_flags_that_there_are():
     image = read("deploy/Containerfile")
     entry = json.loads(re.search(r"^ENTRYPOINT (\[.*\])$",
                                  image.replace("\\\n", ""), re.M)[1])
-    used = {x for x in entry if x.startswith("--")}
-    assert used and used <= known, used - known
+    assert entry[1:] == ["serve", "/model"], "flags here could not be given again"
+    env = set(re.findall(r"\bTROUPE_(\w+)=", image))
+    used = {"--" + x.lower().replace("_", "-") for x in env}
+    assert "--host" in used and used <= known, used - known
     user = re.findall(r"^USER (\S+)$", image, re.M)[-1]
     assert user.split(":")[0] not in ("0", "root"), user
     assert image.rindex("USER") > image.rindex("RUN"), "root would stay"
     assert not re.search(r"^(ENV|ARG) .*KEY", image, re.M), "a secret in an image"
+
+
+def a_keys_file_as_the_image_says_is_read():
+    """Its mode is the one that is refused otherwise."""
+    mode = int(re.search(r"--secret keys,\S*mode=(\d+)",
+                         read("deploy/Containerfile"))[1], 8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/keys"
+        with open(path, "w") as file:
+            file.write("secret\n")
+        for given, is_read in ((mode, True), (0o444, False)):
+            os.chmod(path, given)
+            done = subprocess.run(
+                [TROUPE, "serve", f"{folder}/no-model", "--port", "0",
+                 "--api-key-file", path], capture_output=True, text=True,
+                timeout=60)
+            refused = "holds a secret and is open to others" in done.stderr
+            assert refused != is_read, f"{given:o}: {done.stderr}"
+
+
+def images_are_built_from_sources_alone():
+    ignored = read(".gitignore").splitlines()
+    left_out = read(".dockerignore").splitlines()
+    for x in ignored:
+        assert {x, f"**/{x}"} & set(left_out), (
+            f"git ignores {x}, and .dockerignore does not: an image would be "
+            f"built with what was built here")
 
 
 def systemd_takes_the_unit():
@@ -232,6 +261,8 @@ def passes(check, *args):
 def main():
     failed = [check for check in (every_flag_has_a_row,
                                   unit_and_image_name_flags_that_there_are,
+                                  a_keys_file_as_the_image_says_is_read,
+                                  images_are_built_from_sources_alone,
                                   systemd_takes_the_unit) if not passes(check)]
     failed += with_server(every_metric_has_a_row,
                           the_dashboard_asks_for_what_there_is,
