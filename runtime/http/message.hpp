@@ -26,6 +26,7 @@ struct request_head {
   std::string authorization;
   std::string api_key; ///< X-Api-Key, in Anthropic's way.
   std::string content_type;
+  std::string content_encoding; ///< How the body is packed, if it is.
   /// X-Request-Id, as the client says it; once all is there, as the answer
   /// will.
   std::string request_id;

@@ -8,6 +8,7 @@
 #include "runtime/http/messages_request.hpp"
 #include "runtime/http/openai_answer.hpp"
 #include "runtime/http/responses_answer.hpp"
+#include "runtime/http/route_refusals.hpp"
 #include "runtime/http/text_codes.hpp"
 #include "runtime/http/token_routes.hpp"
 
@@ -36,12 +37,6 @@ constexpr size_t least_cost = 4096;
 /// What is left of `path` behind the route `prefix`.
 std::string rest_of(const std::string& path, std::string_view prefix) {
   return percent_decode(path.substr(prefix.size()));
-}
-
-/// An error in the words of those who use `path`.
-reply told_to(std::string_view path, const api_error& why) {
-  return path.starts_with(messages_path) ? to_messages_reply(why)
-                                         : to_reply(why);
 }
 
 } // namespace
@@ -133,21 +128,17 @@ std::optional<reply> openai_api::refuse_head(const request_head& head,
   auto refuse = [&](reply what) { return counted("other", std::move(what)); };
   if (auto word = is_admin ? std::nullopt : pages_.answer(head, found.methods))
     return refuse(std::move(*word));
+  if (auto word = whole_server(head))
+    return refuse(std::move(*word));
   bool open = is_admin || found.open
               || (options_.open_metrics && head.path == metrics_path);
   auto holder = keys_.holder_of(head);
   if (!open && !holder)
     return refuse(told_to(head.path, wrong_key()));
   if (!found.it)
-    return refuse(
-      told_to(head.path, unknown_route(head, !found.methods.empty())));
-  bool takes_body = found.it->method[0] == 'P';
-  if (!takes_body && head.has_body())
-    return refuse(refusal(400, "a " + head.method + " request takes no body"));
-  if (takes_body && !has_json_type(head))
-    return refuse(refusal(415, "the body's Content-Type must be "
-                               "application/json, not '"
-                                 + head.content_type.substr(0, 256) + "'"));
+    return refuse(no_such_route(head, found.methods));
+  if (auto word = refuse_body(head, found.it->method[0] == 'P'))
+    return refuse(std::move(*word));
   if (holder && is_limited(*found.it))
     if (auto why = holder->quota.admit(sources_.now()))
       return refuse(told_to(head.path, over_quota(*why)));

@@ -33,9 +33,40 @@ bool lists(std::string_view value, std::string_view word) {
   return false;
 }
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 bool all_digits(std::string_view x) {
   return !x.empty() && x.size() <= max_digits
-         && std::ranges::all_of(x, [](char c) { return c >= '0' && c <= '9'; });
+         && std::ranges::all_of(x, is_digit);
+}
+
+/// Of "HTTP/1.1": "1.1"; else nothing.
+std::string_view version_of(std::string_view word) {
+  constexpr std::string_view name = "HTTP/";
+  if (!word.starts_with(name))
+    return {};
+  word.remove_prefix(name.size());
+  auto is_one = word.size() == 3 && is_digit(word[0]) && word[1] == '.'
+                && is_digit(word[2]);
+  return is_one ? word : std::string_view{};
+}
+
+/// What follows the host of a `target` that names one ("http://host/path"):
+/// the path that is meant. Else the target itself; nothing: the host is none.
+std::string_view without_host(std::string_view target) {
+  auto colon = target.find("://");
+  if (colon == target.npos
+      || (!same_word(target.substr(0, colon), "http")
+          && !same_word(target.substr(0, colon), "https")))
+    return target;
+  auto rest = target.substr(colon + 3);
+  auto host = rest.substr(0, rest.find_first_of("/?"));
+  if (host.empty() || host.find('@') != host.npos)
+    return {};
+  rest.remove_prefix(host.size());
+  return rest.starts_with('/') ? rest : "/";
 }
 
 class head_parser {
@@ -81,11 +112,18 @@ private:
           return c > ' ' && c < '\x7f';
         }))
       return bad("the request's target holds more than visible ASCII");
-    if (version != "HTTP/1.1" && version != "HTTP/1.0")
+    auto number = version_of(version);
+    if (number.empty())
       return bad("the only versions accepted are HTTP/1.1 and HTTP/1.0");
+    if (number[0] != '1')
+      return failure{errc::refused, "HTTP/" + std::string{number}
+                                      + " is not spoken here, but HTTP/1.1"};
+    target = without_host(target);
+    if (target.empty())
+      return bad("the request's target names no host");
     head_.method = method;
     head_.path = target.substr(0, target.find('?'));
-    head_.http_11 = version == "HTTP/1.1";
+    head_.http_11 = number != "1.0";
     head_.keep_alive = head_.http_11;
     return {};
   }
@@ -138,6 +176,7 @@ private:
   void read_meaning(std::string_view name, std::string_view value) {
     const std::pair<const char*, std::string*> known[] = {
       {"content-type", &head_.content_type},
+      {"content-encoding", &head_.content_encoding},
       {"x-api-key", &head_.api_key},
       {"x-request-id", &head_.request_id},
       {"origin", &head_.origin},

@@ -6,7 +6,20 @@ namespace troupe::http {
 
 namespace {
 
+constexpr std::string_view line_break = "\r\n";
 constexpr std::string_view end_of_head = "\r\n\r\n";
+
+/// What is told to who sent a head that cannot be read.
+unsigned status_of(errc why) {
+  switch (why) {
+    case errc::overloaded:
+      return 431;
+    case errc::refused:
+      return 505;
+    default:
+      return 400;
+  }
+}
 
 /// As `reserve`, which however at least doubles what there is.
 void set_aside(std::string& text, size_t capacity) {
@@ -57,6 +70,7 @@ request request_reader::take() {
   chunks_.reset();
   at_ = stage::head;
   searched_ = 0;
+  skipped_ = false;
   find_head();
   return out;
 }
@@ -66,8 +80,18 @@ const refusal& request_reader::why() const {
   return *refusal_;
 }
 
+bool request_reader::skip_empty_line() {
+  if (skipped_ || !line_break.starts_with(buffer_.substr(0, 2)))
+    return !buffer_.empty();
+  if (buffer_.size() < line_break.size())
+    return false; // nothing, or a CR that an LF may follow
+  buffer_.erase(0, line_break.size());
+  skipped_ = true;
+  return !buffer_.empty();
+}
+
 void request_reader::find_head() {
-  if (buffer_.empty())
+  if (!skip_empty_line())
     return;
   if (!is_token_char(buffer_.front()))
     return refuse(400, "the request is not HTTP: it starts with no word");
@@ -84,8 +108,7 @@ void request_reader::find_head() {
   auto head = parse_head(std::string_view{buffer_}.substr(0, size),
                          limits_.head);
   if (!head)
-    return refuse(head.why().code == errc::overloaded ? 431 : 400,
-                  head.why().message);
+    return refuse(status_of(head.why().code), head.why().message);
   head_ = std::move(*head);
   buffer_.erase(0, size);
   at_ = stage::head_read;

@@ -6,6 +6,7 @@
 ///
 ///     head -> head_read -> (the owner goes on) -> body -> complete -> head
 ///
+/// One empty line before a head is passed over: some clients end a body so.
 /// Anything may lead to `refused`, from where nothing goes on.
 
 #include "runtime/http/chunk_reader.hpp"
@@ -69,6 +70,8 @@ public:
   }
 
 private:
+  /// Whether more than the beginning of an empty line has come, which goes.
+  bool skip_empty_line();
   void find_head();
   void read_length();
   void read_chunks();
@@ -77,7 +80,8 @@ private:
   const reader_limits limits_;
   stage at_ = stage::head;
   std::string buffer_;
-  size_t searched_ = 0; ///< Bytes of it that hold no end of a head.
+  size_t searched_ = 0;  ///< Bytes of it that hold no end of a head.
+  bool skipped_ = false; ///< An empty line, before this head.
   request_head head_;
   std::string body_;
   std::optional<chunk_reader> chunks_;

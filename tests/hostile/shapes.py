@@ -78,7 +78,7 @@ def smuggling():
             "a space at the end": b"GET /version HTTP/1.1 ",
             "no version": b"GET /version",
             "HTTP/0.9": b"GET /version HTTP/0.9",
-            "HTTP/1.2": b"GET /version HTTP/1.10",
+            "HTTP/1.10": b"GET /version HTTP/1.10",
             "HTTP/2": b"GET /version HTTP/2.0",
             "http in lower case": b"GET /version http/1.1",
             "a bare LF": b"GET /version HTTP/1.1\nX: y",

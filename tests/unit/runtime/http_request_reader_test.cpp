@@ -66,12 +66,68 @@ TEST(RequestReader, RefusesALengthBeyondTheLimitBeforeAByteOfItHasCome) {
 }
 
 TEST(RequestReader, RefusesAtOnceWhatStartsLikeNoRequest) {
-  for (const std::string text :
-       {"\x16\x03\x01", "\r\nGET /", "\n", " GET /", "{\"model\"", "\xff"}) {
+  for (const std::string text : {"\x16\x03\x01", "\r\n\r\nGET /", "\rG", "\n",
+                                 " GET /", "{\"model\"", "\xff"}) {
     request_reader reader;
     reader.add(text);
     EXPECT_EQ(reader.at(), stage::refused) << text;
   }
+}
+
+// Clients of old end a body with one that belongs to nothing.
+TEST(RequestReader, PassesOverOneEmptyLineBeforeEachRequest) {
+  const std::string one = start_line + "Host: x\r\nContent-Length: 1\r\n\r\na";
+  for (bool in_bytes : {false, true}) {
+    request_reader reader;
+    int count = 0;
+    auto text = "\r\n" + one + "\r\n" + one + one + "\r\n";
+    for (size_t at = 0; at < text.size(); at += in_bytes ? 1 : text.size()) {
+      reader.add(in_bytes ? text.substr(at, 1) : text);
+      while (reader.at() == stage::head_read || reader.at() == stage::complete)
+        if (reader.at() == stage::head_read)
+          reader.read_body();
+        else
+          count += reader.take().body == "a";
+    }
+    EXPECT_EQ(count, 3);
+    EXPECT_EQ(reader.at(), stage::head);
+    EXPECT_EQ(reader.waiting(), 0u);
+  }
+}
+
+TEST(RequestReader, TakesThePathOfATargetThatNamesAHost) {
+  auto path_of = [](const std::string& target) {
+    request_reader reader;
+    reader.add("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    return reader.at() == stage::head_read ? reader.head().path : "refused";
+  };
+  EXPECT_EQ(path_of("http://anything/v1/models"), "/v1/models");
+  EXPECT_EQ(path_of("HTTPS://[::1]:8000/v1/models?x=http://y/"), "/v1/models");
+  EXPECT_EQ(path_of("http://anything"), "/");
+  EXPECT_EQ(path_of("http://anything?x"), "/");
+  EXPECT_EQ(path_of("*"), "*");
+  EXPECT_EQ(path_of("/v1?x=http://y/"), "/v1");
+  EXPECT_EQ(path_of("ftp://anything/v1"), "ftp://anything/v1");
+  for (const auto* target : {"http://", "http:///v1", "http://a@b/v1"})
+    EXPECT_EQ(path_of(target), "refused") << target;
+}
+
+TEST(RequestReader, ReadsLaterMinorVersionsAndRefusesOtherMajorOnes) {
+  auto read = [](const std::string& version) {
+    auto reader = std::make_unique<request_reader>();
+    reader->add("GET / " + version + "\r\nHost: x\r\n\r\n");
+    return reader;
+  };
+  auto later = read("HTTP/1.2");
+  ASSERT_EQ(later->at(), stage::head_read);
+  EXPECT_TRUE(later->head().http_11);
+  for (const auto* version : {"HTTP/2.0", "HTTP/0.9", "HTTP/3.0"})
+    EXPECT_EQ(read(version)->why().status, 505u) << version;
+  for (const auto* version : {"HTTP/2", "HTTP/1.10", "http/1.1", "HTTP/1."})
+    EXPECT_EQ(read(version)->why().status, 400u) << version;
+  request_reader preface;
+  preface.add("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  EXPECT_EQ(preface.why().status, 505u);
 }
 
 TEST(RequestReader, HoldsNoMoreThanAHeadWhileItWaitsForItsEnd) {

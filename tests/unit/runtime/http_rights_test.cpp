@@ -101,6 +101,37 @@ TEST_F(HttpRights, EveryRouteAsksForItsOwn) {
   }
 }
 
+TEST_F(HttpRights, WhoTakesTheWrongMethodHearsTheRightOnes) {
+  start_with(false);
+  const std::string key = "Authorization: Bearer secret\r\n";
+  auto got = fetch(get("/v1/completions", key));
+  EXPECT_EQ(got.status, 405);
+  EXPECT_EQ(got.headers["allow"], "POST");
+  got = fetch(post("/v1/responses/resp_1", "{}", key));
+  EXPECT_EQ(got.status, 405);
+  EXPECT_EQ(got.headers["allow"], "GET, DELETE, HEAD");
+  got = fetch(get("/nowhere", key));
+  EXPECT_EQ(got.status, 404);
+  EXPECT_FALSE(got.headers.contains("allow"));
+  got = fetch("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(got.status, 204);
+  EXPECT_TRUE(got.headers.contains("allow"));
+}
+
+TEST_F(HttpRights, ABodyThatIsPackedIsRefusedBeforeItComes) {
+  start_with(false);
+  auto packed = [](const std::string& how) {
+    return post("/tokenize", R"({"prompt": "a"})",
+                "Authorization: Bearer secret\r\nContent-Encoding: " + how
+                  + "\r\n");
+  };
+  auto got = fetch(packed("gzip"));
+  EXPECT_EQ(got.status, 415);
+  EXPECT_EQ(got.headers["accept-encoding"], "identity");
+  EXPECT_NE(got.body.find("'gzip'"), std::string::npos) << got.body;
+  EXPECT_EQ(fetch(packed("Identity")).status, 200);
+}
+
 TEST_F(HttpRights, WhatIsNotInTheTableIsNotThere) {
   start_with(false);
   for (const auto* path :

@@ -342,7 +342,7 @@ TEST_F(HttpServer, RefusesEveryHeadThatCanBeReadInTwoWays) {
     start_line + host + host,
     start_line + "A: b\r\n",
     "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
-    "POST /echo HTTP/2.0\r\n" + host,
+    "POST /echo HTTP/1.10\r\n" + host,
     "POST  /echo HTTP/1.1\r\n" + host,
     "no request at all\r\n" + host,
     "\x16\x03\x01\r\n" + host,
