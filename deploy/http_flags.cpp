@@ -1,6 +1,7 @@
 #include "deploy/http_flags.hpp"
 
 #include "deploy/flag_sources.hpp"
+#include "runtime/http/cross_origin.hpp"
 
 #include <algorithm>
 
@@ -105,6 +106,9 @@ result<http::server_options> http_flags::options() const {
                      "--trusted-proxies: " + range.why().message};
     out.limits.guests.exempt.push_back(*range);
   }
+  for (const auto& text : origins)
+    if (auto ok = http::check_origin(text); !ok)
+      return failure{ok.why().code, "--allowed-origins: " + ok.why().message};
   share_descriptors(out);
   return out;
 }

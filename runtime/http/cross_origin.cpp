@@ -8,8 +8,19 @@ namespace troupe::http {
 
 namespace {
 
-constexpr const char* readable = "X-Request-Id, Retry-After";
+constexpr const char* readable
+  = "X-Request-Id, Retry-After, x-ratelimit-limit-requests, "
+    "x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
+    "x-ratelimit-reset-tokens";
+constexpr std::string_view any_method = "GET, POST, DELETE";
 constexpr const char* hour = "3600"; ///< s; what a browser may remember.
+
+bool is_origin_char(char c) {
+  constexpr std::string_view signs = ".-_+:/[]";
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
+         || signs.find(c) != signs.npos;
+}
 
 } // namespace
 
@@ -31,13 +42,14 @@ header_list cross_origin::headers_for(const std::string& origin) const {
 std::optional<reply> cross_origin::answer(const request_head& head,
                                           std::string_view methods) const {
   if (head.method != "OPTIONS" || head.origin.empty()
-      || head.asked_method.empty() || methods.empty())
+      || head.asked_method.empty())
     return std::nullopt;
   reply out;
   out.status = 204;
   if (!allows(head.origin))
     return out; // without a word: the browser refuses it
-  out.headers.emplace_back("Access-Control-Allow-Methods", methods);
+  out.headers.emplace_back("Access-Control-Allow-Methods",
+                           methods.empty() ? any_method : methods);
   // Any header: none of them opens anything but the right key.
   if (!head.asked_headers.empty())
     out.headers.emplace_back("Access-Control-Allow-Headers",
@@ -49,6 +61,28 @@ std::optional<reply> cross_origin::answer(const request_head& head,
 bool cross_origin::allows(const std::string& origin) const {
   return std::ranges::any_of(allowed_,
                              [&](auto& x) { return x == "*" || x == origin; });
+}
+
+result<void> check_origin(const std::string& text) {
+  auto no = [&](const std::string& why) {
+    return failure{errc::invalid_input, "'" + text + "' is no origin: " + why};
+  };
+  if (text == "*" || text == "null")
+    return {};
+  auto colon = text.find("://");
+  if (colon == text.npos || colon == 0)
+    return no("a browser sends one like https://chat.example.org");
+  std::string_view scheme{text.data(), colon};
+  auto host = std::string_view{text}.substr(colon + 3);
+  if (host.empty() || host.find_first_of("/?#@") != host.npos)
+    return no("behind the scheme a browser sends a host, maybe a port, and "
+              "nothing else, no final '/' either");
+  if (!std::ranges::all_of(text, is_origin_char))
+    return no("a browser sends small letters, digits and signs of a host");
+  if ((scheme == "http" && host.ends_with(":80"))
+      || (scheme == "https" && host.ends_with(":443")))
+    return no("a browser leaves the usual port out");
+  return {};
 }
 
 bool has_json_type(const request_head& head) {

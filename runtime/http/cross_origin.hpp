@@ -4,6 +4,7 @@
 /// before it sends a request of another origin's page, and what an answer must
 /// say for that page to read it.
 
+#include "runtime/error.hpp"
 #include "runtime/http/message.hpp"
 
 namespace troupe::http {
@@ -18,7 +19,8 @@ public:
   header_list headers_for(const std::string& origin) const;
 
   /// The answer to a browser's question, if `head` is one. `methods`: those of
-  /// the path, e.g. "POST", empty: there is no such path.
+  /// the path, e.g. "POST". If it has none, whoever asks may come and hear
+  /// that: to a page a refusal here looks as if nobody had answered.
   std::optional<reply> answer(const request_head& head,
                               std::string_view methods) const;
 
@@ -27,6 +29,10 @@ private:
 
   const std::vector<std::string> allowed_;
 };
+
+/// Whether `text` may be an origin as browsers send it, which is compared byte
+/// by byte, or "*"; or why not (errc::invalid_input).
+result<void> check_origin(const std::string& text);
 
 /// Whether the body of `head` says that it is JSON. What any page may send to
 /// any server without being asked is none: forms, plain text, no type at all.

@@ -49,9 +49,17 @@ TEST_F(CrossOrigin, AllowsNothingToPagesThatAreNotNamed) {
       got.headers.contains(std::string{"access-control-allow-"} + x));
 }
 
-TEST_F(CrossOrigin, IsAskedOfWhatThereIsAlone) {
+// To a page a question that is refused looks as if nobody had answered.
+TEST_F(CrossOrigin, LetsAPageHearThatAPathIsNotThere) {
   start_for({page});
-  EXPECT_EQ(ask_whether(page, "/nowhere").status, 401);
+  auto got = ask_whether(page, "/nowhere");
+  EXPECT_EQ(got.status, 204);
+  EXPECT_EQ(got.headers["access-control-allow-origin"], page);
+  EXPECT_EQ(got.headers["access-control-allow-methods"], "GET, POST, DELETE");
+  auto origin = std::string{"Origin: "} + page + "\r\n";
+  got = fetch(get("/nowhere", origin + "Authorization: Bearer secret\r\n"));
+  EXPECT_EQ(got.status, 404);
+  EXPECT_EQ(got.headers["access-control-allow-origin"], page);
   // No question of a browser: as any method that a path does not have.
   EXPECT_EQ(fetch("OPTIONS /v1/models HTTP/1.1\r\nHost: x\r\n"
                   "Authorization: Bearer secret\r\n\r\n")
@@ -68,12 +76,48 @@ TEST_F(CrossOrigin, LetsANamedPageReadEveryAnswer) {
   got = fetch(get("/v1/models", origin + "Authorization: bearer secret\r\n"));
   EXPECT_EQ(got.status, 200);
   EXPECT_EQ(got.headers["access-control-allow-origin"], page);
-  EXPECT_EQ(got.headers["access-control-expose-headers"],
-            "X-Request-Id, Retry-After");
+  auto readable = got.headers["access-control-expose-headers"];
+  for (const auto* name : {"X-Request-Id", "Retry-After"})
+    EXPECT_NE(readable.find(name), std::string::npos) << readable;
   got = fetch(get("/health", "Origin: https://evil.example.org\r\n"));
   EXPECT_FALSE(got.headers.contains("access-control-allow-origin"));
   EXPECT_EQ(got.headers["vary"], "Origin");
   EXPECT_FALSE(fetch(get("/health")).headers.contains("vary"));
+}
+
+TEST_F(CrossOrigin, LetsThePageReadWhatItsKeyHasLeft) {
+  openai_options options;
+  options.everybody = {60, 100'000};
+  options.allowed_origins = {page};
+  start(std::move(options));
+  auto origin = std::string{"Origin: "} + page + "\r\n";
+  auto got = fetch(post("/tokenize", R"({"prompt": "a"})",
+                        origin + "Content-Type: application/json\r\n"));
+  ASSERT_EQ(got.status, 200) << got.body;
+  auto readable = got.headers["access-control-expose-headers"] + ",";
+  int count = 0;
+  for (const auto& [name, value] : got.headers)
+    if (name.starts_with("x-ratelimit-")) {
+      ++count;
+      EXPECT_NE(readable.find(" " + name + ","), std::string::npos) << name;
+    }
+  EXPECT_EQ(count, 6);
+}
+
+TEST(CrossOriginNames, AreWhatBrowsersSend) {
+  for (const auto* text :
+       {"*", "null", "https://chat.example.org", "http://localhost:3000",
+        "http://[::1]:8080", "chrome-extension://abcdef", "http://10.0.0.1"})
+    EXPECT_TRUE(check_origin(text)) << text;
+  for (const auto* text :
+       {"", "https://a.b/", "[\"*\"]", "a.b", "https://", "https://a.b/c",
+        "https://A.b", "https://u@a.b", "https://a.b:443", "http://a.b:80",
+        "https://a.b ", "https://*.b"}) {
+    auto ok = check_origin(text);
+    ASSERT_FALSE(ok) << text;
+    EXPECT_EQ(ok.why().code, errc::invalid_input);
+    EXPECT_NE(ok.why().message.find(text), std::string::npos);
+  }
 }
 
 TEST_F(CrossOrigin, AllowsAllWithAStarAndNobodyByDefault) {
