@@ -232,16 +232,19 @@ struct parting {
   std::chrono::seconds patience = last_words;
 };
 
-/// Lets nobody in any more, and those who are there have their answers, until
-/// `limit`, or another signal, says that it has been enough.
+/// Takes no request any more but those about itself, and those who are there
+/// have their answers, until `limit`, or another signal, says that it has been
+/// enough.
 std::optional<parting> drain(const front& in, const running_company& x,
                              std::chrono::seconds limit, const clock& time,
                              end_signals& signals, const logger& log) {
   in.api->retire();
   log.info("ending: no request is accepted any more");
   for (auto end = time.now() + limit; time.now() < end;) {
-    if (in.server->finish(drain_interval))
+    if (in.server->wait_until_answered(drain_interval)) {
+      in.server->finish(last_words);
       return std::nullopt;
+    }
     if (auto cause = x.serving->over())
       return parting{*cause};
     if (signals.wait_for_another(std::chrono::milliseconds{0}))

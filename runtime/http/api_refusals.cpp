@@ -50,6 +50,10 @@ api_error over_quota(const key_quota::refusal& why) {
           why.retry_after};
 }
 
+api_error retiring() {
+  return to_api_error({errc::refused, "the server is shutting down"});
+}
+
 api_error unknown_response(const std::string& id, bool previous) {
   auto what = previous ? "Previous response" : "Response";
   auto message = what + (" with id '" + id.substr(0, 256) + "' not found.");

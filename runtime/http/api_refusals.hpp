@@ -21,6 +21,9 @@ api_error wrong_key();
 /// A key has asked for as much as it may in a minute.
 api_error over_quota(const key_quota::refusal& why);
 
+/// The server ends, and others are to be asked.
+api_error retiring();
+
 /// No such response, or not one of this key's. `previous`: it was to go on.
 api_error unknown_response(const std::string& id, bool previous);
 

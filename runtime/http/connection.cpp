@@ -209,10 +209,13 @@ private:
     const auto& head = reader_.head();
     head_only_ = head.method == "HEAD";
     record_->is(head);
+    std::optional<under_way> work{house_};
     auto no = house_.use.refuse_head(head);
     common_ = house_.use.headers_for(head);
-    if (no)
+    if (no) {
+      work.reset();
       co_return co_await decline(std::move(*no));
+    }
     ready = co_await read_body();
     if (!ready)
       co_return false;
@@ -266,7 +269,7 @@ private:
       if (!hold(reader_.body_memory()))
         co_return co_await refuse(503, "too many bodies are on their way; try "
                                        "again later");
-      allow_until(begin + time_for(reader_.body_size()));
+      allow_until(begin + limits_.time_for(reader_.body_size()));
       auto got = co_await read_some();
       if (got.empty())
         co_return false;
@@ -276,12 +279,6 @@ private:
     if (reader_.at() == stage::refused)
       co_return co_await refuse(reader_.why().status, reader_.why().why);
     co_return true;
-  }
-
-  /// How long a body may take of which `size` bytes have come.
-  std::chrono::milliseconds time_for(size_t size) const {
-    std::chrono::milliseconds earned{size * 1000 / limits_.least_body_speed};
-    return std::min(limits_.body_deadline, limits_.body_grace + earned);
   }
 
   /// Has its part of what all connections may hold for bodies be `size`.

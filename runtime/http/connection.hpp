@@ -66,15 +66,35 @@ public:
   /// Returns whether nobody was left within `limit`.
   bool wait_until_empty(std::chrono::milliseconds limit);
 
+  /// Returns whether at a moment within `limit` nothing was `under_way`.
+  bool wait_until_answered(std::chrono::milliseconds limit);
+
 private:
+  friend class under_way;
+
   mutable std::mutex mutex_;
   std::condition_variable emptied_;
+  std::condition_variable answered_;
+  size_t under_way_ = 0; ///< Requests.
   std::map<uint64_t, way_out> open_;
   uint64_t last_key_ = 0;
   guest_list guests_;
   tls_context tls_;
   size_t held_ = 0; ///< Bytes of bodies.
   bool ending_ = false;
+};
+
+/// A request, from before its head is judged to the end of its answer, or to
+/// its refusal.
+class under_way {
+public:
+  explicit under_way(house& in);
+  ~under_way();
+  under_way(const under_way&) = delete;
+  under_way& operator=(const under_way&) = delete;
+
+private:
+  house& in_;
 };
 
 /// Serves `socket`, whose executor must be a strand, until it ends. `from` is

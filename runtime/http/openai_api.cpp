@@ -137,6 +137,8 @@ std::optional<reply> openai_api::refuse_head(const request_head& head,
     return refuse(told_to(head.path, wrong_key()));
   if (!found.it)
     return refuse(no_such_route(head, found.methods));
+  if (retired_ && !is_admin && !is_watched(*found.it))
+    return refuse(told_to(head.path, retiring()));
   if (auto word = refuse_body(head, found.it->method[0] == 'P'))
     return refuse(std::move(*word));
   if (holder && is_limited(*found.it))
@@ -215,7 +217,7 @@ void openai_api::live(request, respond to) {
 void openai_api::health(request, respond to) {
   auto trouble = serving_.trouble().value_or("");
   if (trouble.empty() && retired_)
-    trouble = "the server is shutting down";
+    trouble = retiring().message;
   auto is = health_status::ok;
   if (!trouble.empty())
     is = !retired_ && serving_.cluster().takes_requests

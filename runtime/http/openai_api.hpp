@@ -52,8 +52,8 @@ public:
     keys_.replace(keys);
   }
 
-  /// From now on it is not ready: no more requests are to be sent to it. Those
-  /// that come are answered as ever.
+  /// From now on it is not ready and refuses (503) all but what tells how it
+  /// is: `/health/...`, `/metrics`, `/cluster`. The admin socket goes on.
   void retire();
 
   /// Ends its threads; what is unfinished then is not answered.
@@ -126,6 +126,11 @@ private:
   static bool is_limited(const route& x) {
     return x.needs == right::ask
            || (x.needs == right::use && x.method[0] == 'P');
+  }
+
+  /// Whether it is answered to the end: it tells how the server is.
+  static bool is_watched(const route& x) {
+    return x.needs == right::none || x.needs == right::observe;
   }
 
   static found_route find(const request_head& head, bool is_admin);

@@ -117,6 +117,22 @@ bool house::wait_until_empty(std::chrono::milliseconds limit) {
   return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
+bool house::wait_until_answered(std::chrono::milliseconds limit) {
+  std::unique_lock lock{mutex_};
+  return answered_.wait_for(lock, limit, [this] { return under_way_ == 0; });
+}
+
+under_way::under_way(house& in) : in_(in) {
+  std::lock_guard guard{in_.mutex_};
+  ++in_.under_way_;
+}
+
+under_way::~under_way() {
+  std::lock_guard guard{in_.mutex_};
+  if (--in_.under_way_ == 0)
+    in_.answered_.notify_all();
+}
+
 namespace {
 
 ip_bytes bytes_of(const asio::ip::address& x) {
@@ -272,6 +288,10 @@ public:
       asio::post(x->acceptor.get_executor(), [this, &x] { accept(*x); });
     for (uint32_t i = 0; i < std::max(house_.options.num_threads, 1u); ++i)
       threads_.emplace_back([this] { io_.run(); });
+  }
+
+  bool wait_until_answered(std::chrono::milliseconds limit) override {
+    return house_.wait_until_answered(limit);
   }
 
   bool finish(std::chrono::milliseconds limit) override {

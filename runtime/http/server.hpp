@@ -12,6 +12,7 @@
 #include "runtime/http/server_counts.hpp"
 #include "runtime/log.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 namespace troupe::http {
@@ -34,6 +35,12 @@ struct server_limits {
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
   std::chrono::milliseconds silence{15'000};       ///< Of streams with fillers.
   std::chrono::milliseconds patience{250};         ///< For room to come in.
+
+  /// How long a body may take of which `size` bytes have come.
+  std::chrono::milliseconds time_for(size_t size) const {
+    std::chrono::milliseconds earned{size * 1000 / least_body_speed};
+    return std::min(body_deadline, body_grace + earned);
+  }
 };
 
 struct server_options {
@@ -61,6 +68,11 @@ public:
   /// Closes every connection, which tells its responder, and waits for the
   /// threads.
   virtual ~server() = default;
+
+  /// Whether no request was under way (let in by its head, and not answered
+  /// yet) at a moment within `limit`. Connections and requests are taken as
+  /// ever: who wants none of them is to refuse their heads first.
+  virtual bool wait_until_answered(std::chrono::milliseconds limit) = 0;
 
   /// Takes no connection and no request any more, and lets those that are
   /// being read or answered come to their end. Returns whether all connections

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How a server ends that is asked to: by SIGTERM, with requests under way.
 
-It lets nobody in any more and finishes what it has begun; what takes longer
+It takes no request any more, says so to who asks how it is, and finishes what
+it has begun; what takes longer
 than --drain-timeout, or a second signal, ends with a sentence. The exit status
 is 0.
 """
@@ -10,7 +11,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -53,14 +53,33 @@ class Client(threading.Thread):
         return json.loads(last).get("error", {}).get("message", "")
 
 
-def is_closed(port):
+def asked(port, path, body=None):
+    """What a path answers: status and headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST" if body else "GET", path, body)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.headers
+
+
+def is_leaving(port):
+    """Whether it says that it is not ready, or has ended: there was nothing to
+    finish any more."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=10).close()
-    except ConnectionRefusedError:
+        return asked(port, "/health/ready")[0] == 503
+    except (ConnectionError, http.client.HTTPException):
         return True
-    except ConnectionResetError:
-        pass  # it had been let in when nobody was any more
-    return False
+
+
+def says_how_it_is(port):
+    """To the end, and nothing else."""
+    for path, wanted in {"/health/ready": 503, "/health/live": 200,
+                         "/metrics": 200, "/v1/models": 503}.items():
+        status, _ = asked(port, path)
+        assert status == wanted, f"{path}: {status}"
+    status, headers = asked(port, "/v1/completions",
+                            '{"model": "nano", "prompt": "Once"}')
+    assert (status, headers["Retry-After"]) == (503, "1"), (status, headers)
 
 
 def one_end(binary, model, flags, max_tokens, act):
@@ -73,8 +92,8 @@ def one_end(binary, model, flags, max_tokens, act):
         wait_until("all requests are accepted",
                    lambda: ends_test.num_accepted(port) == NUM_CLIENTS, 60)
         server.send_signal(signal.SIGTERM)
-        wait_until("nobody is let in any more", lambda: is_closed(port), 60)
-        act(server)
+        wait_until("nothing is taken any more", lambda: is_leaving(port), 60)
+        act(server, port)
         status = server.wait(timeout=60)
     finally:
         server.kill()
@@ -85,14 +104,14 @@ def one_end(binary, model, flags, max_tokens, act):
 
 
 def finishes_what_it_has_begun(binary, model, flags):
-    clients = one_end(binary, model, flags, 400, lambda server: None)
+    clients = one_end(binary, model, flags, 400, lambda server, port: None)
     for x in clients:
         assert x.is_whole(), f"{x.number}: {x.status} {x.text[-200:]}"
 
 
 def ends_what_takes_too_long(binary, model, flags):
     flags = flags + ["--drain-timeout", "1"]
-    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS, lambda server: None)
+    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS, lambda server, port: None)
     for x in clients:
         assert "has waited for this request as long as it may (1 s)" \
             in x.error(), f"{x.number}: {x.status} {x.text[-200:]}"
@@ -100,8 +119,11 @@ def ends_what_takes_too_long(binary, model, flags):
 
 def ends_at_once_when_told_twice(binary, model, flags):
     flags = flags + ["--drain-timeout", "3600"]
-    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS,
-                      lambda server: server.send_signal(signal.SIGINT))
+    def look_and_tell(server, port):
+        says_how_it_is(port)
+        server.send_signal(signal.SIGINT)
+
+    clients = one_end(binary, model, flags, ends_test.MAX_TOKENS, look_and_tell)
     for x in clients:
         assert x.error() == "the server was told to end at once", \
             f"{x.number}: {x.status} {x.text[-200:]}"

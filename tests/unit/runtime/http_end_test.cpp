@@ -69,6 +69,38 @@ TEST_F(HttpEnd, WaitsForStreamsAndWholeAnswers) {
   EXPECT_TRUE(whole.at_end());
 }
 
+// Who watches the server hears that it ends, until it has.
+TEST_F(HttpEnd, SaysHowItIsWhileStreamsGoOnAndTakesNothingElse) {
+  start();
+  auto kept = connect();
+  kept.send(get("/health/ready"));
+  EXPECT_EQ(kept.receive().status, 200);
+  auto stream = connect();
+  stream.send(stream_text());
+  service_.wait_for(1);
+  EXPECT_EQ(stream.receive_head().status, 200);
+  api_->retire();
+  EXPECT_FALSE(server_->wait_until_answered(std::chrono::milliseconds{0}));
+  kept.send(get("/health/ready"));
+  auto got = kept.receive();
+  EXPECT_EQ(got.status, 503);
+  EXPECT_NE(got.body.find("the server is shutting down"), std::string::npos);
+  EXPECT_EQ(fetch(get("/health/live")).status, 200);
+  EXPECT_EQ(fetch(get("/metrics")).status, 200);
+  for (const auto& text : {ask(), stream_text(), get("/v1/models"),
+                           post("/v1/messages", "{}"), get("/version")}) {
+    got = fetch(text);
+    EXPECT_EQ(got.status, 503) << text;
+    EXPECT_EQ(got.headers["retry-after"], "1") << text;
+  }
+  EXPECT_EQ(service_.num_requests(), 1u);
+  EXPECT_FALSE(server_->wait_until_answered(std::chrono::milliseconds{0}));
+  end_request(1);
+  EXPECT_TRUE(server_->wait_until_answered(patience));
+  begin_to_finish();
+  EXPECT_TRUE(finished_.get());
+}
+
 TEST_F(HttpEnd, ClosesConnectionsThatRestAtOnce) {
   start();
   auto fresh = connect();
