@@ -82,9 +82,15 @@ result<prompt_parts> make_prompt(const generate_flags& flags,
 /// Prints text as it becomes certain.
 class text_printer {
 public:
-  text_printer(const std::optional<tokenizer>& tokens, bool silent) {
-    if (tokens && !silent)
-      text_.emplace(*tokens, true);
+  /// `in_thought`: the prompt has begun a thought, of which the answer has only
+  /// the end; its beginning is printed, too.
+  text_printer(const std::optional<tokenizer>& tokens, bool silent,
+               bool in_thought) {
+    if (!tokens || silent)
+      return;
+    text_.emplace(*tokens, true);
+    if (in_thought)
+      put("<think>\n");
   }
 
   void print(const std::vector<int32_t>& ids) {
@@ -146,7 +152,7 @@ result<void> generate(const generate_flags& flags, running_company& x,
                               [answers](auto& event) { answers->push(event); });
   if (!id)
     return id.why();
-  text_printer printer{*tokens, flags.json};
+  text_printer printer{*tokens, flags.json, prompt->in_thought};
   std::vector<int32_t> ids;
   generation_event event;
   while (event.finish == finish_reason::none) {

@@ -32,7 +32,8 @@ void add_tokenize(CLI::App& app, int& status) {
   command->add_option("MODEL_DIR", flags->model, "Directory of the checkpoint")
     ->required();
   command->add_flag("--plain", flags->options.plain,
-                    "Special tokens in the text stay text");
+                    "Names of special tokens in the text stay text; lines are "
+                    "JSON all the same");
   command->add_flag("--decode", flags->options.decode, "The other way round");
   command->callback([flags, &status] { status = run(*flags); });
 }

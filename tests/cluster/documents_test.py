@@ -224,6 +224,14 @@ def every_feature_is_there(url):
     assert not wrong, "\n".join(wrong)
 
 
+def a_thought_is_printed_with_its_beginning():
+    out = subprocess.run(
+        [TROUPE, "generate", f"{SOURCE}/examples/nano/model", "--chat", "-p",
+         "What is the capital of France?", "--temperature", "0"],
+        capture_output=True, text=True, check=True, timeout=120).stdout
+    assert out.startswith("<think>\n") and out.count("</think>") == 1, out
+
+
 def with_server(*checks):
     server = subprocess.Popen(
         [TROUPE, "serve", f"{SOURCE}/examples/nano/model", "--port", "0",
@@ -263,6 +271,7 @@ def main():
                                   unit_and_image_name_flags_that_there_are,
                                   a_keys_file_as_the_image_says_is_read,
                                   images_are_built_from_sources_alone,
+                                  a_thought_is_printed_with_its_beginning,
                                   systemd_takes_the_unit) if not passes(check)]
     failed += with_server(every_metric_has_a_row,
                           the_dashboard_asks_for_what_there_is,
