@@ -199,6 +199,10 @@ void company::cancel(request_id id) {
   impl_->front.cancel(id);
 }
 
+void company::enough(request_id id) {
+  impl_->front.enough(id);
+}
+
 void company::drain(const std::string& node, std::chrono::milliseconds limit,
                     std::function<void(const result<void>&)> begun) {
   impl_->front.drain(node, limit, std::move(begun));

@@ -85,6 +85,11 @@ public:
   result<uint32_t> change_placement(placement_lists next,
                                     std::chrono::milliseconds deadline);
 
+  /// Who has asked for `id` has heard all that was wanted, such as the text
+  /// before a stop string: if it is cancelled from here on, that counts as
+  /// finished.
+  void enough(request_id id);
+
   /// Takes no request any more; every open one has ended, with `why` as its
   /// cause, when this returns. Nodes and actors stay.
   void close(const failure& why);

@@ -317,4 +317,8 @@ void front_end::cancel(request_id id) {
   tell(here_->read()->gateway, client_gone{id});
 }
 
+void front_end::enough(request_id id) {
+  status_->requests.enough(id);
+}
+
 } // namespace troupe

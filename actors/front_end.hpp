@@ -37,6 +37,9 @@ public:
                         std::function<void(const result<uint32_t>&)> done);
 
   /// See company.
+  void enough(request_id id);
+
+  /// See company.
   void close(const failure& why);
 
   /// Requests that may be open at a time with so many ranks.

@@ -144,6 +144,7 @@ open_front(const serve_flags& flags, running_company& x, fault_run* faults,
   http::openai_sources sources{[&time] { return time.now(); },
                                [] { return int64_t{std::time(nullptr)}; },
                                [&chance] { return chance.draw(); }};
+  sources.enough = [&x](request_id id) { x.serving->enough(id); };
   sources.logs = logs;
   sources.connections = listening.counts;
   listening.unix_time = sources.unix_time;

@@ -47,6 +47,12 @@ void open_requests::fail(request_id id, const failure& cause) {
   }
 }
 
+/// Without the listener's mutex: its handler may be running, and wait.
+void open_requests::enough(request_id id) {
+  if (auto x = find(id))
+    x->has_enough = true;
+}
+
 void open_requests::close(const failure& why) {
   std::map<request_id, listener_ptr> all;
   auto cause = why;
@@ -81,7 +87,7 @@ void open_requests::hand_on(request_id id, listener& x,
   x.position = event.first_position + uint32_t(event.tokens.size());
   x.over = event.finish != finish_reason::none;
   if (x.over)
-    count_end(event); // before its client asks for the next one
+    count_end(event, x.has_enough); // before its client asks for the next one
   if (log_)
     log_->told(id, event);
   x.on_event(event);
@@ -94,12 +100,13 @@ void open_requests::hand_on(request_id id, listener& x,
   listeners_.erase(id);
 }
 
-void open_requests::count_end(const generation_event& last) {
+void open_requests::count_end(const generation_event& last, bool has_enough) {
   std::lock_guard lock{mutex_};
   --figures_.open;
-  if (last.finish != finish_reason::failed)
+  bool is_cancelled = last.cause && last.cause->code == errc::cancelled;
+  if (last.finish != finish_reason::failed || (is_cancelled && has_enough))
     ++figures_.finished;
-  else if (last.cause && last.cause->code == errc::cancelled)
+  else if (is_cancelled)
     ++figures_.cancelled;
   else
     ++figures_.failed;

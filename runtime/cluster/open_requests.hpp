@@ -13,6 +13,7 @@
 #include "runtime/service.hpp"
 #include "runtime/tracing/request_log.hpp"
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -55,6 +56,10 @@ public:
   /// Ends a request with `cause`, after what it has heard.
   void fail(request_id id, const failure& cause);
 
+  /// Who waits for `id` has heard all that was wanted: if it is cancelled from
+  /// here on, that counts as finished.
+  void enough(request_id id);
+
   /// Opens nothing any more. Whatever is open has heard of its end, with `why`
   /// as its cause, when this returns. Only the cause of the first call counts.
   void close(const failure& why);
@@ -70,13 +75,14 @@ private:
     event_handler on_event;
     uint32_t position = 0; ///< Tokens heard.
     bool over = false;
+    std::atomic<bool> has_enough = false;
   };
 
   using listener_ptr = std::shared_ptr<listener>;
 
   listener_ptr find(request_id id) const;
   void hand_on(request_id id, listener& x, const generation_event& event);
-  void count_end(const generation_event& last);
+  void count_end(const generation_event& last, bool has_enough);
 
   std::shared_ptr<request_log> log_; ///< Null: nobody wants to know.
   mutable std::mutex mutex_; ///< For what follows; no handler runs under it.

@@ -39,6 +39,9 @@ struct openai_sources {
   steady_clock now;
   std::function<int64_t()> unix_time; ///< s
   std::function<uint64_t()> random_bits;
+  /// Hears of a request before it is cancelled because its answer is whole:
+  /// that is no client that left. Empty: nobody makes a difference.
+  std::function<void(request_id)> enough = {};
   /// What people have broken on purpose at present; empty: nobody does that.
   std::function<std::vector<std::string>()> active_faults = {};
   /// Whose level may be changed; null: none.

@@ -66,8 +66,9 @@ void generation::start() {
     answers_[i].id = *id;
     if (!answers_[i].unwanted)
       continue;
+    bool whole = answers_[i].whole;
     lock.unlock();
-    context_->serving.cancel(*id);
+    leave(*id, whole);
   }
   if (plan_.options.stream)
     context_->events.post(0, [self] { self->accepted(); });
@@ -150,16 +151,23 @@ void generation::client_gone() {
   cancel_all();
 }
 
-void generation::cancel(size_t i) {
+void generation::cancel(size_t i, bool whole) {
   std::optional<request_id> id;
   {
     std::lock_guard guard{mutex_};
     answers_[i].unwanted = true;
+    whole = answers_[i].whole = answers_[i].whole || whole;
     if (!answers_[i].ended)
       id = answers_[i].id;
   }
   if (id)
-    context_->serving.cancel(*id);
+    leave(*id, whole);
+}
+
+void generation::leave(request_id id, bool whole) const {
+  if (whole && context_->enough)
+    context_->enough(id);
+  context_->serving.cancel(id);
 }
 
 void generation::cancel_all() {
@@ -219,7 +227,7 @@ bool generation::take(size_t i, inbox in) {
   }
   take_tokens(x, in, piece);
   if (x.text.stopped()) {
-    cancel(i);
+    cancel(i, true);
     finish(i, std::move(piece), {finish_reason::stop});
     return true;
   }

@@ -18,14 +18,17 @@ namespace troupe::http {
 
 /// What all generations of one API use. Its events end when the API ends.
 struct generation_context {
-  generation_context(service& to, const tokenizer& tokens, steady_clock clock,
+  generation_context(service& to, const tokenizer& tokens,
+                     const openai_sources& sources,
                      queue_watch::seconds max_wait)
-    : serving(to), tokens(tokens), now(std::move(clock)), queue(max_wait) {
+    : serving(to), tokens(tokens), now(sources.now), enough(sources.enough),
+      queue(max_wait) {
   }
 
   service& serving;
   const tokenizer& tokens;
-  const steady_clock now; ///< Called on any thread.
+  const steady_clock now;                       ///< Called on any thread.
+  const std::function<void(request_id)> enough; ///< See openai_sources.
   api_metrics metrics;
   queue_watch queue;
   /// Turns tokens into text. A generation has two jobs there at most, which
@@ -83,6 +86,7 @@ private:
     std::optional<request_id> id;
     bool ended = false;      ///< The service has said its last word of it.
     bool unwanted = false;   ///< To be cancelled as soon as the id is known.
+    bool whole = false;      ///< For it is whole.
     size_t num_scored = 0;   ///< Tokens of the prompt, but the first.
     uint64_t num_cached = 0; ///< Tokens of the prompt.
     std::optional<std::chrono::steady_clock::time_point> last_token;
@@ -105,7 +109,9 @@ private:
   void time_tokens(answer& x, size_t count);
   void see_queue() const;
   void client_gone();
-  void cancel(size_t i);
+  /// `whole`: there is nothing more to hear of it.
+  void cancel(size_t i, bool whole = false);
+  void leave(request_id id, bool whole) const;
   void cancel_all();
 
   // -- the events' thread ----------------------------------------------------

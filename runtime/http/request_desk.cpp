@@ -30,7 +30,7 @@ request_desk::request_desk(service& serving, const tokenizer& tokens,
                            const openai_sources& sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
     options_(options), sources_(sources),
-    context_(std::make_shared<generation_context>(serving, tokens, sources.now,
+    context_(std::make_shared<generation_context>(serving, tokens, sources,
                                                   options.max_queue_wait)) {
 }
 

@@ -73,6 +73,25 @@ TEST(CompanyEnds, TakingRequestsWhenItIsClosed) {
   EXPECT_EQ(x->stats().requests_cancelled, count);
 }
 
+TEST(CompanyEnds, WhoHasHeardEnoughCountsAsFinished) {
+  auto x = started(busy_company());
+  for (bool enough : {true, false}) {
+    listener ears{1};
+    auto request = request_for(random_prompt(1, 20), 400, 0);
+    request.want_logits = false;
+    auto id = x->submit(request, ears.handler(0));
+    ASSERT_TRUE(id) << id.why().message;
+    ears.wait_for_tokens(1);
+    if (enough)
+      x->enough(*id);
+    x->cancel(*id);
+    for (auto& heard : ears.wait())
+      EXPECT_EQ(heard.finish, finish_reason::failed);
+    EXPECT_EQ(x->stats().requests_finished, 1u);
+    EXPECT_EQ(x->stats().requests_cancelled, enough ? 0u : 1u);
+  }
+}
+
 } // namespace
 
 } // namespace troupe

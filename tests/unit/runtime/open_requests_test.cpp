@@ -61,6 +61,24 @@ TEST_F(OpenRequests, FailAfterWhatTheyHaveHeard) {
   EXPECT_EQ(requests_.counted().cancelled, 1u);
 }
 
+TEST_F(OpenRequests, CountAsFinishedIfTheyAreCancelledOnceTheyHaveEnough) {
+  const failure cancelled{errc::cancelled, "the client has gone"};
+  auto id = open();
+  requests_.deliver(id, tokens(0, {5, 6}));
+  requests_.enough(id);
+  requests_.fail(id, cancelled);
+  EXPECT_EQ(requests_.counted().finished, 1u);
+  EXPECT_EQ(requests_.counted().cancelled, 0u);
+  requests_.enough(id); // it is known no more
+  id = open();
+  requests_.enough(id);
+  requests_.fail(id, fire);
+  EXPECT_EQ(requests_.counted().failed, 1u) << "whatever was wanted";
+  requests_.fail(open(), cancelled);
+  EXPECT_EQ(requests_.counted().finished, 1u);
+  EXPECT_EQ(requests_.counted().cancelled, 1u);
+}
+
 TEST_F(OpenRequests, AllHearOfTheEndWhenTheyAreClosed) {
   for (int i = 0; i < 3; ++i)
     open();

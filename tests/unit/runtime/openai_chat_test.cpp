@@ -321,7 +321,7 @@ TEST_F(OpenaiChat, StreamsManyAtOnceWithoutMixingThem) {
 
 // -- stop strings -------------------------------------------------------------
 
-TEST_F(OpenaiChat, EndsBeforeAStopStringAndCancelsTheRest) {
+TEST_F(OpenaiChat, EndsBeforeAStopStringAndWantsNoMore) {
   start();
   for (bool stream : {false, true}) {
     auto client = connect();
@@ -353,6 +353,7 @@ TEST_F(OpenaiChat, EndsBeforeAStopStringAndCancelsTheRest) {
     EXPECT_EQ(content, "one two ");
     EXPECT_EQ(finish, "stop");
   }
+  EXPECT_EQ(service_.sated(), (std::set<request_id>{1, 2}));
 }
 
 // -- clients that go away -----------------------------------------------------
@@ -380,6 +381,7 @@ TEST_F(OpenaiChat, CancelsWhenTheClientLeavesInMidStream) {
     next_event(client);
   }
   service_.wait_for_cancel(1);
+  EXPECT_TRUE(service_.sated().empty());
 }
 
 TEST_F(OpenaiChat, CancelsWhenTheClientOfAWholeAnswerLeaves) {

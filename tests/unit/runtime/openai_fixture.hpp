@@ -54,6 +54,7 @@ protected:
         on_draw_();
       return ++bits_;
     };
+    sources.enough = [this](request_id id) { service_.enough(id); };
     server_options listening;
     sources.connections = counts_ = listening.counts;
     sources.logs = logs_;

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 
 namespace troupe::test {
 
@@ -58,6 +59,13 @@ public:
     event.finish = finish_reason::failed;
     event.cause = failure{errc::cancelled, "cancelled"};
     tell(id, event);
+  }
+
+  /// What the API is told to say before it cancels.
+  void enough(request_id id) {
+    std::lock_guard guard{mutex_};
+    EXPECT_FALSE(cancelled_.contains(id));
+    sated_.insert(id);
   }
 
   void drain(const std::string& node, std::chrono::milliseconds limit,
@@ -149,6 +157,12 @@ public:
     return cancelled_.size();
   }
 
+  /// Those of whom enough was heard.
+  std::set<request_id> sated() const {
+    std::lock_guard guard{mutex_};
+    return sated_;
+  }
+
   void show(const service_stats& stats) {
     std::lock_guard guard{mutex_};
     stats_ = stats;
@@ -165,6 +179,7 @@ private:
   std::map<request_id, generation_request> requests_;
   std::map<request_id, event_handler> handlers_;
   std::map<request_id, int> cancelled_;
+  std::set<request_id> sated_;
   std::optional<failure> refusal_;
   std::optional<failure> drain_refusal_;
   std::vector<std::pair<std::string, std::chrono::milliseconds>> drained_;
