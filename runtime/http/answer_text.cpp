@@ -8,7 +8,8 @@ answer_text::answer_text(const tokenizer& tokens,
                          stop_strings stops, const completion_options& options)
   : characters_(tokens, options.skip_special), splitter_(std::move(splitter)),
     calls_(std::move(calls)), stops_(std::move(stops)),
-    one_call_(options.one_call), min_tokens_(options.min_tokens) {
+    one_call_(options.one_call), tell_thought_(options.tell_thought),
+    min_tokens_(options.min_tokens) {
 }
 
 void answer_text::push(int32_t id, answer_piece& to) {
@@ -43,7 +44,8 @@ void answer_text::finish(answer_piece& to) {
 void answer_text::append(answer_piece piece, answer_piece& to) {
   thought_ = thought_ || !piece.reasoning.empty();
   spoke_ = spoke_ || !piece.content.empty();
-  to.reasoning += piece.reasoning;
+  if (tell_thought_)
+    to.reasoning += piece.reasoning;
   if (calls_)
     add(calls_->push(piece.content), to);
   else

@@ -55,6 +55,7 @@ private:
   std::optional<tool_call_splitter> calls_;
   stop_strings stops_;
   bool one_call_;
+  bool tell_thought_;
   uint32_t min_tokens_;      ///< Before so many no stop is looked for.
   uint64_t num_pushed_ = 0;  ///< Tokens.
   uint64_t num_thought_ = 0; ///< Tokens without content so far.

@@ -56,6 +56,7 @@ struct completion_options {
   std::vector<int32_t> stop_ids;
   std::vector<std::string> stop;
   bool include_stop = false; ///< What ended it is part of the answer.
+  bool tell_thought = true;  ///< What is thought is part of the answer.
   bool skip_special = true;  ///< Special tokens are not part of the text.
   bool echo = false;         ///< The prompt is. Of text alone.
   uint32_t num_scores = 0;   ///< As in generation_request.

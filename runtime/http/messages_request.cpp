@@ -131,10 +131,12 @@ private:
   ordered_json as_sent_;
 };
 
-/// Thought is told only to who asks for it, where the template has a say in it.
-/// A budget is what it may take at most: max_tokens bounds it.
+/// Thought is told only to who asks for it: others have the model told not to
+/// think, where the template has a say in it, and hear nothing of what it
+/// thinks nevertheless. A budget is what it may take at most: max_tokens bounds
+/// it.
 void read_thinking(field_reader& in, chat_request& to) {
-  to.rather_thinking = false;
+  to.rather_thinking = to.options.tell_thought = false;
   auto thinking = in.object("thinking");
   if (!thinking)
     return;
@@ -142,7 +144,7 @@ void read_thinking(field_reader& in, chat_request& to) {
   if (type != "enabled" && type != "disabled" && type != "adaptive")
     thinking->refuse("type", "must be enabled, disabled or adaptive");
   thinking->whole("budget_tokens", 1, max_budget);
-  to.rather_thinking = type != "disabled";
+  to.rather_thinking = to.options.tell_thought = type != "disabled";
   in.absorb(*thinking);
 }
 

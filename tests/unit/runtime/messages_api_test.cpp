@@ -112,6 +112,32 @@ TEST_F(MessagesApi, ThinksIfItIsAskedTo) {
   EXPECT_EQ(x[1]["text"], "Paris.");
 }
 
+TEST_F(MessagesApi, WhatItThinksUnaskedIsNotTold) {
+  start();
+  const std::string said = "<think>so it is</think>\n\nParis.";
+  for (const auto& more :
+       {json::object(), json{{"thinking", {{"type", "disabled"}}}}}) {
+    auto client = connect();
+    client.send(say(more));
+    service_.wait_for(++last_);
+    service_.play(last_, ids(said), finish_reason::stop);
+    auto x = json::parse(client.receive().body);
+    EXPECT_EQ(x["content"],
+              json::parse(R"([{"type":"text","text":"Paris."}])"));
+    EXPECT_GT(x["usage"]["output_tokens_details"]["thinking_tokens"], 0);
+  }
+  auto client = connect();
+  client.send(say({{"stream", true}}));
+  service_.wait_for(++last_);
+  service_.play(last_, ids(said), finish_reason::stop);
+  auto body = client.receive().body;
+  EXPECT_EQ(body.find("so it"), std::string::npos) << body;
+  auto all = named_events(body);
+  auto is_start = [](auto& x) { return x["type"] == "content_block_start"; };
+  EXPECT_EQ(std::ranges::count_if(all, is_start), 1) << body;
+  EXPECT_EQ(body.find("thinking_delta"), std::string::npos) << body;
+}
+
 TEST_F(MessagesApi, StreamsBlocksAsEvents) {
   start();
   auto client = connect();
