@@ -63,12 +63,16 @@ void request_desk::start(chat_request asked, generation_plan plan,
   if (of_text.kind == grammar_kind::none)
     of_text = std::move(std::get<grammar_source>(grammar));
   of_text.after_thought = prompt.in_thought;
+  // Models that are told not to think do, and some only say where it ends. What
+  // a grammar has made is left as it is.
+  auto may_think
+    = is_of_tool || (!prompt.in_thought && of_text.kind == grammar_kind::none);
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
   generate(
     {{std::move(prompt.ids), std::move(prompt.segments),
-      reasoning_splitter{prompt.in_thought, is_of_tool}, std::move(calls)}},
+      reasoning_splitter{prompt.in_thought, may_think}, std::move(calls)}},
     std::move(plan), to);
 }
 

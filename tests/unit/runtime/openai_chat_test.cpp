@@ -254,6 +254,34 @@ TEST_F(OpenaiChat, StreamsThoughtsThenWordsThenTheEnd) {
   EXPECT_EQ(speech, "say it");
 }
 
+TEST_F(OpenaiChat, TellsNoEndOfAThoughtThatItWasNotToHave) {
+  start();
+  const std::string said = "so 20+14=32\n</think>\n\n24";
+  json how = {{"chat_template_kwargs", {{"thinking", false}}}};
+  auto client = connect();
+  client.send(ask(how));
+  service_.wait_for(1);
+  service_.play(1, ids(said), finish_reason::stop);
+  auto message = json::parse(client.receive().body)["choices"][0]["message"];
+  EXPECT_EQ(message["content"], "so 20+14=32\n24");
+  how["stream"] = true;
+  client.send(ask(how));
+  service_.wait_for(2);
+  service_.play(2, ids(said), finish_reason::stop);
+  std::string told;
+  for (const auto& x : events(client.receive().body))
+    if (x.is_object())
+      told += x["choices"][0]["delta"].value("content", "");
+  EXPECT_EQ(told, "so 20+14=32\n24");
+  how["stream"] = false;
+  how["guided_choice"] = {said};
+  client.send(ask(how));
+  service_.wait_for(3);
+  service_.play(3, ids(said), finish_reason::stop);
+  message = json::parse(client.receive().body)["choices"][0]["message"];
+  EXPECT_EQ(message["content"], said) << "it has to be this text";
+}
+
 TEST_F(OpenaiChat, SendsEachTokenBeforeTheNextOneComes) {
   start();
   auto client = connect();
