@@ -87,8 +87,6 @@ constexpr known_field chat_only[] = {
   {"documents"},
   {"chat_template"},
   {"add_special_tokens"},
-  {"reasoning_effort", R"("medium")"},
-  {"verbosity", R"("medium")"},
   {"thinking_token_budget"},
   {"thinking_budget_tokens", "-1"},
   {"include_reasoning", "true"},

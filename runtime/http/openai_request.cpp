@@ -1,5 +1,6 @@
 #include "runtime/http/openai_request.hpp"
 
+#include "runtime/http/effort_request.hpp"
 #include "runtime/http/grammar_request.hpp"
 #include "runtime/http/request_body.hpp"
 #include "runtime/http/tool_request.hpp"
@@ -134,6 +135,9 @@ void read_template_fields(field_reader& in, chat_request& to) {
     to.thinking = type == "enabled";
     in.absorb(*thinking);
   }
+  if (in.has("reasoning_effort"))
+    read_effort(in, "reasoning_effort", to);
+  read_verbosity(in);
   const auto* x = in.find("chat_template_kwargs");
   if (!x)
     return;

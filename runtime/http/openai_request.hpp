@@ -17,7 +17,7 @@ struct chat_request {
   std::vector<std::pair<std::string, bool>> switches;
   /// DeepSeek's `thinking`, whatever the template calls it.
   std::optional<bool> thinking;
-  /// Likewise, where the template has a say in it.
+  /// Likewise, where the template has a say in it and nothing else says so.
   std::optional<bool> rather_thinking;
   bool add_generation_prompt = true;
   bool go_on = false; ///< The last message is the beginning of the answer.

@@ -119,7 +119,7 @@ parsed<chat_prompt> request_desk::render_chat(const chat_request& asked,
     how.thinking = asked.thinking;
   }
   if (auto x = asked.rather_thinking;
-      x
+      x && !how.thinking
       && (form_.takes_switch("thinking", *x)
           || form_.takes_switch("enable_thinking", *x)))
     how.thinking = x;

@@ -1,5 +1,6 @@
 #include "runtime/http/responses_request.hpp"
 
+#include "runtime/http/effort_request.hpp"
 #include "runtime/http/grammar_request.hpp"
 #include "runtime/http/request_body.hpp"
 #include "runtime/http/tool_request.hpp"
@@ -111,17 +112,11 @@ private:
   std::vector<chat_message> all_;
 };
 
-/// Where the model thinks, it thinks as much as it does.
 void read_reasoning(field_reader& in, chat_request& to) {
   auto reasoning = in.object("reasoning");
   if (!reasoning)
     return;
-  auto effort = reasoning->text_or("effort", "medium");
-  if (effort == "none")
-    to.thinking = false;
-  else if (effort != "medium")
-    reasoning->refuse("effort", "only none and medium are supported",
-                      field_fault::unsupported);
+  read_effort(*reasoning, "effort", to);
   in.absorb(*reasoning);
 }
 
@@ -129,9 +124,7 @@ void read_text(field_reader& in) {
   auto text = in.object("text");
   if (!text)
     return;
-  if (text->text_or("verbosity", "medium") != "medium")
-    text->refuse("verbosity", "only medium is supported",
-                 field_fault::unsupported);
+  read_verbosity(*text);
   in.absorb(*text);
 }
 

@@ -161,6 +161,25 @@ TEST_F(OpenaiChat, WritesThePromptAsTheModelsTemplateDoes) {
   }
 }
 
+TEST_F(OpenaiChat, NoEffortTurnsThoughtOffUnlessSomethingElseSaysOtherwise) {
+  start();
+  const json none = {{"reasoning_effort", "none"}};
+  json thinking = none;
+  thinking["chat_template_kwargs"] = {{"thinking", true}};
+  request_id last = 0;
+  for (const auto& [more, thinks] : {std::pair{json::object(), true},
+                                     {json{{"reasoning_effort", "low"}}, true},
+                                     {none, false},
+                                     {thinking, true}}) {
+    auto client = connect();
+    client.send(ask(more));
+    auto said = tokens_->decode(service_.wait_for(++last).prompt);
+    EXPECT_EQ(said.ends_with("<think>\n"), thinks) << more;
+    service_.play(last, ids("ok"), finish_reason::stop);
+    EXPECT_EQ(client.receive().status, 200);
+  }
+}
+
 TEST_F(OpenaiChat, RefusesByNameWhatTheTemplateHasNoVariableFor) {
   use_template(test::v3);
   start();

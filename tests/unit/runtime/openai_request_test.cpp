@@ -289,10 +289,11 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
   for (const auto* members :
        {R"("top_logprobs":5)", R"("tools":"f")", R"("tool_choice":"required")",
         R"("guided_whitespace_pattern":" ")", R"("structural_tag":"{}")",
-        R"("reasoning_effort":"high")", R"("include_reasoning":false)",
-        R"("best_of":2)", R"("echo":true)", R"("bad_words":["a"])",
-        R"("prompt_logprobs":0.5)", R"("repeat_penalty":1.1)",
-        R"("chat_template":"{{ 1 }}")", R"("documents":[{"text":"a"}])"}) {
+        R"("reasoning_effort":"much")", R"("include_reasoning":false)",
+        R"("verbosity":"none")", R"("best_of":2)", R"("echo":true)",
+        R"("bad_words":["a"])", R"("prompt_logprobs":0.5)",
+        R"("repeat_penalty":1.1)", R"("chat_template":"{{ 1 }}")",
+        R"("documents":[{"text":"a"}])"}) {
     auto error = refusal(chat_with(members));
     ASSERT_TRUE(error) << members;
     EXPECT_EQ(members,
@@ -308,6 +309,19 @@ TEST(OpenaiRequest, RefusesByNameWhatItCannotDo) {
         R"("chat_template":null,"add_generation_prompt":true)",
         R"("user":"somebody","never_heard_of":[1,2])"})
     EXPECT_FALSE(refusal(chat_with(members))) << members;
+}
+
+TEST(OpenaiRequest, TakesWhatOpenaisClientsSayOfEffort) {
+  for (const auto* x :
+       {"none", "minimal", "low", "medium", "high", "xhigh", "max"}) {
+    auto asked
+      = accepted(chat_with("\"reasoning_effort\":\"" + std::string{x} + "\""));
+    EXPECT_FALSE(asked.thinking);
+    EXPECT_EQ(asked.rather_thinking,
+              std::string{"none"} == x ? std::optional{false} : std::nullopt);
+  }
+  for (const auto* x : {R"("low")", R"("medium")", R"("high")", "null"})
+    EXPECT_FALSE(refusal(chat_with(R"("verbosity":)" + std::string{x}))) << x;
 }
 
 TEST(OpenaiRequest, LetsTheNewNameOfTheTokenLimitWin) {

@@ -213,6 +213,16 @@ TEST_F(ResponsesApi, AFormOfTheTextIsAGrammar) {
   EXPECT_EQ(service_.wait_for(2).grammar.kind, grammar_kind::json_object);
 }
 
+TEST_F(ResponsesApi, EffortAndVerbosityAreTakenAsOpenaiHasThem) {
+  start();
+  for (const auto* effort : {"none", "minimal", "low", "high", "xhigh"}) {
+    auto x = respond(
+      {{"reasoning", {{"effort", effort}}}, {"text", {{"verbosity", "low"}}}},
+      "</think>Paris.");
+    EXPECT_EQ(x["reasoning"]["effort"], effort);
+  }
+}
+
 TEST_F(ResponsesApi, WhatIsWrongIsRefusedByName) {
   start();
   expect_refused({{"input", nullptr}}, "input");
@@ -227,7 +237,8 @@ TEST_F(ResponsesApi, WhatIsWrongIsRefusedByName) {
                  "input");
   expect_refused({{"background", true}}, "background");
   expect_refused({{"truncation", "auto"}}, "truncation");
-  expect_refused({{"reasoning", {{"effort", "high"}}}}, "reasoning.effort");
+  expect_refused({{"reasoning", {{"effort", "much"}}}}, "reasoning.effort");
+  expect_refused({{"text", {{"verbosity", "none"}}}}, "text.verbosity");
   expect_refused({{"text", {{"format", {{"type", "json_schema"}}}}}},
                  "text.format.schema");
   expect_refused({{"tools", {{{"type", "web_search"}}}}}, "tools[0].type");
