@@ -60,8 +60,9 @@ void request_desk::start(chat_request asked, generation_plan plan,
   auto is_of_tool = asked.messages.back().role == chat_role::tool;
   plan.options = std::move(asked.options);
   auto& of_text = plan.options.grammar;
-  if (of_text.kind == grammar_kind::none)
-    of_text = std::move(std::get<grammar_source>(grammar));
+  if (auto& calls = std::get<grammar_source>(grammar);
+      calls.kind != grammar_kind::none)
+    of_text = std::move(calls);
   of_text.after_thought = prompt.in_thought;
   // Models that are told not to think do, and some only say where it ends. What
   // a grammar has made is left as it is.

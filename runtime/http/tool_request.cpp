@@ -223,7 +223,9 @@ parsed<grammar_source> grammar_of_tools(const chat_request& asked,
                                         tool_style style,
                                         known_grammars& known) {
   auto calls = calls_of(asked, style, asked.must_call, known);
-  auto is_of_text = asked.options.grammar.kind != grammar_kind::none;
+  // Where there has to be a call there is no text to be of some form.
+  auto is_of_text = asked.options.grammar.kind != grammar_kind::none
+                    && !asked.must_call;
   if (asked.tools.empty() || (is_free(asked, calls) && !is_of_text))
     return grammar_source{};
   if (is_of_text)

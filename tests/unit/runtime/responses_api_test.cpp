@@ -213,6 +213,24 @@ TEST_F(ResponsesApi, AFormOfTheTextIsAGrammar) {
   EXPECT_EQ(service_.wait_for(2).grammar.kind, grammar_kind::json_object);
 }
 
+TEST_F(ResponsesApi, AFormOfTheTextSaysNothingOfACallThatHasToBe) {
+  start();
+  json format = {{"type", "json_schema"}, {"schema", {{"type", "integer"}}}};
+  json both = {{"text", {{"format", format}}}, {"tools", {tool}}};
+  for (const auto& choice :
+       {json("required"), json{{"type", "function"}, {"name", "add"}}}) {
+    auto asked = both;
+    asked["tool_choice"] = choice;
+    (void)respond(asked, "x");
+    EXPECT_EQ(service_.wait_for(last_).grammar.kind, grammar_kind::tools);
+  }
+  both["tool_choice"] = "none";
+  (void)respond(both, "1");
+  EXPECT_EQ(service_.wait_for(last_).grammar.kind, grammar_kind::json_schema);
+  both["tool_choice"] = "auto";
+  expect_refused(both, "tools");
+}
+
 TEST_F(ResponsesApi, EffortAndVerbosityAreTakenAsOpenaiHasThem) {
   start();
   for (const auto* effort : {"none", "minimal", "low", "high", "xhigh"}) {
