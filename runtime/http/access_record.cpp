@@ -31,11 +31,12 @@ access_record::access_record(std::string id, instant begin)
   : id_(std::move(id)), begin_(begin) {
 }
 
-void access_record::is(const request_head& head) {
+const std::string& access_record::is(const request_head& head) {
   method_ = head.method.substr(0, max_path);
   path_ = head.path.substr(0, max_path);
   if (is_request_name(head.request_id))
     id_ = head.request_id;
+  return id_;
 }
 
 std::string access_record::line(const std::string& from, instant end) const {

@@ -18,8 +18,8 @@ public:
   /// `id`: X-Request-Id, the client's own if it gave one that can be told.
   access_record(std::string id, instant begin);
 
-  /// Once it is known what is asked for.
-  void is(const request_head& head);
+  /// Once it is known what is asked for. Returns its id from here on.
+  const std::string& is(const request_head& head);
 
   /// Whether there is something to tell.
   bool is_known() const {

@@ -206,9 +206,9 @@ private:
     bool ready = co_await read_head();
     if (!ready)
       co_return false;
-    const auto& head = reader_.head();
+    auto head = reader_.head();
     head_only_ = head.method == "HEAD";
-    record_->is(head);
+    head.request_id = record_->is(head);
     std::optional<under_way> work{house_};
     auto no = house_.use.refuse_head(head);
     common_ = house_.use.headers_for(head);

@@ -99,8 +99,13 @@ constexpr known_field text_only[] = {
 };
 
 constexpr known_field messages_only[] = {
-  {"n", "1"},    {"stop"},        {"logprobs"},
-  {"container"}, {"mcp_servers"}, {"context_management"},
+  {"n", "1"},
+  {"stop"},
+  {"logprobs"},
+  {"container"},
+  {"mcp_servers"},
+  {"context_management",
+   R"({"edits":[{"keep":"all","type":"clear_thinking_20251015"}]})"},
 };
 
 constexpr known_field response_only[] = {

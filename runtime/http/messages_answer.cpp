@@ -36,10 +36,11 @@ const char* error_type(unsigned status) {
   }
 }
 
-json render(const api_error& why) {
+json render(const api_error& why, const std::string& request_id) {
   return {
     {"type", "error"},
-    {"error", {{"type", error_type(why.status)}, {"message", why.message}}}};
+    {"error", {{"type", error_type(why.status)}, {"message", why.message}}},
+    {"request_id", request_id.empty() ? json() : json(request_id)}};
 }
 
 json render(const usage& x) {
@@ -66,8 +67,9 @@ json input_of(const std::string& arguments) {
 
 class messages_form : public block_form {
 public:
-  messages_form(std::string id, std::string model)
-    : id_(std::move(id)), model_(std::move(model)) {
+  messages_form(std::string id, std::string model, std::string request_id)
+    : id_(std::move(id)), model_(std::move(model)),
+      request_id_(std::move(request_id)) {
   }
 
   std::string begin(const usage& used) override {
@@ -89,11 +91,11 @@ public:
   }
 
   std::string error(const api_error& why) override {
-    return event(render(why));
+    return event(render(why, request_id_));
   }
 
   reply refusal(const api_error& why) const override {
-    return to_messages_reply(why);
+    return to_messages_reply(why, request_id_);
   }
 
   std::string filler() const override {
@@ -173,18 +175,20 @@ private:
 
   const std::string id_;
   const std::string model_;
+  const std::string request_id_;
 };
 
 } // namespace
 
-std::unique_ptr<answer_form> make_messages_form(std::string id,
-                                                std::string model) {
-  return std::make_unique<messages_form>(std::move(id), std::move(model));
+std::unique_ptr<answer_form>
+make_messages_form(std::string id, std::string model, std::string request_id) {
+  return std::make_unique<messages_form>(std::move(id), std::move(model),
+                                         std::move(request_id));
 }
 
-reply to_messages_reply(const api_error& why) {
+reply to_messages_reply(const api_error& why, const std::string& request_id) {
   auto out = to_reply(why);
-  out.body = dump(render(why));
+  out.body = dump(render(why, request_id));
   return out;
 }
 

@@ -8,12 +8,13 @@
 
 namespace troupe::http {
 
-/// `id`: "msg_" and what else is no other answer's.
-std::unique_ptr<answer_form> make_messages_form(std::string id,
-                                                std::string model);
+/// `id`: "msg_" and what else is no other answer's; `request_id`: what errors
+/// call the request.
+std::unique_ptr<answer_form>
+make_messages_form(std::string id, std::string model, std::string request_id);
 
-/// {"type":"error","error":{"type","message"}}
-reply to_messages_reply(const api_error& why);
+/// {"type":"error","error":{"type","message"},"request_id"}; empty: null.
+reply to_messages_reply(const api_error& why, const std::string& request_id);
 
 /// The answer to POST /v1/messages/count_tokens.
 std::string render_token_count(size_t count);

@@ -10,7 +10,6 @@
 #include "runtime/http/responses_answer.hpp"
 #include "runtime/http/route_refusals.hpp"
 #include "runtime/http/text_codes.hpp"
-#include "runtime/http/token_routes.hpp"
 
 namespace troupe::http {
 
@@ -44,12 +43,12 @@ std::string rest_of(const std::string& path, std::string_view prefix) {
 openai_api::openai_api(service& serving, const tokenizer& tokens,
                        chat_form form, openai_options options,
                        openai_sources sources)
-  : serving_(serving), tokens_(tokens), options_(std::move(options)),
+  : serving_(serving), options_(std::move(options)),
     sources_(std::move(sources)), keys_(options_.keys, options_.everybody),
     pages_(options_.allowed_origins), created_(sources_.unix_time()),
     desk_(serving, tokens, std::move(form), options_, sources_),
-    responses_(desk_, options_, sources_), admin_(*this),
-    short_requests_(options_.max_waiting_bytes / 8),
+    responses_(desk_, options_, sources_), words_(desk_, tokens, options_),
+    admin_(*this), short_requests_(options_.max_waiting_bytes / 8),
     long_requests_(options_.max_waiting_bytes) {
 }
 
@@ -134,21 +133,23 @@ std::optional<reply> openai_api::refuse_head(const request_head& head,
               || (options_.open_metrics && head.path == metrics_path);
   auto holder = keys_.holder_of(head);
   if (!open && !holder)
-    return refuse(told_to(head.path, wrong_key()));
+    return refuse(told_to(head, wrong_key()));
   if (!found.it)
     return refuse(no_such_route(head, found.methods));
   if (retired_ && !is_admin && !is_watched(*found.it))
-    return refuse(told_to(head.path, retiring()));
+    return refuse(told_to(head, retiring()));
   if (auto word = refuse_body(head, found.it->method[0] == 'P'))
     return refuse(std::move(*word));
   if (holder && is_limited(*found.it))
     if (auto why = holder->quota.admit(sources_.now()))
-      return refuse(told_to(head.path, over_quota(*why)));
+      return refuse(told_to(head, over_quota(*why)));
   return std::nullopt;
 }
 
 header_list openai_api::headers_for(const request_head& head) {
   auto out = pages_.headers_for(head.origin);
+  if (head.path.starts_with(messages_path) && !head.request_id.empty())
+    out.emplace_back("request-id", head.request_id); // Anthropic's name for it
   auto found = find(head, false);
   auto holder = keys_.holder_of(head);
   if (!holder || !found.it || !is_limited(*found.it))
@@ -168,7 +169,7 @@ void openai_api::handle(request what, respond to, bool is_admin) {
   CHECK(x != nullptr); // or its head would have been refused
   auto is_open = found.open || x->needs == right::observe; // see refuse_head
   if (!is_open && !keys_.holder_of(what)) // its key has been taken away since
-    return answer(x->path, told_to(x->path, wrong_key()), to);
+    return answer(x->path, told_to(what, wrong_key()), to);
   (this->*x->run)(std::move(what), std::move(to));
 }
 
@@ -306,9 +307,10 @@ void openai_api::enqueue(const std::string& route, size_t bytes,
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
   if (!queue.post(bytes + least_cost, std::move(job)))
     answer(route,
-           told_to(route, to_api_error({errc::overloaded,
-                                        "Too many requests are waiting; try "
-                                        "again later."})),
+           told_to(route, "",
+                   to_api_error({errc::overloaded,
+                                 "Too many requests are waiting; try "
+                                 "again later."})),
            to);
 }
 
@@ -400,17 +402,18 @@ void openai_api::start_text(const request& what, const respond& to,
 
 void openai_api::start_messages(const request& what, const respond& to,
                                 const asking& by) {
-  start(parse_messages_request(what.body, false, options_.defaults,
-                               options_.limits),
-        plan(what, "messages", by,
-             make_messages_form(new_id("msg_"), options_.model)),
-        to);
+  start(
+    parse_messages_request(what.body, false, options_.defaults,
+                           options_.limits),
+    plan(what, "messages", by,
+         make_messages_form(new_id("msg_"), options_.model, what.request_id)),
+    to);
 }
 
 void openai_api::start_count(const request& what, const respond& to,
                              const asking&) {
   auto refuse = [&](const api_error& x) {
-    answer(count_path, to_messages_reply(x), to);
+    answer(count_path, to_messages_reply(x, what.request_id), to);
   };
   auto body = parse_messages_request(what.body, true, options_.defaults,
                                      options_.limits);
@@ -447,46 +450,16 @@ void openai_api::delete_response(request what, respond to) {
 
 void openai_api::tokenize(request what, respond to) {
   auto size = what.body.size();
-  enqueue(tokenize_path, size, to,
-          [this, to, what = std::move(what)] { start_tokenize(what, to); });
-}
-
-void openai_api::start_tokenize(const request& what, const respond& to) {
-  auto body = parse_tokenize_request(what.body);
-  auto refuse = [&](const api_error& x) {
-    answer(tokenize_path, to_reply(x), to);
-  };
-  if (auto* error = std::get_if<api_error>(&body))
-    return refuse(*error);
-  auto& asked = std::get<tokenize_request>(body);
-  if (!asked.model.empty() && asked.model != options_.model)
-    return refuse(unknown_model(asked.model));
-  std::vector<int32_t> ids;
-  if (asked.is_chat) {
-    auto chat = parse_chat_request(what.body, options_.defaults,
-                                   options_.limits);
-    if (auto* error = std::get_if<api_error>(&chat))
-      return refuse(*error);
-    auto prompt = desk_.render_chat(std::get<chat_request>(chat));
-    if (auto* error = std::get_if<api_error>(&prompt))
-      return refuse(*error);
-    ids = std::move(std::get<chat_prompt>(prompt).ids);
-  } else {
-    ids = desk_.encode_text(asked.text, asked.add_begin);
-  }
-  auto length = serving_.info().max_model_len;
-  auto answered = render_tokens(tokens_, ids, length, asked.with_texts);
-  answer(tokenize_path, with_body(std::move(answered)), to);
+  enqueue(tokenize_path, size, to, [this, to, what = std::move(what)] {
+    auto length = serving_.info().max_model_len;
+    answer(tokenize_path, words_.tokenize(what.body, length), to);
+  });
 }
 
 void openai_api::detokenize(request what, respond to) {
   auto size = what.body.size();
   enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
-    auto text = troupe::http::detokenize(tokens_, what.body);
-    auto* error = std::get_if<api_error>(&text);
-    answer(detokenize_path,
-           error ? to_reply(*error) : with_body(std::get<std::string>(text)),
-           to);
+    answer(detokenize_path, words_.detokenize(what.body), to);
   });
 }
 

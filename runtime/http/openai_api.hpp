@@ -11,6 +11,7 @@
 #include "runtime/http/cross_origin.hpp"
 #include "runtime/http/request_desk.hpp"
 #include "runtime/http/response_desk.hpp"
+#include "runtime/http/token_desk.hpp"
 
 #include <atomic>
 #include <span>
@@ -173,7 +174,6 @@ private:
   void start_messages(const request& what, const respond& to, const asking& by);
   void start_count(const request& what, const respond& to, const asking& by);
   void start_response(const request& what, const respond& to, const asking& by);
-  void start_tokenize(const request& what, const respond& to);
   template <class T>
   void start(parsed<T> body, generation_plan plan, const respond& to);
 
@@ -188,7 +188,6 @@ private:
   reply counted(const std::string& route, reply what);
 
   service& serving_;
-  const tokenizer& tokens_;
   const openai_options options_;
   const openai_sources sources_;
   api_keys keys_;
@@ -197,6 +196,7 @@ private:
   std::atomic<bool> retired_ = false;
   request_desk desk_;
   response_desk responses_;
+  token_desk words_;
   admin_door admin_;
   task_queue short_requests_; ///< Cost: bytes.
   task_queue long_requests_;  ///< Likewise.

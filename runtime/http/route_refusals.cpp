@@ -25,13 +25,18 @@ std::string with_head(std::string_view methods) {
 
 } // namespace
 
-reply told_to(std::string_view path, const api_error& why) {
-  return path.starts_with(messages_prefix) ? to_messages_reply(why)
+reply told_to(std::string_view path, const std::string& request_id,
+              const api_error& why) {
+  return path.starts_with(messages_prefix) ? to_messages_reply(why, request_id)
                                            : to_reply(why);
 }
 
+reply told_to(const request_head& head, const api_error& why) {
+  return told_to(head.path, head.request_id, why);
+}
+
 reply no_such_route(const request_head& head, std::string_view methods) {
-  auto out = told_to(head.path, unknown_route(head, !methods.empty()));
+  auto out = told_to(head, unknown_route(head, !methods.empty()));
   if (!methods.empty())
     out.headers.emplace_back("Allow", with_head(methods));
   return out;
@@ -41,19 +46,19 @@ std::optional<reply> refuse_body(const request_head& head, bool is_taken) {
   if (!is_taken && !head.has_body())
     return std::nullopt;
   if (!is_taken)
-    return told_to(head.path,
+    return told_to(head,
                    refusal(400, "a " + head.method + " request takes no body"));
   if (!has_json_type(head))
-    return told_to(
-      head.path, refusal(415, "the body's Content-Type must be "
-                              "application/json, not '"
-                                + head.content_type.substr(0, max_told) + "'"));
+    return told_to(head, refusal(415, "the body's Content-Type must be "
+                                      "application/json, not '"
+                                        + head.content_type.substr(0, max_told)
+                                        + "'"));
   const auto& packed = head.content_encoding;
   if (packed.empty() || same_word(packed, "identity"))
     return std::nullopt;
   auto out = told_to(
-    head.path, refusal(415, "the body must not be packed, as Content-Encoding '"
-                              + packed.substr(0, max_told) + "' says it is"));
+    head, refusal(415, "the body must not be packed, as Content-Encoding '"
+                         + packed.substr(0, max_told) + "' says it is"));
   out.headers.emplace_back("Accept-Encoding", "identity");
   return out;
 }

@@ -6,6 +6,7 @@
 #include "runtime/http/openai_error.hpp"
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace troupe::http {
@@ -13,8 +14,10 @@ namespace troupe::http {
 /// Where Anthropic's clients ask, and what lies below.
 constexpr std::string_view messages_prefix = "/v1/messages";
 
-/// `why` in the form that those who use `path` know.
-reply told_to(std::string_view path, const api_error& why);
+/// `why` in the form that those who use `path` know; `request_id` may be empty.
+reply told_to(std::string_view path, const std::string& request_id,
+              const api_error& why);
+reply told_to(const request_head& head, const api_error& why);
 
 /// No such path, if it has no `methods` ("GET, DELETE"), or not for that one:
 /// then Allow says which there are.

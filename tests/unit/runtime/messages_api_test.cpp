@@ -306,6 +306,11 @@ TEST_F(MessagesApi, WhatIsWrongIsRefusedByName) {
   expect_refused({{"thinking", {{"type", "sometimes"}}}}, "thinking");
   expect_refused({{"mcp_servers", {{{"url", "x"}}}}}, "mcp_servers");
   expect_refused({{"n", 2}}, "n");
+  json edit = {{"type", "clear_thinking_20251015"}, {"keep", "all"}};
+  (void)prompt_of({{"context_management", {{"edits", {edit}}}}});
+  edit["keep"] = {{"type", "thinking_turns"}, {"value", 1}};
+  expect_refused({{"context_management", {{"edits", {edit}}}}},
+                 "context_management");
   auto got = fetch(say({{"model", "other"}}));
   EXPECT_EQ(got.status, 404);
 }
@@ -322,6 +327,29 @@ TEST_F(MessagesApi, AKeyMayComeAsAnthropicsClientsSendIt) {
   client.send(
     say({}, "x-api-key: secret\r\nanthropic-version: 2023-06-01\r\n"));
   service_.wait_for(1);
+}
+
+TEST_F(MessagesApi, EveryAnswerNamesItsRequest) {
+  openai_options options;
+  options.keys = {{"secret"}};
+  start(options);
+  const std::string mine = "X-Request-Id: mine\r\n";
+  const std::string key = "X-Api-Key: secret\r\n";
+  auto client = connect();
+  client.send(say({}, mine + key));
+  service_.wait_for(1);
+  service_.play(1, ids("ok"), finish_reason::stop);
+  EXPECT_EQ(client.receive().headers["request-id"], "mine");
+  for (const auto& text : {say({}, mine), say({{"n", 2}}, mine + key),
+                           post("/v1/messages/count_tokens", "{}", mine + key),
+                           get("/v1/messages", mine + key)}) {
+    auto got = fetch(text);
+    EXPECT_GE(got.status, 400);
+    EXPECT_EQ(got.headers["request-id"], "mine");
+    EXPECT_EQ(json::parse(got.body)["request_id"], "mine") << got.body;
+  }
+  EXPECT_FALSE(
+    fetch(get("/v1/models", mine + key)).headers.contains("request-id"));
 }
 
 TEST_F(MessagesApi, AStreamThatFailsSaysSo) {
