@@ -27,7 +27,8 @@ struct request_head {
   std::string api_key; ///< X-Api-Key, in Anthropic's way.
   std::string content_type;
   std::string content_encoding; ///< How the body is packed, if it is.
-  /// X-Request-Id, as the client says it; for a handler as the answer will.
+  /// X-Request-Id, as the client says it; once all is there, as the answer
+  /// will.
   std::string request_id;
   std::string origin;        ///< Of the page that asks, if a browser says so.
   std::string asked_method;  ///< A browser's question: may a page do that,

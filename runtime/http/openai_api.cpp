@@ -8,6 +8,7 @@
 #include "runtime/http/messages_request.hpp"
 #include "runtime/http/openai_answer.hpp"
 #include "runtime/http/responses_answer.hpp"
+#include "runtime/http/route_paths.hpp"
 #include "runtime/http/route_refusals.hpp"
 #include "runtime/http/text_codes.hpp"
 
@@ -96,9 +97,7 @@ openai_api::found_route openai_api::find(const request_head& head,
   found_route out;
   auto method = head.method == "HEAD" ? "GET" : head.method;
   for (const auto& x : routes()) {
-    std::string_view known = x.path;
-    bool is_it = known.back() == '/' ? head.path.starts_with(known)
-                                     : head.path == known;
+    bool is_it = is_path_of(x.path, head.path);
     bool is_there = x.needs != (is_admin ? right::ask : right::admin);
     if (!is_it || !is_there)
       continue;

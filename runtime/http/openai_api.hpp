@@ -30,7 +30,7 @@ enum class right : uint8_t {
 
 struct route_right {
   std::string method;
-  std::string path; ///< A final '/' stands for whatever follows it.
+  std::string path; ///< See is_path_of.
   right needs;
 };
 
@@ -83,7 +83,7 @@ private:
 
   struct route {
     const char* method;
-    const char* path; ///< A final '/' stands for whatever follows it.
+    const char* path; ///< See is_path_of.
     right needs;
     void (openai_api::*run)(request what, respond to);
   };

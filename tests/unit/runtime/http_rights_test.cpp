@@ -50,7 +50,8 @@ protected:
 
   /// A request that is answered at once, if it is let in.
   static std::string call(const route_right& x, const std::string& key) {
-    auto text = x.method + " " + x.path + " HTTP/1.1\r\nHost: x\r\n";
+    auto name = x.path.ends_with('/') ? "x" : "";
+    auto text = x.method + " " + x.path + name + " HTTP/1.1\r\nHost: x\r\n";
     if (!key.empty())
       text += "Authorization: Bearer " + key + "\r\n";
     if (x.method[0] == 'P')

@@ -241,6 +241,21 @@ TEST_F(ResponsesApi, EffortAndVerbosityAreTakenAsOpenaiHasThem) {
   }
 }
 
+TEST_F(ResponsesApi, WhatOpenaiHasBesideThemIsNotThere) {
+  start();
+  auto id = respond(json::object(), "</think>x")["id"].get<std::string>();
+  const std::string path = "/v1/responses/";
+  for (const auto& text :
+       {get(path + id + "/input_items"), get(path),
+        post(path + "input_tokens", "{}"), post(path + "compact", "{}"),
+        post(path + id + "/cancel", "{}")}) {
+    auto got = fetch(text);
+    EXPECT_EQ(got.status, 404) << text;
+    EXPECT_EQ(json::parse(got.body)["error"]["code"], "unknown_url") << text;
+  }
+  EXPECT_EQ(fetch(get(path + id)).status, 200);
+}
+
 TEST_F(ResponsesApi, WhatIsWrongIsRefusedByName) {
   start();
   expect_refused({{"input", nullptr}}, "input");
