@@ -34,9 +34,12 @@ api_error unknown_model(const std::string& name) {
           "model_not_found"};
 }
 
-api_error wrong_key() {
-  return {401, "invalid_request_error", "Incorrect API key provided.", "",
-          "invalid_api_key"};
+api_error wrong_key(const request_head& what) {
+  auto is_there = !what.authorization.empty() || !what.api_key.empty();
+  auto text = is_there ? "Incorrect API key provided."
+                       : "You didn't provide an API key: send it as "
+                         "'Authorization: Bearer KEY' or 'X-Api-Key: KEY'.";
+  return {401, "invalid_request_error", text, "", "invalid_api_key"};
 }
 
 api_error over_quota(const key_quota::refusal& why) {

@@ -16,7 +16,7 @@ namespace troupe::http {
 /// Another model than the one that is served.
 api_error unknown_model(const std::string& name);
 
-api_error wrong_key();
+api_error wrong_key(const request_head& what);
 
 /// A key has asked for as much as it may in a minute.
 api_error over_quota(const key_quota::refusal& why);

@@ -63,8 +63,18 @@ std::vector<logit_bias> read_biases(field_reader& in) {
 /// Any whole number of 64 bits; -1 means none, as vLLM's clients say it.
 std::optional<uint64_t> read_seed(field_reader& in) {
   const auto* x = in.find("seed");
-  if (!x || !x->is_number_integer() || x->is_number_unsigned())
-    return in.whole("seed", 0, std::numeric_limits<uint64_t>::max());
+  if (!x)
+    return std::nullopt;
+  if (!x->is_number_integer()) {
+    in.refuse("seed",
+              "must be an integer from "
+                + std::to_string(std::numeric_limits<int64_t>::min()) + " to "
+                + std::to_string(std::numeric_limits<uint64_t>::max()),
+              field_fault::type);
+    return std::nullopt;
+  }
+  if (x->is_number_unsigned())
+    return x->get<uint64_t>();
   auto seed = x->get<int64_t>();
   return seed == -1 ? std::nullopt : std::optional{static_cast<uint64_t>(seed)};
 }

@@ -132,7 +132,7 @@ std::optional<reply> openai_api::refuse_head(const request_head& head,
               || (options_.open_metrics && head.path == metrics_path);
   auto holder = keys_.holder_of(head);
   if (!open && !holder)
-    return refuse(told_to(head, wrong_key()));
+    return refuse(told_to(head, wrong_key(head)));
   if (!found.it)
     return refuse(no_such_route(head, found.methods));
   if (retired_ && !is_admin && !is_watched(*found.it))
@@ -168,7 +168,7 @@ void openai_api::handle(request what, respond to, bool is_admin) {
   CHECK(x != nullptr); // or its head would have been refused
   auto is_open = found.open || x->needs == right::observe; // see refuse_head
   if (!is_open && !keys_.holder_of(what)) // its key has been taken away since
-    return answer(x->path, told_to(what, wrong_key()), to);
+    return answer(x->path, told_to(what, wrong_key(what)), to);
   (this->*x->run)(std::move(what), std::move(to));
 }
 

@@ -61,8 +61,8 @@ TEST_F(OpenaiApi, IsHealthyUntilAPartIsMissingAndReadyAsLongAsItTakesRequests) {
 TEST_F(OpenaiApi, HasNothingBesideItsTable) {
   start();
   for (const auto* path : {"/", "/v1", "/v1/", "/v1/embeddings", "/v1/model",
-                           "/v1/chat/completions/", "/V1/models", "/shutdown",
-                           "/health/../metrics", "//health"}) {
+                           "/v1/models/", "/v1/chat/completions/", "/V1/models",
+                           "/shutdown", "/health/../metrics", "//health"}) {
     auto got = fetch(get(path));
     EXPECT_EQ(got.status, 404) << path;
     EXPECT_EQ(error_of(got)["code"], "unknown_url");
@@ -89,7 +89,10 @@ TEST_F(OpenaiApi, RefusesEverythingButHealthWithoutTheKey) {
                              "/unknown", "/v1/chat/completions"}) {
       auto got = fetch(get(path, headers));
       EXPECT_EQ(got.status, 401) << path << " " << headers;
-      EXPECT_EQ(error_of(got)["code"], "invalid_api_key");
+      auto error = error_of(got);
+      EXPECT_EQ(error["code"], "invalid_api_key");
+      auto why = error["message"].get<std::string>();
+      EXPECT_EQ(why.starts_with("You didn't provide"), headers.empty()) << why;
     }
     for (const auto* path : {"/v1/chat/completions", "/v1/completions"})
       EXPECT_EQ(fetch(post(path, "{}", headers)).status, 401);
