@@ -15,6 +15,9 @@ namespace {
 
 using nlohmann::json;
 
+/// As OpenAI documents it.
+constexpr uint32_t usual_text_tokens = 16;
+
 constexpr auto max_int = std::numeric_limits<int32_t>::max();
 
 float number(field_reader& in, std::string_view name, double least, double most,
@@ -151,6 +154,8 @@ void read_length(field_reader& in, completion_kind kind,
     = static_cast<uint32_t>(in.whole("min_tokens", 0, max_int).value_or(0));
   if (max_tokens && to.min_tokens > to.max_tokens)
     in.refuse("min_tokens", "must not be more than max_tokens");
+  if (kind == completion_kind::text)
+    to.usual_tokens = std::max(usual_text_tokens, to.min_tokens);
 }
 
 void read_end(field_reader& in, completion_kind kind,

@@ -50,7 +50,10 @@ struct completion_options {
   std::optional<uint64_t> seed;
   uint32_t num_answers = 1; ///< To each prompt.
   uint32_t max_tokens = 0;  ///< 0: not given.
-  bool no_tokens = false;   ///< Nothing but the prompt is wanted.
+  /// How many there are at most where max_tokens is not given and the context
+  /// has room for them; 0: as many as it has room for.
+  uint32_t usual_tokens = 0;
+  bool no_tokens = false; ///< Nothing but the prompt is wanted.
   uint32_t min_tokens = 0;
   bool ignore_eos = false;
   std::vector<int32_t> stop_ids;

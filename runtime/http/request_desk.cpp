@@ -167,6 +167,10 @@ request_desk::answer_to(const asked_prompt& x, const generation_plan& plan,
   request.sampling.seed = seed;
   // One token is the least that there is.
   request.max_tokens = options.no_tokens ? 1 : options.max_tokens;
+  auto context = serving_.info().max_model_len;
+  if (request.max_tokens == 0 && x.ids.size() < context)
+    request.max_tokens = std::min(options.usual_tokens,
+                                  context - uint32_t(x.ids.size()));
   request.min_tokens = options.min_tokens;
   request.stop_ids = options.stop_ids;
   request.ignore_eos = options.ignore_eos;

@@ -270,6 +270,31 @@ TEST_F(OpenaiOptions, AllAreCancelledWhenTheClientLeaves) {
     service_.wait_for_cancel(id);
 }
 
+// -- how many tokens ----------------------------------------------------------
+
+TEST_F(OpenaiOptions, SixteenTokensOfATextUnlessTheyAreTold) {
+  service_.max_model_len = 100;
+  start();
+  auto room_for = [](uint32_t count) {
+    return std::vector<int32_t>(100 - count, 5);
+  };
+  const std::tuple<json, uint32_t> cases[] = {
+    {json::object(), 16},           {{{"max_tokens", 20}}, 20},
+    {{{"min_tokens", 30}}, 30},     {{{"prompt", room_for(17)}}, 16},
+    {{{"prompt", room_for(9)}}, 9},
+  };
+  request_id last = 0;
+  for (const auto& [more, wanted] : cases) {
+    auto client = connect();
+    client.send(complete(more));
+    EXPECT_EQ(service_.wait_for(++last).max_tokens, wanted) << more;
+  }
+  EXPECT_EQ(fetch(complete({{"prompt", room_for(0)}})).status, 400);
+  auto client = connect();
+  client.send(ask());
+  EXPECT_GT(service_.wait_for(++last).max_tokens, 16u) << "a chat has them all";
+}
+
 // -- echo ---------------------------------------------------------------------
 
 TEST_F(OpenaiOptions, SayThePromptAgain) {
