@@ -15,6 +15,7 @@
 #include "runtime/entropy.hpp"
 #include "runtime/http/openai_api.hpp"
 #include "runtime/http/server.hpp"
+#include "runtime/http/tokenizer_info.hpp"
 
 #include <cstdio>
 #include <ctime>
@@ -83,7 +84,12 @@ result<http::openai_options> api_options(const serve_flags& flags,
   if (!flags.sampling.empty())
     if (auto ok = override_defaults(flags.sampling, defaults->sampling); !ok)
       return ok.why();
+  auto info = http::render_tokenizer_info(x.model_dir,
+                                          x.serving->info().max_model_len);
+  if (!info)
+    return info.why();
   http::openai_options options;
+  options.tokenizer_info = std::move(*info);
   options.model = flags.model_name.empty() ? x.model_dir.filename().string()
                                            : flags.model_name;
   options.version = TROUPE_VERSION;

@@ -19,6 +19,7 @@ struct openai_options {
   std::string model; ///< The name that requests must give.
   std::string fingerprint = "troupe";
   std::string version;                      ///< Of the program.
+  std::string tokenizer_info = "{}";        ///< JSON: see tokenizer_info.hpp.
   std::vector<api_key> keys;                ///< None: everybody may.
   quota_limits everybody;                   ///< Of all, if there are no keys.
   bool open_metrics = false;                ///< For those without a key, too.

@@ -25,6 +25,7 @@ constexpr const char* response_path = "/v1/responses/";
 constexpr const char* model_path = "/v1/models/";
 constexpr const char* tokenize_path = "/tokenize";
 constexpr const char* detokenize_path = "/detokenize";
+constexpr const char* info_path = "/tokenizer_info";
 constexpr const char* metrics_path = "/metrics";
 constexpr const char* cluster_path = "/cluster";
 constexpr const char* experts_path = "/cluster/experts";
@@ -79,6 +80,7 @@ std::span<const openai_api::route> openai_api::routes() {
     {"GET", "/v1/load", right::use, &openai_api::load},
     {"POST", tokenize_path, right::use, &openai_api::tokenize},
     {"POST", detokenize_path, right::use, &openai_api::detokenize},
+    {"GET", info_path, right::use, &openai_api::tokenizer_info},
     {"GET", metrics_path, right::observe, &openai_api::metrics},
     {"GET", cluster_path, right::observe, &openai_api::cluster},
     {"GET", experts_path, right::observe, &openai_api::experts},
@@ -460,6 +462,10 @@ void openai_api::detokenize(request what, respond to) {
   enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
     answer(detokenize_path, words_.detokenize(what.body), to);
   });
+}
+
+void openai_api::tokenizer_info(request, respond to) {
+  answer(info_path, with_body(options_.tokenizer_info), to);
 }
 
 } // namespace troupe::http

@@ -162,6 +162,7 @@ private:
   void set_log_level(request what, respond to);
   void tokenize(request what, respond to);
   void detokenize(request what, respond to);
+  void tokenizer_info(request what, respond to);
 
   /// Does `job` on the thread that reads bodies of such a size, or answers 429.
   void enqueue(const std::string& route, size_t bytes, const respond& to,

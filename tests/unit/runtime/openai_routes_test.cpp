@@ -1,6 +1,8 @@
 /// The routes beside the completions: for those who run a server and for those
 /// who count tokens.
 
+#include "runtime/http/tokenizer_info.hpp"
+
 #include "tests/unit/runtime/openai_fixture.hpp"
 
 namespace troupe::http {
@@ -64,6 +66,22 @@ TEST_F(OpenaiRoutes, SayVersionAndLoad) {
   auto load = json::parse(fetch(get("/v1/load")).body);
   EXPECT_EQ(load["kv_blocks"], 64);
   EXPECT_EQ(load["server_load"], 0);
+}
+
+TEST_F(OpenaiRoutes, TellWhatAPromptIsMadeOf) {
+  auto model = source_dir() / "examples/nano/model";
+  auto info = render_tokenizer_info(model, 4096);
+  ASSERT_TRUE(info) << info.why().message;
+  openai_options options;
+  options.tokenizer_info = *info;
+  start(options);
+  auto x = json::parse(fetch(get("/tokenizer_info")).body);
+  EXPECT_EQ(x["bos_token"], "<｜begin▁of▁sentence｜>");
+  EXPECT_EQ(x["eos_token"], "<｜end▁of▁sentence｜>");
+  EXPECT_EQ(x["model_max_length"], 4096);
+  auto form = x["chat_template"].get<std::string>();
+  EXPECT_NE(form.find("<｜Assistant｜>"), std::string::npos) << form;
+  EXPECT_FALSE(render_tokenizer_info(model / "none", 4096));
 }
 
 TEST_F(OpenaiRoutes, NeedTheKeyButForHealth) {
