@@ -13,7 +13,7 @@
 
 // Only what is written in this file may use these instructions: it is chosen
 // at run time.
-HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
 namespace troupe::kernels::cpu {
 

@@ -16,7 +16,7 @@
 
 // Only what is written in this file may use these instructions: it is chosen
 // at run time.
-HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16");
 
 #include "kernels/cpu/f8_codes.inl"
 

@@ -14,7 +14,7 @@
 
 // Only what is written in this file may use these instructions: it is chosen
 // at run time.
-HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi");
 
 #include "kernels/cpu/f8_codes.inl"
 

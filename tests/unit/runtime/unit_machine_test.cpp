@@ -60,7 +60,7 @@ TEST(UnitMachine, RefusesWhatItDoesNotUnderstand) {
     EXPECT_NE(why.find(what), std::string::npos) << why;
   };
   said("[gpu]\n", "low_latency is missing");
-  said(std::string{whole} + "colour = 1\n", "colour");
+  said(std::string{whole}.append("colour = 1\n"), "colour");
   auto with = [](std::string_view old, std::string_view now) {
     std::string text{whole};
     text.replace(text.find(old), old.size(), now);
