@@ -84,8 +84,9 @@ result<http::openai_options> api_options(const serve_flags& flags,
   if (!flags.sampling.empty())
     if (auto ok = override_defaults(flags.sampling, defaults->sampling); !ok)
       return ok.why();
-  auto info = http::render_tokenizer_info(x.model_dir,
-                                          x.serving->info().max_model_len);
+  auto info
+    = http::render_tokenizer_info(x.model_dir, x.serving->info().max_model_len,
+                                  flags.chat_template == auto_chat_template);
   if (!info)
     return info.why();
   http::openai_options options;

@@ -104,7 +104,7 @@ void open_requests::count_end(const generation_event& last, bool has_enough) {
   std::lock_guard lock{mutex_};
   --figures_.open;
   bool is_cancelled = last.cause && last.cause->code == errc::cancelled;
-  if (last.finish != finish_reason::failed || (is_cancelled && has_enough))
+  if (last.finish != finish_reason::failed || has_enough)
     ++figures_.finished;
   else if (is_cancelled)
     ++figures_.cancelled;

@@ -9,7 +9,7 @@ namespace troupe::http {
 namespace {
 
 constexpr const char* readable
-  = "X-Request-Id, Retry-After, x-ratelimit-limit-requests, "
+  = "X-Request-Id, request-id, Retry-After, x-ratelimit-limit-requests, "
     "x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
     "x-ratelimit-reset-tokens";

@@ -303,12 +303,13 @@ std::vector<std::string> openai_api::active_faults() const {
 
 // -- completions --------------------------------------------------------------
 
-void openai_api::enqueue(const std::string& route, size_t bytes,
+void openai_api::enqueue(const std::string& route, const waiting_body& what,
                          const respond& to, std::function<void()> job) {
+  auto bytes = what.bytes;
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
   if (!queue.post(bytes + least_cost, std::move(job)))
     answer(route,
-           told_to(route, "",
+           told_to(route, what.request_id,
                    to_api_error({errc::overloaded,
                                  "Too many requests are waiting; try "
                                  "again later."})),
@@ -341,11 +342,11 @@ openai_api::completion_form(completion_kind kind, const char* prefix) const {
 
 void openai_api::read_later(const char* path, request what, respond to,
                             reading read) {
-  auto size = what.body.size();
+  waiting_body body{what.body.size(), what.request_id};
   asking by{keys_.holder_of(what), sources_.now()};
   if (!by.holder) // of the admin socket
     by.holder = std::make_shared<key_holder>("", "", quota_limits{});
-  enqueue(path, size, to,
+  enqueue(path, body, to,
           [this, read, to, what = std::move(what), by = std::move(by)] {
             (this->*read)(what, to, by);
           });
@@ -450,16 +451,16 @@ void openai_api::delete_response(request what, respond to) {
 // -- tokens -------------------------------------------------------------------
 
 void openai_api::tokenize(request what, respond to) {
-  auto size = what.body.size();
-  enqueue(tokenize_path, size, to, [this, to, what = std::move(what)] {
+  waiting_body body{what.body.size(), what.request_id};
+  enqueue(tokenize_path, body, to, [this, to, what = std::move(what)] {
     auto length = serving_.info().max_model_len;
     answer(tokenize_path, words_.tokenize(what.body, length), to);
   });
 }
 
 void openai_api::detokenize(request what, respond to) {
-  auto size = what.body.size();
-  enqueue(detokenize_path, size, to, [this, to, what = std::move(what)] {
+  waiting_body body{what.body.size(), what.request_id};
+  enqueue(detokenize_path, body, to, [this, to, what = std::move(what)] {
     answer(detokenize_path, words_.detokenize(what.body), to);
   });
 }

@@ -64,10 +64,14 @@ void request_desk::start(chat_request asked, generation_plan plan,
       calls.kind != grammar_kind::none)
     of_text = std::move(calls);
   of_text.after_thought = prompt.in_thought;
-  // Models that are told not to think do, and some only say where it ends. What
-  // a grammar has made is left as it is.
-  auto may_think
-    = is_of_tool || (!prompt.in_thought && of_text.kind == grammar_kind::none);
+  // Models that are told not to think do, and some only say where it ends; so
+  // behind the output of a tool. Elsewhere a mark is text: of families that do
+  // not think, of an answer that goes on, of what a grammar has made.
+  auto kind = of_text.kind;
+  auto is_free = kind == grammar_kind::none;
+  auto may_think = !asked.go_on && !prompt.in_thought
+                   && ((is_of_tool && (is_free || kind == grammar_kind::tools))
+                       || (is_free && has_thought_switch()));
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
@@ -87,6 +91,11 @@ void request_desk::start(text_request asked, generation_plan plan,
   }
   plan.options = std::move(asked.options);
   generate(std::move(prompts), std::move(plan), to);
+}
+
+bool request_desk::has_thought_switch() const {
+  return form_.takes_switch("thinking", true)
+         || form_.takes_switch("enable_thinking", true);
 }
 
 size_t request_desk::max_text() const {

@@ -63,6 +63,7 @@ private:
                                   const generation_plan& plan, uint64_t seed,
                                   const stop_strings& stops) const;
   /// Bytes beyond which a text has too many tokens, whatever they are.
+  bool has_thought_switch() const;
   size_t max_text() const;
   api_error no_room(const std::string& text, const completion_options& options,
                     const generation_plan& plan) const;

@@ -193,7 +193,8 @@ TEST(Cli, GenerateAnswersAndSaysHowInJson) {
   EXPECT_GT(answer.at("timings").at("tokens_per_second"), 0);
   auto plain = run_troupe(
     {"generate", nano(), "--chat", "-p", "What is the capital of France?"});
-  EXPECT_EQ(plain.out, answer.at("text").get<std::string>() + "\n");
+  EXPECT_EQ(plain.out,
+            "<think>\n" + answer.at("text").get<std::string>() + "\n");
 }
 
 TEST(Cli, GenerateIsTheSameHoweverTheModelIsSpread) {

@@ -43,10 +43,11 @@ TEST_F(OpenaiContinue, GoOnFromThePrefixInEitherWayToSaySo) {
     prompt_of(
       {{"messages", conversation(plain)}, {"continue_final_message", true}}, 3),
     begin + "Paris is");
-  service_.play(3, ids(" a city"), finish_reason::stop);
+  // Where a thought ends is for who began it to see.
+  service_.play(3, ids(" a </think>\n city"), finish_reason::stop);
   auto message
     = json::parse(clients_[2].receive().body)["choices"][0]["message"];
-  EXPECT_EQ(message["content"], " a city");
+  EXPECT_EQ(message["content"], " a </think>\n city");
   EXPECT_FALSE(message.contains("reasoning_content"));
 }
 

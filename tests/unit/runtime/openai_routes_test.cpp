@@ -82,6 +82,9 @@ TEST_F(OpenaiRoutes, TellWhatAPromptIsMadeOf) {
   auto form = x["chat_template"].get<std::string>();
   EXPECT_NE(form.find("<｜Assistant｜>"), std::string::npos) << form;
   EXPECT_FALSE(render_tokenizer_info(model / "none", 4096));
+  auto other = render_tokenizer_info(model, 4096, false);
+  ASSERT_TRUE(other);
+  EXPECT_TRUE(json::parse(*other)["chat_template"].is_null());
 }
 
 TEST_F(OpenaiRoutes, NeedTheKeyButForHealth) {
