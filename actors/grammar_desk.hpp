@@ -28,7 +28,7 @@ public:
 
   /// Before its owner looks at what is ready.
   void hear() {
-    rings_.store(false);
+    rings_.exchange(false); // reads what a ring wrote: what it was for is seen
   }
 
 private:

@@ -195,13 +195,15 @@ answer_draws::end_by_grammar(mask_trouble trouble,
                                         : finish_reason::length;
 }
 
-/// What the grammar says, and the end tokens where the text may end.
+/// What the grammar says, and the end tokens where the text may end; nothing
+/// where it could not be found out: the end would be a guess.
 std::shared_ptr<const id_bits> answer_draws::allowed() {
   if (!grammar_)
     return nullptr;
   look();
   CHECK(mask_->is_made());
-  if (!grammar_masks::may_end(place_))
+  auto is_known = mask_->trouble() == mask_trouble::none;
+  if (!is_known || !grammar_masks::may_end(place_))
     return grown(mask_->allowed(), num_choices_, {});
   return grown(mask_->allowed(), num_choices_, ends_);
 }

@@ -453,7 +453,10 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
     to.tokens.push_back(token);
     to.logits = std::move(logits);
     auto end = x.draws->end_of(x.answer, to.cause);
-    to.finish = end == finish_reason::none ? to.finish : end;
+    if (end == finish_reason::failed && to.finish == finish_reason::length)
+      to.cause.reset(); // nothing was to follow
+    else if (end != finish_reason::none)
+      to.finish = end;
   } else {
     to.end_token = token;
   }

@@ -443,6 +443,10 @@ load_node_parts(const topology& cluster, node_id node,
   if (!tokens)
     return tokens.why();
   out->tokens = std::move(*tokens);
+  // What a node compiles and counts follows from what it alone was asked, also
+  // where a process has many nodes, or worlds of them.
+  if (auto& grammars = out->tokens.grammars)
+    grammars = grammars->fresh();
   out->device = std::move(device);
   out->loaded_from = stamps_of((*model)->source());
   out->room = memory_room{options.allow_overcommit};

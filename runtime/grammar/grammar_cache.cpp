@@ -109,13 +109,26 @@ void grammar_cache::let_go(entries x) {
   if (x.empty())
     return;
   job_taker beside;
+  auto is_ordered = false; // one turn frees all
   {
     std::lock_guard guard{mutex_};
     beside = compiles_;
+    is_ordered = !gone_.empty();
+    gone_.splice(gone_.end(), x);
   }
-  if (beside)
-    beside(turn_of_freeing,
-           [held = std::make_shared<entries>(std::move(x))] { held->clear(); });
+  if (!beside
+      || (!is_ordered && !beside(turn_of_freeing, [this] { free_gone(); })))
+    free_gone();
+}
+
+void grammar_cache::free_gone() {
+  entries freed; // without the lock
+  std::lock_guard guard{mutex_};
+  freed.swap(gone_);
+}
+
+std::shared_ptr<grammar_cache> grammar_cache::fresh() const {
+  return std::make_shared<grammar_cache>(words_, limits_);
 }
 
 void grammar_cache::compile(const order& x) {

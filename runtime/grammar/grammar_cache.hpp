@@ -57,6 +57,9 @@ public:
   grammar_cache(const grammar_cache&) = delete;
   grammar_cache& operator=(const grammar_cache&) = delete;
 
+  /// One of the same tokens that knows no grammar.
+  std::shared_ptr<grammar_cache> fresh() const;
+
   /// From now on what is asked for is made on two threads of its own, grammars
   /// on one, in turns by their size, and masks on the other, in turns of their
   /// grammars. Before, who asks does it.
@@ -103,6 +106,7 @@ private:
            bool is_kept = true);
   entries shrink();
   void let_go(entries x);
+  void free_gone();
   counts counted_here() const;
   static size_t bytes_of(const entry& x);
 
@@ -110,6 +114,7 @@ private:
   const grammar_cache_limits limits_;
   mutable std::mutex mutex_; ///< For what follows.
   entries by_use_;           ///< The last used first.
+  entries gone_;             ///< To be freed beside.
   counts counts_;
   counts told_;
   job_taker compiles_;    ///< Empty: who asks does it.

@@ -141,13 +141,14 @@ plain_forward::generate(const generation_request& request,
     if (on_token)
       on_token(id);
     auto end = draws.end_of(out.tokens, cause);
-    if (cause)
+    auto is_full = out.tokens.size() == limit;
+    if (cause && !is_full)
       return *cause;
-    if (end != finish_reason::none) {
+    if (end != finish_reason::none && !cause) {
       out.finish = end;
       return out;
     }
-    if (out.tokens.size() == limit)
+    if (is_full)
       return out;
     next = x.decode(id, prompt + position, blocks, draws.after(out.tokens),
                     want_logits);

@@ -106,6 +106,25 @@ TEST(Simulate, WithoutArithmeticTokensAreJudgedAsWell) {
   EXPECT_EQ(x["requests"]["completed"], 32);
 }
 
+TEST(Simulate, GrammarsLeaveOneSeedOneCourse) {
+  scratch_dir scratch;
+  auto asked = (scratch.path() / "asked.jsonl").string();
+  std::ofstream{asked}
+    << R"({"prompt": [5, 6], "max_tokens": 9, "regex": "[a-z]+ [0-9]{3}"})"
+    << "\n"
+    << R"({"prompt": [1, 2, 3], "max_tokens": 4})"
+    << "\n"
+    << R"({"prompt": [7, 8, 9], "max_tokens": 9, "regex": "(ab|cd){2,9}"})"
+    << "\n";
+  auto x
+    = run_troupe(company({"--requests", asked, "--seeds", "3", "--twice"}));
+  EXPECT_EQ(x.status, 0) << x.errors;
+  for (auto& seed : objects_of(x)) {
+    EXPECT_TRUE(seed["held"]) << seed;
+    EXPECT_EQ(seed["requests"]["completed"], 3) << seed;
+  }
+}
+
 TEST(Simulate, WhatNobodyMayTakeIsRefusedAndNoAlarm) {
   scratch_dir scratch;
   auto asked = (scratch.path() / "asked.jsonl").string();

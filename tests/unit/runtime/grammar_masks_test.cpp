@@ -446,9 +446,14 @@ TEST(GrammarCache, LetsGoBesideOfWhatItKeepsNoLonger) {
   EXPECT_FALSE(first.expired());
   ASSERT_TRUE(cache.find({regex, "b+"}));
   EXPECT_FALSE(first.expired()) << "who asks does not free it";
-  ASSERT_EQ(jobs.all.size(), 1u);
+  std::weak_ptr<grammar_masks> third = *cache.find({regex, "c+"});
+  ASSERT_TRUE(cache.find({regex, "d+"}));
+  ASSERT_EQ(jobs.all.size(), 1u) << "one turn for all of it";
   jobs.all[0]();
   EXPECT_TRUE(first.expired());
+  EXPECT_TRUE(third.expired());
+  ASSERT_TRUE(cache.find({regex, "e+"}));
+  EXPECT_EQ(jobs.all.size(), 2u);
 }
 
 TEST(GrammarCache, TellsWhatHasComeOnceWhoeverAsks) {
