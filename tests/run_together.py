@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 
-TOGETHER = 60  # tests
+TOGETHER = 30  # tests
 TIMEOUT = 900  # s, of so many
 OUTPUT = 40  # lines that are shown of a test that failed
 
