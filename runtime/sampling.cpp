@@ -156,17 +156,17 @@ bool answer_draws::is_ready(std::span<const int32_t> answer) {
 }
 
 finish_reason answer_draws::end_of(std::span<const int32_t> answer,
-                                   std::optional<failure>& cause) {
+                                   std::optional<failure>& cause,
+                                   bool is_full) {
   follow(answer);
   if (!grammar_)
     return finish_reason::none;
   auto outlook = grammar_->outlook(place_);
-  if (outlook == grammar_outlook::tokens)
+  auto is_too_much = outlook == grammar_outlook::too_much;
+  if (outlook == grammar_outlook::tokens || (is_too_much && is_full))
     return finish_reason::none;
-  return end_by_grammar(outlook == grammar_outlook::too_much
-                          ? mask_trouble::too_much
-                          : mask_trouble::none,
-                        cause);
+  return end_by_grammar(
+    is_too_much ? mask_trouble::too_much : mask_trouble::none, cause);
 }
 
 finish_reason answer_draws::end_without_choice(std::span<const int32_t> answer,

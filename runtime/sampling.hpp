@@ -51,9 +51,10 @@ public:
 
   /// Why `answer` is over though no end token has come: its grammar has no text
   /// that goes on from it. stop if it is whole, else length; failed with a
-  /// `cause` if it takes too many steps to say what goes on.
+  /// `cause` if it takes too many steps to say what goes on, which matters to
+  /// nobody where it `is_full`.
   finish_reason end_of(std::span<const int32_t> answer,
-                       std::optional<failure>& cause);
+                       std::optional<failure>& cause, bool is_full = false);
 
   /// The same where no token could be chosen after `answer`: none if that is
   /// not the grammar's doing.

@@ -452,10 +452,9 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
     x.answer.push_back(token);
     to.tokens.push_back(token);
     to.logits = std::move(logits);
-    auto end = x.draws->end_of(x.answer, to.cause);
-    if (end == finish_reason::failed && to.finish == finish_reason::length)
-      to.cause.reset(); // nothing was to follow
-    else if (end != finish_reason::none)
+    auto is_full = to.finish == finish_reason::length;
+    if (auto end = x.draws->end_of(x.answer, to.cause, is_full);
+        end != finish_reason::none)
       to.finish = end;
   } else {
     to.end_token = token;

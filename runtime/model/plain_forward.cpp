@@ -140,11 +140,11 @@ plain_forward::generate(const generation_request& request,
       out.logits.insert(out.logits.end(), row.begin(), row.end());
     if (on_token)
       on_token(id);
-    auto end = draws.end_of(out.tokens, cause);
     auto is_full = out.tokens.size() == limit;
-    if (cause && !is_full)
+    auto end = draws.end_of(out.tokens, cause, is_full);
+    if (cause)
       return *cause;
-    if (end != finish_reason::none && !cause) {
+    if (end != finish_reason::none) {
       out.finish = end;
       return out;
     }

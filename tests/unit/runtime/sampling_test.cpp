@@ -400,6 +400,8 @@ TEST(AnswerDraws, RefuseAnAnswerWhoseGrammarTakesTooMuch) {
     ASSERT_TRUE(cause);
     EXPECT_EQ(cause->code, errc::invalid_input);
     cause.reset();
+    EXPECT_EQ(draws.end_of(answer, cause, true), finish_reason::none);
+    EXPECT_FALSE(cause) << "nothing is to follow";
     EXPECT_EQ(draws.end_without_choice(answer, cause), finish_reason::failed);
     EXPECT_TRUE(cause);
   }
