@@ -1,6 +1,5 @@
 #include "runtime/text/chat.hpp"
 
-#include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/chat_atoms.hpp"
 #include "runtime/text/chat_template.hpp"
 #include "runtime/text/chat_turns.hpp"
@@ -41,17 +40,10 @@ size_t bytes_of(std::span<const chat_message> messages,
 result<chat_form> chat_form::load(const std::filesystem::path& model_dir,
                                   const tokenizer& tokens,
                                   std::string_view choice) {
-  auto config = read_regular_file(model_dir / "tokenizer_config.json",
-                                  max_chat_file_bytes);
-  if (!config)
-    return config.why();
-  auto parsed = parse_chat_config(*config);
-  if (!parsed)
-    return parsed.why();
-  auto text = find_chat_template(model_dir, *config);
-  if (!text && text.why().code == errc::io)
-    return text.why(); // no file to read is no template to refuse
-  return make(*parsed, text, tokens, choice);
+  auto files = read_chat_files(model_dir);
+  if (!files)
+    return files.why();
+  return make(files->config, files->form, tokens, choice);
 }
 
 result<chat_form> chat_form::parse(std::string_view config,

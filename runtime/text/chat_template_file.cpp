@@ -2,7 +2,6 @@
 
 #include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/json/strict_json.hpp"
-#include "runtime/text/chat_config.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -50,6 +49,20 @@ find_chat_template(const std::filesystem::path& model_dir,
   return chat_template_text{std::move(parsed->chat_template),
                             "tokenizer_config.json",
                             std::move(parsed->chat_template_note)};
+}
+
+result<chat_files> read_chat_files(const std::filesystem::path& model_dir) {
+  auto text = read_regular_file(model_dir / "tokenizer_config.json",
+                                max_chat_file_bytes);
+  if (!text)
+    return text.why();
+  auto config = parse_chat_config(*text);
+  if (!config)
+    return config.why();
+  auto form = find_chat_template(model_dir, *text);
+  if (!form && form.why().code == errc::io)
+    return form.why(); // no file to read is no template to refuse
+  return chat_files{std::move(*config), std::move(form)};
 }
 
 result<chat_template_text>

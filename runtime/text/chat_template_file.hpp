@@ -3,6 +3,7 @@
 /// The chat template of a model directory, wherever it lies.
 
 #include "runtime/error.hpp"
+#include "runtime/text/chat_config.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -26,6 +27,15 @@ struct chat_template_text {
 result<chat_template_text>
 find_chat_template(const std::filesystem::path& model_dir,
                    std::string_view config);
+
+/// What the files of a model say of chats.
+struct chat_files {
+  chat_config config;
+  result<chat_template_text> form; ///< No io: no file to read is none at all.
+};
+
+/// Errors: io, and what is wrong with tokenizer_config.json.
+result<chat_files> read_chat_files(const std::filesystem::path& model_dir);
 
 /// The same, and reads tokenizer_config.json if there is one.
 result<chat_template_text>

@@ -27,8 +27,8 @@ public:
   /// only if it begins with <think>, which is then part of neither, as is a
   /// </think> at its very beginning: no thought. `may_think`: the prompt said
   /// nothing of it, as behind the output of a tool, or the model may not heed
-  /// what it said; then what comes before a
-  /// </think> that no <think> has opened was told already, but that is no text.
+  /// what it said; then what comes before a </think> that no <think> has opened
+  /// was told already, but that is no text.
   explicit reasoning_splitter(bool in_thought, bool may_think = false)
     : state_(in_thought ? state::thought : state::beginning),
       may_think_(may_think) {
