@@ -18,7 +18,6 @@ namespace {
 
 constexpr const char* chat_path = "/v1/chat/completions";
 constexpr const char* text_path = "/v1/completions";
-constexpr const char* messages_path = "/v1/messages";
 constexpr const char* count_path = "/v1/messages/count_tokens";
 constexpr const char* responses_path = "/v1/responses";
 constexpr const char* response_path = "/v1/responses/";
@@ -303,13 +302,16 @@ std::vector<std::string> openai_api::active_faults() const {
 
 // -- completions --------------------------------------------------------------
 
-void openai_api::enqueue(const std::string& route, const waiting_body& what,
-                         const respond& to, std::function<void()> job) {
-  auto bytes = what.bytes;
+void openai_api::enqueue(const std::string& route, request what,
+                         const respond& to,
+                         std::function<void(const request&)> job) {
+  auto bytes = what.body.size();
+  auto name = what.request_id;
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
-  if (!queue.post(bytes + least_cost, std::move(job)))
+  if (!queue.post(bytes + least_cost, [job = std::move(job),
+                                       what = std::move(what)] { job(what); }))
     answer(route,
-           told_to(route, what.request_id,
+           told_to(route, name,
                    to_api_error({errc::overloaded,
                                  "Too many requests are waiting; try "
                                  "again later."})),
@@ -342,13 +344,12 @@ openai_api::completion_form(completion_kind kind, const char* prefix) const {
 
 void openai_api::read_later(const char* path, request what, respond to,
                             reading read) {
-  waiting_body body{what.body.size(), what.request_id};
   asking by{keys_.holder_of(what), sources_.now()};
   if (!by.holder) // of the admin socket
     by.holder = std::make_shared<key_holder>("", "", quota_limits{});
-  enqueue(path, body, to,
-          [this, read, to, what = std::move(what), by = std::move(by)] {
-            (this->*read)(what, to, by);
+  enqueue(path, std::move(what), to,
+          [this, read, to, by = std::move(by)](const request& x) {
+            (this->*read)(x, to, by);
           });
 }
 
@@ -451,17 +452,15 @@ void openai_api::delete_response(request what, respond to) {
 // -- tokens -------------------------------------------------------------------
 
 void openai_api::tokenize(request what, respond to) {
-  waiting_body body{what.body.size(), what.request_id};
-  enqueue(tokenize_path, body, to, [this, to, what = std::move(what)] {
+  enqueue(tokenize_path, std::move(what), to, [this, to](const request& x) {
     auto length = serving_.info().max_model_len;
-    answer(tokenize_path, words_.tokenize(what.body, length), to);
+    answer(tokenize_path, words_.tokenize(x.body, length), to);
   });
 }
 
 void openai_api::detokenize(request what, respond to) {
-  waiting_body body{what.body.size(), what.request_id};
-  enqueue(detokenize_path, body, to, [this, to, what = std::move(what)] {
-    answer(detokenize_path, words_.detokenize(what.body), to);
+  enqueue(detokenize_path, std::move(what), to, [this, to](const request& x) {
+    answer(detokenize_path, words_.detokenize(x.body), to);
   });
 }
 

@@ -164,14 +164,10 @@ private:
   void detokenize(request what, respond to);
   void tokenizer_info(request what, respond to);
 
-  struct waiting_body {
-    size_t bytes;
-    std::string request_id; ///< What a refusal calls it.
-  };
-
-  /// Does `job` on the thread that reads bodies of such a size, or answers 429.
-  void enqueue(const std::string& route, const waiting_body& what,
-               const respond& to, std::function<void()> job);
+  /// Does `job` of `what` on the thread that reads bodies of such a size, or
+  /// answers 429.
+  void enqueue(const std::string& route, request what, const respond& to,
+               std::function<void(const request&)> job);
   void read_later(const char* path, request what, respond to, reading read);
 
   // On those threads:

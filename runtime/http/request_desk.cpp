@@ -71,7 +71,7 @@ void request_desk::start(chat_request asked, generation_plan plan,
   auto is_free = kind == grammar_kind::none;
   auto may_think = !asked.go_on && !prompt.in_thought
                    && ((is_of_tool && (is_free || kind == grammar_kind::tools))
-                       || (is_free && has_thought_switch()));
+                       || (is_free && takes_thinking(true)));
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
@@ -93,9 +93,9 @@ void request_desk::start(text_request asked, generation_plan plan,
   generate(std::move(prompts), std::move(plan), to);
 }
 
-bool request_desk::has_thought_switch() const {
-  return form_.takes_switch("thinking", true)
-         || form_.takes_switch("enable_thinking", true);
+bool request_desk::takes_thinking(bool value) const {
+  return form_.takes_switch("thinking", value)
+         || form_.takes_switch("enable_thinking", value);
 }
 
 size_t request_desk::max_text() const {
@@ -120,18 +120,11 @@ parsed<chat_prompt> request_desk::render_chat(const chat_request& asked,
     how.thinking = value;
   }
   if (asked.thinking) {
-    auto takes = [&](const char* name) {
-      return form_.takes_switch(name, *asked.thinking);
-    };
-    if (form_.trouble().empty() && !takes("thinking")
-        && !takes("enable_thinking"))
+    if (form_.trouble().empty() && !takes_thinking(*asked.thinking))
       return no_switch("thinking");
     how.thinking = asked.thinking;
   }
-  if (auto x = asked.rather_thinking;
-      x && !how.thinking
-      && (form_.takes_switch("thinking", *x)
-          || form_.takes_switch("enable_thinking", *x)))
+  if (auto x = asked.rather_thinking; x && !how.thinking && takes_thinking(*x))
     how.thinking = x;
   how.add_generation_prompt = asked.add_generation_prompt;
   how.go_on = asked.go_on;

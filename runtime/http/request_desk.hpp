@@ -62,8 +62,9 @@ private:
   parsed<wanted_answer> answer_to(const asked_prompt& x,
                                   const generation_plan& plan, uint64_t seed,
                                   const stop_strings& stops) const;
+  /// Whether the chat template has a switch of thought that may be `value`.
+  bool takes_thinking(bool value) const;
   /// Bytes beyond which a text has too many tokens, whatever they are.
-  bool has_thought_switch() const;
   size_t max_text() const;
   api_error no_room(const std::string& text, const completion_options& options,
                     const generation_plan& plan) const;

@@ -27,8 +27,8 @@ std::string with_head(std::string_view methods) {
 
 reply told_to(std::string_view path, const std::string& request_id,
               const api_error& why) {
-  return path.starts_with(messages_prefix) ? to_messages_reply(why, request_id)
-                                           : to_reply(why);
+  return path.starts_with(messages_path) ? to_messages_reply(why, request_id)
+                                         : to_reply(why);
 }
 
 reply told_to(const request_head& head, const api_error& why) {

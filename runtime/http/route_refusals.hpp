@@ -12,7 +12,7 @@
 namespace troupe::http {
 
 /// Where Anthropic's clients ask, and what lies below.
-constexpr std::string_view messages_prefix = "/v1/messages";
+constexpr const char* messages_path = "/v1/messages";
 
 /// `why` in the form that those who use `path` know; `request_id` may be empty.
 reply told_to(std::string_view path, const std::string& request_id,
