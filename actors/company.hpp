@@ -86,7 +86,7 @@ public:
                                     std::chrono::milliseconds deadline);
 
   /// Who has asked for `id` has heard all that was wanted, such as the text
-  /// before a stop string: if it is cancelled from here on, that counts as
+  /// before a stop string: however it ends from here on, that counts as
   /// finished.
   void enough(request_id id);
 

@@ -56,7 +56,7 @@ public:
   /// Ends a request with `cause`, after what it has heard.
   void fail(request_id id, const failure& cause);
 
-  /// Who waits for `id` has heard all that was wanted: if it is cancelled from
+  /// Who waits for `id` has heard all that was wanted: however it ends from
   /// here on, that counts as finished.
   void enough(request_id id);
 
