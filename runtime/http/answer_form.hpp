@@ -45,6 +45,15 @@ struct answer_chunk {
   std::vector<scored_token> scores = {}; ///< Those that are new.
 };
 
+/// The head of a stream of events and the `first` of them, for those in between
+/// (nginx among them) to leave as it is.
+inline reply event_stream(std::string first) {
+  return {200,
+          "text/event-stream",
+          std::move(first),
+          {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}};
+}
+
 /// Made for one request; one thread at a time. Of a stream it is asked for
 /// `begin`, pieces, a `finish` for each answer, then for `last` or `error`.
 class answer_form {

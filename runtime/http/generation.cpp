@@ -10,10 +10,6 @@ namespace {
 /// unless something is very wrong.
 constexpr size_t max_inbox = 1 << 18;
 
-/// What nginx and others in between are to leave as it is.
-const header_list stream_headers = {{"Cache-Control", "no-cache"},
-                                    {"X-Accel-Buffering", "no"}};
-
 double seconds(std::chrono::steady_clock::duration x) {
   return std::chrono::duration<double>(x).count();
 }
@@ -189,8 +185,8 @@ void generation::accepted() {
 void generation::begin() {
   if (std::exchange(begun_, true))
     return;
-  reply head{200, "text/event-stream", plan_.form->begin(used()),
-             stream_headers, plan_.form->filler()};
+  auto head = event_stream(plan_.form->begin(used()));
+  head.filler = plan_.form->filler();
   to_->begin(std::move(head));
 }
 

@@ -23,6 +23,7 @@ namespace troupe::http {
 struct request_head {
   std::string method; ///< As sent, e.g. "POST".
   std::string path;   ///< Without the query.
+  std::string query;  ///< What stands behind the '?', as sent.
   std::string authorization;
   std::string api_key; ///< X-Api-Key, in Anthropic's way.
   std::string content_type;

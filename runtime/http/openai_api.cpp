@@ -307,7 +307,9 @@ void openai_api::enqueue(const std::string& route, request what,
                          std::function<void(const request&)> job) {
   auto bytes = what.body.size();
   auto name = what.request_id;
-  auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
+  // What asks without a body may be answered with much.
+  bool is_short = bytes <= options_.short_body && what.method == "POST";
+  auto& queue = is_short ? short_requests_ : long_requests_;
   if (!queue.post(bytes + least_cost, [job = std::move(job),
                                        what = std::move(what)] { job(what); }))
     answer(route,
@@ -440,8 +442,14 @@ void openai_api::start_response(const request& what, const respond& to,
 }
 
 void openai_api::get_response(request what, respond to) {
-  auto id = rest_of(what.path, response_path);
-  answer(response_path, responses_.get(keys_.holder_of(what), id), to);
+  auto tell = [this, to](const request& x) {
+    auto id = rest_of(x.path, response_path);
+    answer(response_path, responses_.get(keys_.holder_of(x), id, x.query), to);
+  };
+  if (what.query.empty())
+    tell(what);
+  else
+    enqueue(response_path, std::move(what), to, tell);
 }
 
 void openai_api::delete_response(request what, respond to) {

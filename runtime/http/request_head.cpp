@@ -122,7 +122,9 @@ private:
     if (target.empty())
       return bad("the request's target names no host");
     head_.method = method;
-    head_.path = target.substr(0, target.find('?'));
+    auto path_end = std::min(target.find('?'), target.size());
+    head_.path = target.substr(0, path_end);
+    head_.query = target.substr(std::min(path_end + 1, target.size()));
     head_.http_11 = number != "1.0";
     head_.keep_alive = head_.http_11;
     return {};

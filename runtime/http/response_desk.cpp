@@ -25,10 +25,12 @@ void response_desk::start(std::string_view body, response_head head,
   response_keeper keep;
   if (asked.store && store_.is_on())
     keep = [this, by = plan.asked_by->id, id = head.id,
-            turns](const std::string& told, chat_message answer) {
+            turns](told_response told) {
       auto all = turns;
-      all.push_back(std::move(answer));
-      store_.put(by, id, {told, std::move(all)}, sources_.now());
+      all.push_back(std::move(told.turn));
+      store_.put(by, id,
+                 {std::move(told.body), std::move(all), std::move(told.pieces)},
+                 sources_.now());
     };
   head.repeated = asked.repeated;
   plan.form = make_response_form(std::move(head), std::move(keep));
@@ -38,10 +40,17 @@ void response_desk::start(std::string_view body, response_head head,
   desk_.start(std::move(asked.asked), std::move(plan), to);
 }
 
-reply response_desk::get(const holder& by, const std::string& id) {
+reply response_desk::get(const holder& by, const std::string& id,
+                         std::string_view query) {
+  auto wish = parse_replay(query);
+  if (auto* error = std::get_if<api_error>(&wish))
+    return to_reply(*error);
   auto found = by ? store_.find(by->id, id, sources_.now()) : nullptr;
   if (!found)
     return to_reply(unknown_response(id, false));
+  auto& how = std::get<response_replay>(wish);
+  if (how.stream)
+    return event_stream(replay(found->body, found->pieces, how.first));
   reply x;
   x.body = found->body;
   return x;

@@ -24,8 +24,9 @@ public:
   void start(std::string_view body, response_head head, generation_plan plan,
              const request_desk::respond& to);
 
-  /// One that was stored; of `by` alone, as is what can be erased.
-  reply get(const holder& by, const std::string& id);
+  /// One that was stored, whole or as its events, as `query` says; of `by`
+  /// alone, as is what can be erased.
+  reply get(const holder& by, const std::string& id, std::string_view query);
   reply erase(const holder& by, const std::string& id);
 
 private:

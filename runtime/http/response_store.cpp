@@ -7,7 +7,8 @@ namespace troupe::http {
 namespace {
 
 size_t size_of(const std::string& id, const stored_response& x) {
-  auto size = id.size() + x.body.size();
+  auto size = id.size() + x.body.size()
+              + x.pieces.size() * sizeof x.pieces.front();
   for (const auto& turn : x.turns) {
     size += sizeof turn + turn.content.size() + turn.reasoning.size()
             + turn.call_id.size();

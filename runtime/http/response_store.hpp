@@ -26,6 +26,9 @@ struct stored_response {
   std::string body; ///< JSON, as it was told.
   /// The conversation up to the answer and with it, without the instructions.
   std::vector<chat_message> turns;
+  /// Bytes of the pieces in which the texts of its output came, one after the
+  /// other.
+  std::vector<uint32_t> pieces = {};
 };
 
 /// Safe to use from several threads. The clock is its callers'.

@@ -40,8 +40,10 @@ json error_of(const api_error& why) {
 
 class response_form : public block_form {
 public:
-  response_form(response_head head, response_keeper keep)
-    : head_(std::move(head)), keep_(std::move(keep)) {
+  /// `first`: the number of the first event that is told.
+  explicit response_form(response_head head, response_keeper keep = {},
+                         uint64_t first = 0)
+    : head_(std::move(head)), keep_(std::move(keep)), first_(first) {
   }
 
   std::string begin(const usage&) override {
@@ -87,6 +89,8 @@ protected:
   }
 
   std::string extended(size_t i, const std::string& more) override {
+    if (keep_)
+      pieces_.push_back(static_cast<uint32_t>(more.size()));
     auto where = place(i);
     where["delta"] = more;
     if (blocks()[i].kind == block_kind::speech)
@@ -122,7 +126,10 @@ protected:
 
 private:
   std::string event(const std::string& type, const json& members) {
-    json x = {{"type", type}, {"sequence_number", num_events_++}};
+    auto number = num_events_++;
+    if (number < first_)
+      return {};
+    json x = {{"type", type}, {"sequence_number", number}};
     x.update(members);
     return "event: " + type + "\ndata: " + dump(x) + "\n\n";
   }
@@ -157,7 +164,7 @@ private:
     return out;
   }
 
-  void keep(const json& response) const {
+  void keep(const json& response) {
     if (!keep_)
       return;
     chat_message turn;
@@ -169,7 +176,7 @@ private:
       else if (x.kind == block_kind::call)
         turn.tool_calls.push_back({"function", x.name, x.text, call_id(i)});
     }
-    keep_(dump(response), std::move(turn));
+    keep_({dump(response), std::move(pieces_), std::move(turn)});
   }
 
   std::string id(const char* prefix, size_t i) const {
@@ -243,7 +250,63 @@ private:
 
   const response_head head_;
   const response_keeper keep_;
+  const uint64_t first_;
   uint64_t num_events_ = 0;
+  std::vector<uint32_t> pieces_; ///< Bytes of each, for who keeps it.
+};
+
+/// What `x`, a response that was told, was told with.
+response_head head_of(json x) {
+  response_head out{x["id"], x["model"], x["created_at"]};
+  for (const auto* own :
+       {"id", "object", "created_at", "status", "background", "error",
+        "incomplete_details", "model", "usage", "output"})
+    x.erase(own);
+  out.repeated = dump(x);
+  return out;
+}
+
+usage usage_of(const json& x) {
+  return {x["input_tokens"], x["output_tokens"],
+          x["output_tokens_details"]["reasoning_tokens"],
+          x["input_tokens_details"]["cached_tokens"]};
+}
+
+/// An item of the output becomes pieces of an answer again.
+class item_pieces {
+public:
+  explicit item_pieces(const std::vector<uint32_t>& sizes) : sizes_(sizes) {
+  }
+
+  std::string tell(const json& item, answer_form& to) {
+    std::string type = item["type"];
+    if (type == "function_call") {
+      tool_call_piece begin{num_calls_, true, item["name"]};
+      auto out = to.piece({0, {{}, {}, {std::move(begin)}}});
+      for (auto& x : cut(item["arguments"]))
+        out += to.piece({0, {{}, {}, {{num_calls_, false, {}, x}}}});
+      ++num_calls_;
+      return out;
+    }
+    std::string out;
+    for (auto& x : cut(item["content"][0]["text"]))
+      out += type == "message" ? to.piece({0, {{}, x}})
+                               : to.piece({0, {x, {}}});
+    return out;
+  }
+
+private:
+  std::vector<std::string> cut(const std::string& text) {
+    std::vector<std::string> out;
+    for (size_t at = 0; at < text.size(); at += out.back().size())
+      out.push_back(
+        text.substr(at, next_ < sizes_.size() ? sizes_[next_++] : text.npos));
+    return out;
+  }
+
+  const std::vector<uint32_t>& sizes_;
+  size_t next_ = 0;
+  uint32_t num_calls_ = 0;
 };
 
 } // namespace
@@ -251,6 +314,21 @@ private:
 std::unique_ptr<answer_form> make_response_form(response_head head,
                                                 response_keeper keep) {
   return std::make_unique<response_form>(std::move(head), std::move(keep));
+}
+
+std::string replay(const std::string& body, const std::vector<uint32_t>& pieces,
+                   uint64_t first) {
+  auto x = json::parse(body);
+  response_form form{head_of(x), {}, first};
+  auto used = usage_of(x["usage"]);
+  auto out = form.begin(used);
+  item_pieces items{pieces};
+  for (const auto& item : x["output"])
+    out += items.tell(item, form);
+  auto why = x["status"] == "incomplete" ? finish_reason::length
+                                         : finish_reason::stop;
+  out += form.finish({}, {why});
+  return out + form.last(used, false);
 }
 
 std::string render_deleted(const std::string& id) {

@@ -18,14 +18,24 @@ struct response_head {
   std::string repeated{}; ///< JSON: what it repeats of its request.
 };
 
-/// Hears of a response that has come to its end: its body, and the turn that it
-/// is in its conversation.
-using response_keeper
-  = std::function<void(const std::string& body, chat_message turn)>;
+/// A response that has come to its end.
+struct told_response {
+  std::string body;             ///< JSON.
+  std::vector<uint32_t> pieces; ///< See `replay`.
+  chat_message turn;            ///< That it is in its conversation.
+};
+
+using response_keeper = std::function<void(told_response what)>;
 
 /// `keep` may be empty.
 std::unique_ptr<answer_form> make_response_form(response_head head,
                                                 response_keeper keep);
+
+/// The events of a response that has ended, as its stream had them or would
+/// have had them, from the number `first` on. `pieces`: bytes of each piece in
+/// which the texts of its output came, one after the other.
+std::string replay(const std::string& body, const std::vector<uint32_t>& pieces,
+                   uint64_t first);
 
 /// The answer to DELETE.
 std::string render_deleted(const std::string& id);

@@ -3,12 +3,14 @@
 #include "runtime/http/effort_request.hpp"
 #include "runtime/http/grammar_request.hpp"
 #include "runtime/http/request_body.hpp"
+#include "runtime/http/text_codes.hpp"
 #include "runtime/http/tool_request.hpp"
 #include "runtime/http/tool_results.hpp"
 #include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <charconv>
 #include <cmath>
 
 namespace troupe::http {
@@ -128,12 +130,14 @@ void read_text(field_reader& in) {
   in.absorb(*text);
 }
 
+constexpr const char* scores_wish = "message.output_text.logprobs";
+constexpr const char* no_scores = "log-probabilities are not supported here";
+
 /// What else might come back.
 void read_include(field_reader& in) {
   for (const auto& x : in.texts("include", 16))
-    if (x == "message.output_text.logprobs")
-      in.refuse("include", "log-probabilities are not supported here",
-                field_fault::unsupported);
+    if (x == scores_wish)
+      in.refuse("include", no_scores, field_fault::unsupported);
 }
 
 /// 0.95, where a float would be told as 0.949999988079071.
@@ -201,6 +205,37 @@ std::optional<api_error> join_turns(const std::vector<chat_message>& before,
                                   "with call_id "
                                     + id->substr(0, 256) + ".");
   return std::nullopt;
+}
+
+parsed<response_replay> parse_replay(std::string_view query) {
+  constexpr const char* after = "starting_after";
+  auto refuse = [](const std::string& name, const std::string& why) {
+    return bad_parameter(name,
+                         "Invalid value for '" + name + "': " + why + ".");
+  };
+  response_replay out;
+  auto is_cut = false;
+  for (const auto& [name, value] : split_query(query)) {
+    if (name == "stream") {
+      if (value != "true" && value != "false")
+        return refuse(name, "must be true or false");
+      out.stream = value == "true";
+    } else if (name == after) {
+      uint32_t number = 0;
+      const auto* end = value.data() + value.size();
+      auto [at, error] = std::from_chars(value.data(), end, number);
+      if (error != std::errc{} || at != end)
+        return refuse(name, "must be the number of an event");
+      is_cut = true;
+      out.first = uint64_t{number} + 1;
+    } else if ((name == "include" || name == "include[]")
+               && value == scores_wish) {
+      return refuse("include", no_scores);
+    }
+  }
+  if (is_cut && !out.stream)
+    return refuse(after, "only a stream (stream=true) has events");
+  return out;
 }
 
 parsed<response_request>

@@ -21,6 +21,15 @@ struct response_request {
 std::optional<api_error> join_turns(const std::vector<chat_message>& before,
                                     response_request& to);
 
+/// How a stored response is to be told.
+struct response_replay {
+  bool stream = false; ///< As its events, else whole.
+  uint64_t first = 0;  ///< The number of the first of them.
+};
+
+/// Of a GET. What nobody knows is ignored, as in bodies.
+parsed<response_replay> parse_replay(std::string_view query);
+
 parsed<response_request>
 parse_response_request(std::string_view body, const sampling_defaults& defaults,
                        const request_limits& limits = {});

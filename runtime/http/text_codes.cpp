@@ -1,5 +1,6 @@
 #include "runtime/http/text_codes.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace troupe::http {
@@ -32,6 +33,20 @@ std::string percent_decode(std::string_view x) {
     bool coded = high >= 0 && low >= 0;
     out += coded ? static_cast<char>(high * 16 + low) : x[i];
     i += coded ? 2 : 0;
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>>
+split_query(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> out;
+  while (!query.empty()) {
+    auto member = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(member.size() + 1, query.size()));
+    auto name = member.substr(0, member.find('='));
+    member.remove_prefix(std::min(name.size() + 1, member.size()));
+    if (!name.empty())
+      out.emplace_back(percent_decode(name), percent_decode(member));
   }
   return out;
 }

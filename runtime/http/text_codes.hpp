@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace troupe::http {
 
@@ -13,5 +15,9 @@ std::string hex(uint64_t a, uint64_t b);
 
 /// %XX becomes the byte; anything else stays.
 std::string percent_decode(std::string_view x);
+
+/// The members of `a=b&c`, decoded: ("a", "b"), ("c", "").
+std::vector<std::pair<std::string, std::string>>
+split_query(std::string_view query);
 
 } // namespace troupe::http

@@ -79,6 +79,12 @@ def a_stream_says_what_the_whole_response_says(client, model):
         text = "".join(y.delta for y in events
                        if y.type == "response.output_text.delta")
         assert text == whole.output_text
+        again = list(client.responses.retrieve(x.id, stream=True))
+        assert [y.type for y in again] == [y.type for y in events]
+        assert again[-1].response.output_text == x.output_text
+        rest = list(client.responses.retrieve(x.id, stream=True,
+                                              starting_after=5))
+        assert rest == again[6:]
 
 
 class Capital(pydantic.BaseModel):

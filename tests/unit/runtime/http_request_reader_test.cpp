@@ -17,6 +17,7 @@ TEST(RequestReader, StopsBehindTheHeadUntilItIsToldToGoOn) {
   ASSERT_EQ(reader.at(), stage::head_read);
   EXPECT_EQ(reader.head().method, "POST");
   EXPECT_EQ(reader.head().path, "/path");
+  EXPECT_EQ(reader.head().query, "query");
   EXPECT_EQ(reader.head().authorization, "Bearer k");
   EXPECT_EQ(reader.head().length, 3u);
   EXPECT_TRUE(reader.head().has_body());

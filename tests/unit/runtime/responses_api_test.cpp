@@ -134,6 +134,59 @@ TEST_F(ResponsesApi, StreamsTypedEventsInOrder) {
   EXPECT_EQ(output[1]["arguments"], arguments);
 }
 
+TEST_F(ResponsesApi, ToldAgainAsAStreamHasTheSameEvents) {
+  start();
+  auto client = connect();
+  client.send(make({{"stream", true}, {"tools", {tool}}}));
+  service_.wait_for(1);
+  service_.play(1, ids("Well, well" + one_call), finish_reason::length);
+  auto told = client.receive().body;
+  auto begin = told.find("resp_");
+  auto path = "/v1/responses/"
+              + told.substr(begin, told.find('"', begin) - begin);
+  auto got = fetch(get(path + "?stream=true"));
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.headers["content-type"], "text/event-stream");
+  EXPECT_EQ(got.headers["x-accel-buffering"], "no");
+  EXPECT_EQ(got.body, told);
+  // Behind each event what followed it.
+  size_t number = 0;
+  for (auto at = told.find("\n\n"); at != told.npos;
+       at = told.find("\n\n", at + 2), ++number)
+    EXPECT_EQ(fetch(get(path + "?starting_after=" + std::to_string(number)
+                        + "&stream=true&include_obfuscation=false"))
+                .body,
+              told.substr(at + 2));
+  EXPECT_GT(number, 10u);
+  EXPECT_EQ(fetch(get(path + "?stream=true&starting_after=4294967295")).body,
+            "");
+  EXPECT_EQ(json::parse(fetch(get(path + "?stream=false")).body)["status"],
+            "incomplete");
+}
+
+TEST_F(ResponsesApi, ToldAsAStreamAfterAWholeAnswerHasItsTexts) {
+  start();
+  auto x = respond({{"reasoning", nullptr}}, "so</think>Paris.");
+  auto path = "/v1/responses/" + x["id"].get<std::string>();
+  auto body = fetch(get(path + "?stream=true")).body;
+  auto last = body.rfind("\ndata: ");
+  EXPECT_EQ(json::parse(body.substr(last + 7))["response"], x);
+  for (const auto* text :
+       {R"("delta":"so")", R"("delta":"Paris.")", R"("sequence_number":0,)"})
+    EXPECT_NE(body.find(text), std::string::npos) << text;
+  for (const auto& [query, param] : std::map<std::string, std::string>{
+         {"stream=yes", "stream"},
+         {"stream=true&starting_after=-1", "starting_after"},
+         {"stream=true&starting_after=", "starting_after"},
+         {"starting_after=1", "starting_after"},
+         {"include%5B%5D=message.output_text.logprobs", "include"}}) {
+    auto got = fetch(get(path + "?" + query));
+    EXPECT_EQ(got.status, 400) << query;
+    EXPECT_EQ(json::parse(got.body)["error"]["param"], param) << got.body;
+  }
+  EXPECT_EQ(fetch(get(path + "x?stream=true")).status, 404);
+}
+
 TEST_F(ResponsesApi, GoesOnFromAnEarlierOne) {
   start();
   auto first = respond({{"tools", {tool}}, {"instructions", "Be brief."}},
