@@ -1,6 +1,9 @@
 #include "deploy/api_key_flags.hpp"
 #include "deploy/commands.hpp"
 #include "deploy/flag_sources.hpp"
+#include "deploy/unknown_command.hpp"
+
+#include <iostream>
 
 int main(int argc, char** argv) {
   auto args = troupe::take_arguments(argc, argv);
@@ -20,6 +23,10 @@ int main(int argc, char** argv) {
   troupe::add_picture(app, status);
   troupe::add_top(app, status);
   troupe::add_balance(app, status);
+  if (auto why = troupe::unknown_command(app, args)) {
+    std::cerr << *why << '\n';
+    return 2;
+  }
   try { // CLI11 has no other way to say it
     args = troupe::with_flag_sources(app, std::move(args));
     std::vector<std::string> last_first(args.rbegin(), args.rend() - 1);

@@ -18,7 +18,12 @@ const std::string text = "Tell me a <think> story, \xe7\x8c\xab 123.";
 
 TEST(Cli, WrongUsageEndsWithTwoAndHelpWithZero) {
   EXPECT_EQ(run_troupe({}).status, 2);
-  EXPECT_EQ(run_troupe({"dance"}).status, 2);
+  auto unknown = run_troupe({"frobnicate"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_EQ(unknown.out, "");
+  EXPECT_EQ(std::ranges::count(unknown.errors, '\n'), 1) << unknown.errors;
+  for (const auto* part : {"'frobnicate'", "nearest", "'troupe --help'"})
+    EXPECT_NE(unknown.errors.find(part), std::string::npos) << unknown.errors;
   EXPECT_EQ(run_troupe({"tokenize"}).status, 2);
   EXPECT_EQ(run_troupe({"tokenize", nano(), "--fast"}).status, 2);
   EXPECT_EQ(run_troupe({"--help"}).status, 0);
