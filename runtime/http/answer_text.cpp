@@ -6,10 +6,10 @@ answer_text::answer_text(const tokenizer& tokens,
                          std::optional<reasoning_splitter> splitter,
                          std::optional<tool_call_splitter> calls,
                          stop_strings stops, const completion_options& options)
-  : characters_(tokens, options.skip_special), splitter_(std::move(splitter)),
-    calls_(std::move(calls)), stops_(std::move(stops)),
-    one_call_(options.one_call), tell_thought_(options.tell_thought),
-    min_tokens_(options.min_tokens) {
+  : tokens_(&tokens), characters_(tokens, options.skip_special),
+    splitter_(std::move(splitter)), calls_(std::move(calls)),
+    stops_(std::move(stops)), one_call_(options.one_call),
+    tell_thought_(options.tell_thought), min_tokens_(options.min_tokens) {
 }
 
 void answer_text::push(int32_t id, answer_piece& to) {
@@ -18,9 +18,11 @@ void answer_text::push(int32_t id, answer_piece& to) {
   ++num_pushed_;
   auto text = characters_.push(id);
   if (splitter_)
-    append(splitter_->push(text), to);
+    append(splitter_->push(text, is_thought_mark(tokens_->bytes_of(id))), to);
   else
     append({"", std::move(text)}, to);
+  if (splitter_ && calls_ && calls_->has_begun())
+    splitter_->settle(); // what a call is given is no thought
   if (!spoke_)
     ++num_thought_;
 }

@@ -50,6 +50,7 @@ private:
   void append(answer_piece piece, answer_piece& to);
   void add(spoken_piece piece, answer_piece& to);
 
+  const tokenizer* tokens_;
   detokenizer characters_;
   std::optional<reasoning_splitter> splitter_;
   std::optional<tool_call_splitter> calls_;

@@ -29,6 +29,8 @@ request_desk::request_desk(service& serving, const tokenizer& tokens,
                            chat_form form, const openai_options& options,
                            const openai_sources& sources)
   : serving_(serving), tokens_(tokens), form_(std::move(form)),
+    marks_(has_thought_marks(tokens) ? thought_marks::token
+                                     : thought_marks::text),
     options_(options), sources_(sources),
     context_(std::make_shared<generation_context>(serving, tokens, sources,
                                                   options.max_queue_wait)) {
@@ -70,15 +72,16 @@ void request_desk::start(chat_request asked, generation_plan plan,
   auto kind = of_text.kind;
   auto is_free = kind == grammar_kind::none;
   auto may_think = !asked.go_on && !prompt.in_thought
+                   && prompt.begun_call.empty()
                    && ((is_of_tool && (is_free || kind == grammar_kind::tools))
                        || (is_free && takes_thinking(true)));
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
-  generate(
-    {{std::move(prompt.ids), std::move(prompt.segments),
-      reasoning_splitter{prompt.in_thought, may_think}, std::move(calls)}},
-    std::move(plan), to);
+  generate({{std::move(prompt.ids), std::move(prompt.segments),
+             reasoning_splitter{prompt.in_thought, may_think, marks_},
+             std::move(calls)}},
+           std::move(plan), to);
 }
 
 void request_desk::start(text_request asked, generation_plan plan,

@@ -75,6 +75,7 @@ private:
   service& serving_;
   const tokenizer& tokens_;
   const chat_form form_;
+  const thought_marks marks_;
   const openai_options& options_;
   const openai_sources& sources_;
   const std::shared_ptr<generation_context> context_;

@@ -42,6 +42,11 @@ public:
   /// Returns what was kept back. A call whose name is not whole is none.
   spoken_piece finish();
 
+  /// Whether what is spoken has come to calls.
+  bool has_begun() const {
+    return state_ != state::speech;
+  }
+
   /// Calls with a name.
   uint32_t num_calls() const {
     return num_calls_;

@@ -115,12 +115,13 @@ TEST_F(MessagesApi, ThinksIfItIsAskedTo) {
 TEST_F(MessagesApi, WhatItThinksUnaskedIsNotTold) {
   start();
   const std::string said = "<think>so it is</think>\n\nParis.";
-  for (const auto& more :
-       {json::object(), json{{"thinking", {{"type", "disabled"}}}}}) {
+  const json none = {{"thinking", {{"type", "disabled"}}}};
+  for (const auto& [more, before] :
+       {std::pair{json::object(), ""}, {none, ""}, {none, "\n"}, {none, " "}}) {
     auto client = connect();
     client.send(say(more));
     service_.wait_for(++last_);
-    service_.play(last_, ids(said), finish_reason::stop);
+    service_.play(last_, ids(before + said), finish_reason::stop);
     auto x = json::parse(client.receive().body);
     EXPECT_EQ(x["content"],
               json::parse(R"([{"type":"text","text":"Paris."}])"));

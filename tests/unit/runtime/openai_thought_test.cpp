@@ -36,6 +36,23 @@ TEST_F(OpenaiThought, TellsNoEndOfAThoughtThatItWasNotToHave) {
   EXPECT_EQ(message["content"], said) << "it has to be this text";
 }
 
+// A mark is a token; in others one can speak of it.
+TEST_F(OpenaiThought, AMarkThatIsSpeltOutIsText) {
+  start();
+  const std::string said = "Between <think> and\n</think>\nit thinks.";
+  request_id last = 0;
+  for (const auto& how : {json{{"chat_template_kwargs", {{"thinking", false}}}},
+                          json{{"reasoning_effort", "none"}}}) {
+    auto client = connect();
+    client.send(ask(how));
+    service_.wait_for(++last);
+    service_.play(last, tokens_->encode(said, specials::plain),
+                  finish_reason::stop);
+    auto message = json::parse(client.receive().body)["choices"][0]["message"];
+    EXPECT_EQ(message["content"], said) << how;
+  }
+}
+
 TEST_F(OpenaiThought, NoEffortTurnsThoughtOffUnlessSomethingElseSaysOtherwise) {
   start();
   const json none = {{"reasoning_effort", "none"}};

@@ -108,6 +108,28 @@ TEST_F(OpenaiTools, LeaveNoMarkOfAThoughtBehindTheirOutput) {
   EXPECT_EQ(content, "so 4\nIt is 4.");
 }
 
+TEST_F(OpenaiTools, MayBeGivenAMarkOfAThoughtBehindAnOutput) {
+  start();
+  auto client = connect();
+  json call = {{"id", "a"},
+               {"type", "function"},
+               {"function", {{"name", "add"}, {"arguments", "{}"}}}};
+  client.send(ask(with_tools(
+    {{"messages",
+      {{{"role", "user"}, {"content", "2 + 2?"}},
+       {{"role", "assistant"}, {"tool_calls", {call}}},
+       {{"role", "tool"}, {"tool_call_id", "a"}, {"content", "4"}}}}})));
+  service_.wait_for(1);
+  service_.play(1,
+                ids("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function"
+                    "<｜tool▁sep｜>add\n```json\n{\"a\": \"\n</think>\n\"}\n"
+                    "```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"),
+                finish_reason::stop);
+  auto message = json::parse(client.receive().body)["choices"][0]["message"];
+  EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"],
+            "{\"a\": \"\n</think>\n\"}");
+}
+
 TEST_F(OpenaiTools, AreToldToTheModelInTheOrderOfTheirMembers) {
   start();
   auto prompt

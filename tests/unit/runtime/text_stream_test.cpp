@@ -113,9 +113,14 @@ TEST(ReasoningSplitter, DropsTheEndOfAThoughtOfWhichNobodyKnew) {
     expect_split(text, false, wanted, true);
   };
   expect("so 4\n</think>\n\nIt is 4.", {"", "so 4\nIt is 4."});
-  expect("so 4</think>", {"", "so 4"});
-  expect("a</think>b</think>c", {"", "ab</think>c"});
-  expect("a<think>b</think>c", {"", "a<think>b</think>c"});
+  expect("so 4\n</think>", {"", "so 4\n"});
+  expect("a\n</think>\nb\n</think>\nc", {"", "a\nb\n</think>\nc"});
+  expect("a\n<think>\nb\n</think>\nc", {"", "a\n<think>\nb\n</think>\nc"});
+  // Within a line it is spoken of.
+  for (const auto* text :
+       {"so 4</think>", "a</think>b</think>c", "a<think>b</think>c",
+        "It ends with </think>\nalways", "a\n</think> ends it", "a\n </think>"})
+    expect(text, {"", text});
   expect("<think>hm</think>\na</think>", {"hm", "a</think>"});
   expect("</think>\na</think>", {"", "a</think>"});
   expect("a </thin", {"", "a </thin"});
@@ -127,6 +132,51 @@ TEST(ReasoningSplitter, DropsLineEndsBehindAThoughtAlone) {
   expect_split("hm</think>\n", true, {"hm", ""});
   expect_split("hm</think> \nok", true, {"hm", " \nok"});
   expect_split("\n\nok", false, {"", "\n\nok"});
+}
+
+TEST(ReasoningSplitter, TakesATokenForTheMarkAndNothingElseWhereItIsOne) {
+  using pieces = std::vector<std::string>;
+  auto split = [](const pieces& tokens, bool in_thought = false) {
+    reasoning_splitter splitter{in_thought, true, thought_marks::token};
+    answer all;
+    for (const auto& x : tokens)
+      all.add(splitter.push(x, is_thought_mark(x)));
+    all.add(splitter.finish());
+    return all;
+  };
+  EXPECT_EQ(split({"so 4", "</think>", "\n\n", "4"}), (answer{"", "so 44"}));
+  EXPECT_EQ(split({"</think>", "4"}), (answer{"", "4"}));
+  EXPECT_EQ(split({"\n", "<think>", "so", "</think>", "\n4"}),
+            (answer{"so", "4"}));
+  EXPECT_EQ(split({"a", "</think>", "b", "</think>"}),
+            (answer{"", "ab</think>"}));
+  EXPECT_EQ(split({"a", "<think>", "b", "</think>"}),
+            (answer{"", "a<think>b</think>"}));
+  for (const pieces& spelt :
+       {pieces{"</", "think", "> ends it"}, pieces{"<", "think>", " begins it"},
+        pieces{"so\n", "</", "think>", "\n4"}}) {
+    std::string text;
+    for (const auto& x : spelt)
+      text += x;
+    EXPECT_EQ(split(spelt), (answer{"", text}));
+  }
+  // As a grammar behind a thought has it.
+  EXPECT_EQ(split({"so", "</", "think", ">4"}, true), (answer{"so", "4"}));
+}
+
+TEST(ReasoningSplitter, KnowsAThoughtBehindWhiteSpace) {
+  expect_split(" \n<think>hm</think>ok", false, {"hm", "ok"});
+  expect_split("\n\n</think>ok", false, {"", "ok"});
+  expect_split("\n\n<b>ok</b>", false, {"", "\n\n<b>ok</b>"});
+  expect_split(" \n", false, {"", " \n"});
+}
+
+TEST(ReasoningSplitter, TakesNothingForAMarkOnceItIsSettled) {
+  reasoning_splitter splitter{false, true};
+  auto said = splitter.push("a\n</thi").content;
+  splitter.settle();
+  said += splitter.push("nk>\nb").content;
+  EXPECT_EQ(said, "a\n</think>\nb");
 }
 
 TEST(ReasoningSplitter, KeepsBackNoMoreThanTheBeginningOfTheMark) {
