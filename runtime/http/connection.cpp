@@ -137,7 +137,7 @@ private:
       tell();
       if (!more)
         break;
-      allow(reader_.waiting() > 0 ? limits_.head_deadline : limits_.idle);
+      allow(reader_.rests() ? limits_.idle : limits_.head_deadline);
     }
     tell();
     allow(limits_.linger);
@@ -225,7 +225,7 @@ private:
   /// Reads until a head is there that keeps the rules.
   asio::awaitable<bool> read_head() {
     // A head that was sent early may have been read whole already.
-    resting_ = reader_.at() == stage::head && reader_.waiting() == 0;
+    resting_ = reader_.rests();
     bool idle = !fresh_ && resting_;
     if (last_ && resting_)
       co_return false;
@@ -236,10 +236,12 @@ private:
       auto got = co_await read_some();
       if (got.empty())
         co_return false;
-      if (std::exchange(resting_, false))
-        begin_record();
       reader_.add(got);
-      if (std::exchange(idle, false))
+      if (!resting_ || reader_.rests())
+        continue;
+      resting_ = false;
+      begin_record();
+      if (idle)
         allow(limits_.head_deadline);
     }
     if (reader_.at() == stage::refused)

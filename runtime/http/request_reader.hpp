@@ -64,6 +64,12 @@ public:
   /// In `refused`.
   const refusal& why() const;
 
+  /// Whether no byte of a request has come: an empty line, or its beginning,
+  /// is none.
+  bool rests() const {
+    return at_ == stage::head && (buffer_.empty() || buffer_ == "\r");
+  }
+
   /// Bytes that nothing has been made of yet.
   size_t waiting() const {
     return buffer_.size();

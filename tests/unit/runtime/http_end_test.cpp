@@ -113,6 +113,20 @@ TEST_F(HttpEnd, ClosesConnectionsThatRestAtOnce) {
   EXPECT_TRUE(used.at_end());
 }
 
+// Some clients send one behind a body, in a packet of its own.
+TEST_F(HttpEnd, AnEmptyLineIsNoRequestToWaitFor) {
+  start();
+  auto client = connect();
+  client.send(get("/health"));
+  EXPECT_EQ(client.receive().status, 200);
+  client.send("\r\n");
+  // Whoever connects later is accepted and read later.
+  EXPECT_EQ(fetch(get("/health")).status, 200);
+  begin_to_finish(std::chrono::seconds{5}); // a begun head has 10 s
+  EXPECT_TRUE(finished_.get());
+  EXPECT_TRUE(client.at_end());
+}
+
 TEST_F(HttpEnd, AnswersARequestThatWasBeingRead) {
   start();
   auto client = connect();

@@ -96,6 +96,25 @@ TEST(RequestReader, PassesOverOneEmptyLineBeforeEachRequest) {
   }
 }
 
+TEST(RequestReader, RestsUntilMoreThanAnEmptyLineHasCome) {
+  request_reader reader;
+  for (const auto* text : {"", "\r", "\n"}) {
+    reader.add(text);
+    EXPECT_TRUE(reader.rests());
+  }
+  reader.add("G");
+  EXPECT_FALSE(reader.rests());
+  reader.add("ET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_FALSE(reader.rests());
+  reader.read_body();
+  EXPECT_FALSE(reader.rests());
+  reader.take();
+  EXPECT_TRUE(reader.rests());
+  reader.add("\r\n\r\n");
+  EXPECT_EQ(reader.at(), stage::refused);
+  EXPECT_FALSE(reader.rests());
+}
+
 TEST(RequestReader, TakesThePathOfATargetThatNamesAHost) {
   auto path_of = [](const std::string& target) {
     request_reader reader;
