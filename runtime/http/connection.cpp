@@ -206,9 +206,9 @@ private:
     bool ready = co_await read_head();
     if (!ready)
       co_return false;
-    auto head = reader_.head();
+    const auto& head = reader_.head();
     head_only_ = head.method == "HEAD";
-    head.request_id = record_->is(head);
+    reader_.name(record_->is(head));
     std::optional<under_way> work{house_};
     auto no = house_.use.refuse_head(head);
     common_ = house_.use.headers_for(head);
@@ -301,7 +301,6 @@ private:
     {
       auto to = make_responder(
         way, house_.use.refusal(500, "the request was dropped"));
-      what.request_id = record_->id();
       house_.use.handle(std::move(what), std::move(to));
     }
     start_reading();

@@ -13,6 +13,8 @@
 #include "runtime/http/request_head.hpp"
 
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace troupe::http {
 
@@ -43,6 +45,11 @@ public:
 
   /// From `head_read` to `complete`.
   const request_head& head() const;
+
+  /// Names the request, from `head_read` on.
+  void name(std::string id) {
+    head_.request_id = std::move(id);
+  }
 
   /// From `head_read`: the body may come.
   void read_body();
