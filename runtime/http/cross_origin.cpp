@@ -18,8 +18,8 @@ constexpr const char* hour = "3600"; ///< s; what a browser may remember.
 
 bool is_origin_char(char c) {
   constexpr std::string_view signs = ".-_+:/[]";
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-         || signs.find(c) != signs.npos;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+         || (c >= '0' && c <= '9') || signs.find(c) != signs.npos;
 }
 
 } // namespace
@@ -59,8 +59,8 @@ std::optional<reply> cross_origin::answer(const request_head& head,
 }
 
 bool cross_origin::allows(const std::string& origin) const {
-  return std::ranges::any_of(allowed_,
-                             [&](auto& x) { return x == "*" || x == origin; });
+  return std::ranges::any_of(
+    allowed_, [&](auto& x) { return x == "*" || same_word(x, origin); });
 }
 
 result<void> check_origin(const std::string& text) {
@@ -78,9 +78,9 @@ result<void> check_origin(const std::string& text) {
     return no("behind the scheme a browser sends a host, maybe a port, and "
               "nothing else, no final '/' either");
   if (!std::ranges::all_of(text, is_origin_char))
-    return no("a browser sends small letters, digits and signs of a host");
-  if ((scheme == "http" && host.ends_with(":80"))
-      || (scheme == "https" && host.ends_with(":443")))
+    return no("a browser sends letters, digits and signs of a host");
+  if ((same_word(scheme, "http") && host.ends_with(":80"))
+      || (same_word(scheme, "https") && host.ends_with(":443")))
     return no("a browser leaves the usual port out");
   return {};
 }

@@ -30,8 +30,9 @@ private:
   const std::vector<std::string> allowed_;
 };
 
-/// Whether `text` may be an origin as browsers send it, which is compared byte
-/// by byte, or "*"; or why not (errc::invalid_input).
+/// Whether `text` may be an origin as browsers send it, or "*"; or why not
+/// (errc::invalid_input). Schemes and hosts are the same in whatever case: of
+/// apps some browsers say what their makers wrote ("Capacitor://localhost").
 result<void> check_origin(const std::string& text);
 
 /// Whether the body of `head` says that it is JSON. What any page may send to

@@ -107,17 +107,29 @@ TEST_F(CrossOrigin, LetsThePageReadWhatItsKeyHasLeft) {
 TEST(CrossOriginNames, AreWhatBrowsersSend) {
   for (const auto* text :
        {"*", "null", "https://chat.example.org", "http://localhost:3000",
-        "http://[::1]:8080", "chrome-extension://abcdef", "http://10.0.0.1"})
+        "http://[::1]:8080", "chrome-extension://abcdef", "http://10.0.0.1",
+        "Capacitor://localhost", "https://A.b"})
     EXPECT_TRUE(check_origin(text)) << text;
   for (const auto* text :
        {"", "https://a.b/", "[\"*\"]", "a.b", "https://", "https://a.b/c",
-        "https://A.b", "https://u@a.b", "https://a.b:443", "http://a.b:80",
+        "HTTPS://a.b:443", "https://u@a.b", "https://a.b:443", "http://a.b:80",
         "https://a.b ", "https://*.b"}) {
     auto ok = check_origin(text);
     ASSERT_FALSE(ok) << text;
     EXPECT_EQ(ok.why().code, errc::invalid_input);
     EXPECT_NE(ok.why().message.find(text), std::string::npos);
   }
+}
+
+TEST_F(CrossOrigin, KnowsAnOriginInWhateverCase) {
+  start_for({"Capacitor://localhost", "https://Chat.example.org"});
+  for (const std::string origin :
+       {"Capacitor://localhost", "capacitor://localhost", page})
+    EXPECT_EQ(
+      ask_whether(origin, "/v1/models").headers["access-control-allow-origin"],
+      origin);
+  EXPECT_FALSE(ask_whether("capacitor://localhos", "/v1/models")
+                 .headers.contains("access-control-allow-origin"));
 }
 
 TEST_F(CrossOrigin, AllowsAllWithAStarAndNobodyByDefault) {
