@@ -247,9 +247,10 @@ std::optional<parting> drain(const front& in, const running_company& x,
                              std::chrono::seconds limit, const clock& time,
                              end_signals& signals, const logger& log) {
   in.api->retire();
+  auto since = in.server->times_answered();
   log.info("ending: no request is accepted any more");
   for (auto end = time.now() + limit; time.now() < end;) {
-    if (in.server->wait_until_answered(drain_interval)) {
+    if (in.server->wait_until_answered(since, drain_interval)) {
       in.server->finish(last_words);
       return std::nullopt;
     }

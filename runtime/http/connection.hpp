@@ -66,8 +66,9 @@ public:
   /// Returns whether nobody was left within `limit`.
   bool wait_until_empty(std::chrono::milliseconds limit);
 
-  /// Returns whether at a moment within `limit` nothing was `under_way`.
-  bool wait_until_answered(std::chrono::milliseconds limit);
+  /// See server.
+  uint64_t times_answered() const;
+  bool wait_until_answered(uint64_t since, std::chrono::milliseconds limit);
 
 private:
   friend class under_way;
@@ -75,7 +76,8 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable emptied_;
   std::condition_variable answered_;
-  size_t under_way_ = 0; ///< Requests.
+  size_t under_way_ = 0;        ///< Requests.
+  uint64_t times_answered_ = 0; ///< That they were none any more.
   std::map<uint64_t, way_out> open_;
   uint64_t last_key_ = 0;
   guest_list guests_;

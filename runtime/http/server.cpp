@@ -117,9 +117,17 @@ bool house::wait_until_empty(std::chrono::milliseconds limit) {
   return emptied_.wait_for(lock, limit, [this] { return open_.empty(); });
 }
 
-bool house::wait_until_answered(std::chrono::milliseconds limit) {
+uint64_t house::times_answered() const {
+  std::lock_guard guard{mutex_};
+  return times_answered_;
+}
+
+bool house::wait_until_answered(uint64_t since,
+                                std::chrono::milliseconds limit) {
   std::unique_lock lock{mutex_};
-  return answered_.wait_for(lock, limit, [this] { return under_way_ == 0; });
+  return answered_.wait_for(lock, limit, [this, since] {
+    return under_way_ == 0 || times_answered_ != since;
+  });
 }
 
 under_way::under_way(house& in) : in_(in) {
@@ -129,8 +137,10 @@ under_way::under_way(house& in) : in_(in) {
 
 under_way::~under_way() {
   std::lock_guard guard{in_.mutex_};
-  if (--in_.under_way_ == 0)
-    in_.answered_.notify_all();
+  if (--in_.under_way_ > 0)
+    return;
+  ++in_.times_answered_;
+  in_.answered_.notify_all();
 }
 
 namespace {
@@ -290,8 +300,13 @@ public:
       threads_.emplace_back([this] { io_.run(); });
   }
 
-  bool wait_until_answered(std::chrono::milliseconds limit) override {
-    return house_.wait_until_answered(limit);
+  uint64_t times_answered() const override {
+    return house_.times_answered();
+  }
+
+  bool wait_until_answered(uint64_t since,
+                           std::chrono::milliseconds limit) override {
+    return house_.wait_until_answered(since, limit);
   }
 
   bool finish(std::chrono::milliseconds limit) override {

@@ -69,10 +69,17 @@ public:
   /// threads.
   virtual ~server() = default;
 
-  /// Whether no request was under way (let in by its head, and not answered
-  /// yet) at a moment within `limit`. Connections and requests are taken as
-  /// ever: who wants none of them is to refuse their heads first.
-  virtual bool wait_until_answered(std::chrono::milliseconds limit) = 0;
+  /// How often the last request that was under way (let in by its head, and not
+  /// answered yet) has been answered.
+  virtual uint64_t times_answered() const = 0;
+
+  /// Whether no request was under way at a moment since times_answered() was
+  /// `since`, or is within `limit`. Connections and requests are taken as ever,
+  /// so such a moment may be short: who wants none of them is to refuse their
+  /// heads first.
+  virtual bool
+  wait_until_answered(uint64_t since, std::chrono::milliseconds limit)
+    = 0;
 
   /// Takes no connection and no request any more, and lets those that are
   /// being read or answered come to their end. Returns whether all connections

@@ -80,7 +80,8 @@ TEST_F(HttpEnd, SaysHowItIsWhileStreamsGoOnAndTakesNothingElse) {
   service_.wait_for(1);
   EXPECT_EQ(stream.receive_head().status, 200);
   api_->retire();
-  EXPECT_FALSE(server_->wait_until_answered(std::chrono::milliseconds{0}));
+  auto since = server_->times_answered();
+  EXPECT_FALSE(server_->wait_until_answered(since, {}));
   kept.send(get("/health/ready"));
   auto got = kept.receive();
   EXPECT_EQ(got.status, 503);
@@ -94,11 +95,25 @@ TEST_F(HttpEnd, SaysHowItIsWhileStreamsGoOnAndTakesNothingElse) {
     EXPECT_EQ(got.headers["retry-after"], "1") << text;
   }
   EXPECT_EQ(service_.num_requests(), 1u);
-  EXPECT_FALSE(server_->wait_until_answered(std::chrono::milliseconds{0}));
+  EXPECT_FALSE(server_->wait_until_answered(since, {}));
   end_request(1);
-  EXPECT_TRUE(server_->wait_until_answered(patience));
+  EXPECT_TRUE(server_->wait_until_answered(since, patience));
   begin_to_finish();
   EXPECT_TRUE(finished_.get());
+}
+
+// However short it is: those who ask how it ends come again at once.
+TEST_F(HttpEnd, AMomentWithoutARequestCountsAlsoOnceItIsOver) {
+  start();
+  auto client = connect();
+  auto since = server_->times_answered();
+  for (request_id id : {1, 2}) {
+    client.send(stream_text());
+    service_.wait_for(id);
+    EXPECT_EQ(server_->wait_until_answered(since, {}), id == 2) << id;
+    end_request(id);
+    client.receive();
+  }
 }
 
 TEST_F(HttpEnd, ClosesConnectionsThatRestAtOnce) {
