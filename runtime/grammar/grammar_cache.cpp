@@ -45,7 +45,7 @@ void grammar_cache::work_beside() {
   }
   // A grammar that goes last may go on such a thread, which cannot end itself.
   auto to = [](const std::weak_ptr<turn_queue>& thread) {
-    return [thread](uint64_t whose, std::function<void()> job) {
+    return [thread](uint64_t whose, std::function<bool()> job) {
       auto alive = thread.lock();
       return alive && alive->post(whose, std::move(job));
     };
@@ -116,8 +116,10 @@ void grammar_cache::let_go(entries x) {
     is_ordered = !gone_.empty();
     gone_.splice(gone_.end(), x);
   }
-  if (!beside
-      || (!is_ordered && !beside(turn_of_freeing, [this] { free_gone(); })))
+  if (!beside || (!is_ordered && !beside(turn_of_freeing, [this] {
+        free_gone();
+        return true;
+      })))
     free_gone();
 }
 
@@ -205,8 +207,11 @@ grammar_cache::ask(const grammar_source& x, const grammar_waker& wake) {
     return out;
   }
   auto job = [this, to = std::weak_ptr{out}] {
-    if (auto order = to.lock()) // somebody waits for it still
-      compile(order);
+    auto order = to.lock();
+    if (!order || order->is_done()) // nobody waits for it any more
+      return false;
+    compile(order);
+    return true;
   };
   if (!beside(turn_of_size(x), std::move(job)))
     end(out,

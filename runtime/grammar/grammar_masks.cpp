@@ -162,8 +162,10 @@ grammar_masks::ask(const place& x, const grammar_waker& wake) {
   auto job = [of = weak_from_this(), key, to = std::weak_ptr{found}] {
     auto self = of.lock();
     auto mask = to.lock();
-    if (self && mask) // somebody waits for it still
-      self->make(key, mask);
+    if (!self || !mask || mask->is_made()) // nobody waits for it any more
+      return false;
+    self->make(key, mask);
+    return true;
   };
   if (!beside_(whose, std::move(job)))
     refuse(key, *found);

@@ -31,10 +31,10 @@ struct grammar_limits {
   size_t max_step_work = 1 << 18;
 };
 
-/// Has a job done by another thread, in turns of those whose jobs there are;
-/// false: too many wait already.
+/// Has a job, which says whether it has done anything, done by another thread,
+/// in turns of those whose jobs there are; false: too many wait already.
 using job_taker
-  = std::function<bool(uint64_t whose, std::function<void()> job)>;
+  = std::function<bool(uint64_t whose, std::function<bool()> job)>;
 
 /// Called, on another thread, when what was asked for is there. Who asks with
 /// the same one again meanwhile is called once.

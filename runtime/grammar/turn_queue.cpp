@@ -15,11 +15,11 @@ bool job_turns::add(uint64_t whose, job x) {
   return true;
 }
 
-job_turns::job job_turns::take() {
+job_turns::turn job_turns::take() {
   if (lines_.empty())
     return {};
   auto first = lines_.begin();
-  auto out = std::move(first->jobs.front());
+  turn out{first->whose, std::move(first->jobs.front())};
   first->jobs.pop_front();
   --num_waiting_;
   if (first->jobs.empty()) {
@@ -31,10 +31,15 @@ job_turns::job job_turns::take() {
   return out;
 }
 
+void job_turns::give_back(uint64_t whose) {
+  if (auto i = by_whose_.find(whose); i != by_whose_.end())
+    lines_.splice(lines_.begin(), lines_, i->second);
+}
+
 std::vector<job_turns::job> job_turns::take_all() {
   std::vector<job> out;
   while (num_waiting_ > 0)
-    out.push_back(take());
+    out.push_back(take().what);
   return out;
 }
 
@@ -49,13 +54,15 @@ bool turn_queue::post(uint64_t whose, job_turns::job x) {
       return false;
   }
   return thread_.post(1, [from = waiting_] {
-    job_turns::job next;
+    job_turns::turn next;
     {
       std::lock_guard guard{from->mutex};
       next = from->turns.take();
     }
-    if (next)
-      next();
+    if (!next.what || next.what())
+      return;
+    std::lock_guard guard{from->mutex};
+    from->turns.give_back(next.whose);
   });
 }
 

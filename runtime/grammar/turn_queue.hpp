@@ -1,7 +1,8 @@
 #pragma once
 
 /// Jobs that are done one after the other, in turns of those whose they are:
-/// who has many holds up each of the others by one at a time.
+/// who has many holds up each of the others by one at a time. One that turns
+/// out to be wanted no more is no turn.
 
 #include "runtime/task_queue.hpp"
 
@@ -19,7 +20,13 @@ namespace troupe {
 /// Which job is next. Not thread-safe.
 class job_turns {
 public:
-  using job = std::function<void()>;
+  /// Returns whether it has done anything.
+  using job = std::function<bool()>;
+
+  struct turn {
+    uint64_t whose = 0;
+    job what; ///< Empty: none waits.
+  };
 
   /// `max_waiting`: of all together.
   explicit job_turns(size_t max_waiting) : max_waiting_(max_waiting) {
@@ -28,8 +35,11 @@ public:
   /// Returns false, and drops it, if too many wait already.
   bool add(uint64_t whose, job x);
 
-  /// Empty if none waits.
-  job take();
+  turn take();
+
+  /// The last one's job has done nothing: the next turn is theirs again, if
+  /// they have another one.
+  void give_back(uint64_t whose);
 
   size_t num_waiting() const {
     return num_waiting_;
