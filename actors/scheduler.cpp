@@ -156,6 +156,7 @@ struct scheduler_state {
     bell->hear();
     for (auto& x : grammars.ready())
       begin_with(x.who, std::move(x.what));
+    tell_all(decide->look_at_ends());
     tell_grammars();
     step();
   }
@@ -282,12 +283,16 @@ struct scheduler_state {
       lanes->ended(msg.lane, at, ended.cost, msg.away);
     auto outputs = outputs_of(msg);
     giver->look();
+    tell_all(std::move(outputs));
+    courier->keep_fresh();
+    step();
+  }
+
+  void tell_all(std::vector<batch_output> outputs) {
     for (auto& x : outputs)
       pass_on(x);
     for (auto& x : outputs)
       publish(std::move(x));
-    courier->keep_fresh();
-    step();
   }
 
   void learn(const rank_times::load& load, clock::instant::duration took) {

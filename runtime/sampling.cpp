@@ -123,11 +123,12 @@ kernels::draw answer_draws::after(std::span<const int32_t> answer) {
 
 /// Returns whether it has followed all.
 bool answer_draws::follow_some(std::span<const int32_t> answer) {
-  if (!grammar_ || answer.size() == num_followed_)
+  if (has_followed(answer))
     return true;
   auto next = grammar_->follow(place_, answer.subspan(num_followed_));
   place_ = std::move(next.at);
   num_followed_ += next.count;
+  work_ += next.work;
   mask_ = nullptr;
   return answer.size() == num_followed_;
 }
@@ -143,6 +144,7 @@ void answer_draws::look() {
 }
 
 bool answer_draws::is_ready(std::span<const int32_t> answer) {
+  work_ = 0;
   if (!grammar_)
     return true;
   if (!when_made_)
@@ -158,10 +160,11 @@ bool answer_draws::is_ready(std::span<const int32_t> answer) {
 finish_reason answer_draws::end_of(std::span<const int32_t> answer,
                                    std::optional<failure>& cause,
                                    bool is_full) {
+  work_ = 0;
   follow(answer);
   if (!grammar_)
     return finish_reason::none;
-  auto outlook = grammar_->outlook(place_);
+  auto outlook = grammar_->outlook(place_, work_);
   auto is_too_much = outlook == grammar_outlook::too_much;
   if (outlook == grammar_outlook::tokens || (is_too_much && is_full))
     return finish_reason::none;

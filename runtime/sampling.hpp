@@ -61,6 +61,17 @@ public:
   finish_reason end_without_choice(std::span<const int32_t> answer,
                                    std::optional<failure>& cause);
 
+  /// Whether its grammar has nothing to follow to where `answer` is.
+  bool has_followed(std::span<const int32_t> answer) const {
+    return !grammar_ || answer.size() == num_followed_;
+  }
+
+  /// What its grammar took for the last of these questions (grammar_matcher::
+  /// work), the masks not counted: they are made beside.
+  uint64_t work() const {
+    return work_;
+  }
+
   /// Whether `id` ends the answer.
   bool is_end(int32_t id) const;
 
@@ -94,6 +105,7 @@ private:
   size_t num_followed_ = 0;
   std::shared_ptr<const token_mask> mask_; ///< Of place_; null: not asked for.
   grammar_waker when_made_;
+  uint64_t work_ = 0;
 };
 
 /// Scores of the prompt's tokens that follow those at [first, end), but for

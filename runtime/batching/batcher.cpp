@@ -76,7 +76,7 @@ std::optional<batch_output> batcher::cancel(request_id id, uint32_t term) {
   } else {
     return std::nullopt;
   }
-  return cancelled(found->id, found->term, found->num_answered());
+  return cancelled(found->id, found->term, found->num_told());
 }
 
 // -- building a step ----------------------------------------------------------
@@ -88,6 +88,7 @@ std::optional<planned_step> batcher::next_step(uint32_t num_lanes,
     return std::nullopt;
   planned_step out;
   out.lane = *free_lane();
+  looked_ = 0;
   max_cost_ = anybody_decodes() ? max_cost : no_limit;
   auto num_steps = num_lanes - num_out();
   decode(out, num_lanes);
@@ -340,11 +341,11 @@ void batcher::schedule(const sequence_ptr& x, planned_step& out) {
 
 /// Makes sure that `x` has its blocks, if need be at the cost of the youngest,
 /// which may be itself: then it returns false. So it does while the youngest is
-/// in a step.
+/// in a step, or has not heard what its last one brought.
 bool batcher::make_room(sequence& x) {
   while (!claim_blocks(cache_, x)) {
     auto youngest = running_.back();
-    if (youngest->num_scheduled > 0)
+    if (youngest->num_scheduled > 0 || youngest->untold)
       return false;
     ++num_preemptions_;
     release_blocks(cache_, *youngest);
@@ -393,13 +394,17 @@ std::vector<batch_output> batcher::end_step(uint8_t lane, step_result result) {
         retire(of);
     } else if (!counts) {
       continue;
-    } else if (auto told = take(x, result, first, std::move(row))) {
+    } else if (auto told = take(x, result, first, std::move(row));
+               told && of->untold) {
+      of->untold = std::move(told->event);
+    } else if (told) {
       if (told->event.finish != finish_reason::none)
         retire(of);
       out.push_back(std::move(*told));
     }
   }
   CHECK(at == result.tokens.size() && logits == result.logits.end());
+  look_at_ends(out);
   return out;
 }
 
@@ -452,10 +457,8 @@ void batcher::commit(sequence& x, int32_t token, std::vector<float> logits,
     x.answer.push_back(token);
     to.tokens.push_back(token);
     to.logits = std::move(logits);
-    auto is_full = to.finish == finish_reason::length;
-    if (auto end = x.draws->end_of(x.answer, to.cause, is_full);
-        end != finish_reason::none)
-      to.finish = end;
+    if (x.grammar)
+      x.untold.emplace(); // which is the whole event, see end_step
   } else {
     to.end_token = token;
   }

@@ -57,6 +57,7 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -79,6 +80,9 @@ struct batcher_options {
   /// want of a mask of its grammar. Empty: masks are made where they are
   /// needed.
   grammar_waker when_ready;
+  /// What the grammars of all may take in a step (grammar_matcher::work), but
+  /// for the one that goes beyond; others wait, if there is somebody to call.
+  uint64_t max_looking = 1 << 18;
 };
 
 /// The next step.
@@ -148,6 +152,14 @@ public:
 
   /// Ends the step of a lane with what its sequences asked for.
   std::vector<batch_output> end_step(uint8_t lane, step_result result);
+
+  /// What steps that have ended brought to those who had to wait for it: to be
+  /// asked for when somebody was called (batcher_options::when_ready).
+  std::vector<batch_output> look_at_ends() {
+    std::vector<batch_output> out;
+    look_at_ends(out);
+    return out;
+  }
 
   /// Ends it without a result: what it computed is to be computed again.
   void abandon_step(uint8_t lane);
@@ -270,9 +282,48 @@ private:
 
   /// Rows that `x` may have in a step if it has `most` there: one less where
   /// the last would draw a token of which nobody knows yet what it may be.
-  static uint32_t rows_ready(sequence& x, uint32_t most) {
+  uint32_t rows_ready(sequence& x, uint32_t most) {
     auto draws = x.num_planned + most == x.num_missing();
-    return draws && !x.draws->is_ready(x.answer) ? most - 1 : most;
+    return draws && !is_ready(x) ? most - 1 : most;
+  }
+
+  bool is_ready(sequence& x) {
+    if (x.untold || (!x.draws->has_followed(x.answer) && has_looked_enough()))
+      return false;
+    auto out = x.draws->is_ready(x.answer);
+    looked_ += x.draws->work();
+    return out;
+  }
+
+  /// Then those who are left are called again.
+  bool has_looked_enough() const {
+    if (!options_.when_ready || looked_ <= options_.max_looking)
+      return false;
+    (*options_.when_ready)();
+    return true;
+  }
+
+  /// Those first whose grammars take little: what a few take is not to keep
+  /// others waiting.
+  void look_at_ends(std::vector<batch_output>& out) {
+    looked_ = 0;
+    std::vector<sequence_ptr> all;
+    std::ranges::copy_if(running_, std::back_inserter(all),
+                         [](auto& x) { return x->untold && !x->over; });
+    std::ranges::stable_sort(all, {}, [](auto& x) { return x->looking; });
+    for (auto& x : all) {
+      if (has_looked_enough())
+        return;
+      out.push_back({x->id, x->term, *std::exchange(x->untold, {})});
+      auto& event = out.back().event;
+      auto is_full = event.finish == finish_reason::length;
+      if (auto end = x->draws->end_of(x->answer, event.cause, is_full);
+          end != finish_reason::none)
+        event.finish = end;
+      looked_ += x->looking = x->draws->work();
+      if (event.finish != finish_reason::none)
+        retire(x);
+    }
   }
 
   /// Its logits were no numbers: nobody is to begin with what it computed.
@@ -299,6 +350,7 @@ private:
   batcher_options options_;
   prefix_cache& cache_;
   double max_cost_ = no_limit; ///< Of the step that is being made.
+  uint64_t looked_ = 0;        ///< What grammars took in this call.
   uint64_t next_age_ = 0;
   uint64_t num_preemptions_ = 0;
   uint64_t num_without_choice_ = 0;

@@ -26,6 +26,10 @@ struct sequence {
   std::vector<int32_t> answer;            ///< Tokens behind the prompt.
   std::shared_ptr<grammar_masks> grammar; ///< Null: none.
   std::optional<answer_draws> draws;
+  /// What its last step brought, until its grammar has been asked whether that
+  /// is the end; nobody plans more before.
+  std::optional<generation_event> untold;
+  uint64_t looking = 0;       ///< What that took the last time.
   uint32_t num_computed = 0;  ///< Tokens whose latents are in the cache.
   uint32_t num_scheduled = 0; ///< Rows in steps that are out, the next.
   uint32_t num_planned = 0;   ///< Of the step that is being made.
@@ -53,6 +57,10 @@ struct sequence {
 
   uint32_t num_answered() const {
     return static_cast<uint32_t>(answer.size());
+  }
+
+  uint32_t num_told() const {
+    return num_answered() - (untold ? 1 : 0);
   }
 
   /// The first position that is in no step.

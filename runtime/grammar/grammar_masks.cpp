@@ -28,17 +28,19 @@ grammar_masks::followed grammar_masks::follow(const place& x,
   std::lock_guard guard{following_};
   followed out{x};
   auto at = *x;
-  for (uint64_t work = 0;
-       out.count < tokens.size() && work <= limits_.max_step_work / 8;
-       work += follower_.work())
+  while (out.count < tokens.size() && out.work <= limits_.max_step_work / 8) {
     at = follower_.after(at, tokens[out.count++]);
+    out.work += follower_.work();
+  }
   out.at = std::make_shared<const grammar_place>(std::move(at));
   return out;
 }
 
-grammar_outlook grammar_masks::outlook(const place& x) {
+grammar_outlook grammar_masks::outlook(const place& x, uint64_t& work) {
   std::lock_guard guard{following_};
-  return follower_.outlook(*x);
+  auto out = follower_.outlook(*x);
+  work += follower_.work();
+  return out;
 }
 
 size_t grammar_masks::bytes_of(const grammar_state& key, const entry& x) const {

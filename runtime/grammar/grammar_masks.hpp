@@ -104,7 +104,8 @@ public:
 
   struct followed {
     place at;
-    size_t count = 0; ///< Tokens that led there.
+    size_t count = 0;  ///< Tokens that led there.
+    uint64_t work = 0; ///< See grammar_matcher::work.
   };
 
   /// Behind the first of `tokens`, at least one: as many as an eighth of
@@ -121,8 +122,13 @@ public:
                                         const grammar_waker& wake);
 
   /// Whether the grammar has a token that follows. A mask may be too much all
-  /// the same.
-  grammar_outlook outlook(const place& x);
+  /// the same. Adds what that took.
+  grammar_outlook outlook(const place& x, uint64_t& work);
+
+  grammar_outlook outlook(const place& x) {
+    uint64_t work = 0;
+    return outlook(x, work);
+  }
 
   static bool may_end(const place& x) {
     return !x->state.empty() && x->state.front() == 0;

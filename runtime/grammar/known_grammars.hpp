@@ -21,7 +21,8 @@ public:
   }
 
   /// Why it cannot be compiled, as compile_grammar says; which is asked if it
-  /// is not remembered.
+  /// is not remembered, and may take some ten of milliseconds: the threads that
+  /// read requests ask, never one of I/O.
   std::optional<std::string> trouble(const grammar_source& x);
 
   struct counts {

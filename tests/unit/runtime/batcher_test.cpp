@@ -326,6 +326,58 @@ TEST_F(Batcher, DrawsNothingBeforeAMaskIsMadeAndHoldsUpNobody) {
   EXPECT_FALSE(rows.sequences[1].draw->allowed);
 }
 
+TEST_F(Batcher, LooksAtNoMoreGrammarsInAStepThanItMayAndTellsTheRestLater) {
+  auto told = [](const std::vector<batch_output>& out) {
+    std::vector<std::pair<request_id, finish_reason>> all;
+    for (auto& x : out)
+      all.emplace_back(x.request, x.event.finish);
+    return all;
+  };
+  using list = std::vector<std::pair<request_id, finish_reason>>;
+  constexpr auto none = finish_reason::none;
+  int calls = 0;
+  shape_.when_ready = waker([&] { ++calls; });
+  shape_.max_looking = 0;
+  make(4, 8, 64, 8);
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "aa"}), some_vocabulary());
+  for (request_id id : {1, 2, 3})
+    batcher_->add(id, 1, request(1, 4), {}, grammar);
+  batcher_->add(4, 1, request(1, 4));
+  step_result result;
+  result.tokens.assign(4, some_tokenizer().encode("a", specials::plain).at(0));
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{1, 1, 1, 1}));
+  auto out = batcher_->end_step(0, result);
+  EXPECT_EQ(told(out), (list{{4, none}, {1, none}})) << "one, whatever it took";
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(batcher_->cancel(3, 1)->event.first_position, 0u);
+  EXPECT_EQ(sizes(next_step_of(*batcher_)), (numbers{1, 1})) << "others go on";
+  result.tokens.resize(2);
+  out = batcher_->end_step(0, result);
+  EXPECT_EQ(told(out), (list{{4, none}, {2, none}}));
+  out = batcher_->look_at_ends();
+  EXPECT_EQ(told(out), (list{{1, finish_reason::stop}}));
+  EXPECT_EQ(out[0].event.tokens, (std::vector{result.tokens[0]}));
+  EXPECT_EQ(out[0].event.first_position, 1u);
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(batcher_->look_at_ends().empty());
+  EXPECT_EQ(batcher_->num_running(), 2u);
+}
+
+// Nobody is called who could come again.
+TEST_F(Batcher, LooksAtAllGrammarsWhereNobodyIsCalled) {
+  shape_.max_looking = 0;
+  make(4, 8, 64, 8);
+  auto grammar = std::make_shared<grammar_masks>(
+    compiled({grammar_kind::regex, "aa"}), some_vocabulary());
+  for (request_id id : {1, 2, 3})
+    batcher_->add(id, 1, request(1, 4), {}, grammar);
+  step_result result;
+  result.tokens.assign(3, some_tokenizer().encode("a", specials::plain).at(0));
+  next_step_of(*batcher_);
+  EXPECT_EQ(batcher_->end_step(0, result).size(), 3u);
+}
+
 TEST_F(Batcher, RefusesWhomeverAMaskCostsTooMuch) {
   make(4, 8, 64, 8);
   grammar_limits small;
