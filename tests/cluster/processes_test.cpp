@@ -67,8 +67,7 @@ protected:
 
   std::vector<std::string> arguments(const std::string& name,
                                      const std::string& secret) {
-    auto path = ::testing::TempDir() + "secret-" + name + "-"
-                + std::to_string(getpid());
+    auto path = (scratch_.path() / ("secret-" + name)).string();
     auto* file = fopen(path.c_str(), "w");
     EXPECT_EQ(fchmod(fileno(file), 0600), 0);
     fputs(secret.c_str(), file);
@@ -136,6 +135,7 @@ protected:
     links_ = {*parse_link_emulation(how)};
   }
 
+  const tests::scratch_dir scratch_;
   const std::string secret_ = secret_of_tests();
   std::vector<link_emulation> links_;
   std::unique_ptr<company> company_;

@@ -88,6 +88,9 @@ const owner owners[] = {
    "tests/cluster/(transport_peer_main|shapes_test)\\.cpp",
    "settings are flags, whose sources are in one place, or the topology; a "
    "secret may come this way, and where caches are"},
+  {"testing::TempDir\\(",
+   "tests/unit/runtime/span_file_test\\.cpp|tests/cluster/cli_test\\.cpp",
+   "files of tests lie in folders that go with them"},
   {"\\bstd::(cout|cerr)\\b", "deploy/.*|tests/.*|examples/.*",
    "a library does not print; it is handed a logger"},
 };
