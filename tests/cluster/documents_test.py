@@ -188,6 +188,68 @@ def images_are_built_from_sources_alone():
             f"built with what was built here")
 
 
+def an_image_is_built_as_everything_else_is():
+    """Its first stage, without an engine: what it runs and copies is there."""
+    image = read("deploy/Containerfile").replace("\\\n", " ")
+    first, last = re.split(r"^FROM ", image, flags=re.M)[1:]
+    base = re.match(r"\S*?(\w+):(\d+) AS build\n", first)
+    assert f'"{base[1]} {base[2]}"' in read("deploy/install"), (
+        "deploy/install does not take the image's base")
+    assert re.search(r"^COPY \. \.$", first, re.M), "the sources"
+    run = re.search(r"^RUN (.*)$", first, re.M)[1].split("&&")
+    for command in run[:-1]:
+        assert os.access(f"{SOURCE}/{command.split()[0]}", os.X_OK), command
+    assert run[0].split() == ["deploy/install"], run
+    preset, *targets = run[1].split()[1:]
+    presets = json.loads(read("CMakePresets.json"))["configurePresets"]
+    folder, = (x["binaryDir"] for x in presets if x["name"] == preset)
+    folder = folder.replace("${sourceDir}/", "")
+    assert targets == ["troupe"], targets
+    built = f"{folder}/deploy/troupe"
+    assert run[-1].split() == ["strip", built], run
+    place = re.search(r"^WORKDIR (\S+)$", first, re.M)[1]
+    taken = re.search(r"^COPY --from=build (\S+) (\S+)$", last, re.M)
+    assert taken[1] == f"{place}/{built}", taken[0]
+    assert f'ENTRYPOINT ["{taken[2]}",' in last, taken[0]
+
+
+def packages_of(files):
+    out = set()
+    for x in files:
+        for path in (x, f"/usr{x}"):
+            found = subprocess.run(["dpkg", "-S", path], capture_output=True,
+                                   text=True)
+            if found.returncode == 0:
+                out.add(found.stdout.split(":")[0])
+                break
+        else:
+            raise AssertionError(f"{x} is in no package")
+    return out
+
+
+def the_image_has_the_libraries_of_the_program():
+    """Those that it names itself; their packages bring what they need."""
+    if not shutil.which("dpkg") or not shutil.which("readelf"):
+        print("dpkg or readelf are not here: the image was not looked at")
+        return
+    image = read("deploy/Containerfile").replace("\\\n", " ")
+    listed = set(re.search(r"--no-install-recommends (.*?)&&", image)[1].split())
+    ldd = subprocess.run(["ldd", TROUPE], capture_output=True, text=True,
+                         check=True).stdout
+    places = dict(re.findall(r"^\s*(\S+) => (/\S+)", ldd, re.M))
+    header = subprocess.run(["readelf", "-d", TROUPE], capture_output=True,
+                            text=True, check=True).stdout
+    named = [x for x in re.findall(r"NEEDED.*\[(.*)\]", header) if x in places]
+    assert len(named) > 5, header
+    everywhere = {"libc6", "libgcc-s1", "libstdc++6"}
+    is_ours = re.compile(r"(?!lib(a|t|ub)san)").match  # of sanitized builds
+    wanted = {x for x in packages_of(places[y] for y in named)
+              if is_ours(x)} - everywhere
+    assert wanted <= listed, f"the image lacks {wanted - listed}"
+    used = packages_of(places.values())
+    assert listed <= used, f"nothing needs {listed - used}"
+
+
 def systemd_takes_the_unit():
     if not shutil.which("systemd-analyze"):
         print("systemd-analyze is not here: the unit was not verified")
@@ -271,6 +333,8 @@ def main():
                                   unit_and_image_name_flags_that_there_are,
                                   a_keys_file_as_the_image_says_is_read,
                                   images_are_built_from_sources_alone,
+                                  an_image_is_built_as_everything_else_is,
+                                  the_image_has_the_libraries_of_the_program,
                                   a_thought_is_printed_with_its_beginning,
                                   systemd_takes_the_unit) if not passes(check)]
     failed += with_server(every_metric_has_a_row,
