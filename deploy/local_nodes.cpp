@@ -3,6 +3,7 @@
 #include "kernels/check.hpp"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -30,6 +31,8 @@ constexpr timespec poll_interval{0, 10'000'000};
   sigprocmask(SIG_SETMASK, &none, nullptr);
   setpgid(0, 0); // the terminal's Ctrl-C is for the parent, which then asks
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // What others are just opening may have no mark of its own yet.
+  close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
   if (inherited >= 0)
     fcntl(inherited, F_SETFD, 0);
   if (getppid() == parent) // else it has died before it could be noticed

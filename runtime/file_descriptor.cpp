@@ -15,6 +15,10 @@ file_descriptor::~file_descriptor() {
   errno = error;
 }
 
+void close_on_exec(int fd) {
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 file_descriptor open_at(int dir, const std::string& name, int flags) {
   flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   file_descriptor out{::openat(dir, name.c_str(), flags, 0600)};

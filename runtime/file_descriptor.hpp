@@ -40,6 +40,10 @@ private:
   int fd_;
 };
 
+/// Programs that this process becomes or starts will not have it. Who opens a
+/// descriptor without O_CLOEXEC calls this at once.
+void close_on_exec(int fd);
+
 /// Opens a regular file in a directory, never waiting for one that is none, and
 /// not through a link. `flags` as of open(2). -1, and errno: it cannot.
 file_descriptor open_at(int dir, const std::string& name, int flags);

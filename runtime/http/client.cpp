@@ -6,6 +6,7 @@
 
 #include "runtime/http/client.hpp"
 
+#include "runtime/file_descriptor.hpp"
 #include "runtime/http/answer_reader.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -26,6 +27,7 @@
 
 #include <array>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace troupe::http {
@@ -60,8 +62,10 @@ public:
     for (auto& x : to) {
       error_code ignored;
       socket_.close(ignored);
-      auto [ec] = co_await socket_.async_connect(x, token);
-      why = ec;
+      socket_.open(x.protocol(), why);
+      close_on_exec(socket_.native_handle());
+      if (!why)
+        std::tie(why) = co_await socket_.async_connect(x, token);
       if (!why || is_shut_)
         break;
     }

@@ -103,6 +103,7 @@ void client_socket::cancel() {
 
 void client_socket::close() {
   error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
 }
 

@@ -63,6 +63,7 @@ public:
   /// Ends what is under way.
   void cancel();
 
+  /// The client hears of it even if another process holds the socket, too.
   void close();
 
 private:

@@ -1,5 +1,6 @@
 #include "runtime/http/server.hpp"
 
+#include "runtime/file_descriptor.hpp"
 #include "runtime/http/connection.hpp"
 
 #include <algorithm>
@@ -167,6 +168,7 @@ struct listener {
   error_code open(const tcp::endpoint& end) {
     error_code ec;
     acceptor.open(end.protocol(), ec);
+    close_on_exec(acceptor.native_handle());
     if (!ec)
       acceptor.set_option(asio::socket_base::reuse_address{true}, ec);
     if (!ec)
@@ -180,6 +182,7 @@ struct listener {
   error_code open(const unix_protocol::endpoint& end) {
     error_code ec;
     acceptor.open(end.protocol(), ec);
+    close_on_exec(acceptor.native_handle());
     if (!ec && ::fchmod(acceptor.native_handle(), S_IRUSR | S_IWUSR) != 0)
       ec.assign(errno, boost::system::system_category());
     if (!ec)
@@ -375,6 +378,7 @@ private:
                                  return;
                                if (ec)
                                  return accept_later(at, ec);
+                               close_on_exec(socket.native_handle());
                                auto from = client_of(socket, ec);
                                if (!ec)
                                  serve(house_, std::move(socket), from);

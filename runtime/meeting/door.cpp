@@ -1,5 +1,6 @@
 #include "runtime/meeting/door.hpp"
 
+#include "runtime/file_descriptor.hpp"
 #include "runtime/meeting/line.hpp"
 #include "runtime/transport/ucx_address.hpp"
 
@@ -97,6 +98,7 @@ private:
       return end.why();
     error_code ec;
     acceptor_.open(end->protocol(), ec);
+    close_on_exec(acceptor_.native_handle());
     // A port that was just closed can be opened again at once.
     if (!ec)
       acceptor_.set_option(tcp::acceptor::reuse_address{true}, ec);
@@ -118,6 +120,7 @@ private:
         return;
       if (ec)
         return accept_later();
+      close_on_exec(socket.native_handle());
       take(std::move(socket));
       accept();
     });

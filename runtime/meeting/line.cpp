@@ -1,5 +1,7 @@
 #include "runtime/meeting/line.hpp"
 
+#include "runtime/file_descriptor.hpp"
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/as_tuple.hpp>
@@ -9,6 +11,7 @@
 
 #include <array>
 #include <cstring>
+#include <tuple>
 
 namespace troupe {
 
@@ -206,7 +209,11 @@ line::awaitable<void> line::rest(const std::string& why) {
 /// As often as our patience allows.
 line::awaitable<void> line::connect() {
   while (!is_over_) {
-    auto [ec] = co_await socket_.async_connect(*end_, as_value);
+    error_code ec;
+    socket_.open(end_->protocol(), ec);
+    close_on_exec(socket_.native_handle());
+    if (!ec)
+      std::tie(ec) = co_await socket_.async_connect(*end_, as_value);
     if (!ec || is_over_)
       co_return;
     if (!target_.is_patient) {

@@ -1,7 +1,9 @@
 #include "deploy/local_nodes.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 using namespace troupe;
 using namespace std::chrono_literals;
@@ -59,4 +61,30 @@ TEST_F(LocalNodes, ThatTheyWereToldMayBeKnownLate) {
   EXPECT_EQ(tend(false), "node b is started again in 500 ms");
   EXPECT_EQ(tend(true, clock::instant{1h + 500ms}), told);
   EXPECT_EQ(tend(false, clock::instant{3h}), "");
+}
+
+constexpr int nobodys = 200, given = 201; // descriptors
+
+/// What the process of a node sees. By itself it has neither.
+TEST(LocalNodesChild, HasTheDescriptorThatItWasGivenAlone) {
+  if (fcntl(given, F_GETFD) >= 0)
+    EXPECT_EQ(fcntl(nobodys, F_GETFD), -1);
+  else
+    EXPECT_EQ(errno, EBADF);
+}
+
+TEST(LocalNodesChildren, HaveNoDescriptorThatTheyWereNotGiven) {
+  ASSERT_EQ(dup2(STDERR_FILENO, nobodys), nobodys);
+  ASSERT_EQ(dup2(STDERR_FILENO, given), given);
+  auto nodes = local_nodes::start(
+    {{"--gtest_filter=LocalNodesChild.*", "--name", "b"}}, {given});
+  close(nobodys);
+  close(given);
+  ASSERT_TRUE(nodes);
+  siginfo_t what{};
+  ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
+  auto ends = (*nodes)->take_ends();
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_TRUE(ends.front().ends_with("has ended with status 0"))
+    << ends.front();
 }

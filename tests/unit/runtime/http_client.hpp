@@ -30,7 +30,7 @@ struct http_answer {
 class http_client {
 public:
   explicit http_client(uint16_t port) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in where{};
     where.sin_family = AF_INET;
     where.sin_port = htons(port);
@@ -43,7 +43,7 @@ public:
 
   /// Of a server that listens at `path`.
   explicit http_client(const std::string& path) {
-    fd_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un where{AF_UNIX, {}};
     path.copy(where.sun_path, sizeof where.sun_path - 1);
     timeval deadline{60, 0};
@@ -124,6 +124,7 @@ private:
     // A wait with a deadline ends early where the process is stopped and goes
     // on, as on a machine that was put to sleep.
     auto n = TEMP_FAILURE_RETRY(::recv(fd_, bytes, sizeof bytes, 0));
+    EXPECT_FALSE(n < 0 && errno == EAGAIN) << "nothing has come for long";
     if (n <= 0)
       return false;
     seen_.append(bytes, static_cast<size_t>(n));
