@@ -3,7 +3,8 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+
+#include <utility>
 
 namespace troupe::http {
 
@@ -78,22 +79,32 @@ client_socket::read_more(asio::mutable_buffer to) {
   co_return count(ec, n);
 }
 
-client_socket::awaitable<bool> client_socket::write(const std::string& bytes) {
+client_socket::awaitable<size_t>
+client_socket::write_some(std::string_view bytes) {
+  auto from = asio::buffer(bytes.data(), bytes.size());
   if (secure_) {
-    auto [ec, n] = co_await asio::async_write(*secure_, asio::buffer(bytes),
-                                              token);
-    co_return !ec;
+    auto [ec, n] = co_await secure_->async_write_some(from, token);
+    co_return ec ? 0 : n;
   }
-  auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
-                                            token);
-  co_return !ec;
+  auto [ec, n] = co_await socket_.async_write_some(from, token);
+  co_return ec ? 0 : n;
 }
 
 client_socket::awaitable<void> client_socket::finish() {
+  if (std::exchange(finished_, true))
+    co_return;
+  // Our good-bye is out as soon as this waits for theirs; where they go on to
+  // talk, it is an error.
   if (secure_ && socket_.is_open())
     co_await secure_->async_shutdown(token);
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
+}
+
+client_socket::awaitable<size_t>
+client_socket::skip_some(asio::mutable_buffer to) {
+  auto [ec, n] = co_await socket_.async_read_some(to, token);
+  co_return ec ? 0 : n;
 }
 
 void client_socket::cancel() {

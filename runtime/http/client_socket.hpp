@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace troupe::http {
 
@@ -53,12 +54,17 @@ public:
   /// Returns how many bytes have come; 0: none will, or `cancel` was called.
   awaitable<size_t> read_some(boost::asio::mutable_buffer to);
 
-  /// Returns whether all were sent.
-  awaitable<bool> write(const std::string& bytes);
+  /// Returns how many of at least one byte were sent, once the network takes
+  /// some; 0: none will be, or `cancel` was called.
+  awaitable<size_t> write_some(std::string_view bytes);
 
   /// Says that nothing follows. Under TLS it waits for the other side to say
-  /// the same.
+  /// anything.
   awaitable<void> finish();
+
+  /// After `finish`: as read_some, of what nobody wants to read, which is not
+  /// deciphered either.
+  awaitable<size_t> skip_some(boost::asio::mutable_buffer to);
 
   /// Ends what is under way.
   void cancel();
@@ -76,6 +82,7 @@ private:
   /// The stream has ended. The reactor tells that once: who reads again would
   /// wait for more.
   bool at_end_ = false;
+  bool finished_ = false;
 };
 
 } // namespace troupe::http

@@ -35,7 +35,6 @@ using boost::system::error_code;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_sent_early = 64 << 10; ///< Bytes of a next request.
-constexpr size_t max_lingering = 16 << 20;  ///< Bytes read to say good-bye.
 constexpr size_t read_size = 8 << 10;       ///< Bytes at once.
 constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
 
@@ -44,8 +43,7 @@ public:
   connection(house& in, stream_socket socket, ip_bytes from)
     : house_(in), limits_(in.options.limits),
       socket_(std::move(socket), in.tls()), from_(from),
-      watch_(socket_.executor()), wake_(socket_.executor()),
-      reader_(limits_.reading) {
+      wake_(socket_.executor()), reader_(limits_.reading) {
   }
 
   ~connection() {
@@ -89,25 +87,10 @@ private:
       asio::detached);
   }
 
-  // -- deadlines --------------------------------------------------------------
-
-  void allow(std::chrono::milliseconds time) {
-    allow_until(clock::now() + time);
-  }
-
-  void allow_until(clock::time_point end) {
-    deadline_ = end;
-    if (deadline_ < watch_.expiry())
-      watch_.cancel();
-  }
+  // -- its end ----------------------------------------------------------------
 
   asio::awaitable<void> watch() {
-    while (socket_.is_open()) {
-      watch_.expires_at(deadline_);
-      co_await watch_.async_wait(token);
-      if (clock::now() >= deadline_)
-        shut();
-    }
+    return socket_.watch([this] { shut(); });
   }
 
   /// After the request that is under way, if one is.
@@ -121,15 +104,14 @@ private:
     vacate();
     socket_.close();
     wake_.cancel();
-    watch_.cancel();
   }
 
   // -- the round --------------------------------------------------------------
 
   asio::awaitable<void> run() {
-    allow(limits_.greeting);
+    socket_.allow(limits_.greeting);
     bool in = co_await socket_.greet();
-    allow(limits_.head_deadline);
+    socket_.allow(limits_.head_deadline);
     if (in)
       in = co_await come_in();
     while (in) {
@@ -137,10 +119,10 @@ private:
       tell();
       if (!more)
         break;
-      allow(reader_.rests() ? limits_.idle : limits_.head_deadline);
+      socket_.allow(reader_.rests() ? limits_.idle : limits_.head_deadline);
     }
     tell();
-    allow(limits_.linger);
+    socket_.allow(limits_.linger);
     co_await socket_.finish();
     shut();
   }
@@ -242,7 +224,7 @@ private:
       resting_ = false;
       begin_record();
       if (idle)
-        allow(limits_.head_deadline);
+        socket_.allow(limits_.head_deadline);
     }
     if (reader_.at() == stage::refused)
       co_return co_await refuse(reader_.why().status, reader_.why().why);
@@ -271,7 +253,7 @@ private:
       if (!hold(reader_.body_memory()))
         co_return co_await refuse(503, "too many bodies are on their way; try "
                                        "again later");
-      allow_until(begin + limits_.time_for(reader_.body_size()));
+      socket_.allow_until(begin + limits_.time_for(reader_.body_size()));
       auto got = co_await read_some();
       if (got.empty())
         co_return false;
@@ -332,8 +314,8 @@ private:
 
   /// Sends what comes until it ends. False: the connection is of no more use.
   asio::awaitable<bool> transmit(exchange& way, bool& keep, bool chunked) {
-    allow(limits_.answer);
-    auto last = deadline_;
+    const auto last = clock::now() + limits_.answer;
+    socket_.allow_until(last);
     bool begun = false;
     std::string filler;
     for (;;) {
@@ -361,7 +343,7 @@ private:
       }
       if (next.ended && begun)
         co_return true;
-      deadline_ = last;
+      socket_.allow_until(last);
       if (has_head || !next.bytes.empty())
         continue;
       auto patience = clock::now() + limits_.silence;
@@ -389,10 +371,9 @@ private:
   }
 
   asio::awaitable<bool> send(std::string bytes) {
-    allow(limits_.stall);
     if (record_)
       record_->sent(bytes.size());
-    co_return co_await socket_.write(bytes);
+    co_return co_await socket_.write(bytes, limits_.stall);
   }
 
   /// Sends the handler's refusal of a head. Where a body may be on its way
@@ -417,23 +398,11 @@ private:
   /// start is unknown.
   asio::awaitable<bool> part(reply what) {
     bool sent = co_await send(first_bytes(std::move(what), true, true, false));
-    if (sent)
-      co_await linger();
-    co_return false;
-  }
-
-  /// Reads on for a moment: closing with unread bytes would make the kernel
-  /// throw away the answer that is still on its way.
-  asio::awaitable<void> linger() {
     vacate();
-    allow(limits_.linger);
-    co_await socket_.finish();
-    for (size_t sum = 0; sum < max_lingering;) {
-      auto got = co_await read_some();
-      if (got.empty())
-        break;
-      sum += got.size();
-    }
+    socket_.allow(limits_.linger);
+    if (sent)
+      co_await socket_.linger();
+    co_return false;
   }
 
   // -- noticing that the client has gone --------------------------------------
@@ -468,11 +437,9 @@ private:
 
   house& house_;
   const server_limits& limits_;
-  client_socket socket_;
+  timed_socket socket_;
   const ip_bytes from_;
-  asio::steady_timer watch_;
-  asio::steady_timer wake_; ///< Cancelled to say: look again.
-  clock::time_point deadline_ = clock::time_point::max();
+  asio::steady_timer wake_;           ///< Cancelled to say: look again.
   std::array<char, read_size> bytes_; ///< What has just come.
   request_reader reader_;
   size_t held_ = 0; ///< Of what all connections may hold for bodies.

@@ -1,11 +1,11 @@
 #pragma once
 
-/// A connection of the HTTP server. This file, client_socket and server.cpp are
+/// A connection of the HTTP server. This file, its sockets and server.cpp are
 /// the only ones that know Asio.
 
 #include "runtime/http/access_record.hpp"
-#include "runtime/http/client_socket.hpp"
 #include "runtime/http/server.hpp"
+#include "runtime/http/timed_socket.hpp"
 
 #include <condition_variable>
 #include <map>

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -242,102 +241,6 @@ def what_no_source_may_say_is_refused():
             assert "hush" not in run.stderr
 
 
-def make_certificate(folder, name):
-    """A certificate for localhost, which vouches for itself."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-         f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"],
-        check=True, capture_output=True)
-    with open(f"{folder}/cert.pem") as file:
-        return ssl.create_default_context(cadata=file.read())
-
-
-def ask_over_tls(server, context, path, body=None):
-    """Status and text of an answer on a connection of its own."""
-    connection = http.client.HTTPSConnection("localhost", server.port,
-                                             timeout=60, context=context)
-    connection.request("POST" if body else "GET", path,
-                       body and json.dumps(body),
-                       {"Content-Type": "application/json",
-                        "Connection": "close"})
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode()
-
-
-def is_trusted(server, context):
-    try:
-        return ask_over_tls(server, context, "/health")[0] == 200
-    except ssl.SSLCertVerificationError:
-        return False
-
-
-def tls_is_served_and_its_certificate_reloaded():
-    with tempfile.TemporaryDirectory() as folder:
-        first = make_certificate(folder, "first")
-        flags = ["--ssl-certfile", f"{folder}/cert.pem",
-                 "--ssl-keyfile", f"{folder}/key.pem", "--host", "localhost"]
-        with Server(flags) as server:
-            body = {"model": "nano", "prompt": "Once", "max_tokens": 50,
-                    "temperature": 0}
-            _, whole = ask_over_tls(server, first, "/v1/completions", body)
-            _, stream = ask_over_tls(server, first, "/v1/completions",
-                                     {**body, "stream": True})
-            pieces = [json.loads(x[6:])["choices"][0]["text"]
-                      for x in stream.split("\n\n")
-                      if x.startswith("data: {")]
-            assert "".join(pieces) == json.loads(whole)["choices"][0]["text"]
-            try:
-                server.get("/health")
-                raise AssertionError("clear text is answered")
-            except (http.client.HTTPException, OSError):
-                pass
-            # A client that stays on its connection sees nothing of it all.
-            old = http.client.HTTPSConnection("localhost", server.port,
-                                              timeout=60, context=first)
-            old.request("GET", "/health")
-            assert old.getresponse().read()
-            second = make_certificate(folder, "second")
-            assert is_trusted(server, first) and not is_trusted(server, second)
-            server.process.send_signal(signal.SIGHUP)
-            wait_until("it is read again",
-                       lambda: is_trusted(server, second), 60)
-            assert not is_trusted(server, first)
-            old.request("GET", "/health")
-            assert old.getresponse().status == 200
-            with open(f"{folder}/cert.pem", "w") as file:
-                file.write("no certificate")
-            server.process.send_signal(signal.SIGHUP)
-            wait_until("it is refused",
-                       lambda: any("the old certificate stays" in x
-                                   for x in server.lines), 60)
-            assert is_trusted(server, second)
-
-
-def a_load_is_measured_over_tls():
-    binary = os.environ["BINARY_DIR"]
-    with tempfile.TemporaryDirectory() as folder:
-        make_certificate(folder, "bench")
-        flags = ["--ssl-certfile", f"{folder}/cert.pem",
-                 "--ssl-keyfile", f"{folder}/key.pem", "--host", "localhost"]
-        with Server(flags) as server:
-            def bench(*more):
-                return subprocess.run(
-                    [f"{binary}/deploy/troupe", "bench", "serve", "--url",
-                     f"https://localhost:{server.port}", "--model", "nano",
-                     "--num-prompts", "8", "--max-concurrency", "4",
-                     "--random-input-len", "8", "--random-output-len", "8",
-                     "--disable-progress", "--json", f"{folder}/out.json", *more],
-                    capture_output=True, text=True, timeout=120)
-            done = bench("--ssl-ca-certs", f"{folder}/cert.pem")
-            assert done.returncode == 0, done
-            with open(f"{folder}/out.json") as file:
-                assert json.load(file)["completed"] == 8
-            assert bench().returncode != 0, "a stranger was trusted"
-            assert bench("--insecure").returncode == 0
-
-
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=60)
@@ -471,8 +374,6 @@ def main():
              the_state_of_a_cluster_outlives_its_processes,
              settings_come_from_everywhere,
              what_no_source_may_say_is_refused,
-             tls_is_served_and_its_certificate_reloaded,
-             a_load_is_measured_over_tls,
              what_needs_an_admin_is_on_a_socket_of_its_own,
              a_log_is_read_by_machines, keys_have_limits_and_are_read_again,
              every_number_has_a_default]

@@ -82,6 +82,17 @@ public:
     return seen_.empty() && !fill();
   }
 
+  /// What the kernel keeps for us is little from here on.
+  void keep_little() {
+    int size = 32 << 10;
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  }
+
+  /// Waits for more, but does not look at it yet. False: nothing comes.
+  bool read_on() {
+    return fill();
+  }
+
   http_answer receive() {
     auto x = receive_head();
     if (x.headers.contains("content-length"))

@@ -1,5 +1,6 @@
-/// The sockets of a server: whose they are.
+/// The sockets of a server: whose they are, and how long a client may take.
 
+#include "runtime/clock.hpp"
 #include "tests/unit/runtime/http_server_fixture.hpp"
 
 #include <filesystem>
@@ -67,6 +68,26 @@ TEST_F(HttpSockets, EndForTheClientThoughAnotherProcessHoldsThem) {
   EXPECT_TRUE(client.at_end());
   for (auto fd : held)
     ::close(fd);
+}
+
+TEST_F(HttpSockets, WaitAsLongAsTheClientTakesSome) {
+  server_limits limits;
+  limits.stall = 2s;
+  limits.send_buffer = 16 << 10;
+  start(limits);
+  test::http_client client{server_->port()};
+  client.keep_little();
+  std::string body(6'000'000, 'x');
+  client.send(post("/echo", body));
+  system_clock time;
+  std::promise<void> nobody;
+  auto end = time.now() + limits.stall * 2;
+  while (time.now() < end) {
+    ASSERT_TRUE(client.read_on());
+    nobody.get_future().wait_for(60ms);
+    nobody = {};
+  }
+  EXPECT_EQ(client.receive().body, body);
 }
 
 } // namespace

@@ -1,0 +1,48 @@
+#pragma once
+
+/// The socket of one client, and a deadline for whatever it does. All on its
+/// strand.
+
+#include "runtime/http/client_socket.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <functional>
+#include <string_view>
+
+namespace troupe::http {
+
+class timed_socket : public client_socket {
+public:
+  using clock = std::chrono::steady_clock;
+
+  /// There is no deadline yet.
+  timed_socket(stream_socket socket, tls_context tls);
+
+  void allow(std::chrono::milliseconds time);
+
+  void allow_until(clock::time_point end);
+
+  /// Calls `late` whenever the deadline is over, until the socket is closed.
+  /// `late` closes it or moves the deadline.
+  awaitable<void> watch(std::function<void()> late);
+
+  /// Returns whether all were sent. The deadline is so far from the moment when
+  /// the client last took some of them.
+  awaitable<bool> write(std::string_view bytes,
+                        std::chrono::milliseconds stall);
+
+  /// Says that nothing follows, and reads on until the other side says so, too,
+  /// or has said too much: closing with unread bytes would make the kernel
+  /// throw away what is still on its way.
+  awaitable<void> linger();
+
+  void close();
+
+private:
+  boost::asio::steady_timer watch_;
+  clock::time_point deadline_ = clock::time_point::max();
+};
+
+} // namespace troupe::http
