@@ -50,13 +50,14 @@ public:
     house_.release(held_);
     vacate();
     if (key_ != 0)
-      house_.leave(key_);
+      house_.leave(key_, from_);
   }
 
   /// Runs until the connection ends, or not at all if there is no room. From
   /// here on all happens on the strand: it may be told to end at once.
   void start() {
-    key_ = house_.enter({caller(&connection::shut), caller(&connection::end)});
+    key_ = house_.enter({caller(&connection::shut), caller(&connection::end)},
+                        from_);
     if (key_ != 0)
       asio::post(socket_.executor(),
                  [self = shared_from_this()] { self->begin(); });

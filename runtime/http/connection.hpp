@@ -34,11 +34,12 @@ public:
   /// For those who come from now on.
   void set_tls(tls_context tls);
 
-  /// Returns a key, or 0 if there is not even room to say so. `out` may be
-  /// called, with the lock held, until `leave` has returned.
-  uint64_t enter(way_out out);
+  /// A connection of `from`. Returns a key, or 0 if there is not even room to
+  /// say so. `out` may be called, with the lock held, until `leave` has
+  /// returned.
+  uint64_t enter(way_out out, const ip_bytes& from);
 
-  void leave(uint64_t key);
+  void leave(uint64_t key, const ip_bytes& from);
 
   /// Whether one more connection of `from` may ask; true is to be followed by
   /// `vacate`.

@@ -43,21 +43,22 @@ void house::set_tls(tls_context tls) {
   tls_ = std::move(tls);
 }
 
-uint64_t house::enter(way_out out) {
-  std::lock_guard guard{mutex_};
-  const auto& limits = options.limits;
+uint64_t house::enter(way_out out, const ip_bytes& from) {
+  std::unique_lock lock{mutex_};
   if (ending_)
     return 0;
-  if (open_.size() >= limits.guests.total + limits.max_surplus) {
-    ++options.counts->turned_away;
+  if (auto word = guests_.arrive(from); !word.granted) {
+    lock.unlock();
+    turn_away(from, word.why);
     return 0;
   }
   open_.emplace(++last_key_, std::move(out));
   return last_key_;
 }
 
-void house::leave(uint64_t key) {
+void house::leave(uint64_t key, const ip_bytes& from) {
   std::lock_guard guard{mutex_};
+  guests_.depart(from);
   open_.erase(key);
   if (open_.empty())
     emptied_.notify_all();

@@ -21,7 +21,6 @@ struct server_limits {
   reader_limits reading;           ///< Of each request.
   size_t max_bodies = 256 << 20;   ///< Bytes of bodies that are on their way.
   guest_limits guests;             ///< Connections.
-  size_t max_surplus = 128;        ///< Connections beyond, to say so to.
   int send_buffer = 128 << 10;     ///< Bytes that the kernel keeps of them.
   size_t max_buffered = 256 << 10; ///< Bytes that wait for one client.
   std::chrono::milliseconds greeting{5'000};       ///< Of TLS.

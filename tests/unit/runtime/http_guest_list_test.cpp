@@ -122,6 +122,35 @@ TEST(GuestList, SaysOnceThatAllIsFullUntilHalfIsFree) {
   EXPECT_TRUE(is_news(list, a));
 }
 
+/// Until they are let in, and after they were refused.
+TEST(GuestList, HasRoomForOthersWhateverOneClientSends) {
+  guest_limits limits{.total = 4, .per_client = 1};
+  limits.surplus = 4;
+  limits.surplus_per_client = 2;
+  guest_list list{limits};
+  auto a = ip("10.0.0.1"), b = ip("10.0.0.2"), c = ip("10.0.0.3");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(list.arrive(a).granted);
+  auto word = list.arrive(a);
+  EXPECT_FALSE(word.granted);
+  EXPECT_EQ(word.why, "10.0.0.1 has as many connections open as an address may "
+                      "have (1)");
+  EXPECT_TRUE(list.turn_away(a));
+  EXPECT_FALSE(list.turn_away(a));
+  EXPECT_TRUE(list.arrive(b).granted);
+  EXPECT_TRUE(list.enter(b).granted);
+  list.depart(a);
+  EXPECT_TRUE(list.arrive(a).granted);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_TRUE(list.arrive(b).granted);
+  EXPECT_TRUE(list.arrive(c).granted);
+  EXPECT_TRUE(list.arrive(c).granted);
+  EXPECT_EQ(list.arrive(c).why, "as many connections are open as may be (4)");
+  EXPECT_TRUE(list.turn_away(c));
+  EXPECT_FALSE(list.turn_away(c));
+  EXPECT_EQ(list.size(), 1u);
+}
+
 } // namespace
 
 } // namespace troupe::http

@@ -78,7 +78,7 @@ TEST_F(HttpGuests, DoesNotCountWhomItHasTurnedAway) {
 TEST_F(HttpGuests, ClosesWithoutAWordWhatIsBeyondTheSurplus) {
   auto limits = two_guests();
   limits.guests.total = 1;
-  limits.max_surplus = 0;
+  limits.guests.surplus = 0;
   start(limits);
   test::http_client a{server_->port()};
   a.send(post("/echo", "in"));
@@ -86,6 +86,32 @@ TEST_F(HttpGuests, ClosesWithoutAWordWhatIsBeyondTheSurplus) {
   test::http_client b{server_->port()};
   EXPECT_TRUE(b.at_end());
   EXPECT_EQ(counts_->turned_away, 1u);
+}
+
+/// Those who are not in yet, too: who says nothing, and who has been refused.
+TEST_F(HttpGuests, HasRoomForOthersThoughOneAddressHasSentMoreThanMayBe) {
+  auto limits = two_guests();
+  limits.guests.per_client = 4;
+  limits.guests.surplus = 4;
+  limits.guests.surplus_per_client = 2;
+  limits.linger = std::chrono::seconds{60};
+  start(limits);
+  std::vector<test::http_client> refused;
+  for (int i = 0; i < 6; ++i) {
+    refused.emplace_back(server_->port());
+    refused.back().send("no request\r\n\r\n");
+    EXPECT_EQ(refused.back().receive().status, 400);
+  }
+  for (uint64_t i = 1; i <= 3; ++i) {
+    test::http_client beyond{server_->port()};
+    EXPECT_TRUE(beyond.at_end());
+    EXPECT_EQ(counts_->turned_away, i);
+  }
+  EXPECT_EQ(counts_->open, 0u);
+  auto turned_away = [](auto& line) {
+    return line.starts_with("turning connections away: 127.0.0.1");
+  };
+  EXPECT_EQ(std::ranges::count_if(logged(1), turned_away), 1);
 }
 
 TEST_F(HttpGuests, HasNoLimitForThisMachineItself) {
