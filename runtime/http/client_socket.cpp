@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include <poll.h>
+
 namespace troupe::http {
 
 namespace asio = boost::asio;
@@ -77,6 +79,11 @@ client_socket::read_more(asio::mutable_buffer to) {
   }
   auto [ec, n] = co_await socket_.async_read_some(to, token);
   co_return count(ec, n);
+}
+
+bool client_socket::has_left() {
+  pollfd end{socket_.native_handle(), POLLRDHUP, 0};
+  return ::poll(&end, 1, 0) > 0;
 }
 
 client_socket::awaitable<size_t>

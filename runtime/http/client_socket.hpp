@@ -54,6 +54,10 @@ public:
   /// Returns how many bytes have come; 0: none will, or `cancel` was called.
   awaitable<size_t> read_some(boost::asio::mutable_buffer to);
 
+  /// Whether the client has ended the stream, though bytes of it may wait to be
+  /// read.
+  bool has_left();
+
   /// Returns how many of at least one byte were sent, once the network takes
   /// some; 0: none will be, or `cancel` was called.
   awaitable<size_t> write_some(std::string_view bytes);

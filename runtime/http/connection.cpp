@@ -43,7 +43,8 @@ public:
   connection(house& in, stream_socket socket, ip_bytes from)
     : house_(in), limits_(in.options.limits),
       socket_(std::move(socket), in.tls()), from_(from),
-      wake_(socket_.executor()), reader_(limits_.reading) {
+      wake_(socket_.executor()), look_(socket_.executor()),
+      reader_(limits_.reading) {
   }
 
   ~connection() {
@@ -425,6 +426,11 @@ private:
       if (reader_.at() == stage::refused || reader_.waiting() > max_sent_early)
         break;
     }
+    while (wanted_ && !peer_gone_) {
+      look_.expires_after(limits_.look);
+      co_await look_.async_wait(token);
+      peer_gone_ = wanted_ && socket_.has_left();
+    }
     reading_ = false;
     wake_.cancel();
   }
@@ -432,6 +438,7 @@ private:
   asio::awaitable<void> stop_reading() {
     wanted_ = false;
     socket_.cancel();
+    look_.cancel();
     while (reading_)
       co_await rest(clock::time_point::max());
   }
@@ -441,6 +448,7 @@ private:
   timed_socket socket_;
   const ip_bytes from_;
   asio::steady_timer wake_;           ///< Cancelled to say: look again.
+  asio::steady_timer look_;           ///< At a client of which nothing is read.
   std::array<char, read_size> bytes_; ///< What has just come.
   request_reader reader_;
   size_t held_ = 0; ///< Of what all connections may hold for bodies.

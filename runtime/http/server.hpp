@@ -34,6 +34,7 @@ struct server_limits {
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
   std::chrono::milliseconds silence{15'000};       ///< Of streams with fillers.
   std::chrono::milliseconds patience{250};         ///< For room to come in.
+  std::chrono::milliseconds look{1'000}; ///< At who has sent much early.
 
   /// How long a body may take of which `size` bytes have come.
   std::chrono::milliseconds time_for(size_t size) const {

@@ -90,6 +90,31 @@ TEST_F(HttpServer, TellsTheHandlerWhenAClientLeavesWhileItWaits) {
   handler_.closed.get_future().wait();
 }
 
+/// What is not read any more does not hide that it is the last.
+TEST_F(HttpServer, TellsTheHandlerWhenAClientLeavesThatHasSentMuchEarly) {
+  server_limits limits;
+  limits.look = std::chrono::milliseconds{10};
+  start(limits);
+  {
+    test::http_client client{server_->port()};
+    client.send(post("/wait", "x") + post("/echo", std::string(100'000, 'x')));
+    while (handler_.handled == 0)
+      std::this_thread::yield();
+  }
+  handler_.closed.get_future().wait();
+}
+
+TEST_F(HttpServer, AnswersAfterwardsWhoHasSentMuchEarlyAndStays) {
+  server_limits limits;
+  limits.look = std::chrono::milliseconds{1};
+  start(limits);
+  test::http_client client{server_->port()};
+  std::string much(1'000'000, 'x');
+  client.send(post("/stream", "") + post("/echo", much));
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(client.receive().body, much);
+}
+
 TEST_F(HttpServer, TellsTheHandlerWhenItIsStopped) {
   start();
   test::http_client client{server_->port()};
