@@ -217,9 +217,9 @@ private:
     if (!resting_)
       begin_record();
     while (reader_.at() == stage::head) {
-      auto got = co_await read_some();
+      auto got = co_await receive();
       if (got.empty())
-        co_return false;
+          co_return co_await give_up();
       reader_.add(got);
       if (!resting_ || reader_.rests())
         continue;
@@ -239,6 +239,21 @@ private:
     co_return std::string_view{bytes_.data(), n};
   }
 
+  /// More of a request: whoever has begun one hears that it is late.
+  asio::awaitable<std::string_view> receive() {
+    auto n = co_await socket_.read_in_time(asio::buffer(bytes_), !resting_);
+    co_return std::string_view{bytes_.data(), n};
+  }
+
+  /// No more of a request has come.
+  asio::awaitable<bool> give_up() {
+    if (!socket_.is_late())
+      co_return false;
+    ++house_.options.counts->late;
+    co_return co_await part(
+      house_.use.refusal(408, "the request has come too slowly"));
+  }
+
   /// Reads until the body has come, which has a deadline and, after a moment
   /// of grace, a least speed.
   asio::awaitable<bool> read_body() {
@@ -256,9 +271,9 @@ private:
         co_return co_await refuse(503, "too many bodies are on their way; try "
                                        "again later");
       socket_.allow_until(begin + limits_.time_for(reader_.body_size()));
-      auto got = co_await read_some();
+      auto got = co_await receive();
       if (got.empty())
-        co_return false;
+        co_return co_await give_up();
       reader_.add(got);
     }
     hold(0);
@@ -281,7 +296,8 @@ private:
   asio::awaitable<bool> answer(request what) {
     bool chunked = what.http_11;
     bool keep = what.keep_alive;
-    auto way = std::make_shared<exchange>(limits_.max_buffered, waker());
+    auto way = std::make_shared<exchange>(limits_.max_buffered,
+                                          caller(&connection::wake));
     {
       auto to = make_responder(
         way, house_.use.refusal(500, "the request was dropped"));
@@ -297,14 +313,9 @@ private:
     co_return ok&& keep && !last_;
   }
 
-  /// Cancelling the timer that `transmit` waits on, from any thread.
-  std::function<void()> waker() {
-    return [weak = weak_from_this(), where = socket_.executor()] {
-      asio::post(where, [weak] {
-        if (auto self = weak.lock())
-          self->wake_.cancel();
-      });
-    };
+  /// Has `transmit` look again.
+  void wake() {
+    wake_.cancel();
   }
 
   /// Returns whether nothing woke it until `end`.

@@ -44,6 +44,8 @@ void render_connections(const server_stats& x, std::string& to) {
     {"http_requests_malformed_total", "counter",
      "Requests that were refused before anybody asked what they want.",
      x.refused},
+    {"http_requests_late_total", "counter",
+     "Requests whose head or body came too slowly.", x.late},
   };
   render(all, to);
 }

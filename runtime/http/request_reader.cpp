@@ -95,6 +95,11 @@ void request_reader::find_head() {
     return;
   if (!is_token_char(buffer_.front()))
     return refuse(400, "the request is not HTTP: it starts with no word");
+  auto line = std::min(buffer_.find('\r'), buffer_.size());
+  if (line > limits_.head.max_request_line)
+    return refuse(414, "the request line is longer than "
+                         + std::to_string(limits_.head.max_request_line)
+                         + " bytes");
   auto end = buffer_.find(end_of_head, searched_);
   auto size = end == buffer_.npos ? 0 : end + end_of_head.size();
   if (size == 0 && buffer_.size() <= limits_.head.max_bytes) {

@@ -35,9 +35,23 @@ timed_socket::awaitable<void> timed_socket::watch(std::function<void()> late) {
   while (is_open()) {
     watch_.expires_at(deadline_);
     co_await watch_.async_wait(token);
-    if (is_open() && clock::now() >= deadline_)
-      late();
+    if (!is_open() || clock::now() < deadline_)
+      continue;
+    if (!is_gentle_ || is_late_)
+      co_return late();
+    is_late_ = true;
+    deadline_ = clock::time_point::max(); // until the reader sets another
+    cancel();
   }
+}
+
+timed_socket::awaitable<size_t>
+timed_socket::read_in_time(asio::mutable_buffer to, bool gently) {
+  is_gentle_ = gently;
+  auto n = co_await read_some(to);
+  is_gentle_ = false;
+  // It may have come at the last moment, which is too late, too.
+  co_return is_late_ ? 0 : n;
 }
 
 timed_socket::awaitable<bool>

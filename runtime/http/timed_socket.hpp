@@ -24,9 +24,16 @@ public:
 
   void allow_until(clock::time_point end);
 
-  /// Calls `late` whenever the deadline is over, until the socket is closed.
-  /// `late` closes it or moves the deadline.
+  /// Calls `late`, which is to close it, when the deadline is over.
   awaitable<void> watch(std::function<void()> late);
+
+  /// As read_some. If `gently`, the deadline ends this alone, once.
+  awaitable<size_t> read_in_time(boost::asio::mutable_buffer to, bool gently);
+
+  /// Whether it has.
+  bool is_late() const {
+    return is_late_;
+  }
 
   /// Returns whether all were sent. The deadline is so far from the moment when
   /// the client last took some of them.
@@ -43,6 +50,8 @@ public:
 private:
   boost::asio::steady_timer watch_;
   clock::time_point deadline_ = clock::time_point::max();
+  bool is_gentle_ = false;
+  bool is_late_ = false;
 };
 
 } // namespace troupe::http

@@ -190,7 +190,7 @@ def drip(port, data, wanted):
                 break
         else:
             raise Wrong(f"was heard for {time.monotonic() - begin:.0f} s")
-    if statuses(got) not in ([], [wanted]):
+    if statuses(got) != [wanted]:
         raise Wrong(f"answered {statuses(got)}")
 
 
@@ -236,7 +236,7 @@ def drip_body(port, head):
                 break
         else:
             raise Wrong("was heard for too long")
-    if statuses(got) not in ([], [408]):
+    if statuses(got) != [408]:
         raise Wrong(f"answered {statuses(got)}")
 
 

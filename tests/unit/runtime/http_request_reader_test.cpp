@@ -150,6 +150,24 @@ TEST(RequestReader, ReadsLaterMinorVersionsAndRefusesOtherMajorOnes) {
   EXPECT_EQ(preface.why().status, 505u);
 }
 
+TEST(RequestReader, TakesALineOfTheLimitAndRefusesOneByteMore) {
+  const auto limit = head_limits{}.max_request_line;
+  auto line = [](size_t size) {
+    std::string rest = " HTTP/1.1\r\n";
+    return "GET /" + std::string(size - rest.size() - 3, 'a') + rest;
+  };
+  request_reader reader;
+  for (auto c : line(limit) + "Host: x\r\n\r\n")
+    reader.add({&c, 1});
+  EXPECT_EQ(reader.at(), stage::head_read);
+  for (auto all : {line(limit + 1), std::string(limit + 1, 'a')}) {
+    request_reader strict;
+    strict.add(all);
+    ASSERT_EQ(strict.at(), stage::refused);
+    EXPECT_EQ(strict.why().status, 414u);
+  }
+}
+
 TEST(RequestReader, HoldsNoMoreThanAHeadWhileItWaitsForItsEnd) {
   request_reader reader;
   size_t most = 0;

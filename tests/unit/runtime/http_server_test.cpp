@@ -218,8 +218,19 @@ TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirHead) {
   start(limits);
   test::http_client client{server_->port()};
   client.send("GET /echo HT");
+  EXPECT_EQ(client.receive().status, 408);
   EXPECT_TRUE(client.at_end());
   EXPECT_EQ(handler_.handled, 0);
+  EXPECT_EQ(counts_->late, 1u);
+}
+
+TEST_F(HttpServer, ClosesWithoutAWordConnectionsThatAskNothing) {
+  server_limits limits;
+  limits.head_deadline = std::chrono::milliseconds{20};
+  start(limits);
+  test::http_client client{server_->port()};
+  EXPECT_TRUE(client.at_end());
+  EXPECT_EQ(counts_->late, 0u);
 }
 
 TEST_F(HttpServer, ClosesConnectionsThatAskNoMore) {
@@ -238,8 +249,12 @@ TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirBody) {
   start(limits);
   test::http_client client{server_->port()};
   client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 408);
+  EXPECT_EQ(got.headers["connection"], "close");
   EXPECT_TRUE(client.at_end());
   EXPECT_EQ(handler_.handled, 0);
+  EXPECT_EQ(counts_->late, 1u);
 }
 
 TEST_F(HttpServer, ClosesConnectionsWhoseBodyDropsInByteByByte) {
@@ -249,8 +264,12 @@ TEST_F(HttpServer, ClosesConnectionsWhoseBodyDropsInByteByByte) {
   test::http_client client{server_->port()};
   client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n");
   client.send("x");
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 408);
+  EXPECT_EQ(got.headers["connection"], "close");
   EXPECT_TRUE(client.at_end());
   EXPECT_EQ(handler_.handled, 0);
+  EXPECT_EQ(counts_->late, 1u);
 }
 
 // -- heads that are refused ---------------------------------------------------
