@@ -53,6 +53,15 @@ void http_flags::add_to(CLI::App& command) {
     ->capture_default_str()
     ->check(CLI::Range(1u, 1'000'000u));
   command
+    .add_option_function<uint32_t>(
+      "--max-request-time",
+      [this](uint32_t seconds) {
+        server.limits.answer = std::chrono::seconds{seconds};
+      },
+      "Seconds that an answer may take, from its request on; then it ends with "
+      "an error (default 86400)")
+    ->check(CLI::Range(1u, 31'536'000u));
+  command
     .add_option("--trusted-proxies", proxies,
                 "Addresses and ranges, parted by commas, without that limit, "
                 "as this machine itself")

@@ -57,6 +57,12 @@ api_error retiring() {
   return to_api_error({errc::refused, "the server is shutting down"});
 }
 
+api_error took_too_long() {
+  return {504, "timeout_error",
+          "The request took longer than one may here (--max-request-time).", "",
+          "deadline_passed"};
+}
+
 api_error unknown_response(const std::string& id, bool previous) {
   auto what = previous ? "Previous response" : "Response";
   auto message = what + (" with id '" + id.substr(0, 256) + "' not found.");

@@ -23,6 +23,7 @@ api_error over_quota(const key_quota::refusal& why);
 
 /// The server ends, and others are to be asked.
 api_error retiring();
+api_error took_too_long();
 
 /// No such response, or not one of this key's. `previous`: it was to go on.
 api_error unknown_response(const std::string& id, bool previous);

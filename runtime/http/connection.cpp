@@ -327,11 +327,17 @@ private:
 
   /// Sends what comes until it ends. False: the connection is of no more use.
   asio::awaitable<bool> transmit(exchange& way, bool& keep, bool chunked) {
-    const auto last = clock::now() + limits_.answer;
-    socket_.allow_until(last);
-    bool begun = false;
+    auto last = clock::now() + limits_.answer;
+    socket_.allow_until(clock::time_point::max());
+    bool begun = false, expired = false;
     std::string filler;
     for (;;) {
+      if (clock::now() >= last) {
+        if (std::exchange(expired, true))
+          co_return false;
+        last = clock::now() + limits_.linger;
+        way.expire(house_.use.refusal(504, "the answer took too long"));
+      }
       auto next = way.take();
       if (next.overrun || !socket_.is_open() || peer_gone_)
         co_return false;
@@ -356,13 +362,13 @@ private:
       }
       if (next.ended && begun)
         co_return true;
-      socket_.allow_until(last);
+      socket_.allow_until(clock::time_point::max());
       if (has_head || !next.bytes.empty())
         continue;
-      auto patience = clock::now() + limits_.silence;
-      bool silent = co_await rest(filler.empty() ? clock::time_point::max()
-                                                 : patience);
-      if (!silent)
+      auto patience = filler.empty() ? clock::time_point::max()
+                                     : clock::now() + limits_.silence;
+      bool silent = co_await rest(std::min(patience, last));
+      if (!silent || clock::now() < patience)
         continue;
       // Not within the call: g++ 12 destroys it twice.
       auto piece = chunked ? chunk(filler) : filler;

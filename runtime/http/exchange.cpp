@@ -63,6 +63,30 @@ void exchange::on_closed(std::function<void()> fn) {
   fn();
 }
 
+void exchange::on_late(std::function<void()> fn) {
+  {
+    std::lock_guard guard{mutex_};
+    if (!late_ && !gone_)
+      on_late_.swap(fn);
+    if (!late_)
+      return;
+  }
+  fn();
+}
+
+void exchange::expire(reply sorry) {
+  std::function<void()> fn;
+  {
+    std::lock_guard guard{mutex_};
+    late_ = true;
+    fn.swap(on_late_);
+  }
+  if (fn)
+    fn();
+  else
+    answer(std::move(sorry));
+}
+
 void exchange::count_tokens(uint64_t prompt, uint64_t answer) {
   std::lock_guard guard{mutex_};
   tokens_ = {prompt, answer};
@@ -86,15 +110,16 @@ progress exchange::take() {
 }
 
 void exchange::finish() {
-  std::function<void()> unused; // destroyed outside of the lock
+  std::function<void()> unused, no_more; // destroyed outside of the lock
   std::lock_guard guard{mutex_};
   finished_ = gone_ = true;
   wake_ = nullptr;
   unused.swap(on_closed_);
+  no_more.swap(on_late_);
 }
 
 void exchange::close() {
-  std::function<void()> fn;
+  std::function<void()> fn, unused;
   {
     std::lock_guard guard{mutex_};
     if (gone_)
@@ -102,6 +127,7 @@ void exchange::close() {
     gone_ = true;
     wake_ = nullptr;
     fn.swap(on_closed_);
+    unused.swap(on_late_);
   }
   if (fn)
     fn();
@@ -141,6 +167,10 @@ public:
 
   void on_closed(std::function<void()> fn) override {
     way_->on_closed(std::move(fn));
+  }
+
+  void on_late(std::function<void()> fn) override {
+    way_->on_late(std::move(fn));
   }
 
 private:

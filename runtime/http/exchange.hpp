@@ -39,6 +39,7 @@ public:
   bool write(std::string_view piece);
   void end();
   void on_closed(std::function<void()> fn);
+  void on_late(std::function<void()> fn);
   void count_tokens(uint64_t prompt, uint64_t answer);
 
   /// The handler has let go: says 500, or ends what was begun.
@@ -49,10 +50,15 @@ public:
   /// Moves out what there is.
   progress take();
 
+  /// It has taken longer than it may: has the handler say so, or says `sorry`
+  /// itself where nothing has been said.
+  void expire(reply sorry);
+
   /// Nothing if none were counted.
   std::optional<token_count> tokens();
 
-  /// The last byte is on its way: on_closed will not be called any more.
+  /// The last byte is on its way: neither on_closed nor on_late will be
+  /// called any more.
   void finish();
 
   /// The client is gone.
@@ -65,9 +71,11 @@ private:
   const size_t max_buffered_;
   std::function<void()> wake_;
   std::function<void()> on_closed_;
+  std::function<void()> on_late_;
   stage stage_ = stage::waiting;
   bool gone_ = false;
   bool finished_ = false;
+  bool late_ = false;
   progress next_;
   std::optional<token_count> tokens_;
 };

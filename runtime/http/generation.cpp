@@ -1,5 +1,7 @@
 #include "runtime/http/generation.hpp"
 
+#include "runtime/http/api_refusals.hpp"
+
 #include <algorithm>
 
 namespace troupe::http {
@@ -40,6 +42,10 @@ void generation::start() {
   to_->on_closed([weak = weak_from_this()] {
     if (auto x = weak.lock())
       x->client_gone();
+  });
+  to_->on_late([weak = weak_from_this()] {
+    if (auto x = weak.lock())
+      x->took_too_long();
   });
   see_queue(); // before they can end
   auto requests = std::move(requests_);
@@ -147,6 +153,17 @@ void generation::client_gone() {
   cancel_all();
 }
 
+void generation::took_too_long() {
+  context_->events.post(0, [self = shared_from_this()] {
+    self->drain(); // it may have ended meanwhile
+    std::unique_lock lock{self->mutex_};
+    if (self->over_)
+      return;
+    lock.unlock();
+    self->fail(http::took_too_long());
+  });
+}
+
 void generation::cancel(size_t i, bool whole) {
   std::optional<request_id> id;
   {
@@ -229,7 +246,8 @@ bool generation::take(size_t i, inbox in) {
   }
   if (in.finish == finish_reason::failed) {
     say(i, std::move(piece));
-    fail(in.cause.value_or(failure{errc::step_failed, "the request failed"}));
+    fail(to_api_error(
+      in.cause.value_or(failure{errc::step_failed, "the request failed"})));
     return false;
   }
   if (in.finish == finish_reason::none) {
@@ -332,13 +350,12 @@ void generation::finish_all(std::string events) {
 }
 
 /// If one answer fails they all do.
-void generation::fail(const failure& why) {
+void generation::fail(const api_error& error) {
   {
     std::lock_guard guard{mutex_};
     over_ = true;
   }
   cancel_all();
-  auto error = to_api_error(why);
   context_->metrics.count_request(plan_.route, error.status);
   to_->count_tokens(used().prompt_tokens, used().completion_tokens);
   if (!begun_)

@@ -31,7 +31,7 @@ struct generation_context {
   const std::function<void(request_id)> enough; ///< See openai_sources.
   api_metrics metrics;
   queue_watch queue;
-  /// Turns tokens into text. A generation has two jobs there at most, which
+  /// Turns tokens into text. A generation has three jobs there at most, which
   /// cost nothing: connections are limited, and so is what they have open.
   task_queue events{0};
 };
@@ -109,6 +109,7 @@ private:
   void time_tokens(answer& x, size_t count);
   void see_queue() const;
   void client_gone();
+  void took_too_long();
   /// `whole`: there is nothing more to hear of it.
   void cancel(size_t i, bool whole = false);
   void leave(request_id id, bool whole) const;
@@ -128,7 +129,7 @@ private:
                     answer_piece& piece) const;
   void finish(size_t i, answer_piece rest, answer_end end);
   void finish_all(std::string events);
-  void fail(const failure& why);
+  void fail(const api_error& error);
   void say(size_t i, answer_piece piece);
   answer_chunk chunk_of(size_t i, answer_piece piece);
   void write(const std::string& events);

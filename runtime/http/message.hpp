@@ -88,6 +88,11 @@ public:
   /// Calls `fn` once if the client goes away before the answer's last byte was
   /// handed to its socket: at once if it has gone already. `fn` must be short.
   virtual void on_closed(std::function<void()> fn) = 0;
+
+  /// Calls `fn` once if the answer takes longer than one may: it is to say so
+  /// in its own form, and to end, at once. Where there is no such `fn` yet the
+  /// server says 504, and `fn` is called as soon as it comes.
+  virtual void on_late(std::function<void()> fn) = 0;
 };
 
 class handler {

@@ -31,6 +31,8 @@ const char* error_type(unsigned status) {
       return "request_too_large";
     case 429:
       return "rate_limit_error";
+    case 504:
+      return "timeout_error";
     default:
       return status < 500 ? "invalid_request_error" : "api_error";
   }

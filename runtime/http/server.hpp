@@ -30,7 +30,7 @@ struct server_limits {
   size_t least_body_speed = 8 << 10;               ///< Bytes in a second.
   std::chrono::milliseconds idle{30'000};          ///< Between requests.
   std::chrono::milliseconds stall{30'000};         ///< Of one write.
-  std::chrono::milliseconds answer{3'600'000};     ///< Of the handler.
+  std::chrono::milliseconds answer{86'400'000};    ///< Then it says 504.
   std::chrono::milliseconds linger{2'000};         ///< After a refusal.
   std::chrono::milliseconds silence{15'000};       ///< Of streams with fillers.
   std::chrono::milliseconds patience{250};         ///< For room to come in.

@@ -124,7 +124,27 @@ TEST_F(HttpExchange, IsNotFilledWhereTheAnswerIsNoStream) {
   start_named(limits);
   test::http_client client{server_->port()};
   client.send(post("/wait", ""));
+  EXPECT_EQ(client.receive().status, 504);
+}
+
+TEST_F(HttpExchange, IsCutWhereAStreamTakesTooLongAndDoesNotEndItself) {
+  server_limits limits;
+  limits.answer = limits.linger = std::chrono::milliseconds{10};
+  start_named(limits);
+  test::http_client client{server_->port()};
+  client.send(post("/still", ""));
+  EXPECT_EQ(client.receive_head().status, 200);
   EXPECT_TRUE(client.at_end());
+}
+
+TEST(Exchange, TellsWhoComesLateThatItIsLate) {
+  exchange way{1, [] {}};
+  way.expire({504, "text/plain", "late", {}});
+  EXPECT_EQ(way.take().head->status, 504u);
+  way.finish();
+  bool told = false;
+  way.on_late([&] { told = true; });
+  EXPECT_TRUE(told);
 }
 
 TEST_F(HttpExchange, HasNoBodyAndNoLengthWithoutContent) {

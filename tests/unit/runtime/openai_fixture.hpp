@@ -56,6 +56,7 @@ protected:
     };
     sources.enough = [this](request_id id) { service_.enough(id); };
     server_options listening;
+    listening.limits = limits_;
     sources.connections = counts_ = listening.counts;
     sources.logs = logs_;
     api_ = std::make_unique<openai_api>(service_, *tokens_, *form_,
@@ -137,6 +138,7 @@ protected:
   std::atomic<std::chrono::steady_clock::duration> now_{};
   std::atomic<uint64_t> bits_ = 0;
   std::function<void()> on_draw_; ///< On the thread that reads a request.
+  server_limits limits_;          ///< Before start().
   std::shared_ptr<const server_counts> counts_;
   std::shared_ptr<log_book> logs_
     = std::make_shared<log_book>(log_level::warning);
