@@ -59,7 +59,7 @@ void answer_text::add(spoken_piece piece, answer_piece& to) {
                                           : std::move(piece.text);
   if (stops_.stopped_by())
     return;
-  if (stopped()) // by a call: what was kept back was the beginning of nothing
+  if (!piece.calls.empty()) // what was kept back stands before them
     to.content += stops_.finish();
   append_calls(to.calls, std::move(piece.calls));
 }

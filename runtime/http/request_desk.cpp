@@ -68,19 +68,23 @@ void request_desk::start(chat_request asked, generation_plan plan,
   of_text.after_thought = prompt.in_thought;
   // Models that are told not to think do, and some only say where it ends; so
   // behind the output of a tool. Elsewhere a mark is text: of families that do
-  // not think, of an answer that goes on, of what a grammar has made.
+  // not think, of an answer that goes on, of what a grammar has made. There it
+  // is text at the beginning, too.
   auto kind = of_text.kind;
   auto is_free = kind == grammar_kind::none;
   auto may_think = !asked.go_on && !prompt.in_thought
                    && prompt.begun_call.empty()
                    && ((is_of_tool && (is_free || kind == grammar_kind::tools))
                        || (is_free && takes_thinking(true)));
+  std::optional<reasoning_splitter> splitter;
+  if (prompt.in_thought
+      || (!asked.go_on && (is_free || kind == grammar_kind::tools)))
+    splitter.emplace(prompt.in_thought, may_think, marks_);
   std::optional<tool_call_splitter> calls;
   if (!asked.tools.empty())
     calls.emplace(form_.tools(), std::move(prompt.begun_call));
   generate({{std::move(prompt.ids), std::move(prompt.segments),
-             reasoning_splitter{prompt.in_thought, may_think, marks_},
-             std::move(calls)}},
+             std::move(splitter), std::move(calls)}},
            std::move(plan), to);
 }
 

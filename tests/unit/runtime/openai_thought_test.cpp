@@ -53,6 +53,26 @@ TEST_F(OpenaiThought, AMarkThatIsSpeltOutIsText) {
   }
 }
 
+TEST_F(OpenaiThought, WhatHasToBeOrGoesOnMayBeginWithAMark) {
+  start();
+  const std::string said = "<think>x</think>y";
+  json prefix = {{"messages",
+                  {{{"role", "user"}, {"content", "hi"}},
+                   {{"role", "assistant"}, {"content", "so:"}}}},
+                 {"continue_final_message", true}};
+  json choice = {{"guided_choice", {said}},
+                 {"chat_template_kwargs", {{"thinking", false}}}};
+  request_id last = 0;
+  for (const auto& how : {prefix, choice}) {
+    auto client = connect();
+    client.send(ask(how));
+    service_.wait_for(++last);
+    service_.play(last, ids(said), finish_reason::stop);
+    auto message = json::parse(client.receive().body)["choices"][0]["message"];
+    EXPECT_EQ(message["content"], said) << how;
+  }
+}
+
 TEST_F(OpenaiThought, NoEffortTurnsThoughtOffUnlessSomethingElseSaysOtherwise) {
   start();
   const json none = {{"reasoning_effort", "none"}};

@@ -130,6 +130,29 @@ TEST_F(OpenaiTools, MayBeGivenAMarkOfAThoughtBehindAnOutput) {
             "{\"a\": \"\n</think>\n\"}");
 }
 
+TEST_F(OpenaiTools, HaveBeforeThemWhatMayHaveBegunAStop) {
+  start();
+  auto client = connect();
+  client.send(ask(with_tools({{"stop", {"\nUser"}}, {"stream", true}})));
+  service_.wait_for(1);
+  service_.play(1,
+                ids("</think>Well\n<｜tool▁calls▁begin｜>"
+                    "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n"
+                    "{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"),
+                finish_reason::stop);
+  std::string content;
+  for (const auto& x : events(client.receive().body)) {
+    if (!x.is_object() || x["choices"].empty())
+      continue;
+    const auto& delta = x["choices"][0]["delta"];
+    if (delta.contains("content") && delta["content"].is_string())
+      content += delta["content"];
+    if (delta.contains("tool_calls"))
+      break;
+  }
+  EXPECT_EQ(content, "Well\n");
+}
+
 TEST_F(OpenaiTools, AreToldToTheModelInTheOrderOfTheirMembers) {
   start();
   auto prompt
