@@ -10,23 +10,18 @@
 /// the order of arrival and use the prefix that their rank has.
 
 #include "runtime/balance/prefill_balancer.hpp"
-#include "runtime/split_list.hpp"
+#include "tests/bench/traced_prompts.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
-#include <string>
-#include <vector>
 
 namespace troupe::balance {
 
 namespace {
 
-constexpr uint32_t num_ranks = 32, block_tokens = 512;
+constexpr uint32_t num_ranks = 32, block_tokens = traced_prompt::block_tokens;
 constexpr double common = 28e-3;
 constexpr uint32_t batch_tokens = 16'384;
 constexpr double batch_seconds = 2.2;
@@ -34,39 +29,7 @@ constexpr prefill_prices prices{0.134e-3, 7.1e-9, 3.5e-6};
 
 enum class rule { round_robin, fewest_tokens, prefix_only, ours };
 
-struct prompt {
-  double arrival = 0;
-  uint32_t tokens = 0;
-  std::vector<uint32_t> blocks;
-};
-
-/// Each row says to which block of an earlier one its own are attached.
-std::vector<prompt> read_trace(const std::filesystem::path& file) {
-  std::vector<prompt> out;
-  std::vector<int64_t> parent;
-  std::ifstream in{file};
-  std::string line;
-  auto number = [](std::string_view x) {
-    int64_t n = 0;
-    std::from_chars(x.data(), x.data() + x.size(), n);
-    return n;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty() || line[0] < '0' || line[0] > '9')
-      continue;
-    auto fields = split_list(line);
-    prompt x{1e-3 * double(number(fields[0])), uint32_t(number(fields[1])), {}};
-    for (auto b = number(fields[3]); b >= 0; b = parent[size_t(b)])
-      x.blocks.push_back(uint32_t(b));
-    std::ranges::reverse(x.blocks);
-    while (x.blocks.size() * block_tokens < x.tokens) {
-      parent.push_back(x.blocks.empty() ? -1 : int64_t{x.blocks.back()});
-      x.blocks.push_back(uint32_t(parent.size()) - 1);
-    }
-    out.push_back(std::move(x));
-  }
-  return out;
-}
+using prompt = traced_prompt;
 
 class unit {
 public:
@@ -220,7 +183,7 @@ private:
 };
 
 int main(const std::filesystem::path& folder) {
-  auto trace = read_trace(folder / "mooncake_conversation.csv");
+  auto trace = read_prompts(folder / "mooncake_conversation.csv");
   if (trace.empty())
     return 1;
   for (double faster : {1.5, 4.0, 6.0}) {
