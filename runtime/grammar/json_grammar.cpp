@@ -481,7 +481,7 @@ result<uint32_t> add_json_schema(grammar_rules& to, std::string_view schema) {
   auto checked = parse_json("the schema", schema);
   if (!checked)
     return checked.why();
-  auto in_order = json::parse(schema);
+  auto in_order = parse_in_order(schema);
   return schema_reader{to, in_order}.read();
 }
 

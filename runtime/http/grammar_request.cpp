@@ -1,5 +1,7 @@
 #include "runtime/http/grammar_request.hpp"
 
+#include "runtime/json/strict_json.hpp"
+
 #include <nlohmann/json.hpp>
 
 namespace troupe::http {
@@ -123,7 +125,7 @@ private:
     if (!x)
       return;
     std::string field;
-    auto as_sent = ordered_json::parse(body_);
+    auto as_sent = parse_in_order(body_);
     for (auto& part : path) {
       auto inner = std::move(as_sent[part]);
       as_sent = std::move(inner);

@@ -6,6 +6,7 @@
 #include "runtime/http/tool_results.hpp"
 #include "runtime/json/field_reader.hpp"
 #include "runtime/json/spaced_json.hpp"
+#include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -120,7 +121,7 @@ private:
   /// Members in their order.
   ordered_json& as_sent() {
     if (as_sent_.is_null())
-      as_sent_ = ordered_json::parse(body_);
+      as_sent_ = parse_in_order(body_);
     return as_sent_;
   }
 

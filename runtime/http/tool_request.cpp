@@ -2,6 +2,7 @@
 
 #include "runtime/grammar/tool_grammar.hpp"
 #include "runtime/json/spaced_json.hpp"
+#include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -97,7 +98,7 @@ std::vector<chat_tool> read_list(field_reader& in, std::string_view body,
                          + std::to_string(limits.max_tools) + " functions");
     return out;
   }
-  auto as_sent = ordered_json::parse(body)["tools"];
+  auto as_sent = std::move(parse_in_order(body)["tools"]);
   for (const auto& x : *list) {
     auto name = "tools[" + std::to_string(out.size()) + "]";
     if (!x.is_object()) {

@@ -29,6 +29,26 @@ TEST(StrictJson, ReadsWhatTheGrammarAllows) {
     EXPECT_EQ(*parse_json("it", scalar), json::parse(scalar));
 }
 
+TEST(StrictJson, KeepsMembersInTheirOrder) {
+  using nlohmann::ordered_json;
+  EXPECT_EQ(
+    parse_in_order(R"({"b":1,"a":[{"z":2,"y":{"d":[],"c":{}}}],"":0})").dump(),
+    R"({"b":1,"a":[{"z":2,"y":{"d":[],"c":{}}}],"":0})");
+  for (const auto* scalar :
+       {"0", "-1.5", "\"\\u00e9\"", "null", "true", " [ ] "})
+    EXPECT_EQ(parse_in_order(scalar), ordered_json::parse(scalar));
+  std::string many = "[";
+  for (int i = 0; i < 100; ++i) {
+    many += i > 0 ? ",{" : "{";
+    for (int j = 0; j < i; ++j)
+      many += (j > 0 ? ",\"" : "\"") + std::to_string((7919 * j + i) % 10'007)
+              + "\":{\"x\":[" + std::to_string(j) + "]}";
+    many += "}";
+  }
+  many += "]";
+  EXPECT_EQ(parse_in_order(many).dump(), many);
+}
+
 TEST(StrictJson, SaysWhereItIsNone) {
   EXPECT_EQ(trouble("{\"a\":1,}"), "it is no JSON from byte 8 on");
   for (const std::string text :
