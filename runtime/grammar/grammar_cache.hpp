@@ -5,7 +5,7 @@
 
 #include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/grammar_masks.hpp"
-#include "runtime/grammar/turn_queue.hpp"
+#include "runtime/turn_queue.hpp"
 #include "runtime/service.hpp"
 
 #include <list>

@@ -301,6 +301,7 @@ private:
     {
       auto to = make_responder(
         way, house_.use.refusal(500, "the request was dropped"));
+      what.client = origin_of(from_);
       house_.use.handle(std::move(what), std::move(to));
     }
     start_reading();

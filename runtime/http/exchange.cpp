@@ -87,6 +87,11 @@ void exchange::expire(reply sorry) {
     answer(std::move(sorry));
 }
 
+bool exchange::is_gone() const {
+  std::lock_guard guard{mutex_};
+  return gone_ && !finished_;
+}
+
 void exchange::count_tokens(uint64_t prompt, uint64_t answer) {
   std::lock_guard guard{mutex_};
   tokens_ = {prompt, answer};
@@ -159,6 +164,10 @@ public:
 
   void end() override {
     way_->end();
+  }
+
+  bool is_gone() const override {
+    return way_->is_gone();
   }
 
   void count_tokens(uint64_t prompt, uint64_t answer) override {

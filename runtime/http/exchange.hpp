@@ -40,6 +40,7 @@ public:
   void end();
   void on_closed(std::function<void()> fn);
   void on_late(std::function<void()> fn);
+  bool is_gone() const;
   void count_tokens(uint64_t prompt, uint64_t answer);
 
   /// The handler has let go: says 500, or ends what was begun.
@@ -67,7 +68,7 @@ public:
 private:
   enum class stage { waiting, streaming, ended };
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   const size_t max_buffered_;
   std::function<void()> wake_;
   std::function<void()> on_closed_;

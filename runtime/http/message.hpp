@@ -49,6 +49,7 @@ struct request_head {
 /// A whole request, within the limits of the server.
 struct request : request_head {
   std::string body;
+  std::string client = {}; ///< Its address, or network: see origin_of.
 };
 
 using header_list = std::vector<std::pair<std::string, std::string>>;
@@ -81,6 +82,9 @@ public:
 
   /// Ends what `begin` began.
   virtual void end() = 0;
+
+  /// Whether the client has gone away: nobody hears an answer.
+  virtual bool is_gone() const = 0;
 
   /// Says for the log how many tokens the answer took, before its end.
   virtual void count_tokens(uint64_t prompt, uint64_t answer) = 0;

@@ -54,8 +54,8 @@ openai_api::openai_api(service& serving, const tokenizer& tokens,
 }
 
 openai_api::~openai_api() {
-  short_requests_.stop();
-  long_requests_.stop();
+  short_requests_.stop_now(); // who waits is answered by nobody
+  long_requests_.stop_now();
   desk_.stop();
 }
 
@@ -302,16 +302,26 @@ std::vector<std::string> openai_api::active_faults() const {
 
 // -- completions --------------------------------------------------------------
 
+uint64_t openai_api::whose_turn(const request& what) const {
+  auto holder = keys_.holder_of(what);
+  auto is_key = holder && !holder->id.empty();
+  return std::hash<std::string>{}(is_key ? holder->id : what.client);
+}
+
 void openai_api::enqueue(const std::string& route, request what,
                          const respond& to,
                          std::function<void(const request&)> job) {
   auto bytes = what.body.size();
   auto name = what.request_id;
-  // What asks without a body may be answered with much.
-  bool is_short = bytes <= options_.short_body && what.method == "POST";
-  auto& queue = is_short ? short_requests_ : long_requests_;
-  if (!queue.post(bytes + least_cost, [job = std::move(job),
-                                       what = std::move(what)] { job(what); }))
+  auto whose = whose_turn(what);
+  auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
+  auto read = [to, job = std::move(job), what = std::move(what)] {
+    if (to->is_gone())
+      return false;
+    job(what);
+    return true;
+  };
+  if (!queue.post(whose, std::move(read), bytes + least_cost))
     answer(route,
            told_to(route, name,
                    to_api_error({errc::overloaded,

@@ -12,6 +12,7 @@
 #include "runtime/http/request_desk.hpp"
 #include "runtime/http/response_desk.hpp"
 #include "runtime/http/token_desk.hpp"
+#include "runtime/turn_queue.hpp"
 
 #include <atomic>
 #include <span>
@@ -164,8 +165,10 @@ private:
   void detokenize(request what, respond to);
   void tokenizer_info(request what, respond to);
 
-  /// Does `job` of `what` on the thread that reads bodies of such a size, or
-  /// answers 429.
+  /// Who has one key, or without keys one address, has one turn among others.
+  uint64_t whose_turn(const request& what) const;
+  /// Does `job` of `what` on the thread that reads bodies of such a size, if
+  /// its client is still there then; or answers 429.
   void enqueue(const std::string& route, request what, const respond& to,
                std::function<void(const request&)> job);
   void read_later(const char* path, request what, respond to, reading read);
@@ -200,8 +203,8 @@ private:
   response_desk responses_;
   token_desk words_;
   admin_door admin_;
-  task_queue short_requests_; ///< Cost: bytes.
-  task_queue long_requests_;  ///< Likewise.
+  turn_queue short_requests_; ///< Cost: bytes.
+  turn_queue long_requests_;  ///< Likewise.
 };
 
 } // namespace troupe::http

@@ -49,12 +49,10 @@ void request_desk::refuse(const generation_plan& plan, const api_error& why,
 
 void request_desk::start(chat_request asked, generation_plan plan,
                          const respond& to) {
-  auto rendered = render_chat(asked, max_text());
+  auto rendered = render_chat(asked, plan.prompt_field);
   if (auto* error = std::get_if<api_error>(&rendered))
     return refuse(plan, *error, to);
   auto& prompt = std::get<chat_prompt>(rendered);
-  if (prompt.text.size() > max_text())
-    return refuse(plan, no_room(prompt.text, asked.options, plan), to);
   auto grammar = grammar_of_tools(asked, form_.tools(),
                                   *options_.limits.grammars);
   if (auto* error = std::get_if<api_error>(&grammar))
@@ -92,8 +90,8 @@ void request_desk::start(text_request asked, generation_plan plan,
                          const respond& to) {
   std::vector<asked_prompt> prompts;
   for (auto& x : asked.prompts) {
-    if (x.text.size() > max_text())
-      return refuse(plan, no_room(x.text, asked.options, plan), to);
+    if (auto error = no_room(x.text, asked.options, plan.prompt_field))
+      return refuse(plan, *error, to);
     prompts.push_back(prompt_of(std::move(x), asked));
   }
   plan.options = std::move(asked.options);
@@ -109,17 +107,18 @@ size_t request_desk::max_text() const {
   return serving_.info().max_model_len * tokens_.max_bytes();
 }
 
-api_error request_desk::no_room(const std::string& text,
-                                const completion_options& options,
-                                const generation_plan& plan) const {
+std::optional<api_error>
+request_desk::no_room(std::string_view text, const completion_options& options,
+                      const std::string& field) const {
+  if (text.size() <= max_text())
+    return std::nullopt;
   auto longest = tokens_.max_bytes();
   return surely_too_long((text.size() + longest - 1) / longest,
-                         serving_.info().max_model_len, options,
-                         plan.prompt_field);
+                         serving_.info().max_model_len, options, field);
 }
 
 parsed<chat_prompt> request_desk::render_chat(const chat_request& asked,
-                                              size_t max_bytes) const {
+                                              const std::string& field) const {
   chat_options how;
   for (auto& [name, value] : asked.switches) {
     if (form_.trouble().empty() && !form_.takes_switch(name, value))
@@ -137,10 +136,12 @@ parsed<chat_prompt> request_desk::render_chat(const chat_request& asked,
   how.go_on = asked.go_on;
   how.tools = asked.tools;
   how.forced_call = asked.forced_call;
-  how.max_bytes = max_bytes;
+  how.max_bytes = max_text();
   auto prompt = form_.render(asked.messages, how, tokens_);
   if (!prompt)
     return to_api_error(prompt.why());
+  if (auto error = no_room(prompt->text, asked.options, field))
+    return std::move(*error);
   return std::move(*prompt);
 }
 

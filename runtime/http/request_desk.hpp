@@ -10,8 +10,6 @@
 #include "runtime/text/chat.hpp"
 #include "runtime/text/tokenizer.hpp"
 
-#include <limits>
-
 namespace troupe::http {
 
 /// Any thread. All that the constructor is given by reference must outlive it.
@@ -33,10 +31,15 @@ public:
   void refuse(const generation_plan& plan, const api_error& why,
               const respond& to);
 
-  /// Without ids if its text has more than `max_bytes`.
-  parsed<chat_prompt>
-  render_chat(const chat_request& asked,
-              size_t max_bytes = std::numeric_limits<size_t>::max()) const;
+  /// Refused if its text has more tokens than any request, whatever they are.
+  /// `field`: what the client calls its messages.
+  parsed<chat_prompt> render_chat(const chat_request& asked,
+                                  const std::string& field = "messages") const;
+
+  /// Why such a text has no room, if it surely has none.
+  std::optional<api_error> no_room(std::string_view text,
+                                   const completion_options& options,
+                                   const std::string& field) const;
 
   /// `begin`: behind the begin token, where the model has it so.
   std::vector<int32_t> encode_text(const std::string& text, bool begin) const;
@@ -66,8 +69,6 @@ private:
   bool takes_thinking(bool value) const;
   /// Bytes beyond which a text has too many tokens, whatever they are.
   size_t max_text() const;
-  api_error no_room(const std::string& text, const completion_options& options,
-                    const generation_plan& plan) const;
   request_rules rules() const;
   /// Why requests for so many blocks would wait too long for their turn.
   std::optional<api_error> too_busy(size_t num_blocks) const;

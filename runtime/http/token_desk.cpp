@@ -24,6 +24,8 @@ reply token_desk::tokenize(std::string_view body,
       return to_reply(*error);
     ids = std::move(std::get<chat_prompt>(prompt).ids);
   } else {
+    if (auto error = desk_.no_room(asked.text, {}, "prompt"))
+      return to_reply(*error);
     ids = desk_.encode_text(asked.text, asked.add_begin);
   }
   return with_body(

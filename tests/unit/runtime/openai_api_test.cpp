@@ -162,6 +162,38 @@ TEST_F(OpenaiApi, ReadsShortRequestsWhileALongOneIsRead) {
   service_.wait_for(2);
 }
 
+TEST_F(OpenaiApi, ReadsNothingOfWhoHasLeftMeanwhile) {
+  std::promise<void> go_on;
+  auto gate = go_on.get_future().share();
+  std::atomic<bool> is_first = true;
+  on_draw_ = [&] {
+    if (is_first.exchange(false))
+      gate.wait();
+  };
+  start();
+  auto first = connect();
+  first.send(ask());
+  while (is_first)
+    std::this_thread::yield(); // it is being read
+  std::vector<test::http_client> others;
+  for (int i = 0; i < 5; ++i)
+    others.push_back(connect());
+  for (auto& x : others)
+    x.send(ask());
+  others.clear();
+  auto last = connect();
+  last.send(ask());
+  while (counts_->open != 2)
+    std::this_thread::yield();
+  go_on.set_value();
+  service_.wait_for(2);
+  for (request_id id : {1, 2})
+    service_.play(id, ids("word"), finish_reason::stop);
+  EXPECT_EQ(first.receive().status, 200);
+  EXPECT_EQ(last.receive().status, 200);
+  EXPECT_EQ(service_.num_requests(), 2u);
+}
+
 TEST_F(OpenaiApi, CountsAndTimesForPrometheus) {
   start();
   auto client = connect();
@@ -302,6 +334,27 @@ TEST_F(OpenaiApi, RefusesATextThatCannotFitBeforeItKnowsItsTokens) {
               .find("This model's maximum context length is 100 tokens. "),
             0u);
   EXPECT_EQ(service_.num_requests(), 0u);
+}
+
+// A text of millions of letters takes seconds.
+TEST_F(OpenaiApi, CountsNoTokensOfATextThatCannotFit) {
+  service_.max_model_len = 100;
+  start();
+  std::string text(100 * tokens_->max_bytes() + 1, 'a');
+  json chat = {{"model", "nano"}, {"max_tokens", 5}};
+  chat["messages"] = {{{"role", "user"}, {"content", text}}};
+  json plain = {{"model", "nano"}, {"prompt", text}};
+  for (auto& [path, body] :
+       {std::pair{"/tokenize", plain}, std::pair{"/tokenize", chat},
+        std::pair{"/v1/messages/count_tokens", chat}}) {
+    auto got = fetch(post(path, body.dump()));
+    EXPECT_EQ(got.status, 400) << path;
+    EXPECT_NE(got.body.find("maximum context length is 100 tokens"),
+              std::string::npos)
+      << got.body;
+  }
+  plain["prompt"].get_ref<std::string&>().pop_back();
+  EXPECT_EQ(fetch(post("/tokenize", plain.dump())).status, 200);
 }
 
 TEST_F(OpenaiApi, TakesARequestThatJustFillsTheContext) {

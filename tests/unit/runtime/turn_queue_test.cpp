@@ -1,6 +1,6 @@
 /// Jobs of many are done in turns.
 
-#include "runtime/grammar/turn_queue.hpp"
+#include "runtime/turn_queue.hpp"
 
 #include <gtest/gtest.h>
 
@@ -50,6 +50,17 @@ TEST(JobTurns, HaveALimitForAllTogether) {
   EXPECT_TRUE(turns.add(3, nothing));
   EXPECT_EQ(turns.take_all().size(), 2u);
   EXPECT_FALSE(turns.take().what);
+}
+
+TEST(JobTurns, CountWhatJobsCost) {
+  job_turns turns{100};
+  EXPECT_TRUE(turns.add(1, nothing, 60));
+  EXPECT_FALSE(turns.add(2, nothing, 41));
+  EXPECT_FALSE(turns.add(2, nothing, SIZE_MAX));
+  EXPECT_TRUE(turns.add(2, nothing, 40));
+  turns.take();
+  EXPECT_FALSE(turns.add(1, nothing, 61));
+  EXPECT_TRUE(turns.add(1, nothing, 60));
 }
 
 // Of requests that are gone.

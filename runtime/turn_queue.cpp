@@ -1,16 +1,17 @@
-#include "runtime/grammar/turn_queue.hpp"
+#include "runtime/turn_queue.hpp"
 
 #include <utility>
 
 namespace troupe {
 
-bool job_turns::add(uint64_t whose, job x) {
-  if (num_waiting_ >= max_waiting_)
+bool job_turns::add(uint64_t whose, job x, size_t cost) {
+  if (cost > max_cost_ - cost_)
     return false;
   auto [i, is_new] = by_whose_.try_emplace(whose, lines_.end());
   if (is_new)
     i->second = lines_.insert(lines_.end(), line{whose, {}});
-  i->second->jobs.push_back(std::move(x));
+  i->second->tasks.push_back({std::move(x), cost});
+  cost_ += cost;
   ++num_waiting_;
   return true;
 }
@@ -19,10 +20,11 @@ job_turns::turn job_turns::take() {
   if (lines_.empty())
     return {};
   auto first = lines_.begin();
-  turn out{first->whose, std::move(first->jobs.front())};
-  first->jobs.pop_front();
+  turn out{first->whose, std::move(first->tasks.front().what)};
+  cost_ -= first->tasks.front().cost;
+  first->tasks.pop_front();
   --num_waiting_;
-  if (first->jobs.empty()) {
+  if (first->tasks.empty()) {
     by_whose_.erase(first->whose);
     lines_.erase(first);
   } else {
@@ -43,14 +45,14 @@ std::vector<job_turns::job> job_turns::take_all() {
   return out;
 }
 
-turn_queue::turn_queue(size_t max_waiting)
-  : waiting_(std::make_shared<shared>(max_waiting)), thread_(max_waiting) {
+turn_queue::turn_queue(size_t max_cost)
+  : waiting_(std::make_shared<shared>(max_cost)), thread_(SIZE_MAX) {
 }
 
-bool turn_queue::post(uint64_t whose, job_turns::job x) {
+bool turn_queue::post(uint64_t whose, job_turns::job x, size_t cost) {
   {
     std::lock_guard guard{waiting_->mutex};
-    if (!waiting_->turns.add(whose, std::move(x)))
+    if (!waiting_->turns.add(whose, std::move(x), cost))
       return false;
   }
   return thread_.post(1, [from = waiting_] {

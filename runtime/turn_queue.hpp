@@ -28,12 +28,12 @@ public:
     job what; ///< Empty: none waits.
   };
 
-  /// `max_waiting`: of all together.
-  explicit job_turns(size_t max_waiting) : max_waiting_(max_waiting) {
+  /// `max_cost`: of all that wait, in a unit that the caller chooses.
+  explicit job_turns(size_t max_cost) : max_cost_(max_cost) {
   }
 
-  /// Returns false, and drops it, if too many wait already.
-  bool add(uint64_t whose, job x);
+  /// Returns false, and drops it, if too much waits already.
+  bool add(uint64_t whose, job x, size_t cost = 1);
 
   turn take();
 
@@ -49,12 +49,18 @@ public:
   std::vector<job> take_all();
 
 private:
-  struct line {
-    uint64_t whose = 0;
-    std::deque<job> jobs; ///< Never empty.
+  struct task {
+    job what;
+    size_t cost = 0;
   };
 
-  const size_t max_waiting_;
+  struct line {
+    uint64_t whose = 0;
+    std::deque<task> tasks; ///< Never empty.
+  };
+
+  const size_t max_cost_;
+  size_t cost_ = 0;
   size_t num_waiting_ = 0;
   std::list<line> lines_; ///< Whose turn is next comes first.
   std::unordered_map<uint64_t, std::list<line>::iterator> by_whose_;
@@ -63,18 +69,19 @@ private:
 /// A thread of its own that does them. Thread-safe.
 class turn_queue {
 public:
-  explicit turn_queue(size_t max_waiting);
+  /// `max_cost`: see job_turns.
+  explicit turn_queue(size_t max_cost);
 
-  /// Returns false, and drops it, if too many wait already or the queue has
+  /// Returns false, and drops it, if too much waits already or the queue has
   /// been stopped.
-  bool post(uint64_t whose, job_turns::job x);
+  bool post(uint64_t whose, job_turns::job x, size_t cost = 1);
 
   /// Accepts nothing more, drops what waits, and ends the thread.
   void stop_now();
 
 private:
   struct shared {
-    explicit shared(size_t max_waiting) : turns(max_waiting) {
+    explicit shared(size_t max_cost) : turns(max_cost) {
     }
 
     std::mutex mutex; ///< For what follows.
