@@ -227,7 +227,8 @@ private:
   double x_of(clock::instant when) const {
     return left
            + width * double((when - what_.begin).count())
-               / double((what_.end - what_.begin).count());
+               / double(std::max((what_.end - what_.begin).count(),
+                                 clock::instant::rep{1}));
   }
 
   void put(const box& x, double y) {

@@ -60,9 +60,10 @@ void sort_worker(const node_spans& node, const track_spans& track, sorted& to) {
     return;
   auto& all = to.experts[node.node];
   all.insert(all.end(), busy.begin(), busy.end());
-  interval_set runs{std::move(busy)};
+  interval_set runs{std::move(busy)}; // without those that took no time
   out.busy = runs.length();
-  out.length = runs.all().back().end - runs.all().front().begin;
+  if (!runs.all().empty())
+    out.length = runs.all().back().end - runs.all().front().begin;
   to.workers.push_back(out);
 }
 

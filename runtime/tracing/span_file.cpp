@@ -97,10 +97,12 @@ private:
   bool is_first_ = true;
 };
 
-/// What the arrows of a dispatch have in common: the node of the experts.
+/// What the arrows of a dispatch have in common: the node of the experts. 16
+/// hexadecimal digits: Perfetto passes over any other text.
 std::string arrow_of(const span& x, node_id experts) {
-  return formatted("%u.%u.%u.%u", unsigned(x.rank), unsigned(x.lane), x.serial,
-                   unsigned(experts));
+  return formatted("%04x%x%04x%07x", unsigned(x.rank) & 0xffff,
+                   unsigned(x.lane) & 0xf, unsigned(experts) & 0xffff,
+                   unsigned(x.serial) & 0xfffffff);
 }
 
 void write_arrow(writer& to, const node_spans& node, uint32_t thread,

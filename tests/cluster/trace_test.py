@@ -53,6 +53,8 @@ def check_events(path):
     sent = {x["id"] for x in events if x["ph"] == "s"}
     landed = {x["id"] for x in events if x["ph"] == "f"}
     check(sent and sent == landed, "each dispatch has come back")
+    check(all(len(x) == 16 and int(x, 16) >= 0 for x in sent),
+          "arrows have numbers that Perfetto reads")
 
 
 def figures(path, *more):

@@ -122,8 +122,9 @@ TEST_F(SpanFile, IsJsonWithProcessesThreadsAndArrows) {
                     "link to node 1", "link from node 0"})
     EXPECT_TRUE(threads.contains(name)) << name;
   const std::set<std::string> whole{"s", "t", "f"};
-  EXPECT_EQ(arrows, (std::map<std::string, std::set<std::string>>{
-                      {"0.0.1.1", whole}, {"0.1.2.1", whole}}));
+  EXPECT_EQ(arrows,
+            (std::map<std::string, std::set<std::string>>{
+              {"0000000010000001", whole}, {"0000100010000002", whole}}));
 }
 
 TEST_F(SpanFile, WhatIsNoneIsRefusedWithItsName) {
