@@ -396,8 +396,10 @@ struct scheduler_state {
   void begin(planned_step next, bool overlaps) {
     begun[next.lane] = {next.cost, now(), rank_times::load_of(next.rows)};
     rank->counts.steps.add(1);
+    auto is_prompt = [](auto& x) { return x.tokens.size() > 1; };
     if (lanes)
-      lanes->began(next.lane, begun[next.lane].at);
+      lanes->began(next.lane, begun[next.lane].at,
+                   std::ranges::any_of(next.rows.sequences, is_prompt));
     spans[next.lane].begin_step(next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);

@@ -89,6 +89,7 @@ std::optional<planned_step> batcher::next_step(uint32_t num_lanes,
   planned_step out;
   out.lane = *free_lane();
   looked_ = 0;
+  limit_ = max_cost;
   max_cost_ = anybody_decodes() ? max_cost : no_limit;
   auto num_steps = num_lanes - num_out();
   decode(out, num_lanes);
@@ -131,7 +132,8 @@ uint32_t batcher::num_rows_at_hand() const {
 
 bool batcher::has_prompts() const {
   auto is_one = [](auto& x) { return !x->over && x->num_missing() > 1; };
-  return !waiting_.empty() || std::ranges::any_of(running_, is_one);
+  return (!waiting_.empty() && !is_full_)
+         || std::ranges::any_of(running_, is_one);
 }
 
 /// One row each keeps everybody's stream alive: in as many steps as there are
@@ -183,13 +185,18 @@ void batcher::prefill(planned_step& out, uint32_t num_lanes,
   // One row costs whatever it does.
   left.cost = std::max(std::min(left.cost, max_cost_ - out.cost),
                        std::numeric_limits<double>::min());
+  auto num_waiting = waiting_.size();
+  auto of_others = left.cost == no_limit ? 0 : left.cost / 2;
+  left.cost -= of_others;
   for (size_t i = 0, given = 0; i < prompts.size() && given == 0; ++i)
     given = give_rows(prompts[i], (left.rows + 1) / 2, left);
+  left.cost += of_others;
   auto shortest_first = prompts;
   std::ranges::stable_sort(shortest_first, {},
                            [](auto& x) { return x->num_of_one_form(); });
   for (auto& x : shortest_first)
     give_rows(x, left.rows, left);
+  is_full_ = num_waiting > 0 && waiting_.size() == num_waiting;
   // Neighbours of one form are one run.
   std::ranges::stable_sort(prompts, {}, [](auto& x) { return x->form(); });
   for (auto& x : prompts)
@@ -288,7 +295,8 @@ bool batcher::admit(const sequence_ptr& x) {
 /// until its prompt is computed and each has made block_tokens tokens more.
 uint64_t batcher::num_blocks_to_admit(const sequence& x) const {
   prefill_backlog missing;
-  auto cost_of_step = max_cost_;
+  // Those who run now decode before its prompt has been computed.
+  auto cost_of_step = running_.empty() ? max_cost_ : limit_;
   auto add = [&](const sequence& y) {
     missing.rows += y.num_missing();
     missing.runs += y.num_runs_missing();

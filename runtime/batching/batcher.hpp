@@ -351,6 +351,8 @@ private:
   prefix_cache& cache_;
   double max_cost_ = no_limit; ///< Of the step that is being made.
   uint64_t looked_ = 0;        ///< What grammars took in this call.
+  double limit_ = no_limit;    ///< Likewise, once somebody decodes.
+  bool is_full_ = false;       ///< Nobody of those who wait could be let in.
   uint64_t next_age_ = 0;
   uint64_t num_preemptions_ = 0;
   uint64_t num_without_choice_ = 0;

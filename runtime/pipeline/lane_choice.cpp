@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 namespace troupe {
@@ -30,6 +31,9 @@ constexpr double clearly_better = 0.98;
 
 constexpr double weight_of_last = 0.25;
 
+/// What took so much more or less before is not the same work, or machine.
+constexpr double another_time = 0.2;
+
 double seconds(lane_choice::duration x) {
   return std::chrono::duration<double>(x).count();
 }
@@ -44,8 +48,10 @@ uint32_t lane_choice::lanes_for(uint32_t num_rows, bool has_prompts) {
   return k;
 }
 
-void lane_choice::began(uint8_t lane, clock::instant now) {
+void lane_choice::began(uint8_t lane, clock::instant now, bool has_prompts) {
   out_[lane] = asked_;
+  if ((asked_.kind == 0) != has_prompts)
+    out_[lane].lanes = 0; // in use nowhere
   if (!last_end_)
     last_end_ = now;
 }
@@ -57,7 +63,7 @@ void lane_choice::ended(uint8_t lane, clock::instant now, double cost,
   last_end_ = now;
   auto& x = kinds_[of.kind];
   if (of.lanes != x.in_use())
-    return; // begun before a trial, or with fewer rows than lanes
+    return; // of another kind, begun before a trial, with fewer rows than lanes
   auto& w = x.at_hand;
   w.time += time;
   w.cost += cost;
@@ -85,11 +91,20 @@ void lane_choice::close(kind& x, uint32_t k) {
     return;
   auto measured = time / w.cost;
   auto waited = seconds(w.away) / (time * k);
-  auto weight = seen.num_windows == 0 ? 1 : weight_of_last;
+  auto weight = seen.num_windows == 0 || x.tried > 0 ? 1 : weight_of_last;
   seen.time_per_cost += weight * (measured - seen.time_per_cost);
   seen.waited += weight * (waited - seen.waited);
   ++seen.num_windows;
+  auto is_another = std::abs(seen.time_per_cost - x.settled)
+                    > another_time * x.settled;
+  if (k == x.best && x.settled > 0 && is_another)
+    settle(x, windows_between_trials);
   judge(x, k);
+}
+
+void lane_choice::settle(kind& x, uint32_t pause) {
+  x.pause = pause;
+  x.settled = x.of[x.best].time_per_cost;
 }
 
 void lane_choice::judge(kind& x, uint32_t k) {
@@ -100,15 +115,15 @@ void lane_choice::judge(kind& x, uint32_t k) {
       && x.of[k].time_per_cost < clearly_better * best.time_per_cost) {
     auto went_up = k > x.best;
     x.best = k;
-    x.pause = windows_between_trials;
+    settle(x, windows_between_trials);
     // It may go on that way at once.
     if (went_up && k < most_ && x.of[k + 1].num_windows == 0)
       plan_trial(x);
     return;
   }
   if (was_trial)
-    x.pause = std::min(2 * std::max(x.pause, windows_between_trials),
-                       most_windows_between_trials);
+    settle(x, std::min(2 * std::max(x.pause, windows_between_trials),
+                       most_windows_between_trials));
   auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0
                 && x.of[x.best].waited > worth_hiding;
   if (is_new || x.since_trial > std::max(x.pause, windows_between_trials))

@@ -13,8 +13,10 @@
 /// so the time between the ends of two steps belongs to the later one's kind,
 /// whose window goes on where it was. Another k is tried only if it may gain: a
 /// larger one if rows of other nodes were waited for, a smaller one if there is
-/// one; for one window in 64, and half as often after each that was in vain. A
-/// trial that does clearly worse ends with the first steps.
+/// one; for one window in 64, and half as often after each that was in vain,
+/// until the work or the machine is seen to have changed. A trial is judged by
+/// itself: what k did long ago is forgotten. One that does clearly worse ends
+/// with the first steps.
 
 #include "runtime/clock.hpp"
 
@@ -36,8 +38,10 @@ public:
   /// For work of `num_rows` rows, with or without some of prompts.
   uint32_t lanes_for(uint32_t num_rows, bool has_prompts);
 
-  /// A step begins in `lane`, below 4, now; of the work asked about last.
-  void began(uint8_t lane, clock::instant now);
+  /// A step begins in `lane`, below 4, now; of the work asked about last. One
+  /// that has rows of prompts and was to have none, or the other way round,
+  /// teaches nothing.
+  void began(uint8_t lane, clock::instant now, bool has_prompts);
 
   /// The step of `lane`, of that cost, has ended, now; it waited `away` for
   /// rows of other nodes.
@@ -75,6 +79,7 @@ private:
     uint32_t tried = 0;       ///< The k on trial, or 0.
     uint32_t since_trial = 0; ///< Windows.
     uint32_t pause = 0;       ///< Windows until the next one; 0: the shortest.
+    double settled = 0; ///< Time per cost of the best when `pause` was set.
     bool last_was_larger = false;
     window at_hand; ///< Of the k that is in use.
 
@@ -91,6 +96,7 @@ private:
 
   static bool is_in_vain(const kind& x, const window& w);
   void close(kind& x, uint32_t k);
+  static void settle(kind& x, uint32_t pause);
   void judge(kind& x, uint32_t k);
   void plan_trial(kind& x) const;
 

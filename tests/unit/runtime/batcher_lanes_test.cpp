@@ -166,6 +166,43 @@ TEST_F(BatcherLanes, LimitsPromptsBesideThoseWhoDecode) {
   EXPECT_EQ(sizes(late->rows), (numbers{1, 1, 1})) << "but it goes on";
 }
 
+// The oldest has half of what prompts may cost, not all of it.
+TEST_F(BatcherLanes, LetsShortPromptsPassWhereTheLimitIsThatOfCost) {
+  make_lanes(1, 4, 64);
+  add(1, 3, 9);
+  auto alone = batcher_->next_step(1, 20);
+  ASSERT_TRUE(alone);
+  end(*alone);
+  add(2, 60, 9);
+  add(3, 3, 9);
+  auto beside = batcher_->next_step(1, 20);
+  ASSERT_TRUE(beside);
+  EXPECT_EQ(sizes(beside->rows), (numbers{1, 16, 3}));
+  end(*beside);
+  auto dear = batcher_->next_step(1, 0);
+  ASSERT_TRUE(dear);
+  EXPECT_EQ(sizes(dear->rows), (numbers{1, 1, 1})) << "two of them decode";
+}
+
+// Who waits for a place makes no step one of prompts.
+TEST_F(BatcherLanes, HasPromptsOnlyIfSomeCanBeComputed) {
+  shape_.max_num_running = 1;
+  make_lanes(1, 1, 64);
+  EXPECT_FALSE(batcher_->has_prompts());
+  add(1, 3, 9);
+  add(2, 5, 9);
+  EXPECT_TRUE(batcher_->has_prompts());
+  auto first = plan();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(sizes(first->rows), numbers{3});
+  end(*first);
+  auto second = plan();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(sizes(second->rows), numbers{1});
+  EXPECT_FALSE(batcher_->has_prompts()) << "the other one has no place";
+  end(*second);
+}
+
 TEST_F(BatcherLanes, MayEndInAnotherOrderThanTheyFollow) {
   make_lanes(2, 4, 64);
   add(1, 60, 2);

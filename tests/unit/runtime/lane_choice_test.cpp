@@ -42,7 +42,7 @@ public:
       auto time = x_.step(rows, k);
       took += time;
       for (uint8_t lane = 0; lane < k; ++lane)
-        choice_.began(lane, now_);
+        choice_.began(lane, now_, prompts_);
       now_ += of(time);
       for (uint8_t lane = 0; lane < k; ++lane)
         choice_.ended(lane, now_, double(rows) / k, of(x_.latency));
@@ -55,6 +55,11 @@ public:
 
   uint32_t lanes() const {
     return lanes_;
+  }
+
+  /// From now on it is another one.
+  void become(machine x) {
+    x_ = x;
   }
 
   /// From now on there are prompts, or none.
@@ -193,8 +198,8 @@ TEST(LaneChoice, DoesNotTakeStepsOfAnotherKForItsOwn) {
   };
   // One lane until its window is full, with so much away that two are tried.
   while (x.lanes_for(8, false) == 1) {
-    x.began(0, now);
-    x.began(1, now); // still out when two are tried
+    x.began(0, now, false);
+    x.began(1, now, false); // still out when two are tried
     step(0, slow, 1ms, 1ms);
   }
   x.lanes_for(8, false);
@@ -205,7 +210,7 @@ TEST(LaneChoice, DoesNotTakeStepsOfAnotherKForItsOwn) {
   for (int i = 0; i < 64; ++i) {
     auto k = x.lanes_for(8, false);
     for (uint8_t lane = 0; lane < k; ++lane)
-      x.began(lane, now);
+      x.began(lane, now, false);
     for (uint8_t lane = 0; lane < k; ++lane)
       step(lane, slow / k, 300us, 300us);
   }
@@ -219,12 +224,44 @@ TEST(LaneChoice, DoesNotCountRests) {
   for (int i = 0; i < 20000; ++i) {
     auto k = x.lanes_for(8, false);
     ASSERT_EQ(k, 1u) << "nothing was away";
-    x.began(0, now);
+    x.began(0, now, false);
     now += 1ms;
     x.ended(0, now, 8, {});
     if (i % 7 == 0) {
       x.rest();
       now += 1h;
     }
+  }
+}
+
+// What a k did in other steps says nothing of these: two are better in both.
+TEST(LaneChoice, TakesNoOldExperienceForATrial) {
+  rank x{{1e-4, 2e-5, 2e-3}, 2};
+  x.take_prompts(true);
+  EXPECT_LT(x.run(512, 5000), 1.002);
+  EXPECT_LT(x.run(40, 20'000), 1.002);
+  rank y{{5e-4, 3e-5, 1e-3}, 2};
+  EXPECT_LT(y.run(63, 8000), 1.002);
+  EXPECT_LT(y.run(33, 20'000), 1.002);
+}
+
+// Trials have become rare by then.
+TEST(LaneChoice, NoticesThatTheMachineIsAnotherOne) {
+  rank x{{2e-3, 2e-4, 1e-3}, 2};
+  x.run(40, 100'000);
+  EXPECT_EQ(x.lanes(), 1u);
+  x.become({2e-3, 2e-4, 8e-3});
+  x.run(40, 3000);
+  EXPECT_EQ(x.lanes(), 2u);
+}
+
+TEST(LaneChoice, LearnsNothingOfAStepThatTurnsOutToBeOfAnotherKind) {
+  lane_choice x{2};
+  clock::instant now{};
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_EQ(x.lanes_for(8, false), 1u);
+    x.began(0, now, true);
+    now += 1ms;
+    x.ended(0, now, 8, 900us); // overlap would pay
   }
 }
