@@ -75,6 +75,7 @@ struct attention_state {
             dispatch(x);
           break;
         case kind::land: // by whoever has the answers
+        case kind::back:
           break;
         case kind::end:
           end(x.lane);
@@ -238,12 +239,12 @@ struct attention_state {
     for (auto& x : actions)
       if (x.what == walk_action::kind::land)
         land(*answers, msg);
-      else if (x.what == walk_action::kind::run)
+      else if (x.what == walk_action::kind::back)
         come_back(msg.of);
     carry_out(actions);
   }
 
-  /// All rows of the lane are back.
+  /// All rows of the lane are back: it may have to wait for others now.
   void come_back(const dispatch_key& of) {
     auto& x = away[of.id.micro_batch];
     auto since = std::exchange(x.since, std::nullopt);

@@ -14,6 +14,7 @@
 #include "runtime/batching/rank_times.hpp"
 #include "runtime/batching/step_times.hpp"
 #include "runtime/pipeline/lane_choice.hpp"
+#include "runtime/pipeline/shared_time.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
 #include "runtime/request_rules.hpp"
@@ -46,6 +47,7 @@ struct scheduler_state {
   };
 
   std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
+  shared_time shares;
   step_times times;
   rank_times prices;
   std::array<lane_spans, step_walk::max_lanes> spans;
@@ -271,12 +273,13 @@ struct scheduler_state {
     spans[msg.lane].end_step();
     auto& ended = begun[msg.lane];
     auto at = now();
+    auto own = shares.ended(msg.lane, at);
     if (!msg.cause
         && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()
             || rank->handing))
-      times.add(ended.cost, at - ended.at);
+      times.add(ended.cost, at - ended.at, own);
     if (!msg.cause && parts->cluster.limits.moving_requests)
-      learn(ended.load, at - ended.at);
+      learn(ended.load, own);
     if (lanes && msg.cause)
       lanes->dropped(at);
     else if (lanes)
@@ -395,6 +398,7 @@ struct scheduler_state {
 
   void begin(planned_step next, bool overlaps) {
     begun[next.lane] = {next.cost, now(), rank_times::load_of(next.rows)};
+    shares.began(next.lane, begun[next.lane].at);
     rank->counts.steps.add(1);
     auto is_prompt = [](auto& x) { return x.tokens.size() > 1; };
     if (lanes)

@@ -27,7 +27,8 @@ public:
 
   static load load_of(const batch& rows);
 
-  /// A step of that load has taken so long.
+  /// A step of that load has taken so long, without what others have taken that
+  /// were out meanwhile.
   void add(const load& x, clock::instant::duration took);
 
   struct decode_part {

@@ -16,11 +16,12 @@ double seconds(step_times::duration x) {
 
 } // namespace
 
-void step_times::add(double cost, duration took) {
+void step_times::add(double cost, duration took, duration own) {
   if (cost <= 0)
     return;
   both_.add({1, cost}, seconds(took));
   slope_.add({0, cost}, seconds(took));
+  own_.add({1, cost}, seconds(own));
 }
 
 std::optional<double> step_times::cost_within(duration limit) const {
@@ -36,7 +37,7 @@ std::optional<double> step_times::cost_within(duration limit) const {
 }
 
 double step_times::seconds_for(double cost) const {
-  return slope_.weight() < enough ? 0 : both_.predict({1, cost});
+  return own_.weight() < enough ? 0 : own_.predict({1, cost});
 }
 
 } // namespace troupe

@@ -257,8 +257,10 @@ walk_actions step_walk::rows(const dispatch_key& of, node_id from,
   }
   walk_actions out;
   out.push({kind::land, lane, 0, 0, 0});
-  if (x->num_missing == 0)
-    advance(lane, out);
+  if (x->num_missing > 0)
+    return out;
+  out.push({kind::back, lane, 0, 0, 0});
+  advance(lane, out);
   return out;
 }
 

@@ -58,7 +58,10 @@ struct walk_action {
     notify,   ///< Ask the stream for a notice: stage_ended with `serial`.
     dispatch, ///< Plan and send the lane's rows, then say what came of it.
     land,     ///< Copy the answers that were given to where they belong.
-    end,      ///< The lane's step has ended well.
+    /// These were the last rows of the lane that were away. It need not go on
+    /// at once: it may follow a step that is not so far yet.
+    back,
+    end, ///< The lane's step has ended well.
     /// It has not; see step_walk::cause. With a serial its stages are not done
     /// yet: what they write to is in use until the stream has come so far.
     fail,

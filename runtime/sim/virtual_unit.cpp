@@ -244,6 +244,7 @@ void gpu::carry_out(const walk_actions& actions) {
         dispatch(x.lane);
         break;
       case kind::land:
+      case kind::back:
         break;
       case kind::end:
         end(x.lane);

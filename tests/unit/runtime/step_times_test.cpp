@@ -15,13 +15,17 @@ step_times::duration of(double seconds) {
     std::chrono::duration<double>(seconds));
 }
 
+void add(step_times& x, double cost, double per_cost) {
+  x.add(cost, of(per_cost * cost), of(per_cost * cost));
+}
+
 } // namespace
 
 TEST(StepTimes, SayNothingBeforeTheyHaveSeenSteps) {
   step_times x;
   EXPECT_FALSE(x.cost_within(1s));
-  x.add(0, 1s);
-  x.add(3, 0s);
+  x.add(0, 1s, 1s);
+  x.add(3, 0s, 0s);
   EXPECT_FALSE(x.cost_within(1s));
 }
 
@@ -33,7 +37,8 @@ TEST(StepTimes, FindTheFixedPartAndTheOneThatGrows) {
     for (int i = 0; i < 200; ++i) {
       auto cost = 1.0 + random() % 500;
       auto noise = 1 + (double(random() % 100) - 50) / 1000;
-      x.add(cost, of((2e-3 + 1e-4 * cost) * noise));
+      auto took = of((2e-3 + 1e-4 * cost) * noise);
+      x.add(cost, took, took);
     }
     EXPECT_NEAR(*x.cost_within(22ms), 200, 10);
     EXPECT_EQ(*x.cost_within(0ms), 0);
@@ -43,15 +48,15 @@ TEST(StepTimes, FindTheFixedPartAndTheOneThatGrows) {
 TEST(StepTimes, OfEqualStepsGoByTheirMean) {
   step_times x;
   for (int i = 0; i < 50; ++i)
-    x.add(32, 4ms);
+    x.add(32, 4ms, 4ms);
   EXPECT_NEAR(*x.cost_within(8ms), 64, 1e-6);
 }
 
 TEST(StepTimes, ForgetAMachineThatWasFaster) {
   step_times x;
   for (int i = 0; i < 1000; ++i)
-    x.add(1 + i % 100, of(1e-4 * (1 + i % 100)));
+    add(x, 1 + i % 100, 1e-4);
   for (int i = 0; i < 1000; ++i)
-    x.add(1 + i % 100, of(1e-3 * (1 + i % 100)));
+    add(x, 1 + i % 100, 1e-3);
   EXPECT_NEAR(*x.cost_within(50ms), 50, 2);
 }

@@ -202,12 +202,12 @@ TEST(StepWalk, WalksThroughAllLayers) {
   EXPECT_EQ(x.hear(x.dispatch()), "run 7-8");
   EXPECT_EQ(x.answer(all_far), "land");
   EXPECT_EQ(x.answer({0, 0, 1}), "land");
-  EXPECT_EQ(x.answer({0, 1, 1}), "land, run 8-12, notify");
+  EXPECT_EQ(x.answer({0, 1, 1}), "land, back, run 8-12, notify");
   EXPECT_EQ(walk.key_of(0).layer, 2u);
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "dispatch");
   EXPECT_EQ(x.hear(x.dispatch()), "run 13-14");
   EXPECT_EQ(x.answer(all_near), "land");
-  EXPECT_EQ(x.answer(all_far), "land, run 14-16, notify");
+  EXPECT_EQ(x.answer(all_far), "land, back, run 14-16, notify");
   EXPECT_TRUE(walk.step_is_out(0));
   EXPECT_EQ(x.hear(walk.stage_ended(x.serial(), "")), "end");
   EXPECT_FALSE(walk.step_is_out(0));

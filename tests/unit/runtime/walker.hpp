@@ -49,6 +49,8 @@ inline std::string text_of(const walk_action& x) {
       return lane + "dispatch";
     case land:
       return lane + "land";
+    case back:
+      return lane + "back";
     case end:
       return lane + "end";
     case fail:
