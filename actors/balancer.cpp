@@ -64,6 +64,9 @@ struct balancer_state {
     for (unit_id unit = 0; unit < parts->maps.size(); ++unit)
       units.push_back(
         std::make_unique<expert_mover>(*settings, terms_of(unit), now()));
+    for (auto node : parts->cluster.later_nodes())
+      for (auto& x : units)
+        x->lost(node, now());
   }
 
   void hear(const node_report& msg) {

@@ -86,6 +86,7 @@ struct gateway_status {
   std::string trouble = "the cluster is starting"; ///< Guarded.
   uint64_t nodes_lost = 0;                         ///< Guarded; at present.
   uint64_t nodes_left = 0;                         ///< Likewise.
+  uint64_t nodes_later = 0;                        ///< Likewise.
   uint64_t nodes_came_back = 0;                    ///< Guarded.
   /// Why nothing can be taken at present; guarded.
   std::string refusal = "the cluster is starting";
@@ -94,8 +95,10 @@ struct gateway_status {
   std::vector<node_report> former;
   /// Guarded; by node, null until the first has come.
   std::vector<std::shared_ptr<const part_loads>> loads;
-  std::map<node_id, std::string> lost; ///< Guarded; why; also who has left.
-  std::set<node_id> left;              ///< Guarded; of these, in peace.
+  /// Guarded; why; also who has left, or has not come yet.
+  std::map<node_id, std::string> lost;
+  std::set<node_id> left;  ///< Guarded; of these, in peace.
+  std::set<node_id> later; ///< Guarded; of these, who has not come yet.
   /// Guarded; null until the first has come.
   std::shared_ptr<const balance_status> balance;
   /// Likewise, of requests.

@@ -107,7 +107,7 @@ result<std::unique_ptr<company>> company::start(company_options options) {
     std::string trouble;
     setup.begins_with
       = go_on_with(place_experts(opts.cluster, *opts.node.config),
-                   setup.state->last(), trouble);
+                   setup.state->last(), trouble, opts.cluster.later_nodes());
     if (!trouble.empty())
       x->log.warning("the placement in " + opts.state_dir
                      + " is not taken, experts are placed as by the topology: "

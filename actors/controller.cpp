@@ -33,6 +33,9 @@ struct controller_state {
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
+  /// Those that may come later and came before the start: they are welcomed
+  /// behind it.
+  std::map<node_id, node_joined> early;
   node_drain leaver;
 
   /// Says `message` to a node, near or far.
@@ -48,7 +51,8 @@ struct controller_state {
   template <class Message>
   void say_to_all(const Message& message) {
     for (size_t n = 0; n < decide->num_nodes(); ++n)
-      if (decide->state_of(node_id(n)) != membership::state::lost)
+      if (auto is = decide->state_of(node_id(n));
+          is != membership::state::lost && is != membership::state::absent)
         say(node_id(n), message);
   }
 
@@ -59,6 +63,11 @@ struct controller_state {
       context.log->warning("node " + std::to_string(msg.node)
                            + " may not join: " + why);
       return context.net->disconnect(msg.node, msg.who.incarnation, why);
+    }
+    if (decide->is_early(*id)) {
+      context.log->info("node " + msg.who.name + " waits for the start");
+      early[msg.node] = msg;
+      return;
     }
     context.log->info("node " + msg.who.name + " has joined");
     judge->forget(msg.node);
@@ -173,15 +182,23 @@ struct controller_state {
       return;
     decide->connected(msg.node, msg.view);
     if (decide->take_start())
-      say_to_all(cluster_started{});
+      start();
     welcome_back();
+  }
+
+  void start() {
+    say_to_all(cluster_started{});
+    for (auto node : cluster.later_nodes())
+      leaver.lost(node, 0); // as all have heard of it
+    for (auto& [node, msg] : std::exchange(early, {}))
+      join(msg);
   }
 
   /// Those to whom everybody is connected by now. They plan with the newest
   /// placement before anybody asks them to.
   void welcome_back() {
     for (auto node : decide->take_back()) {
-      context.log->info("node " + decide->name_of(node) + " serves again");
+      context.log->info("node " + decide->name_of(node) + " serves now");
       leaver.back(node);
       show_placement(node);
       say(node, cluster_started{});
@@ -203,6 +220,9 @@ struct controller_state {
   }
 
   void suspect(const node_suspected& msg) {
+    if (auto i = early.find(msg.node);
+        i != early.end() && i->second.who.incarnation == msg.incarnation)
+      early.erase(i);
     if (over || !is_of_member(msg.by, msg.by_incarnation)
         || !decide->suspected(msg.by, msg.node, msg.incarnation))
       return;
@@ -327,7 +347,8 @@ behavior(controller::stateful_pointer<controller_state> self,
   state.judge = std::make_unique<fingerprint_judge>(names);
   auto last_view = kept->last() ? kept->last()->view : 0;
   state.decide = std::make_unique<membership>(
-    std::move(names), last_view, first_epochs(cluster, begins_with.get()));
+    std::move(names), last_view, first_epochs(cluster, begins_with.get()),
+    cluster.later_nodes());
   if (begins_with)
     for (auto& x : *begins_with)
       state.newest[x.unit] = std::make_shared<const placement_lists>(x);

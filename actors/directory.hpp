@@ -79,15 +79,24 @@ private:
 };
 
 /// The incarnation of a member, also of one that is absent; 0 before it is
-/// known, or if there is none.
+/// known, of one that has never come, or if there is none.
 inline uint64_t incarnation_of(const cast_list& list, node_id node) {
   auto known = list.members && node < list.members->members.size();
   return known ? list.members->members[node].incarnation : 0;
 }
 
+/// Of one that may come later: it has never been there.
+inline node_lost not_here_yet(node_id node, const std::string& name) {
+  return {node, 0, name, "has not come yet", true};
+}
+
+inline bool is_not_here_yet(const node_lost& x) {
+  return x.has_left && x.incarnation == 0;
+}
+
 inline std::string sentence(const node_lost& x) {
   if (x.has_left)
-    return "node " + x.name + " " + x.why; // "has left"
+    return "node " + x.name + " " + x.why; // "has left", "has not come yet"
   return "node " + x.name + " was lost: " + x.why;
 }
 
@@ -95,8 +104,8 @@ inline std::string sentence(const node_lost& x) {
 /// supervisors alone, who pass verdicts and views on in the order in which they
 /// come.
 inline bool is_late(const cast_list& list, const node_lost& msg) {
-  auto known = incarnation_of(list, msg.node);
-  return known != 0 && known != msg.incarnation;
+  auto is_known = list.members && msg.node < list.members->members.size();
+  return is_known && incarnation_of(list, msg.node) != msg.incarnation;
 }
 
 /// Tells the controller, which is on this node or beyond a peer.

@@ -53,6 +53,7 @@ service_stats front_end::stats() const {
   out.nodes_lost = status.nodes_lost;
   out.nodes_came_back = status.nodes_came_back;
   out.nodes_left = status.nodes_left;
+  out.nodes_later = status.nodes_later;
   for (auto* list : {&status.reports, &status.former})
     for (auto& report : *list)
       add(report, out);
@@ -133,8 +134,9 @@ node_status status_of(node_id node, const topology& cluster,
                                                               : "starting";
   if (auto i = status.lost.find(node); i != status.lost.end()) {
     auto has_left = status.left.contains(node);
-    out.state = has_left ? "left" : "lost";
-    out.why = has_left ? "" : i->second;
+    auto is_later = status.later.contains(node);
+    out.state = is_later ? "later" : has_left ? "left" : "lost";
+    out.why = is_later || has_left ? "" : i->second;
   } else if (list.drain && list.drain->node == out.name
              && !is_over(*list.drain)) {
     out.state = "leaving";

@@ -37,13 +37,17 @@ void loss_book::publish(gateway_status& status, const rank_outlook& outlook,
   auto can_serve = is_started && outlook.can_begin();
   std::lock_guard lock{status.mutex};
   status.left.clear();
+  status.later.clear();
   status.lost.clear();
   for (auto& [node, x] : lost_) {
     status.lost[node] = x.why;
-    if (x.has_left)
+    if (is_not_here_yet(x))
+      status.later.insert(node);
+    else if (x.has_left)
       status.left.insert(node);
   }
-  status.nodes_lost = lost_.size() - status.left.size();
+  status.nodes_lost = lost_.size() - status.left.size() - status.later.size();
+  status.nodes_later = status.later.size();
   status.nodes_left = status.left.size();
   status.nodes_came_back = num_back_;
   status.refusal = can_serve ? "" : text;

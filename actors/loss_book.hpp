@@ -19,9 +19,12 @@ public:
 
   /// Returns whether it was lost.
   bool take_back(node_id node) {
-    auto was_lost = lost_.erase(node) > 0;
-    num_back_ += was_lost;
-    return was_lost;
+    auto i = lost_.find(node);
+    if (i == lost_.end())
+      return false;
+    num_back_ += is_not_here_yet(i->second) ? 0 : 1;
+    lost_.erase(i);
+    return true;
   }
 
   /// The last loss of a node that was lost at any time.

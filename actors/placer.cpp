@@ -81,11 +81,7 @@ struct placer_state {
     lost.try_emplace(msg.node, msg.incarnation);
     for (auto& x : units)
       x.decide->lost(msg.node, now());
-    // Who comes late hears of nobody who was lost before.
-    context.here->update([&](cast_list& list) {
-      for (auto& [unit, map] : list.placed)
-        map = lists(units[unit]);
-    });
+    refresh_placed();
     carry_out();
     tell_of_leaver();
   }
@@ -94,7 +90,24 @@ struct placer_state {
     lost.erase(msg.node);
     for (auto& x : units)
       x.decide->back(msg.node, now());
+    refresh_placed();
     carry_out();
+  }
+
+  /// Who comes late hears of nobody who was lost before.
+  void refresh_placed() {
+    context.here->update([&](cast_list& list) {
+      for (auto& [unit, map] : list.placed)
+        map = lists(units[unit]);
+    });
+  }
+
+  /// Who asks for a change knows whom the cluster has begun without.
+  void show_first() {
+    context.here->update([&](cast_list& list) {
+      for (unit_id unit = 0; unit < units.size(); ++unit)
+        list.placed[unit] = lists(units[unit]);
+    });
   }
 
   void look_at_clock() {
@@ -340,6 +353,7 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
       settings.ranks[rank_id(r)] = cluster.node_of_rank(r);
     settings.patience_of_steps = placement_writer::patience_of_steps(
       std::chrono::milliseconds{cluster.limits.step_timeout_ms});
+    settings.later = cluster.later_nodes();
     auto& first = state.parts->maps.at(state.units.size());
     state.units.push_back(
       {std::make_unique<placement_writer>(first, std::move(settings)), {}});
@@ -350,6 +364,8 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
   for (auto& x : state.units)
     state.epoch.set(
       std::max<uint64_t>(placement::first_epoch, x.decide->current().epoch()));
+  if (!cluster.later_nodes().empty())
+    state.show_first();
   return {
     [=](const change_placement& msg) { self->state.change(msg); },
     [=](const slots_changed& msg) { self->state.step(msg); },

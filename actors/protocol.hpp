@@ -43,7 +43,8 @@ struct node_lost {
   uint64_t incarnation = 0; ///< Never 0.
   std::string name;
   std::string why;
-  bool has_left = false; ///< It was told to end. Known on node 0 alone.
+  /// It was told to end, or has never come. Known on node 0 alone.
+  bool has_left = false;
 };
 
 /// The controller's word: this process serves in the place of one that was

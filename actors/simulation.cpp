@@ -5,6 +5,7 @@
 #include "runtime/duration.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace troupe {
 
@@ -77,7 +78,10 @@ public:
       faults_.node_lost(node);
     });
     company_.observe_returns([this](auto node) {
-      states_.reach(sometimes::node_came_back);
+      auto is_later = company_.cluster().nodes[node].later
+                      && come_later_.insert(node).second;
+      states_.reach(is_later ? sometimes::node_came_later
+                             : sometimes::node_came_back);
       checks_.node_back(node);
     });
     company_.observe_waiting(
@@ -443,6 +447,7 @@ private:
   run_checks checks_;
   sometimes_states states_;
   placement_watch placements_{company_, checks_, states_};
+  std::set<node_id> come_later_; ///< Those that have come.
   virtual_clients clients_;
   virtual_faults faults_;
   std::optional<fault_driver> driver_; ///< Once the company serves.

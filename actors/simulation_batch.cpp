@@ -33,6 +33,8 @@ run_facts facts_of(const topology& cluster, const simulation_options& base) {
   run_facts out;
   for (auto& node : cluster.nodes)
     out.nodes.push_back(node.name);
+  auto later = cluster.later_nodes();
+  out.later = {later.begin(), later.end()};
   out.links = busy_links(cluster);
   out.num_requests = uint32_t(base.what.load.requests.size());
   out.patience = base.company.transports.silence_verdict;

@@ -212,7 +212,7 @@ struct supervisor_state {
     context.here->update([&](cast_list& list) { list.members = members; });
     context.net->set_view(members->number);
     settle_places();
-    if (is_first && joins_late)
+    if (is_first)
       tell_of_missing();
     connect();
   }
@@ -229,14 +229,19 @@ struct supervisor_state {
     }
   }
 
-  /// Who comes late was not told of those who had been lost before.
+  /// Who comes late was not told of those who had been lost before. Before the
+  /// start all are there but those that may come later.
   void tell_of_missing() {
     auto list = context.here->read();
     for (size_t n = 0; n < members->members.size(); ++n) {
       auto& x = members->members[n];
-      if (n != context.node && x.is != member_state::serving)
+      if (n == context.node || x.is == member_state::serving)
+        continue;
+      if (joins_late)
         tell_all(*list, node_lost{node_id(n), x.incarnation, x.name,
                                   "it was not there when this node came"});
+      else if (x.is == member_state::absent)
+        tell_all(*list, not_here_yet(node_id(n), x.name));
     }
   }
 

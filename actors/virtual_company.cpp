@@ -35,6 +35,7 @@ virtual_company::virtual_company(world& in, virtual_company_options options)
                  least_spans));
       x.spans->identify(node_id(slots_.size()));
     }
+    x.is_expected = !node.later;
     slots_.push_back(std::move(x));
   }
 }
@@ -82,7 +83,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     std::string trouble; // as when nobody had room for who was lost
     out.begins_with
       = go_on_with(place_experts(options_.cluster, options_.model->config()),
-                   state_->last(), trouble);
+                   state_->last(), trouble, options_.cluster.later_nodes());
     out.status->moving = options_.moving;
     out.status->on_owner = on_owner_;
     out.status->on_lost = on_lost_;
@@ -113,6 +114,7 @@ void virtual_company::start(node_id node) {
   auto made = virtual_node::start(world_, life, setup_of(node, life),
                                   [this, node] { note_end(node); });
   CHECK(made); // nothing listens at its address but itself
+  slots_[node].is_expected = true;
   auto& self = slots_[node].self = std::move(*made);
   if (node == 0)
     front_->connect(self->core().here());
@@ -122,7 +124,8 @@ void virtual_company::start(node_id node) {
 
 void virtual_company::start_all() {
   for (node_id n = 0; n < slots_.size(); ++n)
-    start(n);
+    if (slots_[n].is_expected)
+      start(n);
 }
 
 void virtual_company::crash(node_id node) {
@@ -157,15 +160,17 @@ void virtual_company::spare_devices() {
 }
 
 bool virtual_company::is_whole() {
-  return std::ranges::all_of(
-    slots_, [](auto& x) { return x.self && !x.self->core().is_over(); });
+  return std::ranges::all_of(slots_, [](auto& x) {
+    return !x.is_expected || (x.self && !x.self->core().is_over());
+  });
 }
 
 bool virtual_company::is_serving() {
   if (!front_ || front_->trouble())
     return false;
   for (auto& x : slots_)
-    if (!x.self || x.self->core().at() != node_life::stage::serving)
+    if (x.is_expected
+        && (!x.self || x.self->core().at() != node_life::stage::serving))
       return false;
   return true;
 }

@@ -49,7 +49,7 @@ public:
   /// up, the others join it.
   void start(node_id node);
 
-  /// All that are not there.
+  /// All that are not there, but for those that come later and never did.
   void start_all();
 
   /// The process ends at once. Nothing happens without one. Not called by an
@@ -87,10 +87,11 @@ public:
     return slots_[node].self.get();
   }
 
-  /// Whether every node has a process that is of use.
+  /// Whether every node has a process that is of use, but for those that never
+  /// came and may come later.
   bool is_whole();
 
-  /// Whether requests are taken by all nodes that the topology has.
+  /// Likewise whether requests are taken by all.
   bool is_serving();
 
   /// Of the first node; null without it.
@@ -120,6 +121,7 @@ private:
     std::shared_ptr<span_recorder> spans; ///< Null: nothing is recorded.
     std::shared_ptr<virtual_device> device;
     std::unique_ptr<virtual_node> self;
+    bool is_expected = true; ///< It is there from the start, or has come.
   };
 
   node_setup setup_of(node_id node, life_id life);

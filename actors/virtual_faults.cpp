@@ -76,6 +76,8 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
   auto none = [](std::string why) {
     return failure{errc::not_found, std::move(why)};
   };
+  if (x.kind == fault_kind::join)
+    return obstacle_to_join(x);
   switch (form_of(x.kind).target) {
     case fault_target_kind::node:
       if (auto node = find(x.node); !node || !company_.find(*node))
@@ -93,6 +95,17 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
       if (x.kind == fault_kind::client_vanish && !clients_.is_there(*x.request))
         return none("request " + std::to_string(*x.request) + " is not open");
   }
+  return std::nullopt;
+}
+
+std::optional<failure> virtual_faults::obstacle_to_join(const fault& x) const {
+  auto node = find(x.node);
+  if (!node || company_.find(*node))
+    return failure{errc::not_found,
+                   node ? "there is a process of node " + x.node + " already"
+                        : "there is no node " + x.node};
+  if (!company_.find(0))
+    return failure{errc::not_found, "there is nobody whom it could join"};
   return std::nullopt;
 }
 
@@ -128,6 +141,8 @@ virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
       return move_experts(node);
     case fault_kind::leave:
       return let_leave(node);
+    case fault_kind::join:
+      return let_join(node);
     default:
       return fail_device(x, node);
   }
@@ -212,6 +227,18 @@ virtual_faults::carried_out virtual_faults::let_leave(node_id node) {
             [this, node, before = num_left_[node]] {
               return std::string{num_left_[node] > before ? "it has left" : ""};
             }};
+}
+
+virtual_faults::carried_out virtual_faults::let_join(node_id node) {
+  company_.start(node);
+  auto life = company_.find(node)->life();
+  auto serves = std::make_shared<bool>(false);
+  return {.proof = [this, node, life, serves] {
+    auto* self = company_.find(node);
+    *serves |= self && self->life() == life
+               && self->core().at() == node_life::stage::serving;
+    return std::string{*serves ? "it serves" : ""};
+  }};
 }
 
 void virtual_faults::node_lost(node_id node) {

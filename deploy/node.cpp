@@ -138,7 +138,9 @@ void add_node(CLI::App& app, int& status) {
   auto join = command->add_option("--join", flags->join,
                                   "HOST:PORT of the cluster's controller");
   auto name = command->add_option("--name", flags->options.name,
-                                  "Which node of the topology this is");
+                                  "Which node of the topology this is; one "
+                                  "that has left, was lost or is there with "
+                                  "later = true may come at any time");
   join->needs(name);
   add_drain(*command, flags->drain, *join);
   command

@@ -175,6 +175,7 @@ struct service_stats {
   uint64_t nodes_lost = 0;      ///< Of those that the topology names.
   uint64_t nodes_came_back = 0; ///< As another process, again and again.
   uint64_t nodes_left = 0;      ///< In peace, and nobody is there instead.
+  uint64_t nodes_later = 0;     ///< That may come later, and have not so far.
   uint64_t placement_epoch = 0;
   uint64_t changes_begun = 0; ///< Of the placement of experts.
   uint64_t changes_done = 0;

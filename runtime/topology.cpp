@@ -79,6 +79,9 @@ result<void> validate_node(const topology& x, size_t index,
     return invalid(where + "host must be a numeric address");
   if (node.controller != (index == 0))
     return invalid(where + "controller must be true on the first node only");
+  if (node.later && (index == 0 || node.gateway))
+    return invalid(where + "later must not be true on the first node, nor on "
+                           "the gateway");
   return {};
 }
 
@@ -134,6 +137,26 @@ result<void> validate_units(const topology& x) {
     return ok;
   return validate_members(x, "workers", &topology_unit::workers,
                           x.num_workers());
+}
+
+/// Without those that come later each unit has to serve.
+result<void> validate_start(const topology& x) {
+  auto later = x.later_nodes();
+  if (later.empty())
+    return {};
+  for (auto& unit : x.all_units()) {
+    auto has_rank = std::ranges::any_of(unit.ranks, [&](auto r) {
+      return !later.contains(x.node_of_rank(r));
+    });
+    auto has_worker = std::ranges::any_of(unit.workers, [&](auto w) {
+      return !later.contains(x.node_of_worker(w));
+    });
+    if (!has_rank || !has_worker)
+      return invalid("nodes: unit " + unit.name + " has no "
+                     + (has_rank ? "worker" : "rank")
+                     + " but on nodes that come later");
+  }
+  return {};
 }
 
 result<void> validate_limits(const topology& x) {
@@ -245,6 +268,14 @@ uint32_t topology::num_workers() const {
   return static_cast<uint32_t>(n);
 }
 
+std::set<node_id> topology::later_nodes() const {
+  std::set<node_id> out;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (nodes[i].later)
+      out.insert(static_cast<node_id>(i));
+  return out;
+}
+
 uint32_t topology::num_kv_blocks() const {
   if (limits.num_kv_blocks > 0)
     return limits.num_kv_blocks;
@@ -338,6 +369,8 @@ result<void> validate(const topology& x) {
   if (auto ok = validate_parts(x, "workers", &topology_node::workers); !ok)
     return ok;
   if (auto ok = validate_units(x); !ok)
+    return ok;
+  if (auto ok = validate_start(x); !ok)
     return ok;
   return validate_limits(x);
 }

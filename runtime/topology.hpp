@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct topology_node {
   std::string host = "127.0.0.1"; ///< Numeric; where others reach it.
   bool gateway = false;           ///< Accepts requests.
   bool controller = false;        ///< Holds the view; the first node only.
+  bool later = false; ///< The cluster starts without it; it may come then.
   std::vector<uint32_t> ranks;    ///< Attention ranks with their schedulers.
   std::vector<uint32_t> workers;  ///< Expert workers.
 
@@ -114,6 +116,9 @@ struct topology {
 
   uint32_t num_ranks() const;
   uint32_t num_workers() const;
+
+  /// Those without which the cluster starts.
+  std::set<node_id> later_nodes() const;
 
   /// Cache blocks of a rank: those that limits names, or by the rule: 1,024
   /// tokens (max_model_len, if that is less) for each sequence that may run at

@@ -127,12 +127,14 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
   uint32_t next_worker = 0;
   return read_tables(root, source, "nodes", 0, [&](table_reader& in) {
     auto& node = out.nodes.emplace_back();
-    in.allow_only({"name", "host", "gateway", "controller", "ranks", "workers"},
+    in.allow_only({"name", "host", "gateway", "controller", "later", "ranks",
+                   "workers"},
                   "a topology");
     in.read("name", node.name);
     in.read("host", node.host);
     in.read("gateway", node.gateway);
     in.read("controller", node.controller);
+    in.read("later", node.later);
     read_parts(in, "ranks", next_rank, node.ranks);
     read_parts(in, "workers", next_worker, node.workers);
   });
@@ -233,7 +235,8 @@ std::string render(const topology& x) {
     out << "\n[[nodes]]\nname = " << quoted(node.name) << "\n"
         << "host = " << quoted(node.host) << "\n"
         << (node.gateway ? "gateway = true\n" : "")
-        << (node.controller ? "controller = true\n" : "");
+        << (node.controller ? "controller = true\n" : "")
+        << (node.later ? "later = true\n" : "");
     if (!node.ranks.empty())
       out << "ranks = " << list_of(node.ranks) << "\n";
     if (!node.workers.empty())

@@ -19,7 +19,8 @@ namespace troupe {
 struct node_status {
   node_id node = 0;
   std::string name;
-  std::string state; ///< "starting", "serving", "leaving", "left", "lost".
+  /// "starting", "serving", "leaving", "left", "lost", "later": not here yet.
+  std::string state;
   std::string why;   ///< It was lost.
   uint64_t incarnation = 0; ///< 0: not known.
   uint64_t network_bytes_sent = 0;

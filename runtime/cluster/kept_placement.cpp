@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace troupe {
@@ -26,6 +27,19 @@ void close_gaps(placement_lists& x) {
   std::map<std::pair<uint16_t, worker_id>, uint16_t> next;
   for (auto& [layer, expert, replica] : x.replicas)
     replica.at.slot = next[{layer, replica.at.worker}]++;
+}
+
+/// Of workers of `later` nodes, where `x` has nothing for them.
+void add_later(placement_lists& x, const placement& first,
+               const std::set<node_id>& later) {
+  std::set<worker_id> holders;
+  for (auto& one : x.replicas)
+    holders.insert(one.replica.at.worker);
+  for (auto& one : first.lists().replicas) {
+    auto worker = one.replica.at.worker;
+    if (later.contains(first.node_of(worker)) && !holders.contains(worker))
+      x.replicas.push_back(one);
+  }
 }
 
 } // namespace
@@ -74,7 +88,8 @@ result<placement_lists> decode_placement(std::span<const std::byte> bytes) {
 }
 
 first_placement go_on_with(const placement& first, uint32_t last_epoch,
-                           std::span<const std::byte> kept) {
+                           std::span<const std::byte> kept,
+                           const std::set<node_id>& later) {
   if (kept.empty())
     return {first, ""};
   auto next = first.lists();
@@ -86,25 +101,30 @@ first_placement go_on_with(const placement& first, uint32_t last_epoch,
     return {std::move(*anew), lists.why().message};
   lists->epoch = next.epoch;
   close_gaps(*lists);
+  add_later(*lists, first, later);
   auto same = first.with(*lists);
   if (!same)
     return {std::move(*anew), same.why().message};
-  if (same->num_waiting() > 0)
-    return {std::move(*anew), std::to_string(same->num_waiting())
-                                + " experts had no worker in it"};
+  if (auto waiting = same->left_by(later).num_waiting(); waiting > 0)
+    return {std::move(*anew), std::to_string(waiting)
+                                + " experts had no worker in it"
+                                + (same->num_waiting() < waiting
+                                     ? " but on nodes that come later"
+                                     : "")};
   return {std::move(*same), ""};
 }
 
 std::shared_ptr<const placements_of_units>
 go_on_with(const std::vector<placement>& first,
-           const std::optional<cluster_state>& kept, std::string& trouble) {
+           const std::optional<cluster_state>& kept, std::string& trouble,
+           const std::set<node_id>& later) {
   placements_of_units out;
   for (size_t i = 0; kept && i < std::min(first.size(), kept->units.size());
        ++i) {
     auto& unit = kept->units[i];
     if (unit.placement.empty())
       continue;
-    auto begins = go_on_with(first[i], unit.epoch, unit.placement);
+    auto begins = go_on_with(first[i], unit.epoch, unit.placement, later);
     if (!begins.trouble.empty())
       trouble = "unit " + unit.name + ": " + begins.trouble;
     out.push_back(begins.map.lists());

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,14 +28,18 @@ struct first_placement {
 /// What follows on `kept`, of `last_epoch`: the same replicas at the same
 /// workers, each in the first slots, of the epoch behind. Nothing kept: `first`
 /// as it is. What does not fit the workers that there are now, or leaves an
-/// expert without one, is `first` of that epoch.
+/// expert without one that is there at the start, is `first` of that epoch.
+/// Workers of `later` nodes that hold nothing in it hold what they do in
+/// `first`.
 first_placement go_on_with(const placement& first, uint32_t last_epoch,
-                           std::span<const std::byte> kept);
+                           std::span<const std::byte> kept,
+                           const std::set<node_id>& later = {});
 
 /// The same of each unit, from the state of a cluster: those that were kept.
 /// Null: none was. `trouble`: of the last one that has any.
 std::shared_ptr<const placements_of_units>
 go_on_with(const std::vector<placement>& first,
-           const std::optional<cluster_state>& kept, std::string& trouble);
+           const std::optional<cluster_state>& kept, std::string& trouble,
+           const std::set<node_id>& later = {});
 
 } // namespace troupe

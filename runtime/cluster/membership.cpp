@@ -32,9 +32,10 @@ std::string sentence_for_successor(const std::string& name) {
 }
 
 membership::membership(std::vector<std::string> names, uint32_t last_view,
-                       std::vector<uint32_t> epochs)
-  : last_view_(last_view), epochs_(std::move(epochs)) {
-  CHECK(!names.empty());
+                       std::vector<uint32_t> epochs, std::set<node_id> later)
+  : later_(std::move(later)), last_view_(last_view),
+    epochs_(std::move(epochs)) {
+  CHECK(!names.empty() && !later_.contains(0));
   for (auto& name : names)
     nodes_.push_back({{std::move(name), 0, {}}});
 }
@@ -51,7 +52,7 @@ result<node_id> membership::admit(const std::string& name) const {
 }
 
 void membership::joined(node_id node, member who) {
-  CHECK(node < nodes_.size() && !is_there(nodes_[node]));
+  CHECK(node < nodes_.size() && !is_there(nodes_[node]) && !is_early(node));
   nodes_[node] = {std::move(who), state::loading};
 }
 
@@ -60,10 +61,15 @@ void membership::loaded(node_id node) {
     nodes_[node].what = state::ready;
 }
 
+/// Whom the start waits for.
 bool membership::all(state at_least) const {
-  return std::ranges::all_of(nodes_, [=](auto& x) {
-    return x.what >= at_least && x.what != state::lost;
-  });
+  for (size_t n = 0; n < nodes_.size(); ++n) {
+    auto what = nodes_[n].what;
+    auto is_fit = what >= at_least && what != state::lost;
+    if (!is_fit && !is_early(node_id(n)))
+      return false;
+  }
+  return true;
 }
 
 bool membership::is_there(const entry& x) {
@@ -106,8 +112,9 @@ void membership::connected(node_id node, uint32_t view) {
 bool membership::take_start() {
   if (started_ || !all(state::connected))
     return false;
-  for (auto& x : nodes_)
-    x.what = state::serving;
+  for (size_t n = 0; n < nodes_.size(); ++n)
+    if (!later_.contains(node_id(n)))
+      nodes_[n].what = state::serving;
   return started_ = true;
 }
 
@@ -146,10 +153,13 @@ bool membership::suspected(node_id by, node_id node, uint64_t incarnation) {
 
 std::string membership::missing() const {
   std::string out;
-  for (auto& x : nodes_)
-    if (x.what != state::connected && x.what != state::serving)
+  for (size_t n = 0; n < nodes_.size(); ++n) {
+    auto& x = nodes_[n];
+    auto is_there = x.what == state::connected || x.what == state::serving;
+    if (!is_there && !later_.contains(node_id(n)))
       out += (out.empty() ? "" : ", ") + x.who.name + " (" + to_string(x.what)
              + ")";
+  }
   return out;
 }
 

@@ -12,7 +12,8 @@
 /// The first view is published once all nodes of the topology are ready; the
 /// cluster starts once all are connected. From then on who was lost may come
 /// back as another process: the next view has it, once it is ready, and it
-/// serves once everybody in that view is connected to everybody.
+/// serves once everybody in that view is connected to everybody. Nodes that may
+/// come later are not waited for, and come in as who comes back does.
 
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/error.hpp"
@@ -20,6 +21,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,9 +56,10 @@ class membership {
 public:
   /// `names` by node id; node 0 is the controller's own. Views are numbered
   /// from the one after `last_view` on; `epochs` are those with which each unit
-  /// begins.
+  /// begins; the cluster starts without those of `later`.
   explicit membership(std::vector<std::string> names, uint32_t last_view = 0,
-                      std::vector<uint32_t> epochs = {placement::first_epoch});
+                      std::vector<uint32_t> epochs = {placement::first_epoch},
+                      std::set<node_id> later = {});
 
   enum class state : uint8_t {
     absent,
@@ -71,7 +74,13 @@ public:
   /// topology and free. Who is lost before the start has no successor.
   result<node_id> admit(const std::string& name) const;
 
-  /// A node has come; it is to be welcomed.
+  /// Whether it may come, but not yet: the cluster has not started, and does so
+  /// without it.
+  bool is_early(node_id node) const {
+    return !started_ && later_.contains(node);
+  }
+
+  /// A node has come; it is to be welcomed. It is not early.
   void joined(node_id node, member who);
 
   /// A node has its weights, and they are the controller's.
@@ -140,6 +149,7 @@ private:
   bool all(state at_least) const;
 
   std::vector<entry> nodes_;
+  std::set<node_id> later_;      ///< The start does not wait for them.
   uint32_t last_view_ = 0;       ///< The number of the last view.
   std::vector<uint32_t> epochs_; ///< With which each unit begins.
   bool has_view_ = false;        ///< One of ours has been published.

@@ -5,6 +5,7 @@
 #include "runtime/checkpoint/model_digests.hpp"
 #include "runtime/cluster/memory_room.hpp"
 #include "runtime/cluster/unit_choice.hpp"
+#include "runtime/cluster/unit_slots.hpp"
 
 #include <algorithm>
 
@@ -265,51 +266,14 @@ node_parts::~node_parts() {
   workers.clear();
 }
 
-namespace {
-
-/// Whether every worker of a unit has a slot, and every slot something to hold.
-/// `where`: what is said of the unit, if there are several.
-result<void> check_slots(const topology_unit& unit, const model_config& config,
-                         const std::string& where) {
-  uint64_t num_workers = unit.workers.size();
-  uint64_t experts = config.n_routed_experts;
-  uint64_t more = unit.num_redundant_experts;
-  auto there_are = where + "there are " + std::to_string(num_workers)
-                   + " workers";
-  auto redundant = where + "num_redundant_experts is " + std::to_string(more);
-  if (unit.ranks.empty() || unit.workers.empty())
-    return misfit(where + "there has to be at least one rank and one worker");
-  if (config.num_moe_layers() == 0) {
-    if (num_workers == 1 && more == 0 && unit.spare_expert_slots == 0)
-      return {};
-    return misfit((num_workers > 1 ? there_are
-                   : more > 0      ? redundant
-                                   : where + "spare_expert_slots is above 0")
-                  + ", but no layer of the model has experts");
-  }
-  if (num_workers > experts + more)
-    return misfit(
-      there_are + ", but the model has only " + std::to_string(experts)
-      + " experts"
-      + (more > 0 ? " and the unit " + std::to_string(more) + " redundant ones"
-                  : ""));
-  if (more > experts * (num_workers - 1))
-    return misfit(redundant + ", but no worker holds an expert twice: with "
-                  + std::to_string(num_workers) + " workers and "
-                  + std::to_string(experts) + " experts it may be "
-                  + std::to_string(experts * (num_workers - 1)));
-  return {};
-}
-
-} // namespace
-
 result<void> check_fits(const topology& cluster, const model_config& config) {
   if (cluster.num_ranks() == 0 || cluster.num_workers() == 0)
     return misfit("a topology needs at least one rank and one worker");
   auto units = cluster.all_units();
   for (auto& unit : units)
-    if (auto ok = check_slots(
-          unit, config, units.size() > 1 ? "in unit " + unit.name + " " : "");
+    if (auto ok = check_slots(cluster, unit, config,
+                              units.size() > 1 ? "in unit " + unit.name + " "
+                                               : "");
         !ok)
       return ok;
   if (cluster.max_model_len > config.max_position_embeddings)
@@ -341,10 +305,11 @@ std::vector<placement> place_experts(const topology& cluster,
     node_of_worker.push_back(cluster.node_of_worker(w));
   std::vector<placement> out;
   for (auto& unit : cluster.all_units())
-    out.emplace_back(
-      config.num_moe_layers(), config.n_routed_experts, cluster.num_workers(),
-      node_of_worker, static_cast<unit_id>(out.size()), placement::first_epoch,
-      unit.num_redundant_experts, unit.spare_expert_slots, unit.workers);
+    out.emplace_back(config.num_moe_layers(), config.n_routed_experts,
+                     cluster.num_workers(), node_of_worker,
+                     static_cast<unit_id>(out.size()), placement::first_epoch,
+                     unit.num_redundant_experts, unit.spare_expert_slots,
+                     unit.workers, cluster.later_nodes());
   return out;
 }
 

@@ -10,8 +10,9 @@ namespace troupe {
 using kind = writer_action::kind;
 
 placement_writer::placement_writer(placement first, settings x)
-  : settings_(std::move(x)), first_(std::move(first)), current_(first_),
-    goal_(first_) {
+  : settings_(std::move(x)), first_(std::move(first)),
+    current_(first_.left_by(settings_.later)), goal_(current_),
+    lost_(settings_.later), later_(settings_.later) {
 }
 
 std::vector<writer_action> placement_writer::take_actions() {
@@ -242,6 +243,7 @@ void placement_writer::back(node_id node, clock::instant now) {
   if (workers.empty())
     return; // nothing has changed for experts
   hope();
+  expect(node);
   returned_.insert(node);
   // So that it knows the epoch before the one in which it has a part.
   if (current_.epoch() != first_.epoch())
@@ -274,6 +276,20 @@ std::set<node_id> placement_writer::closed() const {
   auto out = absent();
   out.insert(leaving_.begin(), leaving_.end());
   return out;
+}
+
+/// It has come for the first time: from now on its part is wanted. Nobody else
+/// has had its slots.
+void placement_writer::expect(node_id node) {
+  if (later_.erase(node) == 0)
+    return;
+  auto wanted = goal_.lists();
+  for (auto& x : first_.lists().replicas)
+    if (first_.node_of(x.replica.at.worker) == node)
+      wanted.replicas.push_back(x);
+  auto next = goal_.with(wanted);
+  CHECK(next);
+  goal_ = std::move(*next);
 }
 
 /// What they hold needs no loading. That they were heard says that they know

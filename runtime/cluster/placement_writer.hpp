@@ -67,6 +67,9 @@ public:
     /// How long steps are let to wait for experts that are being loaded. Then
     /// their requests wait at the gateway, while loading goes on.
     clock::instant::duration patience_of_steps = std::chrono::minutes{1};
+    /// Those that come later, if at all: until then they are as lost, and what
+    /// `first` has for them nobody wants.
+    std::set<node_id> later = {};
   };
 
   /// So that steps hear it before their own time is over.
@@ -164,6 +167,7 @@ private:
   void abort(const std::string& why, clock::instant now);
   void repair(clock::instant now);
   void take_in(clock::instant now);
+  void expect(node_id node);
   void hope();
   void watch(clock::instant now);
   void give_up(const std::string& why);
@@ -195,6 +199,7 @@ private:
   std::set<node_id> returned_;  ///< Back, and not taken in yet.
   std::set<node_id> taking_in_; ///< Of them, by the change under way.
   std::set<node_id> leaving_;   ///< They get nothing any more.
+  std::set<node_id> later_;     ///< Of the lost, those that never came.
   std::vector<writer_action> actions_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 namespace troupe {
 
@@ -16,16 +17,15 @@ std::vector<uint32_t> all_of(size_t num_workers) {
   return out;
 }
 
-/// What each worker holds in every layer, by slot. `order`: who takes part.
+/// What each worker holds in every layer, by slot. `order`: who takes part, one
+/// after the other.
 std::vector<std::vector<uint32_t>>
 share_out(uint32_t num_experts, const std::vector<node_id>& node_of_worker,
-          uint32_t num_redundant, std::vector<uint32_t> order) {
+          uint32_t num_redundant, const std::vector<uint32_t>& order) {
   uint64_t num_slots = uint64_t{num_experts} + num_redundant;
   auto num_workers = order.size();
   CHECK(num_workers > 0 && num_workers <= num_slots);
   CHECK(num_slots <= num_experts * num_workers);
-  std::ranges::stable_sort(order, {},
-                           [&](auto w) { return node_of_worker[w]; });
   std::vector<std::vector<uint32_t>> out(node_of_worker.size());
   for (size_t i = 0; i < num_workers; ++i)
     for (auto slot = i * num_slots / num_workers;
@@ -47,11 +47,16 @@ failure refuse(const placed_expert& x, const std::string& why) {
 placement::placement(uint32_t num_moe_layers, uint32_t num_experts,
                      uint32_t num_workers, std::vector<node_id> node_of_worker,
                      unit_id unit, uint32_t epoch, uint32_t num_redundant,
-                     uint32_t num_spare, const std::vector<uint32_t>& members)
+                     uint32_t num_spare, const std::vector<uint32_t>& members,
+                     const std::set<node_id>& later)
   : unit_(unit), epoch_(epoch), num_moe_layers_(num_moe_layers),
     num_experts_(num_experts), node_of_worker_(std::move(node_of_worker)) {
   CHECK(node_of_worker_.size() == num_workers);
   auto order = members.empty() ? all_of(num_workers) : members;
+  std::ranges::stable_sort(order, {}, [&](auto w) {
+    auto node = node_of_worker_[w];
+    return std::pair{later.contains(node), node};
+  });
   auto held = share_out(num_experts, node_of_worker_, num_redundant, order);
   std::vector<placed_expert> all;
   for (uint32_t layer = 0; layer < num_moe_layers; ++layer)

@@ -81,11 +81,13 @@ public:
   /// `num_spare` slots more, which are empty.
   ///
   /// Of a unit that has only some of the cluster's workers these are `members`;
-  /// the others have no slots.
+  /// the others have no slots. Workers of `later` nodes come behind all others,
+  /// so that these have every expert if they have E slots.
   placement(uint32_t num_moe_layers, uint32_t num_experts, uint32_t num_workers,
             std::vector<node_id> node_of_worker, unit_id unit = 0,
             uint32_t epoch = first_epoch, uint32_t num_redundant = 0,
-            uint32_t num_spare = 0, const std::vector<uint32_t>& members = {});
+            uint32_t num_spare = 0, const std::vector<uint32_t>& members = {},
+            const std::set<node_id>& later = {});
 
   /// Other experts in the same slots. Error: invalid_input with a sentence, if
   /// a layer, expert, worker or slot does not exist, a weight is 0, a slot is

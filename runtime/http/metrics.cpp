@@ -50,6 +50,25 @@ void render_connections(const server_stats& x, std::string& to) {
   render(all, to);
 }
 
+void render_nodes(const service_stats& x, const service_info& info,
+                  std::string& to) {
+  const figure all[] = {
+    {"nodes", "gauge", "Node processes that are there.",
+     info.num_nodes - x.nodes_lost - x.nodes_left - x.nodes_later},
+    {"nodes_lost", "gauge", "Node processes that are not, but should be.",
+     x.nodes_lost},
+    {"nodes_came_back_total", "counter",
+     "Node processes that serve in the place of lost ones, also of each other.",
+     x.nodes_came_back},
+    {"nodes_left", "gauge", "Node processes that have left in peace.",
+     x.nodes_left},
+    {"nodes_later", "gauge",
+     "Node processes that may come later, and have not come yet.",
+     x.nodes_later},
+  };
+  render(all, to);
+}
+
 void render_figures(const service_stats& x, const service_info& info,
                     std::string& to) {
   const figure all[] = {
@@ -108,17 +127,9 @@ void render_figures(const service_stats& x, const service_info& info,
     {"expert_workers", "gauge", "Expert workers.", info.num_workers},
     {"expert_workers_used", "gauge", "Of them, those that have run a row.",
      x.workers_used},
-    {"nodes", "gauge", "Node processes that are there.",
-     info.num_nodes - x.nodes_lost - x.nodes_left},
-    {"nodes_lost", "gauge", "Node processes that are not, but should be.",
-     x.nodes_lost},
-    {"nodes_came_back_total", "counter",
-     "Node processes that serve in the place of lost ones, also of each other.",
-     x.nodes_came_back},
-    {"nodes_left", "gauge", "Node processes that have left in peace.",
-     x.nodes_left},
   };
   render(all, to);
+  render_nodes(x, info, to);
 }
 
 void render_hand_over(const service_stats& x, std::string& to) {

@@ -36,6 +36,7 @@ constexpr std::array<fault_form, num_fault_kinds> forms{{
   {kind::move_experts, "move_experts", target::node, parameter::none, false,
    false},
   {kind::leave, "leave", target::node, parameter::none, false, false},
+  {kind::join, "join", target::node, parameter::none, false, false},
 }};
 
 constexpr bool in_order() {

@@ -33,6 +33,7 @@ enum class fault_kind : uint8_t {
   client_slow,   ///< Whoever asked takes `pace` for each event.
   move_experts,  ///< Experts come to a node's workers: no fault, a change.
   leave,         ///< A node is to leave in peace: no fault, a wish.
+  join,          ///< A node begins that is not there: no fault, a wish.
   num_kinds
 };
 

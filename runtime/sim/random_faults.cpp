@@ -51,7 +51,9 @@ public:
   bool has_target(fault_kind kind) const {
     switch (form_of(kind).target) {
       case fault_target_kind::node:
-        return !ends_a_process(kind) || facts_.nodes.size() > 1;
+        return kind == fault_kind::join
+                 ? !facts_.later.empty()
+                 : !ends_a_process(kind) || facts_.nodes.size() > 1;
       case fault_target_kind::link:
         return facts_.nodes.size() > 1;
       case fault_target_kind::request:
@@ -79,6 +81,8 @@ public:
 
 private:
   size_t draw_node(fault_kind kind) {
+    if (kind == fault_kind::join)
+      return facts_.later[chance_.uniform(facts_.later.size())];
     if (!ends_a_process(kind))
       return chance_.uniform(facts_.nodes.size());
     auto node = chance_.uniform(facts_.nodes.size() - 1);
@@ -201,6 +205,8 @@ std::vector<fault_kind> draw_kinds(random_stream& chance,
                  || form.kind == fault_kind::leave;
     if (moves && !facts.moves_experts)
       continue;
+    if (form.kind == fault_kind::join && facts.later.empty())
+      continue; // what seeds mean stays the same
     auto is_on = chance.uniform(2) == 0;
     if (is_on && is_of_use(form.kind, chance, facts))
       out.push_back(form.kind);

@@ -17,6 +17,8 @@ struct run_facts {
   std::vector<std::string> nodes; ///< By node_id, at least one.
   /// Where requests come in; its process is never killed by a seed alone.
   node_id gateway = 0;
+  /// That may come later: whom a seed lets join.
+  std::vector<node_id> later;
   /// Pairs that talk, in both directions; none: any pair may.
   std::vector<std::pair<node_id, node_id>> links;
   uint32_t num_requests = 0;

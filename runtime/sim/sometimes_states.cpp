@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, num_sometimes> names = {
   "request_moved",
   "step_again",
   "node_came_back",
+  "node_came_later",
   "request_waited",
   "request_refused_overloaded",
   "client_vanished",

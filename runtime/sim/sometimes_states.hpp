@@ -27,6 +27,7 @@ enum class sometimes : uint8_t {
   request_moved,            ///< To another rank, since its own was lost.
   step_again,     ///< Abandoned, since workers that had its rows were lost.
   node_came_back, ///< Another process serves in the place of a lost one.
+  node_came_later, ///< One serves for the first time, behind the start.
   request_waited, ///< For a node that it could not do without, and went on.
   request_refused_overloaded,
   client_vanished,

@@ -35,11 +35,12 @@ protected:
   static topology company_of(bool has_processes) {
     auto out = single_process(3, 2);
     if (has_processes) {
-      out.nodes = {{"front", "127.0.0.1", true, true, {}, {}}};
+      out.nodes = {{"front", "127.0.0.1", true, true, false, {}, {}}};
       for (uint32_t i = 0; i < 3; ++i)
         out.nodes.push_back(
-          {"r" + std::to_string(i), "127.0.0.1", false, false, {i}, {}});
-      out.nodes.push_back({"experts", "127.0.0.1", false, false, {}, {0, 1}});
+          {"r" + std::to_string(i), "127.0.0.1", false, false, false, {i}, {}});
+      out.nodes.push_back(
+        {"experts", "127.0.0.1", false, false, false, {}, {0, 1}});
     }
     out.max_model_len = 512;
     out.limits.max_num_batched_tokens = 128;

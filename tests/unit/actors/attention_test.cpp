@@ -24,8 +24,8 @@ protected:
   /// The rank is on the first node, the workers are on node `of_workers`.
   void start(size_t of_workers) {
     topology cluster;
-    cluster.nodes = {{"a", "127.0.0.1", true, true, {0}, {}},
-                     {"b", "127.0.0.1", false, false, {}, {}}};
+    cluster.nodes = {{"a", "127.0.0.1", true, true, false, {0}, {}},
+                     {"b", "127.0.0.1", false, false, false, {}, {}}};
     cluster.nodes[of_workers].workers = {0, 1};
     cluster.max_model_len = 64;
     cluster.limits = {.max_num_seqs = 4,

@@ -14,10 +14,10 @@ using commands = heard<run_request, cancel_request, move_request>;
 /// d is empty.
 inline topology small_cluster() {
   topology out;
-  out.nodes = {{"a", "127.0.0.1", true, true, {0}, {}},
-               {"b", "127.0.0.1", false, false, {1, 2}, {}},
-               {"c", "127.0.0.1", false, false, {}, {0}},
-               {"d", "127.0.0.1", false, false, {}, {}}};
+  out.nodes = {{"a", "127.0.0.1", true, true, false, {0}, {}},
+               {"b", "127.0.0.1", false, false, false, {1, 2}, {}},
+               {"c", "127.0.0.1", false, false, false, {}, {0}},
+               {"d", "127.0.0.1", false, false, false, {}, {}}};
   return out;
 }
 

@@ -230,3 +230,26 @@ TEST_F(GatewayLeaving, WhatIsAwaitedIsAWholeSentence) {
   say(gateway_, node_lost{2, 102, "c", "has left", true});
   EXPECT_EQ(trouble(), "experts that were lost are being placed anew");
 }
+
+TEST_F(GatewayLeaving, WhoHasNotComeYetIsNotMissed) {
+  say(gateway_, not_here(1, {"b", 0, {}}));
+  say(gateway_, cluster_started{});
+  EXPECT_EQ(trouble(), "");
+  {
+    std::lock_guard lock{status_->mutex};
+    EXPECT_EQ(status_->nodes_lost, 0u);
+    EXPECT_EQ(status_->nodes_left, 0u);
+    EXPECT_EQ(status_->nodes_later, 1u);
+    EXPECT_TRUE(status_->later.contains(1));
+  }
+  accept(1);
+  accept(2);
+  EXPECT_EQ(ids_of(near_->of<run_request>()), (ids{1, 2}));
+  accept(3, 2); // on its rank alone
+  EXPECT_TRUE(far_->of<run_request>().empty());
+  come_back(1, "b");
+  EXPECT_EQ(ids_of(far_->of<run_request>()), (ids{3}));
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->nodes_later, 0u);
+  EXPECT_EQ(status_->nodes_came_back, 0u) << "it was never there";
+}

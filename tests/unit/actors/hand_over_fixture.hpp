@@ -32,8 +32,8 @@ protected:
     rank_.handing = device_->make_stream();
     rank_.leaving = host_buffers::make(*device_, 2, block_bytes);
     parts_->cluster.nodes
-      = {{"a", "127.0.0.1", true, true, {0, 1, 2, 3, 4, 5}, {0}},
-         {"b", "127.0.0.1", false, false, {6}, {1}}};
+      = {{"a", "127.0.0.1", true, true, false, {0, 1, 2, 3, 4, 5}, {0}},
+         {"b", "127.0.0.1", false, false, false, {6}, {1}}};
     context_.incarnation = 100;
     context_.net = &frames_;
     context_.here->update([this](cast_list& list) {

@@ -17,10 +17,10 @@ protected:
   void begin(uint32_t num_spare, uint32_t num_spare_of_second) {
     auto parts = std::make_shared<node_parts>();
     auto& cluster = parts->cluster;
-    cluster.nodes = {{"a", "127.0.0.1", true, true, {0, 1}, {}},
-                     {"b", "127.0.0.1", false, false, {}, {0, 3}},
-                     {"c", "127.0.0.1", false, false, {}, {1, 4}},
-                     {"d", "127.0.0.1", false, false, {}, {2, 5}}};
+    cluster.nodes = {{"a", "127.0.0.1", true, true, false, {0, 1}, {}},
+                     {"b", "127.0.0.1", false, false, false, {}, {0, 3}},
+                     {"c", "127.0.0.1", false, false, false, {}, {1, 4}},
+                     {"d", "127.0.0.1", false, false, false, {}, {2, 5}}};
     topology_unit first, second;
     first.name = "first";
     first.ranks = {0};

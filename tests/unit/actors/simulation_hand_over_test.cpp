@@ -14,7 +14,7 @@ protected:
   /// the workers, one for each unit of one rank.
   static topology company_of(uint32_t num_prefill, uint32_t num_decode) {
     topology out;
-    out.nodes = {{"front", "127.0.0.1", true, true, {}, {}}};
+    out.nodes = {{"front", "127.0.0.1", true, true, false, {}, {}}};
     std::vector<uint32_t> workers;
     for (uint32_t i = 0; i < num_prefill + num_decode; ++i) {
       auto prefills = i < num_prefill;
@@ -23,11 +23,13 @@ protected:
                            : "d" + std::to_string(i - num_prefill);
       unit.role = prefills ? unit_role::prefill : unit_role::decode;
       unit.ranks = unit.workers = {i};
-      out.nodes.push_back({unit.name, "127.0.0.1", false, false, {i}, {}});
+      out.nodes.push_back(
+        {unit.name, "127.0.0.1", false, false, false, {i}, {}});
       out.units.push_back(std::move(unit));
       workers.push_back(i);
     }
-    out.nodes.push_back({"experts", "127.0.0.1", false, false, {}, workers});
+    out.nodes.push_back(
+      {"experts", "127.0.0.1", false, false, false, {}, workers});
     return out;
   }
 

@@ -37,11 +37,12 @@ protected:
   /// A front, three nodes with a rank each, r0 to r2, and one with workers.
   simulation_options options(uint32_t num_requests = 16) const {
     topology cluster;
-    cluster.nodes = {{"front", "127.0.0.1", true, true, {}, {}}};
+    cluster.nodes = {{"front", "127.0.0.1", true, true, false, {}, {}}};
     for (uint32_t i = 0; i < 3; ++i)
       cluster.nodes.push_back(
-        {"r" + std::to_string(i), "127.0.0.1", false, false, {i}, {}});
-    cluster.nodes.push_back({"experts", "127.0.0.1", false, false, {}, {0, 1}});
+        {"r" + std::to_string(i), "127.0.0.1", false, false, false, {i}, {}});
+    cluster.nodes.push_back(
+      {"experts", "127.0.0.1", false, false, false, {}, {0, 1}});
     cluster.limits.max_num_batched_tokens = 48;
     cluster.limits.num_kv_blocks = 24;
     cluster.limits.moving_requests = true;

@@ -95,3 +95,19 @@ TEST_F(KeptPlacement, WhatIsDamagedIsNotTaken) {
     EXPECT_EQ(next.map.num_waiting(), 0u) << i;
   }
 }
+
+TEST_F(KeptPlacement, IsTakenIfNobodyWhoComesLaterIsNeeded) {
+  placement grows{2, 6, 3, {0, 1, 2}, 0, 1, 3, 0, {}, {2}};
+  auto kept = grows.left_by({2}).lists();
+  auto next = go_on_with(grows, 7, encode_placement(kept), {2});
+  EXPECT_EQ(next.trouble, "");
+  EXPECT_EQ(next.map.experts_of(2), grows.experts_of(2))
+    << "it has never come: its part waits for it";
+  std::erase_if(kept.replicas, [](auto& x) { return x.expert == 0; });
+  for (uint16_t layer = 0; layer < 2; ++layer)
+    kept.replicas.push_back({layer, 0, {{2, 0}, 1}});
+  next = go_on_with(grows, 7, encode_placement(kept), {2});
+  EXPECT_EQ(next.trouble,
+            "2 experts had no worker in it but on nodes that come later");
+  EXPECT_EQ(next.map.epoch(), 8u);
+}

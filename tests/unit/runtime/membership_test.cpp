@@ -274,3 +274,75 @@ TEST(Membership, WhoIsOnItsWayInPutsNobodyOut) {
   auto x = with_successor(state::serving);
   EXPECT_TRUE(x.suspected(1, 2, x.incarnation_of(2)));
 }
+
+// -- later --------------------------------------------------------------------
+
+namespace {
+
+/// Node 1 may come later.
+membership that_grows() {
+  membership x{{"a", "b", "c"}, 0, {1}, {1}};
+  for (node_id n : {0, 2})
+    bring(x, n, state::ready);
+  return x;
+}
+
+membership that_grows_and_serves() {
+  auto x = that_grows();
+  EXPECT_TRUE(x.take_view());
+  for (node_id n : {0, 2})
+    x.connected(n, 1);
+  EXPECT_TRUE(x.take_start());
+  return x;
+}
+
+} // namespace
+
+TEST(Membership, StartsWithoutWhoMayComeLater) {
+  auto x = that_grows();
+  EXPECT_EQ(x.missing(), "a (connecting), c (connecting)");
+  auto first = x.take_view();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->members[1].is, member_state::absent);
+  EXPECT_EQ(first->members[1].name, "b");
+  EXPECT_EQ(first->members[1].incarnation, 0u);
+  x.connected(0, 1);
+  EXPECT_FALSE(x.take_start());
+  x.connected(2, 1);
+  EXPECT_TRUE(x.take_start());
+  EXPECT_FALSE(x.take_start());
+  EXPECT_EQ(x.missing(), "");
+  EXPECT_EQ(x.state_of(1), state::absent);
+  EXPECT_EQ(x.state_of(2), state::serving);
+}
+
+TEST(Membership, WhoMayComeLaterIsEarlyBeforeTheStart) {
+  auto x = that_grows();
+  ASSERT_TRUE(x.admit("b"));
+  EXPECT_TRUE(x.is_early(1));
+  EXPECT_FALSE(x.is_early(2));
+  EXPECT_FALSE(that_grows_and_serves().is_early(1));
+}
+
+TEST(Membership, WhoComesLaterComesInAsWhoComesBack) {
+  auto x = that_grows_and_serves();
+  ASSERT_TRUE(x.admit("b"));
+  x.joined(1, who("b"));
+  EXPECT_FALSE(x.admit("b"));
+  EXPECT_FALSE(x.take_view());
+  x.loaded(1);
+  auto next = x.take_view();
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->members[1].is, member_state::joining);
+  for (node_id n = 0; n < 3; ++n)
+    x.connected(n, 2);
+  EXPECT_EQ(x.take_back(), std::vector<node_id>{1});
+}
+
+TEST(Membership, WhoComesLaterAndDiesMayComeAgain) {
+  auto x = that_grows_and_serves();
+  EXPECT_FALSE(x.suspected(0, 1, 0)) << "there is nobody to suspect";
+  x.joined(1, who("b"));
+  EXPECT_TRUE(lose(x, 1));
+  EXPECT_TRUE(x.admit("b"));
+}

@@ -16,9 +16,9 @@ using orders = std::vector<order>;
 class NodeDrain : public testing::Test {
 protected:
   NodeDrain() {
-    cluster_.nodes = {{"a", "127.0.0.1", true, true, {0}, {}},
-                      {"b", "127.0.0.1", false, false, {1}, {}},
-                      {"c", "127.0.0.1", false, false, {}, {0, 1}}};
+    cluster_.nodes = {{"a", "127.0.0.1", true, true, false, {0}, {}},
+                      {"b", "127.0.0.1", false, false, false, {1}, {}},
+                      {"c", "127.0.0.1", false, false, false, {}, {0, 1}}};
   }
 
   void start() {

@@ -315,3 +315,15 @@ TEST(Placement, WithoutANodeOthersAnswerOrNobody) {
   EXPECT_FALSE(twice.without({0, 1}));
   EXPECT_EQ(twice.without({0})->epoch(), twice.epoch());
 }
+
+/// Of twelve slots the two workers of nodes that are there have nine.
+TEST(Placement, WorkersOfNodesThatComeLaterHaveFurtherReplicas) {
+  placement map{2, 8, 4, {0, 1, 0, 2}, 0, 1, 4, 1, {}, {1}};
+  EXPECT_EQ(map.left_by({1}).num_waiting(), 0u);
+  EXPECT_EQ(map.experts_of(0)[1], (std::vector<uint32_t>{0, 1, 2}));
+  EXPECT_EQ(map.experts_of(2)[1], (std::vector<uint32_t>{3, 4, 5}));
+  EXPECT_EQ(map.experts_of(3)[1], (std::vector<uint32_t>{6, 7, 0}));
+  EXPECT_EQ(map.experts_of(1)[1], (std::vector<uint32_t>{1, 2, 3}));
+  for (worker_id w = 0; w < 4; ++w)
+    EXPECT_EQ(map.slots_of(w), 4u);
+}

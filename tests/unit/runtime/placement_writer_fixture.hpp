@@ -45,7 +45,15 @@ protected:
     first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 0, num_spare};
     writer_ = std::make_unique<placement_writer>(
       first_,
-      placement_writer::settings{{{0, 0}, {1, 1}}, 10s, patience_of_steps});
+      placement_writer::settings{{{0, 0}, {1, 1}}, 10s, patience_of_steps, {}});
+  }
+
+  /// The same, but worker 2 comes later: what it has at first, experts 1 and 2,
+  /// the others have, too.
+  void begin_without_last(uint32_t num_spare = 1) {
+    first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 3, num_spare, {}, {3}};
+    writer_ = std::make_unique<placement_writer>(
+      first_, placement_writer::settings{{{0, 0}, {1, 1}}, 10s, 1min, {3}});
   }
 
   /// What is to be done, in words.

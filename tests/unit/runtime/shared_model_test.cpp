@@ -12,8 +12,8 @@ namespace {
 
 topology two_nodes() {
   topology out;
-  out.nodes = {{"a", "127.0.0.1", true, true, {0}, {0}},
-               {"b", "127.0.0.1", false, false, {1}, {1}}};
+  out.nodes = {{"a", "127.0.0.1", true, true, false, {0}, {0}},
+               {"b", "127.0.0.1", false, false, false, {1}, {1}}};
   out.max_model_len = 64;
   out.limits = {.max_num_seqs = 4,
                 .max_num_batched_tokens = 8,

@@ -75,6 +75,7 @@ TEST(RandomFaults, AreFaultsThatAFileCanHold) {
 TEST(RandomFaults, ReachEveryKindAndEveryNumber) {
   auto facts = small_cluster();
   facts.moves_experts = true;
+  facts.later = {4};
   std::array<int, num_fault_kinds> kinds{};
   std::array<int, max_random_faults + 1> counts{};
   int at_events = 0, longer = 0;
@@ -90,6 +91,7 @@ TEST(RandomFaults, ReachEveryKindAndEveryNumber) {
       EXPECT_TRUE(x.trigger != fault_trigger::on
                   || x.nth_event <= facts.events[size_t(x.event)]);
       EXPECT_FALSE(x.kind == fault_kind::kill && x.node == "front");
+      EXPECT_TRUE(x.kind != fault_kind::join || x.node == "worker-1");
     }
   }
   for (size_t i = 0; i < kinds.size(); ++i)

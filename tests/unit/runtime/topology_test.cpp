@@ -160,7 +160,11 @@ TEST(Topology, NamesTheUnitThatIsWrong) {
 }
 
 TEST(Topology, WrittenAndReadAgainIsTheSame) {
-  for (auto x : {single_process(2, 4), local(4, 2, 8), local(9, 3, 5)}) {
+  auto grows = local(6, 2, 8);
+  grows.nodes[2].later = grows.nodes[5].later = true;
+  EXPECT_EQ(grows.later_nodes(), (std::set<node_id>{2, 5}));
+  for (auto x :
+       {single_process(2, 4), local(4, 2, 8), local(9, 3, 5), grows}) {
     x.cluster = "c-1";
     x.secret_file = "a \"quoted\" \\ name";
     x.controller = {"::1", 7};
@@ -248,6 +252,12 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
          {"[[nodes]]\nname = \"b\"\ncontroller = true",
           "nodes[1]: controller must be"},
          {"[[nodes]]\nname = \"b\"\ngateway = true", "exactly one node"},
+         {"later = true", "nodes[0]: later must not be true on the first node"},
+         {"later = 1", "nodes[0]: later must be"},
+         {"ranks = 1\n[[nodes]]\nname = \"b\"\nworkers = 1\nlater = true",
+          "unit main has no worker but on nodes that come later"},
+         {"workers = 1\n[[nodes]]\nname = \"b\"\nranks = 1\nlater = true",
+          "unit main has no rank but on nodes that come later"},
        }) {
     auto why = with(text);
     EXPECT_NE(why.find(key), std::string::npos) << text << " gives " << why;

@@ -11,7 +11,7 @@ using ranks = std::vector<rank_id>;
 /// Rank 0 prefills, 1 and 2 decode, 3 does both; those that are named.
 topology with_units(std::vector<topology_unit> units) {
   topology out;
-  out.nodes = {{"a", "127.0.0.1", true, true, {0, 1, 2, 3}, {0, 1, 2}}};
+  out.nodes = {{"a", "127.0.0.1", true, true, false, {0, 1, 2, 3}, {0, 1, 2}}};
   out.units = std::move(units);
   return out;
 }
