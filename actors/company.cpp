@@ -208,6 +208,11 @@ void company::drain(const std::string& node, std::chrono::milliseconds limit,
   impl_->front.drain(node, limit, std::move(begun));
 }
 
+void company::undrain(const std::string& node,
+                      std::function<void(const result<void>&)> done) {
+  impl_->front.undrain(node, std::move(done));
+}
+
 // -- other nodes --------------------------------------------------------------
 
 struct member_node::impl {

@@ -70,6 +70,8 @@ public:
   void cancel(request_id id) override;
   void drain(const std::string& node, std::chrono::milliseconds limit,
              std::function<void(const result<void>&)> begun) override;
+  void undrain(const std::string& node,
+               std::function<void(const result<void>&)> done) override;
 
   /// Where a unit's experts are; nothing before this node has loaded its parts,
   /// or if there is no such unit. See placement::lists for what the next one is

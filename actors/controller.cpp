@@ -266,6 +266,12 @@ struct controller_state {
     tell_later(self, controller{self}, patrol, tick{});
   }
 
+  void undrain(const undrain_node& msg) {
+    auto ok = leaver.take_back(msg.name);
+    carry_out();
+    (*msg.done)(ok);
+  }
+
   void hear(const leaving_progress& msg) {
     if (msg.of == leaving_progress::part::experts)
       leaver.experts(msg.node, {msg.done, msg.done + msg.left, msg.is_done,
@@ -364,6 +370,7 @@ behavior(controller::stateful_pointer<controller_state> self,
     [=](const node_suspected& msg) { self->state.suspect(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const drain_node& msg) { self->state.drain(msg); },
+    [=](const undrain_node& msg) { self->state.undrain(msg); },
     [=](const leaving_progress& msg) { self->state.hear(msg); },
     [=](shut_down) { self->state.over = true; },
     [=](tick) { self->state.look_at_leaver(); },

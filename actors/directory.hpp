@@ -85,9 +85,14 @@ inline uint64_t incarnation_of(const cast_list& list, node_id node) {
   return known ? list.members->members[node].incarnation : 0;
 }
 
-/// Of one that may come later: it has never been there.
-inline node_lost not_here_yet(node_id node, const std::string& name) {
-  return {node, 0, name, "has not come yet", true};
+/// What is said of a member that is not there; one that may come later has
+/// never been.
+inline node_lost not_here(node_id node, const member& x) {
+  auto is_later = x.incarnation == 0;
+  return {node, x.incarnation, x.name,
+          is_later ? "has not come yet"
+                   : "it was not there when this node came",
+          is_later};
 }
 
 inline bool is_not_here_yet(const node_lost& x) {

@@ -287,6 +287,15 @@ void front_end::drain(const std::string& node, std::chrono::milliseconds limit,
                })});
 }
 
+void front_end::undrain(const std::string& node,
+                        std::function<void(const result<void>&)> done) {
+  auto asked = std::make_shared<question<void>>(std::move(done));
+  using callback = std::function<void(const result<void>&)>;
+  tell(here_->read()->controller,
+       undrain_node{node, std::make_shared<const callback>(
+                            [asked](auto& x) { asked->hear(x); })});
+}
+
 uint64_t front_end::max_open(const topology_limits& limits,
                              uint32_t num_ranks) {
   return uint64_t{num_ranks}

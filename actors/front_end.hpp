@@ -30,6 +30,8 @@ public:
 
   void drain(const std::string& node, std::chrono::milliseconds limit,
              std::function<void(const result<void>&)> begun);
+  void undrain(const std::string& node,
+               std::function<void(const result<void>&)> done);
 
   /// See company.
   std::optional<placement> placed(unit_id unit = 0) const;

@@ -32,6 +32,12 @@ struct drain_node {
   std::shared_ptr<const std::function<void(const result<void>&)>> begun;
 };
 
+/// Whoever is leaving is to stay after all. `done` hears whether it does.
+struct undrain_node {
+  std::string name; ///< Empty: whoever it is.
+  std::shared_ptr<const std::function<void(const result<void>&)>> done;
+};
+
 /// What a node that is leaving still has: the placer says it of experts, the
 /// gateway of requests. See runtime/cluster/node_drain.hpp.
 struct leaving_progress {
@@ -51,4 +57,5 @@ struct leaving_progress {
 
 TROUPE_MESSAGE(troupe::node_leaving)
 TROUPE_MESSAGE(troupe::drain_node)
+TROUPE_MESSAGE(troupe::undrain_node)
 TROUPE_MESSAGE(troupe::leaving_progress)

@@ -337,8 +337,8 @@ struct node_suspected {
 /// What it hears of who leaves stands in actors/leaving_nodes.hpp.
 using controller
   = reacts_to<node_joined, node_loaded, model_known, node_connected,
-              node_suspected, placement_published, drain_node, leaving_progress,
-              shut_down, tick>;
+              node_suspected, placement_published, drain_node, undrain_node,
+              leaving_progress, shut_down, tick>;
 
 // -- placer: the one writer of placements, beside the controller --------------
 

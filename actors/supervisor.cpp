@@ -207,8 +207,7 @@ struct supervisor_state {
     if (!members && !knows_placement(next))
       return end(failure{errc::refused, "the controller plans with another "
                                         "placement than this node"});
-    auto is_first = !members;
-    members = msg.members;
+    auto is_first = !std::exchange(members, msg.members);
     context.here->update([&](cast_list& list) { list.members = members; });
     context.net->set_view(members->number);
     settle_places();
@@ -229,19 +228,16 @@ struct supervisor_state {
     }
   }
 
-  /// Who comes late was not told of those who had been lost before. Before the
+  /// Who comes late was not told of those who had been lost before. At the
   /// start all are there but those that may come later.
   void tell_of_missing() {
     auto list = context.here->read();
     for (size_t n = 0; n < members->members.size(); ++n) {
       auto& x = members->members[n];
-      if (n == context.node || x.is == member_state::serving)
+      if (n == context.node || (!joins_late && !is_absent(node_id(n))))
         continue;
-      if (joins_late)
-        tell_all(*list, node_lost{node_id(n), x.incarnation, x.name,
-                                  "it was not there when this node came"});
-      else if (x.is == member_state::absent)
-        tell_all(*list, not_here_yet(node_id(n), x.name));
+      if (x.is != member_state::serving)
+        tell_all(*list, not_here(node_id(n), x));
     }
   }
 

@@ -82,7 +82,8 @@ std::optional<failure> virtual_faults::obstacle(const fault& x) const {
     case fault_target_kind::node:
       if (auto node = find(x.node); !node || !company_.find(*node))
         return none("there is no process of node " + x.node);
-      if (x.kind == fault_kind::move_experts || x.kind == fault_kind::leave)
+      if (x.kind == fault_kind::move_experts || x.kind == fault_kind::leave
+          || x.kind == fault_kind::stay)
         return obstacle_to_moves();
       break;
     case fault_target_kind::link:
@@ -143,6 +144,8 @@ virtual_faults::carried_out virtual_faults::befall_node(const fault& x) {
       return let_leave(node);
     case fault_kind::join:
       return let_join(node);
+    case fault_kind::stay:
+      return let_stay(node);
     default:
       return fail_device(x, node);
   }
@@ -239,6 +242,16 @@ virtual_faults::carried_out virtual_faults::let_join(node_id node) {
                && self->core().at() == node_life::stage::serving;
     return std::string{*serves ? "it serves" : ""};
   }};
+}
+
+/// If it leaves at present.
+virtual_faults::carried_out virtual_faults::let_stay(node_id node) {
+  auto said = std::make_shared<std::string>();
+  company_.front()->undrain(company_.cluster().nodes[node].name,
+                            [said](const result<void>& x) {
+                              *said = x ? "it stays" : x.why().message;
+                            });
+  return {.proof = [said] { return *said; }};
 }
 
 void virtual_faults::node_lost(node_id node) {

@@ -55,6 +55,7 @@ private:
   carried_out move_experts(node_id node);
   carried_out let_leave(node_id node);
   carried_out let_join(node_id node);
+  carried_out let_stay(node_id node);
   std::optional<failure> obstacle_to_join(const fault& x) const;
   carried_out fail_device(const fault& x, node_id node);
   carried_out watch(net_fault x, std::string what);

@@ -37,15 +37,15 @@ json member_of(const std::string& text, const char* key) {
   return x.is_object() && x.contains(key) ? x[key] : json{};
 }
 
-/// Asks for it. Errors: what the server says against it.
-result<void> begin(const http::client_options& server, const drain_flags& flags,
-                   const clock& time) {
-  json wish{{"node", flags.node}, {"timeout_s", flags.timeout_s}};
-  auto answer = ask_once(server, {"POST", path, "", wish.dump()}, time);
+/// Returns what the server answers with `status`. Errors: what it says instead.
+result<std::string> ask(const http::client_options& server,
+                        const http::outgoing_call& what, unsigned status,
+                        const clock& time) {
+  auto answer = ask_once(server, what, time);
   if (!answer)
     return answer.why();
-  if (answer->status == 202)
-    return {};
+  if (answer->status == status)
+    return answer->body;
   auto why = text_in(member_of(answer->body, "error"), "message");
   return failure{errc::refused, why.empty() ? "the server answers with status "
                                                 + std::to_string(answer->status)
@@ -58,7 +58,8 @@ int drain(const drain_flags& flags) {
   end_signals signals;
   system_clock time;
   auto server = server_at(flags.admin_socket);
-  if (auto ok = begin(server, flags, time); !ok)
+  json wish{{"node", flags.node}, {"timeout_s", flags.timeout_s}};
+  if (auto ok = ask(server, {"POST", path, "", wish.dump()}, 202, time); !ok)
     return report(ok.why());
   std::string said;
   for (;;) {
@@ -81,6 +82,22 @@ int drain(const drain_flags& flags) {
                                         + " goes on leaving, and nobody "
                                           "watches"});
   }
+}
+
+int undrain(const drain_flags& flags) {
+  system_clock time;
+  auto server = server_at(flags.admin_socket);
+  auto before = ask_once(server, {"GET", path, "", ""}, time);
+  if (!before)
+    return report(before.why());
+  if (text_in(member_of(before->body, "drain"), "node") != flags.stays)
+    return report({errc::refused, "node " + flags.stays + " is not leaving"});
+  auto answer = ask(server, {"DELETE", path, "", ""}, 200, time);
+  if (!answer)
+    return report(answer.why());
+  auto now = text_in(member_of(*answer, "drain"), "sentence");
+  std::fprintf(stderr, "%s\n", now.c_str());
+  return 0;
 }
 
 } // namespace troupe

@@ -115,12 +115,18 @@ void add_drain(CLI::App& command, drain_flags& flags, CLI::Option& join) {
     = command.add_option("--drain", flags.node,
                          "Instead of a node: lets the one of that name leave a "
                          "cluster that runs; what it has goes to others first");
+  auto undrain
+    = command.add_option("--undrain", flags.stays,
+                         "Instead of a node: lets the one of that name stay "
+                         "after all, if it was not told to end yet");
   drain->excludes(&join);
-  command
-    .add_option("--admin-socket", flags.admin_socket,
-                "With --drain: that of the server (serve --admin-socket)")
-    ->needs(drain);
-  drain->needs("--admin-socket");
+  undrain->excludes(&join)->excludes(drain);
+  auto socket = command.add_option("--admin-socket", flags.admin_socket,
+                                   "With --drain and --undrain: that of the "
+                                   "server (serve --admin-socket)");
+  socket->excludes(&join);
+  drain->needs(socket);
+  undrain->needs(socket);
   command
     .add_option("--drain-timeout", flags.timeout_s,
                 "Seconds that it may take; else the node stays")
@@ -182,6 +188,8 @@ void add_node(CLI::App& app, int& status) {
   command->callback([flags, &status] {
     if (!flags->drain.node.empty())
       return void(status = drain(flags->drain));
+    if (!flags->drain.stays.empty())
+      return void(status = undrain(flags->drain));
     if (flags->join.empty())
       throw CLI::RequiredError("--join");
     status = run(*flags);

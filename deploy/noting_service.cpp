@@ -52,4 +52,9 @@ void noting_service::drain(const std::string& node,
   inner_.drain(node, limit, std::move(begun));
 }
 
+void noting_service::undrain(const std::string& node,
+                             std::function<void(const result<void>&)> done) {
+  inner_.undrain(node, std::move(done));
+}
+
 } // namespace troupe

@@ -23,6 +23,8 @@ public:
   void cancel(request_id id) override;
   void drain(const std::string& node, std::chrono::milliseconds limit,
              std::function<void(const result<void>&)> begun) override;
+  void undrain(const std::string& node,
+               std::function<void(const result<void>&)> done) override;
 
 private:
   service& inner_;

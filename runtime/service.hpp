@@ -250,6 +250,14 @@ public:
   virtual void drain(const std::string& node, std::chrono::milliseconds limit,
                      std::function<void(const result<void>&)> begun)
     = 0;
+
+  /// The node that is leaving (an empty name: whichever it is) stays after all;
+  /// what others have got of it stays with them. `done` hears once, on a thread
+  /// of the service or of who asks, that it stays, or why not: refused, if it
+  /// is not leaving or was told to end already.
+  virtual void undrain(const std::string& node,
+                       std::function<void(const result<void>&)> done)
+    = 0;
 };
 
 } // namespace troupe

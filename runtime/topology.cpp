@@ -80,8 +80,9 @@ result<void> validate_node(const topology& x, size_t index,
   if (node.controller != (index == 0))
     return invalid(where + "controller must be true on the first node only");
   if (node.later && (index == 0 || node.gateway))
-    return invalid(where + "later must not be true on the first node, nor on "
-                           "the gateway");
+    return invalid(where
+                   + "later must not be true on the first node, nor on "
+                     "the gateway");
   return {};
 }
 
@@ -145,9 +146,8 @@ result<void> validate_start(const topology& x) {
   if (later.empty())
     return {};
   for (auto& unit : x.all_units()) {
-    auto has_rank = std::ranges::any_of(unit.ranks, [&](auto r) {
-      return !later.contains(x.node_of_rank(r));
-    });
+    auto has_rank = std::ranges::any_of(
+      unit.ranks, [&](auto r) { return !later.contains(x.node_of_rank(r)); });
     auto has_worker = std::ranges::any_of(unit.workers, [&](auto w) {
       return !later.contains(x.node_of_worker(w));
     });

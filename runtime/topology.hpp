@@ -26,8 +26,8 @@ struct topology_node {
   bool gateway = false;           ///< Accepts requests.
   bool controller = false;        ///< Holds the view; the first node only.
   bool later = false; ///< The cluster starts without it; it may come then.
-  std::vector<uint32_t> ranks;    ///< Attention ranks with their schedulers.
-  std::vector<uint32_t> workers;  ///< Expert workers.
+  std::vector<uint32_t> ranks;   ///< Attention ranks with their schedulers.
+  std::vector<uint32_t> workers; ///< Expert workers.
 
   friend bool operator==(const topology_node&, const topology_node&) = default;
 };

@@ -127,9 +127,9 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
   uint32_t next_worker = 0;
   return read_tables(root, source, "nodes", 0, [&](table_reader& in) {
     auto& node = out.nodes.emplace_back();
-    in.allow_only({"name", "host", "gateway", "controller", "later", "ranks",
-                   "workers"},
-                  "a topology");
+    in.allow_only(
+      {"name", "host", "gateway", "controller", "later", "ranks", "workers"},
+      "a topology");
     in.read("name", node.name);
     in.read("host", node.host);
     in.read("gateway", node.gateway);

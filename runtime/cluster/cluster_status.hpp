@@ -21,7 +21,7 @@ struct node_status {
   std::string name;
   /// "starting", "serving", "leaving", "left", "lost", "later": not here yet.
   std::string state;
-  std::string why;   ///< It was lost.
+  std::string why;          ///< It was lost.
   uint64_t incarnation = 0; ///< 0: not known.
   uint64_t network_bytes_sent = 0;
 };

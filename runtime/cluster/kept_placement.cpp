@@ -106,11 +106,10 @@ first_placement go_on_with(const placement& first, uint32_t last_epoch,
   if (!same)
     return {std::move(*anew), same.why().message};
   if (auto waiting = same->left_by(later).num_waiting(); waiting > 0)
-    return {std::move(*anew), std::to_string(waiting)
-                                + " experts had no worker in it"
-                                + (same->num_waiting() < waiting
-                                     ? " but on nodes that come later"
-                                     : "")};
+    return {std::move(*anew),
+            std::to_string(waiting) + " experts had no worker in it"
+              + (same->num_waiting() < waiting ? " but on nodes that come later"
+                                               : "")};
   return {std::move(*same), ""};
 }
 

@@ -69,6 +69,17 @@ void node_drain::give_up(const failure& why) {
   phase_ = phase::idle;
 }
 
+result<void> node_drain::take_back(const std::string& name) {
+  if (is_idle() || (!name.empty() && progress_->node != name))
+    return refuse(name.empty() ? "no node is leaving"
+                               : "node " + name + " is not leaving");
+  if (phase_ == phase::ending)
+    return refuse("node " + progress_->node
+                  + " was told to end already: it may join again");
+  give_up({errc::cancelled, "that it was to leave was taken back"});
+  return {};
+}
+
 bool node_drain::has_heard(const lost_processes& known) const {
   return std::ranges::all_of(lost_, [&](auto& x) {
     auto i = known.find(x.first);

@@ -84,6 +84,10 @@ public:
 
   void tick(clock::instant now);
 
+  /// It is to stay after all; an empty `name` means whoever is leaving. Error:
+  /// refused, if that is nobody, or if it was told to end already.
+  result<void> take_back(const std::string& name);
+
   std::vector<order> take_orders();
 
   node_id node() const {

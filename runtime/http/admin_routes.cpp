@@ -55,17 +55,29 @@ std::string render_drain(const std::optional<drain_progress>& x) {
   return dump({{"drain", std::move(out)}});
 }
 
-reply drain_answer(const drain_wish& wish, const result<void>& begun) {
-  if (begun) {
-    reply out;
-    out.status = 202;
-    out.body = dump({{"node", wish.node}});
-    return out;
-  }
-  auto error = to_api_error(begun.why());
-  if (begun.why().code == errc::refused)
+namespace {
+
+reply refusal_of(const failure& why) {
+  auto error = to_api_error(why);
+  if (why.code == errc::refused)
     error.status = 409;
   return to_reply(error);
+}
+
+} // namespace
+
+reply drain_answer(const drain_wish& wish, const result<void>& begun) {
+  if (!begun)
+    return refusal_of(begun.why());
+  reply out;
+  out.status = 202;
+  out.body = dump({{"node", wish.node}});
+  return out;
+}
+
+reply undrain_answer(const result<void>& done,
+                     const std::optional<drain_progress>& now) {
+  return done ? with_body(render_drain(now)) : refusal_of(done.why());
 }
 
 parsed<log_level> parse_log_level_body(std::string_view body) {

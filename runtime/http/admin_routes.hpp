@@ -38,4 +38,8 @@ std::string render_drain(const std::optional<drain_progress>& x);
 /// What whoever wants it to leave hears: whether that has begun.
 reply drain_answer(const drain_wish& wish, const result<void>& begun);
 
+/// Likewise who wants whoever is leaving to stay; `now`: what came of it.
+reply undrain_answer(const result<void>& done,
+                     const std::optional<drain_progress>& now);
+
 } // namespace troupe::http

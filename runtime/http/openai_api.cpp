@@ -87,6 +87,7 @@ std::span<const openai_api::route> openai_api::routes() {
     {"GET", "/faults", right::admin, &openai_api::faults},
     {"GET", drain_path, right::admin, &openai_api::drain},
     {"POST", drain_path, right::admin, &openai_api::begin_drain},
+    {"DELETE", drain_path, right::admin, &openai_api::undrain},
     {"GET", log_level_path, right::admin, &openai_api::log_level},
     {"PUT", log_level_path, right::admin, &openai_api::set_log_level},
   };
@@ -292,6 +293,14 @@ void openai_api::begin_drain(request what, respond to) {
   // It may be heard when this is gone.
   serving_.drain(x.node, x.limit, [x, to](const result<void>& begun) {
     to->answer(drain_answer(x, begun));
+  });
+}
+
+void openai_api::undrain(request, respond to) {
+  // As above; the service is there when it says so.
+  serving_.undrain("", [to, &from = serving_](const result<void>& done) {
+    to->answer(
+      undrain_answer(done, done ? from.cluster().drain : std::nullopt));
   });
 }
 

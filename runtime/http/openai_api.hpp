@@ -159,6 +159,7 @@ private:
   void faults(request what, respond to);
   void drain(request what, respond to);
   void begin_drain(request what, respond to);
+  void undrain(request what, respond to);
   void log_level(request what, respond to);
   void set_log_level(request what, respond to);
   void tokenize(request what, respond to);

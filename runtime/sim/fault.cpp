@@ -37,6 +37,7 @@ constexpr std::array<fault_form, num_fault_kinds> forms{{
    false},
   {kind::leave, "leave", target::node, parameter::none, false, false},
   {kind::join, "join", target::node, parameter::none, false, false},
+  {kind::stay, "stay", target::node, parameter::none, false, false},
 }};
 
 constexpr bool in_order() {

@@ -34,6 +34,7 @@ enum class fault_kind : uint8_t {
   move_experts,  ///< Experts come to a node's workers: no fault, a change.
   leave,         ///< A node is to leave in peace: no fault, a wish.
   join,          ///< A node begins that is not there: no fault, a wish.
+  stay,          ///< A node that is to leave is to stay: no fault, a wish.
   num_kinds
 };
 

@@ -17,7 +17,8 @@
 ///
 ///   [[fault]]
 ///   move_experts = "any"              # some come to workers of this node
-///   at = "2s"
+///   at = "2s"                         # likewise leave, stay (after all), and
+///                                     # join, of one that is not there
 ///
 ///   [[fault]]
 ///   client_vanish = 3                 # a request's number, or "any"

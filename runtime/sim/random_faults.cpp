@@ -202,7 +202,8 @@ std::vector<fault_kind> draw_kinds(random_stream& chance,
   std::vector<fault_kind> out;
   for (auto& form : fault_forms()) {
     auto moves = form.kind == fault_kind::move_experts
-                 || form.kind == fault_kind::leave;
+                 || form.kind == fault_kind::leave
+                 || form.kind == fault_kind::stay;
     if (moves && !facts.moves_experts)
       continue;
     if (form.kind == fault_kind::join && facts.later.empty())

@@ -25,10 +25,10 @@ enum class sometimes : uint8_t {
   block_freed_late,         ///< A request had ended, a writer was in flight.
   request_failed,           ///< With an error, for the loss of a node.
   request_moved,            ///< To another rank, since its own was lost.
-  step_again,     ///< Abandoned, since workers that had its rows were lost.
-  node_came_back, ///< Another process serves in the place of a lost one.
+  step_again,      ///< Abandoned, since workers that had its rows were lost.
+  node_came_back,  ///< Another process serves in the place of a lost one.
   node_came_later, ///< One serves for the first time, behind the start.
-  request_waited, ///< For a node that it could not do without, and went on.
+  request_waited,  ///< For a node that it could not do without, and went on.
   request_refused_overloaded,
   client_vanished,
   preempted,        ///< Blocks lost to an older request.

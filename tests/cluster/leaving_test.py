@@ -77,6 +77,13 @@ class Company:
             stderr=subprocess.PIPE, text=True, timeout=2 * PATIENCE)
         return done.returncode, done.stderr
 
+    def undrain(self, name):
+        done = subprocess.run(
+            [f"{self.show.binaries}/troupe", "node", "--undrain", name,
+             "--admin-socket", self.socket],
+            stderr=subprocess.PIPE, text=True, timeout=2 * PATIENCE)
+        return done.returncode, done.stderr
+
     def expect_left(self, name):
         status, words = self.drain(name)
         assert status == 0, words
@@ -186,6 +193,35 @@ def who_is_killed_on_its_way_out(show):
         company.front.expect_clean_end()
 
 
+def who_is_leaving_may_stay(show):
+    """As long as it was not told to end."""
+    with Company(show, shape=SPACIOUS, names=NODES + ["more"],
+                 outage=LONG) as company:
+        status, said = company.undrain("experts")
+        assert status == 1 and "experts is not leaving" in said, said
+        load = show.load(company.front)
+        for _ in range(10):
+            company.nodes["experts"].stop()  # it cannot say that it is empty
+            company.begin_to_drain("experts")
+            status, answer = Admin(company.socket).ask(
+                "DELETE", "/cluster/drain")
+            company.nodes["experts"].go_on()
+            if status == 200:
+                break
+            company.nodes["experts"].kill()  # it stood still for too long
+            company.expect_gone("experts", "lost")
+            company.expect_back("experts")
+        assert answer["drain"]["state"] == "stays", answer
+        assert "that it was to leave" in company.progress()["sentence"]
+        load.expect_whole()
+        assert company.state_of("experts") == "serving"
+        company.expect_left("experts")
+        status, said = company.undrain("experts")
+        assert status == 1 and "no node is leaving" in said, said
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
 def child_of(front, name):
     """The number of the process of --nodes that is this node."""
     parent = front.handle.pid
@@ -277,6 +313,7 @@ def main():
     return run([ranks_and_workers_leave_and_come_back,
                 what_cannot_leave_stays,
                 who_is_killed_on_its_way_out,
+                who_is_leaving_may_stay,
                 children_begin_anew_unless_they_have_left,
                 a_placement_outlives_all_processes,
                 a_placement_that_does_not_fit_is_not_taken])

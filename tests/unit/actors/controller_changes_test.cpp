@@ -37,6 +37,14 @@ protected:
                    })});
   }
 
+  void undrain(const std::string& name) {
+    using callback = std::function<void(const result<void>&)>;
+    say(controller_,
+        undrain_node{name, std::make_shared<const callback>([this](auto& x) {
+                       answers_.push_back(x ? "" : x.why().message);
+                     })});
+  }
+
   void tell_progress(leaving_progress::part of, uint64_t done, uint64_t left,
                      bool is_done = false) {
     say(controller_, leaving_progress{1, of, done, left, is_done});
@@ -110,6 +118,25 @@ TEST_F(ControllerLeaving, WhoAsksAgainMayWatch) {
   no.why = failure{errc::refused, "there is no room"};
   say(controller_, no);
   EXPECT_EQ(progress(), "node " + names_[1] + " stays: there is no room");
+}
+
+TEST_F(ControllerLeaving, WhoIsLeavingMayBeToldToStayUntilItIsToldToEnd) {
+  undrain(names_[1]);
+  drain(names_[1]);
+  tell_progress(part::experts, 0, 4);
+  undrain(names_[1]);
+  EXPECT_TRUE(placer_->of<node_leaving>().back().stays);
+  EXPECT_TRUE(gateway_->of<node_leaving>().back().stays);
+  EXPECT_EQ(progress(), "node " + names_[1]
+                          + " stays: that it was to leave was taken back");
+  drain(names_[1]);
+  tell_progress(part::experts, 4, 0, true);
+  tell_progress(part::requests, 0, 0);
+  undrain("");
+  EXPECT_EQ(answers_, (std::vector<std::string>{
+                        "node " + names_[1] + " is not leaving", "", "", "",
+                        "node " + names_[1]
+                          + " was told to end already: it may join again"}));
 }
 
 TEST_F(ControllerLeaving, WhoDiesMeanwhileIsLost) {

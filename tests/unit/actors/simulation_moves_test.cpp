@@ -141,6 +141,29 @@ TEST_F(SimulatedMoves, NodesThatLeaveInPeaceCostNothing) {
   EXPECT_EQ(num_back, 12u);
 }
 
+/// At any moment between that it is to leave and its end.
+TEST_F(SimulatedMoves, LeavingMayBeTakenBack) {
+  auto all = with_ranks_on_two_nodes();
+  auto& nodes = all.company.cluster.nodes;
+  uint32_t num_left = 0;
+  uint64_t seed = 340;
+  for (auto then : {0us, 50us, 400us, 2000us, 20000us, 120000us, 600000us}) {
+    auto leaves = at(2ms, fault_kind::leave, nodes[seed % 3 + 1].name);
+    leaves.lasts = 900ms;
+    leaves.must_happen = false;
+    auto stays = at(2ms + then, fault_kind::stay, nodes[seed % 3 + 1].name);
+    stays.must_happen = false; // it may have gone by then
+    all.what.faults = {leaves, stays};
+    auto out = simulate(++seed, all);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
+    num_left += out.reached.has(sometimes::node_came_back);
+  }
+  EXPECT_GT(num_left, 0u);
+  EXPECT_LT(num_left, 7u);
+}
+
 /// Whoever else dies or moves meanwhile.
 TEST_F(SimulatedMoves, LeavingHoldsThroughLosses) {
   auto all = with_ranks_on_two_nodes();

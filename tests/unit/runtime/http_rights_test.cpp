@@ -199,6 +199,25 @@ TEST_F(HttpRights, TheAdminSocketLetsANodeLeave) {
   EXPECT_EQ(post(R"({"node": "z"})").status, 404);
 }
 
+TEST_F(HttpRights, TheAdminSocketLetsANodeStayAfterAll) {
+  start_with(false);
+  auto ask = [&] {
+    return ask_admin("DELETE /cluster/drain HTTP/1.1\r\nHost: x\r\n\r\n");
+  };
+  cluster_status now;
+  now.drain = drain_progress{.node = "b", .state = drain_state::stays};
+  service_.look_like(now);
+  auto done = ask();
+  EXPECT_EQ(done.status, 200);
+  EXPECT_EQ(json::parse(done.body)["drain"]["state"], "stays");
+  EXPECT_EQ(service_.kept(), std::vector<std::string>{""}) << "whoever it is";
+  service_.refuse_to_drain({errc::refused, "it was told to end"});
+  auto refused = ask();
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(json::parse(refused.body)["error"]["message"],
+            "it was told to end");
+}
+
 TEST_F(HttpRights, NobodyElseMayOpenTheAdminSocket) {
   start_with(false);
   struct stat about = {};

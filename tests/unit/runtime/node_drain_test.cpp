@@ -222,3 +222,27 @@ TEST_F(NodeDrain, StaysAtOnceWhenItsRoomIsNeededAfterAll) {
   EXPECT_EQ(drain_.take_orders(), orders{order::stay});
   EXPECT_EQ(sentence(*drain_.progress()), "node c stays: its slots are needed");
 }
+
+TEST_F(NodeDrain, IsTakenBackUntilTheNodeIsToldToEnd) {
+  EXPECT_EQ(drain_.take_back("c").why().message, "node c is not leaving");
+  EXPECT_EQ(drain_.take_back("").why().message, "no node is leaving");
+  begin();
+  EXPECT_EQ(drain_.take_back("x").why().message, "node x is not leaving");
+  EXPECT_TRUE(drain_.take_back("c"));
+  EXPECT_EQ(drain_.take_orders(), orders{order::stay});
+  EXPECT_EQ(drain_.progress()->state, drain_state::stays);
+  EXPECT_TRUE(drain_.is_idle());
+  begin();
+  move_experts(8, 8, true);
+  EXPECT_EQ(drain_.take_orders(), orders{order::move_requests});
+  EXPECT_TRUE(drain_.take_back("")) << "whoever it is";
+  EXPECT_EQ(drain_.take_orders(), orders{order::stay});
+  begin();
+  move_experts(8, 8, true);
+  requests(0);
+  drain_.take_orders();
+  EXPECT_EQ(drain_.take_back("c").why().message,
+            "node c was told to end already: it may join again");
+  EXPECT_EQ(drain_.take_orders(), orders{});
+  EXPECT_TRUE(drain_.gone(2, "")) << "in peace";
+}

@@ -78,6 +78,16 @@ public:
     begun(answer);
   }
 
+  void undrain(const std::string& node,
+               std::function<void(const result<void>&)> done) override {
+    std::unique_lock guard{mutex_};
+    kept_.push_back(node);
+    auto answer = drain_refusal_ ? result<void>{*drain_refusal_}
+                                 : result<void>{};
+    guard.unlock();
+    done(answer);
+  }
+
   // -- the script ------------------------------------------------------------
 
   /// Waits until `id` (they count from 1) has been submitted.
@@ -147,6 +157,11 @@ public:
     return drained_;
   }
 
+  std::vector<std::string> kept() const {
+    std::lock_guard guard{mutex_};
+    return kept_;
+  }
+
   size_t num_requests() const {
     std::lock_guard guard{mutex_};
     return requests_.size();
@@ -182,6 +197,7 @@ private:
   std::set<request_id> sated_;
   std::optional<failure> refusal_;
   std::optional<failure> drain_refusal_;
+  std::vector<std::string> kept_; ///< Who was to stay after all.
   std::vector<std::pair<std::string, std::chrono::milliseconds>> drained_;
   cluster_status cluster_;
   std::optional<std::string> trouble_;

@@ -163,8 +163,7 @@ TEST(Topology, WrittenAndReadAgainIsTheSame) {
   auto grows = local(6, 2, 8);
   grows.nodes[2].later = grows.nodes[5].later = true;
   EXPECT_EQ(grows.later_nodes(), (std::set<node_id>{2, 5}));
-  for (auto x :
-       {single_process(2, 4), local(4, 2, 8), local(9, 3, 5), grows}) {
+  for (auto x : {single_process(2, 4), local(4, 2, 8), local(9, 3, 5), grows}) {
     x.cluster = "c-1";
     x.secret_file = "a \"quoted\" \\ name";
     x.controller = {"::1", 7};
