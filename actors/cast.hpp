@@ -32,6 +32,9 @@ struct node_context {
   /// Runs something that may block, one after the other, on another thread; or
   /// at once where nobody minds, or where there is none.
   std::function<void(std::function<void()>)> run_blocking;
+  /// Likewise what writes the state of the cluster, and nothing else. On the
+  /// first node.
+  std::function<void(std::function<void()>)> run_writing;
 };
 
 local_scheduler

@@ -5,9 +5,8 @@
 // place: it is welcomed and judged like the first, the next view has it, and
 // when everybody is connected everybody hears node_back.
 
-#include "actors/cast.hpp"
+#include "actors/kept_state.hpp"
 #include "runtime/cluster/fingerprint_judge.hpp"
-#include "runtime/cluster/kept_placement.hpp"
 #include "runtime/cluster/node_drain.hpp"
 
 #include <algorithm>
@@ -27,9 +26,9 @@ struct controller_state {
   topology cluster;
   std::string model_dir;
   std::function<void(node_id)> monitor;
-  std::shared_ptr<state_store> kept;
+  kept_state kept;
+  std::shared_ptr<const view> unpublished; ///< It is being kept; or null.
   std::shared_ptr<const placements_of_units> begins_with; ///< Or null.
-  std::map<unit_id, std::shared_ptr<const placement_lists>> newest;
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
   bool over = false; ///< Whoever leaves now was told to.
@@ -100,61 +99,39 @@ struct controller_state {
 
   /// Nobody hears of a view that a restart of the cluster would not know of.
   void publish() {
-    auto next = decide->take_view();
-    if (!next)
-      return;
-    auto view = std::make_shared<const troupe::view>(std::move(*next));
-    if (auto ok = keep(*view); !ok)
-      return give_up(*view, ok.why().message);
-    say_to_all(view_published{view});
-  }
-
-  result<void> keep(const view& x) {
-    auto last = kept->last().value_or(cluster_state{});
-    auto next = last;
-    next.cluster = cluster.cluster;
-    next.view = x.number;
-    next.units.clear();
-    for (auto& unit : cluster.all_units()) {
-      auto known = std::ranges::find(last.units, unit.name,
-                                     &cluster_state::unit::name);
-      auto& x = next.units.emplace_back(
-        known != last.units.end()
-          ? *known
-          : cluster_state::unit{unit.name, unit.role, 1, {}});
-      x.role = unit.role;
-      note_placement(unit_id(next.units.size() - 1), x);
+    if (kept.is_busy() && !kept.is_stuck())
+      return; // goes on behind it
+    if (auto next = decide->take_view()) {
+      unpublished = std::make_shared<const view>(std::move(*next));
+      if (kept.is_stuck())
+        return give_up(*std::exchange(unpublished, nullptr),
+                       "the disk is busy with the one before");
+      kept.write(self, unpublished);
+    } else if (kept.has_news() && !kept.is_busy()) {
+      kept.write(self, nullptr);
     }
-    next.slots.clear();
-    for (auto& m : x.members)
-      next.slots.push_back(
-        {m.name, m.incarnation, m.address.host, m.address.port, m.is, false});
-    return kept->compare_and_set(last.revision, std::move(next));
   }
 
-  /// The newest. Empty is what follows from the topology.
-  void note_placement(unit_id unit, cluster_state::unit& x) const {
-    auto i = newest.find(unit);
-    if (i == newest.end())
+  void take(const state_kept& msg) {
+    if (!kept.take(msg))
       return;
-    x.epoch = i->second->epoch;
-    x.placement = encode_placement(*i->second);
+    if (auto view = std::exchange(unpublished, nullptr); view && msg.why)
+      give_up(*view, msg.why->message);
+    else if (view)
+      say_to_all(view_published{
+        std::make_shared<const troupe::view>(decide->as_it_is(*view))});
+    else if (msg.why)
+      context.log->error("the placement is not kept, a restart begins with one "
+                         "before: "
+                         + msg.why->message);
+    publish();
   }
 
   /// A cluster that is started again as a whole begins with it, or with the one
   /// before if all processes die in the moment until it is written.
   void take(const placement_published& msg) {
-    newest[msg.map->unit] = msg.map;
-    auto& last = kept->last();
-    if (!last)
-      return;
-    auto next = *last;
-    if (msg.map->unit < next.units.size())
-      note_placement(msg.map->unit, next.units[msg.map->unit]);
-    if (auto ok = kept->compare_and_set(last->revision, std::move(next)); !ok)
-      context.log->error(
-        "the placement is not kept, a restart begins with one before: "
-        + ok.why().message);
+    kept.placed(msg.map);
+    publish();
   }
 
   /// Who would have come in has to come again; before the start nobody has.
@@ -351,15 +328,11 @@ behavior(controller::stateful_pointer<controller_state> self,
   for (auto& node : cluster.nodes)
     names.push_back(node.name);
   state.judge = std::make_unique<fingerprint_judge>(names);
-  auto last_view = kept->last() ? kept->last()->view : 0;
+  state.kept = kept_state{context, cluster, std::move(kept), begins_with.get()};
   state.decide = std::make_unique<membership>(
-    std::move(names), last_view, first_epochs(cluster, begins_with.get()),
-    cluster.later_nodes());
-  if (begins_with)
-    for (auto& x : *begins_with)
-      state.newest[x.unit] = std::make_shared<const placement_lists>(x);
+    std::move(names), state.kept.last_view(),
+    first_epochs(cluster, begins_with.get()), cluster.later_nodes());
   state.begins_with = std::move(begins_with);
-  state.kept = std::move(kept);
   return {
     [=](const node_joined& msg) { self->state.join(msg); },
     [=](const node_loaded& msg) { self->state.load(msg); },
@@ -372,6 +345,7 @@ behavior(controller::stateful_pointer<controller_state> self,
     [=](const drain_node& msg) { self->state.drain(msg); },
     [=](const undrain_node& msg) { self->state.undrain(msg); },
     [=](const leaving_progress& msg) { self->state.hear(msg); },
+    [=](const state_kept& msg) { self->state.take(msg); },
     [=](shut_down) { self->state.over = true; },
     [=](tick) { self->state.look_at_leaver(); },
   };

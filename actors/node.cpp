@@ -13,8 +13,9 @@ constexpr std::chrono::minutes farewell_deadline{5};
 } // namespace
 
 node::node(node_setup setup)
-  : pool_(setup.options.pool), core_(complete(std::move(setup)), make_hooks()),
-    config_(pool_) {
+  : pool_(setup.options.pool),
+    writer_(setup.cluster ? std::make_unique<task_queue>(1) : nullptr),
+    core_(complete(std::move(setup)), make_hooks()), config_(pool_) {
 }
 
 node_setup node::complete(node_setup setup) {
@@ -31,6 +32,10 @@ node_hooks node::make_hooks() {
   out.run_blocking = [this](auto fn) {
     loader_.post(1, std::move(fn)); // else the node ends
   };
+  if (writer_)
+    out.run_writing = [this](auto fn) {
+      writer_->post(1, std::move(fn)); // likewise
+    };
   return out;
 }
 
@@ -108,6 +113,8 @@ void node::end_actors() {
     CHECK(first.wait(farewell_deadline));
   }
   loader_.stop();
+  if (writer_)
+    writer_->stop();
   farewell all{*system_};
   here.read()->for_each([&](auto& x) { all.bid(x); });
   CHECK(all.wait(farewell_deadline));

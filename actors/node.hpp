@@ -71,7 +71,9 @@ private:
   std::shared_ptr<kernels::thread_pool> pool_; ///< Of actors and device.
   std::stop_source stop_loading_;
   task_queue loader_{max_loads}; ///< Reads weights.
-  std::mutex mutex_;             ///< Nothing changes unseen while it is held.
+  /// Writes the cluster's state, one at a time. On the first node.
+  std::unique_ptr<task_queue> writer_;
+  std::mutex mutex_; ///< Nothing changes unseen while it is held.
   std::condition_variable changed_;
   node_core core_;
   pool_config config_;

@@ -55,6 +55,7 @@ node_context node_core::make_context() {
   out.here = here_;
   out.spans = setup_.options.spans.get();
   out.run_blocking = hooks_.run_blocking;
+  out.run_writing = hooks_.run_writing;
   return out;
 }
 

@@ -60,6 +60,9 @@ struct node_hooks {
   /// Runs something that blocks, one after the other: on a thread of its own,
   /// or at once where nobody minds.
   std::function<void(std::function<void()>)> run_blocking;
+  /// Likewise what writes the state of the cluster, and nothing else; empty
+  /// where the node is not the first one.
+  std::function<void(std::function<void()>)> run_writing;
 };
 
 class node_core {

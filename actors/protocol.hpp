@@ -13,6 +13,7 @@
 #include "actors/placing.hpp"
 #include "runtime/batching/batcher.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster/cluster_state.hpp"
 #include "runtime/cluster/counters.hpp"
 #include "runtime/cluster/membership.hpp"
 #include "runtime/cluster/node_parts.hpp"
@@ -334,11 +335,19 @@ struct node_suspected {
   uint64_t by_incarnation = 0; ///< Of who says so.
 };
 
+/// What came of a write of the cluster's state; see actors/kept_state.hpp.
+struct state_kept {
+  uint64_t number = 0;                       ///< Of the write.
+  std::optional<failure> why;                ///< Nothing: it is kept.
+  std::shared_ptr<const cluster_state> last; ///< That is kept; null: none.
+  bool is_over = true; ///< Or it goes on, and takes too long.
+};
+
 /// What it hears of who leaves stands in actors/leaving_nodes.hpp.
 using controller
   = reacts_to<node_joined, node_loaded, model_known, node_connected,
               node_suspected, placement_published, drain_node, undrain_node,
-              leaving_progress, shut_down, tick>;
+              leaving_progress, state_kept, shut_down, tick>;
 
 // -- placer: the one writer of placements, beside the controller --------------
 
@@ -455,6 +464,7 @@ TROUPE_MESSAGE(troupe::node_loaded)
 TROUPE_MESSAGE(troupe::model_known)
 TROUPE_MESSAGE(troupe::node_connected)
 TROUPE_MESSAGE(troupe::node_suspected)
+TROUPE_MESSAGE(troupe::state_kept)
 TROUPE_MESSAGE(troupe::welcome)
 TROUPE_MESSAGE(troupe::parts_loaded)
 TROUPE_MESSAGE(troupe::part_failed)

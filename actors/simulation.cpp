@@ -83,6 +83,7 @@ public:
       states_.reach(is_later ? sometimes::node_came_later
                              : sometimes::node_came_back);
       checks_.node_back(node);
+      faults_.node_back(node);
     });
     company_.observe_waiting(
       [this](auto) { states_.reach(sometimes::request_waited); });

@@ -111,8 +111,9 @@ void virtual_company::start(node_id node) {
     return;
   auto life = world_.begin_life(node);
   set_clock(life);
-  auto made = virtual_node::start(world_, life, setup_of(node, life),
-                                  [this, node] { note_end(node); });
+  auto made = virtual_node::start(
+    world_, life, setup_of(node, life), [this, node] { note_end(node); },
+    options_.disk_time);
   CHECK(made); // nothing listens at its address but itself
   slots_[node].is_expected = true;
   auto& self = slots_[node].self = std::move(*made);

@@ -31,6 +31,11 @@ public:
   /// The first node has heard that it is lost, or has left.
   void node_lost(node_id node);
 
+  /// Likewise that it serves, and did not before.
+  void node_back(node_id node) {
+    ++num_back_[node];
+  }
+
   /// Whether it leaves in peace, or has, by what the first node says now.
   bool was_told_to_end(node_id node) const;
 
@@ -72,6 +77,7 @@ private:
   std::map<node_id, std::multiset<double>> slownesses_;
   std::vector<net_fault> damages_;
   std::map<node_id, uint32_t> num_left_; ///< In peace, by node.
+  std::map<node_id, uint32_t> num_back_; ///< Or for the first time, likewise.
   random_stream moves_;
 };
 

@@ -3,17 +3,20 @@
 namespace troupe {
 
 virtual_node::virtual_node(world& in, life_id life, node_setup setup,
-                           std::function<void()> on_over)
+                           std::function<void()> on_over,
+                           virtual_duration disk_time)
   : world_(in), life_(life),
     loads_(in.stream("loads of life " + std::to_string(life))),
-    on_over_(std::move(on_over)),
+    writes_(in.stream("writes of life " + std::to_string(life))),
+    disk_time_(disk_time), on_over_(std::move(on_over)),
     core_(std::move(setup),
           {.on_change =
              [this] {
                if (on_over_ && core_.is_over())
                  std::exchange(on_over_, nullptr)();
              },
-           .run_blocking = [this](auto fn) { load(std::move(fn)); }}),
+           .run_blocking = [this](auto fn) { load(std::move(fn)); },
+           .run_writing = [this](auto fn) { write(std::move(fn)); }}),
     config_(in, life) {
 }
 
@@ -26,11 +29,19 @@ void virtual_node::load(std::function<void()> fn) {
   world_.at(life_, world_.now() + time, std::move(fn));
 }
 
+/// Of a disk that is now fast and now slow: up to 32 milliseconds.
+void virtual_node::write(std::function<void()> fn) {
+  auto time = disk_time_.count() > 0
+                ? disk_time_
+                : std::chrono::milliseconds{1} * (1 << writes_.uniform(6));
+  world_.at(life_, world_.now() + time, std::move(fn));
+}
+
 result<std::unique_ptr<virtual_node>>
 virtual_node::start(world& in, life_id life, node_setup setup,
-                    std::function<void()> on_over) {
-  std::unique_ptr<virtual_node> out{
-    new virtual_node{in, life, std::move(setup), std::move(on_over)}};
+                    std::function<void()> on_over, virtual_duration disk_time) {
+  std::unique_ptr<virtual_node> out{new virtual_node{
+    in, life, std::move(setup), std::move(on_over), disk_time}};
   if (auto made = out->core_.open(); !made)
     return made.why();
   out->system_ = std::make_unique<caf::actor_system>(out->config_);

@@ -100,6 +100,18 @@ std::optional<view> membership::take_view() {
   return out;
 }
 
+view membership::as_it_is(view x) const {
+  for (size_t n = 0; n < x.members.size(); ++n) {
+    auto& now = nodes_[n];
+    auto is_it = now.who.incarnation == x.members[n].incarnation;
+    if (!is_it || now.what == state::lost)
+      x.members[n].is = member_state::absent;
+    else if (now.what == state::serving)
+      x.members[n].is = member_state::serving;
+  }
+  return x;
+}
+
 void membership::connected(node_id node, uint32_t view) {
   if (node >= nodes_.size() || view > last_view_)
     return;

@@ -90,6 +90,9 @@ public:
   /// further one whenever somebody is ready who is not in the last one.
   std::optional<view> take_view();
 
+  /// A view that was taken, as it is by now: who was lost since is absent.
+  view as_it_is(view x) const;
+
   /// A node holds connections to all of the view with this number.
   void connected(node_id node, uint32_t view);
 

@@ -107,3 +107,22 @@ TEST_F(SimulatedGrowth, HoldsThroughFaults) {
   EXPECT_GT(num_come, 16u);
   EXPECT_GT(num_back, 8u);
 }
+
+/// Heartbeats are missed after a second, and rows after five.
+TEST_F(SimulatedGrowth, ADiskOfTenSecondsDelaysNeitherHeartbeatsNorRows) {
+  auto all = options();
+  auto usual = simulate(50, all);
+  all.company.disk_time = 10s;
+  auto calm = simulate(50, all);
+  EXPECT_TRUE(calm.holds()) << words_of(calm);
+  EXPECT_EQ(calm.requests.completed, 12u);
+  EXPECT_FALSE(calm.reached.has(sometimes::wrong_suspicion));
+  EXPECT_EQ(calm.length, usual.length) << "only the start takes longer";
+  all.what.faults = {join(1ms), at(2ms, fault_kind::move_experts, "experts-0")};
+  auto out = simulate(51, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.requests.completed, 12u);
+  EXPECT_FALSE(out.reached.has(sometimes::wrong_suspicion));
+  EXPECT_TRUE(out.reached.has(sometimes::change_done));
+  EXPECT_TRUE(out.reached.has(sometimes::node_came_later));
+}
