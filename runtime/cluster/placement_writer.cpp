@@ -102,11 +102,15 @@ void placement_writer::tell(clock::instant now) {
     goal_ = pending_.next;
   phase_ = phase::telling;
   for (uint32_t w = 0; w < current_.num_workers(); ++w) {
-    auto leaving = pending_.leaving.find(worker_id(w));
-    if (current_.has_worker(worker_id(w)) && !is_lost(worker_id(w)))
-      instruct(worker_id(w), slots_step::serve,
-               leaving == pending_.leaving.end() ? std::vector<layer_slot>{}
-                                                 : leaving->second);
+    if (!current_.has_worker(worker_id(w)) || is_lost(worker_id(w)))
+      continue;
+    // Who has come back meanwhile keeps what it holds until it is taken in.
+    auto leaving = returned_.contains(current_.node_of(worker_id(w)))
+                     ? pending_.leaving.end()
+                     : pending_.leaving.find(worker_id(w));
+    instruct(worker_id(w), slots_step::serve,
+             leaving == pending_.leaving.end() ? std::vector<layer_slot>{}
+                                               : leaving->second);
   }
   note(kind::publish);
   for (auto& [rank, node] : settings_.ranks)

@@ -126,3 +126,25 @@ TEST_F(PlacementWriter, ThereAreAsManyReplicasAsBeforeOnceWhoWasToLeaveStays) {
   writer_->stay(2, now_);
   EXPECT_EQ(todo(), "load 1");
 }
+
+/// Killed on its way out, and back before that is over: it holds what the first
+/// placement says, until a change says otherwise that knows of it.
+TEST_F(PlacementWriter, WhoIsBackBeforeItHasLeftKeepsWhatItHolds) {
+  first_ = {1, 3, 3, {1, 2, 3}, 0, 1, 3, 3}; // each expert twice
+  writer_ = std::make_unique<placement_writer>(
+    first_, placement_writer::settings{{{0, 0}, {1, 1}}, 10s, 1min, {}});
+  ASSERT_TRUE(writer_->leave(3, now_));
+  EXPECT_EQ(todo(), "load 0, load 1");
+  writer_->lost(3, now_);
+  writer_->back(3, now_);
+  EXPECT_EQ(todo(), "") << "the change goes on";
+  step(0, slots_step::load);
+  step(1, slots_step::load);
+  for (auto& x : writer_->take_actions())
+    EXPECT_TRUE(x.worker != 2 || x.slots.empty()) << text_of(x);
+  EXPECT_EQ(writer_->current().epoch(), 2u);
+  take_all(2);
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::retire);
+  EXPECT_EQ(todo(), "retire 0, retire 1, retire 2, done, load 2") << "taken in";
+}
