@@ -5,8 +5,8 @@
 
 #include "runtime/grammar/compile_grammar.hpp"
 #include "runtime/grammar/grammar_masks.hpp"
-#include "runtime/turn_queue.hpp"
 #include "runtime/service.hpp"
+#include "runtime/turn_queue.hpp"
 
 #include <list>
 #include <memory>

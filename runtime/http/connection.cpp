@@ -219,7 +219,7 @@ private:
     while (reader_.at() == stage::head) {
       auto got = co_await receive();
       if (got.empty())
-          co_return co_await give_up();
+        co_return co_await give_up();
       reader_.add(got);
       if (!resting_ || reader_.rests())
         continue;
