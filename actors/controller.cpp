@@ -55,6 +55,14 @@ struct controller_state {
         say(node_id(n), message);
   }
 
+  /// Who came while it was written is of the next one.
+  void say_view(view x) {
+    view_published message{std::make_shared<const view>(std::move(x))};
+    for (size_t n = 0; n < message.members->members.size(); ++n)
+      if (message.members->members[n].is != member_state::absent)
+        say(node_id(n), message);
+  }
+
   void join(const node_joined& msg) {
     auto id = decide->admit(msg.who.name);
     if (!id || *id != msg.node) {
@@ -118,8 +126,7 @@ struct controller_state {
     if (auto view = std::exchange(unpublished, nullptr); view && msg.why)
       give_up(*view, msg.why->message);
     else if (view)
-      say_to_all(view_published{
-        std::make_shared<const troupe::view>(decide->as_it_is(*view))});
+      say_view(decide->as_it_is(*view));
     else if (msg.why)
       context.log->error("the placement is not kept, a restart begins with one "
                          "before: "

@@ -389,21 +389,18 @@ struct scheduler_state {
 
   /// Of a step with somebody who decodes.
   double max_cost() const {
-    auto ms = parts->cluster.limits.max_itl_ms;
-    if (ms == 0)
-      return batcher::no_limit;
-    return times.cost_within(std::chrono::milliseconds{ms})
-      .value_or(batcher::no_limit);
+    std::chrono::milliseconds most{parts->cluster.limits.max_itl_ms};
+    auto cost = most.count() > 0 ? times.cost_within(most) : std::nullopt;
+    return cost.value_or(batcher::no_limit);
   }
 
   void begin(planned_step next, bool overlaps) {
-    begun[next.lane] = {next.cost, now(), rank_times::load_of(next.rows)};
-    shares.began(next.lane, begun[next.lane].at);
+    auto& x = begun[next.lane];
+    x = {next.cost, now(), rank_times::load_of(next.rows)};
+    shares.began(next.lane, x.at);
     rank->counts.steps.add(1);
-    auto is_prompt = [](auto& x) { return x.tokens.size() > 1; };
     if (lanes)
-      lanes->began(next.lane, begun[next.lane].at,
-                   std::ranges::any_of(next.rows.sequences, is_prompt));
+      lanes->began(next.lane, x.at, x.load.prompt_tokens > 0);
     spans[next.lane].begin_step(next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
@@ -464,8 +461,7 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   state.cached_blocks = {context.counters, counter::kv_blocks_cached};
   state.without_choice = {context.counters, counter::requests_without_choice};
   state.total_blocks.set(rank->pool->num_blocks());
-  state.free_blocks.set(rank->cache->num_available());
-  rank->counts.kv_blocks_free.set(rank->cache->num_available());
+  state.tell_counts();
   return {
     [=](const run_request& msg) { self->state.run(msg); },
     [=](const cancel_request& msg) { self->state.cancel(msg); },

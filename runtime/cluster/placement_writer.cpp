@@ -59,6 +59,7 @@ void placement_writer::begin(placement_change x, bool is_repair,
   ++change_;
   pending_ = std::move(x);
   is_repair_ = is_repair;
+  for_leaver_.reset();
   since_ = now;
   phase_ = phase::loading;
   for (auto& [worker, slots] : pending_.arriving) {
@@ -100,6 +101,8 @@ void placement_writer::tell(clock::instant now) {
   current_ = std::move(next);
   if (!is_repair_ && !keeps_goal_)
     goal_ = pending_.next;
+  for (auto node : std::exchange(came_, {})) // they are not in what was asked
+    expect(node);
   phase_ = phase::telling;
   for (uint32_t w = 0; w < current_.num_workers(); ++w) {
     if (!current_.has_worker(worker_id(w)) || is_lost(worker_id(w)))
@@ -185,6 +188,8 @@ result<bool> placement_writer::leave(node_id node, clock::instant now) {
   CHECK(change);
   keeps_goal_ = true; // who comes in its place is to have what is missing then
   begin(std::move(*change), false, now);
+  if (phase_ == phase::loading)
+    for_leaver_ = node;
   return true;
 }
 
@@ -194,6 +199,8 @@ void placement_writer::stay(node_id node, clock::instant now) {
   hope();
   if (phase_ == phase::idle)
     repair(now);
+  else if (phase_ == phase::loading && for_leaver_ == node)
+    abort("who was to leave stays", now);
 }
 
 uint32_t placement_writer::num_slots_of(const slots_by_worker& slots,
@@ -247,7 +254,11 @@ void placement_writer::back(node_id node, clock::instant now) {
   if (workers.empty())
     return; // nothing has changed for experts
   hope();
-  expect(node);
+  if (later_.erase(node) > 0) {
+    expect(node);
+    if (phase_ == phase::loading)
+      came_.insert(node);
+  }
   returned_.insert(node);
   // So that it knows the epoch before the one in which it has a part.
   if (current_.epoch() != first_.epoch())
@@ -285,9 +296,12 @@ std::set<node_id> placement_writer::closed() const {
 /// It has come for the first time: from now on its part is wanted. Nobody else
 /// has had its slots.
 void placement_writer::expect(node_id node) {
-  if (later_.erase(node) == 0)
-    return;
+  auto has_part = [&](auto& x) {
+    return goal_.node_of(x.replica.at.worker) == node;
+  };
   auto wanted = goal_.lists();
+  if (std::ranges::any_of(wanted.replicas, has_part))
+    return;
   for (auto& x : first_.lists().replicas)
     if (first_.node_of(x.replica.at.worker) == node)
       wanted.replicas.push_back(x);

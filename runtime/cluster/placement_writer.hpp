@@ -186,11 +186,12 @@ private:
   placement goal_; ///< The last that somebody wanted.
   phase phase_ = phase::idle;
   uint32_t change_ = 0;
-  bool is_repair_ = false;    ///< The change under way.
-  bool keeps_goal_ = false;   ///< Likewise: what is wanted stays the same.
-  placement_change pending_;  ///< Likewise.
-  clock::instant since_ = {}; ///< Likewise, when it began.
-  uint32_t num_failures_ = 0; ///< Of repairs, one after the other.
+  bool is_repair_ = false;  ///< The change under way.
+  bool keeps_goal_ = false; ///< Likewise: what is wanted stays the same.
+  std::optional<node_id> for_leaver_; ///< Likewise: what it has is loaded.
+  placement_change pending_;          ///< Likewise.
+  clock::instant since_ = {};         ///< Likewise, when it began.
+  uint32_t num_failures_ = 0;         ///< Of repairs, one after the other.
   bool has_given_up_ = false;
   std::optional<clock::instant> waiting_since_; ///< Experts are.
   std::set<worker_id> workers_;                 ///< Whose answer is awaited.
@@ -200,6 +201,7 @@ private:
   std::set<node_id> taking_in_; ///< Of them, by the change under way.
   std::set<node_id> leaving_;   ///< They get nothing any more.
   std::set<node_id> later_;     ///< Of the lost, those that never came.
+  std::set<node_id> came_;      ///< Of them, during the change under way.
   std::vector<writer_action> actions_;
 };
 

@@ -60,6 +60,30 @@ TEST_F(PlacementWriter, WhoComesLaterGetsItsPartOfAnotherPlacement) {
   EXPECT_EQ(holders(writer_->current(), 2).front(), 0);
 }
 
+TEST_F(PlacementWriter, WhoComesLaterWhileOthersLoadGetsItsPartToo) {
+  begin_without_last();
+  auto next = writer_->current().lists();
+  ++next.epoch;
+  next.replicas.push_back({0, 2, {{0, 2}, 1}});
+  ASSERT_TRUE(writer_->ask(next, now_));
+  writer_->back(3, now_);
+  step(0, slots_step::load);
+  take_all(2);
+  step(0, slots_step::retire);
+  step(1, slots_step::retire);
+  todo();
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::load);
+  take_all(3);
+  for (worker_id w = 0; w < 3; ++w)
+    step(w, slots_step::retire);
+  auto held = first_.experts_of(2)[0];
+  ASSERT_EQ(held.size(), 2u);
+  for (auto e : held)
+    EXPECT_TRUE(std::ranges::count(holders(writer_->current(), e), 2) == 1)
+      << e;
+}
+
 TEST_F(PlacementWriter, WhatIsWantedOfALostOneThatCameLaterIsRepaired) {
   begin_without_last();
   writer_->back(3, now_);

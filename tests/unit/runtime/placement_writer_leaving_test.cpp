@@ -57,6 +57,19 @@ TEST_F(PlacementWriter, PlacesNothingOnWhoIsLeaving) {
   EXPECT_TRUE(writer_->ask(back, now_));
 }
 
+TEST_F(PlacementWriter, WhoStaysWhileOthersLoadForItKeepsWhatItHas) {
+  begin();
+  ASSERT_TRUE(writer_->leave(3, now_));
+  EXPECT_EQ(todo(), "load 0");
+  writer_->stay(3, now_);
+  EXPECT_EQ(todo(), "drop 0, abort");
+  EXPECT_EQ(writer_->at(), phase::idle);
+  EXPECT_EQ(writer_->current().lists(), first_.lists());
+  ASSERT_TRUE(writer_->ask(moved(), now_)) << "others go on";
+  writer_->stay(3, now_);
+  EXPECT_EQ(writer_->at(), phase::loading) << "it is no change of a leaver";
+}
+
 TEST_F(PlacementWriter, WhoHasLeftMayComeBack) {
   begin(3);
   ASSERT_TRUE(writer_->leave(3, now_));
