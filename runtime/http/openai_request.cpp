@@ -4,9 +4,11 @@
 #include "runtime/http/grammar_request.hpp"
 #include "runtime/http/request_body.hpp"
 #include "runtime/http/tool_request.hpp"
+#include "runtime/http/tool_results.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <limits>
 
 namespace troupe::http {
@@ -29,6 +31,8 @@ chat_tool_call read_tool_call(field_reader& in, const json& x,
     return {};
   }
   chat_tool_call call;
+  if (x.contains("id"))
+    call.id = in.text_at(x["id"], name + ".id");
   if (x.contains("type"))
     call.type = in.text_at(x["type"], name + ".type");
   call.name = in.text_at(function["name"], name + ".function.name");
@@ -69,6 +73,8 @@ chat_message read_message(field_reader& in, const json& role_name,
   to.role = role.value_or(chat_role::user);
   if (role == chat_role::assistant)
     to.reasoning = in.text_or("reasoning_content", "");
+  if (role == chat_role::tool)
+    to.call_id = in.text_or("tool_call_id", "");
   const auto* calls = in.find("tool_calls");
   if (calls && role == chat_role::assistant)
     read_tool_calls(in, *calls, limits.max_tool_calls, to);
@@ -80,6 +86,22 @@ chat_message read_message(field_reader& in, const json& role_name,
     in.refuse("content", "must be a string or a list of text parts",
               field_fault::type);
   return to;
+}
+
+/// Whether every call and every output says which it is, and there are none but
+/// outputs of calls; else they are in the order that they came in.
+bool are_named(const std::vector<chat_message>& all) {
+  auto has_id = [](auto& call) { return !call.id.empty(); };
+  auto were_calls = false;
+  for (const auto& x : all) {
+    if (x.role != chat_role::tool)
+      were_calls = !x.tool_calls.empty();
+    else if (!were_calls || x.call_id.empty())
+      return false;
+    if (!std::ranges::all_of(x.tool_calls, has_id))
+      return false;
+  }
+  return true;
 }
 
 /// DeepSeek's way to say that the last message goes on.
@@ -117,6 +139,9 @@ read_messages(field_reader& in, const request_limits& limits, bool& go_on) {
     go_on = read_prefix(message, is_last);
     in.absorb(message);
   }
+  if (auto id = are_named(all) ? sort_tool_results(all) : std::nullopt)
+    in.refuse("messages", "the output of '" + id->substr(0, 256)
+                            + "' follows no call of this id");
   return all;
 }
 

@@ -130,6 +130,37 @@ TEST_F(OpenaiTools, MayBeGivenAMarkOfAThoughtBehindAnOutput) {
             "{\"a\": \"\n</think>\n\"}");
 }
 
+TEST_F(OpenaiTools, HaveTheirOutputsInTheOrderOfTheirCalls) {
+  start();
+  auto call = [](const char* id) {
+    return json{{"id", id},
+                {"type", "function"},
+                {"function", {{"name", "add"}, {"arguments", "{}"}}}};
+  };
+  auto output = [](const char* id, const char* text) {
+    return json{{"role", "tool"}, {"tool_call_id", id}, {"content", text}};
+  };
+  auto asked = [&](const json& first, const json& second) {
+    return with_tools(
+      {{"messages",
+        {{{"role", "user"}, {"content", "?"}},
+         {{"role", "assistant"}, {"tool_calls", {call("a"), call("b")}}},
+         first,
+         second}}});
+  };
+  auto in_order = prompt_of(asked(output("a", "7001"), output("b", "7002")), 1);
+  EXPECT_LT(in_order.find("7001"), in_order.find("7002"));
+  EXPECT_EQ(prompt_of(asked(output("b", "7002"), output("a", "7001")), 2),
+            in_order);
+  auto got = fetch(ask(asked(output("a", "7001"), output("c", "7002"))));
+  EXPECT_EQ(got.status, 400);
+  EXPECT_EQ(json::parse(got.body)["error"]["param"], "messages");
+  // Some clients name none: then the order is theirs.
+  json bare = {{"role", "tool"}, {"content", "7002"}};
+  auto as_said = prompt_of(asked(bare, output("a", "7001")), 3);
+  EXPECT_LT(as_said.find("7002"), as_said.find("7001"));
+}
+
 TEST_F(OpenaiTools, HaveBeforeThemWhatMayHaveBegunAStop) {
   start();
   auto client = connect();
