@@ -32,6 +32,8 @@ struct attention_state {
   using serials = std::array<std::atomic<uint32_t>, step_walk::max_lanes>;
   /// By lane the last one whose rows have left. Written by notices.
   std::shared_ptr<serials> left = std::make_shared<serials>();
+  /// By lane whether the scheduler wants to hear of layers.
+  std::array<bool, step_walk::max_lanes> tells_layers = {};
   /// By lane where its rows are copied: beside others' stages, or between its
   /// own. Null once a step has ended well.
   std::array<kernels::stream*, step_walk::max_lanes> copies = {};
@@ -133,6 +135,9 @@ struct attention_state {
     if (auto* left = copies[step.lane]; left && left != rank->stream.get())
       rank->stream->wait(left->record());
     copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
+    tells_layers[step.lane] = msg.tells_layers;
+    if (msg.behind.impl())
+      rank->stream->wait(msg.behind);
     rank->lanes[step.lane]->begin(step.rows);
     carry_out(walk->begin(step.lane, step.behind));
   }
@@ -150,6 +155,8 @@ struct attention_state {
 
   void dispatch(const walk_action& x) {
     auto of = walk->key_of(x.lane);
+    if (tells_layers[x.lane]) // before it can fail: then others may be there
+      tell(scheduler, layers_written{x.lane, of.layer + 1u});
     auto& plan = walk->plan_of(x.lane);
     auto layer = of.layer - parts->config.first_k_dense_replace;
     auto experts = rank->lanes[x.lane]->chosen().experts;

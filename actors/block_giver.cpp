@@ -128,6 +128,8 @@ void block_giver::take(const want_blocks& msg) {
     hand_over_limits(), now());
   x.course->grant(x.course->key(), msg.count, now());
   look();
+  grow(x);
+  send();
 }
 
 void block_giver::take(const block_taken& msg) {
@@ -140,13 +142,78 @@ void block_giver::take(const block_taken& msg) {
     else
       x.course->finish(transfer_end::cancelled);
     forget_if_over(i);
-    return look();
+    return send();
   }
 }
 
+// -- what is computed ---------------------------------------------------------
+
+void block_giver::begin_step(run_step& to, const batcher& of) {
+  auto lane = to.what->lane;
+  written_[lane] = 0;
+  if (!offers_.empty())
+    of.for_each_in(lane, [&](auto& x, auto first, auto count) {
+      to.tells_layers = note(lane, x, first, count, to.behind)
+                        || to.tells_layers;
+    });
+}
+
+/// Whether those rows fill blocks that others may want.
+bool block_giver::note(uint8_t lane, const sequence& of, uint32_t first,
+                       uint32_t count, kernels::event& behind) {
+  auto i = offers_.find(of.id);
+  auto is_offered = i != offers_.end() && i->second.term == of.term
+                    && i->second.chain && !i->second.is_move;
+  if (!is_offered || !rank_.cache->is_on())
+    return false;
+  auto& x = i->second;
+  auto begin = first / block_content::num_tokens;
+  auto end = std::min((first + count) / block_content::num_tokens,
+                      x.chain->num_blocks());
+  for (auto j = begin; j < end; ++j)
+    x.filled[j] = {of.blocks->at(j), lane};
+  // Of a step that was abandoned.
+  if (x.chain->is_lent_from(begin))
+    behind = rank_.handing->record();
+  return begin < end;
+}
+
+void block_giver::take(const layers_written& msg) {
+  written_[msg.lane] = msg.end;
+  for (auto& [request, x] : offers_)
+    grow(x);
+  send();
+}
+
+/// The last bytes of a block are for when it can be found.
+uint64_t block_giver::bytes_written(uint8_t lane) const {
+  auto& pool = *rank_.pool;
+  auto last = pool.bytes_of_layers(1) / block_content::num_tokens;
+  return std::min(pool.bytes_of_layers(written_[lane]),
+                  pool.block_bytes() - last);
+}
+
+void block_giver::grow(offer& x) {
+  for (auto& [i, of] : x.filled)
+    if (x.course && i >= x.first && i - x.first < x.count)
+      x.course->grow(i - x.first, bytes_written(of.lane));
+}
+
+void block_giver::end_step(uint8_t lane) {
+  look();
+  for (auto& [request, x] : offers_)
+    std::erase_if(x.filled, [&](auto& of) {
+      auto& [i, what] = of;
+      auto is_over = what.lane == lane;
+      if (is_over && x.course && i >= x.first && i - x.first < x.count)
+        x.course->withdraw(i - x.first);
+      return is_over;
+    });
+  send();
+}
+
+/// For what has become known.
 void block_giver::look() {
-  if (!is_on() || offers_.empty())
-    return;
   for (auto& [request, x] : offers_) {
     if (!x.chain)
       continue;
@@ -155,7 +222,14 @@ void block_giver::look() {
     if (x.course)
       x.course->make_ready(std::min(known, x.count), now());
   }
-  // One of each in turn, as long as there is memory for them on their way.
+}
+
+// -- what leaves --------------------------------------------------------------
+
+/// One piece of each in turn.
+void block_giver::send() {
+  if (!is_on() || offers_.empty())
+    return;
   for (auto any = true; any;) {
     any = false;
     for (auto& [request, x] : offers_) {
@@ -167,22 +241,28 @@ void block_giver::look() {
   }
 }
 
-/// Whether there was a block to send.
+/// Whether there was anything to send.
 bool block_giver::send_next(request_id request, offer& x,
                             kernels::host_ptr& bytes) {
-  auto chunk = x.course ? x.course->next(now()) : std::nullopt;
-  if (chunk)
-    copy_out(request, x, *chunk, std::move(bytes));
-  return chunk.has_value();
+  auto piece = x.course ? x.course->next(now()) : std::nullopt;
+  if (piece)
+    copy_out(request, x, *piece, std::move(bytes));
+  return piece.has_value();
 }
 
-void block_giver::copy_out(request_id request, const offer& x, uint32_t chunk,
+void block_giver::copy_out(request_id request, const offer& x,
+                           const transfer_piece& piece,
                            kernels::host_ptr bytes) {
-  auto block = rank_.pool->block(x.chain->block(x.first + chunk));
-  rank_.handing->enqueue(kernels::copy_out{block, bytes->data(), bytes});
+  auto i = x.first + piece.chunk;
+  if (i >= x.chain->num_known())
+    x.chain->lend(i, x.filled.at(i).block);
+  auto block = i < x.chain->num_known() ? x.chain->block(i)
+                                        : x.filled.at(i).block;
+  auto from = rank_.pool->block(block).slice(piece.first, piece.count);
+  rank_.handing->enqueue(kernels::copy_out{from, bytes->data(), bytes});
   rank_.handing->notify([to = weak_handle{local_scheduler{self_}}, request,
-                         key = x.course->key(), chunk, bytes](auto& status) {
-    to.tell(block_left{request, key, chunk, bytes, bool(status)});
+                         key = x.course->key(), piece, bytes](auto& status) {
+    to.tell(block_left{request, key, piece, bytes, bool(status)});
   });
 }
 
@@ -191,36 +271,42 @@ void block_giver::take(const block_left& msg) {
   CHECK(i != offers_.end() && i->second.course); // it is kept while it is read
   auto& x = i->second;
   CHECK(x.course->key() == msg.key);
-  x.course->sent(msg.chunk);
+  x.course->sent(msg.piece.chunk);
+  x.chain->give_back(x.first + msg.piece.chunk);
   if (!msg.ok)
     x.course->finish(transfer_end::failed);
   if (x.course->end() == transfer_end::none)
-    send(x, msg.chunk, msg.bytes);
+    send(x, msg.piece, msg.bytes);
   forget_if_over(i);
+  send(); // there may be more of it
 }
 
 /// In frames that others need not wait for long.
-void block_giver::send(const offer& x, uint32_t chunk,
+void block_giver::send(const offer& x, const transfer_piece& piece,
                        const kernels::host_ptr& bytes) {
-  std::span all{bytes->data(), rank_.pool->block_bytes()};
+  std::span all{bytes->data(), piece.count};
   for (uint64_t at = 0; at < all.size(); at += max_bulk_bytes) {
     frame_header header;
     header.kind = frame_class::bulk;
     header.destination = x.incarnation;
     header.id = x.course->key().transfer;
     header.step = x.course->key().generation;
-    header.first = chunk * all.size() + at;
+    header.first = piece.chunk * rank_.pool->block_bytes() + piece.first + at;
     auto size = std::min<uint64_t>(all.size() - at, max_bulk_bytes);
     context_.net->send(node_of(x), header, {bytes, all.subspan(at, size)});
   }
 }
 
+// -- ends ---------------------------------------------------------------------
+
 void block_giver::end(request_id request, uint32_t term, bool is_passed_on) {
   auto i = offers_.find(request);
   if (i == offers_.end() || i->second.term != term)
     return;
-  if (is_passed_on)
+  if (is_passed_on) {
     look(); // its last ones have become known
+    send();
+  }
   auto& x = i->second;
   x.is_computed = true;
   x.since = now();
@@ -280,6 +366,7 @@ void block_giver::check() {
     i = forget_if_over(i);
   }
   look();
+  send();
 }
 
 /// Its blocks are held while they are read, and until its request has ended

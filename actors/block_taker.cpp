@@ -168,6 +168,8 @@ void block_taker::write(uint64_t id, visit& x, const piece_came& msg,
     bytes.data(), rank_.pool->block(to.block).slice(to.num_bytes, bytes.size()),
     msg.bytes.owner()});
   to.num_bytes += bytes.size();
+  if (x.came == clock::instant{})
+    to.num_early += bytes.size();
   if (to.num_bytes == block_bytes())
     tell_landed(id, chunk, true);
 }
@@ -184,6 +186,7 @@ block_taker::arrival block_taker::take(const piece_landed& msg) {
   auto i = visits_.find(msg.transfer);
   CHECK(i != visits_.end()); // it is kept while it is written to
   auto& x = i->second;
+  auto early = x.landings[msg.chunk].num_early;
   x.landings.erase(msg.chunk);
   x.course->landed(msg.chunk, now());
   x.of->land(msg.chunk, msg.ok);
@@ -191,6 +194,7 @@ block_taker::arrival block_taker::take(const piece_landed& msg) {
   if (msg.ok) {
     context_.counters->add(counter::handed_blocks);
     context_.counters->add(counter::handed_bytes, block_bytes());
+    context_.counters->add(counter::handed_early_bytes, early);
   }
   if (!x.is_closed)
     tell_rank(context_, parts_->cluster, x.from,
@@ -251,6 +255,13 @@ void block_taker::tell_of(const visit& x) const {
 /// It goes on with what has come.
 block_taker::arrival block_taker::let_in(visits::iterator i) {
   auto out = std::exchange(i->second.who, std::nullopt);
+  if (out) {
+    auto waited = now() - i->second.came;
+    context_.counters->add(
+      counter::handed_wait_us,
+      uint64_t(
+        std::chrono::duration_cast<std::chrono::microseconds>(waited).count()));
+  }
   tell_of(i->second);
   close(i->first, i->second, transfer_end::cancelled);
   forget_if_over(i);

@@ -70,6 +70,7 @@ private:
   struct landing {
     uint32_t block = 0;
     uint64_t num_bytes = 0;
+    uint64_t num_early = 0; ///< Of these, before the request came.
   };
 
   struct visit {

@@ -114,6 +114,8 @@ void front_end::add(const node_report& report, service_stats& out) {
   out.handed_blocks += value(counter::handed_blocks);
   out.handed_bytes += value(counter::handed_bytes);
   out.handed_late += value(counter::handed_late);
+  out.handed_early_bytes += value(counter::handed_early_bytes);
+  out.handed_wait_us += value(counter::handed_wait_us);
   out.grammars_compiled += value(counter::grammars_compiled);
   out.grammar_bytes += value(counter::grammar_bytes);
   out.network_bytes_sent += report.network.bytes_sent;

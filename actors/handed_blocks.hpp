@@ -11,11 +11,18 @@
 
 namespace troupe {
 
-/// A block that you give stands in host memory.
+/// What the step of that lane writes to the cache is there for the layers
+/// before this one.
+struct layers_written {
+  uint8_t lane = 0;
+  uint32_t end = 0;
+};
+
+/// A piece of a block that you give stands in host memory.
 struct block_left {
   request_id request = 0;
   transfer_key key;
-  uint32_t chunk = 0;
+  transfer_piece piece;
   kernels::host_ptr bytes;
   bool ok = true;
 };
@@ -44,6 +51,7 @@ struct wait_overdue {
 
 } // namespace troupe
 
+TROUPE_MESSAGE(troupe::layers_written)
 TROUPE_MESSAGE(troupe::block_left)
 TROUPE_MESSAGE(troupe::piece_came)
 TROUPE_MESSAGE(troupe::piece_landed)

@@ -158,10 +158,11 @@ using local_scheduler = scheduler::extend<
   caf::reacts_to<step_ended>, caf::reacts_to<blocks_let_go>,
   caf::reacts_to<chain_found>, caf::reacts_to<block_fetched>,
   caf::reacts_to<block_landed>, caf::reacts_to<fetch_overdue>,
-  caf::reacts_to<block_left>, caf::reacts_to<buffer_freed>,
-  caf::reacts_to<piece_came>, caf::reacts_to<piece_landed>,
-  caf::reacts_to<wait_overdue>, caf::reacts_to<grammar_ready>,
-  caf::reacts_to<node_lost>, caf::reacts_to<tick>>;
+  caf::reacts_to<layers_written>, caf::reacts_to<block_left>,
+  caf::reacts_to<buffer_freed>, caf::reacts_to<piece_came>,
+  caf::reacts_to<piece_landed>, caf::reacts_to<wait_overdue>,
+  caf::reacts_to<grammar_ready>, caf::reacts_to<node_lost>,
+  caf::reacts_to<tick>>;
 
 // -- attention: runs the stages of one data-parallel rank ---------------------
 
@@ -169,6 +170,10 @@ using local_scheduler = scheduler::extend<
 struct run_step {
   std::shared_ptr<const planned_step> what;
   bool overlaps = false; ///< Others may compute while its rows are away.
+  /// Say layers_written as it goes on.
+  bool tells_layers = false;
+  /// Up to there somebody reads what it writes to. Empty: nobody does.
+  kernels::event behind = {};
 };
 
 /// The stream has come to the end of what was enqueued for this serial.

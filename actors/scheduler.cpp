@@ -225,10 +225,8 @@ struct scheduler_state {
   /// Who runs may each need a block in the next step. While somebody waits half
   /// of them are not for requests that are still to come.
   void take(const piece_came& msg) {
-    auto waits = decide->num_waiting() > 0;
-    auto reserve = std::max(decide->num_running(),
-                            waits ? rank->cache->num_blocks() / 2 : 0);
-    let_in(taker->take(msg, reserve));
+    auto half = decide->num_waiting() > 0 ? rank->cache->num_blocks() / 2 : 0;
+    let_in(taker->take(msg, std::max(decide->num_running(), half)));
   }
 
   void lose(const node_lost& msg) {
@@ -285,7 +283,7 @@ struct scheduler_state {
     else if (lanes)
       lanes->ended(msg.lane, at, ended.cost, msg.away);
     auto outputs = outputs_of(msg);
-    giver->look();
+    giver->end_step(msg.lane);
     tell_all(std::move(outputs));
     courier->keep_fresh();
     step();
@@ -405,9 +403,10 @@ struct scheduler_state {
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());
-    tell(i->second,
-         run_step{std::make_shared<const planned_step>(std::move(next)),
-                  overlaps});
+    run_step msg{std::make_shared<const planned_step>(std::move(next)),
+                 overlaps};
+    giver->begin_step(msg, *decide);
+    tell(i->second, std::move(msg));
   }
 
   void publish(batch_output output) {
@@ -475,8 +474,9 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
     [=](const offer_blocks& msg) { self->state.take(msg); },
     [=](const want_blocks& msg) { self->state.give(msg); },
     [=](const block_taken& msg) { self->state.give(msg); },
+    [=](const layers_written& msg) { self->state.giver->take(msg); },
     [=](const block_left& msg) { self->state.give(msg); },
-    [=](buffer_freed) { self->state.giver->look(); },
+    [=](buffer_freed) { self->state.giver->send(); },
     [=](const piece_came& msg) { self->state.take(msg); },
     [=](const piece_landed& msg) { self->state.take_handed(msg); },
     [=](const offer_ended& msg) { self->state.take_handed(msg); },

@@ -30,10 +30,13 @@ inline uint64_t process_of(const node_context& context, node_id node) {
 }
 
 /// Of a hand-over: blocks that may be on their way at once, and how long one
-/// side waits for a word of the other.
+/// side waits for a word of the other. Blocks that a step fills stand where
+/// they are to be on the other side, and what of them waits to leave is bounded
+/// by the buffers for that: their limit is for steps beyond any good.
 inline transfer_limits hand_over_limits() {
   transfer_limits out;
   out.window = 4;
+  out.early_bytes = uint64_t{1} << 30;
   return out;
 }
 

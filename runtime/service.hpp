@@ -209,7 +209,9 @@ struct service_stats {
   uint64_t handed_bytes = 0;
   uint64_t handed_late
     = 0; ///< Of those blocks, who had been waited for enough.
-  uint64_t grammars_compiled = 0; ///< By processes that have ranks.
+  uint64_t handed_early_bytes = 0; ///< Of the bytes, before their requests.
+  uint64_t handed_wait_us = 0;     ///< Requests waited for those blocks.
+  uint64_t grammars_compiled = 0;  ///< By processes that have ranks.
   uint64_t grammar_bytes = 0; ///< Of what they keep of grammars: masks, states.
 };
 

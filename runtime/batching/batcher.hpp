@@ -141,6 +141,14 @@ public:
     return i == waiting_.end() ? nullptr : i->get();
   }
 
+  /// Calls fn(sequence, first, count) for each who has rows in the step of a
+  /// lane: where they begin and how many they are.
+  template <class Fn>
+  void for_each_in(uint8_t lane, Fn fn) const {
+    for (auto& x : in_step_[lane])
+      fn(*x.of, x.first, x.count);
+  }
+
   static constexpr double no_limit = std::numeric_limits<double>::infinity();
 
   /// Returns the next step, if there is one to be run now. No more than

@@ -1,5 +1,7 @@
 #include "runtime/batching/chain_offer.hpp"
 
+#include "kernels/check.hpp"
+
 namespace troupe {
 
 chain_offer::chain_offer(prefix_cache& cache,
@@ -12,6 +14,8 @@ chain_offer::chain_offer(prefix_cache& cache,
 }
 
 chain_offer::~chain_offer() {
+  for (auto& [i, block] : lent_)
+    cache_.release(block);
   for (auto block = held_.rbegin(); block != held_.rend(); ++block)
     cache_.release(*block);
 }
@@ -24,6 +28,17 @@ uint32_t chain_offer::look() {
     held_.push_back(of_.found[i].block);
   }
   return static_cast<uint32_t>(held_.size());
+}
+
+void chain_offer::lend(uint32_t i, uint32_t block) {
+  CHECK(!lent_.contains(i));
+  cache_.hold(block);
+  lent_[i] = block;
+}
+
+void chain_offer::give_back(uint32_t i) {
+  if (auto x = lent_.extract(i); !x.empty())
+    cache_.release(x.mapped());
 }
 
 std::vector<int32_t> one_more(std::span<const int32_t> answered) {

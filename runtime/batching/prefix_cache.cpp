@@ -46,7 +46,7 @@ prefix_cache::find(const block_content& x) const {
 
 void prefix_cache::hold(uint32_t block) {
   auto& x = known_[block];
-  CHECK(x.content);
+  CHECK(x.content || pool_.is_held(block));
   if (std::exchange(x.is_idle, false))
     idle_.erase(x.place);
   pool_.add_reference(block);

@@ -99,7 +99,7 @@ public:
     return known_[x.block].name == x.name;
   }
 
-  /// One more reference to a block that was found.
+  /// One more reference to a block that was found, or that somebody holds.
   void hold(uint32_t block);
 
   /// `block`, which the caller holds, has `x` and is written no more. Returns

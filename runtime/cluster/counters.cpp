@@ -44,6 +44,8 @@ std::string_view name_of(counter x) {
        "handed_blocks",
        "handed_bytes",
        "handed_late",
+       "handed_early_bytes",
+       "handed_wait_us",
        "grammars_compiled",
        "grammar_bytes"};
   return names[size_t(x)];

@@ -48,11 +48,13 @@ enum class counter : uint8_t {
   store_errors,   ///< Reads and writes that failed.
   store_bytes_written,
   store_bytes_read,
-  handed_blocks,     ///< That came from the rank that had a request before.
-  handed_bytes,      ///< Of them.
-  handed_late,       ///< Of them, when nobody waited for them any more.
-  grammars_compiled, ///< For requests of this node's ranks, as what follows.
-  grammar_bytes,     ///< A gauge: of programs, states and masks.
+  handed_blocks,      ///< That came from the rank that had a request before.
+  handed_bytes,       ///< Of them.
+  handed_late,        ///< Of them, when nobody waited for them any more.
+  handed_early_bytes, ///< Of the bytes, what came before its request did.
+  handed_wait_us,     ///< Requests waited for such blocks.
+  grammars_compiled,  ///< For requests of this node's ranks, as what follows.
+  grammar_bytes,      ///< A gauge: of programs, states and masks.
   num_counters,
 };
 

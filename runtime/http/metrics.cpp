@@ -142,8 +142,15 @@ void render_hand_over(const service_stats& x, std::string& to) {
     {"handed_bytes_total", "counter", "Bytes of these blocks.", x.handed_bytes},
     {"handed_blocks_late_total", "counter",
      "Of these blocks, those that nobody waited for any more.", x.handed_late},
+    {"handed_early_bytes_total", "counter",
+     "Of the bytes, those that came before their requests.",
+     x.handed_early_bytes},
   };
   render(all, to);
+  std::string wait = "troupe_handed_wait_seconds_total";
+  announce(wait, "counter", "Seconds that requests waited for these blocks.",
+           to);
+  to += wait + " " + number(double(x.handed_wait_us) / 1e6) + "\n";
 }
 
 void render_grammars(const service_stats& x,

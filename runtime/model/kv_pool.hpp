@@ -49,6 +49,11 @@ public:
   static uint64_t block_bytes(const model_config& config,
                               precision activations);
 
+  /// Bytes of a block's first layers, which begin it.
+  uint64_t bytes_of_layers(uint32_t count) const {
+    return count * layer_bytes_;
+  }
+
   /// All layers of one block.
   kernels::buffer block(uint32_t block) const {
     return mem_.slice(block * block_bytes(), block_bytes());

@@ -22,6 +22,16 @@ struct transfer_key {
   friend auto operator<=>(const transfer_key&, const transfer_key&) = default;
 };
 
+/// Bytes of a chunk that leave together. What leaves first begins it.
+struct transfer_piece {
+  uint32_t chunk = 0;
+  uint64_t first = 0; ///< Of the chunk's bytes.
+  uint64_t count = 0;
+
+  friend bool operator==(const transfer_piece&, const transfer_piece&)
+    = default;
+};
+
 /// How it ended.
 enum class transfer_end : uint8_t {
   none,        ///< It goes on.
@@ -37,8 +47,11 @@ enum class transfer_end : uint8_t {
 const char* to_string(transfer_end x);
 
 struct transfer_limits {
-  /// Chunks on their way: what may wait in front of other frames.
+  /// So many chunks' bytes may be on their way once their chunks are ready:
+  /// what may wait in front of other frames.
   uint32_t window = 4;
+  /// Bytes of chunks that are not ready, which wait at the target for the rest.
+  uint64_t early_bytes = 64 << 20;
   uint64_t bytes_per_second = 0; ///< 0: as fast as they are taken.
   /// So long it waits for the other end.
   clock::instant::duration lease = std::chrono::seconds{10};

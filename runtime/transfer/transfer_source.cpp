@@ -18,7 +18,19 @@ void transfer_source::make_ready(uint32_t end, instant now) {
   CHECK(end <= chunks_.size());
   if (num_out_ == 0 && ready_ <= granted_) // it owed nothing until now
     heard_ = std::max(heard_, now);
-  ready_ = std::max(ready_, end);
+  for (; ready_ < end; ++ready_)
+    early_out_ -= chunks_[ready_].left;
+}
+
+void transfer_source::grow(uint32_t chunk, uint64_t bytes) {
+  CHECK(chunk < chunks_.size() && bytes < chunk_bytes_);
+  chunks_[chunk].grown = std::max(chunks_[chunk].grown, bytes);
+  end_grown_ = std::max(end_grown_, chunk + 1);
+}
+
+void transfer_source::withdraw(uint32_t chunk) {
+  CHECK(chunk < chunks_.size());
+  chunks_[chunk].grown = 0;
 }
 
 void transfer_source::grant(const transfer_key& key, uint32_t end,
@@ -29,31 +41,57 @@ void transfer_source::grant(const transfer_key& key, uint32_t end,
   heard_ = std::max(heard_, now);
 }
 
-std::optional<uint32_t> transfer_source::first_waiting() const {
-  auto end = std::min(ready_, granted_);
-  if (end_ != transfer_end::none || num_out_ >= limits_.window)
+std::optional<transfer_piece> transfer_source::first_waiting() const {
+  if (end_ != transfer_end::none)
     return std::nullopt;
+  auto end = std::min(ready_, granted_);
   for (auto i = first_open_; i < end; ++i) {
     auto& x = chunks_[i];
-    if (!x.is_out && !x.is_read && !x.has_landed)
-      return i;
+    if (x.is_out || x.is_read || x.has_landed)
+      continue;
+    transfer_piece out{i, x.left, chunk_bytes_ - x.left};
+    auto fits = rests_out_ + out.count <= limits_.window * chunk_bytes_;
+    return fits ? std::optional{out} : std::nullopt;
   }
-  return std::nullopt;
+  return least_grown();
 }
 
-std::optional<uint32_t> transfer_source::next(instant now) {
+std::optional<transfer_piece> transfer_source::least_grown() const {
+  std::optional<transfer_piece> out;
+  if (early_out_ >= limits_.early_bytes)
+    return out;
+  auto end = std::min(end_grown_, granted_);
+  for (auto i = ready_; i < end; ++i) {
+    auto& x = chunks_[i];
+    if (!x.is_read && x.grown > x.left && (!out || x.left < out->first))
+      out = {i, x.left, x.grown - x.left};
+  }
+  if (out)
+    out->count = std::min(out->count, limits_.early_bytes - early_out_);
+  return out;
+}
+
+std::optional<transfer_piece> transfer_source::next(instant now) {
   auto out = first_waiting();
   if (!out || now < allowed_)
     return std::nullopt;
-  if (num_out_ == 0)
-    heard_ = std::max(heard_, now);
-  auto& x = chunks_[*out];
-  x.is_read = x.is_out = true;
-  ++x.tries;
+  auto& x = chunks_[out->chunk];
+  x.is_read = true;
+  x.left += out->count;
   ++num_read_;
-  ++num_out_;
+  if (out->chunk < ready_) {
+    if (num_out_ == 0)
+      heard_ = std::max(heard_, now);
+    x.is_out = true;
+    x.rest = out->count;
+    rests_out_ += x.rest;
+    ++x.tries;
+    ++num_out_;
+  } else {
+    early_out_ += out->count;
+  }
   if (limits_.bytes_per_second > 0) {
-    std::chrono::duration<double> takes{double(chunk_bytes_)
+    std::chrono::duration<double> takes{double(out->count)
                                         / double(limits_.bytes_per_second)};
     allowed_ = std::max(allowed_, now)
                + std::chrono::duration_cast<instant::duration>(takes);
@@ -85,6 +123,7 @@ void transfer_source::landed(const transfer_key& key, uint32_t chunk,
   auto& x = chunks_[chunk];
   x.is_out = false;
   x.has_landed = true;
+  rests_out_ -= x.rest;
   --num_out_;
   heard_ = std::max(heard_, now);
   while (first_open_ < chunks_.size() && chunks_[first_open_].has_landed)
@@ -99,6 +138,8 @@ void transfer_source::damaged(const transfer_key& key, uint32_t chunk,
     return;
   auto& x = chunks_[chunk];
   x.is_out = false;
+  rests_out_ -= x.rest;
+  x.left = 0; // all of it once more
   --num_out_;
   heard_ = std::max(heard_, now);
   if (x.tries >= limits_.max_tries)

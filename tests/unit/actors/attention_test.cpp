@@ -63,13 +63,15 @@ protected:
     scheduler_.run();
   }
 
-  void run_step() {
+  void run_step(bool tells_layers = false) {
     auto blocks = std::make_shared<kernels::block_table>();
     blocks->push_back(0);
     auto step = std::make_shared<planned_step>();
     step->rows.sequences.push_back({{5}, 0, blocks});
     step->rows.sequences[0].want_logits = true;
-    say(attention_, run_step_of(step));
+    auto msg = run_step_of(step);
+    msg.tells_layers = tells_layers;
+    say(attention_, std::move(msg));
   }
 
   static troupe::run_step
@@ -112,11 +114,29 @@ protected:
   std::shared_ptr<node_parts> parts_;
   held_stream* stream_ = nullptr;
   attention attention_;
-  std::shared_ptr<heard<step_ended, run_request, cancel_request>> ends_
-    = std::make_shared<heard<step_ended, run_request, cancel_request>>();
+  using heard_ends
+    = heard<step_ended, layers_written, run_request, cancel_request>;
+  std::shared_ptr<heard_ends> ends_ = std::make_shared<heard_ends>();
 };
 
 } // namespace
+
+TEST_F(Attention, SaysWhichLayersAreWrittenToWhoWantsToHear) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  EXPECT_TRUE(ends_->of<layers_written>().empty());
+  say(attention_, node_lost{1, 7, "b", "it was silent"});
+  say(attention_, node_back{1, 101, "b"});
+  network_.sent.clear();
+  run_step(true);
+  EXPECT_TRUE(ends_->of<layers_written>().empty());
+  advance(); // to the first layer with experts
+  auto told = ends_->of<layers_written>();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].lane, 0u);
+  EXPECT_EQ(told[0].end, parts_->config.first_k_dense_replace + 1);
+  EXPECT_TRUE(network_.sent.empty());
+}
 
 TEST_F(Attention, WaitsForOtherNodesNoLongerThanTheLimit) {
   ASSERT_NO_FATAL_FAILURE(start(1));

@@ -8,24 +8,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class Giver : public HandOverOfBlocks {
-protected:
-  void run(uint32_t num_tokens = 200) {
-    say(scheduler_actor_,
-        run_request{
-          the_request, the_term, 0, 5, prompt(num_tokens), {}, rank_id{6}});
-  }
-
-  void want(uint32_t first, uint32_t count, uint64_t transfer = 9) {
-    say(scheduler_actor_,
-        want_blocks{5, 6, the_request, the_term, transfer, first, count});
-  }
-
-  void taken(uint32_t chunk, bool goes_on = true) {
-    say(scheduler_actor_, block_taken{5, {9, the_term}, chunk, goes_on});
-  }
-};
-
 /// Rank 5 goes on with what 6 computes.
 class Taker : public HandOverOfBlocks {
 protected:
@@ -288,13 +270,18 @@ TEST_F(Taker, TakesABlockInPieces) {
 TEST_F(Taker, ARequestWaitsForBlocksOnTheirWay) {
   offer();
   bring(1);
+  bring(2, 0, 512);
   hand_over();
   EXPECT_EQ(num_steps(), 0u);
+  scheduler_.advance_time(3ms);
   bring(0);
   EXPECT_EQ(num_steps(), 0u);
-  bring(2);
+  scheduler_.advance_time(4ms);
+  bring(2, 512, 512);
   ASSERT_EQ(num_steps(), 1u);
   EXPECT_EQ(rows_of_last_step(), 200u - 192);
+  EXPECT_EQ(count(counter::handed_early_bytes), block_bytes + 512);
+  EXPECT_EQ(count(counter::handed_wait_us), 7000u);
 }
 
 TEST_F(Taker, ButNotForLong) {

@@ -75,4 +75,23 @@ protected:
   std::shared_ptr<answers> far_ = std::make_shared<answers>();
 };
 
+/// Rank 5 computes what 6 goes on with.
+class Giver : public HandOverOfBlocks {
+protected:
+  void run(uint32_t num_tokens = 200) {
+    say(scheduler_actor_,
+        run_request{
+          the_request, the_term, 0, 5, prompt(num_tokens), {}, rank_id{6}});
+  }
+
+  void want(uint32_t first, uint32_t count, uint64_t transfer = 9) {
+    say(scheduler_actor_,
+        want_blocks{5, 6, the_request, the_term, transfer, first, count});
+  }
+
+  void taken(uint32_t chunk, bool goes_on = true) {
+    say(scheduler_actor_, block_taken{5, {9, the_term}, chunk, goes_on});
+  }
+};
+
 } // namespace troupe

@@ -72,6 +72,35 @@ TEST_F(SimulatedHandOver, ChangesNoToken) {
     }
 }
 
+/// A prompt that is one step: what of it goes to the other rank begins to leave
+/// before the step's last rows have.
+TEST_F(SimulatedHandOver, LayersLeaveBeforeTheStepHasEnded) {
+  for (uint32_t lanes = 1; lanes <= 2; ++lanes) {
+    auto all = options(1, 1, 1);
+    auto& cluster = all.company.cluster;
+    cluster.limits.max_num_batched_tokens = 128;
+    cluster.limits.micro_batches = lanes;
+    all.what.load.requests[0].request.prompt.resize(100, 7);
+    oracle_options oracle;
+    oracle.max_model_len = cluster.max_model_len;
+    ASSERT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, all.what.load));
+    virtual_instant first_bytes{}, last_rows{};
+    all.on_entry = [&](const trace_entry& x) {
+      if (x.kind != trace_kind::frame_sent || x.node != 1) // p0
+        return;
+      if (x.frame == frame_class::bulk && first_bytes == virtual_instant{})
+        first_bytes = x.at;
+      if (x.frame == frame_class::dispatch)
+        last_rows = x.at;
+    };
+    auto out = simulate(lanes, all);
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.num_handed_blocks, 1u);
+    ASSERT_NE(first_bytes, virtual_instant{});
+    EXPECT_LT(first_bytes, last_rows);
+  }
+}
+
 /// At every time of a run.
 TEST_F(SimulatedHandOver, GoesOnWhoeverDiesWhenever) {
   auto calm = simulate(1, options(2, 2));

@@ -75,6 +75,27 @@ TEST_F(ChainOffer, HasTheLastBlockOfAPromptThatIsFull) {
   EXPECT_EQ(x.look(), 2u);
 }
 
+TEST_F(ChainOffer, HoldsWhatIsReadBeforeItIsKnown) {
+  auto what = request(200);
+  auto first = *cache_->take();
+  auto second = *cache_->take();
+  {
+    chain_offer x{*cache_, what, {}};
+    x.lend(0, first);
+    x.lend(1, second);
+    EXPECT_TRUE(x.is_lent_from(1));
+    EXPECT_FALSE(x.is_lent_from(2));
+    cache_->release(first); // its owner goes
+    EXPECT_EQ(cache_->num_available(), num_blocks - 2);
+    x.give_back(0);
+    x.give_back(0);
+    EXPECT_EQ(cache_->num_available(), num_blocks - 1);
+    cache_->release(second);
+    EXPECT_EQ(cache_->num_available(), num_blocks - 1);
+  }
+  EXPECT_EQ(cache_->num_available(), num_blocks);
+}
+
 TEST_F(ChainOffer, GivesBackAllThatItHeld) {
   auto what = request(200);
   {

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr uint32_t num_slots = 16;
+constexpr uint64_t chunk_bytes = 1000;
 
 /// A chunk on its way to the slot that it was granted. Of a source that writes
 /// by itself it gets there whatever happens, until its way is closed.
@@ -34,6 +35,8 @@ struct transfer {
   transfer_writer writer = transfer_writer::target;
   uint32_t num_chunks = 0;
   uint32_t ready = 0;
+  std::vector<uint64_t> grown;         ///< Bytes of each that may leave.
+  std::vector<uint64_t> left;          ///< That have.
   std::optional<clock::instant> ended; ///< As it was seen.
 };
 
@@ -43,6 +46,7 @@ public:
     limits_.window = 1 + draw(4);
     limits_.bytes_per_second = draw(2) * 100'000;
     limits_.max_tries = 2;
+    limits_.early_bytes = 500 + draw(3000);
     limits_.lease = 2s;
     limits_.quarantine = 3s;
     for (uint32_t i = 0; i < num_slots; ++i)
@@ -115,6 +119,7 @@ public:
   uint32_t num_completed = 0;
   uint32_t num_quarantined = 0;
   uint32_t num_late = 0;
+  uint32_t num_early = 0;
 
 private:
   uint32_t draw(uint32_t below) {
@@ -142,8 +147,10 @@ private:
     x.num_chunks = 1 + draw(6);
     x.writer = draw(2) ? transfer_writer::source : transfer_writer::target;
     transfer_key key{++last_, draw(3)};
-    x.from = std::make_unique<transfer_source>(key, x.num_chunks, 1000, limits_,
-                                               now_);
+    x.grown.resize(x.num_chunks);
+    x.left.resize(x.num_chunks);
+    x.from = std::make_unique<transfer_source>(key, x.num_chunks, chunk_bytes,
+                                               limits_, now_);
     x.to = std::make_unique<transfer_target>(key, x.num_chunks, x.writer,
                                              limits_, now_);
     open_.emplace(last_, std::move(x));
@@ -153,9 +160,25 @@ private:
     auto x = any();
     if (!x || !x->from)
       return;
+    if (draw(2) && x->ready < x->num_chunks)
+      return compute_layers(*x);
     x->ready = std::min(x->num_chunks, x->ready + 1 + draw(3));
+    std::fill_n(x->grown.begin(), x->ready, chunk_bytes);
     x->from->make_ready(x->ready, now_);
     x->to->renew(x->from->key(), now_);
+  }
+
+  /// Of a chunk that is not ready; or its step is given up.
+  void compute_layers(transfer& x) {
+    auto chunk = x.ready + draw(x.num_chunks - x.ready);
+    auto& grown = x.grown[chunk];
+    if (draw(4) == 0) {
+      x.from->withdraw(chunk);
+      grown = 0;
+    } else {
+      grown = std::max<uint64_t>(grown, 1 + draw(chunk_bytes - 1));
+      x.from->grow(chunk, grown);
+    }
   }
 
   void reserve() {
@@ -176,15 +199,41 @@ private:
     auto x = any();
     if (!x || !x->from)
       return;
-    auto chunk = x->from->next(now_);
-    if (!chunk)
+    auto piece = x->from->next(now_);
+    if (!piece)
       return;
-    ASSERT_LE(x->from->num_on_their_way(), limits_.window);
-    ASSERT_LT(*chunk, x->ready);
-    ASSERT_LT(*chunk, x->slots.size());
-    flights_.push_back({x->to->key().transfer, *chunk, x->slots[*chunk],
-                        x->writer == transfer_writer::source, draw(12) != 0});
-    x->from->sent(*chunk);
+    auto chunk = piece->chunk;
+    ASSERT_LT(chunk, x->slots.size());
+    auto& left = x->left[chunk];
+    ASSERT_EQ(piece->first, left) << "in the order of its bytes";
+    ASSERT_GT(piece->count, 0u);
+    left += piece->count;
+    ASSERT_LE(left, x->grown[chunk]);
+    x->from->sent(chunk);
+    auto is_whole = left == chunk_bytes;
+    ASSERT_EQ(is_whole, chunk < x->ready) << "the rest leaves in one piece";
+    if (is_whole)
+      take_off(*x, chunk, piece->count);
+    else
+      ++num_early;
+    look_at_limits(*x);
+  }
+
+  /// It arrives with its last piece.
+  void take_off(transfer& x, uint32_t chunk, uint64_t rest) {
+    rests_[{x.to->key().transfer, chunk}] = rest;
+    flights_.push_back({x.to->key().transfer, chunk, x.slots[chunk],
+                        x.writer == transfer_writer::source, draw(12) != 0});
+  }
+
+  void look_at_limits(const transfer& x) {
+    uint64_t early = 0, rests = 0;
+    for (auto i = x.ready; i < x.num_chunks; ++i)
+      early += x.left[i];
+    for (auto& [of, rest] : rests_)
+      rests += of.first == x.to->key().transfer ? rest : 0;
+    ASSERT_LE(early, limits_.early_bytes);
+    ASSERT_LE(rests, limits_.window * chunk_bytes);
   }
 
   /// Of one source they arrive in their order.
@@ -211,8 +260,11 @@ private:
       ++num_late;
     if (said == transfer_target::verdict::write)
       copies_.push_back(what);
-    if (said == transfer_target::verdict::damaged && x.from)
+    if (said == transfer_target::verdict::damaged && x.from) {
       x.from->damaged(key, what.chunk, now_);
+      x.left[what.chunk] = 0;
+      rests_.erase({what.of, what.chunk});
+    }
   }
 
   /// A copy of what has arrived ends, whoever wants it.
@@ -227,6 +279,7 @@ private:
     x.to->landed(what.chunk, now_);
     if (x.from)
       x.from->landed(x.to->key(), what.chunk, now_);
+    rests_.erase({what.of, what.chunk});
   }
 
   void write(uint64_t of, uint32_t slot) {
@@ -295,6 +348,8 @@ private:
   std::map<uint64_t, transfer> open_;
   std::vector<flight> flights_;
   std::vector<flight> copies_; ///< That go on.
+  /// What left last of chunks on their way, by transfer and chunk.
+  std::map<std::pair<uint64_t, uint32_t>, uint64_t> rests_;
   std::vector<uint32_t> free_;
   std::map<uint32_t, uint64_t> owner_; ///< 0: nobody.
 };
@@ -302,7 +357,7 @@ private:
 } // namespace
 
 TEST(TransferProperty, NothingIsWrittenWhereSomebodyElseIs) {
-  uint32_t completed = 0, quarantined = 0, late = 0;
+  uint32_t completed = 0, quarantined = 0, late = 0, early = 0;
   for (uint32_t seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     world x{seed};
@@ -316,9 +371,11 @@ TEST(TransferProperty, NothingIsWrittenWhereSomebodyElseIs) {
     completed += x.num_completed;
     quarantined += x.num_quarantined;
     late += x.num_late;
+    early += x.num_early;
     ASSERT_FALSE(testing::Test::HasFailure());
   }
   EXPECT_GT(completed, 1000u);
   EXPECT_GT(quarantined, 100u);
   EXPECT_GT(late, 100u);
+  EXPECT_GT(early, 1000u);
 }

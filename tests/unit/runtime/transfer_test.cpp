@@ -34,11 +34,23 @@ transfer_target make_target(uint32_t num_chunks,
   return {key, num_chunks, writer, limits_of(4), start};
 }
 
-/// All that may be sent at once.
+/// The chunks of all that may be sent at once.
 list next_of(transfer_source& x, clock::instant now = start) {
   list out;
-  while (auto chunk = x.next(now))
-    out.push_back(*chunk);
+  while (auto piece = x.next(now))
+    out.push_back(piece->chunk);
+  return out;
+}
+
+using pieces = std::vector<transfer_piece>;
+
+/// The same, all of which is read at once.
+pieces pieces_of(transfer_source& x, clock::instant now = start) {
+  pieces out;
+  while (auto piece = x.next(now)) {
+    x.sent(piece->chunk);
+    out.push_back(*piece);
+  }
   return out;
 }
 
@@ -76,6 +88,86 @@ TEST(TransferSource, HasNoMoreOnTheirWayThanItsWindow) {
   EXPECT_EQ(next_of(x), list{2});
   EXPECT_EQ(x.num_on_their_way(), 2u);
   EXPECT_EQ(x.num_landed(), 1u);
+}
+
+TEST(TransferSource, SendsWhatHasGrownBeforeItIsReady) {
+  auto x = make_source(3, limits_of(9));
+  x.grant(key, 3, start);
+  x.grow(0, 300);
+  x.grow(1, 300);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 0, 300}, {1, 0, 300}}));
+  x.grow(1, 500);
+  x.grow(0, 500);
+  x.grow(2, 100);
+  EXPECT_EQ(pieces_of(x), (pieces{{2, 0, 100}, {0, 300, 200}, {1, 300, 200}}))
+    << "who has sent the least";
+  EXPECT_EQ(x.num_on_their_way(), 0u);
+  x.grow(1, 999);
+  x.make_ready(1, start);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 500, 500}, {1, 500, 499}}))
+    << "the rest of what is ready first";
+  EXPECT_EQ(x.num_on_their_way(), 1u);
+  x.make_ready(3, start);
+  EXPECT_EQ(pieces_of(x), (pieces{{1, 999, 1}, {2, 100, 900}}));
+  for (uint32_t i = 0; i < 3; ++i)
+    x.landed(key, i, start);
+  EXPECT_EQ(x.end(), transfer_end::completed);
+}
+
+TEST(TransferSource, ReadsOnePieceOfAChunkAtATime) {
+  auto x = make_source(1, limits_of(9));
+  x.grant(key, 1, start);
+  x.grow(0, 300);
+  EXPECT_EQ(next_of(x), list{0});
+  EXPECT_TRUE(x.is_read(0));
+  x.grow(0, 600);
+  EXPECT_EQ(next_of(x), list{});
+  x.make_ready(1, start);
+  EXPECT_EQ(next_of(x), list{});
+  x.sent(0);
+  EXPECT_FALSE(x.is_read(0));
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 300, 700}}));
+}
+
+TEST(TransferSource, SendsNothingOfWhatIsWithdrawn) {
+  auto x = make_source(2, limits_of(9));
+  x.grant(key, 2, start);
+  x.grow(0, 300);
+  x.withdraw(0);
+  EXPECT_EQ(pieces_of(x), pieces{});
+  x.grow(0, 300);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 0, 300}}));
+  x.withdraw(0);
+  x.grow(0, 200); // computed again, as far as it has left
+  EXPECT_EQ(pieces_of(x), pieces{});
+  x.grow(0, 400);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 300, 100}}));
+  x.grow(1, 500);
+  x.finish(transfer_end::cancelled);
+  EXPECT_EQ(pieces_of(x), pieces{});
+}
+
+TEST(TransferSource, BytesOfChunksThatAreNotReadyAreLimited) {
+  auto limits = limits_of(1);
+  limits.early_bytes = 700;
+  auto x = make_source(3, limits);
+  x.grant(key, 3, start);
+  for (uint32_t i = 0; i < 3; ++i)
+    x.grow(i, 600);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 0, 600}, {1, 0, 100}}));
+  x.make_ready(2, start);
+  EXPECT_EQ(pieces_of(x), (pieces{{0, 600, 400}})) << "of one chunk's bytes";
+  x.landed(key, 0, start);
+  EXPECT_EQ(pieces_of(x), (pieces{{1, 100, 900}, {2, 0, 600}}));
+}
+
+TEST(TransferSource, IsOwedNoWordOfWhatIsNotReady) {
+  auto x = make_source(1, limits_of(9));
+  x.grant(key, 1, start);
+  x.grow(0, 300);
+  EXPECT_EQ(next_of(x), list{0});
+  x.check_lease(start + 1h);
+  EXPECT_EQ(x.end(), transfer_end::none);
 }
 
 TEST(TransferSource, KeepsToItsRate) {
