@@ -48,7 +48,8 @@ std::string access_record::line(const std::string& from, instant end) const {
                             + std::to_string(tokens_->answer) + " tokens"
                         : "";
   return from + " \"" + what + "\" "
-         + (status_ == 0 ? "no answer" : std::to_string(status_)) + ", "
+         + (status_ == 0 ? "no answer" : std::to_string(status_))
+         + (is_cut_ && status_ != 0 ? " cut short, " : ", ")
          + std::to_string(bytes_) + " bytes in " + time + " s" + tokens
          + ", request " + id_;
 }
@@ -64,6 +65,8 @@ std::vector<log_field> access_record::fields(const std::string& from,
        {"status", uint64_t{status_}},
        {"bytes", uint64_t{bytes_}},
        {"ms", std::round(milliseconds(end - begin_).count() * 1000) / 1000}};
+  if (is_cut_)
+    out.push_back({"cut", uint64_t{1}});
   if (tokens_) {
     out.push_back({"prompt_tokens", tokens_->prompt});
     out.push_back({"completion_tokens", tokens_->answer});

@@ -40,6 +40,11 @@ public:
     tokens_ = tokens;
   }
 
+  /// It has ended before its answer had.
+  void cut() {
+    is_cut_ = true;
+  }
+
   void sent(size_t bytes) {
     bytes_ += bytes;
   }
@@ -57,6 +62,7 @@ private:
   std::string path_;
   std::optional<token_count> tokens_;
   unsigned status_ = 0;
+  bool is_cut_ = false;
   uint64_t bytes_ = 0;
 };
 

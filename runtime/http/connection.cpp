@@ -306,8 +306,10 @@ private:
     }
     start_reading();
     bool ok = co_await transmit(*way, keep, chunked);
-    if (!ok)
+    if (!ok) {
+      record_->cut();
       shut();
+    }
     record_->took(way->tokens());
     way->close(); // does nothing after a finish
     co_await stop_reading();

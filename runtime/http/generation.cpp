@@ -59,6 +59,8 @@ void generation::start() {
       std::move(requests[i]),
       [self, i](const generation_event& event) { self->receive(i, event); });
     if (!id) {
+      if (i == 0)
+        plan_.asked_by->quota.give_back(plan_.num_prompt, context_->now());
       generation_event event;
       event.finish = finish_reason::failed;
       event.cause = id.why();

@@ -57,6 +57,11 @@ void minute_bucket::take(double count, instant now) {
   last_ = std::max(now, last_.value_or(now));
 }
 
+void minute_bucket::give_back(double count, instant now) {
+  take(-count, now);
+  left_ = std::min(left_, per_minute_);
+}
+
 double minute_bucket::left(instant now) const {
   if (!last_ || now <= *last_)
     return left_;
@@ -97,6 +102,12 @@ std::optional<key_quota::refusal> key_quota::admit(instant now) {
 void key_quota::take_tokens(size_t count, instant now) {
   std::lock_guard guard{mutex_};
   tokens_.take(static_cast<double>(count), now);
+}
+
+void key_quota::give_back(size_t num_tokens, instant now) {
+  std::lock_guard guard{mutex_};
+  requests_.give_back(1, now);
+  tokens_.give_back(static_cast<double>(num_tokens), now);
 }
 
 header_list key_quota::headers(instant now) const {

@@ -40,6 +40,9 @@ public:
   /// May become less than nothing.
   void take(double count, instant now);
 
+  /// Was taken and not used.
+  void give_back(double count, instant now);
+
   /// What there is.
   double left(instant now) const;
 
@@ -78,6 +81,10 @@ public:
 
   /// Counts tokens of a request that was admitted.
   void take_tokens(size_t count, instant now);
+
+  /// A request that was admitted, with so many tokens, has not been let in
+  /// after all, by no fault of its own.
+  void give_back(size_t num_tokens, instant now);
 
   /// x-ratelimit-*: limits, what is left, and when all of it is there again.
   header_list headers(instant now) const;

@@ -98,6 +98,8 @@ private:
     out.role = chat_role::tool;
     out.call_id = in.text("tool_use_id");
     out.content = read_text_parts(in, "content", {"text"});
+    if (in.boolean_or("is_error", false)) // the form has no place for it
+      out.content = "Error: " + out.content;
     all_.push_back(std::move(out));
   }
 

@@ -206,10 +206,6 @@ void openai_api::model(request what, respond to) {
   answer(model_path, with_body(std::move(body)), to);
 }
 
-void openai_api::retire() {
-  retired_ = true;
-}
-
 /// It answers: starting it anew would help nobody.
 void openai_api::live(request, respond to) {
   answer("/health/live", with_body(render_health(health_status::ok, "", {})),
@@ -250,12 +246,18 @@ void openai_api::metrics(request, respond to) {
   answer("/metrics", std::move(x), to);
 }
 
-void openai_api::cluster(request, respond to) {
-  answer(cluster_path, with_body(render_cluster(serving_.cluster())), to);
+// Of large models with many replicas these are long.
+
+void openai_api::cluster(request what, respond to) {
+  enqueue(cluster_path, std::move(what), to, [this, to](const request&) {
+    answer(cluster_path, with_body(render_cluster(serving_.cluster())), to);
+  });
 }
 
-void openai_api::experts(request, respond to) {
-  answer(experts_path, with_body(render_experts(serving_.cluster())), to);
+void openai_api::experts(request what, respond to) {
+  enqueue(experts_path, std::move(what), to, [this, to](const request&) {
+    answer(experts_path, with_body(render_experts(serving_.cluster())), to);
+  });
 }
 
 void openai_api::dashboard(request, respond to) {

@@ -56,7 +56,9 @@ public:
 
   /// From now on it is not ready and refuses (503) all but what tells how it
   /// is: `/health/...`, `/metrics`, `/cluster`. The admin socket goes on.
-  void retire();
+  void retire() {
+    retired_ = true;
+  }
 
   /// Ends its threads; what is unfinished then is not answered.
   ~openai_api() override;

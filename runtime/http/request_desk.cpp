@@ -232,8 +232,10 @@ void request_desk::generate(std::vector<asked_prompt> prompts,
   }
   if (auto error = many_held(options, num_held, options_.limits))
     return refuse(*error);
-  if (auto error = too_busy(num_blocks))
+  if (auto error = too_busy(num_blocks)) {
+    plan.asked_by->quota.give_back(0, sources_.now());
     return refuse(*error);
+  }
   plan.asked_by->quota.take_tokens(plan.num_prompt, sources_.now());
   std::make_shared<generation>(context_, std::move(plan), std::move(all), to)
     ->start();

@@ -106,6 +106,18 @@ TEST_F(HttpExchange, IsLoggedAsUnansweredIfTheClientLeaves) {
     logged(1)[0].starts_with("127.0.0.1 \"POST /wait\" no answer, 0 bytes"));
 }
 
+TEST_F(HttpExchange, IsLoggedAsCutShortIfTheClientLeavesWithinTheAnswer) {
+  start_named();
+  {
+    test::http_client client{server_->port()};
+    client.send(post("/still", ""));
+    client.receive_head();
+  }
+  auto line = logged(1)[0];
+  EXPECT_TRUE(line.starts_with("127.0.0.1 \"POST /still\" 200 cut short, "))
+    << line;
+}
+
 TEST_F(HttpExchange, ShowsThatAStreamLivesWhileItSaysNothing) {
   server_limits limits;
   limits.silence = std::chrono::milliseconds{5};

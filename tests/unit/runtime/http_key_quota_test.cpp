@@ -133,6 +133,27 @@ TEST_F(QuotaOfKeys, OneKeyWaitsAndAnotherDoesNot) {
   service_.wait_for(4);
 }
 
+TEST_F(QuotaOfKeys, WhoIsNotLetInIsNotCounted) {
+  openai_options options;
+  options.everybody = {2, 60};
+  start(options);
+  service_.refuse(failure{errc::overloaded, "too many"});
+  for (int i = 0; i < 5; ++i) {
+    auto got = fetch(by("none"));
+    EXPECT_EQ(got.status, 429);
+    EXPECT_NE(got.body.find("too many"), std::string::npos) << got.body;
+  }
+  service_.refuse(std::nullopt);
+  auto client = connect();
+  client.send(by("none"));
+  service_.wait_for(1);
+  service_.play(1, ids("a"), finish_reason::length);
+  auto got = client.receive();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.headers["x-ratelimit-remaining-requests"], "1");
+  EXPECT_EQ(got.headers["x-ratelimit-remaining-tokens"], "60");
+}
+
 TEST_F(QuotaOfKeys, WhoeverTokenizesIsCounted) {
   openai_options options;
   options.everybody = {2, 0};

@@ -213,12 +213,14 @@ TEST_F(MessagesApi, ToolsAndTheirResultsAreToldAsInChats) {
               {"input", {{"b", 1}, {"a", 2}}}};
   json other = use;
   other["id"] = "t2";
-  json results
-    = {{{"type", "tool_result"},
-        {"tool_use_id", "t2"},
-        {"content", {{{"type", "text"}, {"text", "two"}}}}},
-       {{"type", "tool_result"}, {"tool_use_id", "t1"}, {"content", "one"}},
-       {{"type", "text"}, {"text", "and?"}}};
+  json results = {{{"type", "tool_result"},
+                   {"tool_use_id", "t2"},
+                   {"content", {{{"type", "text"}, {"text", "two"}}}}},
+                  {{"type", "tool_result"},
+                   {"tool_use_id", "t1"},
+                   {"is_error", true},
+                   {"content", "one"}},
+                  {{"type", "text"}, {"text", "and?"}}};
   auto said = prompt_of({{"tools", {tool}},
                          {"messages",
                           {say_also("hi"), say_also({use, other}, "assistant"),
@@ -237,7 +239,7 @@ TEST_F(MessagesApi, ToolsAndTheirResultsAreToldAsInChats) {
           "name": "add", "arguments": "{\"a\": 2, \"b\": 1}"}},
         {"type": "function", "function": {
           "name": "add", "arguments": "{\"a\": 2, \"b\": 1}"}}]},
-      {"role": "tool", "content": "one"},
+      {"role": "tool", "content": "Error: one"},
       {"role": "tool", "content": "two"},
       {"role": "user", "content": "and?"}]})"));
   EXPECT_EQ(said, tokens_->decode(service_.wait_for(2).prompt));
