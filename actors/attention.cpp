@@ -34,6 +34,7 @@ struct attention_state {
   std::shared_ptr<serials> left = std::make_shared<serials>();
   /// By lane whether the scheduler wants to hear of layers.
   std::array<bool, step_walk::max_lanes> tells_layers = {};
+  lane_set of_nothing = 0; ///< Whose last steps failed, or followed such ones.
   /// By lane where its rows are copied: beside others' stages, or between its
   /// own. Null once a step has ended well.
   std::array<kernels::stream*, step_walk::max_lanes> copies = {};
@@ -135,7 +136,12 @@ struct attention_state {
     if (auto* left = copies[step.lane]; left && left != rank->stream.get())
       rank->stream->wait(left->record());
     copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
-    tells_layers[step.lane] = msg.tells_layers;
+    // Planned behind a step that has failed meanwhile, over rows that were
+    // never written: it comes to nothing, and nobody is to have any of it.
+    auto own = lane_set(1u << step.lane);
+    auto is_void = (step.behind & of_nothing) != 0;
+    of_nothing = lane_set(is_void ? of_nothing | own : of_nothing & ~own);
+    tells_layers[step.lane] = msg.tells_layers && !is_void;
     if (msg.behind.impl())
       rank->stream->wait(msg.behind);
     rank->lanes[step.lane]->begin(step.rows);
@@ -328,6 +334,7 @@ struct attention_state {
 
   void fail(const walk_action& x) {
     auto lane = x.lane;
+    of_nothing |= lane_set(1u << lane);
     auto& cause = walk->cause(lane);
     context.log->warning("rank " + std::to_string(rank->id) + " step "
                          + std::to_string(walk->step_of(lane)) + ": "

@@ -226,25 +226,27 @@ void block_giver::look() {
 
 // -- what leaves --------------------------------------------------------------
 
-/// One piece of each in turn.
+/// One piece of each in turn; what is early when nobody has anything whole, for
+/// which somebody may wait.
 void block_giver::send() {
   if (!is_on() || offers_.empty())
     return;
-  for (auto any = true; any;) {
-    any = false;
-    for (auto& [request, x] : offers_) {
-      auto bytes = rank_.leaving->take();
-      if (!bytes)
-        return; // it says when there is
-      any = send_next(request, x, bytes) || any;
+  for (auto early : {false, true})
+    for (auto any = true; any;) {
+      any = false;
+      for (auto& [request, x] : offers_) {
+        auto bytes = rank_.leaving->take();
+        if (!bytes)
+          return; // it says when there is
+        any = send_next(request, x, bytes, early) || any;
+      }
     }
-  }
 }
 
 /// Whether there was anything to send.
 bool block_giver::send_next(request_id request, offer& x,
-                            kernels::host_ptr& bytes) {
-  auto piece = x.course ? x.course->next(now()) : std::nullopt;
+                            kernels::host_ptr& bytes, bool early) {
+  auto piece = x.course ? x.course->next(now(), early) : std::nullopt;
   if (piece)
     copy_out(request, x, *piece, std::move(bytes));
   return piece.has_value();

@@ -110,7 +110,8 @@ private:
   void tell_copied(request_id request, offer& x);
   void finish(offer& x, transfer_end how);
   offers::iterator forget_if_over(offers::iterator i);
-  bool send_next(request_id request, offer& x, kernels::host_ptr& bytes);
+  bool send_next(request_id request, offer& x, kernels::host_ptr& bytes,
+                 bool early);
   void copy_out(request_id request, const offer& x, const transfer_piece& piece,
                 kernels::host_ptr bytes);
   void send(const offer& x, const transfer_piece& piece,

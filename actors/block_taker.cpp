@@ -133,7 +133,8 @@ block_taker::arrival block_taker::take(const piece_came& msg,
   if (at == 0 && !block_for(x, uint32_t(chunk), reserve))
     return look_after(i);
   auto to = x.landings.find(uint32_t(chunk));
-  if (to != x.landings.end() && to->second.num_bytes == at)
+  if (to != x.landings.end() && to->second.num_bytes == at
+      && !to->second.is_dropped)
     write(i->first, x, msg, uint32_t(chunk));
   return std::nullopt;
 }
@@ -148,16 +149,25 @@ std::optional<uint32_t> block_taker::block_for(visit& x, uint32_t chunk,
   if (block)
     x.landings[chunk] = {*block, 0};
   else
-    refuse(x, chunk);
+    refuse(x.course->key().transfer, x, chunk);
   return block;
 }
 
-/// There is no room: of what comes behind it nothing is of use.
-void block_taker::refuse(visit& x, uint32_t chunk) {
+/// There is no room: of what comes behind it nothing is of use, and blocks that
+/// have come in part come no further.
+void block_taker::refuse(uint64_t id, visit& x, uint32_t chunk) {
   x.course->finish(transfer_end::cancelled, now());
+  drop_parts(id, x);
   x.course->landed(chunk, now());
   tell_rank(context_, parts_->cluster, x.from,
             block_taken{x.from, x.course->key(), chunk, false});
+}
+
+/// What has been copied there before may still be under way.
+void block_taker::drop_parts(uint64_t id, visit& x) {
+  for (auto& [chunk, to] : x.landings)
+    if (to.num_bytes < block_bytes() && !std::exchange(to.is_dropped, true))
+      tell_landed(id, chunk, false);
 }
 
 void block_taker::write(uint64_t id, visit& x, const piece_came& msg,
@@ -285,9 +295,7 @@ void block_taker::close(uint64_t id, visit& x, transfer_end how) {
               block_taken{x.from, x.course->key(), 0, false});
   }
   x.of->let_go();
-  for (auto& [chunk, to] : x.landings)
-    if (to.num_bytes < block_bytes())
-      tell_landed(id, chunk, false);
+  drop_parts(id, x);
 }
 
 void block_taker::forget_if_over(visits::iterator i) {

@@ -70,7 +70,8 @@ private:
   struct landing {
     uint32_t block = 0;
     uint64_t num_bytes = 0;
-    uint64_t num_early = 0; ///< Of these, before the request came.
+    uint64_t num_early = 0;  ///< Of these, before the request came.
+    bool is_dropped = false; ///< Nothing more is written to it.
   };
 
   struct visit {
@@ -101,7 +102,8 @@ private:
   bool has_come(const visit& x) const;
   void write(uint64_t id, visit& x, const piece_came& msg, uint32_t chunk);
   std::optional<uint32_t> block_for(visit& x, uint32_t chunk, uint32_t reserve);
-  void refuse(visit& x, uint32_t chunk);
+  void refuse(uint64_t id, visit& x, uint32_t chunk);
+  void drop_parts(uint64_t id, visit& x);
   void tell_landed(uint64_t id, uint32_t chunk, bool is_whole);
   void close(uint64_t id, visit& x, transfer_end how);
   void tell_of(const visit& x) const;

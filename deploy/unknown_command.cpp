@@ -31,8 +31,16 @@ std::vector<std::string> commands_of(const CLI::App& app) {
   std::vector<std::string> out;
   for (const auto* x :
        app.get_subcommands([](const CLI::App*) { return true; }))
-    out.push_back(x->get_name());
+    if (!x->get_name().empty()) // else a group of flags
+      out.push_back(x->get_name());
   return out;
+}
+
+/// Whether a word may be something else than a command.
+bool takes_words(const CLI::App& app) {
+  return std::ranges::any_of(
+    app.get_options([](const CLI::Option*) { return true; }),
+    &CLI::Option::get_positional);
 }
 
 } // namespace
@@ -51,7 +59,7 @@ unknown_command(const CLI::App& app, const std::vector<std::string>& args) {
   for (size_t i = 1; i < args.size(); ++i) {
     auto word = args[i].substr(0, max_shown);
     auto known = commands_of(*in);
-    if (known.empty() || word.starts_with('-'))
+    if (known.empty() || takes_words(*in) || word.starts_with('-'))
       return std::nullopt;
     if (std::ranges::find(known, word) == known.end())
       return path + ": there is no command '" + word + "'; the nearest is '"

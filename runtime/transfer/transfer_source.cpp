@@ -41,7 +41,7 @@ void transfer_source::grant(const transfer_key& key, uint32_t end,
   heard_ = std::max(heard_, now);
 }
 
-std::optional<transfer_piece> transfer_source::first_waiting() const {
+std::optional<transfer_piece> transfer_source::first_waiting(bool early) const {
   if (end_ != transfer_end::none)
     return std::nullopt;
   auto end = std::min(ready_, granted_);
@@ -53,7 +53,7 @@ std::optional<transfer_piece> transfer_source::first_waiting() const {
     auto fits = rests_out_ + out.count <= limits_.window * chunk_bytes_;
     return fits ? std::optional{out} : std::nullopt;
   }
-  return least_grown();
+  return early ? least_grown() : std::nullopt;
 }
 
 std::optional<transfer_piece> transfer_source::least_grown() const {
@@ -71,8 +71,8 @@ std::optional<transfer_piece> transfer_source::least_grown() const {
   return out;
 }
 
-std::optional<transfer_piece> transfer_source::next(instant now) {
-  auto out = first_waiting();
+std::optional<transfer_piece> transfer_source::next(instant now, bool early) {
+  auto out = first_waiting(early);
   if (!out || now < allowed_)
     return std::nullopt;
   auto& x = chunks_[out->chunk];

@@ -47,8 +47,9 @@ public:
   /// The target has memory for chunks before `end`.
   void grant(const transfer_key& key, uint32_t end, instant now);
 
-  /// Returns what is to be sent now, if there is anything.
-  std::optional<transfer_piece> next(instant now);
+  /// Returns what is to be sent now, if there is anything: what is ready, else,
+  /// if `early`, what has grown.
+  std::optional<transfer_piece> next(instant now, bool early = true);
 
   /// When next() may have one that only the rate holds back.
   std::optional<instant> wakes_at() const;
@@ -103,7 +104,7 @@ private:
   };
 
   bool is_current(const transfer_key& key, uint32_t chunk) const;
-  std::optional<transfer_piece> first_waiting() const;
+  std::optional<transfer_piece> first_waiting(bool early = true) const;
   std::optional<transfer_piece> least_grown() const;
 
   const transfer_key key_;

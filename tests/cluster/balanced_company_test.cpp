@@ -57,9 +57,11 @@ std::vector<uint64_t> rows_of(company& of, uint64_t known = 0) {
   std::vector<uint64_t> out;
   auto is_told = [&] {
     auto x = of.cluster();
-    out.assign(x.workers.size(), 0);
-    for (auto& worker : x.workers)
-      out.at(worker.worker) = worker.rows;
+    out.clear();
+    for (auto& worker : x.workers) { // of nodes that have said anything yet
+      out.resize(std::max<size_t>(out.size(), worker.worker + 1));
+      out[worker.worker] = worker.rows;
+    }
     uint64_t chosen = 0;
     for (auto& layer : x.layers)
       for (auto& expert : layer.experts)

@@ -83,10 +83,13 @@ def expect_work(show, company):
     assert {x for layer in company.holders() for held in layer
             for x in held} == {0, 1}
     before = work_of_new(company)
-    show.load(company.front).expect_whole()
+
     # Counts of a process that is over stand until the next one has told its own.
-    wait_until("the new node works", lambda: all(
-        0 < x != y for x, y in zip(work_of_new(company), before)))
+    def works():
+        show.load(company.front).expect_whole()
+        return all(0 < x != y for x, y in zip(work_of_new(company), before))
+
+    wait_until("the new node works", works)
 
 
 def joins_while_requests_run(show):

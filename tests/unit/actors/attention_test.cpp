@@ -22,7 +22,7 @@ constexpr std::chrono::hours long_ago{2};
 class Attention : public actor_fixture {
 protected:
   /// The rank is on the first node, the workers are on node `of_workers`.
-  void start(size_t of_workers) {
+  void start(size_t of_workers, uint32_t num_lanes = 1) {
     topology cluster;
     cluster.nodes = {{"a", "127.0.0.1", true, true, false, {0}, {}},
                      {"b", "127.0.0.1", false, false, false, {}, {}}};
@@ -33,7 +33,7 @@ protected:
                       .max_num_waiting = 1,
                       .num_kv_blocks = 4,
                       .step_timeout_ms = uint32_t(limit.count()),
-                      .micro_batches = 1};
+                      .micro_batches = num_lanes};
     node_options options;
     options.target = "reference";
     auto loaded = load_node_parts(cluster, 0, golden_case("v3-fp8"), options);
@@ -42,11 +42,13 @@ protected:
     auto& rank = *parts_->ranks[0];
     auto held = std::make_unique<held_stream>(parts_->device->make_stream());
     stream_ = held.get();
-    auto stages = attention_stages::make(*parts_->device, *held,
-                                         *parts_->attention, *rank.pool, 8, 4);
-    ASSERT_TRUE(stages) << stages.why().message;
     rank.lanes.clear();
-    rank.lanes.push_back(std::move(*stages));
+    for (uint32_t i = 0; i < num_lanes; ++i) {
+      auto stages = attention_stages::make(
+        *parts_->device, *held, *parts_->attention, *rank.pool, 8, 4);
+      ASSERT_TRUE(stages) << stages.why().message;
+      rank.lanes.push_back(std::move(*stages));
+    }
     rank.stream = std::move(held);
     context_.net = &network_;
     context_.here->update([this](cast_list& list) {
@@ -63,12 +65,15 @@ protected:
     scheduler_.run();
   }
 
-  void run_step(bool tells_layers = false) {
+  void run_step(bool tells_layers = false, lane_mask behind = 0,
+                uint8_t lane = 0) {
     auto blocks = std::make_shared<kernels::block_table>();
     blocks->push_back(0);
     auto step = std::make_shared<planned_step>();
     step->rows.sequences.push_back({{5}, 0, blocks});
     step->rows.sequences[0].want_logits = true;
+    step->behind = behind;
+    step->lane = lane;
     auto msg = run_step_of(step);
     msg.tells_layers = tells_layers;
     say(attention_, std::move(msg));
@@ -136,6 +141,26 @@ TEST_F(Attention, SaysWhichLayersAreWrittenToWhoWantsToHear) {
   EXPECT_EQ(told[0].lane, 0u);
   EXPECT_EQ(told[0].end, parts_->config.first_k_dense_replace + 1);
   EXPECT_TRUE(network_.sent.empty());
+}
+
+// It computes over rows that were never written, until it is known.
+TEST_F(Attention, TellsOfNoLayersBehindAStepThatHasFailed) {
+  ASSERT_NO_FATAL_FAILURE(start(1, 2));
+  ASSERT_NO_FATAL_FAILURE(send_rows());
+  say(attention_, node_lost{1, 7, "b", "it was silent"});
+  say(attention_, node_back{1, 101, "b"});
+  run_step(true, lane_mask{1} << 0, 1);
+  advance();
+  EXPECT_TRUE(ends_->of<layers_written>().empty());
+  run_step(true, lane_mask{1} << 1, 0); // and behind one that comes to nothing
+  advance();
+  EXPECT_TRUE(ends_->of<layers_written>().empty());
+  say(attention_, node_lost{1, 101, "b", "it was silent"});
+  say(attention_, node_back{1, 102, "b"});
+  run_step(true, 0, 1);
+  for (int i = 0; i < 8 && ends_->of<layers_written>().empty(); ++i)
+    advance(); // what those had enqueued comes first
+  EXPECT_EQ(ends_->of<layers_written>().size(), 1u);
 }
 
 TEST_F(Attention, WaitsForOtherNodesNoLongerThanTheLimit) {

@@ -14,6 +14,10 @@ protected:
     auto* model = app_.add_subcommand("model", "");
     model->add_subcommand("inspect", "");
     model->add_subcommand("export", "");
+    auto* balance = app_.add_subcommand("balance", "");
+    balance->add_option("loads", loads_, "");
+    balance->add_subcommand("record", "");
+    app_.add_subcommand("make", "")->add_option_group("shape");
   }
 
   std::string said(std::vector<std::string> args) const {
@@ -22,6 +26,7 @@ protected:
   }
 
   CLI::App app_{"", "troupe"};
+  std::string loads_;
 };
 
 TEST_F(UnknownCommand, IsNamedBesideTheNearest) {
@@ -43,6 +48,9 @@ TEST_F(UnknownCommand, WhatIsKnownOrNoCommandIsNone) {
                                                      {"--port", "serve"},
                                                      {"model"},
                                                      {"model", "--help"},
+                                                     {"balance", "loads.csv"},
+                                                     {"balance", "record"},
+                                                     {"make", "directory"},
                                                      {"model", "export", "x"}};
   for (const auto& args : all)
     EXPECT_EQ(said(args), "");

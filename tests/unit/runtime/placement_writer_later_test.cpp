@@ -69,11 +69,10 @@ TEST_F(PlacementWriter, WhoComesLaterWhileOthersLoadGetsItsPartToo) {
   writer_->back(3, now_);
   step(0, slots_step::load);
   take_all(2);
-  step(0, slots_step::retire);
-  step(1, slots_step::retire);
-  todo();
   for (worker_id w = 0; w < 3; ++w)
-    step(w, slots_step::load);
+    step(w, slots_step::retire);
+  todo();
+  step(2, slots_step::load);
   take_all(3);
   for (worker_id w = 0; w < 3; ++w)
     step(w, slots_step::retire);
