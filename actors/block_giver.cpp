@@ -201,8 +201,8 @@ void block_giver::grow(offer& x) {
 
 void block_giver::end_step(uint8_t lane) {
   look();
-  for (auto& [request, x] : offers_)
-    std::erase_if(x.filled, [&](auto& of) {
+  for (auto& offered : offers_)
+    std::erase_if(offered.second.filled, [&x = offered.second, lane](auto& of) {
       auto& [i, what] = of;
       auto is_over = what.lane == lane;
       if (is_over && x.course && i >= x.first && i - x.first < x.count)

@@ -17,6 +17,7 @@ if(TROUPE_SANITIZE)
     -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>
     # Not of use here, and Clang 14 writes what the assembler refuses.
     $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
   if(CMAKE_CXX_COMPILER_ID STREQUAL Clang AND TROUPE_SANITIZE MATCHES address)
