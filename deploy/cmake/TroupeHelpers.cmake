@@ -12,7 +12,8 @@ if(TROUPE_PLANTED)
     $<BUILD_INTERFACE:TROUPE_PLANTED>)
 endif()
 if(TROUPE_SANITIZE)
-  # Instrumented code makes GCC 12 see uninitialised values where none are.
+  # Instrumented code makes GCC 12 see uninitialised values where none are, and
+  # frames of coroutines freed by another function than made them.
   target_compile_options(troupe_flags INTERFACE
     -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all
