@@ -15,7 +15,12 @@ namespace {
 
 constexpr char magic[] = {'T', 'R', 'O', 'U', 'P', 'E', 'S', '1'};
 constexpr size_t head_bytes = 16;
-constexpr uint64_t max_words = 8u << 20; // 64 MiB
+
+/// What may be read of a message of so many words: each once, and a little
+/// more. Its parts could overlap, and hold far more than it does.
+uint64_t max_words(uint64_t size) {
+  return 64 + 2 * size;
+}
 
 void put(std::byte* to, uint32_t x) {
   for (int i = 0; i < 4; ++i)
@@ -152,7 +157,7 @@ result<cluster_state> decode_cluster_state(std::span<const std::byte> bytes) {
   try {
     capnp::FlatArrayMessageReader reader{
       kj::arrayPtr(words.data(), words.size()),
-      {.traversalLimitInWords = max_words, .nestingLimit = 16}};
+      {.traversalLimitInWords = max_words(words.size()), .nestingLimit = 16}};
     return read(reader.getRoot<schema::ClusterState>());
   } catch (const kj::Exception&) {
     return damaged("it cannot be read");

@@ -16,8 +16,6 @@ namespace troupe {
 
 namespace {
 
-constexpr uint64_t max_words = 8u << 20; // 64 MiB
-
 failure no_placement() {
   return {errc::invalid_input, "it cannot be read"};
 }
@@ -74,7 +72,8 @@ result<placement_lists> decode_placement(std::span<const std::byte> bytes) {
   try {
     capnp::FlatArrayMessageReader reader{
       kj::arrayPtr(words.data(), words.size()),
-      {.traversalLimitInWords = max_words, .nestingLimit = 16}};
+      {.traversalLimitInWords = 64 + 2 * uint64_t{words.size()},
+       .nestingLimit = 16}};
     auto in = reader.getRoot<schema::Placement>();
     placement_lists out{in.getUnit(), in.getEpoch(), {}};
     for (auto x : in.getReplicas())
