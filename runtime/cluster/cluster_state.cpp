@@ -147,7 +147,7 @@ result<cluster_state> decode_cluster_state(std::span<const std::byte> bytes) {
       || std::memcmp(bytes.data(), magic, sizeof magic) != 0)
     return damaged("it is no state of a cluster, or of another version");
   auto message = bytes.subspan(head_bytes);
-  if (get(bytes.data() + 8) != message.size()
+  if (get(bytes.data() + 8) != message.size() || message.empty()
       || message.size() % sizeof(capnp::word) != 0)
     return damaged("its length is wrong");
   if (get(bytes.data() + 12) != crc32c(message, crc32c(bytes.first(12))))
