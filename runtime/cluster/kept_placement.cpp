@@ -65,7 +65,7 @@ std::vector<std::byte> encode_placement(const placement_lists& x) {
 }
 
 result<placement_lists> decode_placement(std::span<const std::byte> bytes) {
-  if (bytes.size() % sizeof(capnp::word) != 0)
+  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0)
     return no_placement();
   std::vector<capnp::word> words(bytes.size() / sizeof(capnp::word));
   std::memcpy(words.data(), bytes.data(), bytes.size());
