@@ -57,7 +57,7 @@ void block_taker::take(const offer_blocks& msg) {
     i->second.heard = now();
     if (!is_new(msg, i->second))
       return; // it is to come still
-    close(i->first, i->second, transfer_end::cancelled);
+    close(i->second, transfer_end::cancelled);
     forget_if_over(i);
   }
   auto& cluster = parts_->cluster;
@@ -149,25 +149,25 @@ std::optional<uint32_t> block_taker::block_for(visit& x, uint32_t chunk,
   if (block)
     x.landings[chunk] = {*block, 0};
   else
-    refuse(x.course->key().transfer, x, chunk);
+    refuse(x, chunk);
   return block;
 }
 
 /// There is no room: of what comes behind it nothing is of use, and blocks that
 /// have come in part come no further.
-void block_taker::refuse(uint64_t id, visit& x, uint32_t chunk) {
+void block_taker::refuse(visit& x, uint32_t chunk) {
   x.course->finish(transfer_end::cancelled, now());
-  drop_parts(id, x);
+  drop_parts(x);
   x.course->landed(chunk, now());
   tell_rank(context_, parts_->cluster, x.from,
             block_taken{x.from, x.course->key(), chunk, false});
 }
 
 /// What has been copied there before may still be under way.
-void block_taker::drop_parts(uint64_t id, visit& x) {
+void block_taker::drop_parts(visit& x) {
   for (auto& [chunk, to] : x.landings)
     if (to.num_bytes < block_bytes() && !std::exchange(to.is_dropped, true))
-      tell_landed(id, chunk, false);
+      tell_landed(x.course->key().transfer, chunk, false);
 }
 
 void block_taker::write(uint64_t id, visit& x, const piece_came& msg,
@@ -273,7 +273,7 @@ block_taker::arrival block_taker::let_in(visits::iterator i) {
         std::chrono::duration_cast<std::chrono::microseconds>(waited).count()));
   }
   tell_of(i->second);
-  close(i->first, i->second, transfer_end::cancelled);
+  close(i->second, transfer_end::cancelled);
   forget_if_over(i);
   return out;
 }
@@ -286,7 +286,7 @@ block_taker::arrival block_taker::look_after(visits::iterator i) {
 }
 
 /// What is being written to is kept until it is no more.
-void block_taker::close(uint64_t id, visit& x, transfer_end how) {
+void block_taker::close(visit& x, transfer_end how) {
   if (std::exchange(x.is_closed, true))
     return;
   if (x.course && x.course->end() == transfer_end::none) {
@@ -295,7 +295,7 @@ void block_taker::close(uint64_t id, visit& x, transfer_end how) {
               block_taken{x.from, x.course->key(), 0, false});
   }
   x.of->let_go();
-  drop_parts(id, x);
+  drop_parts(x);
 }
 
 void block_taker::forget_if_over(visits::iterator i) {

@@ -102,10 +102,10 @@ private:
   bool has_come(const visit& x) const;
   void write(uint64_t id, visit& x, const piece_came& msg, uint32_t chunk);
   std::optional<uint32_t> block_for(visit& x, uint32_t chunk, uint32_t reserve);
-  void refuse(uint64_t id, visit& x, uint32_t chunk);
-  void drop_parts(uint64_t id, visit& x);
+  void refuse(visit& x, uint32_t chunk);
+  void drop_parts(visit& x);
   void tell_landed(uint64_t id, uint32_t chunk, bool is_whole);
-  void close(uint64_t id, visit& x, transfer_end how);
+  void close(visit& x, transfer_end how);
   void tell_of(const visit& x) const;
   arrival let_in(visits::iterator i);
   arrival look_after(visits::iterator i);

@@ -249,13 +249,13 @@ void openai_api::metrics(request, respond to) {
 // Of large models with many replicas these are long.
 
 void openai_api::cluster(request what, respond to) {
-  enqueue(cluster_path, std::move(what), to, [this, to](const request&) {
+  enqueue(cluster_path, std::move(what), to, [this, to](auto&, auto&) {
     answer(cluster_path, with_body(render_cluster(serving_.cluster())), to);
   });
 }
 
 void openai_api::experts(request what, respond to) {
-  enqueue(experts_path, std::move(what), to, [this, to](const request&) {
+  enqueue(experts_path, std::move(what), to, [this, to](auto&, auto&) {
     answer(experts_path, with_body(render_experts(serving_.cluster())), to);
   });
 }
@@ -313,23 +313,21 @@ std::vector<std::string> openai_api::active_faults() const {
 
 // -- completions --------------------------------------------------------------
 
-uint64_t openai_api::whose_turn(const request& what) const {
-  auto holder = keys_.holder_of(what);
-  auto is_key = holder && !holder->id.empty();
-  return std::hash<std::string>{}(is_key ? holder->id : what.client);
-}
-
 void openai_api::enqueue(const std::string& route, request what,
-                         const respond& to,
-                         std::function<void(const request&)> job) {
+                         const respond& to, work job) {
+  asking by{keys_.holder_of(what), sources_.now()};
+  if (!by.holder) // of the admin socket
+    by.holder = std::make_shared<key_holder>("", "", quota_limits{});
+  auto& id = by.holder->id;
+  auto whose = std::hash<std::string>{}(id.empty() ? what.client : id);
   auto bytes = what.body.size();
   auto name = what.request_id;
-  auto whose = whose_turn(what);
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
-  auto read = [to, job = std::move(job), what = std::move(what)] {
+  auto read = [to, job = std::move(job), what = std::move(what),
+               by = std::move(by)] {
     if (to->is_gone())
       return false;
-    job(what);
+    job(what, by);
     return true;
   };
   if (!queue.post(whose, std::move(read), bytes + least_cost))
@@ -367,11 +365,8 @@ openai_api::completion_form(completion_kind kind, const char* prefix) const {
 
 void openai_api::read_later(const char* path, request what, respond to,
                             reading read) {
-  asking by{keys_.holder_of(what), sources_.now()};
-  if (!by.holder) // of the admin socket
-    by.holder = std::make_shared<key_holder>("", "", quota_limits{});
   enqueue(path, std::move(what), to,
-          [this, read, to, by = std::move(by)](const request& x) {
+          [this, read, to](const request& x, const asking& by) {
             (this->*read)(x, to, by);
           });
 }
@@ -470,7 +465,8 @@ void openai_api::get_response(request what, respond to) {
   if (what.query.empty())
     tell(what);
   else
-    enqueue(response_path, std::move(what), to, tell);
+    enqueue(response_path, std::move(what), to,
+            [tell](auto& x, auto&) { tell(x); });
 }
 
 void openai_api::delete_response(request what, respond to) {
@@ -481,14 +477,14 @@ void openai_api::delete_response(request what, respond to) {
 // -- tokens -------------------------------------------------------------------
 
 void openai_api::tokenize(request what, respond to) {
-  enqueue(tokenize_path, std::move(what), to, [this, to](const request& x) {
+  enqueue(tokenize_path, std::move(what), to, [this, to](auto& x, auto&) {
     auto length = serving_.info().max_model_len;
     answer(tokenize_path, words_.tokenize(x.body, length), to);
   });
 }
 
 void openai_api::detokenize(request what, respond to) {
-  enqueue(detokenize_path, std::move(what), to, [this, to](const request& x) {
+  enqueue(detokenize_path, std::move(what), to, [this, to](auto& x, auto&) {
     answer(detokenize_path, words_.detokenize(x.body), to);
   });
 }

@@ -81,6 +81,7 @@ private:
     instant arrival;
   };
 
+  using work = std::function<void(const request& what, const asking& by)>;
   using reading = void (openai_api::*)(const request& what, const respond& to,
                                        const asking& by);
 
@@ -168,12 +169,11 @@ private:
   void detokenize(request what, respond to);
   void tokenizer_info(request what, respond to);
 
-  /// Who has one key, or without keys one address, has one turn among others.
-  uint64_t whose_turn(const request& what) const;
   /// Does `job` of `what` on the thread that reads bodies of such a size, if
-  /// its client is still there then; or answers 429.
+  /// its client is still there then; or answers 429. Who has one key, or
+  /// without keys one address, has one turn among others.
   void enqueue(const std::string& route, request what, const respond& to,
-               std::function<void(const request&)> job);
+               work job);
   void read_later(const char* path, request what, respond to, reading read);
 
   // On those threads:
