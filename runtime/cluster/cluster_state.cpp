@@ -1,11 +1,11 @@
 #include "runtime/cluster/cluster_state.hpp"
 
+#include "runtime/cluster/read_message.hpp"
 #include "runtime/transport/crc32c.hpp"
 #include "schemas/cluster_state.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
-#include <kj/exception.h>
 
 #include <cstring>
 
@@ -15,12 +15,6 @@ namespace {
 
 constexpr char magic[] = {'T', 'R', 'O', 'U', 'P', 'E', 'S', '1'};
 constexpr size_t head_bytes = 16;
-
-/// What may be read of a message of so many words: each once, and a little
-/// more. Its parts could overlap, and hold far more than it does.
-uint64_t max_words(uint64_t size) {
-  return 64 + 2 * size;
-}
 
 void put(std::byte* to, uint32_t x) {
   for (int i = 0; i < 4; ++i)
@@ -152,16 +146,11 @@ result<cluster_state> decode_cluster_state(std::span<const std::byte> bytes) {
     return damaged("its length is wrong");
   if (get(bytes.data() + 12) != crc32c(message, crc32c(bytes.first(12))))
     return damaged("its checksum is wrong");
-  std::vector<capnp::word> words(message.size() / sizeof(capnp::word));
-  std::memcpy(words.data(), message.data(), message.size());
-  try {
-    capnp::FlatArrayMessageReader reader{
-      kj::arrayPtr(words.data(), words.size()),
-      {.traversalLimitInWords = max_words(words.size()), .nestingLimit = 16}};
-    return read(reader.getRoot<schema::ClusterState>());
-  } catch (const kj::Exception&) {
+  auto out = read_message<schema::ClusterState>(
+    message, [](auto in) { return read(in); });
+  if (!out)
     return damaged("it cannot be read");
-  }
+  return std::move(*out);
 }
 
 } // namespace troupe

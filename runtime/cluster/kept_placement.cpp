@@ -1,13 +1,12 @@
 #include "runtime/cluster/kept_placement.hpp"
 
+#include "runtime/cluster/read_message.hpp"
 #include "schemas/placements.capnp.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
-#include <kj/exception.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <set>
 #include <utility>
@@ -65,25 +64,17 @@ std::vector<std::byte> encode_placement(const placement_lists& x) {
 }
 
 result<placement_lists> decode_placement(std::span<const std::byte> bytes) {
-  if (bytes.empty() || bytes.size() % sizeof(capnp::word) != 0)
-    return no_placement();
-  std::vector<capnp::word> words(bytes.size() / sizeof(capnp::word));
-  std::memcpy(words.data(), bytes.data(), bytes.size());
-  try {
-    capnp::FlatArrayMessageReader reader{
-      kj::arrayPtr(words.data(), words.size()),
-      {.traversalLimitInWords = 64 + 2 * uint64_t{words.size()},
-       .nestingLimit = 16}};
-    auto in = reader.getRoot<schema::Placement>();
+  auto out = read_message<schema::Placement>(bytes, [](auto in) {
     placement_lists out{in.getUnit(), in.getEpoch(), {}};
     for (auto x : in.getReplicas())
       out.replicas.push_back({x.getLayer(),
                               x.getExpert(),
                               {{x.getWorker(), x.getSlot()}, x.getWeight()}});
     return out;
-  } catch (const kj::Exception&) {
+  });
+  if (!out)
     return no_placement();
-  }
+  return std::move(*out);
 }
 
 first_placement go_on_with(const placement& first, uint32_t last_epoch,

@@ -60,12 +60,11 @@ check_slots_at_start(const topology& cluster, const topology_unit& unit,
   if (there == all || held >= num_experts)
     return {};
   auto enough = (num_experts * all + there - 1) / there - num_experts;
-  return failure{errc::invalid_input,
-                 where
-                   + "without the nodes that come later workers have room for "
-                   + std::to_string(held) + " of " + std::to_string(num_experts)
-                   + " experts: num_redundant_experts has to be at least "
-                   + std::to_string(enough)};
+  return misfit(where
+                + "without the nodes that come later workers have room for "
+                + std::to_string(held) + " of " + std::to_string(num_experts)
+                + " experts: num_redundant_experts has to be at least "
+                + std::to_string(enough));
 }
 
 } // namespace

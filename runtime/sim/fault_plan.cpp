@@ -66,40 +66,15 @@ private:
   }
 
   void refuse_unknown() {
-    in_.allow_only({"kill",
-                    "pause",
-                    "slow",
-                    "cut",
-                    "cut_oneway",
-                    "delay",
-                    "rate",
-                    "reset",
-                    "clog",
-                    "duplicate",
-                    "corrupt",
-                    "replay",
-                    "alloc_fail",
-                    "device_fail",
-                    "client_vanish",
-                    "client_slow",
-                    "move_experts",
-                    "leave",
-                    "join",
-                    "stay",
-                    "factor",
-                    "extra",
-                    "bytes_per_second",
-                    "nth",
-                    "pace",
-                    "p",
-                    "class",
-                    "at",
-                    "on",
-                    "every",
-                    "times",
-                    "for",
-                    "must_happen"},
-                   table_kind);
+    std::vector<std::string_view> keys{
+      "factor",     "extra", "bytes_per_second",
+      "nth",        "pace",  "p",
+      "class",      "at",    "on",
+      "every",      "times", "for",
+      "must_happen"};
+    for (auto& form : fault_forms())
+      keys.push_back(form.name);
+    in_.allow_only(keys, table_kind);
   }
 
   // -- whom -------------------------------------------------------------------

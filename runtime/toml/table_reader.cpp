@@ -31,7 +31,7 @@ table_reader::table_reader(const toml::table& table, std::string source,
   : table_(table), source_(std::move(source)), name_(std::move(name)) {
 }
 
-void table_reader::allow_only(std::initializer_list<std::string_view> keys,
+void table_reader::allow_only(std::span<const std::string_view> keys,
                               std::string_view what) {
   for (auto&& [key, value] : table_)
     if (std::find(keys.begin(), keys.end(), key.str()) == keys.end())

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -34,8 +35,12 @@ public:
                std::string name = {});
 
   /// Refuses all other keys: "<key> is not a key of <what>".
-  void allow_only(std::initializer_list<std::string_view> keys,
+  void allow_only(std::span<const std::string_view> keys,
                   std::string_view what);
+  void allow_only(std::initializer_list<std::string_view> keys,
+                  std::string_view what) {
+    allow_only(std::span{keys.begin(), keys.size()}, what);
+  }
 
   bool has(std::string_view key) const;
 
