@@ -11,17 +11,14 @@
 /// rank has room for 850,000 tokens.
 
 #include "runtime/balance/decode_balancer.hpp"
-#include "runtime/split_list.hpp"
+#include "tests/bench/traced_prompts.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <numeric>
 #include <random>
-#include <string>
 #include <vector>
 
 namespace troupe::balance {
@@ -43,20 +40,10 @@ struct lengths {
 std::vector<lengths> read_trace(const std::filesystem::path& file,
                                 size_t prompt_field, size_t answer_fields) {
   std::vector<lengths> out;
-  std::ifstream in{file};
-  std::string line;
-  auto number = [](std::string_view x) {
-    uint32_t n = 0;
-    std::from_chars(x.data(), x.data() + x.size(), n);
-    return n;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty() || line[0] < '0' || line[0] > '9')
-      continue;
-    auto fields = split_list(line);
-    lengths x{number(fields[prompt_field]), 0};
+  for (auto& row : read_rows(file)) {
+    lengths x{uint32_t(row[prompt_field]), 0};
     for (size_t i = 0; i < answer_fields; ++i)
-      x.answer += number(fields[prompt_field + 1 + i]);
+      x.answer += uint32_t(row[prompt_field + 1 + i]);
     x.answer = std::max(x.answer, 1u);
     out.push_back(x);
   }

@@ -23,26 +23,31 @@ struct traced_prompt {
     blocks; ///< Numbered from 0; the last may be part of one.
 };
 
-/// Each row says to which block of an earlier one its own are attached. Nothing
-/// if there is no such file.
+/// The rows of a table of numbers, whose fields are parted by commas; what
+/// begins with no digit is none. Nothing if there is no such file.
+inline std::vector<std::vector<int64_t>>
+read_rows(const std::filesystem::path& file) {
+  std::vector<std::vector<int64_t>> out;
+  std::ifstream in{file};
+  std::string line;
+  while (std::getline(in, line)) {
+    if (line.empty() || line[0] < '0' || line[0] > '9')
+      continue;
+    auto& row = out.emplace_back();
+    for (std::string_view x : split_list(line))
+      std::from_chars(x.data(), x.data() + x.size(), row.emplace_back(0));
+  }
+  return out;
+}
+
+/// Each row says to which block of an earlier one its own are attached.
 inline std::vector<traced_prompt>
 read_prompts(const std::filesystem::path& file) {
   std::vector<traced_prompt> out;
   std::vector<int64_t> parent;
-  std::ifstream in{file};
-  std::string line;
-  auto number = [](std::string_view x) {
-    int64_t n = 0;
-    std::from_chars(x.data(), x.data() + x.size(), n);
-    return n;
-  };
-  while (std::getline(in, line)) {
-    if (line.empty() || line[0] < '0' || line[0] > '9')
-      continue;
-    auto fields = split_list(line);
-    traced_prompt x{
-      1e-3 * double(number(fields[0])), uint32_t(number(fields[1])), {}};
-    for (auto b = number(fields[3]); b >= 0; b = parent[size_t(b)])
+  for (auto& row : read_rows(file)) {
+    traced_prompt x{1e-3 * double(row[0]), uint32_t(row[1]), {}};
+    for (auto b = row[3]; b >= 0; b = parent[size_t(b)])
       x.blocks.push_back(uint32_t(b));
     std::ranges::reverse(x.blocks);
     while (x.blocks.size() * traced_prompt::block_tokens < x.tokens) {

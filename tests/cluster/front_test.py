@@ -365,6 +365,19 @@ def every_number_has_a_default():
             assert re.search(r"=\d+\b|\(default", entry), entry
 
 
+def try_all(tests):
+    """Returns the exit status."""
+    num_wrong = 0
+    for test in tests:
+        try:
+            test()
+            print(f"{test.__name__}: passed", flush=True)
+        except (AssertionError, OSError) as error:
+            print(f"{test.__name__}: {type(error).__name__} {error}", flush=True)
+            num_wrong += 1
+    return 1 if num_wrong else 0
+
+
 def main():
     tests = [clients_that_leave_free_their_blocks,
              who_does_not_read_holds_up_nobody,
@@ -377,15 +390,7 @@ def main():
              what_needs_an_admin_is_on_a_socket_of_its_own,
              a_log_is_read_by_machines, keys_have_limits_and_are_read_again,
              every_number_has_a_default]
-    num_wrong = 0
-    for test in tests:
-        try:
-            test()
-            print(f"{test.__name__}: passed", flush=True)
-        except (AssertionError, OSError) as error:
-            print(f"{test.__name__}: {type(error).__name__} {error}", flush=True)
-            num_wrong += 1
-    return 1 if num_wrong else 0
+    return try_all(tests)
 
 
 if __name__ == "__main__":

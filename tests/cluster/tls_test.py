@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from busy_cluster import wait_until
-from front_test import Server
+from front_test import Server, try_all
 
 
 def make_certificate(folder, name):
@@ -135,18 +135,9 @@ def a_refusal_is_heard_by_who_sends_the_body_all_the_same():
 
 
 def main():
-    tests = [tls_is_served_and_its_certificate_reloaded,
-             a_load_is_measured_over_tls,
-             a_refusal_is_heard_by_who_sends_the_body_all_the_same]
-    num_wrong = 0
-    for test in tests:
-        try:
-            test()
-            print(f"{test.__name__}: passed", flush=True)
-        except (AssertionError, OSError) as error:
-            print(f"{test.__name__}: {type(error).__name__} {error}", flush=True)
-            num_wrong += 1
-    return 1 if num_wrong else 0
+    return try_all([tls_is_served_and_its_certificate_reloaded,
+                    a_load_is_measured_over_tls,
+                    a_refusal_is_heard_by_who_sends_the_body_all_the_same])
 
 
 if __name__ == "__main__":
