@@ -54,24 +54,30 @@ void rank_spans::note_return(const dispatch_key& of) const {
   lanes_[x.lane]->end(x);
 }
 
-lane_spans::lane_spans(span_recorder& to, rank_id rank, uint8_t lane)
-  : track_(&open_lane(to, rank, lane)) {
-  step_.rank = rank;
-  step_.lane = lane;
+step_spans::step_spans(span_recorder& to, rank_id rank, uint32_t num_lanes) {
+  for (uint8_t i = 0; i < num_lanes; ++i) {
+    lanes_[i].track = &open_lane(to, rank, i);
+    lanes_[i].step.rank = rank;
+    lanes_[i].step.lane = i;
+  }
 }
 
-void lane_spans::begin_step(uint32_t num_rows) {
-  if (!track_)
+void step_spans::begin(uint8_t lane, uint32_t num_rows) {
+  auto& [track, step] = lanes_[lane];
+  ++num_begun_;
+  if (!track)
     return;
-  step_.begin = track_->now();
-  step_.amount = num_rows;
+  step.begin = track->now();
+  step.step = num_begun_;
+  step.amount = num_rows;
 }
 
-void lane_spans::end_step() {
-  if (!track_)
+void step_spans::end(uint8_t lane) {
+  auto& [track, step] = lanes_[lane];
+  if (!track)
     return;
-  step_.end = track_->now();
-  track_->add(step_);
+  step.end = track->now();
+  track->add(step);
 }
 
 } // namespace troupe

@@ -61,18 +61,25 @@ private:
   std::array<span_track*, step_walk::max_lanes> lanes_ = {};
 };
 
-/// Of a scheduler: the steps of a lane.
-class lane_spans {
+/// Of a scheduler: the steps of its rank.
+class step_spans {
 public:
-  lane_spans() = default;
-  lane_spans(span_recorder& to, rank_id rank, uint8_t lane);
+  step_spans() = default;
+  step_spans(span_recorder& to, rank_id rank, uint32_t num_lanes);
 
-  void begin_step(uint32_t num_rows);
-  void end_step();
+  /// Its number is the one that step_walk gives it: steps are begun there in
+  /// the order in which they are begun here.
+  void begin(uint8_t lane, uint32_t num_rows);
+  void end(uint8_t lane);
 
 private:
-  span_track* track_ = nullptr; ///< Null: nobody records.
-  span step_;
+  struct lane_steps {
+    span_track* track = nullptr; ///< Null: nobody records.
+    span step;                   ///< The one that is out, or was.
+  };
+
+  std::array<lane_steps, step_walk::max_lanes> lanes_;
+  uint32_t num_begun_ = 0;
 };
 
 } // namespace troupe

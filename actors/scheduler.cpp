@@ -50,7 +50,7 @@ struct scheduler_state {
   shared_time shares;
   step_times times;
   rank_times prices;
-  std::array<lane_spans, step_walk::max_lanes> spans;
+  step_spans spans;
   std::function<clock::instant()> now;
   request_rules rules;
   gateway_inbox front;
@@ -268,7 +268,7 @@ struct scheduler_state {
   }
 
   void end(const step_ended& msg) {
-    spans[msg.lane].end_step();
+    spans.end(msg.lane);
     auto& ended = begun[msg.lane];
     auto at = now();
     auto own = shares.ended(msg.lane, at);
@@ -399,7 +399,7 @@ struct scheduler_state {
     rank->counts.steps.add(1);
     if (lanes)
       lanes->began(next.lane, x.at, x.load.prompt_tokens > 0);
-    spans[next.lane].begin_step(next.rows.num_rows());
+    spans.begin(next.lane, next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());
@@ -448,8 +448,8 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
   if (limits.micro_batches == 0)
     state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
   state.now = [self] { return self->clock().now(); };
-  for (uint8_t i = 0; context.spans && i < limits.num_lanes(); ++i)
-    state.spans[i] = {*context.spans, rank->id, i};
+  if (context.spans)
+    state.spans = {*context.spans, rank->id, limits.num_lanes()};
   state.rules.max_model_len = options.max_model_len;
   state.rules.vocab_size = options.vocab_size;
   state.front = std::move(answers_to);

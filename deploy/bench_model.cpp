@@ -160,6 +160,10 @@ result<void> bench::plan() {
     return failure{errc::invalid_input, "--bound compares with links that are "
                                         "not emulated, so it needs "
                                         "--emulate-link"};
+  auto has_rate = [](auto& x) { return x.model.bytes_per_second > 0; };
+  if (o.with_bound && std::ranges::any_of(o.cluster.links, has_rate))
+    return failure{errc::invalid_input, "--bound knows what latency and jitter "
+                                        "allow, not what a rate does"};
   report_.cluster = *cluster;
   o.activations = cluster->activations;
   auto& all = report_.companies;

@@ -7,21 +7,20 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 namespace troupe {
 
 namespace {
 
-constexpr int num_polls = 500; // of 10 ms
-constexpr timespec poll_interval{0, 10'000'000};
+constexpr std::chrono::milliseconds poll_interval{10};
 
 /// Between fork and exec: only what is allowed with other threads around.
 [[noreturn]] void become(const char* program, char* const* args, pid_t parent,
@@ -58,7 +57,8 @@ std::string end_of(const std::string& name, pid_t pid, int status) {
 
 result<std::unique_ptr<local_nodes>>
 local_nodes::start(const std::vector<std::vector<std::string>>& commands,
-                   const std::vector<int>& inherited) {
+                   const std::vector<int>& inherited,
+                   std::chrono::seconds patience) {
   CHECK(inherited.empty() || inherited.size() == commands.size());
   std::error_code error;
   auto self = std::filesystem::read_symlink("/proc/self/exe", error).string();
@@ -66,6 +66,7 @@ local_nodes::start(const std::vector<std::vector<std::string>>& commands,
     return failure{errc::io, "the program cannot find itself to start nodes"};
   std::unique_ptr<local_nodes> out{new local_nodes};
   out->program_ = std::move(self);
+  out->patience_ = patience;
   for (size_t i = 0; i < commands.size(); ++i) {
     auto& x = out->children_.emplace_back();
     x.name = name_in(commands[i]);
@@ -98,8 +99,8 @@ local_nodes::~local_nodes() {
   for (auto& x : children_)
     if (x.pid != 0)
       kill(x.pid, SIGTERM);
-  for (int i = 0; i < num_polls && !reap(); ++i)
-    nanosleep(&poll_interval, nullptr);
+  for (auto left = patience_ / poll_interval; left > 0 && !reap(); --left)
+    std::this_thread::sleep_for(poll_interval);
   for (auto& x : children_)
     if (x.pid != 0) {
       kill(x.pid, SIGKILL);

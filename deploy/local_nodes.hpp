@@ -21,12 +21,13 @@ public:
   /// the subcommand. To be called on the main thread: the kernel's promise is
   /// bound to the calling thread. Error: io.
   /// Each child inherits the descriptor of its place in `inherited`, if there
-  /// are any.
+  /// are any. Who has more to do in the end than to let go needs more patience.
   static result<std::unique_ptr<local_nodes>>
   start(const std::vector<std::vector<std::string>>& commands,
-        const std::vector<int>& inherited = {});
+        const std::vector<int>& inherited = {},
+        std::chrono::seconds patience = std::chrono::seconds{5});
 
-  /// Asks every child to end, waits for at most 5 s, then kills.
+  /// Asks every child to end, waits for as long as its patience, then kills.
   ~local_nodes();
 
   local_nodes(const local_nodes&) = delete;
@@ -75,6 +76,7 @@ private:
   bool reap();
 
   std::string program_;
+  std::chrono::seconds patience_{};
   std::vector<child> children_;
   std::vector<std::string> ends_; ///< That nobody has been told of.
   size_t num_ended_ = 0;

@@ -14,6 +14,9 @@ namespace troupe {
 namespace {
 
 constexpr std::chrono::milliseconds poll_interval{100};
+
+/// For a node process to end: one that records writes a file at last.
+constexpr std::chrono::seconds usual_patience{5}, traced_patience{60};
 constexpr size_t min_secret_bytes = 16;
 constexpr size_t max_secret_bytes = 4096;
 
@@ -163,10 +166,10 @@ result<running_company> start_company(const cluster_flags& flags,
   if (flags.num_nodes == 1)
     return out;
   auto channels = faults ? faults->inherited : std::vector<int>{};
-  auto nodes
-    = local_nodes::start(node_commands(flags, *cluster, out.serving->address(),
-                                       num_threads, out.trace.get(), channels),
-                         channels);
+  auto nodes = local_nodes::start(
+    node_commands(flags, *cluster, out.serving->address(), num_threads,
+                  out.trace.get(), channels),
+    channels, out.trace ? traced_patience : usual_patience);
   if (!nodes)
     return nodes.why();
   out.nodes = std::move(*nodes);

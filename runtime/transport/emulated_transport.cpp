@@ -83,24 +83,18 @@ void link_emulator::drop(node_id peer, uint64_t incarnation) {
   peers_.erase(at);
 }
 
-uint64_t link_emulator::incarnation_of(node_id peer) const {
-  std::lock_guard lock{mutex_};
-  auto at = peers_.find(peer);
-  return at == peers_.end() ? 0 : at->second.incarnation;
-}
-
 // -- frames -------------------------------------------------------------------
 
-link_emulator::fate link_emulator::offer(node_id to, const frame_header& header,
-                                         body& payload) {
+link_emulator::verdict
+link_emulator::offer(node_id to, const frame_header& header, body& payload) {
   std::lock_guard lock{mutex_};
   auto at = peers_.find(to);
   if (at == peers_.end())
-    return fate::passes; // whoever that is, the transport knows
+    return {}; // whoever that is, the transport knows
   auto& peer = at->second;
   auto* link = peer.lanes[size_t(lane_of(header.kind))];
   if (!link)
-    return fate::passes;
+    return {};
   emulated_link::parcel x{header, std::move(payload)};
   size_t unsent = x.size();
   for (auto& each : peer.links)
@@ -108,14 +102,14 @@ link_emulator::fate link_emulator::offer(node_id to, const frame_header& header,
   peer.is_given_up |= unsent > max_unsent_;
   if (peer.is_given_up) {
     payload = std::move(x.payload); // freed by the caller, without the lock
-    return fate::too_much;
+    return {fate::too_much, peer.incarnation};
   }
   link->offer(std::move(x), time_.now());
   if (link->next().value_or(clock::instant::max()) < alarm_) {
     alarm_ = clock::instant::min();
     changed_.notify_one();
   }
-  return fate::held;
+  return {fate::held};
 }
 
 std::optional<std::pair<node_id, emulated_link::parcel>> link_emulator::take() {
@@ -212,13 +206,14 @@ void emulated_transport::release() {
 
 void emulated_transport::send(node_id to, frame_header header, body payload) {
   using fate = link_emulator::fate;
-  switch (links_->offer(to, header, payload)) {
+  auto verdict = links_->offer(to, header, payload);
+  switch (verdict.what) {
     case fate::held:
       return;
     case fate::passes:
       return inner().send(to, header, std::move(payload));
     case fate::too_much:
-      inner().disconnect(to, links_->incarnation_of(to),
+      inner().disconnect(to, verdict.incarnation,
                          "did not take what was sent to it");
   }
 }

@@ -45,10 +45,14 @@ private:
 
   enum class fate : uint8_t { held, passes, too_much };
 
+  struct verdict {
+    fate what = fate::passes;
+    uint64_t incarnation = 0; ///< Whose it was too much for.
+  };
+
   peer_state make_peer(node_id peer, uint64_t incarnation) const;
   void drop(node_id peer, uint64_t incarnation);
-  fate offer(node_id to, const frame_header& header, body& payload);
-  uint64_t incarnation_of(node_id peer) const;
+  verdict offer(node_id to, const frame_header& header, body& payload);
   std::optional<std::pair<node_id, emulated_link::parcel>> take();
   std::vector<std::pair<node_id, emulated_link::parcel>> take_all();
   void set_max_unsent(size_t bytes);

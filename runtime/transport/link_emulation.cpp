@@ -116,6 +116,10 @@ result<link_emulation> parse_link_emulation(std::string_view text) {
                      "an emulated link: " + key + " " + *why};
     seen += key + ",";
   }
+  if (out.is_none() && seen.find(",queue,") != seen.npos)
+    return failure{errc::invalid_input,
+                   "an emulated link: queue holds nothing where there is no "
+                   "latency, jitter or rate"};
   return out;
 }
 

@@ -436,6 +436,9 @@ TEST(Cli, BenchRefusesFlagsThatDoNotFitTogether) {
     return x.errors;
   };
   EXPECT_NE(why({"--bound"}).find("needs --emulate-link"), std::string::npos);
+  EXPECT_NE(why({"--bound", "--nodes", "2", "--emulate-link", "rate=1gbit"})
+              .find("not what a rate does"),
+            std::string::npos);
   EXPECT_NE(why({"--prompt", "0x5"}).find("4x512"), std::string::npos);
   EXPECT_NE(why({"--micro-batches", "1,5"}).find("--micro-batches"),
             std::string::npos);

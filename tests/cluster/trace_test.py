@@ -47,6 +47,14 @@ def check_events(path):
     spans = [x for x in events if x["ph"] == "X"]
     steps = [x for x in spans if x["name"].startswith("step")]
     check(len(steps) >= NUM_TOKENS, f"a step a token: {len(steps)}")
+    of_number = {x["args"]["step"]: x for x in steps}
+    check(sorted(of_number) == list(range(1, len(steps) + 1)),
+          f"steps are counted from 1: {sorted(of_number)}")
+    for x in spans:
+        if x["name"].startswith("attention"):
+            step = of_number[x["args"]["step"]]
+            check(step["ts"] <= x["ts"] and x["ts"] + x["dur"]
+                  <= step["ts"] + step["dur"], f"{x} is part of {step}")
     check({x["pid"] for x in spans} == {1, 2}, "the front computes nothing")
     flights = [x for x in events if x["ph"] == "b"]
     check(flights, "rows were on their way")

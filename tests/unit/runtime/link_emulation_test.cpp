@@ -50,7 +50,7 @@ TEST(LinkEmulation, TakesEveryKeyInAnyOrder) {
 
 TEST(LinkEmulation, OfNothingHoldsNothingBack) {
   EXPECT_TRUE(read("latency=0s").is_none());
-  EXPECT_TRUE(read("class=control,queue=1").is_none());
+  EXPECT_TRUE(read("class=control,latency=0s").is_none());
   EXPECT_FALSE(read("jitter=1ns").is_none());
   EXPECT_FALSE(read("rate=1gbit").is_none());
 }
@@ -68,6 +68,7 @@ TEST(LinkEmulation, SaysWhatIsWrong) {
          {"rate=12bit", "whole bytes"},
          {"queue=0", "queue must be a whole number from 1"},
          {"queue=1k", "queue must be a whole number"},
+         {"queue=4096,to=1", "queue holds nothing where there is no latency"},
          {"to=65536", "to must be a whole number from 0 to 65535"},
          {"to=-1", "to must be"},
          {"class=dispatch", "class must be rows"},
