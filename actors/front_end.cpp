@@ -111,6 +111,8 @@ void front_end::add(const node_report& report, service_stats& out) {
   out.store_errors += value(counter::store_errors);
   out.store_bytes_written += value(counter::store_bytes_written);
   out.store_bytes_read += value(counter::store_bytes_read);
+  out.host_blocks += value(counter::host_blocks);
+  out.host_hits += value(counter::host_hits);
   out.handed_blocks += value(counter::handed_blocks);
   out.handed_bytes += value(counter::handed_bytes);
   out.handed_late += value(counter::handed_late);

@@ -1,17 +1,19 @@
-// Keeps sealed blocks of its node's ranks on a disk and finds them again. Where
-// blocks stand is the store's decision, whether to fetch them fetch_choice's;
-// this carries it out, on threads of its own, so that nobody ever waits for a
-// disk.
+// Keeps sealed blocks of its node's ranks in host memory, on a disk or both,
+// and finds them again. Where blocks stand is kv_tiers' decision, whether to
+// read them from the disk fetch_choice's; this carries it out, on threads of
+// its own, so that nobody ever waits for a disk.
 //
 //   rank --keep_blocks--> copy out --block_copied--> write --block_written-->
 //   rank --fetch_chain--> read --block_read--> block_fetched --> rank
 //        --land_block--> copy in --> block_landed
 //
-// What does not fit into the host memory that was claimed waits: on its way to
-// the disk in the rank's cache, of which it may hold an eighth; what comes
+// What stands in host memory is not read, and is written from there. What does
+// not fit into the host memory that was claimed for the way waits: on its way
+// to the disk in the rank's cache, of which it may hold an eighth; what comes
 // beyond that is dropped, and with it what stands on it.
 
 #include "actors/cast.hpp"
+#include "actors/keeper_queues.hpp"
 #include "runtime/kv_store/fetch_choice.hpp"
 #include "runtime/kv_store/kv_health.hpp"
 #include "runtime/kv_store/kv_io.hpp"
@@ -38,19 +40,6 @@ double seconds(clock::instant::duration x) {
 struct keeper_state {
   static constexpr const char* name = "keeper";
 
-  /// A block that a rank waits for.
-  struct wanted_block {
-    rank_id rank = 0;
-    uint64_t fetch = 0;
-    uint32_t index = 0;
-    std::shared_ptr<const std::vector<kv_block>> chain;
-    std::shared_ptr<const std::atomic<bool>> is_wanted;
-
-    const kv_block& what() const {
-      return (*chain)[index];
-    }
-  };
-
   /// One that is being read.
   struct reading {
     wanted_block of;
@@ -58,28 +47,21 @@ struct keeper_state {
     clock::instant since;
   };
 
-  /// A block of a rank that is to be kept.
-  struct leaving_block {
-    rank_id rank = 0;
-    known_block of;
-  };
-
   node_context context;
   std::shared_ptr<node_parts> parts;
   keeper self;
   std::function<clock::instant()> now;
   std::shared_ptr<kv_io> io;
-  std::shared_ptr<kv_store> store; ///< Null until it is open.
+  kv_tiers tiers;
   kv_health health;
   std::unique_ptr<fetch_choice> choice;
   /// Of the store's threads, which may outlive this.
   std::shared_ptr<const clock> time = std::make_shared<system_clock>();
 
   std::deque<wanted_block> waiting; ///< For host memory.
-  /// Likewise, or for the store to be opened.
-  std::deque<leaving_block> to_copy;
-  std::map<rank_id, uint32_t> num_to_copy;
-  bool is_shut = false; ///< The store cannot be opened, or not so far.
+  keep_queue to_copy; ///< Likewise, or for the store to be opened.
+  /// The store cannot be opened, or not so far, or there is none.
+  bool is_shut = false;
   clock::instant opens_since = {};
   std::map<uint64_t, reading> reads;
   std::map<uint64_t, clock::instant> writes; ///< By serial: since when.
@@ -87,6 +69,7 @@ struct keeper_state {
   clock::instant heard_written = {};
   uint64_t last_read = 0;
   gauge blocks;
+  gauge blocks_in_memory;
   gauge is_off;
 
   ~keeper_state() {
@@ -95,11 +78,16 @@ struct keeper_state {
       parts->keeper->writing->set_on_free({});
     }
     blocks.set(0);
+    blocks_in_memory.set(0);
   }
 
   // -- the store --------------------------------------------------------------
 
   void open() {
+    if (parts->keeper->files.dir.empty()) {
+      is_shut = true;
+      return;
+    }
     opens_since = now();
     auto job = [to = weak_handle{self}, files = parts->keeper->files] {
       auto made = kv_store::open(files);
@@ -118,19 +106,20 @@ struct keeper_state {
       context.log->warning("the KV cache on disk is off: " + msg.failure);
       return pump_copies();
     }
-    store = msg.store;
+    tiers.store = msg.store;
     if (std::exchange(is_shut, false)) // it has taken its time
       is_off.set(0);
-    context.log->info("the KV cache on disk, " + store->path().string()
-                      + ", has " + std::to_string(store->index().num_blocks())
-                      + " blocks");
-    context.counters->add(counter::store_damaged, store->num_damaged());
+    context.log->info(
+      "the KV cache on disk, " + tiers.store->path().string() + ", has "
+      + std::to_string(tiers.store->index().num_blocks()) + " blocks");
+    context.counters->add(counter::store_damaged, tiers.store->num_damaged());
     tell_blocks();
     pump_copies();
   }
 
   void tell_blocks() {
-    blocks.set(store->index().num_blocks());
+    blocks.set(tiers.store ? tiers.store->index().num_blocks() : 0);
+    blocks_in_memory.set(tiers.memory ? tiers.memory->index().num_blocks() : 0);
   }
 
   /// What health has said.
@@ -162,17 +151,14 @@ struct keeper_state {
       tell(i->second, message);
   }
 
-  // -- to the disk ------------------------------------------------------------
+  // -- to host memory and the disk --------------------------------------------
 
   void keep(const keep_blocks& msg) {
-    auto& waits = num_to_copy[msg.rank];
     auto most = std::max(rank(msg.rank)->pool->num_blocks() / share_that_waits,
                          1u);
     blocks_let_go unread;
     for (auto& x : msg.blocks)
-      if (waits < most) {
-        to_copy.push_back({msg.rank, x});
-        ++waits;
+      if (to_copy.add(msg.rank, x, most)) {
         pump_copies();
       } else {
         context.counters->add(counter::store_dropped);
@@ -186,89 +172,97 @@ struct keeper_state {
   /// stands on is here before it.
   void pump_copies() {
     std::map<rank_id, blocks_let_go> unread;
-    while (!to_copy.empty() && (store || is_shut)) {
+    while (!to_copy.empty() && (tiers.store || is_shut)) {
       auto& [from, x] = to_copy.front();
-      auto is_wanted = store && health.may_write() && is_of_use(x.what);
-      auto bytes = is_wanted ? parts->keeper->writing->take() : nullptr;
-      if (is_wanted && !bytes)
+      auto to = tiers.begin_keep(x.what, health.may_write(),
+                                 *parts->keeper->writing);
+      if (to.waits)
         break;
-      if (!is_wanted || !begin_copy(from, x, std::move(bytes)))
+      if (to.bytes)
+        begin_copy(from, x, std::move(to));
+      else
         unread[from].blocks.push_back(x.block);
-      --num_to_copy[from];
-      to_copy.pop_front();
+      to_copy.pop();
     }
     for (auto& [id, msg] : unread)
       tell_rank(id, msg);
   }
 
-  /// Whether the block is being copied.
-  bool begin_copy(rank_id id, const known_block& x, kernels::host_ptr bytes) {
-    auto ticket = store->begin_write(x.what);
-    if (!ticket)
-      return false;
-    writes[ticket->serial] = now();
+  void begin_copy(rank_id id, const known_block& x, kv_tiers::target to) {
+    if (to.ticket)
+      writes[to.ticket->serial] = now();
     auto* from = rank(id);
-    from->transfers->enqueue(
-      kernels::copy_out{from->pool->block(x.block), bytes->data(), bytes});
-    from->transfers->notify([to = weak_handle{self}, id, block = x.block,
-                             ticket = *ticket, bytes](auto& status) {
-      to.tell(block_copied{id, block, ticket, bytes, bool(status)});
+    from->transfers->enqueue(kernels::copy_out{from->pool->block(x.block),
+                                               to.bytes->data(), to.bytes});
+    from->transfers->notify([of = weak_handle{self}, id, block = x.block,
+                             what = x.what, to](auto& status) {
+      of.tell(block_copied{id, block, what, to.slot, to.ticket, to.bytes,
+                           bool(status)});
     });
-    return true;
   }
 
-  /// Nobody finds a block without the one before it.
-  bool is_of_use(const kv_block& x) const {
-    return x.depth == 0 || store->index().has(x.before);
-  }
-
-  void write(const block_copied& msg) {
+  void take(const block_copied& msg) {
     tell_rank(msg.rank, blocks_let_go{{msg.block}});
-    auto job = [to = weak_handle{self}, files = store->files(),
-                ticket = msg.ticket, bytes = msg.bytes] {
+    if (msg.slot) {
+      tiers.memory->end_write(*msg.slot, msg.ok);
+      tell_blocks();
+    }
+    // In memory it stays until it is written.
+    if (msg.ticket)
+      write(*msg.ticket, msg.slot ? from_memory(msg.what)
+                         : msg.ok ? msg.bytes
+                                  : nullptr);
+  }
+
+  void write(const kv_ticket& ticket, const kernels::host_ptr& bytes) {
+    auto job = [to = weak_handle{self}, files = tiers.store->files(), ticket,
+                bytes] {
       auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
                              {bytes->data(), bytes->size()});
       to.tell(ok ? block_written{ticket, ""}
                  : block_written{ticket, ok.why().message,
                                  ok.why().code == errc::overloaded});
     };
-    if (!msg.ok || !health.may_write() || !io->write(std::move(job)))
-      end_write(msg.ticket, false);
+    if (!bytes || !health.may_write() || !io->write(std::move(job)))
+      end_write(ticket, false);
   }
 
-  /// What is being written meanwhile is not found either.
+  /// Null if it is not there. It goes from there for nobody while its bytes are
+  /// held.
+  kernels::host_ptr from_memory(const kv_block& x) const {
+    auto place = tiers.memory ? tiers.memory->begin_read(x) : std::nullopt;
+    if (!place)
+      return nullptr;
+    auto* raw = place->bytes.get();
+    return {raw, [to = weak_handle{self}, slot = place->slot,
+                  bytes = place->bytes](auto*) { to.tell(memory_read{slot}); }};
+  }
+
+  void take(const memory_read& msg) {
+    tiers.memory->end_read(msg.slot);
+  }
+
+  /// What waits, or is being written meanwhile, is not found either.
   void drop(const drop_blocks& msg) {
     for (auto& key : msg.keys) {
-      take_back(key);
-      if (auto ticket = store ? store->drop(key) : std::nullopt)
+      for (auto& x : to_copy.take(key))
+        tell_rank(x.rank, blocks_let_go{{x.of.block}});
+      if (auto ticket = tiers.drop(key))
         erase(*ticket);
     }
-    if (store)
-      tell_blocks();
-  }
-
-  /// What waits to be copied.
-  void take_back(const kv_key& key) {
-    std::erase_if(to_copy, [&](auto& x) {
-      auto is_it = x.of.what.key == key;
-      if (is_it) {
-        --num_to_copy[x.rank];
-        tell_rank(x.rank, blocks_let_go{{x.of.block}});
-      }
-      return is_it;
-    });
+    tell_blocks();
   }
 
   /// The next process is not to find it either.
   void erase(const kv_ticket& x) const {
     io->write(
-      [files = store->files(), x] { files->erase(x.slot, x.what.key); });
+      [files = tiers.store->files(), x] { files->erase(x.slot, x.what.key); });
   }
 
   void end_write(const kv_ticket& ticket, bool ok) {
     writes.erase(ticket.serial);
-    store->end_write(ticket, ok);
-    if (ok && !store->index().has(ticket.what.key))
+    tiers.store->end_write(ticket, ok);
+    if (ok && !tiers.store->index().has(ticket.what.key))
       erase(ticket); // it was dropped
     tell_blocks();
   }
@@ -286,77 +280,105 @@ struct keeper_state {
       hear(health.write_failed(msg.failure));
   }
 
-  // -- from the disk ----------------------------------------------------------
+  // -- from there -------------------------------------------------------------
 
   void fetch(const fetch_chain& msg) {
-    if (store) // what it stands on is of use
-      store->touch(msg.chain->front().before);
+    tiers.touch(msg.chain->front().before); // what it stands on is of use
     auto count = num_to_fetch(msg);
     tell_rank(msg.rank, chain_found{msg.fetch, count});
-    for (uint32_t i = 0; i < count; ++i)
-      waiting.push_back({msg.rank, msg.fetch, i, msg.chain, msg.is_wanted});
+    for (uint32_t i = 0; i < count; ++i) {
+      wanted_block x{msg.rank, msg.fetch, i, msg.chain, msg.is_wanted};
+      if (!is_given(x))
+        waiting.push_back(std::move(x));
+    }
     if (count > 0)
-      store->touch((*msg.chain)[count - 1].key);
+      tiers.touch((*msg.chain)[count - 1].key);
     pump();
+  }
+
+  /// If it stands in host memory.
+  bool is_given(const wanted_block& x) const {
+    auto bytes = from_memory(x.what());
+    if (!bytes)
+      return false;
+    context.counters->add(counter::host_hits);
+    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes});
+    return true;
   }
 
   uint32_t num_to_fetch(const fetch_chain& msg) {
     auto& chain = *msg.chain;
-    auto all = store && health.may_read() ? store->index().num_found(chain) : 0;
-    context.counters->add(counter::store_misses, chain.size() - all);
+    auto found = tiers.find(chain, health.may_read());
+    context.counters->add(counter::store_misses, chain.size() - found.all);
     auto before = waiting.size() + reads.size();
+    if (found.on_disk == 0 || before + found.all > max_waiting)
+      return found.before_disk;
     // Of the chain's later blocks each takes at least as long as the others.
-    auto to_compute = msg.seconds * all / double(chain.size());
-    if (all == 0 || before + all > max_waiting)
-      return 0;
-    if (choice->is_worth_it(all, before, to_compute))
-      return all;
-    context.counters->add(counter::store_declined, all);
-    return 0;
+    auto count = found.all - found.before_disk;
+    auto to_compute = msg.seconds * count / double(chain.size());
+    if (choice->is_worth_it(found.on_disk, before, to_compute))
+      return found.all;
+    context.counters->add(counter::store_declined, found.on_disk);
+    return found.before_disk;
   }
 
   /// Begins what there is host memory for.
   void pump() {
     while (!waiting.empty()) {
-      if (!*waiting.front().is_wanted) {
-        lose(waiting.front());
+      auto& first = waiting.front();
+      bool is_wanted = *first.is_wanted;
+      auto is_done = is_wanted && is_given(first);
+      if (!is_done && (!is_wanted || !tiers.store))
+        lose(first);
+      if (is_done || !is_wanted || !tiers.store) {
         waiting.pop_front();
         continue;
       }
-      auto bytes = parts->keeper->reading->take();
+      // What is wanted once more stays in host memory.
+      auto place = tiers.memory ? tiers.memory->begin_write(first.what())
+                                : std::nullopt;
+      auto bytes = place ? place->bytes : parts->keeper->reading->take();
       if (!bytes)
         return;
-      auto next = std::move(waiting.front());
+      auto next = std::move(first);
       waiting.pop_front();
-      begin_read(std::move(next), std::move(bytes));
+      auto slot = place ? std::optional{place->slot} : std::nullopt;
+      begin_read(std::move(next), std::move(bytes), slot);
     }
   }
 
-  void begin_read(wanted_block x, kernels::host_ptr bytes) {
-    auto ticket = store->begin_read(x.what());
-    if (!ticket)
-      return lose(x); // another read has found it damaged
+  void begin_read(wanted_block x, kernels::host_ptr bytes,
+                  std::optional<uint64_t> slot) {
+    auto ticket = tiers.store->begin_read(x.what());
+    if (!ticket) { // another read has found it damaged
+      if (slot)
+        tiers.memory->end_write(*slot, false);
+      return lose(x);
+    }
     auto serial = ++last_read;
-    auto job = [to = weak_handle{self}, files = store->files(),
-                ticket = *ticket, bytes, serial, time = time] {
+    auto job = [to = weak_handle{self}, files = tiers.store->files(),
+                ticket = *ticket, bytes, serial, slot, time = time] {
       auto begin = time->now();
       auto how = files->read(ticket.slot, ticket.what,
                              {bytes->data(), bytes->size()});
-      to.tell(block_read{serial, how, seconds(time->now() - begin), bytes});
+      to.tell(
+        block_read{serial, how, seconds(time->now() - begin), bytes, slot});
     };
     reads[serial] = {std::move(x), *ticket, now()};
     if (!io->read(std::move(job)))
-      take(block_read{serial, kv_outcome::failed, 0, nullptr});
+      take(block_read{serial, kv_outcome::failed, 0, nullptr, slot});
   }
 
   void take(const block_read& msg) {
+    if (msg.slot)
+      tiers.memory->end_write(*msg.slot, msg.how == kv_outcome::whole);
     auto i = reads.find(msg.serial);
     if (i == reads.end())
       return; // given up
     auto x = std::move(i->second);
     reads.erase(i);
     heard_read = now();
-    store->end_read(x.ticket, msg.how);
+    tiers.store->end_read(x.ticket, msg.how);
     tell_blocks();
     if (msg.how == kv_outcome::damaged)
       erase(x.ticket); // or it is found again after a restart
@@ -368,7 +390,8 @@ struct keeper_state {
     choice->add(msg.seconds);
     context.counters->add(counter::store_hits);
     context.counters->add(counter::store_bytes_read, msg.bytes->size());
-    tell_rank(x.of.rank, block_fetched{x.of.fetch, x.of.index, msg.bytes});
+    auto bytes = msg.slot ? from_memory(x.of.what()) : msg.bytes;
+    tell_rank(x.of.rank, block_fetched{x.of.fetch, x.of.index, bytes});
   }
 
   void note(kv_outcome how) {
@@ -391,18 +414,16 @@ struct keeper_state {
     to->transfers->enqueue(kernels::copy_in{
       msg.bytes->data(), to->pool->block(msg.block), msg.bytes});
     auto list = context.here->read();
-    auto i = list->schedulers.find(msg.rank);
-    if (i == list->schedulers.end())
-      return;
-    to->transfers->notify([scheduler = weak_handle{i->second}, msg](auto& ok) {
-      scheduler.tell(block_landed{msg.fetch, msg.index, bool(ok)});
-    });
+    if (auto i = list->schedulers.find(msg.rank); i != list->schedulers.end())
+      to->transfers->notify([who = weak_handle{i->second}, msg](auto& ok) {
+        who.tell(block_landed{msg.fetch, msg.index, bool(ok)});
+      });
   }
 
   // -- time -------------------------------------------------------------------
 
   void check_deadlines() {
-    if (!store && !is_shut)
+    if (!tiers.store && !is_shut)
       check_opening();
     // What stands behind others is not slow while these are answered.
     if (!reads.empty())
@@ -435,10 +456,14 @@ keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
   state.parts = std::move(parts);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
-  state.io = io ? std::move(io) : std::make_shared<kv_io>(num_threads);
+  auto has_disk = !state.parts->keeper->files.dir.empty();
+  state.io = io ? std::move(io)
+                : std::make_shared<kv_io>(has_disk ? num_threads : 0);
   state.choice
     = std::make_unique<fetch_choice>(std::max(state.io->num_threads(), 1u));
+  state.tiers.memory = std::move(state.parts->keeper->memory);
   state.blocks = {context.counters, counter::store_blocks};
+  state.blocks_in_memory = {context.counters, counter::host_blocks};
   state.is_off = {context.counters, counter::store_off};
   auto on_free = [to = weak_handle{state.self}] { to.tell(buffer_freed{}); };
   state.parts->keeper->reading->set_on_free(on_free);
@@ -447,7 +472,8 @@ keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
   return {
     [=](const keep_blocks& msg) { self->state.keep(msg); },
     [=](const drop_blocks& msg) { self->state.drop(msg); },
-    [=](const block_copied& msg) { self->state.write(msg); },
+    [=](const block_copied& msg) { self->state.take(msg); },
+    [=](const memory_read& msg) { self->state.take(msg); },
     [=](const block_written& msg) { self->state.take(msg); },
     [=](const fetch_chain& msg) { self->state.fetch(msg); },
     [=](const block_read& msg) { self->state.take(msg); },

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,9 +73,16 @@ struct drop_blocks {
 struct block_copied {
   rank_id rank = 0;
   uint32_t block = 0;
-  kv_ticket ticket;
+  kv_block what;
+  std::optional<uint64_t> slot;    ///< Of kv_memory, where it stays.
+  std::optional<kv_ticket> ticket; ///< Of the disk, where it goes.
   kernels::host_ptr bytes;
   bool ok = true;
+};
+
+/// Nobody reads what stands there any more.
+struct memory_read {
+  uint64_t slot = 0;
 };
 
 /// From a thread of the store.
@@ -100,6 +108,7 @@ struct block_read {
   kv_outcome how = kv_outcome::failed;
   double seconds = 0; ///< It took.
   kernels::host_ptr bytes;
+  std::optional<uint64_t> slot = {}; ///< Of kv_memory, where it stays.
 };
 
 /// Copy this into the block of your rank; answer with block_landed.
@@ -117,7 +126,7 @@ struct store_opened {
   std::string failure; ///< Empty: well.
 };
 
-/// There is host memory again for blocks that are to be read.
+/// There is host memory again for blocks on their way.
 struct buffer_freed {};
 
 } // namespace troupe
@@ -130,6 +139,7 @@ TROUPE_MESSAGE(troupe::fetch_overdue)
 TROUPE_MESSAGE(troupe::keep_blocks)
 TROUPE_MESSAGE(troupe::drop_blocks)
 TROUPE_MESSAGE(troupe::block_copied)
+TROUPE_MESSAGE(troupe::memory_read)
 TROUPE_MESSAGE(troupe::block_written)
 TROUPE_MESSAGE(troupe::fetch_chain)
 TROUPE_MESSAGE(troupe::block_read)

@@ -4,13 +4,18 @@ namespace troupe {
 
 namespace {
 
-/// Blocks that are kept follow from every tensor of the model, whoever holds
-/// it: a node that keeps them vouches for all.
+/// Blocks on a disk follow from every tensor of the model, whoever holds it: a
+/// node that keeps them vouches for all. Those in memory end with the process,
+/// whose model is one.
 result<void> vouch_for_blocks(const node_loading& of,
                               const std::string& model_dir,
                               const numerics& about, node_parts& parts) {
   if (!parts.keeper)
     return {};
+  if (parts.keeper->files.dir.empty()) {
+    parts.identify_blocks(about, {});
+    return {};
+  }
   auto all = digest_model_dir(model_dir, parts.digests, parts.loaded_from,
                               of.options, of.progress);
   if (!all)

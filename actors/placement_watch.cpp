@@ -1,6 +1,22 @@
 #include "actors/placement_watch.hpp"
 
+#include "runtime/cluster/repair_plan.hpp"
+
 namespace troupe {
+
+run_checks::needs needs_of(virtual_company& company) {
+  run_checks::needs out;
+  for (auto& x : company.cluster().nodes)
+    out.ranks.push_back(x.ranks);
+  // Of who is lost others can be loaded, if there is room.
+  auto units = company.cluster().units_of_ranks();
+  out.has_experts_without = [&company, units](auto rank, auto& nodes) {
+    auto map = company.front() ? company.front()->placed(units[rank])
+                               : std::nullopt;
+    return map && can_repair(map->left_by(nodes), nodes);
+  };
+  return out;
+}
 
 placement_watch::placement_watch(virtual_company& company, run_checks& checks,
                                  sometimes_states& states)

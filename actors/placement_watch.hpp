@@ -11,6 +11,10 @@
 
 namespace troupe {
 
+/// What requests of a company cannot do without, by what its first node has
+/// placed where. `company` outlives it.
+run_checks::needs needs_of(virtual_company& company);
+
 class placement_watch {
 public:
   /// All outlive this.

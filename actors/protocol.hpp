@@ -203,12 +203,12 @@ using attention = reacts_to<stage_ended, rows_returned, rows_refused, run_step,
                             placement_published, experts_given_up, node_lost,
                             node_back, tick>;
 
-// -- keeper: keeps blocks of its node's ranks on a disk -----------------------
+// -- keeper: keeps blocks of its node's ranks ---------------------------------
 
 /// What it hears stands in actors/kept_blocks.hpp.
-using keeper = reacts_to<keep_blocks, drop_blocks, block_copied, block_written,
-                         fetch_chain, block_read, land_block, store_opened,
-                         buffer_freed, tick>;
+using keeper = reacts_to<keep_blocks, drop_blocks, block_copied, memory_read,
+                         block_written, fetch_chain, block_read, land_block,
+                         store_opened, buffer_freed, tick>;
 
 // -- expert worker: holds the physical experts of one device ------------------
 

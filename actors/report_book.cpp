@@ -12,7 +12,8 @@ constexpr counter gauges[] = {
   counter::kv_blocks_free, counter::kv_blocks_cached, counter::placement_epoch,
   counter::last_change_us, counter::experts_waiting,  counter::slots_free,
   counter::slots_loading,  counter::slots_serving,    counter::slots_retiring,
-  counter::store_blocks,   counter::store_off,        counter::grammar_bytes};
+  counter::store_blocks,   counter::store_off,        counter::host_blocks,
+  counter::grammar_bytes};
 
 /// Adds what a process has counted that is over. Whom it had counts with its
 /// successor.

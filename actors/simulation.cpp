@@ -1,7 +1,6 @@
 #include "actors/simulation.hpp"
 
 #include "actors/placement_watch.hpp"
-#include "runtime/cluster/repair_plan.hpp"
 #include "runtime/duration.hpp"
 
 #include <algorithm>
@@ -30,20 +29,6 @@ virtual_duration patience_of(const virtual_company_options& x) {
   auto fast = 1 + double(x.parts.clocks.drift) / 1e6;
   auto left = double((least - slack).count()) / fast;
   return virtual_duration{int64_t(std::max(left, 0.0))};
-}
-
-run_checks::needs needs_of(virtual_company& company) {
-  run_checks::needs out;
-  for (auto& x : company.cluster().nodes)
-    out.ranks.push_back(x.ranks);
-  // Of who is lost others can be loaded, if there is room.
-  auto units = company.cluster().units_of_ranks();
-  out.has_experts_without = [&company, units](auto rank, auto& nodes) {
-    auto map = company.front() ? company.front()->placed(units[rank])
-                               : std::nullopt;
-    return map && can_repair(map->left_by(nodes), nodes);
-  };
-  return out;
 }
 
 class simulation {
@@ -331,6 +316,8 @@ private:
       states_.reach(sometimes::preempted);
     num_handed_blocks_ = std::max(num_handed_blocks_,
                                   counted[size_t(counter::handed_blocks)]);
+    num_host_hits_ = std::max(num_host_hits_,
+                              counted[size_t(counter::host_hits)]);
     if (counted[size_t(counter::steps_again)] > 0)
       states_.reach(sometimes::step_again);
     placements_.look_at(node);
@@ -430,6 +417,7 @@ private:
     out.reached = states_;
     out.num_handed_over = num_handed_over_;
     out.num_handed_blocks = num_handed_blocks_;
+    out.num_host_hits = num_host_hits_;
     out.num_balanced = placements_.num_balanced();
     out.started = begun_ - world_begin;
     out.length = worked_ - begun_;
@@ -466,6 +454,7 @@ private:
   uint64_t num_unexplained_ = 0;
   uint64_t num_handed_over_ = 0;
   uint64_t num_handed_blocks_ = 0;
+  uint64_t num_host_hits_ = 0;
   bool is_over_ = false; ///< What happens from now on is not judged.
 };
 

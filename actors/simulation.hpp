@@ -36,6 +36,7 @@ struct simulation_result {
   uint64_t num_handed_over = 0;   ///< Requests, in one life of the first node.
   uint64_t num_balanced = 0;      ///< Likewise, see placement_watch.
   uint64_t num_handed_blocks = 0; ///< Likewise of one node with ranks.
+  uint64_t num_host_hits = 0;     ///< Likewise, see counter::host_hits.
   virtual_duration started{0};    ///< Until the company served.
   virtual_duration busy{0};   ///< From then on, to nine tenths of all tokens.
   virtual_duration length{0}; ///< Of the first phase.

@@ -66,6 +66,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   out.options.device = x.device;
   out.options.spans = x.spans;
   out.options.model = options_.model;
+  out.options.kv_host_bytes = options_.kv_host_bytes;
   network_options net;
   net.cluster = options_.cluster.cluster;
   net.name = out.name;

@@ -29,6 +29,8 @@ struct virtual_company_options {
   /// So long after the end of a process of another node than the first the next
   /// one begins there; 0: none does. Not after a crash.
   virtual_duration restart_after{0};
+  /// Of each node, see node_options.
+  uint64_t kv_host_bytes = 0;
   /// What each write of the cluster's state takes; 0: what the seed draws.
   virtual_duration disk_time{0};
   log_level level = log_level::warning;

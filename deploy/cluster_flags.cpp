@@ -163,19 +163,28 @@ void kv_cache_flags::add_to(CLI::App& command) {
                 "GB of them at most, for each process")
     ->check(CLI::Range(0.001, 1e6))
     ->capture_default_str();
+  command
+    .add_option("--kv-cache-host-gb", host_gb,
+                "GB of full blocks that each process keeps in host memory, "
+                "before the disk if there is one")
+    ->check(CLI::Range(0.0, 1e6))
+    ->capture_default_str();
 }
 
 void kv_cache_flags::apply(node_options& to) const {
   if (!dir.empty())
     to.kv_cache_dir = std::filesystem::absolute(dir).string();
   to.kv_cache_bytes = static_cast<uint64_t>(disk_gb * 1e9);
+  to.kv_host_bytes = static_cast<uint64_t>(host_gb * 1e9);
 }
 
 std::vector<std::string> kv_cache_flags::arguments() const {
-  if (dir.empty())
-    return {};
-  return {"--kv-cache-dir", std::filesystem::absolute(dir).string(),
-          "--kv-cache-disk-gb", std::to_string(disk_gb)};
+  std::vector<std::string> out{"--kv-cache-host-gb", std::to_string(host_gb)};
+  if (!dir.empty())
+    out.insert(out.end(),
+               {"--kv-cache-dir", std::filesystem::absolute(dir).string(),
+                "--kv-cache-disk-gb", std::to_string(disk_gb)});
+  return out;
 }
 
 void cluster_flags::add_to(CLI::App& command) {

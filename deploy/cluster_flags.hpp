@@ -25,11 +25,12 @@ void add_cluster_tls(CLI::App& command, tls_files& to);
 /// --micro-batches, of those commands that start one company.
 void add_micro_batches(CLI::App& command, std::optional<std::string>& to);
 
-/// --kv-cache-dir and --kv-cache-disk-gb, of those commands whose nodes are
-/// real.
+/// --kv-cache-dir, --kv-cache-disk-gb and --kv-cache-host-gb, of those commands
+/// whose nodes are real.
 struct kv_cache_flags {
-  std::string dir; ///< Empty: nothing is kept.
+  std::string dir; ///< Empty: nothing is kept on a disk.
   double disk_gb = 32;
+  double host_gb = 0; ///< 0: nothing is kept in host memory.
 
   void add_to(CLI::App& command);
 

@@ -205,6 +205,8 @@ struct service_stats {
   uint64_t store_errors = 0;  ///< Reads and writes that failed.
   uint64_t store_bytes_written = 0;
   uint64_t store_bytes_read = 0;
+  uint64_t host_blocks = 0;   ///< Kept in host memory.
+  uint64_t host_hits = 0;     ///< Blocks that were asked for and stood there.
   uint64_t handed_blocks = 0; ///< To ranks that go on with a request.
   uint64_t handed_bytes = 0;
   uint64_t handed_late

@@ -41,6 +41,8 @@ std::string_view name_of(counter x) {
        "store_errors",
        "store_bytes_written",
        "store_bytes_read",
+       "host_blocks",
+       "host_hits",
        "handed_blocks",
        "handed_bytes",
        "handed_late",

@@ -48,6 +48,8 @@ enum class counter : uint8_t {
   store_errors,   ///< Reads and writes that failed.
   store_bytes_written,
   store_bytes_read,
+  host_blocks,        ///< A gauge: blocks that are kept in host memory.
+  host_hits,          ///< Blocks that were asked for and stood there.
   handed_blocks,      ///< That came from the rank that had a request before.
   handed_bytes,       ///< Of them.
   handed_late,        ///< Of them, when nobody waited for them any more.

@@ -39,6 +39,7 @@ struct node_options {
   std::string cache_dir;    ///< For digests of models; empty: nothing is kept.
   std::string kv_cache_dir; ///< Blocks are kept there; empty: nowhere.
   uint64_t kv_cache_bytes = 0; ///< At most so much of them.
+  uint64_t kv_host_bytes = 0;  ///< Kept in host memory; 0: none are.
   std::stop_token stop;        ///< Ends loading, which then says cancelled.
   /// What the model's config.json said, if it was read; null: not yet.
   std::shared_ptr<const model_config> config;

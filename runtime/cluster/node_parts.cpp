@@ -150,10 +150,9 @@ uint64_t leaving_bytes(const node_parts& parts) {
            : 0;
 }
 
-/// What a node claims at start, before it does. `kept_bytes`: of blocks on a
-/// disk.
+/// What a node claims at start, before it does.
 result<void> check_room(const node_parts& parts, const checkpoint& source,
-                        const memory_room& room, uint64_t kept_bytes) {
+                        const memory_room& room, const node_options& options) {
   auto& c = parts.cluster;
   auto& me = c.nodes[parts.node];
   auto weights
@@ -165,9 +164,9 @@ result<void> check_room(const node_parts& parts, const checkpoint& source,
   auto stages = attention_stages::num_bytes(
     parts.config, c.activations, c.limits.max_num_batched_tokens,
     c.limits.max_num_seqs, c.limits.num_lanes());
-  if (kept_bytes > 0 && !me.ranks.empty())
+  if (c.limits.prefix_caching && !me.ranks.empty())
     caches += keeper_parts::num_bytes(
-      kv_pool::block_bytes(parts.config, c.activations), kept_bytes);
+      options, kv_pool::block_bytes(parts.config, c.activations));
   caches += leaving_bytes(parts);
   auto rows = parts.traffic.memory() + me.ranks.size() * stages
               + me.workers.size() * parts.traffic.worker_bytes;
@@ -181,24 +180,16 @@ void add(digest_table& all, const digest_table& more) {
   all.insert(more.begin(), more.end());
 }
 
-/// If blocks of the node's ranks are to be kept on a disk, and can be found.
+/// If blocks of the node's ranks are to be kept, and can be found.
 result<void> make_keeper(node_parts& parts, const node_options& options) {
-  auto has_ranks = !parts.cluster.nodes[parts.node].ranks.empty();
-  if (options.kv_cache_dir.empty() || !has_ranks
+  if (parts.cluster.nodes[parts.node].ranks.empty()
       || !parts.cluster.limits.prefix_caching)
     return {};
-  auto out = std::make_unique<keeper_parts>();
-  out->files.dir = options.kv_cache_dir;
-  out->files.max_bytes = options.kv_cache_bytes;
   auto bytes = kv_pool::block_bytes(parts.config, parts.cluster.activations);
-  out->files.block_bytes = bytes;
-  auto count = host_buffers::good_count(bytes);
-  out->writing = host_buffers::make(*parts.device, count, bytes);
-  out->reading = host_buffers::make(*parts.device, count, bytes);
-  if (!out->writing || !out->reading)
-    return failure{errc::out_of_memory,
-                   "no host memory for blocks on their way to the disk"};
-  parts.keeper = std::move(out);
+  auto made = keeper_parts::make(*parts.device, options, bytes);
+  if (!made)
+    return made.why();
+  parts.keeper = std::move(*made);
   return {};
 }
 
@@ -416,10 +407,7 @@ load_node_parts(const topology& cluster, node_id node,
   out->loaded_from = stamps_of((*model)->source());
   out->room = memory_room{options.allow_overcommit};
   out->stop = options.stop;
-  if (auto ok
-      = check_room(*out, (*model)->source(), out->room,
-                   options.kv_cache_dir.empty() ? 0 : options.kv_cache_bytes);
-      !ok)
+  if (auto ok = check_room(*out, (*model)->source(), out->room, options); !ok)
     return ok.why();
   if (auto made = make_keeper(*out, options); !made)
     return made.why();

@@ -6,6 +6,7 @@
 #include "kernels/device.hpp"
 #include "runtime/batching/prefix_cache.hpp"
 #include "runtime/checkpoint/checkpoint.hpp"
+#include "runtime/cluster/keeper_parts.hpp"
 #include "runtime/cluster/memory_room.hpp"
 #include "runtime/cluster/node_options.hpp"
 #include "runtime/cluster/numerics.hpp"
@@ -16,8 +17,6 @@
 #include "runtime/dispatch/placement.hpp"
 #include "runtime/dispatch/slab_pool.hpp"
 #include "runtime/kv_store/host_buffers.hpp"
-#include "runtime/kv_store/kv_files.hpp"
-#include "runtime/kv_store/kv_index.hpp"
 #include "runtime/model/forward.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"
@@ -41,7 +40,7 @@ struct rank_parts {
   /// For rows that leave and land while another lane computes; null if there
   /// is one lane.
   std::unique_ptr<kernels::stream> copies;
-  /// For blocks on their way to the disk and back; null: none are. The
+  /// For blocks on their way to the keeper and back; null: none are. The
   /// keeper's.
   std::unique_ptr<kernels::stream> transfers;
   /// For blocks that go with requests from rank to rank; null: none do. Its
@@ -69,21 +68,6 @@ struct worker_parts {
   std::unique_ptr<expert_stages> stages;
   std::unique_ptr<kernels::stream> stream;
   worker_counts counts;
-};
-
-/// What keeping blocks on a disk takes.
-struct keeper_parts {
-  kv_files_options files;
-  std::shared_ptr<host_buffers> writing;
-  std::shared_ptr<host_buffers> reading;
-
-  /// Bytes of host memory that a store of `max_bytes` takes, for blocks of that
-  /// size.
-  static uint64_t num_bytes(uint64_t block_bytes, uint64_t max_bytes) {
-    return 2 * host_buffers::good_count(block_bytes) * block_bytes
-           + kv_index::num_bytes(
-             kv_files::num_slots_of(max_bytes, block_bytes));
-  }
 };
 
 struct node_parts {

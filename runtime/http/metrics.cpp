@@ -173,6 +173,10 @@ void render_grammars(const service_stats& x,
 
 void render_store(const service_stats& x, std::string& to) {
   const figure all[] = {
+    {"kv_host_blocks", "gauge", "Blocks that are kept in host memory.",
+     x.host_blocks},
+    {"kv_host_hits_total", "counter",
+     "Blocks that were asked for and stood in host memory.", x.host_hits},
     {"kv_store_blocks", "gauge", "Blocks that are kept on disks.",
      x.store_blocks},
     {"kv_store_off", "gauge", "Nodes whose disk for blocks was given up.",

@@ -63,10 +63,8 @@ void kv_index::arrange() {
 }
 
 uint32_t kv_index::num_found(std::span<const kv_block> chain) const {
-  auto i = std::ranges::find_if(chain, [this](auto& x) {
-    auto* e = find(x.key);
-    return !e || e->what != state::whole;
-  });
+  auto i = std::ranges::find_if_not(
+    chain, [this](auto& x) { return can_read(x.key); });
   return static_cast<uint32_t>(i - chain.begin());
 }
 
@@ -86,7 +84,8 @@ void kv_index::touch(const kv_key& last) {
   }
 }
 
-std::optional<uint32_t> kv_index::slot_to_use() {
+/// Nothing that stands before `before` goes either: it is not older.
+std::optional<uint32_t> kv_index::slot_to_use(const kv_key& before) {
   if (!empty_.empty()) {
     auto out = empty_.back();
     empty_.pop_back();
@@ -97,11 +96,12 @@ std::optional<uint32_t> kv_index::slot_to_use() {
     return static_cast<uint32_t>(entries_.size() - 1);
   }
   auto out = oldest_;
-  while (
-    out != none
-    && (entries_[out].num_readers > 0 || entries_[out].what != state::whole))
+  auto is_in_use = [](auto& x) {
+    return x.num_readers > 0 || x.what != state::whole;
+  };
+  while (out != none && entries_[out].key != before && is_in_use(entries_[out]))
     out = entries_[out].newer;
-  if (out == none)
+  if (out == none || entries_[out].key == before)
     return std::nullopt;
   make_empty(out);
   empty_.pop_back();
@@ -116,7 +116,7 @@ std::optional<uint64_t> kv_index::begin_write(const kv_block& x) {
   }
   // What it stands on is not to go for its sake.
   touch(x.before);
-  auto slot = slot_to_use();
+  auto slot = slot_to_use(x.before);
   if (!slot)
     return std::nullopt;
   auto& e = entries_[*slot];

@@ -44,6 +44,12 @@ public:
     return slot_of_.contains(x);
   }
 
+  /// Whether it is here, and not only on its way.
+  bool can_read(const kv_key& x) const {
+    auto* e = find(x);
+    return e && e->what == state::whole;
+  }
+
   /// Of a chain's blocks, in order, how many can be read from the first on.
   uint32_t num_found(std::span<const kv_block> chain) const;
 
@@ -99,7 +105,7 @@ private:
     state what = state::empty;
   };
 
-  std::optional<uint32_t> slot_to_use();
+  std::optional<uint32_t> slot_to_use(const kv_key& before);
   void link(uint32_t slot);
   void unlink(uint32_t slot);
   void forget(uint32_t slot);

@@ -18,7 +18,7 @@ namespace {
 
 using stage = schema::Stage;
 
-constexpr uint16_t protocol = 16;
+constexpr uint16_t protocol = 17;
 constexpr size_t max_name = 64;
 constexpr size_t max_reason = 256;
 

@@ -1,0 +1,54 @@
+#include "runtime/kv_store/kv_tiers.hpp"
+
+namespace troupe {
+
+kv_tiers::target kv_tiers::begin_keep(const kv_block& x, bool may_write,
+                                      host_buffers& way) const {
+  target out;
+  auto stands_on_disk = store && (x.depth == 0 || store->index().has(x.before));
+  auto stands = stands_on_disk || x.depth == 0
+                || (memory && memory->index().has(x.before));
+  if (auto place = memory && stands ? memory->begin_write(x) : std::nullopt) {
+    out.slot = place->slot;
+    out.bytes = place->bytes;
+  }
+  if (!stands_on_disk || !may_write)
+    return out;
+  if (!out.bytes)
+    out.bytes = way.take();
+  out.waits = !out.bytes;
+  if (!out.waits)
+    out.ticket = store->begin_write(x);
+  if (!out.slot && !out.ticket)
+    out.bytes = nullptr;
+  return out;
+}
+
+kv_tiers::finding kv_tiers::find(std::span<const kv_block> chain,
+                                 bool may_read) const {
+  finding out;
+  for (auto& x : chain) {
+    auto is_here = memory && memory->index().can_read(x.key);
+    if (!is_here && !(store && may_read && store->index().can_read(x.key)))
+      break;
+    ++out.all;
+    out.on_disk += !is_here;
+    out.before_disk += out.on_disk == 0;
+  }
+  return out;
+}
+
+void kv_tiers::touch(const kv_key& last) const {
+  if (store)
+    store->touch(last);
+  if (memory)
+    memory->touch(last);
+}
+
+std::optional<kv_ticket> kv_tiers::drop(const kv_key& x) const {
+  if (memory)
+    memory->drop(x);
+  return store ? store->drop(x) : std::nullopt;
+}
+
+} // namespace troupe

@@ -1,0 +1,160 @@
+#include "tests/unit/actors/keeper_fixture.hpp"
+
+#include <algorithm>
+
+using namespace troupe;
+
+namespace {
+
+/// With host memory before the disk, or without a disk.
+class KeeperMemory : public keeper_fixture {
+protected:
+  void start_with(uint64_t blocks, bool has_disk = true) {
+    num_in_memory = blocks;
+    if (!has_disk)
+      parts_->keeper->files.dir.clear();
+    start();
+  }
+
+  /// The bytes of the block that was fetched last, all of them.
+  bool is_filled_with(int what) const {
+    auto& bytes = *fetched().back().bytes;
+    return std::all_of(bytes.data(), bytes.data() + bytes.size(),
+                       [&](auto b) { return b == std::byte(what); });
+  }
+
+  /// Those that were told of and are held here end: who has fetched is done.
+  void forget_what_was_told() {
+    *told_ = {};
+    scheduler_.run();
+  }
+};
+
+} // namespace
+
+TEST_F(KeeperMemory, IsReadWithoutTheDisk) {
+  start_with(4);
+  keep(*chain(0, 2), 10);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(count(counter::store_blocks), 2u) << "they are written, too";
+  io_->hangs = true;
+  fetch(chain(0, 3));
+  EXPECT_EQ(num_found(), 2u);
+  ASSERT_EQ(fetched().size(), 2u);
+  EXPECT_TRUE(is_filled_with(11));
+  EXPECT_EQ(count(counter::host_hits), 2u);
+  EXPECT_EQ(count(counter::store_hits), 0u);
+  EXPECT_EQ(count(counter::store_misses), 1u);
+}
+
+TEST_F(KeeperMemory, NeedsNoDisk) {
+  start_with(4, false);
+  keep(*chain(0, 2), 10);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(count(counter::store_blocks), 0u);
+  EXPECT_EQ(count(counter::store_off), 0u) << "nothing has failed";
+  wait(std::chrono::seconds{60});
+  fetch(chain(0, 2));
+  EXPECT_EQ(num_found(), 2u);
+  EXPECT_TRUE(is_filled_with(11));
+  forget_what_was_told();
+  fetch(chain(100, 2));
+  EXPECT_EQ(num_found(), 0u);
+}
+
+TEST_F(KeeperMemory, KeepsWhatWasWantedLast) {
+  start_with(2, false);
+  keep(*chain(0, 2), 10);
+  forget_what_was_told();
+  keep(*chain(100, 1), 20);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  fetch(chain(0, 2));
+  EXPECT_EQ(num_found(), 1u) << "chains go from their ends";
+  EXPECT_TRUE(is_filled_with(10));
+  fetch(chain(100, 1));
+  EXPECT_EQ(num_found(), 1u);
+}
+
+TEST_F(KeeperMemory, WhatIsReadFromTheDiskStaysHere) {
+  start_with(4);
+  keep(*chain(0, 2), 10);
+  start(); // another process
+  EXPECT_EQ(count(counter::host_blocks), 0u);
+  fetch(chain(0, 2));
+  EXPECT_EQ(count(counter::store_hits), 2u);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_TRUE(is_filled_with(11));
+  forget_what_was_told();
+  io_->hangs = true;
+  fetch(chain(0, 2));
+  EXPECT_EQ(count(counter::host_hits), 2u);
+  EXPECT_TRUE(is_filled_with(11));
+}
+
+TEST_F(KeeperMemory, WhatHasNoRoomThereGoesToTheDisk) {
+  start_with(1);
+  keep(*chain(0, 3), 10);
+  EXPECT_EQ(count(counter::store_blocks), 3u);
+  EXPECT_EQ(count(counter::host_blocks), 1u);
+  fetch(chain(0, 3));
+  EXPECT_EQ(num_found(), 3u);
+  EXPECT_EQ(fetched().size(), 3u);
+  EXPECT_EQ(count(counter::host_hits) + count(counter::store_hits), 3u);
+}
+
+/// Whoever reads a block has it whole, whatever else is kept meanwhile.
+TEST_F(KeeperMemory, WhatIsReadGoesForNobody) {
+  start_with(1, false);
+  keep(*chain(0, 1), 10);
+  fetch(chain(0, 1));
+  keep(*chain(100, 1), 20);
+  EXPECT_TRUE(is_filled_with(10));
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u) << "it is not kept";
+  fetch(chain(100, 1));
+  EXPECT_EQ(num_found(), 0u);
+  forget_what_was_told();
+  keep(*chain(100, 1), 20);
+  fetch(chain(100, 1));
+  EXPECT_EQ(num_found(), 1u);
+  EXPECT_TRUE(is_filled_with(20));
+}
+
+TEST_F(KeeperMemory, WhatIsDroppedIsNotFound) {
+  start_with(4);
+  auto all = chain(0, 2);
+  keep(*all, 10);
+  say(keeper_, drop_blocks{{(*all)[1].key}});
+  EXPECT_EQ(count(counter::host_blocks), 1u);
+  EXPECT_EQ(count(counter::store_blocks), 1u);
+  fetch(all);
+  EXPECT_EQ(num_found(), 1u);
+}
+
+/// A name is a hash; here two blocks have one.
+TEST_F(KeeperMemory, ComparesTokensToo) {
+  start_with(4, false);
+  auto all = *chain(0, 1);
+  keep(all, 10);
+  all[0].tokens[5] ^= 1;
+  fetch(std::make_shared<const std::vector<kv_block>>(all));
+  ASSERT_EQ(fetched().size(), 1u);
+  EXPECT_FALSE(fetched()[0].bytes);
+}
+
+TEST_F(KeeperMemory, ADiskThatIsGivenUpLeavesIt) {
+  start_with(2);
+  keep(*chain(0, 4), 10);
+  forget_what_was_told();
+  io_->hangs = true;
+  fetch(chain(0, 4));
+  wait(std::chrono::seconds{11});
+  EXPECT_EQ(count(counter::store_off), 1u);
+  EXPECT_EQ(fetched().size(), 4u) << "each has an answer";
+  forget_what_was_told();
+  io_->hangs = false;
+  keep(*chain(200, 1), 30);
+  fetch(chain(200, 1));
+  EXPECT_EQ(num_found(), 1u);
+  EXPECT_TRUE(is_filled_with(30));
+}

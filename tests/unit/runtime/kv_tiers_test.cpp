@@ -1,0 +1,117 @@
+#include "tests/unit/runtime/kv_store_fixture.hpp"
+
+#include "runtime/kv_store/kv_tiers.hpp"
+
+namespace troupe {
+
+namespace {
+
+class KvTiers : public KvStore {
+protected:
+  void make(uint64_t in_memory, bool has_disk) {
+    tiers_ = {};
+    if (in_memory > 0)
+      tiers_.memory = kv_memory::make(*device_, in_memory * block_bytes,
+                                      block_bytes);
+    if (has_disk) {
+      open();
+      tiers_.store = std::shared_ptr{std::move(store_)};
+    }
+  }
+
+  /// Where it was put: m, d, both or neither.
+  std::string keep(const kv_block& x, bool may_write = true) {
+    auto to = tiers_.begin_keep(x, may_write, *way_);
+    EXPECT_FALSE(to.waits);
+    EXPECT_EQ(to.bytes != nullptr, to.slot || to.ticket);
+    if (to.slot)
+      tiers_.memory->end_write(*to.slot, true);
+    if (to.ticket)
+      tiers_.store->end_write(*to.ticket, true);
+    return std::string(to.slot ? "m" : "") + (to.ticket ? "d" : "");
+  }
+
+  std::array<uint32_t, 3> find(const std::vector<kv_block>& chain,
+                               bool may_read = true) const {
+    auto x = tiers_.find(chain, may_read);
+    return {x.all, x.before_disk, x.on_disk};
+  }
+
+  using found = std::array<uint32_t, 3>;
+
+  std::shared_ptr<kernels::device> device_
+    = kernels::make_inline_device(0, kernels::make_reference_executor());
+  std::shared_ptr<host_buffers> way_ = host_buffers::make(*device_, 1,
+                                                          block_bytes);
+  kv_tiers tiers_;
+};
+
+} // namespace
+
+TEST_F(KvTiers, KeepsABlockWhereTheOneBeforeItIs) {
+  auto all = chain(0, 3);
+  make(2, true);
+  EXPECT_EQ(keep(all[1]), "") << "nobody would find it";
+  EXPECT_EQ(keep(all[0]), "md");
+  EXPECT_EQ(keep(all[0]), "") << "it is there";
+  EXPECT_EQ(keep(all[1], false), "m");
+  EXPECT_EQ(keep(all[2]), "") << "memory is full, nothing is before it on disk";
+  make(2, false);
+  EXPECT_EQ(keep(all[0]), "m");
+  EXPECT_EQ(keep(all[1]), "m");
+  make(0, true);
+  EXPECT_EQ(keep(all[0]), "d");
+  EXPECT_EQ(keep(all[0]), "");
+}
+
+TEST_F(KvTiers, OnlyWhatIsInNoMemoryNeedsRoomOnTheWay) {
+  auto all = chain(0, 2);
+  make(1, true);
+  auto busy = way_->take();
+  EXPECT_EQ(keep(all[0]), "md");
+  auto held = tiers_.memory->begin_read(all[0]);
+  EXPECT_TRUE(tiers_.begin_keep(all[1], true, *way_).waits);
+  busy.reset();
+  EXPECT_EQ(keep(all[1]), "d");
+}
+
+TEST_F(KvTiers, FindsAChainOfWhichEachHasAPart) {
+  auto all = chain(0, 5);
+  make(2, true);
+  EXPECT_EQ(find(all), (found{0, 0, 0}));
+  for (auto& x : all)
+    keep(x);
+  // What a block stands on does not go for its sake.
+  EXPECT_EQ(find(all), (found{5, 2, 3}));
+  EXPECT_EQ(find(all, false), (found{2, 2, 0}));
+  tiers_.drop(all[3].key);
+  EXPECT_EQ(find(all), (found{3, 2, 1}));
+  tiers_.drop(all[0].key);
+  EXPECT_EQ(find(all), (found{0, 0, 0}));
+}
+
+TEST_F(KvTiers, AMemoryComparesTokensAndForms) {
+  make(1, false);
+  auto x = chain(0, 1)[0];
+  keep(x);
+  ASSERT_TRUE(tiers_.memory->begin_read(x));
+  for (auto change : {0, 1}) {
+    auto other = x;
+    if (change == 0)
+      other.tokens[63] += 1;
+    else
+      other.multi_head ^= 1;
+    EXPECT_FALSE(tiers_.memory->begin_read(other));
+  }
+}
+
+TEST_F(KvTiers, SaysWhatAMemoryTakes) {
+  EXPECT_GE(kv_memory::num_bytes(10 * block_bytes, block_bytes),
+            10 * block_bytes);
+  EXPECT_LT(kv_memory::num_bytes(10 * block_bytes, block_bytes),
+            11 * block_bytes);
+  EXPECT_EQ(kv_memory::make(*device_, 1, block_bytes)->index().num_slots(), 1u)
+    << "less than a block is one";
+}
+
+} // namespace troupe
