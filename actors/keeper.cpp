@@ -17,6 +17,7 @@
 #include "runtime/kv_store/fetch_choice.hpp"
 #include "runtime/kv_store/kv_health.hpp"
 #include "runtime/kv_store/kv_io.hpp"
+#include "runtime/kv_store/kv_tiers.hpp"
 
 #include <deque>
 
