@@ -4,6 +4,7 @@
 #include "runtime/grammar/json_pieces.hpp"
 #include "runtime/grammar/program.hpp"
 #include "runtime/grammar/regex_reader.hpp"
+#include "runtime/grammar/schema_types.hpp"
 #include "runtime/json/strict_json.hpp"
 
 #include <nlohmann/json.hpp>
@@ -105,6 +106,11 @@ private:
                               const std::string& path) {
     check_keys(x, {name, "type"}, path);
     auto& what = x[name];
+    if (x.contains("type"))
+      if (json alone = {{name, what}};
+          !keeps_to(alone, root_, types_of(x, path)))
+        return refuse(path,
+                      "'" + name + "' may be of other types than 'type' says");
     if (name == "$ref")
       return what.is_string() ? refer(what.get<std::string>(), path)
                               : refuse(path, "'$ref' must be a string");
@@ -120,28 +126,12 @@ private:
   }
 
   expression_ptr refer(const std::string& to, const std::string& path) {
-    const json* at = &root_;
     if (to != "#" && !to.starts_with("#/"))
       return refuse(path, "only a '$ref' into the schema itself is supported");
-    for (size_t begin = 2; begin <= to.size() && at;) {
-      auto end = std::min(to.find('/', begin), to.size());
-      auto name = unescaped(to.substr(begin, end - begin));
-      if (at->is_object() && at->contains(name))
-        at = &(*at)[name];
-      else
-        at = nullptr;
-      begin = end + 1;
-    }
+    auto at = schema_at(root_, to);
     if (!at)
       return refuse(path, "there is no " + to.substr(0, 256));
     return call_of(rule_at(to, *at));
-  }
-
-  static std::string unescaped(std::string x) {
-    for (auto [code, sign] : {std::pair{"~1", "/"}, std::pair{"~0", "~"}})
-      for (size_t at = 0; (at = x.find(code, at)) != x.npos; ++at)
-        x.replace(at, 2, sign);
-    return x;
   }
 
   expression_ptr read_values(const json& x, const json& values,
@@ -149,32 +139,19 @@ private:
     check_keys(x, {name, "type"}, path);
     if (!values.is_array() || values.empty())
       return refuse(path, "'enum' must be a list that is not empty");
+    auto types = types_of(x, path);
     std::vector<expression_ptr> ways;
     for (auto& value : values)
-      ways.push_back(literal(value.dump()));
+      if (types.empty() || is_of(value, types))
+        ways.push_back(literal(value.dump()));
+    if (ways.empty())
+      return refuse(path, "no value of '" + name + "' is of its 'type'");
     return choice_of(std::move(ways));
   }
 
   strings types_of(const json& x, const std::string& path) {
-    constexpr std::pair<const char*, const char*> meant[]
-      = {{"properties", "object"}, {"additionalProperties", "object"},
-         {"required", "object"},   {"items", "array"},
-         {"prefixItems", "array"}, {"minItems", "array"},
-         {"maxItems", "array"},    {"pattern", "string"},
-         {"minLength", "string"},  {"maxLength", "string"},
-         {"minimum", "number"},    {"maximum", "number"}};
-    if (!x.contains("type")) {
-      for (auto [key, type] : meant)
-        if (x.contains(key))
-          return {type};
-      return {};
-    }
-    auto& type = x["type"];
-    strings out;
-    for (auto& one : type.is_array() ? type : json::array({type}))
-      if (one.is_string())
-        out.push_back(one.get<std::string>());
-    if (out.empty())
+    auto out = schema_types(x);
+    if (out.empty() && x.contains("type"))
       refuse(path, "'type' must be a string or a list of strings");
     return out;
   }
@@ -437,7 +414,8 @@ private:
       refuse(path, std::string{"'"} + name + "' must be a number");
       return otherwise;
     }
-    constexpr auto most = static_cast<double>(most_json_integer);
+    // What is beyond stays beyond, or such a range would hold the last one.
+    constexpr auto most = static_cast<double>(most_json_integer + 1);
     auto exact = std::clamp(value->get<double>(), -most, most);
     bool is_open = std::string_view{name}.starts_with("ex");
     auto whole = is_low ? std::ceil(exact) : std::floor(exact);

@@ -10,9 +10,12 @@ constexpr uint32_t most_indent = 32;
 constexpr std::string_view all_digits = "0123456789";
 constexpr std::string_view hex_digits = "0123456789abcdefABCDEF";
 
+// A February of a leap year by itself.
 constexpr const char* date
-  = R"(\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-)"
-    R"((0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d)))";
+  = R"((\d{4}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-)"
+    R"((0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))|)"
+    R"((\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00))"
+    R"(-02-29))";
 constexpr const char* time_of_day
   = R"(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]0\d:[0-5]\d))";
 

@@ -177,6 +177,77 @@ TEST(JsonGrammar, KnowsTheRangesOfWholeNumbers) {
   }
 }
 
+TEST(JsonGrammar, KeepsToATypeBesideOtherWords) {
+  auto takes = [](const char* schema, std::string_view text) {
+    grammar_matcher all{compiled({json_schema, schema})};
+    auto at = all.begin();
+    for (auto c : text)
+      at = all.after(at, static_cast<uint8_t>(c));
+    return all.may_end(at);
+  };
+  auto some = R"({"type": ["string", "integer"], "enum": [1, "a", 1.5, null]})";
+  EXPECT_TRUE(takes(some, "1"));
+  EXPECT_TRUE(takes(some, "\"a\""));
+  EXPECT_FALSE(takes(some, "1.5"));
+  EXPECT_FALSE(takes(some, "null"));
+  EXPECT_TRUE(takes(R"({"type": "number", "const": 1})", "1"));
+  auto why = [](const char* schema) { return why_not({json_schema, schema}); };
+  EXPECT_EQ(why(R"({"type": "string", "enum": [1]})"),
+            "at #: no value of 'enum' is of its 'type'");
+  EXPECT_EQ(why(R"({"type": "integer", "const": 1.5})"),
+            "at #: no value of 'const' is of its 'type'");
+  for (auto* other :
+       {R"({"type": "integer"})", "{}", "true", R"({"enum": ["a", 1]})",
+        R"({"minimum": 1})", R"({"$ref": "#/$defs/a"})",
+        R"({"anyOf": [{"type": "string"}, {"const": 1}]})"}) {
+    auto schema = R"({"type": "string", "$defs": {"a": {"type": "null"}}, )"
+                  R"("anyOf": [{"type": "string"}, )"
+                  + std::string{other} + "]}";
+    EXPECT_EQ(why(schema.c_str()),
+              "at #: 'anyOf' may be of other types than 'type' says")
+      << other;
+  }
+  for (auto* fits :
+       {R"({"type": "string", "anyOf": [{"minLength": 1}, {"enum": ["a"]}]})",
+        R"({"type": "number", "oneOf": [{"type": "integer"}, {"const": 1}]})",
+        R"({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {"anyOf":
+            [{"required": ["x"]}, {"properties": {"y": {"$ref": "#"}}}]}}})"})
+    EXPECT_EQ(why(fits), "") << fits;
+}
+
+TEST(JsonGrammar, KnowsWhichDaysThereAre) {
+  grammar_matcher all{
+    compiled({json_schema, R"({"type": "string", "format": "date"})"})};
+  auto is_day = [&](const std::string& day) {
+    auto at = all.begin();
+    for (auto c : '"' + day + '"')
+      at = all.after(at, static_cast<uint8_t>(c));
+    return all.may_end(at);
+  };
+  for (auto* day : {"2024-02-29", "2000-02-29", "1996-02-29", "2023-02-28",
+                    "2023-01-31", "2023-11-30"})
+    EXPECT_TRUE(is_day(day)) << day;
+  for (auto* day : {"2023-02-29", "1900-02-29", "2024-02-30", "2023-04-31",
+                    "2023-13-01", "2023-00-10", "2023-01-00"})
+    EXPECT_FALSE(is_day(day)) << day;
+}
+
+TEST(JsonGrammar, RefusesRangesOfLongerNumbers) {
+  for (auto* range :
+       {R"("minimum": 1000000000000000000, "maximum": 1000000000000000009)",
+        R"("minimum": 1000000000000000)", R"("maximum": -1e15)",
+        R"("exclusiveMinimum": 999999999999999)",
+        R"("exclusiveMaximum": -999999999999999)", R"("minimum": 1e300)"})
+    EXPECT_EQ(why_not({json_schema,
+                       R"({"type": "integer", )" + std::string{range} + "}"}),
+              "at #: no whole number of up to 15 digits is in its range")
+      << range;
+  EXPECT_EQ(
+    why_not({json_schema,
+             R"({"type": "integer", "minimum": -1e300, "maximum": 1e300})"}),
+    "");
+}
+
 TEST(JsonGrammar, RefusesByNameWhatIsNotSupported) {
   auto why = [](const char* schema) { return why_not({json_schema, schema}); };
   EXPECT_EQ(
