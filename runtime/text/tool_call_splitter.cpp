@@ -24,6 +24,22 @@ std::string_view without_fence(std::string_view text) {
                               : out;
 }
 
+/// Arguments, of which `text` is the end of what came: without what was begun
+/// of what stands behind them. A lone "<" and signs of a fence within a line
+/// are rather theirs.
+std::string_view without_begun_end(std::string_view text, tool_style style) {
+  auto mark = beginning_at_end(text, tool_call_end);
+  auto before = text.substr(0, text.size() - mark);
+  bool is_fenced = style == tool_style::fenced;
+  if (mark > 1 || (is_fenced && before.ends_with("```")))
+    text = before;
+  if (!is_fenced)
+    return text;
+  text = without_fence(text);
+  auto line = trimmed(text, "`");
+  return line.ends_with('\n') ? trimmed(line, space) : text;
+}
+
 } // namespace
 
 spoken_piece tool_call_splitter::push(std::string_view text) {
@@ -40,10 +56,7 @@ spoken_piece tool_call_splitter::finish() {
   if (state_ == state::speech)
     out.text = std::move(rest);
   else if (state_ == state::arguments)
-    add_arguments(std::string{style_ == tool_style::fenced
-                                ? without_fence(rest)
-                                : std::string_view{rest}},
-                  out);
+    add_arguments(std::string{without_begun_end(rest, style_)}, out);
   return out;
 }
 

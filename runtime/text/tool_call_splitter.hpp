@@ -39,7 +39,7 @@ public:
 
   spoken_piece push(std::string_view text);
 
-  /// Returns what was kept back. A call whose name is not whole is none.
+  /// Returns the rest, but for names that are not whole and ends just begun.
   spoken_piece finish();
 
   /// Whether what is spoken has come to calls.

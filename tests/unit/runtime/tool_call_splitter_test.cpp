@@ -80,6 +80,33 @@ TEST(ToolCallSplitter, KeepsWhatCameOfACallThatWasCutOff) {
   }
 }
 
+TEST(ToolCallSplitter, TakesNothingOfACutEndForArguments) {
+  const std::string begin = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>";
+  const std::string fenced = begin + "function<｜tool▁sep｜>add\n```json\n";
+  const std::string plain = begin + "add<｜tool▁sep｜>";
+  const std::string end = "<｜tool▁call▁end｜>";
+  const heard want{"", {{"add", "{\"a\": 1}"}}};
+  for (auto size : piece_sizes) {
+    for (size_t n = 0; n <= ("\n```" + end).size(); ++n)
+      EXPECT_EQ(split(tool_style::fenced,
+                      fenced + "{\"a\": 1}" + ("\n```" + end).substr(0, n),
+                      size),
+                want)
+        << n;
+    for (size_t n = 2; n <= end.size(); ++n)
+      EXPECT_EQ(
+        split(tool_style::plain, plain + "{\"a\": 1}" + end.substr(0, n), size),
+        want)
+        << n;
+  }
+  // What may be theirs is.
+  for (std::string text : {"{\"a\": \"<", "{\"a\": \"``"}) {
+    const heard all{"", {{"add", text}}};
+    EXPECT_EQ(split(tool_style::fenced, fenced + text, 1), all);
+    EXPECT_EQ(split(tool_style::plain, plain + text, 1), all);
+  }
+}
+
 TEST(ToolCallSplitter, GoesOnFromACallThatHasBegun) {
   for (auto size : piece_sizes) {
     EXPECT_EQ(split(tool_style::fenced, "{}\n```<｜tool▁call▁end｜>", size,
