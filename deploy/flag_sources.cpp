@@ -25,6 +25,15 @@ std::string variable_of(const std::string& flag) {
   return out;
 }
 
+/// Whether a source says anything with it. Behind "--flag=" the parser would
+/// take the next word for what is empty; and Kubernetes says
+/// TROUPE_PORT=tcp://10.0.0.1:8000 to all beside a service that is called
+/// troupe.
+bool is_said(std::string_view value) {
+  return !value.empty() && !value.starts_with("tcp://")
+         && !value.starts_with("udp://") && !value.starts_with("sctp://");
+}
+
 /// The flags of `args`, without their dashes.
 std::set<std::string> flags_in(const std::vector<std::string>& args) {
   std::set<std::string> out;
@@ -116,13 +125,13 @@ std::vector<std::string> with_flag_sources(const CLI::App& app,
   auto file = value_of(args, config_flag);
   for (const auto& flag : known)
     if (const auto* value = std::getenv(variable_of(flag).c_str());
-        value && !given.contains(flag)) {
+        value && is_said(value) && !given.contains(flag)) {
       set(flag, value);
       given.insert(flag);
     }
   if (!file.empty())
     for (const auto& [flag, value] : read_file(file, args[1], known))
-      if (!given.contains(flag))
+      if (is_said(value) && !given.contains(flag))
         set(flag, value);
   args.insert(args.begin() + 2, more.begin(), more.end());
   return args;

@@ -23,8 +23,8 @@ namespace {
 constexpr std::chrono::milliseconds poll_interval{10};
 
 /// Between fork and exec: only what is allowed with other threads around.
-[[noreturn]] void become(const char* program, char* const* args, pid_t parent,
-                         int inherited) {
+[[noreturn]] void become(const char* program, char* const* args,
+                         char* const* variables, pid_t parent, int inherited) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -35,8 +35,19 @@ constexpr std::chrono::milliseconds poll_interval{10};
   if (inherited >= 0)
     fcntl(inherited, F_SETFD, 0);
   if (getppid() == parent) // else it has died before it could be noticed
-    execv(program, args);
+    execve(program, args, variables);
   _exit(127);
+}
+
+/// Without settings: these are of this process's flags, and what is meant for
+/// the children, too, stands in their commands.
+std::vector<char*> variables_of_children() {
+  std::vector<char*> out;
+  for (auto** x = environ; *x; ++x)
+    if (!std::string_view{*x}.starts_with("TROUPE_"))
+      out.push_back(*x);
+  out.push_back(nullptr);
+  return out;
 }
 
 /// The value of --name.
@@ -84,10 +95,12 @@ result<void> local_nodes::begin(child& x) {
   for (auto& arg : command)
     args.push_back(arg.data());
   args.push_back(nullptr);
+  auto variables = variables_of_children();
   auto parent = getpid();
   auto pid = fork();
   if (pid == 0)
-    become(program_.c_str(), args.data(), parent, x.inherited);
+    become(program_.c_str(), args.data(), variables.data(), parent,
+           x.inherited);
   if (pid < 0)
     return failure{errc::io, std::string{"a node process cannot start: "}
                                + std::strerror(errno)};

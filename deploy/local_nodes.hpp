@@ -18,10 +18,11 @@ namespace troupe {
 class local_nodes {
 public:
   /// Runs this very program once for each list of arguments, whose first is
-  /// the subcommand. To be called on the main thread: the kernel's promise is
-  /// bound to the calling thread. Error: io.
-  /// Each child inherits the descriptor of its place in `inherited`, if there
-  /// are any. Who has more to do in the end than to let go needs more patience.
+  /// the subcommand; of the environment it gets no settings (TROUPE_...), which
+  /// are this process's. To be called on the main thread: the kernel's promise
+  /// is bound to the calling thread. Error: io. Each child inherits the
+  /// descriptor of its place in `inherited`, if there are any. Who has more to do
+  /// in the end than to let go needs more patience.
   static result<std::unique_ptr<local_nodes>>
   start(const std::vector<std::vector<std::string>>& commands,
         const std::vector<int>& inherited = {},

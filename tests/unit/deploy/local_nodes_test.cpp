@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 using namespace troupe;
 using namespace std::chrono_literals;
 
@@ -80,6 +82,27 @@ TEST(LocalNodesChildren, HaveNoDescriptorThatTheyWereNotGiven) {
     {{"--gtest_filter=LocalNodesChild.*", "--name", "b"}}, {given});
   close(nobodys);
   close(given);
+  ASSERT_TRUE(nodes);
+  siginfo_t what{};
+  ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
+  auto ends = (*nodes)->take_ends();
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_TRUE(ends.front().ends_with("has ended with status 0"))
+    << ends.front();
+}
+
+/// Likewise; by itself it has it.
+TEST(LocalNodesVariables, DISABLED_AreNoSettings) {
+  EXPECT_EQ(std::getenv("TROUPE_ADMIN_SOCKET"), nullptr);
+  EXPECT_NE(std::getenv("PATH"), nullptr);
+}
+
+TEST(LocalNodesChildren, HaveNotTheSettingsOfTheirParent) {
+  ::setenv("TROUPE_ADMIN_SOCKET", "/nowhere", 1);
+  auto nodes
+    = local_nodes::start({{"--gtest_filter=LocalNodesVariables.*",
+                           "--gtest_also_run_disabled_tests", "--name", "b"}});
+  ::unsetenv("TROUPE_ADMIN_SOCKET");
   ASSERT_TRUE(nodes);
   siginfo_t what{};
   ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
