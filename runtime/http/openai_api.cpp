@@ -322,6 +322,7 @@ void openai_api::enqueue(const std::string& route, request what,
   auto whose = std::hash<std::string>{}(id.empty() ? what.client : id);
   auto bytes = what.body.size();
   auto name = what.request_id;
+  auto limited = what.method == "POST" ? by.holder : nullptr; // see is_limited
   auto& queue = bytes <= options_.short_body ? short_requests_ : long_requests_;
   auto read = [to, job = std::move(job), what = std::move(what),
                by = std::move(by)] {
@@ -330,13 +331,16 @@ void openai_api::enqueue(const std::string& route, request what,
     job(what, by);
     return true;
   };
-  if (!queue.post(whose, std::move(read), bytes + least_cost))
-    answer(route,
-           told_to(route, name,
-                   to_api_error({errc::overloaded,
-                                 "Too many requests are waiting; try "
-                                 "again later."})),
-           to);
+  if (queue.post(whose, std::move(read), bytes + least_cost))
+    return;
+  if (limited)
+    limited->quota.give_back(0, sources_.now());
+  answer(route,
+         told_to(
+           route, name,
+           to_api_error({errc::overloaded, "Too many requests are waiting; try "
+                                           "again later."})),
+         to);
 }
 
 std::string openai_api::new_id(const char* prefix) const {

@@ -69,6 +69,15 @@ std::string_view without_host(std::string_view target) {
   return rest.starts_with('/') ? rest : "/";
 }
 
+/// Whether a host with its port may be so written (RFC 3986), or none.
+bool is_host(std::string_view x) {
+  constexpr std::string_view signs = "-._~%!$&'()*+,;=:[]";
+  return std::ranges::all_of(x, [&](char c) {
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z')
+           || signs.find(c) != signs.npos;
+  });
+}
+
 class head_parser {
 public:
   explicit head_parser(const head_limits& limits) : limits_(limits) {
@@ -146,8 +155,11 @@ private:
   }
 
   result<void> read_field(std::string_view name, std::string_view value) {
-    if (same_word(name, "host"))
+    if (same_word(name, "host")) {
       ++num_hosts_;
+      if (!is_host(value))
+        return bad("the Host header names no host");
+    }
     if (same_word(name, "connection") && lists(value, "close"))
       head_.keep_alive = false;
     if (same_word(name, "expect"))

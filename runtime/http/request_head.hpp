@@ -33,10 +33,10 @@ std::string_view trim(std::string_view x);
 /// Reads `head`, which ends with its first empty line: no bare CR, LF or other
 /// control, no folded line, no space before a colon, one Content-Length of
 /// digits alone or one Transfer-Encoding that is "chunked", never both,
-/// exactly one Host in HTTP/1.1, one Authorization at most. Of a target that
-/// names a host, as proxies are sent it, the path counts. A later HTTP/1.x is
-/// read as HTTP/1.1. A failure with errc::overloaded is one of size, one with
-/// errc::refused another major version of HTTP.
+/// exactly one Host, that may be one, in HTTP/1.1, one Authorization at most.
+/// Of a target that names a host, as proxies are sent it, the path counts. A
+/// later HTTP/1.x is read as HTTP/1.1. A failure with errc::overloaded is one
+/// of size, one with errc::refused another major version of HTTP.
 result<request_head> parse_head(std::string_view head,
                                 const head_limits& limits);
 

@@ -209,7 +209,7 @@ std::optional<field_reader> field_reader::object(std::string_view name) {
 std::string field_reader::text(std::string_view name) {
   auto x = find(name);
   if (x && x->is_string())
-    return x->get<std::string>();
+    return text_at(*x, name);
   refuse(name, "is missing or no string");
   return {};
 }

@@ -70,6 +70,9 @@ def smuggling():
     for name, line in {
             "no host": b"",
             "two hosts": host + b"Host: y\r\n",
+            "two hosts in a line": b"Host: x y\r\n",
+            "a host with a path": b"Host: x/version\r\n",
+            "a host with a user": b"Host: u@x\r\n",
     }.items():
         yield name, get(line) + HIDDEN, {400}
     for name, line in {

@@ -115,6 +115,21 @@ TEST(RequestReader, RestsUntilMoreThanAnEmptyLineHasCome) {
   EXPECT_FALSE(reader.rests());
 }
 
+TEST(RequestReader, TakesNoHostThatIsNone) {
+  for (std::string host : {"x", "a_b.c:80", "[::1]:8000", "", "a%20b"}) {
+    request_reader reader;
+    reader.add("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+    EXPECT_EQ(reader.at(), request_reader::stage::head_read) << host;
+  }
+  for (std::string host :
+       {"a b", "a/b", "u@h", "a\tb", "h?", "h#", "a,b\"", "\xc3\xa9.fr"}) {
+    request_reader reader;
+    reader.add("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+    ASSERT_EQ(reader.at(), request_reader::stage::refused) << host;
+    EXPECT_EQ(reader.why().status, 400u);
+  }
+}
+
 TEST(RequestReader, TakesThePathOfATargetThatNamesAHost) {
   auto path_of = [](const std::string& target) {
     request_reader reader;

@@ -105,9 +105,11 @@ TEST(FieldReader, OutlivesTheOneThatItCameFrom) {
 }
 
 TEST(FieldReader, TakesNoNulInAString) {
-  auto in = field_reader::parse("it", R"({"a":"x\u0000y"})");
-  in->text_or("a", "");
-  EXPECT_EQ(in->trouble(), "it: a must not hold the character U+0000");
+  for (auto needed : {false, true}) {
+    auto in = field_reader::parse("it", R"({"a":"x\u0000y"})");
+    needed ? in->text("a") : in->text_or("a", "");
+    EXPECT_EQ(in->trouble(), "it: a must not hold the character U+0000");
+  }
 }
 
 } // namespace
