@@ -77,7 +77,21 @@ void http_flags::add_to(CLI::App& command) {
                      "Path of a Unix socket, of which this user alone has the "
                      "use, for /metrics, /cluster, /faults, /log-level; no "
                      "key is needed there (none)");
+  add_limits(command);
   add_stored(command);
+}
+
+void http_flags::add_limits(CLI::App& command) {
+  std::string known;
+  for (auto& x : http::named_limits({}))
+    known += (known.empty() ? "" : " ") + std::string{x.name} + "=" + x.value;
+  command
+    .add_option("--http-limit", limits,
+                "Other limits on what clients send and take, NAME=VALUE, "
+                "parted by commas; may be repeated. What holds otherwise: "
+                  + known)
+    ->delimiter(',')
+    ->allow_extra_args(false);
 }
 
 void http_flags::add_stored(CLI::App& command) {
@@ -106,8 +120,26 @@ void http_flags::add_stored(CLI::App& command) {
     ->check(CLI::Range(1u, 31'536'000u));
 }
 
+result<http::client_limits> http_flags::client_limits() const {
+  http::client_limits out;
+  out.server = server.limits;
+  auto ok = result<void>{};
+  for (const auto& text : limits)
+    if (ok)
+      ok = http::set_limit(text, out);
+  if (ok)
+    ok = http::check_limits(out);
+  if (!ok)
+    return failure{ok.why().code, "--http-limit: " + ok.why().message};
+  return out;
+}
+
 result<http::server_options> http_flags::options() const {
   auto out = server;
+  auto all = client_limits();
+  if (!all)
+    return all.why();
+  out.limits = all->server;
   for (const auto& text : proxies) {
     auto range = http::parse_address_range(text);
     if (!range)

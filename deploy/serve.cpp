@@ -101,6 +101,11 @@ result<http::openai_options> api_options(const serve_flags& flags,
   options.add_bos = defaults->first_id.has_value();
   options.defaults = defaults->sampling;
   options.stored = flags.http.stored;
+  auto limits = flags.http.client_limits();
+  if (!limits)
+    return limits.why();
+  options.limits = limits->requests;
+  options.max_waiting_bytes = limits->max_waiting_bytes;
   options.limits.priorities = flags.scheduling == "priority";
   return options;
 }

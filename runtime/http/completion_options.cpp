@@ -38,15 +38,15 @@ std::optional<int32_t> id_of(const std::string& key) {
   return id;
 }
 
-std::vector<logit_bias> read_biases(field_reader& in) {
+std::vector<logit_bias> read_biases(field_reader& in, size_t most) {
   constexpr auto name = "logit_bias";
   std::vector<logit_bias> out;
   const auto* x = in.find(name);
   if (!x)
     return out;
-  if (!x->is_object() || x->size() > max_biases) {
-    in.refuse(name, "must be an object with at most "
-                      + std::to_string(max_biases) + " token ids");
+  if (!x->is_object() || x->size() > most) {
+    in.refuse(name, "must be an object with at most " + std::to_string(most)
+                      + " token ids");
     return out;
   }
   for (const auto& [key, value] : x->items()) {
@@ -83,7 +83,7 @@ std::optional<uint64_t> read_seed(field_reader& in) {
 }
 
 void read_sampling(field_reader& in, const sampling_defaults& defaults,
-                   completion_options& to) {
+                   const request_limits& limits, completion_options& to) {
   constexpr auto least = std::numeric_limits<float>::min();
   auto& how = to.sampling;
   how.temperature = number(in, "temperature", 0, 2, defaults.temperature);
@@ -100,7 +100,7 @@ void read_sampling(field_reader& in, const sampling_defaults& defaults,
                                 defaults.presence_penalty);
   how.frequency_penalty = number(in, "frequency_penalty", -2, 2,
                                  defaults.frequency_penalty);
-  how.biases = read_biases(in);
+  how.biases = read_biases(in, limits.max_biases);
   to.seed = read_seed(in);
 }
 
@@ -162,7 +162,7 @@ void read_end(field_reader& in, completion_kind kind,
               const request_limits& limits, completion_options& to) {
   read_length(in, kind, to);
   to.ignore_eos = in.boolean_or("ignore_eos", false);
-  to.stop_ids = in.integers("stop_token_ids", 0, max_int, max_stop_ids);
+  to.stop_ids = in.integers("stop_token_ids", 0, max_int, limits.max_stop_ids);
   auto is_messages = kind == completion_kind::messages;
   to.stop = stops(in, is_messages ? "stop_sequences" : "stop", limits);
   to.include_stop = in.boolean_or("include_stop_str_in_output", false);
@@ -173,14 +173,14 @@ void read_end(field_reader& in, completion_kind kind,
 
 /// Chats say whether, and of how many others; text completions how many. Of
 /// other kinds nobody hears any.
-uint32_t read_scores(field_reader& in, completion_kind kind) {
+uint32_t read_scores(field_reader& in, completion_kind kind, uint32_t most) {
   if (kind == completion_kind::text) {
-    auto others = in.whole("logprobs", 0, max_scores - 1);
+    auto others = in.whole("logprobs", 0, most);
     return others ? static_cast<uint32_t>(*others) + 1 : 0;
   }
   if (kind != completion_kind::chat)
     return 0;
-  auto others = in.whole("top_logprobs", 0, max_scores - 1).value_or(0);
+  auto others = in.whole("top_logprobs", 0, most).value_or(0);
   auto wanted = in.boolean_or("logprobs", false);
   if (others > 0 && !wanted)
     in.refuse("top_logprobs", "only allowed when 'logprobs' is true");
@@ -245,9 +245,9 @@ completion_options read_options(field_reader& in, completion_kind kind,
     to.echo = in.boolean_or("echo", false);
   if (kind == completion_kind::chat || kind == completion_kind::text)
     read_count(in, limits, to);
-  read_sampling(in, defaults, to);
+  read_sampling(in, defaults, limits, to);
   read_end(in, kind, limits, to);
-  to.num_scores = read_scores(in, kind);
+  to.num_scores = read_scores(in, kind, limits.max_top_scores);
   read_salt(in, to);
   read_priority(in, limits, to);
   read_stream(in, to);

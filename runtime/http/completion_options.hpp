@@ -22,6 +22,7 @@ enum class completion_kind : uint8_t { chat, text, messages, response };
 using sampling_defaults = sampling_params;
 
 struct request_limits {
+  size_t max_depth = 32;       ///< Of a body's JSON.
   size_t max_values = 1 << 18; ///< JSON values of a body.
   size_t max_keys = 4096;      ///< Of each of its objects.
   size_t max_messages = 4096;
@@ -29,8 +30,12 @@ struct request_limits {
   size_t max_tools = 128;
   size_t max_stops = 16;
   size_t max_stop_bytes = 256; ///< Of each.
-  uint32_t max_n = 8;          ///< Answers to a prompt.
-  size_t max_answers = 128;    ///< Of all prompts together.
+  size_t max_stop_ids = troupe::max_stop_ids;
+  size_t max_biases = troupe::max_biases;
+  uint32_t max_top_scores = max_scores - 1; ///< Of others than the token.
+  size_t max_grammar_bytes = max_grammar_source;
+  uint32_t max_n = 8;       ///< Answers to a prompt.
+  size_t max_answers = 128; ///< Of all prompts together.
   /// Of prompts that are said again, counted for every answer.
   size_t max_prompt_scores = 1 << 19;
   /// Bytes of the scores of generated tokens, where they are kept until the

@@ -13,8 +13,10 @@ using nlohmann::ordered_json;
 
 class grammar_fields {
 public:
-  grammar_fields(field_reader& in, std::string_view body, known_grammars& known)
-    : in_(in), body_(body), known_(known) {
+  grammar_fields(field_reader& in, std::string_view body,
+                 const request_limits& limits)
+    : in_(in), body_(body), known_(*limits.grammars),
+      max_bytes_(limits.max_grammar_bytes) {
   }
 
   void read(completion_kind kind, grammar_source& to) {
@@ -38,6 +40,10 @@ public:
                                            + "' says already what the text "
                                              "has to be");
     to = std::move(found_[0].source);
+    if (to.text.size() > max_bytes_)
+      return in_.refuse(found_[0].field, "it has more than "
+                                           + std::to_string(max_bytes_)
+                                           + " bytes");
     if (auto trouble = known_.trouble(to))
       in_.refuse(found_[0].field, *trouble);
   }
@@ -159,6 +165,7 @@ private:
   field_reader& in_;
   std::string_view body_;
   known_grammars& known_;
+  const size_t max_bytes_;
   std::vector<found> found_;
 };
 
@@ -166,7 +173,7 @@ private:
 
 void read_grammar(field_reader& in, std::string_view body, completion_kind kind,
                   const request_limits& limits, completion_options& to) {
-  grammar_fields{in, body, *limits.grammars}.read(kind, to.grammar);
+  grammar_fields{in, body, limits}.read(kind, to.grammar);
 }
 
 } // namespace troupe::http

@@ -34,6 +34,7 @@ api_error in_openai_words(const field_trouble& x) {
 result<field_reader> read_body(std::string_view body,
                                const request_limits& limits) {
   json_limits within;
+  within.max_depth = limits.max_depth;
   within.max_values = limits.max_values;
   within.max_keys = limits.max_keys;
   return field_reader::parse("the body", body, within);

@@ -82,6 +82,18 @@ def every_flag_has_a_row():
                 f"does not know (any more)")
 
 
+def every_limit_has_a_name():
+    about, _ = flags_of("serve")["--http-limit"]
+    known = set(re.findall(r"[a-z-]+=\d\S*", about))
+    assert len(known) > 20, about
+    written = set(re.findall(r"`([a-z-]+=\d[^`]*)`", "".join(
+        cell for row in rows(section(read(OPERATING), "Limits"))
+        for cell in row)))
+    assert known == written, (
+        f"--http-limit knows {sorted(known - written)}, and {OPERATING} says "
+        f"{sorted(written - known)} instead")
+
+
 # -- metrics -------------------------------------------------------------------
 
 def metrics_of(url):
@@ -330,6 +342,7 @@ def passes(check, *args):
 
 def main():
     failed = [check for check in (every_flag_has_a_row,
+                                  every_limit_has_a_name,
                                   unit_and_image_name_flags_that_there_are,
                                   a_keys_file_as_the_image_says_is_read,
                                   images_are_built_from_sources_alone,

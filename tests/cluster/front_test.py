@@ -209,7 +209,10 @@ def settings_come_from_everywhere():
         file.flush()
         with Server(["--config", file.name],
                     {"TROUPE_API_KEY": "k",
+                     "TROUPE_HTTP_LIMIT": "headers=8,n=2",
                      "TROUPE_NUM_KV_BLOCKS": "100"}) as server:
+            many = {f"X-{i}": "" for i in range(9)}
+            assert server.get("/v1/models", many)[0] == 431
             status, text = server.get("/v1/models",
                                       {"Authorization": "Bearer k"})
             assert status == 200, text
