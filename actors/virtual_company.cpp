@@ -54,7 +54,7 @@ virtual_company::~virtual_company() {
 node_setup virtual_company::setup_of(node_id node, life_id life) {
   auto& x = slots_[node];
   x.device = std::make_shared<virtual_device>(
-    world_, life, node, options_.compute, options_.parts.device);
+    world_, life, node, options_.compute, cost_model{options_.parts.device});
   if (on_cache_)
     x.device->observe_cache([this, node](auto& op) { on_cache_(node, op); });
   node_setup out;

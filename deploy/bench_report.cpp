@@ -1,6 +1,7 @@
 #include "deploy/bench_report.hpp"
 
 #include "deploy/bench_compare.hpp"
+#include "runtime/cost/rates_table.hpp"
 #include "runtime/formatted.hpp"
 
 #include <nlohmann/json.hpp>
@@ -216,6 +217,17 @@ json stages_json(const stages_report& x) {
   return out;
 }
 
+json device_json(const stages_report& x) {
+  auto rates = x.costs.rates();
+  return {{"narrow_flops", rates.narrow_flops},
+          {"wide_flops", rates.wide_flops},
+          {"attention_flops", rates.attention_flops},
+          {"bytes_per_second", rates.bytes_per_second},
+          {"copied_per_second", rates.copied_per_second},
+          {"per_kernel_seconds", rates.per_kernel},
+          {"median_error", x.error_of_rates}};
+}
+
 } // namespace
 
 std::string stages_table(const stages_report& x) {
@@ -232,15 +244,20 @@ std::string stages_table(const stages_report& x) {
     out += '\n';
     last = p.of;
   }
-  return out;
+  return out + "\n# for troupe simulate --machine\n[device]\n"
+         + to_toml(x.costs.rates())
+         + formatted("# median error in other shapes: %.1f %%\n",
+                     100 * x.error_of_rates);
 }
 
 std::string machine_json(const kernels::machine_rates& x, uint32_t num_threads,
                          const stages_report* stages) {
   auto out = rates_json(x);
   out["threads"] = num_threads;
-  if (stages)
+  if (stages) {
     out["stages"] = stages_json(*stages);
+    out["device"] = device_json(*stages);
+  }
   return out.dump(2) + "\n";
 }
 

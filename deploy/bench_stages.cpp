@@ -53,7 +53,17 @@ public:
   stage_runner(std::shared_ptr<node_parts> parts, const clock& time)
     : parts_(std::move(parts)), rank_(*parts_->ranks[0]),
       worker_(*parts_->workers[0]), stages_(*rank_.lanes[0]), time_(time),
+      work_(parts_->config, bytes_of(*parts_)),
       planner_(parts_->maps[0], parts_->config.num_experts_per_tok) {
+  }
+
+  /// What the stage, or else the run of experts, is made of.
+  kernel_list kernels_of(stage what, const step_load& load,
+                         const cost_model::run_load& run) const {
+    if (what == stage::end)
+      return work_.experts(run.pairs, run.slots);
+    return work_.of(what, load,
+                    load.rows() * parts_->config.num_experts_per_tok);
   }
 
   bool has_room_for(const shape& x) const {
@@ -90,6 +100,13 @@ public:
   }
 
 private:
+  /// As they lie here.
+  static value_bytes bytes_of(const node_parts& x) {
+    auto of = [](kernels::dtype type) { return double(size_of(type)); };
+    return {of(x.attention->layers.front().o.type), of(x.dispatch_layout.type),
+            of(kernels::dtype::f32), of(x.ranks[0]->pool->layer(0).type)};
+  }
+
   batch batch_of(const shape& x) const {
     batch out;
     auto num_blocks = (x.first + x.rows + block_tokens - 1) / block_tokens;
@@ -149,6 +166,7 @@ private:
   worker_parts& worker_;
   attention_stages& stages_;
   const clock& time_;
+  const layer_work work_;
   dispatch_planner planner_;
   dispatch_plan plan_;
 };
@@ -180,6 +198,7 @@ void learn(stage_runner& runner, stages_report& out) {
           if (round == 0)
             return; // caches are cold
           ++out.checks[of].num_seen;
+          out.costs.see_kernels(runner.kernels_of(what, load, run), seconds);
           if (what == stage::end)
             out.costs.see_run(run, seconds);
           else
@@ -190,6 +209,7 @@ void learn(stage_runner& runner, stages_report& out) {
 
 void check(stage_runner& runner, stages_report& out) {
   std::map<std::string, std::vector<double>> errors;
+  std::vector<double> of_rates;
   for (uint32_t round = 0; round < rounds; ++round)
     for (auto& x : shapes(true)) {
       if (!runner.has_room_for(x))
@@ -199,12 +219,17 @@ void check(stage_runner& runner, stages_report& out) {
           auto expected = what == stage::end ? out.costs.run_seconds(run)
                                              : out.costs.seconds(what, load);
           errors[of].push_back(std::abs(expected - seconds) / seconds);
+          double sum = 0;
+          for (auto& kernel : runner.kernels_of(what, load, run))
+            sum += out.costs.seconds(kernel);
+          of_rates.push_back(std::abs(sum - seconds) / seconds);
         });
     }
   for (auto& [of, all] : errors) {
     out.checks[of].num_checked = all.size();
     out.checks[of].error = median(all);
   }
+  out.error_of_rates = median(of_rates);
 }
 
 } // namespace

@@ -24,6 +24,7 @@ struct stages_report {
   };
 
   std::map<std::string, check> checks; ///< By parameter::of.
+  double error_of_rates = 0;           ///< Of all, by costs.rates() alone.
 };
 
 /// Loads the whole model. Errors: what the checkpoint or the device says.

@@ -16,6 +16,9 @@ constexpr names parts_of_attention = {"once", "row", "absorbed pair",
 constexpr names parts_of_run = {"once", "pair", "slot", ""};
 constexpr names parts_of_frame = {"once", "byte", "", ""};
 
+/// Of a rate: what takes no time that can be seen.
+constexpr double no_limit = 1e18;
+
 const char* name_of(stage x) {
   switch (x) {
     case stage::prepare:
@@ -56,8 +59,12 @@ void append(std::vector<cost_model::parameter>& to, const char* of,
 
 } // namespace
 
-cost_model::cost_model(double kept) : run_(kept), frames_(kept) {
+cost_model::cost_model(double kept)
+  : run_(kept), frames_(kept), kernels_(kept) {
   stages_.fill(running_fit{kept});
+}
+
+cost_model::cost_model(const device_rates& given) : given_(given) {
 }
 
 running_fit::amounts cost_model::amounts_of(stage what, const step_load& x) {
@@ -84,6 +91,18 @@ void cost_model::see_frame(double bytes, double seconds) {
   frames_.add({1, bytes, 0, 0}, seconds);
 }
 
+/// A fit has no longer part: all that a kernel does takes its time.
+void cost_model::see_kernels(const kernel_list& all, double seconds) {
+  running_fit::amounts sum = {};
+  for (auto& x : all) {
+    auto is_attention = x.family == kernel_family::core_attention;
+    sum[0] += 1;
+    sum[1] += x.bytes;
+    sum[is_attention ? 3 : 2] += x.flops;
+  }
+  kernels_.add(sum, seconds);
+}
+
 double cost_model::seconds(stage what, const step_load& load) const {
   return stages_[size_t(what)].predict(amounts_of(what, load));
 }
@@ -94,6 +113,23 @@ double cost_model::run_seconds(const run_load& load) const {
 
 double cost_model::frame_seconds(double bytes) const {
   return frames_.predict({1, bytes, 0, 0});
+}
+
+device_rates cost_model::rates() const {
+  if (given_)
+    return *given_;
+  auto rate = [](double price) { return price > 0 ? 1 / price : no_limit; };
+  auto [kernel, byte, flop, attention_flop] = kernels_.per_part();
+  device_rates out;
+  out.per_kernel = kernel;
+  out.bytes_per_second = out.copied_per_second = rate(byte);
+  out.narrow_flops = out.wide_flops = rate(flop);
+  out.attention_flops = rate(attention_flop);
+  return out;
+}
+
+double cost_model::seconds(const kernel_work& x) const {
+  return troupe::seconds(x, rates());
 }
 
 std::vector<cost_model::parameter> cost_model::parameters() const {

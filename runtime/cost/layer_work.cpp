@@ -1,5 +1,7 @@
 #include "runtime/cost/layer_work.hpp"
 
+#include "kernels/check.hpp"
+
 namespace troupe {
 
 namespace {
@@ -151,6 +153,30 @@ kernel_list layer_work::head(double rows) const {
   double words = c_.vocab_size;
   return {{products, 2 * rows * hidden * words,
            (hidden * words + rows * (hidden + words)) * 2, false}};
+}
+
+kernel_list layer_work::of(stage what, const step_load& x,
+                           double answers) const {
+  switch (what) {
+    case stage::prepare:
+      return prepare(x);
+    case stage::attention:
+      return attention(x);
+    case stage::dense_mlp:
+      return dense_mlp(x.rows());
+    case stage::route:
+      return route(x.rows());
+    case stage::shared_expert:
+      return shared_expert(x.rows());
+    case stage::combine:
+      return combine(x.rows(), answers);
+    case stage::head:
+      return head(x.rows());
+    case stage::dispatch:
+    case stage::end:
+      break;
+  }
+  CHECK(false); // no stream runs these
 }
 
 kernel_list layer_work::experts(double pairs, double slots) const {

@@ -8,6 +8,7 @@
 #include "runtime/checkpoint/config.hpp"
 #include "runtime/cost/kernel_work.hpp"
 #include "runtime/model/batch.hpp"
+#include "runtime/pipeline/stage_table.hpp"
 
 namespace troupe {
 
@@ -57,6 +58,9 @@ public:
   /// `answers`: rows that have come back.
   kernel_list combine(double rows, double answers) const;
   kernel_list head(double rows) const;
+
+  /// Of one that a stream runs; of the head the rows are those with logits.
+  kernel_list of(stage what, const step_load& x, double answers) const;
 
   // -- of a worker ------------------------------------------------------------
 

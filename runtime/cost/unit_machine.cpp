@@ -1,6 +1,7 @@
 #include "runtime/cost/unit_machine.hpp"
 
 #include "runtime/checkpoint/regular_file.hpp"
+#include "runtime/cost/rates_table.hpp"
 #include "runtime/toml/table_reader.hpp"
 
 namespace troupe {
@@ -9,13 +10,6 @@ namespace {
 
 constexpr uint64_t max_file_bytes = 1 << 20;
 constexpr double micro = 1e-6;
-
-void read_seconds(table_reader& in, std::string_view key, double& out) {
-  std::chrono::nanoseconds span{-1};
-  in.read(key, span);
-  if (span.count() >= 0)
-    out = std::chrono::duration<double>(span).count();
-}
 
 /// `measured`, ascending; its numbers times `unit`.
 template <class Point>
@@ -45,15 +39,11 @@ void read_points(table_reader& in, double unit, std::vector<Point>& out) {
 
 void read_gpu(table_reader& in, unit_machine& out) {
   in.allow_only({"multiprocessors", "narrow_flops", "wide_flops",
-                 "attention_flops", "bytes_per_second", "per_kernel",
-                 "product_slowdown"},
+                 "attention_flops", "bytes_per_second", "copied_per_second",
+                 "per_kernel", "product_slowdown"},
                 "a GPU");
   in.read_positive("multiprocessors", out.multiprocessors);
-  in.read_positive("narrow_flops", out.gpu.narrow_flops);
-  in.read_positive("wide_flops", out.gpu.wide_flops);
-  in.read_positive("attention_flops", out.gpu.attention_flops);
-  in.read_positive("bytes_per_second", out.gpu.bytes_per_second);
-  read_seconds(in, "per_kernel", out.gpu.per_kernel);
+  read_rates(in, out.gpu);
   in.read_positive("product_slowdown", out.product_slowdown);
 }
 
@@ -86,7 +76,7 @@ void read_part(table_reader& document, std::string_view name, Fn read,
 
 } // namespace
 
-gpu_rates unit_machine::rates_beside(double communicating) const {
+device_rates unit_machine::rates_beside(double communicating) const {
   auto share = 1 - communicating / multiprocessors;
   auto out = gpu;
   out.narrow_flops *= share / product_slowdown;

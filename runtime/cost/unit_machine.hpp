@@ -35,14 +35,14 @@
 namespace troupe {
 
 struct unit_machine {
-  gpu_rates gpu;
+  device_rates gpu;
   double multiprocessors = 1;
   double product_slowdown = 1; ///< Of products beside communication.
   low_latency_exchange low_latency;
   normal_exchange normal;
 
   /// Of what computes while so many multiprocessors communicate.
-  gpu_rates rates_beside(double communicating) const;
+  device_rates rates_beside(double communicating) const;
 };
 
 /// What is not said keeps its default; tables of exchanges have to be there.

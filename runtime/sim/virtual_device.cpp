@@ -1,10 +1,11 @@
 #include "runtime/sim/virtual_device.hpp"
 
 #include "kernels/host/host_stream.hpp"
+#include "runtime/cost/operation_work.hpp"
 #include "runtime/sim/fifo.hpp"
 #include "runtime/sim/virtual_results.hpp"
 
-#include <algorithm>
+#include <cmath>
 
 namespace troupe {
 
@@ -18,23 +19,10 @@ constexpr uint64_t mapping_bytes = 16 << 10;
 /// Of a packed weight that nobody computes with.
 constexpr uint64_t imagined_weight_bytes = 64;
 
-bool is_copy(const operation& op) {
-  return std::holds_alternative<copy_in>(op)
-         || std::holds_alternative<copy_out>(op)
-         || std::holds_alternative<pack_rows>(op);
-}
-
 } // namespace
 
-virtual_duration duration_of(const operation& op,
-                             const machine_model& machine) {
-  auto cost = cost_of(op);
-  // What a copy reads and writes crosses once.
-  auto seconds = is_copy(op)
-                   ? double(cost.bytes / 2) / machine.copy_bytes_per_second
-                   : std::max(double(cost.bytes) / machine.bytes_per_second,
-                              double(cost.flops) / machine.flops);
-  return machine.per_operation + virtual_duration{int64_t(seconds * 1e9)};
+virtual_duration duration_of(const operation& op, const cost_model& costs) {
+  return virtual_duration{std::llround(costs.seconds(work_of(op)) * 1e9)};
 }
 
 // -- what streams share -------------------------------------------------------
@@ -43,7 +31,7 @@ struct virtual_device::core {
   world& in;
   const life_id life;
   const std::shared_ptr<executor> compute;
-  const machine_model machine;
+  const cost_model costs;
   const node_id node;
   std::set<uint64_t> failing_operations = {}, failing_allocations = {};
   std::set<uint64_t> failed_operations = {}, failed_allocations = {};
@@ -156,7 +144,7 @@ private:
       return true;
     }
     begin(op);
-    auto time = duration_of(op, device_->machine);
+    auto time = duration_of(op, device_->costs);
     auto slowness = device_->in.slowness(device_->node);
     auto taken = virtual_duration{int64_t(double(time.count()) * slowness)};
     next_ = device_->in.after(device_->life, taken,
@@ -292,12 +280,10 @@ private:
 
 virtual_device::virtual_device(world& w, life_id life, uint32_t id,
                                std::shared_ptr<executor> compute,
-                               const machine_model& machine)
+                               const cost_model& costs)
   : id_(id), core_(std::make_shared<core>(
-               core{w, life, std::move(compute), machine, w.node_of(life)})),
+               core{w, life, std::move(compute), costs, w.node_of(life)})),
     heap_(id, mapping_bytes) {
-  CHECK(machine.flops > 0 && machine.bytes_per_second > 0
-        && machine.copy_bytes_per_second > 0);
 }
 
 std::string_view virtual_device::target() const {

@@ -1,11 +1,10 @@
 #pragma once
 
 /// A device in virtual time. An operation begins when its stream is free, takes
-/// what cost_of and a description of the machine say, times the slowness of
-/// its node, and is computed at its end; until then what it is going to write
-/// is poison. Streams do not slow each other down. Notices are events of the
-/// life: those of a process that is stopped wait, those of a dead one never
-/// come.
+/// what a cost_model says of it, times the slowness of its node, and is
+/// computed at its end; until then what it is going to write is poison. Streams
+/// do not slow each other down. Notices are events of the life: those of a
+/// process that is stopped wait, those of a dead one never come.
 ///
 /// A stream that is destroyed has to be done with all when that returns, and
 /// nobody can wait for virtual time: what is left is computed at once, as far
@@ -15,22 +14,16 @@
 
 #include "kernels/device.hpp"
 #include "kernels/host/host_memory.hpp"
+#include "runtime/cost/cost_model.hpp"
 #include "runtime/sim/world.hpp"
 
 #include <set>
 
 namespace troupe {
 
-struct machine_model {
-  double flops = 1e12;                 ///< Per second.
-  double bytes_per_second = 100e9;     ///< Of the device's memory.
-  double copy_bytes_per_second = 20e9; ///< Between it and the host.
-  virtual_duration per_operation = std::chrono::microseconds{20};
-};
-
-/// How long `op` takes, to the nanosecond below.
+/// How long `op` takes, to the nanosecond.
 virtual_duration duration_of(const kernels::operation& op,
-                             const machine_model& machine);
+                             const cost_model& costs);
 
 class virtual_device final : public kernels::device {
 public:
@@ -38,7 +31,7 @@ public:
   /// imagine(), and packed weights take no memory to speak of.
   virtual_device(world& w, life_id life, uint32_t id,
                  std::shared_ptr<kernels::executor> compute,
-                 const machine_model& machine);
+                 const cost_model& costs);
 
   uint32_t id() const override {
     return id_;

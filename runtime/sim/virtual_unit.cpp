@@ -1,6 +1,7 @@
 #include "runtime/sim/virtual_unit.hpp"
 
 #include "kernels/check.hpp"
+#include "runtime/cost/cost_model.hpp"
 #include "runtime/dispatch/answer_slab.hpp"
 #include "runtime/dispatch/dispatch_planner.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -92,7 +93,7 @@ public:
     : options(x), work(x.config, x.bytes), table(x.config),
       map(x.config.num_moe_layers(), num_slots(), x.num_ranks,
           nodes_of(x.num_ranks)),
-      rates(x.machine.rates_beside(
+      costs(x.machine.rates_beside(
         is_normal() ? x.machine.normal.multiprocessors : 0)),
       in(x.seed) {
     auto chance = in.stream("rows");
@@ -154,7 +155,7 @@ public:
   const layer_work work;
   const stage_table table;
   const placement map;
-  const gpu_rates rates;
+  const cost_model costs;
   world in;
   std::vector<std::vector<int32_t>> experts; ///< [lanes][ranks, rows, top_k]
   std::vector<std::unique_ptr<gpu>> gpus;
@@ -267,31 +268,11 @@ void gpu::run_stages(const walk_action& x) {
 
 kernel_list gpu::kernels_of(const step_stage& x, uint8_t lane) const {
   auto& load = unit_.options.lanes[lane];
-  auto& work = unit_.work;
   auto rows = load.rows();
   auto answers = unit_.is_normal()
                    ? rows
                    : rows * unit_.options.config.num_experts_per_tok;
-  switch (x.what) {
-    case stage::prepare:
-      return work.prepare(load);
-    case stage::attention:
-      return work.attention(load);
-    case stage::dense_mlp:
-      return work.dense_mlp(rows);
-    case stage::route:
-      return work.route(rows);
-    case stage::shared_expert:
-      return work.shared_expert(rows);
-    case stage::combine:
-      return work.combine(rows, answers);
-    case stage::head:
-      return work.head(rows);
-    case stage::dispatch:
-    case stage::end:
-      break;
-  }
-  CHECK(false); // the walk halts before these
+  return unit_.work.of(x.what, load, answers);
 }
 
 /// What the plan says is the same in every layer.
@@ -400,7 +381,7 @@ void gpu::enqueue(turn when, span_kind what, const kernel_list& kernels,
                   const dispatch_key& of, job done) {
   double sum = 0;
   for (auto& x : kernels) {
-    auto time = seconds(x, unit_.rates);
+    auto time = unit_.costs.seconds(x);
     sum += time;
     if (number_ == 0 && what != span_kind::head
         && unit_.options.config.is_moe(of.layer))

@@ -6,8 +6,8 @@
 /// sent where. All that computes on a GPU shares it; all that it sends goes one
 /// after the other.
 ///
-/// Times are those of layer_work on a unit_machine; rows choose experts at
-/// random and evenly.
+/// Times are those that a cost_model gives to layer_work on a unit_machine;
+/// rows choose experts at random and evenly.
 
 #include "runtime/cost/layer_work.hpp"
 #include "runtime/cost/unit_machine.hpp"

@@ -137,8 +137,8 @@ TEST_F(SimulatedRequests, GoToWhoHasLessToDo) {
   oracle.max_model_len = all.company.cluster.max_model_len;
   ASSERT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, all.what.load));
   // What they take is told once a second.
-  all.company.parts.device.per_operation = 200us;
-  all.company.parts.device.flops = 2e7;
+  all.company.parts.device.per_kernel = 200e-6;
+  all.company.parts.device.set_flops(2e7);
   auto moving = std::make_shared<request_settings>();
   moving->interval = 50ms;
   moving->least_left = 4;

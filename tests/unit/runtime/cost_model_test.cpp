@@ -65,6 +65,48 @@ TEST(CostModel, TellsLatencyFromRate) {
   EXPECT_NEAR(x.frame_seconds(2e6), 220e-6, 1e-9);
 }
 
+TEST(CostModel, FindsTheRatesOfADevice) {
+  device_rates of;
+  of.set_flops(2e12);
+  of.attention_flops = 5e11;
+  of.bytes_per_second = of.copied_per_second = 4e10;
+  of.per_kernel = 3e-6;
+  cost_model x;
+  for (double rows : {1, 8, 200}) {
+    kernel_list products = {{kernel_family::products, rows * 2e8, 1e6 + rows},
+                            {kernel_family::other, 0, rows * 1e4}};
+    kernel_list alone = {{kernel_family::other, 0, rows * 4e3}};
+    // So few bytes that the longer part is the sum.
+    kernel_list attention = {{kernel_family::core_attention, rows * 1e9, 0}};
+    for (auto& all : {products, alone, attention}) {
+      double sum = 0;
+      for (auto& kernel : all)
+        sum += seconds(kernel, of);
+      x.see_kernels(all, sum);
+    }
+  }
+  auto found = x.rates();
+  EXPECT_NEAR(found.wide_flops / of.wide_flops, 1, 1e-6);
+  EXPECT_NEAR(found.narrow_flops / of.narrow_flops, 1, 1e-6);
+  EXPECT_NEAR(found.attention_flops / of.attention_flops, 1, 1e-6);
+  EXPECT_NEAR(found.bytes_per_second / of.bytes_per_second, 1, 1e-6);
+  EXPECT_NEAR(found.copied_per_second / of.copied_per_second, 1, 1e-6);
+  EXPECT_NEAR(found.per_kernel / of.per_kernel, 1, 1e-6);
+  kernel_work other{kernel_family::products, 7e9, 3e6, true};
+  EXPECT_NEAR(x.seconds(other), seconds(other, of), 1e-9);
+}
+
+TEST(CostModel, KnowsAMachineThatIsGiven) {
+  device_rates of;
+  of.per_kernel = 5e-6;
+  cost_model x{of};
+  kernel_work copy{.copied = 50e9};
+  EXPECT_EQ(x.seconds(copy), seconds(copy, of));
+  EXPECT_EQ(x.seconds(copy), 1 + 5e-6);
+  x.see_kernels({copy}, 7);
+  EXPECT_EQ(x.rates().per_kernel, 5e-6) << "whatever is seen";
+}
+
 TEST(CostModel, SaysNothingOfWhatItHasNotSeen) {
   cost_model x;
   EXPECT_TRUE(x.parameters().empty());

@@ -84,7 +84,7 @@ TEST(StepLoad, CountsWhatABatchAttendsTo) {
 }
 
 TEST(KernelTime, OfProductsIsASumAndOfAttentionTheLongerPart) {
-  gpu_rates gpu;
+  device_rates gpu;
   gpu.narrow_flops = 1000;
   gpu.wide_flops = 100;
   gpu.attention_flops = 10;

@@ -15,10 +15,8 @@ namespace {
 constexpr uint32_t cols = 64;
 
 /// So that a copy of 64 floats takes 1 us + 1 ms.
-constexpr machine_model slow_machine{.flops = 1e6,
-                                     .bytes_per_second = 512e3,
-                                     .copy_bytes_per_second = 256e3,
-                                     .per_operation = 1us};
+constexpr device_rates slow_machine{
+  .bytes_per_second = 512e3, .copied_per_second = 256e3, .per_kernel = 1e-6};
 constexpr auto copy_time = 1001us;
 
 class SimDevice : public testing::Test {
@@ -58,7 +56,7 @@ protected:
   world w{1};
   life_id life = w.begin_life(3);
   std::unique_ptr<virtual_device> dev = std::make_unique<virtual_device>(
-    w, life, 0, make_reference_executor(), slow_machine);
+    w, life, 0, make_reference_executor(), cost_model{slow_machine});
   std::vector<std::string> told;
   std::vector<virtual_duration> told_at;
 };
@@ -94,16 +92,12 @@ TEST_F(SimDevice, OperationsTakeWhatTheirCostSays) {
   auto x = make();
   rms_norm norm{.x = x, .weight = x, .out = x, .operand = {}};
   auto cost = cost_of(norm);
-  EXPECT_EQ(
-    duration_of(norm,
-                {.flops = 1e9, .bytes_per_second = 1e18, .per_operation = 3us}),
-    3us + std::chrono::nanoseconds{cost.flops});
-  EXPECT_EQ(
-    duration_of(norm,
-                {.flops = 1e18, .bytes_per_second = 1e9, .per_operation = {}}),
-    std::chrono::nanoseconds{cost.bytes});
+  EXPECT_EQ(duration_of(norm, cost_model{{.wide_flops = 1e9,
+                                          .bytes_per_second = 1e9,
+                                          .per_kernel = 3e-6}}),
+            3us + std::chrono::nanoseconds{cost.flops + cost.bytes});
   row out;
-  EXPECT_EQ(duration_of(fetch(x, out), slow_machine), copy_time);
+  EXPECT_EQ(duration_of(fetch(x, out), cost_model{slow_machine}), copy_time);
 }
 
 TEST_F(SimDevice, ASlowNodeTakesLonger) {
@@ -296,7 +290,7 @@ TEST_F(SimDevice, ANoticeMayEndItsStream) {
 
 TEST_F(SimDevice, WithoutArithmeticRoutersAndDrawsStillChoose) {
   constexpr uint32_t tokens = 32, experts = 20, top_k = 6;
-  virtual_device quick{w, life, 1, nullptr, slow_machine};
+  virtual_device quick{w, life, 1, nullptr, cost_model{slow_machine}};
   auto floats = [&](uint32_t r, uint32_t c, dtype type = dtype::f32) {
     return dense(*quick.allocate(4 * r * c), type, r, c);
   };
