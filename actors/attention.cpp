@@ -93,12 +93,11 @@ struct attention_state {
     if ((*table)[x.first].what == stage::combine
         && copies[x.lane] != rank->stream.get())
       rank->stream->wait(copies[x.lane]->record());
-    spans.begin(*rank->stream);
+    spans.begin_stages(x.lane);
     for (auto i = x.first; i < x.last; ++i) {
       auto& stage = (*table)[i];
       run_stage(stage, x.lane);
-      spans.end(*rank->stream, {kind_of(stage.what), x.lane,
-                                uint16_t(stage.layer), walk->step_of(x.lane)});
+      spans.end_stage(stage.what, x.lane, stage.layer, walk->step_of(x.lane));
     }
   }
 
@@ -135,6 +134,7 @@ struct attention_state {
     // What a step that has failed left there is still to be copied.
     if (auto* left = copies[step.lane]; left && left != rank->stream.get())
       rank->stream->wait(left->record());
+    spans.begin_step(step.lane, msg.times_stages);
     copies[step.lane] = msg.overlaps ? rank->copies.get() : rank->stream.get();
     // Planned behind a step that has failed meanwhile, over rows that were
     // never written: it comes to nothing, and nobody is to have any of it.
@@ -329,7 +329,7 @@ struct attention_state {
     num_excused = 0;
     copies[lane] = nullptr;
     tell(scheduler, step_ended{lane, rank->lanes[lane]->drawn(), std::nullopt,
-                               false, away[lane].total});
+                               false, away[lane].total, spans.timed(lane)});
   }
 
   void fail(const walk_action& x) {
@@ -449,8 +449,8 @@ behavior(attention::stateful_pointer<attention_state> self,
   state.scheduler = std::move(answers_to);
   state.self = self;
   state.now = [self] { return self->clock().now(); };
-  if (context.spans)
-    state.spans = {*context.spans, *rank};
+  state.spans = {context.spans, *rank,
+                 [time = &self->clock()] { return time->now(); }};
   state.table = std::make_unique<stage_table>(state.parts->config);
   step_walk::settings settings;
   settings.rank = rank->id;

@@ -25,6 +25,7 @@
 #include "actors/cast.hpp"
 #include "actors/rows_refusal.hpp"
 #include "actors/slot_keeper.hpp"
+#include "runtime/cost/cost_model.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -69,6 +70,9 @@ struct expert_worker_state {
   bool broken = false;         ///< The device has failed.
   span_track* spans = nullptr; ///< Null: nothing is recorded.
   std::unique_ptr<slot_keeper> keeper;
+  timing_turns turns; ///< Of runs.
+  cost_model costs;
+  std::optional<cost_model::run_load> timed; ///< The last run, if it was.
   /// Of each rank and micro-batch the pieces of one dispatch.
   std::deque<waiting_rows> waiting;
   /// Of the last run. Written by its notice too.
@@ -113,6 +117,7 @@ struct expert_worker_state {
   void run() {
     if (broken || waiting.empty() || !is_free_or_tells())
       return;
+    learn();
     auto next = take_items();
     if (next.empty())
       return;
@@ -126,7 +131,9 @@ struct expert_worker_state {
       worker->stream->notify([to = spans](auto&) { to->begin(); });
     auto rows = stage(next);
     auto all = group(next, rows.base);
+    begin_timing({double(all.row.size()), double(all.slots.size())});
     worker->stages->run(layer, rows.all, std::move(all.row), all.slots);
+    end_timing();
     if (spans)
       record(layer, next);
     *device = waiting.empty() ? progress::computing : progress::awaited;
@@ -141,6 +148,27 @@ struct expert_worker_state {
       copy_out(p, next[p.item]);
     if (!PLANTED(answer_sent_before_copied))
       send_back(std::make_shared<const items>(std::move(next)));
+  }
+
+  /// The last run is computed.
+  void learn() {
+    if (auto load = std::exchange(timed, std::nullopt)) {
+      costs.see_run(*load, worker->timer.seconds());
+      auto pair = costs.run_seconds({1, 0}) - costs.run_seconds({});
+      worker->counts.pair_ps.set(uint64_t(std::max(pair, 0.0) * 1e12));
+    }
+  }
+
+  void begin_timing(const cost_model::run_load& load) {
+    if (!turns.next())
+      return;
+    timed = load;
+    worker->stream->notify([to = &worker->timer](auto&) { to->begin(); });
+  }
+
+  void end_timing() const {
+    if (timed)
+      worker->stream->notify([to = &worker->timer](auto&) { to->end(); });
   }
 
   /// The run that was just enqueued, and whose rows are in it.
@@ -372,6 +400,7 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
   state.context = context;
   state.parts = std::move(parts);
   state.worker = worker;
+  worker->timer.set_time([time = &self->clock()] { return time->now(); });
   if (context.spans)
     state.spans = &context.spans->open(track_kind::worker, worker->id);
   state.self = self;

@@ -94,6 +94,7 @@ struct step_ended {
   std::optional<failure> cause;        ///< Then there is no result.
   bool again = false; ///< With a cause: it is gone, and may be tried again.
   clock::instant::duration away = {}; ///< It waited for rows of other nodes.
+  std::optional<timed_stages> stages = {}; ///< If you wanted them timed.
 };
 
 // From a rank that hands a request over to the one that goes on with it, and
@@ -172,6 +173,7 @@ struct run_step {
   bool overlaps = false; ///< Others may compute while its rows are away.
   /// Say layers_written as it goes on.
   bool tells_layers = false;
+  bool times_stages = false; ///< Say what they took.
   /// Up to there somebody reads what it writes to. Empty: nobody does.
   kernels::event behind = {};
 };

@@ -1,7 +1,8 @@
 #pragma once
 
-/// What the actors of a rank tell the recorder of spans. Nothing is asked of a
-/// stream and nothing kept where there is none.
+/// What the actors of a rank tell the recorder of spans, and those who want to
+/// know what stages take. Nothing is asked of a stream and nothing kept where
+/// there is nobody.
 
 #include "runtime/cluster/node_parts.hpp"
 #include "runtime/dispatch/dispatch_key.hpp"
@@ -23,7 +24,32 @@ struct stage_place {
 class rank_spans {
 public:
   rank_spans() = default;
-  rank_spans(span_recorder& to, const rank_parts& rank);
+  /// `to` may be null. `now` outlives what the streams of `rank` do.
+  rank_spans(span_recorder* to, rank_parts& rank, const time_fn& now);
+
+  /// A step begins in the lane, whose stages are timed, or not.
+  void begin_step(uint8_t lane, bool is_timed);
+
+  /// What it computes from here on belongs to the next end_stage().
+  void begin_stages(uint8_t lane) const {
+    begin(*rank_->stream);
+    if (is_timed_[lane])
+      time_begin(lane);
+  }
+
+  /// What was enqueued since then, or since the last one, was this.
+  void end_stage(stage what, uint8_t lane, uint32_t layer,
+                 uint32_t step) const {
+    if (compute_)
+      enqueue_end(*rank_->stream, {kind_of(what), lane, uint16_t(layer), step},
+                  what == stage::head ? rank_->lanes[lane]->num_logit_rows()
+                                      : 0);
+    if (is_timed_[lane])
+      time_end(what, lane);
+  }
+
+  /// Of the step of the lane, which has ended well.
+  std::optional<timed_stages> timed(uint8_t lane) const;
 
   /// What is enqueued from here on belongs to the next end() of the stream.
   void begin(kernels::stream& on) const {
@@ -34,7 +60,7 @@ public:
   /// What was enqueued since then, or since the last end(), was this.
   void end(kernels::stream& on, const stage_place& of) const {
     if (compute_)
-      enqueue_end(on, of);
+      enqueue_end(on, of, 0);
   }
 
   /// Rows of the lane leave for other nodes.
@@ -51,11 +77,15 @@ public:
 
 private:
   void enqueue_begin(kernels::stream& on) const;
-  void enqueue_end(kernels::stream& on, const stage_place& of) const;
+  void enqueue_end(kernels::stream& on, const stage_place& of,
+                   uint32_t amount) const;
+  void time_begin(uint8_t lane) const;
+  void time_end(stage what, uint8_t lane) const;
   void note_return(const dispatch_key& of) const;
   span_track* track_of(const kernels::stream& on) const;
 
-  const kernels::stream* stream_ = nullptr;
+  rank_parts* rank_ = nullptr;
+  std::array<bool, step_walk::max_lanes> is_timed_ = {};
   span_track* compute_ = nullptr; ///< Null: nobody records.
   span_track* copies_ = nullptr;
   std::array<span_track*, step_walk::max_lanes> lanes_ = {};

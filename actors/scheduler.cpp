@@ -11,10 +11,7 @@
 #include "actors/block_taker.hpp"
 #include "actors/grammar_desk.hpp"
 #include "actors/rank_spans.hpp"
-#include "runtime/batching/rank_times.hpp"
-#include "runtime/batching/step_times.hpp"
-#include "runtime/pipeline/lane_choice.hpp"
-#include "runtime/pipeline/shared_time.hpp"
+#include "runtime/batching/step_book.hpp"
 #include "runtime/pipeline/step_walk.hpp"
 #include "runtime/planted.hpp"
 #include "runtime/request_rules.hpp"
@@ -35,21 +32,8 @@ struct scheduler_state {
   std::unique_ptr<block_taker> taker;
   grammar_desk grammars;
   std::shared_ptr<grammar_bell> bell;
-  step_cost cost;
   local_scheduler::pointer self = nullptr;
-  std::unique_ptr<lane_choice> lanes; ///< Null: their number is given.
-
-  /// A step that is out.
-  struct step_begun {
-    double cost = 0;
-    clock::instant at = {};
-    rank_times::load load = {};
-  };
-
-  std::array<step_begun, step_walk::max_lanes> begun = {}; ///< By lane.
-  shared_time shares;
-  step_times times;
-  rank_times prices;
+  std::unique_ptr<step_book> book;
   step_spans spans;
   std::function<clock::instant()> now;
   request_rules rules;
@@ -92,7 +76,7 @@ struct scheduler_state {
     if (!grammar)
       return refuse(settled, grammar.why());
     auto seconds_for = [this](auto first, auto count) {
-      return times.seconds_for(cost.of(first, count));
+      return book->seconds_for(first, count);
     };
     giver->begin(settled);
     if (*grammar)
@@ -107,7 +91,7 @@ struct scheduler_state {
   /// `is_new`: it has not waited for blocks that others fetch.
   void fetch_or_add(const run_request& settled, bool is_new) {
     auto seconds_for = [this](auto first, auto count) {
-      return times.seconds_for(cost.of(first, count));
+      return book->seconds_for(first, count);
     };
     auto wait = courier->begin(settled, seconds_for, is_new);
     if (wait == block_courier::wait::none)
@@ -269,19 +253,11 @@ struct scheduler_state {
 
   void end(const step_ended& msg) {
     spans.end(msg.lane);
-    auto& ended = begun[msg.lane];
-    auto at = now();
-    auto own = shares.ended(msg.lane, at);
-    if (!msg.cause
-        && (parts->cluster.limits.max_itl_ms > 0 || courier->is_on()
-            || rank->handing))
-      times.add(ended.cost, at - ended.at, own);
+    book->end({msg.lane, !msg.cause, msg.away, msg.stages}, now());
+    if (msg.stages)
+      reprice();
     if (!msg.cause && parts->cluster.limits.moving_requests)
-      learn(ended.load, own);
-    if (lanes && msg.cause)
-      lanes->dropped(at);
-    else if (lanes)
-      lanes->ended(msg.lane, at, ended.cost, msg.away);
+      tell_prices();
     auto outputs = outputs_of(msg);
     giver->end_step(msg.lane);
     tell_all(std::move(outputs));
@@ -296,8 +272,24 @@ struct scheduler_state {
       publish(std::move(x));
   }
 
-  void learn(const rank_times::load& load, clock::instant::duration took) {
-    prices.add(load, took);
+  /// Workers of this node say what rows take in experts.
+  void reprice() {
+    double sum = 0, known = 0;
+    for (auto& x : parts->workers)
+      if (auto pair = x->counts.pair_ps.get(); pair > 0) {
+        sum += double(pair) * 1e-12;
+        ++known;
+      }
+    auto row = known > 0 ? parts->config.num_experts_per_tok * sum / known : 0;
+    if (auto x = book->news(row)) {
+      decide->reprice(*x);
+      context.log->debug("rank " + std::to_string(rank->id) + ": "
+                         + to_string(*x));
+    }
+  }
+
+  void tell_prices() {
+    auto& prices = book->prices();
     auto ps = [](double seconds) { return uint64_t(seconds * 1e12); };
     auto& to = rank->counts;
     if (auto x = prices.decoding()) {
@@ -339,15 +331,14 @@ struct scheduler_state {
   }
 
   void step() {
-    auto num_lanes = lanes ? lanes->lanes_for(decide->num_rows_at_hand(),
-                                              decide->has_prompts())
-                           : parts->cluster.limits.micro_batches;
+    auto num_lanes = book->lanes_for(decide->num_rows_at_hand(),
+                                     decide->has_prompts());
     do {
       while (auto next = decide->next_step(num_lanes, max_cost()))
         begin(std::move(*next), num_lanes > 1);
     } while (keep_the_preempted());
-    if (lanes && decide->num_out() == 0)
-      lanes->rest();
+    if (decide->num_out() == 0)
+      book->rest();
     tell_counts();
   }
 
@@ -388,23 +379,19 @@ struct scheduler_state {
   /// Of a step with somebody who decodes.
   double max_cost() const {
     std::chrono::milliseconds most{parts->cluster.limits.max_itl_ms};
-    auto cost = most.count() > 0 ? times.cost_within(most) : std::nullopt;
-    return cost.value_or(batcher::no_limit);
+    return most.count() > 0 ? book->cost_within(most) : batcher::no_limit;
   }
 
   void begin(planned_step next, bool overlaps) {
-    auto& x = begun[next.lane];
-    x = {next.cost, now(), rank_times::load_of(next.rows)};
-    shares.began(next.lane, x.at);
+    auto is_timed = book->begin(next, now());
     rank->counts.steps.add(1);
-    if (lanes)
-      lanes->began(next.lane, x.at, x.load.prompt_tokens > 0);
     spans.begin(next.lane, next.rows.num_rows());
     auto list = context.here->read();
     auto i = list->ranks.find(rank->id);
     CHECK(i != list->ranks.end());
     run_step msg{std::make_shared<const planned_step>(std::move(next)),
                  overlaps};
+    msg.times_stages = is_timed;
     giver->begin_step(msg, *decide);
     tell(i->second, std::move(msg));
   }
@@ -442,11 +429,13 @@ behavior(local_scheduler::stateful_pointer<scheduler_state> self,
                                               on_copied);
   state.taker = std::make_unique<block_taker>(self, context, state.parts,
                                               *rank);
-  state.cost = options.cost;
   state.self = self;
   auto& limits = state.parts->cluster.limits;
-  if (limits.micro_batches == 0)
-    state.lanes = std::make_unique<lane_choice>(limits.num_lanes());
+  step_book::settings book;
+  book.num_lanes = limits.num_lanes();
+  book.chooses_lanes = limits.micro_batches == 0;
+  book.prices_requests = limits.moving_requests;
+  state.book = std::make_unique<step_book>(state.parts->config, book);
   state.now = [self] { return self->clock().now(); };
   if (context.spans)
     state.spans = {*context.spans, rank->id, limits.num_lanes()};

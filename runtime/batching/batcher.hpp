@@ -151,6 +151,11 @@ public:
 
   static constexpr double no_limit = std::numeric_limits<double>::infinity();
 
+  /// From now on steps are compared by that.
+  void reprice(const step_cost& x) {
+    options_.cost = x;
+  }
+
   /// Returns the next step, if there is one to be run now. No more than
   /// `num_lanes` (at least 1, at most those of the options) are to be out at
   /// once. If anybody decodes it takes prompts' rows only until it costs

@@ -1,6 +1,7 @@
 #include "runtime/batching/step_cost.hpp"
 
 #include "runtime/cost/layer_work.hpp"
+#include "runtime/formatted.hpp"
 
 namespace troupe {
 
@@ -24,6 +25,12 @@ double flops_of_row(const model_config& c, double pairs) {
 step_cost step_cost::of_shapes(const model_config& config) {
   auto row = flops_of_row(config, 0);
   return {1, (flops_of_row(config, 1) - row) / row};
+}
+
+std::string to_string(const step_cost& x) {
+  return formatted("a query and a key cost %.3g of a row, and %.3g of one that "
+                   "decodes",
+                   x.per_pair / x.per_row, x.per_decoded_pair / x.per_row);
 }
 
 uint32_t step_cost::rows_within(uint32_t first, uint32_t most,

@@ -20,6 +20,7 @@
 #include "runtime/model/forward.hpp"
 #include "runtime/model/kv_pool.hpp"
 #include "runtime/model/weights.hpp"
+#include "runtime/pipeline/stage_timer.hpp"
 #include "runtime/topology.hpp"
 
 #include <map>
@@ -36,6 +37,7 @@ struct rank_parts {
   std::unique_ptr<kv_pool> pool;
   std::unique_ptr<prefix_cache> cache; ///< Its scheduler's; gives out `pool`.
   std::vector<std::unique_ptr<attention_stages>> lanes; ///< On `stream`.
+  std::vector<stage_timer> timers; ///< By lane; told by `stream`.
   std::unique_ptr<kernels::stream> stream;
   /// For rows that leave and land while another lane computes; null if there
   /// is one lane.
@@ -66,6 +68,7 @@ struct worker_parts {
   uint32_t max_staging_rows = 0;
   uint32_t max_runs = 0; ///< (row, expert) pairs in one grouped run
   std::unique_ptr<expert_stages> stages;
+  run_timer timer; ///< Told by `stream`.
   std::unique_ptr<kernels::stream> stream;
   worker_counts counts;
 };

@@ -48,7 +48,8 @@ struct rank_counts {
 
 struct worker_counts {
   own_count runs;
-  own_count rows; ///< Pairs of a row and an expert.
+  own_count rows;    ///< Pairs of a row and an expert.
+  own_count pair_ps; ///< What one takes; 0: not known.
 };
 
 /// How many rows have chosen each logical expert.

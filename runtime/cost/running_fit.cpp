@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace troupe {
 
@@ -30,13 +31,20 @@ void running_fit::add(const amounts& x, double y) {
     for (size_t k = 0; k < n; ++k)
       xx_[i][k] = kept_ * xx_[i][k] + x[i] / y * (x[k] / y);
   }
-  solve();
+  is_stale_ = true;
+}
+
+const running_fit::prices& running_fit::per_part() const {
+  if (std::exchange(is_stale_, false))
+    solve();
+  return prices_;
 }
 
 double running_fit::predict(const amounts& x) const {
+  auto& all = per_part();
   double out = 0;
   for (size_t i = 0; i < n; ++i)
-    out += prices_[i] * x[i];
+    out += all[i] * x[i];
   return out;
 }
 
@@ -52,7 +60,7 @@ double running_fit::error(const prices& x) const {
 }
 
 /// The best of all sets of parts whose prices are positive: there are few.
-void running_fit::solve() {
+void running_fit::solve() const {
   auto best = weight_; // of no parts
   prices found = {};
   for (unsigned size = 1; size <= n; ++size)

@@ -2,7 +2,8 @@
 
 /// What something takes, as a sum of parts that are never negative, learnt from
 /// cases as they come: least squares of relative errors, in which what is old
-/// counts less and less. A plain class; the same cases give the same parts.
+/// counts less and less. A case costs a few multiplications; parts are found
+/// when they are asked for. A plain class; the same cases give the same parts.
 
 #include <array>
 #include <cstddef>
@@ -29,9 +30,7 @@ public:
 
   /// A part of which no case had any, and one that others explain as well, is
   /// 0; of parts that explain the same the last is taken.
-  const prices& per_part() const {
-    return prices_;
-  }
+  const prices& per_part() const;
 
   /// Never negative and always a number, if `x` is; 0 if nothing was seen.
   double predict(const amounts& x) const;
@@ -44,15 +43,16 @@ public:
 private:
   using matrix = std::array<amounts, max_parts>;
 
-  void solve();
+  void solve() const;
   bool solve(unsigned parts, prices& out) const;
   double error(const prices& x) const;
 
   double kept_;
   double weight_ = 0;
-  matrix xx_ = {};  ///< Weighted sums of x x' / y y.
-  amounts xy_ = {}; ///< Of x / y.
-  prices prices_ = {};
+  matrix xx_ = {};             ///< Weighted sums of x x' / y y.
+  amounts xy_ = {};            ///< Of x / y.
+  mutable prices prices_ = {}; ///< If they are not stale.
+  mutable bool is_stale_ = false;
 };
 
 } // namespace troupe

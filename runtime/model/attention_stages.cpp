@@ -393,6 +393,10 @@ void attention_stages::head() {
   x.head.run(x.stream, x.weights, x.now(x.residual));
 }
 
+uint32_t attention_stages::num_logit_rows() const {
+  return impl_->head.num_rows();
+}
+
 const std::shared_ptr<step_result>& attention_stages::drawn() const {
   return impl_->head.drawn();
 }

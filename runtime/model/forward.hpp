@@ -89,6 +89,9 @@ public:
   /// them. Tokens, and scores and logits where they are wanted, go to the host.
   void head();
 
+  /// For how many rows of the step `head` is.
+  uint32_t num_logit_rows() const;
+
   /// What the last `head` has given. It is the caller's, who may move it out.
   const std::shared_ptr<step_result>& drawn() const;
 

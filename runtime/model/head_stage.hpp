@@ -24,6 +24,11 @@ public:
   void run(kernels::stream& stream, const attention_weights& weights,
            const kernels::tensor& residual);
 
+  /// For how many rows the next `run` is.
+  uint32_t num_rows() const {
+    return static_cast<uint32_t>(rows_.size());
+  }
+
   /// What the last `run` gives. It is the caller's, who may move it out.
   const std::shared_ptr<step_result>& drawn() const {
     return drawn_;

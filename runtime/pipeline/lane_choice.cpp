@@ -94,6 +94,7 @@ void lane_choice::close(kind& x, uint32_t k) {
   auto weight = seen.num_windows == 0 || x.tried > 0 ? 1 : weight_of_last;
   seen.time_per_cost += weight * (measured - seen.time_per_cost);
   seen.waited += weight * (waited - seen.waited);
+  seen.away += weight * (seconds(w.away) / w.num_steps - seen.away);
   ++seen.num_windows;
   auto is_another = std::abs(seen.time_per_cost - x.settled)
                     > another_time * x.settled;
@@ -125,15 +126,20 @@ void lane_choice::judge(kind& x, uint32_t k) {
     settle(x, std::min(2 * std::max(x.pause, windows_between_trials),
                        most_windows_between_trials));
   auto is_new = x.best < most_ && x.of[x.best + 1].num_windows == 0
-                && x.of[x.best].waited > worth_hiding;
+                && may_gain(x.of[x.best]);
   if (is_new || x.since_trial > std::max(x.pause, windows_between_trials))
     plan_trial(x);
+}
+
+/// What is hidden is at most what was waited for.
+bool lane_choice::may_gain(const experience& x) const {
+  return x.waited > worth_hiding && x.away > of_step_;
 }
 
 /// Tries the neighbours in turn, a larger one only where there is something to
 /// hide.
 void lane_choice::plan_trial(kind& x) const {
-  auto may_grow = x.best < most_ && x.of[x.best].waited > worth_hiding;
+  auto may_grow = x.best < most_ && may_gain(x.of[x.best]);
   auto may_shrink = x.best > 1;
   x.since_trial = 0;
   if (!may_grow && !may_shrink)

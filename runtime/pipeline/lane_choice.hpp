@@ -12,11 +12,12 @@
 /// decoding alone, by the power of two that its rows reach. Kinds take turns,
 /// so the time between the ends of two steps belongs to the later one's kind,
 /// whose window goes on where it was. Another k is tried only if it may gain: a
-/// larger one if rows of other nodes were waited for, a smaller one if there is
-/// one; for one window in 64, and half as often after each that was in vain,
-/// until the work or the machine is seen to have changed. A trial is judged by
-/// itself: what k did long ago is forgotten. One that does clearly worse ends
-/// with the first steps.
+/// larger one if rows of other nodes were waited for, and for longer than a
+/// step takes whatever it has (which is what one more costs); a smaller one if
+/// there is one; for one window in 64, and half as often after each that was in
+/// vain, until the work or the machine is seen to have changed. A trial is
+/// judged by itself: what k did long ago is forgotten. One that does clearly
+/// worse ends with the first steps.
 
 #include "runtime/clock.hpp"
 
@@ -52,6 +53,11 @@ public:
     last_end_ = now;
   }
 
+  /// So many seconds a step takes whatever it has; 0: that is not known.
+  void know(double of_step) {
+    of_step_ = of_step;
+  }
+
   /// Nothing is out, and nothing to be done: time that passes is nobody's.
   void rest();
 
@@ -62,6 +68,7 @@ private:
   struct experience {
     double time_per_cost = 0; ///< Seconds; aged mean.
     double waited = 0;        ///< Of the time of steps, the part away.
+    double away = 0;          ///< Seconds of a step; likewise.
     uint32_t num_windows = 0;
   };
 
@@ -99,8 +106,10 @@ private:
   static void settle(kind& x, uint32_t pause);
   void judge(kind& x, uint32_t k);
   void plan_trial(kind& x) const;
+  bool may_gain(const experience& x) const;
 
   const uint32_t most_;
+  double of_step_ = 0;
   std::map<uint32_t, kind> kinds_; ///< By the logarithm of rows; 0: prompts.
   work asked_;
   std::array<work, max_lanes> out_ = {};   ///< By lane.

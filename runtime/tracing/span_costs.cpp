@@ -46,7 +46,7 @@ void learn(const node_spans& node, cost_model& to) {
       if (!what)
         continue;
       step_load load;
-      load.absorbed.rows = rows_of(x, steps);
+      load.absorbed.rows = *what == stage::head ? x.amount : rows_of(x, steps);
       if (load.absorbed.rows > 0)
         to.see(*what, load, took);
     }

@@ -22,8 +22,8 @@ enum class span_kind : uint8_t {
   dense_mlp,
   route,
   shared_expert,
-  add, ///< What has come back becomes part of the residual.
-  head,
+  add,  ///< What has come back becomes part of the residual.
+  head, ///< Amount: rows with logits.
   pack, ///< Rows are copied into the frames that leave.
   land, ///< Rows that have come back are copied to the device.
   run,  ///< Of experts; amount: pairs of rows and experts.

@@ -62,6 +62,10 @@ public:
     x_ = x;
   }
 
+  void know(double of_step) {
+    choice_.know(of_step);
+  }
+
   /// From now on there are prompts, or none.
   void take_prompts(bool x) {
     prompts_ = x;
@@ -122,6 +126,20 @@ TEST(LaneChoice, TriesLessAndLessOftenWhatIsInVain) {
   EXPECT_GE(early, 3);
   EXPECT_EQ(late, 1);
   EXPECT_LT(x.run(32, many), 1.001);
+}
+
+/// More than is waited for cannot be hidden.
+TEST(LaneChoice, TriesNothingThatCostsMoreThanItHides) {
+  rank x{{2e-3, 1e-6, 5e-4}, 2};
+  x.know(2e-3);
+  for (int i = 0; i < many; ++i) {
+    x.run(32, 1);
+    ASSERT_EQ(x.lanes(), 1u);
+  }
+  rank far{{1e-4, 1e-4, 2e-3}, 2};
+  far.know(1e-4);
+  EXPECT_LT(far.run(32, many), 1.03);
+  EXPECT_EQ(far.lanes(), 2u);
 }
 
 TEST(LaneChoice, GivesUpATrialThatDoesClearlyWorse) {

@@ -11,6 +11,8 @@ namespace {
 
 /// Two nodes: a rank whose stages take 10 us and 2 us a row, a worker whose
 /// runs take 5 us and 3 us a pair, and frames that take 7 us and 1 ns a byte.
+/// A head takes 40 us and 6 us for each row with logits, of which there are
+/// few.
 std::vector<node_spans> trace_of(uint32_t num_steps) {
   node_spans a, b;
   b.node = 1;
@@ -28,6 +30,12 @@ std::vector<node_spans> trace_of(uint32_t num_steps) {
     x.begin = at;
     x.end = at + 10us + rows * 2us;
     compute.spans.push_back(x);
+    auto head = x;
+    head.what = span_kind::head;
+    head.amount = 1 + i % 4;
+    head.begin = x.end;
+    head.end = head.begin + 40us + head.amount * 6us;
+    compute.spans.push_back(head);
     x.what = span_kind::step;
     x.amount = rows;
     x.end += 1ms;
@@ -58,7 +66,9 @@ TEST(SpanCosts, AreThoseOfWhatWasRecorded) {
   EXPECT_NEAR(x.seconds(stage::prepare, load), 50e-6, 1e-9);
   EXPECT_NEAR(x.run_seconds({20, 0}), 65e-6, 1e-9);
   EXPECT_NEAR(x.frame_seconds(20000), 27e-6, 1e-9);
-  EXPECT_EQ(x.seconds(stage::head, load), 0);
+  EXPECT_EQ(x.seconds(stage::route, load), 0);
+  load.absorbed.rows = 3;
+  EXPECT_NEAR(x.seconds(stage::head, load), 58e-6, 1e-9);
   auto text = to_string(x.parameters());
   EXPECT_NE(text.find("frame           once                  7.00000 us"),
             std::string::npos)

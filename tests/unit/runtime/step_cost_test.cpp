@@ -13,6 +13,14 @@ TEST(StepCost, CountsEachQueryWithTheKeysUpToItsOwn) {
   EXPECT_EQ(x.of(7, 2), 20 + 8 + 9);
 }
 
+TEST(StepCost, OfOneRowAloneIsThatOfWhoDecodes) {
+  step_cost x{10, 1, 3};
+  EXPECT_EQ(x.of(7, 1), 10 + 3 * 8);
+  EXPECT_EQ(x.of(7, 2), 20 + 8 + 9);
+  step_cost alike{10, 2};
+  EXPECT_EQ(alike.per_decoded_pair, 2);
+}
+
 TEST(StepCost, FindsTheMostRowsForACost) {
   step_cost x{10, 1};
   for (uint32_t first : {0u, 5u, 4000u})
