@@ -7,13 +7,13 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 #include <utility>
 
 namespace troupe {
@@ -112,8 +112,9 @@ local_nodes::~local_nodes() {
   for (auto& x : children_)
     if (x.pid != 0)
       kill(x.pid, SIGTERM);
+  const timespec pause{0, std::chrono::nanoseconds{poll_interval}.count()};
   for (auto left = patience_ / poll_interval; left > 0 && !reap(); --left)
-    std::this_thread::sleep_for(poll_interval);
+    nanosleep(&pause, nullptr);
   for (auto& x : children_)
     if (x.pid != 0) {
       kill(x.pid, SIGKILL);

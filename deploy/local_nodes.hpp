@@ -21,8 +21,8 @@ public:
   /// the subcommand; of the environment it gets no settings (TROUPE_...), which
   /// are this process's. To be called on the main thread: the kernel's promise
   /// is bound to the calling thread. Error: io. Each child inherits the
-  /// descriptor of its place in `inherited`, if there are any. Who has more to do
-  /// in the end than to let go needs more patience.
+  /// descriptor of its place in `inherited`, if there are any. Who has more to
+  /// do in the end than to let go needs more patience.
   static result<std::unique_ptr<local_nodes>>
   start(const std::vector<std::vector<std::string>>& commands,
         const std::vector<int>& inherited = {},

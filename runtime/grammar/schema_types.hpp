@@ -2,7 +2,7 @@
 
 /// Of which types the values of a JSON schema are.
 
-#include <nlohmann/json_fwd.hpp>
+#include "runtime/json/strict_json.hpp"
 
 #include <string>
 #include <string_view>

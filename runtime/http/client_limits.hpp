@@ -6,8 +6,6 @@
 #include "runtime/http/completion_options.hpp"
 #include "runtime/http/server.hpp"
 
-#include <span>
-
 namespace troupe::http {
 
 struct client_limits {

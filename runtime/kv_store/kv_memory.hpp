@@ -40,7 +40,8 @@ public:
     index_.touch(last);
   }
 
-  /// Nothing if it is here, or on its way, or all room is in use.
+  /// Nothing if it is here, or on its way, or the one before it is not, or all
+  /// room is in use.
   std::optional<place> begin_write(const kv_block& x);
 
   /// `ok`: from now on it is found.

@@ -5,14 +5,12 @@ namespace troupe {
 kv_tiers::target kv_tiers::begin_keep(const kv_block& x, bool may_write,
                                       host_buffers& way) const {
   target out;
-  auto stands_on_disk = store && (x.depth == 0 || store->index().has(x.before));
-  auto stands = stands_on_disk || x.depth == 0
-                || (memory && memory->index().has(x.before));
-  if (auto place = memory && stands ? memory->begin_write(x) : std::nullopt) {
+  if (auto place = memory ? memory->begin_write(x) : std::nullopt) {
     out.slot = place->slot;
     out.bytes = place->bytes;
   }
-  if (!stands_on_disk || !may_write)
+  auto stands = store && (x.depth == 0 || store->index().has(x.before));
+  if (!stands || !may_write)
     return out;
   if (!out.bytes)
     out.bytes = way.take();
