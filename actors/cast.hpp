@@ -5,6 +5,7 @@
 
 #include "actors/directory.hpp"
 #include "actors/protocol.hpp"
+#include "runtime/cluster/open_places.hpp"
 #include "runtime/cluster/open_requests.hpp"
 #include "runtime/cluster/request_settings.hpp"
 #include "runtime/cluster/request_status.hpp"
@@ -114,13 +115,15 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
                       std::function<void()> on_started = {});
 
 /// `kept` is where the state of the cluster is kept from now on; not null.
-/// `begins_with`: null for what follows from the topology.
+/// `begins_with`: null for what follows from the topology. `places`: hears who
+/// has come and who is gone; null: nobody asks it.
 controller
 spawn_controller(caf::actor_system& system, const node_context& context,
                  topology cluster, std::string model_dir,
                  std::function<void(node_id)> monitor,
                  std::shared_ptr<state_store> kept,
-                 std::shared_ptr<const placements_of_units> begins_with = {});
+                 std::shared_ptr<const placements_of_units> begins_with = {},
+                 std::shared_ptr<open_places> places = {});
 
 /// It begins with the placement of `parts`.
 placer spawn_placer(caf::actor_system& system, const node_context& context,
@@ -140,9 +143,10 @@ struct supervisor_hooks {
   std::function<void()> join_again;
   /// Watches the heartbeats of a node.
   std::function<void(node_id)> monitor;
-  /// From now on this process alone becomes that node; 0: nobody. Others are
-  /// told why, in a sentence.
-  std::function<void(node_id, uint64_t incarnation, const std::string& why)>
+  /// From now on this process alone becomes that node, under that name; 0:
+  /// nobody. Others are told why, in a sentence.
+  std::function<void(node_id, const std::string& name, uint64_t incarnation,
+                     const std::string& why)>
     settle_place;
   /// The controller has said who we are.
   std::function<void(node_id, const topology&)> identify;

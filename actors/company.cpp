@@ -94,17 +94,18 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.options = opts.node;
   setup.log = &x->log;
   setup.progress = opts.progress;
-  setup.cluster = opts.cluster;
   setup.model_dir = opts.model_dir;
   setup.status = x->front.status();
   setup.status->outage_timeout = opts.outage_timeout;
   setup.status->moving = opts.node.moving;
+  std::set<node_id> remembered;
   if (!opts.state_dir.empty()) {
     auto state = open_state(opts.state_dir, opts.cluster.cluster);
     if (!state)
       return state.why();
     setup.state = std::move(*state);
     std::string trouble;
+    remembered = take_names(opts.cluster, setup.state->last());
     setup.begins_with
       = go_on_with(place_experts(opts.cluster, *opts.node.config),
                    setup.state->last(), trouble, opts.cluster.later_nodes());
@@ -113,6 +114,8 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                      + " is not taken, experts are placed as by the topology: "
                      + trouble);
   }
+  setup.cluster = opts.cluster;
+  setup.places = std::make_shared<open_places>(opts.cluster, remembered);
   network_options net{opts.cluster.cluster,
                       setup.name,
                       setup.incarnation,
@@ -120,12 +123,10 @@ result<std::unique_ptr<company>> company::start(company_options options) {
                       opts.secret,
                       opts.insecure,
                       &x->log,
-                      {},
+                      setup.places,
                       opts.tls,
                       opts.faults,
                       opts.links};
-  for (auto& node : opts.cluster.nodes)
-    net.names.push_back(node.name);
   setup.make_network = opts.cluster.nodes.size() == 1 ? one_node_network(net)
                                                       : ucx_network(net);
   auto first = node::start(std::move(setup));
@@ -249,7 +250,8 @@ member_node::start(member_options options) {
                                     {},
                                     opts.tls,
                                     opts.faults,
-                                    opts.links});
+                                    opts.links,
+                                    opts.brings});
   auto self = node::start(std::move(setup));
   if (!self)
     return self.why();

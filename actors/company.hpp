@@ -106,7 +106,8 @@ private:
 };
 
 struct member_options {
-  std::string name; ///< As in the topology.
+  std::string name;  ///< As in the topology, or of an open place.
+  node_share brings; ///< Who comes to an open place says so.
   endpoint_address controller;
   endpoint_address listen{"127.0.0.1", 0};
   std::string cluster = "troupe";

@@ -26,6 +26,7 @@ struct controller_state {
   topology cluster;
   std::string model_dir;
   std::function<void(node_id)> monitor;
+  std::shared_ptr<open_places> places; ///< Or null.
   kept_state kept;
   std::shared_ptr<const view> unpublished; ///< It is being kept; or null.
   std::shared_ptr<const placements_of_units> begins_with; ///< Or null.
@@ -63,24 +64,45 @@ struct controller_state {
         say(node_id(n), message);
   }
 
+  /// Who comes to an open place gives it its name.
+  void rename_place(const node_joined& msg) {
+    if (msg.node >= cluster.nodes.size())
+      return;
+    auto& node = cluster.nodes[msg.node];
+    if (!node.open || decide->is_there(msg.node) || early.contains(msg.node)
+        || cluster.find(msg.who.name))
+      return;
+    node.name = msg.who.name;
+    decide->rename(msg.node, msg.who.name);
+  }
+
+  void free_place(node_id node, uint64_t incarnation, bool has_left) {
+    if (places)
+      places->freed(node, incarnation, has_left);
+  }
+
   void join(const node_joined& msg) {
+    rename_place(msg);
     auto id = decide->admit(msg.who.name);
     if (!id || *id != msg.node) {
       auto why = id ? msg.who.name + " is another's name" : id.why().message;
       context.log->warning("node " + std::to_string(msg.node)
                            + " may not join: " + why);
+      free_place(msg.node, msg.who.incarnation, false);
       return context.net->disconnect(msg.node, msg.who.incarnation, why);
     }
+    if (places)
+      places->taken(msg.node, msg.who.name, msg.who.incarnation);
+    if (msg.node != context.node)
+      monitor(msg.node);
     if (decide->is_early(*id)) {
       context.log->info("node " + msg.who.name + " waits for the start");
       early[msg.node] = msg;
       return;
     }
     context.log->info("node " + msg.who.name + " has joined");
-    judge->forget(msg.node);
+    judge->forget(msg.node, msg.who.name);
     decide->joined(msg.node, msg.who);
-    if (msg.node != context.node)
-      monitor(msg.node);
     say(msg.node, welcome{msg.node, render(cluster), model_dir,
                           decide->is_started(), begins_with});
   }
@@ -205,8 +227,10 @@ struct controller_state {
 
   void suspect(const node_suspected& msg) {
     if (auto i = early.find(msg.node);
-        i != early.end() && i->second.who.incarnation == msg.incarnation)
+        i != early.end() && i->second.who.incarnation == msg.incarnation) {
       early.erase(i);
+      free_place(msg.node, msg.incarnation, false);
+    }
     if (over || !is_of_member(msg.by, msg.by_incarnation)
         || !decide->suspected(msg.by, msg.node, msg.incarnation))
       return;
@@ -218,6 +242,7 @@ struct controller_state {
     node_lost verdict{node, decide->incarnation_of(node), decide->name_of(node),
                       why, leaver.gone(node, why)};
     leaver.lost(node, verdict.incarnation);
+    free_place(node, verdict.incarnation, verdict.has_left);
     show_progress(); // before anybody hears
     if (verdict.has_left)
       verdict.why = "has left";
@@ -324,13 +349,15 @@ behavior(controller::stateful_pointer<controller_state> self,
          const node_context& context, const topology& cluster,
          const std::string& model_dir, std::function<void(node_id)> monitor,
          std::shared_ptr<state_store> kept,
-         std::shared_ptr<const placements_of_units> begins_with) {
+         std::shared_ptr<const placements_of_units> begins_with,
+         std::shared_ptr<open_places> places) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
   state.cluster = cluster;
   state.model_dir = model_dir;
   state.monitor = std::move(monitor);
+  state.places = std::move(places);
   std::vector<std::string> names;
   for (auto& node : cluster.nodes)
     names.push_back(node.name);
@@ -365,10 +392,11 @@ spawn_controller(caf::actor_system& system, const node_context& context,
                  topology cluster, std::string model_dir,
                  std::function<void(node_id)> monitor,
                  std::shared_ptr<state_store> kept,
-                 std::shared_ptr<const placements_of_units> begins_with) {
+                 std::shared_ptr<const placements_of_units> begins_with,
+                 std::shared_ptr<open_places> places) {
   return system.spawn(behavior, context, std::move(cluster),
                       std::move(model_dir), std::move(monitor), std::move(kept),
-                      std::move(begins_with));
+                      std::move(begins_with), std::move(places));
 }
 
 } // namespace troupe

@@ -132,7 +132,9 @@ node_status status_of(node_id node, const topology& cluster,
                       const cast_list& list, const gateway_status& status) {
   node_status out;
   out.node = node;
-  out.name = cluster.nodes[node].name;
+  auto& members = list.members;
+  auto is_known = members && node < members->members.size();
+  out.name = is_known ? members->members[node].name : cluster.nodes[node].name;
   out.incarnation = incarnation_of(list, node);
   out.state = out.incarnation != 0 && status.usable_ranks > 0 ? "serving"
                                                               : "starting";

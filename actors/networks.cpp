@@ -35,8 +35,9 @@ constexpr std::chrono::milliseconds connect_deadline{10000};
 /// Who is who, as far as a node has been told.
 class register_of_names {
 public:
-  explicit register_of_names(std::vector<std::string> names)
-    : names_(std::move(names)) {
+  /// `places`: of the first node, who says it there.
+  explicit register_of_names(std::shared_ptr<open_places> places)
+    : places_(std::move(places)) {
   }
 
   void set(std::vector<std::string> names) {
@@ -45,12 +46,17 @@ public:
   }
 
   /// Nobody but this process becomes this node.
-  void settle(node_id node, uint64_t incarnation, const std::string& why) {
+  void settle(node_id node, const std::string& name, uint64_t incarnation,
+              const std::string& why) {
     std::lock_guard lock{mutex_};
+    if (node < names_.size())
+      names_[node] = name; // of an open place
     settled_[node] = {incarnation, why};
   }
 
   result<node_id> place_of(const node_identity& who) const {
+    if (places_)
+      return places_->place_of(who);
     std::lock_guard lock{mutex_};
     auto i = std::ranges::find(names_, who.name);
     if (i == names_.end())
@@ -69,7 +75,8 @@ public:
   }
 
 private:
-  mutable std::mutex mutex_; ///< For what follows.
+  const std::shared_ptr<open_places> places_; ///< Or null.
+  mutable std::mutex mutex_;                  ///< For what follows.
   std::vector<std::string> names_;
   /// Whose the place is, by incarnation, and what others are told.
   std::map<node_id, std::pair<uint64_t, std::string>> settled_;
@@ -80,6 +87,7 @@ node_identity identity_of(const network_options& options) {
   out.name = options.name;
   out.incarnation = options.incarnation;
   out.fingerprint = operations_fingerprint();
+  out.brings = options.brings;
   return out;
 }
 
@@ -104,7 +112,7 @@ ucx_options ucx_options_of(const network_options& options) {
   out.insecure = options.insecure;
   out.tls = options.tls;
   out.self = identity_of(options);
-  if (!options.names.empty())
+  if (options.places)
     out.self_id = 0;
   if (options.faults)
     out.withholds_heartbeat = [faults = options.faults](node_id peer) {
@@ -131,9 +139,9 @@ void fill(network& out, Transport& net,
     if (self != 0)
       net.set_self(self);
   };
-  out.settle_place = [names](node_id node, uint64_t incarnation,
-                             const std::string& why) {
-    names->settle(node, incarnation, why);
+  out.settle_place = [names](node_id node, const std::string& name,
+                             uint64_t incarnation, const std::string& why) {
+    names->settle(node, name, incarnation, why);
   };
 }
 
@@ -149,7 +157,7 @@ std::unique_ptr<transport> slowed(std::unique_ptr<transport> inner,
 
 network_factory ucx_network(network_options options) {
   return [options](transport_handler handler) -> result<network> {
-    auto names = std::make_shared<register_of_names>(options.names);
+    auto names = std::make_shared<register_of_names>(options.places);
     auto world = std::make_shared<real_world>();
     std::shared_ptr<link_emulator> slow;
     if (!options.links.empty()) {
@@ -180,8 +188,8 @@ network_factory ucx_network(network_options options) {
 network_factory virtual_network_of(virtual_network& net, life_id life,
                                    network_options options) {
   return [&net, life, options](transport_handler handler) -> result<network> {
-    auto names = std::make_shared<register_of_names>(options.names);
-    auto is_first = !options.names.empty();
+    auto names = std::make_shared<register_of_names>(options.places);
+    auto is_first = options.places != nullptr;
     auto made = net.open(life, identity_of(options),
                          is_first ? std::optional<node_id>{0} : std::nullopt,
                          register_of_names::admit(names), std::move(handler),

@@ -21,15 +21,16 @@ struct network_options {
   std::string secret;
   bool insecure = false;
   const logger* log = nullptr;
-  /// Of the topology by node id. Empty on a node that has not been welcomed: it
-  /// takes whoever the controller has let in.
-  std::vector<std::string> names = {};
+  /// Of the first node: who may be which. Null on others, which take whom the
+  /// controller has let in.
+  std::shared_ptr<open_places> places = {};
   tls_files tls = {}; ///< Of meetings; none: proven, but in clear text.
   /// What is wrong with our links; none: nothing. Of ucx_network.
   std::shared_ptr<link_faults> faults = {};
   /// How links are to be slower than they are; empty: as they are. Of
   /// ucx_network.
   std::vector<link_emulation> links = {};
+  node_share brings = {}; ///< See node_identity.
 };
 
 /// A cluster of one process: frames to itself, no sockets.

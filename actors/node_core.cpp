@@ -173,10 +173,10 @@ supervisor_hooks node_core::make_hooks() {
     if (network_.monitor)
       network_.monitor(peer);
   };
-  out.settle_place = [this](node_id peer, uint64_t incarnation,
-                            const std::string& why) {
+  out.settle_place = [this](node_id peer, const std::string& name,
+                            uint64_t incarnation, const std::string& why) {
     if (network_.settle_place)
-      network_.settle_place(peer, incarnation, why);
+      network_.settle_place(peer, name, incarnation, why);
   };
   out.identify = [this](node_id self, const topology& cluster) {
     if (setup_.options.spans)
@@ -208,7 +208,8 @@ void node_core::act(caf::actor_system& system) {
                                  setup_.status, on_started);
     cast.controller = spawn_controller(
       system, context, *setup_.cluster, setup_.model_dir, hooks.monitor,
-      setup_.state ? setup_.state : make_memory_store(), setup_.begins_with);
+      setup_.state ? setup_.state : make_memory_store(), setup_.begins_with,
+      setup_.places);
   }
   watch(cast.supervisor, "supervisor");
   watch(cast.gateway, "gateway");

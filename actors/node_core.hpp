@@ -26,9 +26,10 @@ struct network {
   /// As connect, to the controller, who may not be there yet.
   std::function<void(const endpoint_address&, std::chrono::milliseconds)> join;
   std::function<void(node_id)> monitor;
-  /// From now on this process alone is let in as that node, of incarnation 0:
-  /// nobody. Who else tries is told why, and may try again.
-  std::function<void(node_id, uint64_t incarnation, const std::string& why)>
+  /// From now on this process alone is let in as that node, under that name; of
+  /// incarnation 0: nobody. Who else tries is told why, and may try again.
+  std::function<void(node_id, const std::string& name, uint64_t incarnation,
+                     const std::string& why)>
     settle_place;
   /// Once the controller has said who we are and who the others are.
   std::function<void(node_id, const topology&)> identify;
@@ -51,6 +52,7 @@ struct node_setup {
   std::shared_ptr<state_store> state; ///< Of the cluster; null: in memory.
   /// The placement that it begins with; null: what follows from the topology.
   std::shared_ptr<const placements_of_units> begins_with;
+  std::shared_ptr<open_places> places; ///< As its network has them.
 };
 
 /// What a node wants of its owner.

@@ -223,7 +223,7 @@ struct supervisor_state {
     for (size_t n = 1; n < members->members.size(); ++n) {
       auto& x = members->members[n];
       auto is_there = x.is != member_state::absent;
-      hooks.settle_place(node_id(n), is_there ? x.incarnation : 0,
+      hooks.settle_place(node_id(n), x.name, is_there ? x.incarnation : 0,
                          another_process);
     }
   }
@@ -388,7 +388,7 @@ struct supervisor_state {
     if (!is_known || !members)
       return; // of a process that was in no view, or that has a successor
     if (!context.here->read()->controller)
-      hooks.settle_place(msg.node, 0, sentence(msg));
+      hooks.settle_place(msg.node, msg.name, 0, sentence(msg));
     if (is_awaited)
       check_connected();
     auto list = *context.here->read();

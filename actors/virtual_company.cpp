@@ -22,6 +22,7 @@ virtual_company::virtual_company(world& in, virtual_company_options options)
     net_(in, {.transports = options_.transports, .link = options_.parts.link}) {
   for (auto& node : options_.cluster.nodes) {
     slot x;
+    x.name = node.name;
     x.log = std::make_unique<logger>(
       node.name, options_.level,
       [this](log_level, const std::string& who, std::string_view line) {
@@ -58,7 +59,10 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   if (on_cache_)
     x.device->observe_cache([this, node](auto& op) { on_cache_(node, op); });
   node_setup out;
-  out.name = options_.cluster.nodes[node].name;
+  auto& here = options_.cluster.nodes[node];
+  if (here.open)
+    x.name = "guest-" + std::to_string(life);
+  out.name = x.name;
   out.incarnation = incarnations_.next() | 1; // never 0
   out.log = x.log.get();
   out.options.num_threads = 0;
@@ -72,6 +76,8 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
   net.name = out.name;
   net.incarnation = out.incarnation;
   net.log = out.log;
+  if (here.open)
+    net.brings = {uint32_t(here.ranks.size()), uint32_t(here.workers.size())};
   if (node == 0) {
     front_ = std::make_unique<front_end>(options_.cluster,
                                          options_.model->config());
@@ -90,8 +96,7 @@ node_setup virtual_company::setup_of(node_id node, life_id life) {
     out.status->on_lost = on_lost_;
     out.status->on_back = on_back_;
     out.status->on_waited = on_waited_;
-    for (auto& other : options_.cluster.nodes)
-      net.names.push_back(other.name);
+    out.places = net.places = std::make_shared<open_places>(*out.cluster);
   }
   out.make_network = virtual_network_of(net_, life, std::move(net));
   return out;

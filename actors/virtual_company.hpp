@@ -119,8 +119,15 @@ public:
     return options_.cluster;
   }
 
+  /// Of its last process: the topology's, or at an open place one that only
+  /// this process has. Of each shape there is one such place.
+  const std::string& name_of(node_id node) const {
+    return slots_[node].name;
+  }
+
 private:
   struct slot {
+    std::string name;
     std::unique_ptr<logger> log;
     std::shared_ptr<span_recorder> spans; ///< Null: nothing is recorded.
     std::shared_ptr<virtual_device> device;

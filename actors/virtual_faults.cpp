@@ -219,8 +219,8 @@ virtual_faults::carried_out virtual_faults::move_experts(node_id node) {
 
 /// Likewise. Another process begins only if this one has left by then.
 virtual_faults::carried_out virtual_faults::let_leave(node_id node) {
-  company_.front()->drain(company_.cluster().nodes[node].name,
-                          patience_of_leave, [](auto&) {});
+  company_.front()->drain(company_.name_of(node), patience_of_leave,
+                          [](auto&) {});
   return {.heal =
             [this, node] {
               if (node != 0 && company_.find(0))
@@ -242,7 +242,7 @@ virtual_faults::carried_out virtual_faults::let_join(node_id node) {
 /// If it leaves at present.
 virtual_faults::carried_out virtual_faults::let_stay(node_id node) {
   auto said = std::make_shared<std::string>();
-  company_.front()->undrain(company_.cluster().nodes[node].name,
+  company_.front()->undrain(company_.name_of(node),
                             [said](const result<void>& x) {
                               *said = x ? "it stays" : x.why().message;
                             });
@@ -252,7 +252,7 @@ virtual_faults::carried_out virtual_faults::let_stay(node_id node) {
 void virtual_faults::node_lost(node_id node) {
   auto* front = company_.front();
   auto last = front ? front->cluster().drain : std::nullopt;
-  if (last && last->node == company_.cluster().nodes[node].name
+  if (last && last->node == company_.name_of(node)
       && last->state == drain_state::left)
     ++num_left_[node];
 }
@@ -260,8 +260,7 @@ void virtual_faults::node_lost(node_id node) {
 bool virtual_faults::was_told_to_end(node_id node) const {
   auto* front = node == 0 ? nullptr : company_.front();
   return front
-         && troupe::was_told_to_end(front->cluster(),
-                                    company_.cluster().nodes[node].name);
+         && troupe::was_told_to_end(front->cluster(), company_.name_of(node));
 }
 
 virtual_faults::carried_out virtual_faults::fail_device(const fault& x,

@@ -135,6 +135,23 @@ void add_drain(CLI::App& command, drain_flags& flags, CLI::Option& join) {
     ->needs(drain);
 }
 
+void add_share(CLI::App& command, node_share& share) {
+  command
+    .add_option("--ranks", share.ranks,
+                "Attention ranks of a node that the topology does not name: it "
+                "comes to an open place for so many")
+    ->check(CLI::Range(0u, 4096u));
+  command.add_option("--workers", share.workers, "Likewise, expert workers")
+    ->check(CLI::Range(0u, 4096u));
+  command
+    .add_option("--unit", share.unit,
+                "Likewise, the unit that they are to serve in (default: "
+                "whichever it is)")
+    ->check([](const std::string& x) {
+      return x.size() > 63 ? "must be of at most 63 characters" : "";
+    });
+}
+
 } // namespace
 
 void add_node(CLI::App& app, int& status) {
@@ -146,8 +163,11 @@ void add_node(CLI::App& app, int& status) {
   auto name = command->add_option("--name", flags->options.name,
                                   "Which node of the topology this is; one "
                                   "that has left, was lost or is there with "
-                                  "later = true may come at any time");
+                                  "later = true may come at any time, one "
+                                  "that is not there if it says what it "
+                                  "brings");
   join->needs(name);
+  add_share(*command, flags->options.brings);
   add_drain(*command, flags->drain, *join);
   command
     ->add_option("--cluster", flags->options.cluster, "Name of the cluster")

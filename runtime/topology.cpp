@@ -83,6 +83,10 @@ result<void> validate_node(const topology& x, size_t index,
     return invalid(where
                    + "later must not be true on the first node, nor on "
                      "the gateway");
+  if (node.open && !node.later)
+    return invalid(where + "who comes to an open place comes later");
+  if (node.open && node.ranks.empty() && node.workers.empty())
+    return invalid(where + "an open place is of ranks or workers");
   return {};
 }
 

@@ -28,6 +28,8 @@ struct topology_node {
   bool later = false; ///< The cluster starts without it; it may come then.
   std::vector<uint32_t> ranks;   ///< Attention ranks with their schedulers.
   std::vector<uint32_t> workers; ///< Expert workers.
+  /// A place for whoever brings these ranks and workers, under any name; later.
+  bool open = false;
 
   friend bool operator==(const topology_node&, const topology_node&) = default;
 };

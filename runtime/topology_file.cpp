@@ -121,15 +121,55 @@ result<void> read_tables(const toml::table& root, const std::string& source,
   return {};
 }
 
+/// Whether a node is an open place; true is one, a number so many alike.
+uint32_t read_places(table_reader& in, topology_node& node) {
+  auto* value = in.find("open");
+  if (!value)
+    return 1;
+  if (value->is_boolean()) {
+    in.read("open", node.open);
+    node.later |= node.open;
+    return 1;
+  }
+  auto count = table_reader::number(*value).value_or(0);
+  if (count == 0 || count > max_nodes)
+    in.complain("open", "must be true or a number from 1 to 1024");
+  node.open = node.later = true;
+  return std::clamp(count, 1u, max_nodes);
+}
+
+/// A name for those who come to an open place, until somebody has.
+void name_place(topology_node& node, size_t index) {
+  if (node.open && node.name.empty())
+    node.name = "place-" + std::to_string(index);
+}
+
+/// Others like the last one, with numbers of their own.
+void add_places(topology& out, uint32_t count, uint32_t& next_rank,
+                uint32_t& next_worker) {
+  auto more = [](std::vector<uint32_t>& parts, uint32_t& next) {
+    for (auto& x : parts)
+      x = next++;
+  };
+  auto like = out.nodes.back();
+  name_place(out.nodes.back(), out.nodes.size() - 1);
+  for (uint32_t i = 1; i < count; ++i) {
+    auto& node = out.nodes.emplace_back(like);
+    more(node.ranks, next_rank);
+    more(node.workers, next_worker);
+    name_place(node, out.nodes.size() - 1);
+  }
+}
+
 result<void> read_nodes(const toml::table& root, const std::string& source,
                         topology& out) {
   uint32_t next_rank = 0;
   uint32_t next_worker = 0;
   return read_tables(root, source, "nodes", 0, [&](table_reader& in) {
     auto& node = out.nodes.emplace_back();
-    in.allow_only(
-      {"name", "host", "gateway", "controller", "later", "ranks", "workers"},
-      "a topology");
+    in.allow_only({"name", "host", "gateway", "controller", "later", "open",
+                   "ranks", "workers"},
+                  "a topology");
     in.read("name", node.name);
     in.read("host", node.host);
     in.read("gateway", node.gateway);
@@ -137,6 +177,14 @@ result<void> read_nodes(const toml::table& root, const std::string& source,
     in.read("later", node.later);
     read_parts(in, "ranks", next_rank, node.ranks);
     read_parts(in, "workers", next_worker, node.workers);
+    auto count = read_places(in, node);
+    auto parts = std::max(node.ranks.size(), node.workers.size());
+    auto last = std::max(next_rank, next_worker) + (count - 1) * parts;
+    if (out.nodes.size() + count - 1 > max_nodes
+        || (count > 1 && last > max_parts))
+      return in.complain("open", "makes more nodes, ranks or workers than "
+                                 "there may be");
+    add_places(out, count, next_rank, next_worker);
   });
 }
 
@@ -236,7 +284,8 @@ std::string render(const topology& x) {
         << "host = " << quoted(node.host) << "\n"
         << (node.gateway ? "gateway = true\n" : "")
         << (node.controller ? "controller = true\n" : "")
-        << (node.later ? "later = true\n" : "");
+        << (node.later ? "later = true\n" : "")
+        << (node.open ? "open = true\n" : "");
     if (!node.ranks.empty())
       out << "ranks = " << list_of(node.ranks) << "\n";
     if (!node.workers.empty())

@@ -22,10 +22,10 @@
 # A proof is HMAC-SHA256, keyed with the secret, over this transcript; numbers
 # are little-endian, strings are their length in 8 bytes and then their bytes:
 #
-#   "troupe hello 3", what is proven ("responder" in a challenge, "initiator" in a proof, "welcome"),
+#   "troupe hello 4", what is proven ("responder" in a challenge, "initiator" in a proof, "welcome"),
 #   cluster's name, whether bodies are checksummed on this connection (8 bytes),
 #   then for the initiator and then for the responder:
-#   nonce, name, incarnation (8), fingerprint (8), listening host, port (8);
+#   nonce, name, incarnation (8), fingerprint (8), listening host, port (8), ranks (8), workers (8), unit;
 #   then the data address that the message carries, or nothing.
 #
 # Frames carry the first 8 bytes (1, if they are 0) of such an HMAC over "frames" as their tag, which
@@ -44,7 +44,7 @@ struct Hello {
 
   protocol @1 :UInt16;
   # Always set. Raised when an old process would misunderstand a new one; another
-  # number is refused. Ours is 8.
+  # number is refused. Ours is in handshake.cpp.
 
   cluster @2 :Text;
   # greeting, challenge. The name that both sides were given, at most 64 bytes.
@@ -73,7 +73,7 @@ struct Hello {
 
 struct Node {
   name @0 :Text;
-  # As in the topology, 1 to 64 bytes.
+  # As in the topology, or new to it; 1 to 64 bytes.
 
   incarnation @1 :UInt64;
   # Drawn when my process started, never 0. A process that was given up is
@@ -88,6 +88,13 @@ struct Node {
   # Numeric address at which others reach me, at most 64 bytes.
 
   port @4 :UInt16;
+
+  ranks @5 :UInt32;
+  workers @6 :UInt32;
+  # What I bring. Without either: what the topology says of my name.
+
+  unit @7 :Text;
+  # Whose they are, at most 64 bytes. Empty: whichever it is.
 }
 
 enum Stage {

@@ -40,8 +40,9 @@ public:
   std::vector<verdict> hear(node_id node, const numerics& part);
 
   /// Another process is that node, and has said nothing yet.
-  void forget(node_id node) {
+  void forget(node_id node, const std::string& name) {
     nodes_[node] = {};
+    names_[node] = name;
   }
 
   /// The controller's whole model has been read.

@@ -51,6 +51,13 @@ result<node_id> membership::admit(const std::string& name) const {
   return node_id(i - nodes_.begin());
 }
 
+void membership::rename(node_id node, std::string name) {
+  CHECK(later_.contains(node) && !is_there(nodes_[node]));
+  CHECK(
+    std::ranges::none_of(nodes_, [&](auto& x) { return x.who.name == name; }));
+  nodes_[node].who.name = std::move(name);
+}
+
 void membership::joined(node_id node, member who) {
   CHECK(node < nodes_.size() && !is_there(nodes_[node]) && !is_early(node));
   nodes_[node] = {std::move(who), state::loading};

@@ -74,6 +74,9 @@ public:
   /// topology and free. Who is lost before the start has no successor.
   result<node_id> admit(const std::string& name) const;
 
+  /// An open place gets another's name, which no other node has. It is free.
+  void rename(node_id node, std::string name);
+
   /// Whether it may come, but not yet: the cluster has not started, and does so
   /// without it.
   bool is_early(node_id node) const {
@@ -111,6 +114,10 @@ public:
 
   bool is_started() const {
     return started_;
+  }
+
+  bool is_there(node_id node) const {
+    return is_there(nodes_[node]);
   }
 
   state state_of(node_id node) const {

@@ -60,6 +60,9 @@ public:
     add(x.fingerprint);
     add(x.listen.host);
     add(uint64_t{x.listen.port});
+    add(uint64_t{x.brings.ranks});
+    add(uint64_t{x.brings.workers});
+    add(x.brings.unit);
   }
 
   std::array<std::byte, 32> sign(const std::string& secret) const {
@@ -101,7 +104,7 @@ template <class Message>
 result<void> read_introduction(schema::Hello::Reader hello, Message& x) {
   auto node = hello.getNode();
   for (size_t size : {hello.getCluster().size(), node.getName().size(),
-                      node.getHost().size()})
+                      node.getHost().size(), node.getUnit().size()})
     if (size > max_name)
       return malformed("a name is too long");
   if (node.getName().size() == 0 || node.getIncarnation() == 0)
@@ -111,10 +114,12 @@ result<void> read_introduction(schema::Hello::Reader hello, Message& x) {
   std::memcpy(x.sender.nonce.data(), hello.getNonce().begin(),
               x.sender.nonce.size());
   x.cluster = hello.getCluster().cStr();
-  x.sender.identity = {node.getName().cStr(),
-                       node.getIncarnation(),
-                       node.getFingerprint(),
-                       {node.getHost().cStr(), node.getPort()}};
+  x.sender.identity
+    = {node.getName().cStr(),
+       node.getIncarnation(),
+       node.getFingerprint(),
+       {node.getHost().cStr(), node.getPort()},
+       {node.getRanks(), node.getWorkers(), node.getUnit().cStr()}};
   x.checksum_bodies = hello.getChecksumBodies();
   return {};
 }
@@ -175,6 +180,7 @@ handshake::handshake(role side, const handshake_options& options,
     self_{options.self, nonce, options.data_address} {
   CHECK(!options.self.name.empty() && options.self.name.size() <= max_name);
   CHECK(options.cluster.size() <= max_name && options.self.incarnation != 0);
+  CHECK(options.self.brings.unit.size() <= max_name);
   CHECK(options.data_address.size() <= max_data_address);
 }
 
@@ -219,6 +225,9 @@ std::vector<std::byte> handshake::introduction(bool with_proof) const {
   node.setFingerprint(self_.identity.fingerprint);
   node.setHost(self_.identity.listen.host.c_str());
   node.setPort(self_.identity.listen.port);
+  node.setRanks(self_.identity.brings.ranks);
+  node.setWorkers(self_.identity.brings.workers);
+  node.setUnit(self_.identity.brings.unit.c_str());
   if (with_proof)
     hello.setProof(data_of(sign("responder", {})));
   return to_bytes(builder);
@@ -231,7 +240,7 @@ handshake::sign(std::string_view purpose,
   auto& initiator = ours_first ? self_ : peer_;
   auto& responder = ours_first ? peer_ : self_;
   transcript x;
-  x.add("troupe hello 3");
+  x.add("troupe hello 4");
   x.add(purpose);
   x.add(options_.cluster);
   x.add(uint64_t{checksum_bodies_});

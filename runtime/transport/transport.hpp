@@ -26,12 +26,25 @@ struct endpoint_address {
 };
 
 /// What a process says of itself when it meets another.
+/// What a process brings to a cluster: so many ranks and workers of a unit.
+struct node_share {
+  uint32_t ranks = 0;
+  uint32_t workers = 0;
+  std::string unit = {}; ///< Empty: whichever it is.
+
+  /// It says nothing of that: what the topology says of its name.
+  bool is_empty() const {
+    return ranks == 0 && workers == 0;
+  }
+};
+
 struct node_identity {
-  std::string name;         ///< As in the topology.
+  std::string name;         ///< As in the topology, or of an open place.
   uint64_t incarnation = 0; ///< Random, one per process start.
   /// Of the operations' version; another one is refused. 0: not known.
   uint64_t fingerprint = 0;
   endpoint_address listen; ///< Where others reach it.
+  node_share brings = {};
 };
 
 struct transport_stats {

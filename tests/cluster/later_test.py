@@ -144,6 +144,62 @@ def has_a_part_in_a_placement_that_came_before_it(show):
         company.front.expect_clean_end()
 
 
+GUESTS = GROWING.replace('name = "new"', "").replace("later = true",
+                                                     "open = true")
+BRINGS = ["--ranks", "1", "--workers", "1", "--unit", "main"]
+
+
+def begin_guest(company, name, *brings):
+    args = [name if x == "left" else x
+            for x in company.nodes["left"].handle.args] + list(brings)
+    company.nodes[name] = Process(args)
+
+
+def expect_refusal(company, name, brings, words):
+    """Whoever has that name stays."""
+    known = company.nodes.get(name)
+    begin_guest(company, name, *brings)
+    company.nodes[name].expect_end(1, words)
+    if known:
+        company.nodes[name] = known
+
+
+def a_name_that_is_not_in_the_topology_comes_to_an_open_place(show):
+    state = f"{show.folder}/guests"
+    options = {"shape": GUESTS, "outage": LONG, "flags": ["--state-dir", state]}
+    with Company(show, names=NODES, **options) as company:
+        for name, brings, words in [
+                ("eve", [], "says what it brings"),
+                ("eve", ["--ranks", "2"], "no free place for node eve with 2 "
+                 "ranks and 0 workers"),
+                ("eve", BRINGS[:-1] + ["other"], "has no unit other"),
+                ("right", BRINGS, "node right is of 1 rank and 0 workers")]:
+            expect_refusal(company, name, brings, words)
+        load = show.load(company.front)
+        begin_guest(company, "alice", *BRINGS)
+        wait_until("alice serves", lambda: any(
+            x["name"] == "alice" and x["state"] == "serving"
+            for x in company.ask("/cluster")["nodes"]))
+        load.expect_whole()
+        expect_refusal(company, "bob", BRINGS, "no free place for node bob")
+        load = show.load(company.front)
+        company.nodes["alice"].kill()
+        company.expect_gone("alice", "lost")
+        company.expect_back("alice")
+        load.expect_whole()
+        company.expect_left("alice")
+        company.expect_back("alice")
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+    with Company(show, names=NODES, **options) as company:
+        assert company.state_of("alice") == "later", company.ask("/cluster")
+        begin_guest(company, "alice", *BRINGS)
+        wait_until("alice serves",
+                   lambda: company.state_of("alice") == "serving")
+        show.load(company.front).expect_whole()
+        company.front.expect_clean_end()
+
+
 def who_comes_too_early_waits_for_the_start(show):
     with Company(show, shape=GROWING, names=["left"] + ["new"] + NODES[1:],
                  outage=LONG) as company:
@@ -175,6 +231,7 @@ def what_could_not_start_is_refused(show):
 def main():
     return run([joins_while_requests_run,
                 has_a_part_in_a_placement_that_came_before_it,
+                a_name_that_is_not_in_the_topology_comes_to_an_open_place,
                 who_comes_too_early_waits_for_the_start,
                 what_could_not_start_is_refused])
 

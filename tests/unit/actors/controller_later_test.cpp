@@ -61,8 +61,44 @@ TEST_F(ControllerLater, WhoComesTooEarlyWaitsForTheStart) {
   EXPECT_EQ(how_many<view_published>(), (counts_by_node{1, 1, 0}));
 }
 
+/// As node 2, which is an open place.
+TEST_F(ControllerLater, AnOpenPlaceHasTheNameOfWhoComes) {
+  cluster_.nodes[2].open = true;
+  auto places = std::make_shared<open_places>(cluster_);
+  controller_ = spawn_controller(
+    system_, context_, cluster_, "/models/nano",
+    [this](node_id n) { monitored_.push_back(n); }, kept_, nullptr, places);
+  scheduler_.run();
+  start();
+  auto come = [&](std::string name, uint64_t incarnation) {
+    names_[2] = std::move(name);
+    join(2, incarnation);
+  };
+  come("guest", 202);
+  ASSERT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 1}));
+  EXPECT_NE(news_[2]->of<welcome>()[0].topology.find("guest"),
+            std::string::npos);
+  node_identity other{"other", 3, 0, {}, {0, 1}};
+  EXPECT_FALSE(places->place_of(other)) << "it is taken";
+  come("other", 302);
+  EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 1})) << "one at a time";
+  load(2, "hidden_size 64\n", 202);
+  for (node_id n = 0; n < 3; ++n)
+    connect(n, 2, n == 2 ? 202 : 0);
+  ASSERT_EQ(how_many<node_back>(), (counts_by_node{1, 1, 1}));
+  EXPECT_EQ(news_[1]->of<node_back>()[0].name, "guest");
+  EXPECT_EQ(kept_->last()->slots[2].name, "guest");
+  say(controller_, node_suspected{0, 2, 202, "it was killed", 100});
+  EXPECT_EQ(*places->place_of(other), 2u);
+  come("other", 402);
+  ASSERT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 2}));
+  come("attention-0", 502);
+  EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 2})) << "node 1 has it";
+}
+
 TEST_F(ControllerLater, WhoComesTooEarlyAndDiesIsForgotten) {
   join(2);
+  EXPECT_EQ(monitored_, (std::vector<node_id>{2})) << "also if it only hangs";
   suspect(2, "its connection has ended");
   start();
   EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 0}));

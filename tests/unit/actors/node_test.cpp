@@ -26,8 +26,8 @@ protected:
     setup.cluster->limits = {8, 64, 16, 32};
     setup.model_dir = golden_case("v3-fp8");
     setup.status = status_;
-    network_options net{"troupe", setup.name, setup.incarnation, {}, "",
-                        false,    &log_,      {"solo"}};
+    network_options net{"troupe", setup.name, setup.incarnation, {}, "", false,
+                        &log_,    {}};
     setup.make_network = one_node_network(net);
     auto made = node::start(std::move(setup));
     ASSERT_TRUE(made) << made.why().message;

@@ -70,6 +70,26 @@ TEST_F(SimulatedGrowth, WhoComesTooEarlyWaitsForTheStart) {
   EXPECT_TRUE(out.reached.has(sometimes::node_came_later));
 }
 
+/// Each of its processes under a name of its own.
+TEST_F(SimulatedGrowth, HasAPlaceForWhomTheTopologyDoesNotName) {
+  auto all = options();
+  all.company.cluster.nodes[3].open = true;
+  uint64_t seed = 60;
+  for (auto when : {1ms, 5ms, 200ms}) {
+    auto gone = at(when + 800ms,
+                   when < 100ms ? fault_kind::kill : fault_kind::leave,
+                   "experts-1");
+    gone.lasts = 300ms;
+    all.what.faults = {join(when), gone};
+    auto out = simulate(++seed, all);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 12u) << words_of(out);
+    EXPECT_TRUE(out.reached.has(sometimes::node_came_later));
+    EXPECT_TRUE(out.reached.has(sometimes::node_came_back));
+  }
+}
+
 TEST_F(SimulatedGrowth, TakesPartInAPlacementThatHasChanged) {
   auto all = options();
   all.what.faults = {at(1ms, fault_kind::move_experts, "experts-0"),

@@ -18,7 +18,7 @@ protected:
     supervisor_hooks hooks;
     hooks.connect = [](auto, auto&) {};
     hooks.monitor = [](auto) {};
-    hooks.settle_place = [](auto, auto, auto&) {};
+    hooks.settle_place = [](auto, auto&, auto, auto&) {};
     hooks.identify = [](auto, auto&) {};
     hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };
     hooks.run_blocking = [this](auto fn) { loads_.push_back(std::move(fn)); };

@@ -21,7 +21,7 @@ protected:
     hooks.connect = [this](node_id n, auto&) { dialled_.push_back(n); };
     hooks.monitor = [this](node_id n) { watched_.insert(n); };
     hooks.identify = [](auto, auto&) {};
-    hooks.settle_place = [this](node_id n, uint64_t incarnation, auto&) {
+    hooks.settle_place = [this](node_id n, auto&, uint64_t incarnation, auto&) {
       places_[n] = incarnation;
     };
     hooks.on_end = [this](auto& cause) { ends_.push_back(cause); };

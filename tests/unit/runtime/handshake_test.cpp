@@ -105,8 +105,13 @@ void edit(bytes& message, std::function<void(schema::Hello::Builder)> f) {
 } // namespace
 
 TEST_F(Handshake, IntroducesBothSides) {
+  a.self.brings = {2, 3, "decode"};
   auto x = meet();
   EXPECT_TRUE(x.initiator.done && x.responder.done);
+  EXPECT_EQ(peer_of_responder.brings.ranks, 2u);
+  EXPECT_EQ(peer_of_responder.brings.workers, 3u);
+  EXPECT_EQ(peer_of_responder.brings.unit, "decode");
+  EXPECT_TRUE(peer_of_initiator.brings.is_empty());
   EXPECT_EQ(peer_of_initiator.name, "b");
   EXPECT_EQ(peer_of_initiator.incarnation, 2u);
   EXPECT_EQ(peer_of_initiator.listen.port, 2u);

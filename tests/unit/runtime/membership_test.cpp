@@ -346,3 +346,10 @@ TEST(Membership, WhoComesLaterAndDiesMayComeAgain) {
   EXPECT_TRUE(lose(x, 1));
   EXPECT_TRUE(x.admit("b"));
 }
+
+TEST(Membership, WhoComesLaterMayHaveAnotherName) {
+  membership x{{"a", "b"}, 0, {1}, {1}};
+  x.rename(1, "new");
+  EXPECT_FALSE(x.admit("b"));
+  EXPECT_EQ(*x.admit("new"), 1u);
+}

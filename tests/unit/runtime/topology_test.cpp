@@ -162,6 +162,7 @@ TEST(Topology, NamesTheUnitThatIsWrong) {
 TEST(Topology, WrittenAndReadAgainIsTheSame) {
   auto grows = local(6, 2, 8);
   grows.nodes[2].later = grows.nodes[5].later = true;
+  grows.nodes[5].open = true;
   EXPECT_EQ(grows.later_nodes(), (std::set<node_id>{2, 5}));
   for (auto x : {single_process(2, 4), local(4, 2, 8), local(9, 3, 5), grows}) {
     x.cluster = "c-1";
@@ -253,6 +254,16 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
          {"[[nodes]]\nname = \"b\"\ngateway = true", "exactly one node"},
          {"later = true", "nodes[0]: later must not be true on the first node"},
          {"later = 1", "nodes[0]: later must be"},
+         {"open = true", "nodes[0]: later must not be true on the first node"},
+         {"open = 0", "nodes[0]: open must be true or a number"},
+         {"open = \"no\"", "nodes[0]: open must be true or a number"},
+         {"ranks = 1\nworkers = 1\n[[nodes]]\nopen = true",
+          "nodes[1]: an open place is of ranks or workers"},
+         {"ranks = 1\nworkers = 1\n[[nodes]]\nopen = 1024\nranks = 1",
+          "open makes more nodes"},
+         {"ranks = 1\nworkers = 1\n[[nodes]]\nopen = 2\nname = \"b\"\n"
+          "ranks = 1",
+          "name b is taken"},
          {"ranks = 1\n[[nodes]]\nname = \"b\"\nworkers = 1\nlater = true",
           "unit main has no worker but on nodes that come later"},
          {"workers = 1\n[[nodes]]\nname = \"b\"\nranks = 1\nlater = true",
@@ -265,6 +276,22 @@ TEST(Topology, NamesTheNodeThatIsWrong) {
             std::string::npos);
   EXPECT_NE(complaint_about("").find("nodes must be a list"),
             std::string::npos);
+}
+
+TEST(Topology, OpenPlacesStandForSoManyAlike) {
+  auto x = parse_topology("[[nodes]]\nname = \"a\"\ngateway = true\n"
+                          "controller = true\nranks = 1\nworkers = 1\n"
+                          "[[nodes]]\nopen = 3\nranks = 1\nworkers = 2\n"
+                          "[[nodes]]\nname = \"b\"\nopen = true\nranks = 1",
+                          "a test");
+  ASSERT_TRUE(x) << x.why().message;
+  ASSERT_EQ(x->nodes.size(), 5u);
+  EXPECT_EQ(x->later_nodes(), (std::set<node_id>{1, 2, 3, 4}));
+  EXPECT_EQ(x->nodes[2].name, "place-2");
+  EXPECT_EQ(x->nodes[4].name, "b");
+  EXPECT_EQ(x->nodes[2].ranks, (std::vector<uint32_t>{2}));
+  EXPECT_EQ(x->nodes[3].workers, (std::vector<uint32_t>{5, 6}));
+  EXPECT_EQ(x->nodes[4].ranks, (std::vector<uint32_t>{4}));
 }
 
 TEST(Topology, RefusesANulThatComesFromNoFile) {
