@@ -15,15 +15,6 @@ namespace troupe {
 
 namespace {
 
-/// That any expert has.
-uint32_t least_replicas(const placement& x) {
-  size_t out = x.num_workers();
-  for (uint32_t layer = 0; layer < x.num_moe_layers(); ++layer)
-    for (uint32_t e = 0; e < x.num_experts(); ++e)
-      out = std::min(out, x.replicas_of(layer, e).size());
-  return static_cast<uint32_t>(out);
-}
-
 struct balancer_state {
   static constexpr const char* name = "balancer";
 
@@ -47,7 +38,8 @@ struct balancer_state {
     std::iota(out.layers.begin(), out.layers.end(),
               config.first_k_dense_replace);
     out.num_experts = config.n_routed_experts;
-    out.least_replicas = least_replicas(parts->maps[unit]);
+    out.least_replicas = least_replicas(parts->maps[unit],
+                                        parts->cluster.later_nodes());
     auto activations = parts->cluster.activations;
     out.expert_bytes = 3.0 * config.hidden_size * config.moe_intermediate_size
                        * (config.fp8 ? 1 : 2);
@@ -62,11 +54,8 @@ struct balancer_state {
 
   void start() {
     for (unit_id unit = 0; unit < parts->maps.size(); ++unit)
-      units.push_back(
-        std::make_unique<expert_mover>(*settings, terms_of(unit), now()));
-    for (auto node : parts->cluster.later_nodes())
-      for (auto& x : units)
-        x->lost(node, now());
+      units.push_back(std::make_unique<expert_mover>(
+        *settings, terms_of(unit), now(), parts->cluster.later_nodes()));
   }
 
   void hear(const node_report& msg) {

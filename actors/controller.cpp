@@ -15,7 +15,7 @@ namespace troupe {
 
 namespace {
 
-/// Between two looks at who is to leave.
+/// Between two looks at who is to leave, and at what is to be kept.
 constexpr std::chrono::milliseconds patrol{250};
 
 struct controller_state {
@@ -32,7 +32,10 @@ struct controller_state {
   std::shared_ptr<const placements_of_units> begins_with; ///< Or null.
   std::unique_ptr<membership> decide;
   std::unique_ptr<fingerprint_judge> judge;
-  bool over = false; ///< Whoever leaves now was told to.
+  bool over = false;         ///< Whoever leaves now was told to.
+  bool is_on_patrol = false; ///< A tick is on its way.
+  /// To be called once nothing more is written; or null.
+  std::shared_ptr<const std::function<void()>> rest_kept;
   /// Those that may come later and came before the start: they are welcomed
   /// behind it.
   std::map<node_id, node_joined> early;
@@ -143,17 +146,34 @@ struct controller_state {
   }
 
   void take(const state_kept& msg) {
-    if (!kept.take(msg))
+    if (!kept.take(msg, self->clock().now()))
       return;
     if (auto view = std::exchange(unpublished, nullptr); view && msg.why)
       give_up(*view, msg.why->message);
     else if (view)
       say_view(decide->as_it_is(*view));
-    else if (msg.why)
+    else if (msg.why && kept.num_failures() == 1)
       context.log->error("the placement is not kept, a restart begins with one "
-                         "before: "
+                         "before; it is tried again: "
                          + msg.why->message);
     publish();
+    if (kept.is_behind())
+      go_on_patrol();
+    end_keeping();
+  }
+
+  /// The cluster has ended: nothing is to be lost that waits for the disk.
+  void take(const keep_rest& msg) {
+    over = true;
+    rest_kept = msg.done;
+    publish();
+    end_keeping();
+  }
+
+  /// A write that has failed is not tried again then.
+  void end_keeping() {
+    if (rest_kept && !kept.is_busy())
+      (*std::exchange(rest_kept, nullptr))();
   }
 
   /// A cluster that is started again as a whole begins with it, or with the one
@@ -243,6 +263,9 @@ struct controller_state {
                       why, leaver.gone(node, why)};
     leaver.lost(node, verdict.incarnation);
     free_place(node, verdict.incarnation, verdict.has_left);
+    // Also of one that was in no view, of which others hear nothing.
+    tell(context.here->read()->gateway,
+         process_over{node, verdict.incarnation});
     show_progress(); // before anybody hears
     if (verdict.has_left)
       verdict.why = "has left";
@@ -272,7 +295,7 @@ struct controller_state {
     leaver.begin(*node, msg.name, msg.limit, self->clock().now());
     carry_out();
     (*msg.begun)({}); // by now everybody sees how far it is
-    tell_later(self, controller{self}, patrol, tick{});
+    go_on_patrol();
   }
 
   void undrain(const undrain_node& msg) {
@@ -291,11 +314,22 @@ struct controller_state {
     carry_out();
   }
 
-  void look_at_leaver() {
-    leaver.tick(self->clock().now());
-    carry_out();
-    if (!leaver.is_idle() && !over)
+  void go_on_patrol() {
+    if (!over && !std::exchange(is_on_patrol, true))
       tell_later(self, controller{self}, patrol, tick{});
+  }
+
+  void look_around() {
+    is_on_patrol = false;
+    auto now = self->clock().now();
+    if (!leaver.is_idle()) {
+      leaver.tick(now);
+      carry_out();
+    }
+    if (!over && kept.is_due(now))
+      publish();
+    if (!leaver.is_idle() || kept.is_behind())
+      go_on_patrol();
   }
 
   void carry_out() {
@@ -381,7 +415,8 @@ behavior(controller::stateful_pointer<controller_state> self,
     [=](const leaving_progress& msg) { self->state.hear(msg); },
     [=](const state_kept& msg) { self->state.take(msg); },
     [=](shut_down) { self->state.over = true; },
-    [=](tick) { self->state.look_at_leaver(); },
+    [=](const keep_rest& msg) { self->state.take(msg); },
+    [=](tick) { self->state.look_around(); },
   };
 }
 

@@ -342,7 +342,7 @@ struct gateway_state {
   void lose(const node_lost& msg) {
     if (leaving && leaving->node == msg.node)
       leaving.reset();
-    reports.lose(msg);
+    reports.lose(msg.node, msg.incarnation);
     if (!losses.lose(msg))
       return publish_trouble(); // a successor that was not back yet
     look_for_parts();
@@ -461,6 +461,9 @@ gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
     [=](const accept_request& msg) { self->state.accept(msg); },
     [=](const client_gone& msg) { self->state.cancel(msg.request); },
     [=](const node_report& msg) { self->state.report(msg); },
+    [=](const process_over& msg) {
+      self->state.reports.lose(msg.node, msg.incarnation);
+    },
     [=](const node_lost& msg) { self->state.lose(msg); },
     [=](const placement_published& msg) { self->state.take(msg); },
     [=](const experts_given_up& msg) { self->state.give_up(msg); },

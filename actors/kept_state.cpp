@@ -82,15 +82,16 @@ uint64_t kept_state::begin(const controller& answers_to,
                            std::shared_ptr<const view> members) {
   CHECK(!is_busy_);
   is_busy_ = true;
-  has_news_ = false;
+  is_laden_ = std::exchange(has_news_, false) || again_;
+  again_.reset();
   state_write what{cluster_, last_, newest_, std::move(members)};
-  auto job = [what = std::move(what), kept = kept_, answers_to,
-              number = ++number_] {
+  // A disk may take longer than the controller lives.
+  auto job = [what = std::move(what), kept = kept_,
+              to = weak_handle<controller>{answers_to}, number = ++number_] {
     auto seen = what.last ? what.last->revision : 0;
     auto ok = kept->compare_and_set(seen, what.next());
-    tell(answers_to,
-         state_kept{number, ok ? std::nullopt : std::optional{ok.why()},
-                    copy_of(*kept), true});
+    to.tell(state_kept{number, ok ? std::nullopt : std::optional{ok.why()},
+                       copy_of(*kept), true});
   };
   if (run_)
     run_(job);
@@ -99,13 +100,25 @@ uint64_t kept_state::begin(const controller& answers_to,
   return number_;
 }
 
-bool kept_state::take(const state_kept& msg) {
+bool kept_state::is_due(clock::instant now) {
+  if (!again_ || now < *again_ || is_busy_)
+    return false;
+  return has_news_ = true;
+}
+
+bool kept_state::take(const state_kept& msg, clock::instant now) {
   if (!is_busy_ || msg.number != number_)
     return false;
   if (!msg.is_over)
     return !std::exchange(is_stuck_, true);
   is_busy_ = is_stuck_ = false;
   last_ = msg.last;
+  if (!msg.why)
+    num_failures_ = 0;
+  else if (is_laden_) {
+    ++num_failures_;
+    again_ = now + pause;
+  }
   return true;
 }
 

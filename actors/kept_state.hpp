@@ -17,6 +17,8 @@ class kept_state {
 public:
   /// A disk that takes longer keeps nobody waiting any more.
   static constexpr std::chrono::seconds patience{30};
+  /// Between two tries to keep a placement.
+  static constexpr std::chrono::seconds pause{5};
 
   kept_state() = default;
 
@@ -49,6 +51,19 @@ public:
     return has_news_ && last_;
   }
 
+  /// Whether a placement was to be kept and is not so far.
+  bool is_behind() const {
+    return again_.has_value();
+  }
+
+  /// Whether it is time to try that again; then it is news.
+  bool is_due(clock::instant now);
+
+  /// Of tries to keep placements, one after the other.
+  uint32_t num_failures() const {
+    return num_failures_;
+  }
+
   /// Begins to keep all that there is, with the view, if any. state_kept
   /// follows, from `self`'s clock at the latest. Not while one is out.
   template <class Self>
@@ -64,7 +79,7 @@ public:
 
   /// Whether that is news of the write that is out: its end, or that it takes
   /// too long.
-  bool take(const state_kept& msg);
+  bool take(const state_kept& msg, clock::instant now);
 
 private:
   uint64_t begin(const controller& answers_to,
@@ -79,6 +94,9 @@ private:
   bool is_busy_ = false;
   bool is_stuck_ = false;
   bool has_news_ = false; ///< Placements that no write has taken along.
+  bool is_laden_ = false; ///< The write that is out has.
+  std::optional<clock::instant> again_; ///< When to try those of the last one.
+  uint32_t num_failures_ = 0;
 };
 
 } // namespace troupe

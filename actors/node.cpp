@@ -2,6 +2,8 @@
 
 #include "actors/farewell.hpp"
 
+#include <future>
+
 namespace troupe {
 
 namespace {
@@ -15,6 +17,7 @@ constexpr std::chrono::minutes farewell_deadline{5};
 node::node(node_setup setup)
   : pool_(setup.options.pool),
     writer_(setup.cluster ? std::make_unique<task_queue>(1) : nullptr),
+    disk_patience_(setup.disk_patience), log_(setup.log),
     core_(complete(std::move(setup)), make_hooks()), config_(pool_) {
 }
 
@@ -103,6 +106,20 @@ void node::shut_down_cluster(std::chrono::milliseconds deadline) {
   changed_.wait_for(lock, deadline, [this] { return core_.num_peers() == 0; });
 }
 
+/// What waits for the disk is written, too, if that takes no longer than it
+/// may. A write that hangs is left alone: nobody waits for its end.
+void node::end_writing() {
+  auto kept = std::make_shared<std::promise<void>>();
+  auto heard = kept->get_future();
+  core_.keep_rest([kept = std::move(kept)] { kept->set_value(); });
+  auto limit = disk_patience_;
+  if (heard.wait_for(limit) != std::future_status::ready)
+    limit = {};
+  if (!writer_->stop_within(limit))
+    log_->error("the disk takes too long: what was last to be kept of the "
+                "cluster may be lost");
+}
+
 /// The supervisor goes first: after it nobody spawns anybody, and the list is
 /// complete. The loader's last message finds nobody.
 void node::end_actors() {
@@ -114,7 +131,7 @@ void node::end_actors() {
   }
   loader_.stop();
   if (writer_)
-    writer_->stop();
+    end_writing();
   farewell all{*system_};
   here.read()->for_each([&](auto& x) { all.bid(x); });
   CHECK(all.wait(farewell_deadline));

@@ -67,12 +67,15 @@ private:
   node_setup complete(node_setup setup);
   node_hooks make_hooks();
   void end_actors();
+  void end_writing();
 
   std::shared_ptr<kernels::thread_pool> pool_; ///< Of actors and device.
   std::stop_source stop_loading_;
   task_queue loader_{max_loads}; ///< Reads weights.
   /// Writes the cluster's state, one at a time. On the first node.
   std::unique_ptr<task_queue> writer_;
+  const std::chrono::milliseconds disk_patience_;
+  const logger* log_;
   std::mutex mutex_; ///< Nothing changes unseen while it is held.
   std::condition_variable changed_;
   node_core core_;

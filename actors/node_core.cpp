@@ -291,6 +291,12 @@ void node_core::leave() {
   life_.leave();
 }
 
+void node_core::keep_rest(std::function<void()> done) {
+  tell(here_->read()->controller,
+       troupe::keep_rest{
+         std::make_shared<const std::function<void()>>(std::move(done))});
+}
+
 void node_core::let_go() {
   // Others may hold the parts for a moment longer; so their streams end here,
   // on no thread of their pool and while there is a network.

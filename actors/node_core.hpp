@@ -53,6 +53,8 @@ struct node_setup {
   /// The placement that it begins with; null: what follows from the topology.
   std::shared_ptr<const placements_of_units> begins_with;
   std::shared_ptr<open_places> places; ///< As its network has them.
+  /// What the disk may take in the end for what is still to be kept.
+  std::chrono::milliseconds disk_patience{10'000};
 };
 
 /// What a node wants of its owner.
@@ -91,6 +93,10 @@ public:
 
   /// From here on no event of the network spawns anybody.
   void leave();
+
+  /// `done` is called once all that the cluster has to remember has been
+  /// written, or could not be; or let go of, if nobody is there to say so.
+  void keep_rest(std::function<void()> done);
 
   /// Once all actors have ended: lets go of the network, whose thread calls us
   /// no more, and of all that the cast has held. What is left of a step still

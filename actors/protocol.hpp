@@ -297,11 +297,17 @@ struct node_report {
 /// Every node is connected: serve.
 struct cluster_started {};
 
+/// What that process has reported is what it had; the controller says so.
+struct process_over {
+  node_id node = 0;
+  uint64_t incarnation = 0;
+};
+
 using gateway
-  = reacts_to<tokens_ready, accept_request, client_gone, node_report, node_lost,
-              node_back, node_leaving, placement_published, experts_given_up,
-              experts_balanced, cluster_started, shut_down, tick,
-              request_copied, load_due>;
+  = reacts_to<process_over, tokens_ready, accept_request, client_gone,
+              node_report, node_lost, node_back, node_leaving,
+              placement_published, experts_given_up, experts_balanced,
+              cluster_started, shut_down, tick, request_copied, load_due>;
 /// What schedulers and supervisors need of it, near or far.
 using gateway_inbox = reacts_to<tokens_ready, node_report, request_copied>;
 
@@ -350,11 +356,17 @@ struct state_kept {
   bool is_over = true; ///< Or it goes on, and takes too long.
 };
 
+/// Nothing is kept any more after this but what is waiting for it. `done` hears
+/// when that is over, for good or ill.
+struct keep_rest {
+  std::shared_ptr<const std::function<void()>> done;
+};
+
 /// What it hears of who leaves stands in actors/leaving_nodes.hpp.
 using controller
   = reacts_to<node_joined, node_loaded, model_known, node_connected,
               node_suspected, placement_published, drain_node, undrain_node,
-              leaving_progress, state_kept, shut_down, tick>;
+              leaving_progress, state_kept, keep_rest, shut_down, tick>;
 
 // -- placer: the one writer of placements, beside the controller --------------
 
@@ -465,6 +477,7 @@ TROUPE_MESSAGE(troupe::accept_request)
 TROUPE_MESSAGE(troupe::client_gone)
 TROUPE_MESSAGE(troupe::tokens_ready)
 TROUPE_MESSAGE(troupe::node_report)
+TROUPE_MESSAGE(troupe::process_over)
 TROUPE_MESSAGE(troupe::cluster_started)
 TROUPE_MESSAGE(troupe::node_joined)
 TROUPE_MESSAGE(troupe::node_loaded)
@@ -472,6 +485,7 @@ TROUPE_MESSAGE(troupe::model_known)
 TROUPE_MESSAGE(troupe::node_connected)
 TROUPE_MESSAGE(troupe::node_suspected)
 TROUPE_MESSAGE(troupe::state_kept)
+TROUPE_MESSAGE(troupe::keep_rest)
 TROUPE_MESSAGE(troupe::welcome)
 TROUPE_MESSAGE(troupe::parts_loaded)
 TROUPE_MESSAGE(troupe::part_failed)

@@ -64,9 +64,9 @@ bool report_book::take(const node_report& msg) {
   return !is_over;
 }
 
-void report_book::lose(const node_lost& msg) {
-  over_[msg.node] = msg.incarnation;
-  forget_gauges(msg.node);
+void report_book::lose(node_id node, uint64_t incarnation) {
+  over_[node] = incarnation;
+  forget_gauges(node);
 }
 
 void report_book::forget_gauges(node_id node) {

@@ -24,7 +24,7 @@ public:
   bool take(const node_report& msg);
 
   /// What that process has counted stays; what it had is gone.
-  void lose(const node_lost& msg);
+  void lose(node_id node, uint64_t incarnation);
 
 private:
   void forget_gauges(node_id node);

@@ -5,7 +5,7 @@
 namespace troupe {
 
 task_queue::task_queue(size_t max_cost)
-  : max_cost_(max_cost), thread_([this] { run(); }) {
+  : max_cost_(max_cost), thread_([at = desk_] { run(*at); }) {
 }
 
 task_queue::~task_queue() {
@@ -13,51 +13,75 @@ task_queue::~task_queue() {
 }
 
 bool task_queue::post(size_t cost, std::function<void()> job) {
-  std::lock_guard guard{mutex_};
-  if (stopped_ || cost_ + cost > max_cost_)
+  std::lock_guard guard{desk_->mutex};
+  if (desk_->is_stopped || desk_->cost + cost > max_cost_)
     return false;
-  cost_ += cost;
-  waiting_.push_back({cost, std::move(job)});
-  changed_.notify_one();
+  desk_->cost += cost;
+  desk_->waiting.push_back({cost, std::move(job)});
+  desk_->changed.notify_all();
   return true;
 }
 
 void task_queue::stop() {
   {
-    std::lock_guard guard{mutex_};
-    stopped_ = true;
-    changed_.notify_one();
+    std::lock_guard guard{desk_->mutex};
+    desk_->is_stopped = true;
+    desk_->changed.notify_all();
   }
   if (thread_.joinable())
     thread_.join();
 }
 
-void task_queue::stop_now() {
+void task_queue::drop() {
   std::deque<task> dropped;
   {
-    std::lock_guard guard{mutex_};
-    stopped_ = true;
-    dropped.swap(waiting_);
-    cost_ = 0;
+    std::lock_guard guard{desk_->mutex};
+    desk_->is_stopped = true;
+    dropped.swap(desk_->waiting);
+    desk_->cost = 0;
+    desk_->changed.notify_all();
   }
   dropped.clear(); // what it holds does not wait for the job that runs
+}
+
+void task_queue::stop_now() {
+  drop();
   stop();
 }
 
-void task_queue::run() {
-  std::unique_lock lock{mutex_};
+bool task_queue::stop_within(std::chrono::milliseconds limit) {
+  auto is_in_time = [&] {
+    std::unique_lock lock{desk_->mutex};
+    desk_->is_stopped = true;
+    desk_->changed.notify_all();
+    return desk_->changed.wait_for(lock, limit,
+                                   [this] { return desk_->is_over; });
+  }();
+  if (is_in_time) {
+    stop();
+    return true;
+  }
+  drop();
+  thread_.detach();
+  return false;
+}
+
+void task_queue::run(desk& at) {
+  std::unique_lock lock{at.mutex};
   for (;;) {
-    changed_.wait(lock, [this] { return stopped_ || !waiting_.empty(); });
-    if (waiting_.empty())
-      return;
-    auto next = std::move(waiting_.front());
-    waiting_.pop_front();
-    cost_ -= next.cost;
+    at.changed.wait(lock, [&] { return at.is_stopped || !at.waiting.empty(); });
+    if (at.waiting.empty())
+      break;
+    auto next = std::move(at.waiting.front());
+    at.waiting.pop_front();
+    at.cost -= next.cost;
     lock.unlock();
     next.job();
     next.job = nullptr; // what it holds goes before the lock is taken
     lock.lock();
   }
+  at.is_over = true;
+  at.changed.notify_all();
 }
 
 } // namespace troupe

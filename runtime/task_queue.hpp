@@ -2,10 +2,12 @@
 
 /// One thread that does jobs in order, and a limit on what may wait for it.
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -29,20 +31,31 @@ public:
   /// The same, but drops what waits.
   void stop_now();
 
+  /// As stop(), for so long. Returns false, and leaves the thread alone with
+  /// the job that takes longer and all that it holds; what waits is dropped.
+  bool stop_within(std::chrono::milliseconds limit);
+
 private:
   struct task {
     size_t cost;
     std::function<void()> job;
   };
 
-  void run();
+  /// What the thread has, who may be left alone with it.
+  struct desk {
+    std::mutex mutex; ///< For what follows.
+    std::condition_variable changed;
+    std::deque<task> waiting;
+    size_t cost = 0;
+    bool is_stopped = false;
+    bool is_over = false;
+  };
+
+  static void run(desk& at);
+  void drop();
 
   const size_t max_cost_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<task> waiting_;
-  size_t cost_ = 0;
-  bool stopped_ = false;
+  const std::shared_ptr<desk> desk_ = std::make_shared<desk>();
   std::thread thread_;
 };
 

@@ -16,13 +16,24 @@ double seconds(clock::instant::duration x) {
 
 } // namespace
 
+uint32_t least_replicas(const placement& first,
+                        const std::set<node_id>& absent) {
+  auto there = first.left_by(absent);
+  size_t out = there.num_workers();
+  for (uint32_t layer = 0; layer < there.num_moe_layers(); ++layer)
+    for (uint32_t e = 0; e < there.num_experts(); ++e)
+      out = std::min(out, there.replicas_of(layer, e).size());
+  return static_cast<uint32_t>(out);
+}
+
 expert_mover::expert_mover(const balance_settings& settings, terms x,
-                           clock::instant now)
+                           clock::instant now, std::set<node_id> absent)
   : settings_(settings), terms_(std::move(x)),
     loads_(terms_.layers, terms_.num_experts,
            settings.half_life * seconds(settings.interval)),
     first_loads_(settings.first_loads), aged_(now),
-    next_(first_loads_ ? now : now + settings.interval) {
+    next_(first_loads_ ? now : now + settings.interval),
+    absent_(std::move(absent)) {
   CHECK(settings.interval.count() > 0 && settings.most_copies >= 2);
 }
 

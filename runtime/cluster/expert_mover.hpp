@@ -18,6 +18,10 @@
 
 namespace troupe {
 
+/// That any expert has where a placement begins, at nodes that are there.
+uint32_t least_replicas(const placement& first,
+                        const std::set<node_id>& absent);
+
 class expert_mover {
 public:
   /// What plans lie in: which layers of the model have experts, and what a
@@ -31,7 +35,9 @@ public:
     uint32_t least_replicas = 1; ///< That each expert keeps.
   };
 
-  expert_mover(const balance_settings& settings, terms x, clock::instant now);
+  /// `absent`: who may come later.
+  expert_mover(const balance_settings& settings, terms x, clock::instant now,
+               std::set<node_id> absent = {});
 
   // -- events -----------------------------------------------------------------
 

@@ -137,11 +137,11 @@ bool membership::take_start() {
   return started_ = true;
 }
 
-/// By all who have to: who is loading is in no view yet.
+/// By all who have to: who is loading, or came with a later one, is not in it.
 bool membership::is_held_by_all(uint32_t view) const {
   return std::ranges::all_of(nodes_, [=](auto& x) {
     return state_in_view(x) == member_state::absent || x.since_view == 0
-           || x.holds >= view;
+           || x.since_view > view || x.holds >= view;
   });
 }
 

@@ -66,8 +66,8 @@ protected:
 
   std::shared_ptr<heard<node_leaving>> placer_
     = std::make_shared<heard<node_leaving>>();
-  std::shared_ptr<heard<node_leaving>> gateway_
-    = std::make_shared<heard<node_leaving>>();
+  std::shared_ptr<heard<node_leaving, process_over>> gateway_
+    = std::make_shared<heard<node_leaving, process_over>>();
   std::vector<std::string> answers_;
 };
 

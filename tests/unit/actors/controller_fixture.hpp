@@ -25,6 +25,7 @@ private:
   std::unique_ptr<state_store> inner_ = make_memory_store();
 };
 
+using overs = heard<process_over>;
 using news = heard<welcome, view_published, cluster_started, node_lost,
                    node_back, placement_published, shut_down>;
 
@@ -40,10 +41,17 @@ protected:
       list.supervisor = spawn_listener<supervisor>(news_[0]);
       list.peers[1] = spawn_listener<peer>(news_[1]);
       list.peers[2] = spawn_listener<peer>(news_[2]);
+      list.gateway = spawn_listener<gateway>(overs_);
     });
     controller_ = spawn_controller(
       system_, context_, cluster_, "/models/nano",
       [this](node_id n) { monitored_.push_back(n); }, kept_);
+    scheduler_.run();
+  }
+
+  /// It may have to look at a full disk again and again.
+  ~Controller() override {
+    caf::anon_send_exit(controller_, caf::exit_reason::kill);
     scheduler_.run();
   }
 
@@ -113,6 +121,7 @@ protected:
   std::shared_ptr<small_store> kept_ = std::make_shared<small_store>();
   std::vector<std::string> names_;
   std::vector<std::shared_ptr<news>> news_;
+  std::shared_ptr<overs> overs_ = std::make_shared<overs>();
   std::vector<node_id> monitored_;
   controller controller_;
 };

@@ -145,3 +145,58 @@ TEST_F(ControllerKept, AFullDiskIsOneAlsoLater) {
   end_write();
   EXPECT_EQ(how_many<view_published>()[2], 2u);
 }
+
+TEST_F(ControllerKept, APlacementThatCouldNotBeKeptIsTriedAgain) {
+  start();
+  kept_->is_full = true;
+  place(2);
+  end_write();
+  EXPECT_TRUE(writes_.empty()) << "not at once";
+  constexpr std::chrono::milliseconds look{250};
+  auto pass = [this, look](std::chrono::milliseconds time) {
+    for (; time.count() > 0; time -= look) {
+      scheduler_.advance_time(look);
+      scheduler_.run();
+    }
+  };
+  pass(kept_state::pause);
+  end_write();
+  EXPECT_EQ(kept_->last()->units.at(0).epoch, 1u);
+  kept_->is_full = false;
+  pass(kept_state::pause);
+  end_write();
+  EXPECT_EQ(kept_->last()->units.at(0).epoch, 2u);
+  pass(kept_state::pause * 2);
+  EXPECT_TRUE(writes_.empty()) << "once";
+}
+
+TEST_F(ControllerKept, WhatWaitsIsKeptBeforeTheEnd) {
+  start();
+  place(2);
+  place(3);
+  say(controller_, shut_down{});
+  auto is_kept = std::make_shared<bool>(false);
+  say(controller_, keep_rest{std::make_shared<const std::function<void()>>(
+                     [is_kept] { *is_kept = true; })});
+  end_write();
+  EXPECT_FALSE(*is_kept);
+  end_write();
+  EXPECT_TRUE(*is_kept);
+  EXPECT_EQ(kept_->last()->units.at(0).epoch, 3u);
+  EXPECT_TRUE(writes_.empty());
+}
+
+TEST_F(ControllerKept, AnEndWithNothingToKeepIsOneAtOnceAndAFailureIsOne) {
+  start();
+  auto num_ends = std::make_shared<int>(0);
+  keep_rest rest{
+    std::make_shared<const std::function<void()>>([num_ends] { ++*num_ends; })};
+  say(controller_, rest);
+  EXPECT_EQ(*num_ends, 1);
+  kept_->is_full = true;
+  place(2);
+  say(controller_, rest);
+  EXPECT_EQ(*num_ends, 1);
+  end_write();
+  EXPECT_EQ(*num_ends, 2);
+}

@@ -106,3 +106,14 @@ TEST_F(ControllerLater, WhoComesTooEarlyAndDiesIsForgotten) {
   join(2, 202);
   EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 1}));
 }
+
+/// The gateway has its reports.
+TEST_F(ControllerLater, TheGatewayHearsOfAJoinerThatDies) {
+  start();
+  join(2);
+  suspect(2, "its connection has ended");
+  auto over = overs_->of<process_over>();
+  ASSERT_EQ(over.size(), 1u);
+  EXPECT_EQ(over[0].node, 2u);
+  EXPECT_EQ(over[0].incarnation, 102u);
+}

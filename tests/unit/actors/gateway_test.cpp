@@ -285,6 +285,20 @@ TEST_F(Gateway, WhatALostProcessHadIsGoneWhetherOrNotItWasBackYet) {
   }
 }
 
+/// It was in no view, so that its loss is nobody's.
+TEST_F(Gateway, WhatAJoinerHadIsGoneWithIt) {
+  node_report report;
+  report.node = 3;
+  report.incarnation = 203;
+  report.values[size_t(counter::slots_serving)] = 7;
+  say(gateway_, report);
+  say(gateway_, process_over{3, 203});
+  say(gateway_, report); // was on its way
+  std::lock_guard lock{status_->mutex};
+  EXPECT_EQ(status_->reports[3].values[size_t(counter::slots_serving)], 0u);
+  EXPECT_EQ(status_->nodes_lost, 0u);
+}
+
 TEST_F(Gateway, LetsTheRanksGoOnceAllAreClosed) {
   for (request_id id = 1; id <= 3; ++id)
     accept(id);

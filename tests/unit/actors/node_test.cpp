@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <map>
 
 using namespace troupe;
@@ -29,6 +31,8 @@ protected:
     network_options net{"troupe", setup.name, setup.incarnation, {}, "", false,
                         &log_,    {}};
     setup.make_network = one_node_network(net);
+    setup.state = state_;
+    setup.disk_patience = disk_patience_;
     auto made = node::start(std::move(setup));
     ASSERT_TRUE(made) << made.why().message;
     node_ = std::move(*made);
@@ -75,6 +79,8 @@ protected:
     }
   }
 
+  std::shared_ptr<state_store> state_; ///< Null: in memory.
+  std::chrono::milliseconds disk_patience_{10'000};
   logger log_{"test", log_level::error};
   std::shared_ptr<gateway_status> status_ = std::make_shared<gateway_status>();
   std::mutex mutex_;
@@ -82,7 +88,48 @@ protected:
   std::unique_ptr<node> node_;
 };
 
+/// From some time on it hangs.
+class hung_store final : public state_store {
+public:
+  const std::optional<cluster_state>& last() const override {
+    return inner_->last();
+  }
+
+  result<void> compare_and_set(uint64_t seen, cluster_state next) override {
+    if (hangs) {
+      begun.set_value();
+      go.get_future().wait();
+    }
+    auto ok = inner_->compare_and_set(seen, std::move(next));
+    if (hangs)
+      ended.set_value();
+    return ok;
+  }
+
+  std::atomic<bool> hangs = false;
+  std::promise<void> begun, go, ended;
+
+private:
+  std::unique_ptr<state_store> inner_ = make_memory_store();
+};
+
 } // namespace
+
+TEST_F(Node, EndsAlsoIfTheDiskDoesNot) {
+  auto store = std::make_shared<hung_store>();
+  state_ = store;
+  disk_patience_ = std::chrono::milliseconds{0};
+  ASSERT_NO_FATAL_FAILURE(start_and_wait());
+  store->hangs = true;
+  tell(cast()->controller,
+       placement_published{
+         std::make_shared<const placement_lists>(placement_lists{0, 2, {}})});
+  store->begun.get_future().wait();
+  node_.reset();
+  store->go.set_value();
+  store->ended.get_future().wait();
+  EXPECT_EQ(store->last()->units.at(0).epoch, 2u);
+}
 
 TEST_F(Node, EndsEveryOpenRequestWhenItIsDestroyed) {
   ASSERT_NO_FATAL_FAILURE(start_and_wait());

@@ -53,6 +53,24 @@ TEST_F(SimulatedBalance, MovesExpertsAndChangesNoToken) {
   }
 }
 
+/// What is known of loads is acted on at once, though a node may come later.
+TEST_F(SimulatedBalance, DoesNotWaitForWhoMayComeLater) {
+  auto experts = model_->config().n_routed_experts;
+  auto all = options(experts, 2);
+  auto& nodes = all.company.cluster.nodes;
+  nodes[1].ranks = {0};
+  nodes[3].ranks = {1};
+  nodes[3].later = true;
+  auto balance = std::make_shared<balance_settings>(*all.company.balance);
+  balance->first_loads = skewed_loads();
+  balance->interval = std::chrono::minutes{10};
+  all.company.balance = balance;
+  auto out = simulate(1, all);
+  EXPECT_TRUE(out.holds()) << words_of(out);
+  EXPECT_EQ(out.requests.completed, 32u);
+  EXPECT_TRUE(out.reached.has(sometimes::experts_balanced));
+}
+
 /// The same company as two units, of a rank and two workers each.
 TEST_F(SimulatedBalance, EachUnitMovesItsOwn) {
   auto all = options(0, 1);

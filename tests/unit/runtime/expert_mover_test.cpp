@@ -271,3 +271,21 @@ TEST(BalanceSettings, FitTheCompanyOrAreRefused) {
   x.first_loads->num_experts = 3;
   EXPECT_NE(why(x).find("of 3 experts"), std::string::npos);
 }
+
+/// Who comes later is not lost: what is known of loads is not waited for.
+TEST_F(ExpertMover, BeginsAtOnceWithFirstLoadsAlsoIfSomebodyMayComeLater) {
+  settings_.first_loads = balance::load_table{
+    8, {3}, {{8'000, 8'000, 1'000, 1'000, 1'000, 1'000, 1'000, 1'000}}};
+  map_ = {1, 8, 4, {1, 2, 3, 4}, 0, 1, 8, 1, {}, {4}};
+  map_ = map_.left_by({4});
+  expert_mover mover{settings_, {{3}, 8, bytes_, 1}, now_, {4}};
+  auto matter = mover.tick(map_, now_);
+  ASSERT_TRUE(matter);
+  EXPECT_EQ(matter->absent, (std::set<node_id>{4}));
+}
+
+TEST_F(ExpertMover, ReplicasOfWhoIsNotThereAreNone) {
+  placement map{1, 8, 4, {1, 2, 3, 4}, 0, 1, 8, 1, {}, {3, 4}};
+  EXPECT_EQ(least_replicas(map, {}), 2u);
+  EXPECT_EQ(least_replicas(map, {3, 4}), 1u);
+}

@@ -347,6 +347,27 @@ TEST(Membership, WhoComesLaterAndDiesMayComeAgain) {
   EXPECT_TRUE(x.admit("b"));
 }
 
+/// Of two that come back, who is first does not wait for the view of the other.
+TEST(Membership, WhoComesInWaitsForNobodyWhoComesAfterIt) {
+  auto x = three_in(state::serving);
+  for (node_id n : {1, 2}) {
+    EXPECT_TRUE(lose(x, n));
+    x.joined(n, {n == 1 ? "b" : "c", 2000u + n, {}});
+  }
+  x.loaded(1);
+  EXPECT_TRUE(x.take_view());
+  x.loaded(2);
+  EXPECT_TRUE(x.take_view());
+  for (node_id n : {0, 1})
+    x.connected(n, 2);
+  EXPECT_EQ(x.take_back(), std::vector<node_id>{1}) << "2 came with view 3";
+  x.connected(2, 3);
+  EXPECT_TRUE(x.take_back().empty()) << "1 is not connected to 2 so far";
+  x.connected(0, 3);
+  x.connected(1, 3);
+  EXPECT_EQ(x.take_back(), std::vector<node_id>{2});
+}
+
 TEST(Membership, WhoComesLaterMayHaveAnotherName) {
   membership x{{"a", "b"}, 0, {1}, {1}};
   x.rename(1, "new");

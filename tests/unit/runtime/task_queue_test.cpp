@@ -51,6 +51,36 @@ TEST(TaskQueue, DropsWhatWaitsIfItIsToStopNow) {
   EXPECT_EQ(done, std::vector<int>{0});
 }
 
+TEST(TaskQueue, LeavesAJobAloneThatTakesTooLong) {
+  std::promise<void> go, gone;
+  auto held = std::make_shared<int>(1);
+  auto is_free = go.get_future().share();
+  std::vector<int> done;
+  {
+    task_queue queue{2};
+    ASSERT_TRUE(queue.post(0, [&gone, is_free] {
+      is_free.wait();
+      gone.set_value();
+    }));
+    ASSERT_TRUE(queue.post(1, [&done, held] { done.push_back(1); }));
+    EXPECT_FALSE(queue.stop_within(std::chrono::milliseconds{0}));
+    EXPECT_EQ(held.use_count(), 1) << "what waits is dropped";
+    EXPECT_FALSE(queue.post(0, [] {}));
+  }
+  go.set_value();
+  gone.get_future().wait();
+  EXPECT_TRUE(done.empty());
+}
+
+TEST(TaskQueue, DoesWhatWaitsIfThatTakesNoLonger) {
+  std::vector<int> done;
+  task_queue queue{2};
+  ASSERT_TRUE(queue.post(1, [&] { done.push_back(0); }));
+  ASSERT_TRUE(queue.post(1, [&] { done.push_back(1); }));
+  EXPECT_TRUE(queue.stop_within(std::chrono::minutes{1}));
+  EXPECT_EQ(done, (std::vector<int>{0, 1}));
+}
+
 } // namespace
 
 } // namespace troupe
