@@ -37,6 +37,8 @@ void placement_watch::look_at(node_id node) {
   auto list = core.here()->read();
   if (list->controller)
     look_for_balance(*company_.front()->status());
+  if (list->members)
+    look_at_view(node, *list->members);
   auto& seen = seen_[node];
   for (auto& [unit, map] : list->placed) {
     if (std::exchange(seen[unit], map) == map)
@@ -45,6 +47,12 @@ void placement_watch::look_at(node_id node) {
     if (list->controller)
       look_for_experts(*list, *map);
   }
+}
+
+void placement_watch::look_at_view(node_id by, const view& x) {
+  checks_.view_seen(by, x.number, x.epochs.empty() ? 0 : x.epochs[0]);
+  auto is_in_it = x.members.at(by).is != member_state::absent;
+  checks_.view_judged(by, x.number, company_.kept_view(), is_in_it);
 }
 
 void placement_watch::look_for_balance(const gateway_status& front) {
@@ -61,7 +69,11 @@ void placement_watch::look_for_experts(const cast_list& front,
   auto& cluster = front.parts->cluster;
   for (auto& x : placed.replicas) {
     auto& at = x.replica.at;
-    auto* holder = company_.find(cluster.node_of_worker(at.worker));
+    auto node = cluster.node_of_worker(at.worker);
+    if (front.members && incarnation_of(front, node) == 0)
+      checks_.expert_missing("epoch " + std::to_string(placed.epoch)
+                             + " puts an expert on a node that has never come");
+    auto* holder = company_.find(node);
     auto parts = holder ? holder->core().here()->read()->parts : nullptr;
     if (!parts)
       continue;

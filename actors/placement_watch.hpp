@@ -1,7 +1,7 @@
 #pragma once
 
-/// Looks at what the nodes of a virtual company know of the placement and hold
-/// by it.
+/// Looks at what the nodes of a virtual company know of views and placements,
+/// and what they hold by these.
 
 #include "actors/virtual_company.hpp"
 #include "runtime/sim/run_checks.hpp"
@@ -31,6 +31,7 @@ public:
   }
 
 private:
+  void look_at_view(node_id by, const view& x);
   void look_for_balance(const gateway_status& front);
   void look_for_experts(const cast_list& front, const placement_lists& placed);
 

@@ -323,10 +323,6 @@ private:
     placements_.look_at(node);
     if (node == 0)
       look_at_front(*company_.front());
-    if (list->members)
-      checks_.view_seen(
-        node, list->members->number,
-        list->members->epochs.empty() ? 0 : list->members->epochs[0]);
     if (!list->parts || self->core().is_over())
       return;
     for (auto& rank : list->parts->ranks) {

@@ -108,6 +108,11 @@ public:
     return slots_[node].device;
   }
 
+  /// The last that the cluster would know of if all of its processes ended now.
+  uint32_t kept_view() const {
+    return state_->last() ? state_->last()->view : 0;
+  }
+
   /// No device fails any more but for what it has done already.
   void spare_devices();
 

@@ -244,6 +244,16 @@ void run_checks::view_seen(node_id by, uint64_t view, uint64_t epoch) {
   x.epoch = epoch;
 }
 
+void run_checks::view_judged(node_id by, uint64_t view, uint64_t kept,
+                             bool is_in_it) {
+  if (view > kept)
+    violate(7, "node ", by, " knows view ", view, ", and the last one kept is ",
+            kept);
+  if (!is_in_it)
+    violate(7, "node ", by, " was told of view ", view,
+            ", in which it is absent");
+}
+
 void run_checks::placement_seen(node_id by, uint32_t unit, uint64_t epoch) {
   auto& last = nodes_.at(by).placements[unit];
   if (epoch < last)

@@ -12,7 +12,8 @@
 /// I5  Who is planned with has what the placement says.
 /// I6  No foreign bytes: nothing damaged and no stream failed without a fault;
 ///     what a step writes to belongs to somebody.
-/// I7  Views, epochs and incarnations never go back, wherever one looks.
+/// I7  Views, epochs and incarnations never go back, wherever one looks; who
+///     knows a view is in it, and the cluster would know it, too, if all ended.
 /// I8  What is claimed is free, used or lost, never both; at rest all is free.
 /// I9  Every queue has a limit.
 /// I10 Whoever is back was lost before; a company that is whole serves.
@@ -104,6 +105,8 @@ public:
   /// Of the placement that is published an expert cannot be had where it says.
   void expert_missing(std::string_view what);
   void view_seen(node_id by, uint64_t view, uint64_t epoch);
+  /// `kept`: the last view that outlives all processes. `is_in_it`: `by` is.
+  void view_judged(node_id by, uint64_t view, uint64_t kept, bool is_in_it);
   /// `by` deals with this process of `peer`.
   void incarnation_seen(node_id by, node_id peer, uint64_t incarnation);
   /// `by` has given it up.

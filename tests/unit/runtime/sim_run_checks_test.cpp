@@ -386,6 +386,17 @@ TEST_F(RunChecks, I7FindsAViewThatGoesBackAlsoAfterARestart) {
   expect_only("I7: node 1 goes back from view 3 to 2");
 }
 
+TEST_F(RunChecks, I7FindsAViewThatWasNotKept) {
+  checks_.view_judged(1, 3, 4, true);
+  checks_.view_judged(1, 4, 3, true);
+  expect_only("I7: node 1 knows view 4, and the last one kept is 3");
+}
+
+TEST_F(RunChecks, I7FindsAViewOfOthers) {
+  checks_.view_judged(1, 3, 3, false);
+  expect_only("I7: node 1 was told of view 3, in which it is absent");
+}
+
 TEST_F(RunChecks, I7FindsAnEpochThatGoesBack) {
   checks_.view_seen(1, 3, 2);
   checks_.view_seen(0, 3, 1);
