@@ -84,8 +84,12 @@ function(troupe_tests label folder)
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
   target_precompile_headers(${name} PRIVATE <gtest/gtest.h>)
   # What is tested is optimised; compiling the tests takes longer than running
-  # them.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  # them, but for those that compute or simulate themselves.
+  set(level -O0)
+  if(name MATCHES "kernels|golden|cluster|actors|cuda")
+    set(level -O1)
+  endif()
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:${level}>)
   # Clusters judge silence by the clock: they get the machine to themselves.
   string(COMPARE EQUAL ${label} cluster alone)
   # Without values: some of them are addresses, other ones in every run.
@@ -142,4 +146,5 @@ function(troupe_header_checks)
   endforeach()
   add_library(header_checks OBJECT ${units})
   target_link_libraries(header_checks PRIVATE runtime)
+  target_compile_options(header_checks PRIVATE -O0 -g0)
 endfunction()

@@ -154,16 +154,16 @@ TEST_P(KeptBlocks, AHitInHostMemoryChangesNoBit) {
   auto activations = std::get<2>(GetParam());
   auto want = ask_plain(nano_model(), activations, {what_});
   auto options = options_for(GetParam());
-  options.cluster.num_kv_blocks = 8;
+  options.cluster.limits.num_kv_blocks = 8;
   options.node.kv_host_bytes = 100 << 20;
   auto x = started(std::move(options));
   expect_equal(ask_all(*x, {what_}), want);
-  wait_for(*x, [](auto& stats) { return stats.host_blocks == 4; });
+  wait_for(*x, [](const auto& stats) { return stats.host_blocks == 4; });
   ask_all(*x, {request_for(random_prompt(2, 440), 8, 6)}); // needs all of it
   auto again = ask_all(*x, {what_});
   expect_equal(again, want);
   EXPECT_EQ(again[0].num_cached, 128u);
-  wait_for(*x, [](auto& stats) { return stats.host_hits == 2; });
+  wait_for(*x, [](const auto& stats) { return stats.host_hits == 2; });
   auto other = what_;
   other.cache_salt = "another";
   EXPECT_EQ(ask_all(*x, {other})[0].num_cached, 0u);

@@ -19,7 +19,7 @@ protected:
                      {"r1", "127.0.0.1", false, false, false, {1}, {}},
                      {"experts", "127.0.0.1", false, false, false, {}, {0, 1}}};
     cluster.limits.max_num_batched_tokens = 48;
-    cluster.limits.num_kv_blocks = 5;
+    cluster.limits.num_kv_blocks = 3;
     cluster.limits.micro_batches = lanes;
     load_spec spec;
     spec.streams = 2;
