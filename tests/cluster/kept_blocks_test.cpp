@@ -159,7 +159,7 @@ TEST_P(KeptBlocks, AHitInHostMemoryChangesNoBit) {
   auto x = started(std::move(options));
   expect_equal(ask_all(*x, {what_}), want);
   wait_for(*x, [](const auto& stats) { return stats.host_blocks == 4; });
-  ask_all(*x, {request_for(random_prompt(2, 440), 8, 6)}); // needs all of it
+  ask_all(*x, {request_for(random_prompt(2, 490), 8, 6)}); // needs all of it
   auto again = ask_all(*x, {what_});
   expect_equal(again, want);
   EXPECT_EQ(again[0].num_cached, 128u);
