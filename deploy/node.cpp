@@ -140,9 +140,11 @@ void add_share(CLI::App& command, node_share& share) {
     .add_option("--ranks", share.ranks,
                 "Attention ranks of a node that the topology does not name: it "
                 "comes to an open place for so many")
-    ->check(CLI::Range(0u, 4096u));
+    ->check(CLI::Range(0u, 4096u))
+    ->capture_default_str();
   command.add_option("--workers", share.workers, "Likewise, expert workers")
-    ->check(CLI::Range(0u, 4096u));
+    ->check(CLI::Range(0u, 4096u))
+    ->capture_default_str();
   command
     .add_option("--unit", share.unit,
                 "Likewise, the unit that they are to serve in (default: "
