@@ -68,6 +68,16 @@ TEST_F(LocalNodes, ThatTheyWereToldMayBeKnownLate) {
 
 constexpr int nobodys = 200, given = 201; // descriptors
 
+/// Its only child is a test that holds.
+void expect_one_good_end(local_nodes& nodes) {
+  siginfo_t what{};
+  ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
+  auto ends = nodes.take_ends();
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_TRUE(ends.front().ends_with("has ended with status 0"))
+    << ends.front();
+}
+
 /// What the process of a node sees. By itself it has neither.
 TEST(LocalNodesChild, HasTheDescriptorThatItWasGivenAlone) {
   if (fcntl(given, F_GETFD) >= 0)
@@ -84,15 +94,10 @@ TEST(LocalNodesChildren, HaveNoDescriptorThatTheyWereNotGiven) {
   close(nobodys);
   close(given);
   ASSERT_TRUE(nodes);
-  siginfo_t what{};
-  ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
-  auto ends = (*nodes)->take_ends();
-  ASSERT_EQ(ends.size(), 1u);
-  EXPECT_TRUE(ends.front().ends_with("has ended with status 0"))
-    << ends.front();
+  expect_one_good_end(**nodes);
 }
 
-/// Likewise; by itself it has it.
+/// Likewise. By itself it has not been given them either.
 TEST(LocalNodesVariables, AreNoSettings) {
   auto all = read_text("/proc/self/environ");
   EXPECT_EQ(all.find("TROUPE_ADMIN_SOCKET="), all.npos);
@@ -105,10 +110,5 @@ TEST(LocalNodesChildren, HaveNotTheSettingsOfTheirParent) {
     {{"--gtest_filter=LocalNodesVariables.*", "--name", "b"}});
   ::unsetenv("TROUPE_ADMIN_SOCKET");
   ASSERT_TRUE(nodes);
-  siginfo_t what{};
-  ASSERT_EQ(waitid(P_ALL, 0, &what, WEXITED | WNOWAIT), 0);
-  auto ends = (*nodes)->take_ends();
-  ASSERT_EQ(ends.size(), 1u);
-  EXPECT_TRUE(ends.front().ends_with("has ended with status 0"))
-    << ends.front();
+  expect_one_good_end(**nodes);
 }
