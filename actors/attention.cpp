@@ -439,9 +439,10 @@ struct attention_state {
 };
 
 attention::behavior_type
-behavior(attention::stateful_pointer<attention_state> self,
-         const node_context& context, std::shared_ptr<node_parts> parts,
-         rank_parts* rank, local_scheduler answers_to) {
+attention_behavior(attention::stateful_pointer<attention_state> self,
+                   const node_context& context,
+                   std::shared_ptr<node_parts> parts, rank_parts* rank,
+                   local_scheduler answers_to) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
@@ -488,7 +489,7 @@ attention spawn_attention(caf::actor_system& system,
                           const node_context& context,
                           std::shared_ptr<node_parts> parts, rank_parts& rank,
                           local_scheduler answers_to) {
-  return system.spawn(behavior, context, std::move(parts), &rank,
+  return system.spawn(attention_behavior, context, std::move(parts), &rank,
                       std::move(answers_to));
 }
 

@@ -166,9 +166,10 @@ struct balancer_state {
 };
 
 balancer::behavior_type
-behavior(balancer::stateful_pointer<balancer_state> self,
-         const node_context& context, std::shared_ptr<const node_parts> parts,
-         std::shared_ptr<const balance_settings> settings) {
+balancer_behavior(balancer::stateful_pointer<balancer_state> self,
+                  const node_context& context,
+                  std::shared_ptr<const node_parts> parts,
+                  std::shared_ptr<const balance_settings> settings) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
@@ -192,7 +193,8 @@ behavior(balancer::stateful_pointer<balancer_state> self,
 balancer spawn_balancer(caf::actor_system& system, const node_context& context,
                         std::shared_ptr<const node_parts> parts,
                         std::shared_ptr<const balance_settings> settings) {
-  return system.spawn(behavior, context, std::move(parts), std::move(settings));
+  return system.spawn(balancer_behavior, context, std::move(parts),
+                      std::move(settings));
 }
 
 } // namespace troupe

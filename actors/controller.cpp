@@ -379,12 +379,13 @@ std::vector<uint32_t> first_epochs(const topology& cluster,
 }
 
 controller::behavior_type
-behavior(controller::stateful_pointer<controller_state> self,
-         const node_context& context, const topology& cluster,
-         const std::string& model_dir, std::function<void(node_id)> monitor,
-         std::shared_ptr<state_store> kept,
-         std::shared_ptr<const placements_of_units> begins_with,
-         std::shared_ptr<open_places> places) {
+controller_behavior(controller::stateful_pointer<controller_state> self,
+                    const node_context& context, const topology& cluster,
+                    const std::string& model_dir,
+                    std::function<void(node_id)> monitor,
+                    std::shared_ptr<state_store> kept,
+                    std::shared_ptr<const placements_of_units> begins_with,
+                    std::shared_ptr<open_places> places) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
@@ -429,7 +430,7 @@ spawn_controller(caf::actor_system& system, const node_context& context,
                  std::shared_ptr<state_store> kept,
                  std::shared_ptr<const placements_of_units> begins_with,
                  std::shared_ptr<open_places> places) {
-  return system.spawn(behavior, context, std::move(cluster),
+  return system.spawn(controller_behavior, context, std::move(cluster),
                       std::move(model_dir), std::move(monitor), std::move(kept),
                       std::move(begins_with), std::move(places));
 }

@@ -396,10 +396,10 @@ struct expert_worker_state {
   }
 };
 
-expert_worker::behavior_type
-behavior(expert_worker::stateful_pointer<expert_worker_state> self,
-         const node_context& context, std::shared_ptr<node_parts> parts,
-         worker_parts* worker) {
+expert_worker::behavior_type expert_worker_behavior(
+  expert_worker::stateful_pointer<expert_worker_state> self,
+  const node_context& context, std::shared_ptr<node_parts> parts,
+  worker_parts* worker) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
@@ -429,7 +429,8 @@ behavior(expert_worker::stateful_pointer<expert_worker_state> self,
 expert_worker
 spawn_expert_worker(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<node_parts> parts, worker_parts& worker) {
-  return system.spawn(behavior, context, std::move(parts), &worker);
+  return system.spawn(expert_worker_behavior, context, std::move(parts),
+                      &worker);
 }
 
 } // namespace troupe

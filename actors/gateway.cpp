@@ -438,11 +438,11 @@ struct gateway_state {
   }
 };
 
-gateway::behavior_type behavior(gateway::stateful_pointer<gateway_state> self,
-                                const node_context& context,
-                                const topology& cluster,
-                                std::shared_ptr<gateway_status> status,
-                                std::function<void()> on_started) {
+gateway::behavior_type
+gateway_behavior(gateway::stateful_pointer<gateway_state> self,
+                 const node_context& context, const topology& cluster,
+                 std::shared_ptr<gateway_status> status,
+                 std::function<void()> on_started) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
@@ -484,8 +484,8 @@ gateway spawn_gateway(caf::actor_system& system, const node_context& context,
                       topology cluster, std::shared_ptr<gateway_status> status,
                       std::function<void()> on_started) {
   report_book::open(*status, cluster.nodes.size());
-  return system.spawn(behavior, context, std::move(cluster), std::move(status),
-                      std::move(on_started));
+  return system.spawn(gateway_behavior, context, std::move(cluster),
+                      std::move(status), std::move(on_started));
 }
 
 } // namespace troupe

@@ -448,10 +448,10 @@ struct keeper_state {
   }
 };
 
-keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
-                               const node_context& context,
-                               std::shared_ptr<node_parts> parts,
-                               std::shared_ptr<kv_io> io) {
+keeper::behavior_type
+keeper_behavior(keeper::stateful_pointer<keeper_state> self,
+                const node_context& context, std::shared_ptr<node_parts> parts,
+                std::shared_ptr<kv_io> io) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
@@ -493,7 +493,8 @@ keeper::behavior_type behavior(keeper::stateful_pointer<keeper_state> self,
 keeper spawn_keeper(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<node_parts> parts,
                     std::shared_ptr<kv_io> io) {
-  return system.spawn(behavior, context, std::move(parts), std::move(io));
+  return system.spawn(keeper_behavior, context, std::move(parts),
+                      std::move(io));
 }
 
 } // namespace troupe

@@ -123,8 +123,8 @@ ucx_options ucx_options_of(const network_options& options) {
 
 /// What those transports have in common that meet others at doors.
 template <class Transport>
-void fill(network& out, Transport& net,
-          const std::shared_ptr<register_of_names>& names) {
+void fill_network(network& out, Transport& net,
+                  const std::shared_ptr<register_of_names>& names) {
   out.address = net.self().listen;
   out.connect = [&net](node_id peer, const endpoint_address& address) {
     net.connect(peer, {address, {}, connect_deadline});
@@ -173,7 +173,7 @@ network_factory ucx_network(network_options options) {
     if (!made)
       return made.why();
     network out;
-    fill(out, **made, names);
+    fill_network(out, **made, names);
     out.net = std::move(*made);
     if (options.faults)
       out.net = std::make_unique<faulty_transport>(std::move(out.net),
@@ -195,7 +195,7 @@ network_factory virtual_network_of(virtual_network& net, life_id life,
                          register_of_names::admit(names), std::move(handler),
                          *options.log);
     network out;
-    fill(out, *made, names);
+    fill_network(out, *made, names);
     out.net = std::move(made);
     return out;
   };

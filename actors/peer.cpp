@@ -123,9 +123,9 @@ struct peer_state {
     = is_one_of<T, placement_taken, slots_changed>;
 };
 
-peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
-                             const node_context& context, node_id remote,
-                             uint64_t incarnation) {
+peer::behavior_type peer_behavior(peer::stateful_pointer<peer_state> self,
+                                  const node_context& context, node_id remote,
+                                  uint64_t incarnation) {
   self->state.context = context;
   self->state.remote = remote;
   self->state.incarnation = incarnation;
@@ -163,7 +163,7 @@ peer::behavior_type behavior(peer::stateful_pointer<peer_state> self,
 
 peer spawn_peer(caf::actor_system& system, const node_context& context,
                 node_id remote, uint64_t incarnation) {
-  return system.spawn(behavior, context, remote, incarnation);
+  return system.spawn(peer_behavior, context, remote, incarnation);
 }
 
 } // namespace troupe

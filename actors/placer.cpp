@@ -339,9 +339,10 @@ struct placer_state {
   }
 };
 
-placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
-                               const node_context& context,
-                               std::shared_ptr<const node_parts> parts) {
+placer::behavior_type
+placer_behavior(placer::stateful_pointer<placer_state> self,
+                const node_context& context,
+                std::shared_ptr<const node_parts> parts) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
@@ -381,7 +382,7 @@ placer::behavior_type behavior(placer::stateful_pointer<placer_state> self,
 
 placer spawn_placer(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<const node_parts> parts) {
-  return system.spawn(behavior, context, std::move(parts));
+  return system.spawn(placer_behavior, context, std::move(parts));
 }
 
 } // namespace troupe

@@ -407,9 +407,10 @@ struct scheduler_state {
 };
 
 local_scheduler::behavior_type
-behavior(local_scheduler::stateful_pointer<scheduler_state> self,
-         const node_context& context, std::shared_ptr<node_parts> parts,
-         rank_parts* rank, batcher_options options, gateway_inbox answers_to) {
+scheduler_behavior(local_scheduler::stateful_pointer<scheduler_state> self,
+                   const node_context& context,
+                   std::shared_ptr<node_parts> parts, rank_parts* rank,
+                   batcher_options options, gateway_inbox answers_to) {
   auto& state = self->state;
   auto tell_it = [to = weak_handle{local_scheduler{self}}] {
     to.tell(grammar_ready{});
@@ -482,7 +483,7 @@ local_scheduler
 spawn_scheduler(caf::actor_system& system, const node_context& context,
                 std::shared_ptr<node_parts> parts, rank_parts& rank,
                 batcher_options options, gateway_inbox answers_to) {
-  return system.spawn(behavior, context, std::move(parts), &rank,
+  return system.spawn(scheduler_behavior, context, std::move(parts), &rank,
                       std::move(options), std::move(answers_to));
 }
 

@@ -11,13 +11,12 @@ namespace troupe {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 /// Of a company without faults, to serve; of one that ends, to have ended.
-constexpr seconds start_limit{60};
+constexpr std::chrono::seconds start_limit{60};
 
 /// After the last request: for cancels on their way, and what they free.
-constexpr seconds rest{2};
+constexpr std::chrono::seconds rest{2};
 
 /// The shortest silence that may cost a node or a step: as a peer's clock
 /// counts it, after what a healed link still owes.

@@ -460,9 +460,9 @@ struct supervisor_state {
 };
 
 supervisor::behavior_type
-behavior(supervisor::stateful_pointer<supervisor_state> self,
-         const node_context& context, const node_options& options,
-         const supervisor_hooks& hooks) {
+supervise(supervisor::stateful_pointer<supervisor_state> self,
+          const node_context& context, const node_options& options,
+          const supervisor_hooks& hooks) {
   auto& state = self->state;
   state.self = self;
   state.context = context;
@@ -494,7 +494,7 @@ behavior(supervisor::stateful_pointer<supervisor_state> self,
 supervisor spawn_supervisor(caf::actor_system& system,
                             const node_context& context, node_options options,
                             supervisor_hooks hooks) {
-  return system.spawn(behavior, context, std::move(options), std::move(hooks));
+  return system.spawn(supervise, context, std::move(options), std::move(hooks));
 }
 
 } // namespace troupe

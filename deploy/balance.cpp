@@ -18,7 +18,7 @@ namespace {
 
 using namespace balance;
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_balance
   = "LOADS.csv has a header \"source,layer,e0,e1,...\" and a row of counts for "
     "each source and layer. A GPU has SLOTS / GPUS slots, the first GPU the "
     "first ones; nodes have GPUs in the same way. Balance is the mean over the "
@@ -136,7 +136,7 @@ void add_balance(CLI::App& app, int& status) {
   auto flags = std::make_shared<balance_flags>();
   auto& command = *app.add_subcommand(
     "balance", "Which expert goes into which slot, for a file of loads");
-  command.footer(what_to_know);
+  command.footer(what_to_know_of_balance);
   command.add_option("LOADS", flags->loads,
                      "How often experts were chosen (CSV)");
   command.add_option("--source", flags->source,

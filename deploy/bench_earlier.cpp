@@ -11,9 +11,9 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-bench_case case_of(const json& x) {
+bench_case case_of(const ordered_json& x) {
   bench_case out;
   if (x.contains("prompt")) {
     out.prompt = x["prompt"].get<uint32_t>();
@@ -26,19 +26,19 @@ bench_case case_of(const json& x) {
   return out;
 }
 
-bench_rate rate_of(const json& series, const bench_case& where,
+bench_rate rate_of(const ordered_json& series, const bench_case& where,
                    const std::string& who) {
   // As tokens of a run of one second: only ratios of seconds are needed.
   bench_series times;
   for (auto& rate : series.at("rounds"))
     times.seconds.push_back(1 / rate.get<double>());
   if (times.seconds.empty())
-    throw json::other_error::create(501, "no rounds", &series);
+    throw ordered_json::other_error::create(501, "no rounds", &series);
   return {where.name(), who, 1 / times.tenth_seconds(),
           1 / times.median_seconds()};
 }
 
-void read_case(const json& x, std::vector<bench_rate>& out) {
+void read_case(const ordered_json& x, std::vector<bench_rate>& out) {
   auto where = case_of(x);
   for (auto who : {"actors", "plain"})
     if (x.contains(who))
@@ -67,7 +67,7 @@ double times(const bench_ratio& x) {
 result<bench_record> read_bench_record(const std::string& text) {
   bench_record out;
   try {
-    auto all = json::parse(text);
+    auto all = ordered_json::parse(text);
     for (auto what : {"model", "target", "activations"})
       out.setting.emplace_back(what, all.at(what).get<std::string>());
     out.setting.emplace_back("threads",
@@ -77,7 +77,7 @@ result<bench_record> read_bench_record(const std::string& text) {
     for (auto kind : {"prefill", "decode"})
       for (auto& x : all.at(kind))
         read_case(x, out.rates);
-  } catch (const json::exception&) {
+  } catch (const ordered_json::exception&) {
     return failure{errc::invalid_input,
                    "this is not what troupe bench model --json prints"};
   }
@@ -120,8 +120,8 @@ std::string ratios_table(const bench_record& now, const bench_record& earlier) {
 
 std::string with_ratios(const std::string& run, const bench_record& now,
                         const bench_record& earlier) {
-  auto out = json::parse(run);
-  out["earlier"] = json::array();
+  auto out = ordered_json::parse(run);
+  out["earlier"] = ordered_json::array();
   for (auto& x : ratios_of(now, earlier))
     out["earlier"].push_back(
       {{"case", x.now.where},

@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 /// What the actors add to a step.
 struct added_time {
@@ -28,8 +28,8 @@ added_time added_by_actors(const bench_case& x, uint32_t num_moe_layers) {
   return out;
 }
 
-json series_json(const bench_case& x, const bench_series& series) {
-  auto rates = json::array();
+ordered_json series_json(const bench_case& x, const bench_series& series) {
+  auto rates = ordered_json::array();
   for (auto seconds : series.seconds)
     rates.push_back(x.tokens / seconds);
   return {{"tokens_per_second", x.tokens / series.median_seconds()},
@@ -37,9 +37,9 @@ json series_json(const bench_case& x, const bench_series& series) {
           {"rounds", std::move(rates)}};
 }
 
-json company_json(const bench_report& all, const bench_case& x,
-                  const bench_series& series) {
-  json out{{"company", all.companies[series.company].name()}};
+ordered_json company_json(const bench_report& all, const bench_case& x,
+                          const bench_series& series) {
+  ordered_json out{{"company", all.companies[series.company].name()}};
   out.update(series_json(x, series));
   out["tenth_percentile"] = best_rate(x, series);
   out["times_first"] = gain(all, x, series);
@@ -50,8 +50,8 @@ json company_json(const bench_report& all, const bench_case& x,
   return out;
 }
 
-json case_json(const bench_report& all, const bench_case& x) {
-  json out;
+ordered_json case_json(const bench_report& all, const bench_case& x) {
+  ordered_json out;
   if (x.is_prefill()) {
     out["prompt"] = x.prompt;
     if (x.batch > 1)
@@ -69,7 +69,7 @@ json case_json(const bench_report& all, const bench_case& x) {
   out["expected_experts"] = x.work.experts / x.steps;
   out["limit"] = x.memory_bound ? "memory" : "arithmetic";
   if (all.options.compares()) {
-    out["companies"] = json::array();
+    out["companies"] = ordered_json::array();
     for (auto& series : x.actors)
       out["companies"].push_back(company_json(all, x, series));
   } else {
@@ -89,12 +89,12 @@ bool is_one_process(const bench_report& x) {
   return x.cluster.nodes.size() == 1 && !x.options.compares();
 }
 
-json cluster_json(const bench_report& x) {
-  json out{{"nodes", x.cluster.nodes.size()},
-           {"ranks", x.cluster.num_ranks()},
-           {"workers", x.cluster.num_workers()},
-           {"links", json::array()},
-           {"companies", json::array()}};
+ordered_json cluster_json(const bench_report& x) {
+  ordered_json out{{"nodes", x.cluster.nodes.size()},
+                   {"ranks", x.cluster.num_ranks()},
+                   {"workers", x.cluster.num_workers()},
+                   {"links", ordered_json::array()},
+                   {"companies", ordered_json::array()}};
   for (auto& link : x.options.cluster.links)
     out["links"].push_back(render(link));
   for (auto& company : x.companies)
@@ -114,7 +114,7 @@ std::string cluster_lines(const bench_report& x) {
   return out;
 }
 
-json load_json(const bench_load& x) {
+ordered_json load_json(const bench_load& x) {
   return {{"seconds", x.seconds},
           {"bytes", x.bytes},
           {"bytes_per_second", double(x.bytes) / x.seconds},
@@ -130,8 +130,8 @@ std::string load_line(const bench_load& x) {
     double(x.peak_bytes) / double(x.bytes));
 }
 
-json rates_json(const kernels::machine_rates& x) {
-  json out{{"read_bytes_per_second", x.read_bytes}};
+ordered_json rates_json(const kernels::machine_rates& x) {
+  ordered_json out{{"read_bytes_per_second", x.read_bytes}};
   if (x.fma_flops > 0)
     out["fp32_flops_per_second"] = x.fma_flops;
   if (x.dot_flops > 0)
@@ -205,8 +205,8 @@ std::string machine_line(const kernels::machine_rates& x) {
 
 namespace {
 
-json stages_json(const stages_report& x) {
-  auto out = json::object();
+ordered_json stages_json(const stages_report& x) {
+  auto out = ordered_json::object();
   for (auto& p : x.costs.parameters())
     out[p.of]["seconds_per"][p.per] = p.seconds;
   for (auto& [of, check] : x.checks) {
@@ -217,7 +217,7 @@ json stages_json(const stages_report& x) {
   return out;
 }
 
-json device_json(const stages_report& x) {
+ordered_json device_json(const stages_report& x) {
   auto rates = x.costs.rates();
   return {{"narrow_flops", rates.narrow_flops},
           {"wide_flops", rates.wide_flops},
@@ -290,15 +290,15 @@ std::string bench_table(const bench_report& x) {
 
 std::string bench_json(const bench_report& x) {
   auto& o = x.options;
-  json out{{"model", x.cluster.model},
-           {"target", x.target},
-           {"threads", o.num_threads},
-           {"activations", std::string{to_string(o.activations)}},
-           {"rounds", o.rounds},
-           {"machine", rates_json(x.machine)},
-           {"load", load_json(x.load)},
-           {"prefill", json::array()},
-           {"decode", json::array()}};
+  ordered_json out{{"model", x.cluster.model},
+                   {"target", x.target},
+                   {"threads", o.num_threads},
+                   {"activations", std::string{to_string(o.activations)}},
+                   {"rounds", o.rounds},
+                   {"machine", rates_json(x.machine)},
+                   {"load", load_json(x.load)},
+                   {"prefill", ordered_json::array()},
+                   {"decode", ordered_json::array()}};
   for (auto& c : x.cases)
     out[c.is_prefill() ? "prefill" : "decode"].push_back(case_json(x, c));
   if (!is_one_process(x))

@@ -19,7 +19,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_bench_serve
   = "Open loop: requests come at their time, at --request-rate or as a --trace "
     "says, however busy the server is, and latency counts from that time. "
     "Closed loop: with --max-concurrency and no rate the next request is sent "
@@ -392,7 +392,7 @@ void add_bench_serve(CLI::App& bench, int& status) {
   auto flags = std::make_shared<serve_bench_flags>();
   auto& command = *bench.add_subcommand(
     "serve", "Latency and throughput of an OpenAI endpoint under a load");
-  command.footer(what_to_know);
+  command.footer(what_to_know_of_bench_serve);
   add_target(command, *flags);
   add_load(command, *flags);
   add_requests(command, *flags);

@@ -11,8 +11,8 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
 using bench::distribution;
+using nlohmann::ordered_json;
 
 std::string row(const char* name, double value, const char* pattern) {
   char number[64];
@@ -27,7 +27,7 @@ std::string spread(const char* name, const distribution& x) {
                    x.p50 * 1e3, x.p90 * 1e3, x.p99 * 1e3, x.most * 1e3);
 }
 
-void add(json& to, const std::string& name, const distribution& x) {
+void add(ordered_json& to, const std::string& name, const distribution& x) {
   to["mean_" + name] = x.mean * 1e3;
   to["median_" + name] = x.p50 * 1e3;
   to["std_" + name] = x.deviation * 1e3;
@@ -97,10 +97,10 @@ std::string serve_bench_table(const serve_bench_setting& how,
 
 std::string serve_bench_json(const serve_bench_setting& how,
                              const bench::load_summary& x) {
-  json out{{"url", how.url},
-           {"model_id", how.model},
-           {"max_concurrency", how.max_concurrency},
-           {"seed", how.seed}};
+  ordered_json out{{"url", how.url},
+                   {"model_id", how.model},
+                   {"max_concurrency", how.max_concurrency},
+                   {"seed", how.seed}};
   if (std::isinf(how.request_rate))
     out["request_rate"] = "inf";
   else
@@ -111,7 +111,7 @@ std::string serve_bench_json(const serve_bench_setting& how,
   out["duration"] = x.duration;
   out["completed"] = x.completed;
   out["failed"] = x.failed;
-  out["errors"] = json::object();
+  out["errors"] = ordered_json::object();
   for (auto& [kind, some] : x.errors)
     out["errors"][kind] = {{"count", some.count}, {"example", some.example}};
   out["total_input_tokens"] = x.prompt_tokens;
@@ -133,7 +133,7 @@ std::string serve_bench_json(const serve_bench_setting& how,
   add(out, "e2el_ms", x.e2el);
   add(out, "client_send_lag_ms", x.late_sends);
   add(out, "client_loop_lag_ms", x.late_loop);
-  return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 } // namespace troupe

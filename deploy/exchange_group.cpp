@@ -8,7 +8,7 @@ namespace troupe {
 namespace {
 
 /// Longer than a child waits for anything.
-constexpr std::chrono::seconds patience{90};
+constexpr std::chrono::seconds patience_with_all{90};
 
 constexpr const char* host = "127.0.0.1";
 
@@ -92,7 +92,7 @@ result<double> exchange_group::run(way how, bench::exchange_shape shape) {
 
 result<std::string> exchange_group::hear(size_t from,
                                          const std::string& expected) const {
-  auto word = channels_[from].await(patience);
+  auto word = channels_[from].await(patience_with_all);
   if (!word)
     return failure{errc::io, "process " + std::to_string(from)
                                + " of the exchange does not answer"};

@@ -9,7 +9,7 @@ namespace {
 constexpr const char* name_stem = "exchange-";
 
 /// Of whatever a parent waits for.
-constexpr std::chrono::seconds patience{60};
+constexpr std::chrono::seconds patience_with_peers{60};
 
 std::string failed(const std::string& why) {
   return "failed " + why;
@@ -57,7 +57,7 @@ exchange_process::exchange_process(word_channel channel, uint32_t self)
 void exchange_process::run() {
   // The kernel ends a child whose parent has died: this may wait for ever.
   while (true) {
-    auto word = channel_.await(patience);
+    auto word = channel_.await(patience_with_peers);
     if (!word)
       continue;
     std::istringstream in{*word};
@@ -80,7 +80,8 @@ std::string exchange_process::obey(const std::string& verb, std::istream& in) {
     node_id peer = 0;
     endpoint_address to{net_->self().listen.host, 0};
     in >> peer >> to.port;
-    net_->connect(peer, {to, name_stem + std::to_string(peer), patience});
+    net_->connect(peer,
+                  {to, name_stem + std::to_string(peer), patience_with_peers});
     return {};
   }
   if (verb == "raw-dial") {
@@ -144,7 +145,7 @@ std::string exchange_process::connect_raw(uint32_t peer,
 
 std::string exchange_process::await(size_t num_peers) {
   std::unique_lock guard{mutex_};
-  auto all = joined_.wait_for(guard, patience,
+  auto all = joined_.wait_for(guard, patience_with_peers,
                               [&] { return peers_.size() == num_peers; });
   return all ? "ready" : failed("not all processes could be reached");
 }
@@ -158,8 +159,8 @@ std::string exchange_process::measure(const std::string& how,
   }
   shape.num_peers = uint32_t(peers.size());
   auto begin = time_.now();
-  auto done = how == "raw" ? raw_->run(shape, time_, patience)
-                           : exchange_.run(shape, peers, patience);
+  auto done = how == "raw" ? raw_->run(shape, time_, patience_with_peers)
+                           : exchange_.run(shape, peers, patience_with_peers);
   std::chrono::nanoseconds took = time_.now() - begin;
   return done ? "took " + std::to_string(took.count())
               : failed("rows did not come back");

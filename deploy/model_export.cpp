@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_model_export
   = "FP8 weights become BF16: exact where scales are powers of two, as those "
     "of `troupe model make` are, else rounded to nearest even. q8_0 is "
     "quantised from that as llama-quantize does; rows that are not whole "
@@ -48,7 +48,7 @@ void add_model_export_gguf(CLI::App& model, int& status) {
   auto flags = std::make_shared<export_flags>();
   auto command = model.add_subcommand(
     "export-gguf", "Writes a checkpoint as a GGUF file that llama.cpp loads");
-  command->footer(what_to_know);
+  command->footer(what_to_know_of_model_export);
   command->add_option("MODEL_DIR", flags->model, "Directory of the checkpoint")
     ->required();
   command

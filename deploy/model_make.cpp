@@ -13,7 +13,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_model_make
   = "The same seed gives the same values, in FP8 or BF16, in one file or many. "
     "With --config, any config.json that Troupe reads gives the shape; the ids "
     "of special tokens are replaced, and vocab_size must be at least 272.";
@@ -63,7 +63,7 @@ void add_model_make(CLI::App& model, int& status) {
   auto flags = std::make_shared<make_flags>();
   auto command = model.add_subcommand(
     "make", "Makes a model of random weights in the published format");
-  command->footer(what_to_know);
+  command->footer(what_to_know_of_model_make);
   command
     ->add_option("DIR", flags->dir,
                  "Directory to make the model in: new or empty")

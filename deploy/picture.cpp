@@ -13,7 +13,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_picture
   = "Each GPU of the unit has a rank, whose steps the real walk leads through "
     "the real stages in micro-batches, and a worker; they share what computes, "
     "the worker first, and what is sent goes one after the other. There are no "
@@ -81,7 +81,7 @@ void add_picture(CLI::App& app, int& status) {
   auto& command = *app.add_subcommand(
     "picture", "A layer of a unit of GPUs in virtual time, beside a published "
                "profile");
-  command.footer(what_to_know);
+  command.footer(what_to_know_of_picture);
   command
     .add_option("FILE", flags->scene,
                 "What unit it is (TOML; examples/pictures)")

@@ -13,7 +13,7 @@ namespace troupe {
 
 namespace {
 
-constexpr std::chrono::milliseconds poll_interval{100};
+constexpr std::chrono::milliseconds ready_interval{100};
 
 /// For a node process to end: one that records writes a file at last.
 constexpr std::chrono::seconds usual_patience{5}, traced_patience{60};
@@ -178,7 +178,7 @@ result<running_company> start_company(const cluster_flags& flags,
 
 result<void> wait_until_ready(running_company& x, end_signals* signals) {
   for (;;) {
-    auto ready = x.serving->wait_until_ready(poll_interval);
+    auto ready = x.serving->wait_until_ready(ready_interval);
     if (ready || ready.why().code != errc::deadline_passed)
       return ready;
     if (signals && signals->wait_for(std::chrono::milliseconds{0}))

@@ -20,7 +20,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_simulate
   = "The nodes, actors, frames and numbers are the real ones; time, threads "
     "and links are virtual. One seed is one course of events. Faults come from "
     "a file, or each seed draws its own (--faults random). Exit status 0 only "
@@ -337,7 +337,7 @@ void add_simulate(CLI::App& app, int& status) {
   auto flags = std::make_shared<simulate_flags>();
   auto& command = *app.add_subcommand(
     "simulate", "Runs a whole company in virtual time, and breaks it");
-  command.footer(what_to_know);
+  command.footer(what_to_know_of_simulate);
   flags->cluster.add_to(command);
   add_micro_batches(command, flags->cluster.micro_batches);
   flags->cluster.balance.add_to(command);

@@ -8,7 +8,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 double seconds(virtual_duration x) {
   return std::chrono::duration<double>(x).count();
@@ -72,34 +72,34 @@ std::string details(const simulation_result& x) {
 }
 
 std::string to_json(const simulation_result& x) {
-  json out{{"seed", x.seed},
-           {"held", x.holds()},
-           {"trace_hash", hex(x.trace_hash)},
-           {"virtual_seconds", seconds(x.length)},
-           {"start_seconds", seconds(x.started)},
-           {"requests",
-            {{"completed", x.requests.completed},
-             {"failed", x.requests.failed},
-             {"cancelled", x.requests.cancelled},
-             {"refused", x.requests.refused},
-             {"tokens", x.requests.tokens}}}};
-  auto& events = out["events"] = json::object();
+  ordered_json out{{"seed", x.seed},
+                   {"held", x.holds()},
+                   {"trace_hash", hex(x.trace_hash)},
+                   {"virtual_seconds", seconds(x.length)},
+                   {"start_seconds", seconds(x.started)},
+                   {"requests",
+                    {{"completed", x.requests.completed},
+                     {"failed", x.requests.failed},
+                     {"cancelled", x.requests.cancelled},
+                     {"refused", x.requests.refused},
+                     {"tokens", x.requests.tokens}}}};
+  auto& events = out["events"] = ordered_json::object();
   for (size_t i = 0; i < num_trace_kinds; ++i)
     if (x.events[i] > 0)
       events[std::string{to_string(trace_kind(i))}] = x.events[i];
-  auto& faults = out["faults"] = json::array();
+  auto& faults = out["faults"] = ordered_json::array();
   for (auto& fault : x.faults)
     faults.push_back({{"what", fault.what},
                       {"outcome", to_string(fault.outcome)},
                       {"times", fault.times},
                       {"evidence", fault.evidence},
                       {"why", fault.why}});
-  auto& violations = out["violations"] = json::array();
+  auto& violations = out["violations"] = ordered_json::array();
   for (auto& v : x.violations)
     violations.push_back({{"invariant", v.invariant},
                           {"at_seconds", seconds(v.at - world_begin)},
                           {"what", v.what}});
-  auto& reached = out["reached"] = json::array();
+  auto& reached = out["reached"] = ordered_json::array();
   for (size_t i = 0; i < num_sometimes; ++i)
     if (x.reached.has(sometimes(i)))
       reached.push_back(to_string(sometimes(i)));

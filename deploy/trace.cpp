@@ -12,7 +12,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto what_to_know
+constexpr auto what_to_know_of_trace
   = "Of the time in which a rank has steps out: busy, while its streams "
     "compute "
     "or copy; waiting, the rest; experts, while a worker of its node runs; "
@@ -65,7 +65,7 @@ void add_trace(CLI::App& app, int& status) {
   auto flags = std::make_shared<trace_flags>();
   auto& command = *app.add_subcommand(
     "trace", "What a file of --trace says of waiting and communication");
-  command.footer(what_to_know);
+  command.footer(what_to_know_of_trace);
   command
     .add_option("FILE", flags->files,
                 "Written by --trace; several nodes' of one machine together")

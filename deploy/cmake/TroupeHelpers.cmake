@@ -12,11 +12,13 @@ if(TROUPE_PLANTED)
     $<BUILD_INTERFACE:TROUPE_PLANTED>)
 endif()
 if(TROUPE_SANITIZE)
+  # Said to the whole folder, which comes before what a target says: it may
+  # take some of it back.
+  add_compile_options(-fsanitize=${TROUPE_SANITIZE} -fno-sanitize-recover=all)
   # Instrumented code makes GCC 12 see uninitialised values where none are, and
   # frames of coroutines freed by another function than made them.
   target_compile_options(troupe_flags INTERFACE
-    -fsanitize=${TROUPE_SANITIZE} -fno-omit-frame-pointer
-    -fno-sanitize-recover=all
+    -fno-omit-frame-pointer
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>
     # Not of use here, and Clang 14 writes what the assembler refuses.
@@ -28,7 +30,8 @@ if(TROUPE_SANITIZE)
   target_link_options(troupe_flags INTERFACE -fsanitize=${TROUPE_SANITIZE})
   if(TROUPE_SANITIZE MATCHES thread)
     # g++ warns of the fences in Asio, which it does not follow.
-    target_compile_options(troupe_flags INTERFACE -Wno-tsan)
+    target_compile_options(troupe_flags INTERFACE
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
   endif()
 endif()
 
@@ -39,6 +42,9 @@ function(troupe_library name)
   list(FILTER sources EXCLUDE REGEX "_main\\.cpp$")
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC troupe_flags ${ARGN})
+  if(NOT name STREQUAL kernels) # loops whose speed is not to depend on others
+    troupe_group(${name} ${sources})
+  endif()
 endfunction()
 
 # Tests find both by themselves (tests/places.hpp) where they are started by
@@ -69,6 +75,15 @@ function(troupe_keep_threaded list)
   set(${list} "${kept}" PARENT_SCOPE)
 endfunction()
 
+# troupe_discover(BINARY LIST LABEL FILTER ALONE): tests that ctest knows, and
+# whether others may run beside them.
+function(troupe_discover name list label filter alone)
+  # Without values: some of them are addresses, other ones in every run.
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
+    TEST_LIST ${list} TEST_FILTER ${filter}
+    PROPERTIES LABELS ${label} TIMEOUT 300 RUN_SERIAL ${alone})
+endfunction()
+
 # troupe_tests(LABEL FOLDER LIBRARIES...): one executable of the *_test.cpp in
 # FOLDER; every test of it carries LABEL.
 function(troupe_tests label folder)
@@ -83,6 +98,9 @@ function(troupe_tests label folder)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
   target_precompile_headers(${name} PRIVATE <gtest/gtest.h>)
+  if(name MATCHES "unit_(runtime|actors|deploy)_tests")
+    troupe_group(${name} ${sources})
+  endif()
   # What is tested is optimised; compiling the tests takes longer than running
   # them, but for those that compute or simulate themselves.
   set(level -O0)
@@ -90,15 +108,27 @@ function(troupe_tests label folder)
     set(level -O1)
   endif()
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:${level}>)
+  if(TROUPE_SANITIZE MATCHES undefined)
+    # It is the tested code whose behaviour has to be defined; each check and
+    # each line number of the tests costs as much as the test itself.
+    target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
+  endif()
+  if(TROUPE_SANITIZE)
+    target_compile_options(${name} PRIVATE -g0)
+  endif()
   # Clusters judge silence by the clock: they get the machine to themselves.
-  string(COMPARE EQUAL ${label} cluster alone)
-  # Without values: some of them are addresses, other ones in every run.
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
-    PROPERTIES LABELS ${label} TIMEOUT 300 RUN_SERIAL ${alone})
+  # Simulated ones have a clock of their own.
+  set(any_company "Simulate.*:*/OverlapTable.*")
+  if(label STREQUAL cluster)
+    troupe_discover(${name} ${name}_TESTS ${label} "${any_company}" FALSE)
+    troupe_discover(${name} ${name}_ALONE ${label} "-${any_company}" TRUE)
+  else()
+    troupe_discover(${name} ${name}_TESTS ${label} "*" FALSE)
+  endif()
   # The properties above cannot hold lists, so the environment comes after.
   set(script ${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake)
   file(CONFIGURE OUTPUT ${script} @ONLY CONTENT [[
-foreach(test IN LISTS @name@_TESTS)
+foreach(test IN LISTS @name@_TESTS @name@_ALONE)
   set_tests_properties("${test}" PROPERTIES ENVIRONMENT "@test_environment@")
 endforeach()
 ]])

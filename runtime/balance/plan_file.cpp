@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t max_file_bytes = 256 << 20;
+constexpr uint64_t max_plan_bytes = 256 << 20;
 
 failure invalid(std::string_view name, std::string why) {
   return {errc::invalid_input, std::string{name} + ": " + why};
@@ -155,7 +155,7 @@ result<std::vector<planned_layer>> parse_plan(std::string_view text,
 
 result<std::vector<planned_layer>> read_plan(const std::filesystem::path& path,
                                              const layout_shape& shape) {
-  auto text = read_regular_file(path, max_file_bytes);
+  auto text = read_regular_file(path, max_plan_bytes);
   if (!text)
     return text.why();
   return parse_plan(*text, path.string(), shape);

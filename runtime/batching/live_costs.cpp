@@ -8,7 +8,7 @@ namespace troupe {
 namespace {
 
 /// Steps before the first news.
-constexpr uint32_t enough = 16;
+constexpr uint32_t enough_steps_seen = 16;
 
 /// What differs less is noise, and not worth that costs of steps that are out
 /// cannot be compared with those of later ones.
@@ -68,7 +68,7 @@ double live_costs::seconds(const step_load& x, double logit_rows) const {
 }
 
 double live_costs::seconds_of_step() const {
-  return num_seen_ < enough ? 0 : seconds({}, 0);
+  return num_seen_ < enough_steps_seen ? 0 : seconds({}, 0);
 }
 
 double live_costs::with_experts(double row) const {
@@ -78,7 +78,7 @@ double live_costs::with_experts(double row) const {
 }
 
 std::optional<step_cost> live_costs::news() {
-  if (num_seen_ < enough)
+  if (num_seen_ < enough_steps_seen)
     return std::nullopt;
   auto once = seconds({}, 0);
   auto price = [&](const step_load& x, double logit_rows = 0) {

@@ -6,7 +6,7 @@ namespace troupe {
 
 namespace {
 
-constexpr auto block_tokens = kernels::latent_cache::block_tokens;
+constexpr auto tokens_of_block = kernels::latent_cache::block_tokens;
 
 } // namespace
 
@@ -19,7 +19,8 @@ uint32_t sequence::num_blocks_after(uint64_t more) const {
 
 block_content sequence::content_of(uint32_t block, uint64_t before) const {
   block_content out{before, before == 0 ? request->cache_salt : "", {}, 0};
-  for (uint32_t i = 0, at = block * block_tokens; i < block_tokens; ++i, ++at) {
+  for (uint32_t i = 0, at = block * tokens_of_block; i < tokens_of_block;
+       ++i, ++at) {
     out.tokens[i] = token_at(at);
     if (run_at(at).form == attention_form::multi_head)
       out.multi_head |= uint64_t{1} << i;
@@ -29,7 +30,7 @@ block_content sequence::content_of(uint32_t block, uint64_t before) const {
 
 uint32_t num_prefix_blocks(const sequence& x) {
   auto is_scored = x.request->num_prompt_scores > 0 && x.answer.empty();
-  return is_scored ? 0 : (x.num_tokens() - 1) / block_tokens;
+  return is_scored ? 0 : (x.num_tokens() - 1) / tokens_of_block;
 }
 
 void find_prefix(const prefix_cache& cache, sequence& x) {
@@ -56,7 +57,7 @@ uint32_t take_prefix(prefix_cache& cache, sequence& x) {
   }
   x.num_sealed = static_cast<uint32_t>(x.found.size());
   x.found.clear();
-  auto out = x.num_sealed * block_tokens;
+  auto out = x.num_sealed * tokens_of_block;
   if (!x.num_cached)
     x.num_cached = std::min(out,
                             static_cast<uint32_t>(x.request->prompt.size()));
@@ -74,7 +75,7 @@ chain_place next_place(const prefix_cache& cache, const sequence& x) {
 void seal_blocks(prefix_cache& cache, sequence& x) {
   if (!cache.is_on())
     return;
-  auto num_full = std::min<size_t>(x.num_computed / block_tokens,
+  auto num_full = std::min<size_t>(x.num_computed / tokens_of_block,
                                    x.blocks->size());
   for (; x.num_sealed < num_full; ++x.num_sealed) {
     auto at = next_place(cache, x);

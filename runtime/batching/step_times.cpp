@@ -8,7 +8,7 @@ namespace troupe {
 namespace {
 
 /// Steps before the first answer.
-constexpr double enough = 4;
+constexpr double enough_steps = 4;
 
 double seconds(step_times::duration x) {
   return std::chrono::duration<double>(x).count();
@@ -25,7 +25,7 @@ void step_times::add(double cost, duration took, duration own) {
 }
 
 std::optional<double> step_times::cost_within(duration limit) const {
-  if (slope_.weight() < enough)
+  if (slope_.weight() < enough_steps)
     return std::nullopt;
   auto [fixed, slope, a, b] = both_.per_part();
   // Noise: all of the time is of the cost.
@@ -37,7 +37,7 @@ std::optional<double> step_times::cost_within(duration limit) const {
 }
 
 double step_times::seconds_for(double cost) const {
-  return own_.weight() < enough ? 0 : own_.predict({1, cost});
+  return own_.weight() < enough_steps ? 0 : own_.predict({1, cost});
 }
 
 } // namespace troupe

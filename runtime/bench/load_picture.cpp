@@ -25,7 +25,7 @@ std::string escaped(const std::string& x) {
   return out;
 }
 
-double seconds(nanoseconds x) {
+double seconds_of(nanoseconds x) {
   return double(x.count()) * 1e-9;
 }
 
@@ -164,14 +164,14 @@ struct timeline {
 timeline timeline_of(const std::vector<call_record>& all) {
   double end = 1e-3;
   for (auto& x : all)
-    end = std::max(end, seconds(x.end));
+    end = std::max(end, seconds_of(x.end));
   timeline out{end / num_bins, std::vector<double>(num_bins),
                std::vector<double>(num_bins)};
   auto bin_of = [&](double s) {
     return std::min(size_t(std::max(s, 0.0) / out.bin), num_bins - 1);
   };
   for (auto& x : all) {
-    auto from = seconds(x.sent), to = seconds(x.end);
+    auto from = seconds_of(x.sent), to = seconds_of(x.end);
     for (auto i = bin_of(from); i <= bin_of(to); ++i) {
       auto begin = std::max(from, double(i) * out.bin);
       auto part = std::min(to, double(i + 1) * out.bin) - begin;
@@ -180,7 +180,7 @@ timeline timeline_of(const std::vector<call_record>& all) {
     if (!x.first)
       continue;
     auto weight = std::max(x.output_tokens, 1u) / double(x.num_pieces());
-    auto time = seconds(*x.first);
+    auto time = seconds_of(*x.first);
     out.tokens[bin_of(time)] += weight / out.bin;
     for (auto gap : x.gaps)
       out.tokens[bin_of(time += gap)] += weight / out.bin;

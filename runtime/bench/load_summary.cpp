@@ -7,7 +7,7 @@ namespace troupe::bench {
 
 namespace {
 
-double seconds(nanoseconds x) {
+double as_seconds(nanoseconds x) {
   return double(x.count()) * 1e-9;
 }
 
@@ -64,7 +64,7 @@ load_summary summarise(const std::vector<call_record>& all,
   for (auto& x : all) {
     begin = std::min(begin, x.intended);
     end = std::max(end, x.end);
-    late.push_back(seconds(x.sent - x.due));
+    late.push_back(as_seconds(x.sent - x.due));
     if (!x.ok()) {
       auto& error = out.errors[x.error];
       ++error.count;
@@ -86,7 +86,7 @@ load_summary summarise(const std::vector<call_record>& all,
       tpot.push_back(*time);
     itl.insert(itl.end(), x.gaps.begin(), x.gaps.end());
   }
-  out.duration = all.empty() ? 0 : seconds(end - begin);
+  out.duration = all.empty() ? 0 : as_seconds(end - begin);
   out.most_running = most_at_once(all);
   out.ttft = describe(std::move(ttft));
   out.tpot = describe(std::move(tpot));

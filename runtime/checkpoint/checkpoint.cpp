@@ -13,9 +13,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr auto index_name = "model.safetensors.index.json";
 constexpr size_t max_index_bytes = 100'000'000;
-constexpr size_t max_shards = 10'000;
 
 /// Which tensors each shard has to hold.
 using shard_index = std::map<std::string, std::vector<std::string>>;

@@ -15,6 +15,12 @@
 
 namespace troupe {
 
+/// Beside the shards: which tensor is in which.
+inline constexpr auto index_name = "model.safetensors.index.json";
+
+/// What a checkpoint may have.
+inline constexpr size_t max_shards = 10'000;
+
 class checkpoint {
 public:
   /// Opens all files of `model_dir` and checks them against each other: index

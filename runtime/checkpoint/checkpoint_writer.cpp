@@ -1,13 +1,12 @@
 #include "runtime/checkpoint/checkpoint_writer.hpp"
 
+#include "runtime/checkpoint/checkpoint.hpp"
+
 #include <cstdio>
 
 namespace troupe {
 
 namespace {
-
-constexpr auto index_name = "model.safetensors.index.json";
-constexpr size_t max_shards = 10'000; // what a checkpoint may have
 
 /// Where shards begin, and the end.
 std::vector<size_t> cut(const std::vector<tensor_entry>& tensors,

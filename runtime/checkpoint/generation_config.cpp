@@ -16,7 +16,7 @@ constexpr std::string_view returned = "what a Python call hands back";
 constexpr std::string_view speed = "how it is computed, not what";
 constexpr std::string_view no_beams = "only beams have a use for it";
 
-constexpr harmless_key harmless[] = {
+constexpr harmless_key harmless_here[] = {
   {"_from_model_config", origin},
   {"_commit_hash", origin},
   {"transformers_version", origin},
@@ -100,7 +100,7 @@ generation_defaults read(field_reader& in, uint32_t vocab_size) {
   out.frequency_penalty = number("frequency_penalty", -2, 2, 0);
   for (auto& x : neutral)
     in.must_be(x.name, x.value);
-  in.refuse_unknown(harmless);
+  in.refuse_unknown(harmless_here);
   return out;
 }
 

@@ -89,7 +89,7 @@ bool is_metadata(const json& x) {
          });
 }
 
-constexpr harmless_key harmless_metadata[] = {
+constexpr harmless_key harmless_in_header[] = {
   {"format", "names the library that wrote it; bytes are the same in all"},
   {"model", "names the model whose numbers these are"},
   {"total_size", "the header says it itself"},
@@ -99,7 +99,7 @@ constexpr harmless_key harmless_metadata[] = {
 /// The first key that might say how to make numbers of the bytes, or nothing.
 std::optional<std::string> unknown_key(const json& metadata) {
   for (auto& [key, value] : metadata.items())
-    if (std::ranges::none_of(harmless_metadata,
+    if (std::ranges::none_of(harmless_in_header,
                              [&key = key](auto& x) { return x.name == key; }))
       return key.substr(0, max_name_bytes);
   return std::nullopt;

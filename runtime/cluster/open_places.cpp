@@ -6,7 +6,7 @@ namespace troupe {
 
 namespace {
 
-failure refuse(std::string why) {
+failure no_place(std::string why) {
   return {errc::refused, std::move(why)};
 }
 
@@ -59,15 +59,15 @@ result<node_id> open_places::place_of(const node_identity& who) {
   std::lock_guard lock{mutex_};
   auto& unit = who.brings.unit;
   if (!unit.empty() && !units_.contains(unit))
-    return refuse("this cluster has no unit " + unit);
+    return no_place("this cluster has no unit " + unit);
   auto i = std::ranges::find(places_, who.name, &place::name);
   if (i == places_.end())
     return claim(who);
   auto says_nothing = who.brings.is_empty() && unit.empty();
   if (!says_nothing && !fits(*i, who.brings))
-    return refuse("node " + who.name + " is of "
-                  + words_for(i->num_ranks, i->num_workers)
-                  + " here, and cannot come with " + words_for(who.brings));
+    return no_place("node " + who.name + " is of "
+                    + words_for(i->num_ranks, i->num_workers)
+                    + " here, and cannot come with " + words_for(who.brings));
   return node_id(i - places_.begin());
 }
 
@@ -85,14 +85,14 @@ result<node_id> open_places::claim(const node_identity& who) {
       best = i;
   }
   if (!has_open)
-    return refuse("this cluster has no place for node " + who.name);
+    return no_place("this cluster has no place for node " + who.name);
   if (who.brings.is_empty())
-    return refuse("the topology has no node named " + who.name
-                  + ": who comes to an open place says what it brings "
-                    "(--ranks, --workers)");
+    return no_place("the topology has no node named " + who.name
+                    + ": who comes to an open place says what it brings "
+                      "(--ranks, --workers)");
   if (best == places_.end())
-    return refuse("this cluster has no free place for node " + who.name
-                  + " with " + words_for(who.brings));
+    return no_place("this cluster has no free place for node " + who.name
+                    + " with " + words_for(who.brings));
   if (best->is != standing::claimed)
     best->before = best->is;
   best->is = standing::claimed;

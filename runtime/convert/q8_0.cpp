@@ -11,7 +11,7 @@ namespace troupe {
 
 namespace {
 
-constexpr size_t block_width = 32;
+constexpr size_t q8_width = 32;
 constexpr size_t block_bytes = 34;
 
 /// To nearest, halves away from zero, without a call: |x| is at most 127, and
@@ -27,13 +27,13 @@ int8_t rounded(float x) {
 
 void quantize_block(const float* x, std::byte* out) {
   float largest = 0;
-  for (size_t i = 0; i < block_width; ++i)
+  for (size_t i = 0; i < q8_width; ++i)
     largest = std::max(largest, std::fabs(x[i]));
   auto d = largest / 127;
   auto inverse = d > 0 ? 1 / d : 0.0f;
   auto scale = to_f16(d);
   std::memcpy(out, &scale, 2);
-  for (size_t i = 0; i < block_width; ++i)
+  for (size_t i = 0; i < q8_width; ++i)
     out[2 + i] = static_cast<std::byte>(rounded(x[i] * inverse));
 }
 
@@ -56,8 +56,8 @@ uint16_t to_f16(float x) {
 }
 
 void quantize_q8_0(std::span<const float> x, std::byte* out) {
-  CHECK(x.size() % block_width == 0);
-  for (size_t i = 0; i < x.size(); i += block_width, out += block_bytes)
+  CHECK(x.size() % q8_width == 0);
+  for (size_t i = 0; i < x.size(); i += q8_width, out += block_bytes)
     quantize_block(x.data() + i, out);
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t golden_ratio = 0x9e3779b97f4a7c15;
 constexpr uint64_t block_salt = 0xb10c0000;
-constexpr uint64_t block_width = 128;
+constexpr uint64_t scale_width = 128;
 constexpr size_t num_lanes = 65536;
 
 /// splitmix64's output number `count` from `state`.
@@ -127,15 +127,15 @@ void fill_values(uint64_t state, const random_tensor& x, uint64_t first,
                  std::span<const uint8_t> codes, std::byte* out) {
   const bf16_table tables[2] = {scaled_codes(x.exponent),
                                 scaled_codes(x.exponent - 1)};
-  auto blocks = (x.cols + block_width - 1) / block_width;
+  auto blocks = (x.cols + scale_width - 1) / scale_width;
   auto end = first + codes.size();
   for (auto at = first; at < end;) {
     auto row = at / x.cols;
-    auto block = at % x.cols / block_width;
+    auto block = at % x.cols / scale_width;
     auto stop = std::min(
-      {end, row * x.cols + (block + 1) * block_width, (row + 1) * x.cols});
+      {end, row * x.cols + (block + 1) * scale_width, (row + 1) * x.cols});
     auto exponent = block_exponent(state, x,
-                                   row / block_width * blocks + block);
+                                   row / scale_width * blocks + block);
     auto& values = tables[x.exponent - exponent];
     for (; at < stop; ++at)
       store(out, at - first, values[codes[at - first]]);

@@ -19,7 +19,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using strings = std::vector<std::string>;
 
 constexpr size_t max_prefix_items = 64;
@@ -34,7 +34,7 @@ constexpr std::string_view notes[]
 
 class schema_reader {
 public:
-  schema_reader(grammar_rules& to, const json& schema)
+  schema_reader(grammar_rules& to, const ordered_json& schema)
     : rules_(to), any_(to), root_(schema) {
   }
 
@@ -54,7 +54,7 @@ private:
   struct open_rule {
     uint32_t rule;
     std::string path;
-    const json* schema;
+    const ordered_json* schema;
   };
 
   expression_ptr refuse(const std::string& path, const std::string& why) {
@@ -64,7 +64,7 @@ private:
   }
 
   /// The rule of a schema that is referred to, to be read later.
-  uint32_t rule_at(const std::string& path, const json& schema) {
+  uint32_t rule_at(const std::string& path, const ordered_json& schema) {
     auto [i, is_new] = known_.emplace(path, 0);
     if (is_new) {
       i->second = rules_.promise();
@@ -75,7 +75,7 @@ private:
 
   // -- schemas ----------------------------------------------------------------
 
-  expression_ptr read(const json& x, const std::string& path) {
+  expression_ptr read(const ordered_json& x, const std::string& path) {
     if (x.is_boolean())
       return x.get<bool>() ? call_of(any_.value) : choice_of({});
     if (!x.is_object())
@@ -86,7 +86,7 @@ private:
       if (x.contains(name))
         return read_applied(x, name, path);
     if (x.contains("const"))
-      return read_values(x, json::array({x["const"]}), "const", path);
+      return read_values(x, ordered_json::array({x["const"]}), "const", path);
     if (x.contains("enum"))
       return read_values(x, x["enum"], "enum", path);
     strings types = types_of(x, path);
@@ -102,12 +102,12 @@ private:
     return ways.size() == 1 ? ways.front() : choice_of(std::move(ways));
   }
 
-  expression_ptr read_applied(const json& x, const std::string& name,
+  expression_ptr read_applied(const ordered_json& x, const std::string& name,
                               const std::string& path) {
     check_keys(x, {name, "type"}, path);
     auto& what = x[name];
     if (x.contains("type"))
-      if (json alone = {{name, what}};
+      if (ordered_json alone = {{name, what}};
           !keeps_to(alone, root_, types_of(x, path)))
         return refuse(path,
                       "'" + name + "' may be of other types than 'type' says");
@@ -134,7 +134,7 @@ private:
     return call_of(rule_at(to, *at));
   }
 
-  expression_ptr read_values(const json& x, const json& values,
+  expression_ptr read_values(const ordered_json& x, const ordered_json& values,
                              const std::string& name, const std::string& path) {
     check_keys(x, {name, "type"}, path);
     if (!values.is_array() || values.empty())
@@ -149,14 +149,14 @@ private:
     return choice_of(std::move(ways));
   }
 
-  strings types_of(const json& x, const std::string& path) {
+  strings types_of(const ordered_json& x, const std::string& path) {
     auto out = schema_types(x);
     if (out.empty() && x.contains("type"))
       refuse(path, "'type' must be a string or a list of strings");
     return out;
   }
 
-  expression_ptr read_type(const json& x, const std::string& type,
+  expression_ptr read_type(const ordered_json& x, const std::string& type,
                            const std::string& path) {
     keys_.insert("type");
     if (type == "object")
@@ -177,7 +177,7 @@ private:
   }
 
   /// Refuses what is in a schema beside `keys` and notes.
-  void check_keys(const json& x, const std::set<std::string>& keys,
+  void check_keys(const ordered_json& x, const std::set<std::string>& keys,
                   const std::string& path) {
     for (auto& [name, value] : x.items())
       if (!keys.contains(name)
@@ -187,12 +187,12 @@ private:
   }
 
   /// Marks a key as read; null if it is not there.
-  const json* find(const json& x, const char* name) {
+  const ordered_json* find(const ordered_json& x, const char* name) {
     keys_.insert(name);
     return x.contains(name) ? &x[name] : nullptr;
   }
 
-  uint32_t count(const json& x, const char* name, uint32_t otherwise,
+  uint32_t count(const ordered_json& x, const char* name, uint32_t otherwise,
                  const std::string& path) {
     auto value = find(x, name);
     if (!value)
@@ -206,7 +206,7 @@ private:
   }
 
   /// Reads what is within; the keys of the outer one are kept meanwhile.
-  expression_ptr within(const json& x, const std::string& path) {
+  expression_ptr within(const ordered_json& x, const std::string& path) {
     auto outer = std::move(keys_);
     keys_.clear();
     auto out = read(x, path);
@@ -221,7 +221,7 @@ private:
     bool is_required = false;
   };
 
-  expression_ptr read_object(const json& x, const std::string& path) {
+  expression_ptr read_object(const ordered_json& x, const std::string& path) {
     std::vector<member> members;
     strings names;
     std::set<std::string> required;
@@ -237,8 +237,8 @@ private:
       for (auto& [name, schema] : properties->items()) {
         auto value = within(schema, path + "/properties/" + name);
         auto pair
-          = rules_.add(in_sequence({literal(json(name).dump()), literal(":"),
-                                    call_of(any_.space), value}));
+          = rules_.add(in_sequence({literal(ordered_json(name).dump()),
+                                    literal(":"), call_of(any_.space), value}));
         members.push_back({call_of(pair), required.erase(name) > 0});
         names.push_back(name);
       }
@@ -249,7 +249,7 @@ private:
     for (auto& name : required) // of a type that nothing says
       if (is_open)
         members.push_back(
-          {in_sequence({literal(json(name).dump()), literal(":"),
+          {in_sequence({literal(ordered_json(name).dump()), literal(":"),
                         call_of(any_.space), value}),
            true});
       else
@@ -330,7 +330,7 @@ private:
 
   // -- arrays -----------------------------------------------------------------
 
-  expression_ptr read_array(const json& x, const std::string& path) {
+  expression_ptr read_array(const ordered_json& x, const std::string& path) {
     auto least = count(x, "minItems", 0, path);
     auto most = count(x, "maxItems", unlimited, path);
     auto items = find(x, "items");
@@ -370,7 +370,7 @@ private:
 
   // -- strings and numbers ----------------------------------------------------
 
-  expression_ptr read_string(const json& x, const std::string& path) {
+  expression_ptr read_string(const ordered_json& x, const std::string& path) {
     auto least = count(x, "minLength", 0, path);
     auto most = count(x, "maxLength", unlimited, path);
     auto pattern = find(x, "pattern");
@@ -405,8 +405,8 @@ private:
   }
 
   /// A bound of whole numbers, on the side where they are valid.
-  int64_t bound(const json& x, const char* name, int64_t otherwise, bool is_low,
-                const std::string& path) {
+  int64_t bound(const ordered_json& x, const char* name, int64_t otherwise,
+                bool is_low, const std::string& path) {
     auto value = find(x, name);
     if (!value)
       return otherwise;
@@ -423,7 +423,7 @@ private:
     return is_open && whole == exact ? out + (is_low ? 1 : -1) : out;
   }
 
-  expression_ptr read_integer(const json& x, const std::string& path) {
+  expression_ptr read_integer(const ordered_json& x, const std::string& path) {
     auto most = most_json_integer;
     auto low = std::max(bound(x, "minimum", -most, true, path),
                         bound(x, "exclusiveMinimum", -most, true, path));
@@ -434,7 +434,7 @@ private:
     return json_integer(std::max(low, -most), std::min(high, most));
   }
 
-  expression_ptr read_number(const json& x, const std::string& path) {
+  expression_ptr read_number(const ordered_json& x, const std::string& path) {
     auto least = find(x, "minimum");
     if (!least)
       return call_of(any_.number);
@@ -446,7 +446,7 @@ private:
 
   grammar_rules& rules_;
   any_json any_;
-  const json& root_;
+  const ordered_json& root_;
   std::map<std::string, uint32_t> known_; ///< Rules, by their place.
   std::deque<open_rule> open_;
   std::set<std::string> keys_; ///< Of the schema that is read, those known.

@@ -10,8 +10,8 @@ namespace troupe {
 
 namespace {
 
-constexpr uint32_t max_depth = 64;
-constexpr uint32_t max_count = 100'000;
+constexpr uint32_t max_regex_depth = 64;
+constexpr uint32_t max_repetition = 100'000;
 
 const code_set digits{{'0', '9'}};
 const code_set word{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
@@ -111,9 +111,9 @@ private:
       rest_ = before;
       return false;
     }
-    if (*first > *last || *first > max_count
-        || (*last > max_count && *last != unlimited))
-      refuse("a repetition has at most " + std::to_string(max_count)
+    if (*first > *last || *first > max_repetition
+        || (*last > max_repetition && *last != unlimited))
+      refuse("a repetition has at most " + std::to_string(max_repetition)
              + " rounds, and no fewer than at least");
     least = *first;
     most = *last;
@@ -124,7 +124,7 @@ private:
     std::optional<uint32_t> out;
     while (!rest_.empty() && digits.has(static_cast<unsigned char>(rest_[0]))) {
       out = std::min(out.value_or(0) * 10 + uint32_t(rest_[0] - '0'),
-                     max_count + 1);
+                     max_repetition + 1);
       rest_.remove_prefix(1);
     }
     return out;
@@ -148,7 +148,7 @@ private:
   }
 
   expression_ptr group(uint32_t depth) {
-    if (depth >= max_depth)
+    if (depth >= max_regex_depth)
       refuse("groups are nested too deep");
     if (skip("?")) {
       if (skip("P<")

@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using strings = std::vector<std::string>;
 
 std::string unescaped(std::string x) {
@@ -20,7 +20,7 @@ std::string unescaped(std::string x) {
   return x;
 }
 
-bool is_one(const json& value, std::string_view type) {
+bool is_one(const ordered_json& value, std::string_view type) {
   if (type == "integer")
     return value.is_number_integer()
            || (value.is_number_float()
@@ -40,11 +40,11 @@ bool has(const strings& types, std::string_view type) {
 
 class type_check {
 public:
-  type_check(const json& root, const strings& types)
+  type_check(const ordered_json& root, const strings& types)
     : root_(root), types_(types) {
   }
 
-  bool fits(const json& x) {
+  bool fits(const ordered_json& x) {
     if (!x.is_object())
       return x == false;
     if (!seen_.insert(&x).second) // it is looked at already
@@ -69,7 +69,7 @@ public:
   }
 
 private:
-  bool fits_ref(const json& ref) {
+  bool fits_ref(const ordered_json& ref) {
     auto to = ref.is_string() ? schema_at(root_, ref.get<std::string>())
                               : nullptr;
     return to && fits(*to);
@@ -79,14 +79,14 @@ private:
     return std::ranges::all_of(own, [&](auto& y) { return has(types_, y); });
   }
 
-  const json& root_;
+  const ordered_json& root_;
   const strings& types_;
-  std::set<const json*> seen_;
+  std::set<const ordered_json*> seen_;
 };
 
 } // namespace
 
-strings schema_types(const json& schema) {
+strings schema_types(const ordered_json& schema) {
   constexpr std::pair<const char*, const char*> meant[]
     = {{"properties", "object"}, {"additionalProperties", "object"},
        {"required", "object"},   {"items", "array"},
@@ -102,18 +102,18 @@ strings schema_types(const json& schema) {
   }
   auto& type = schema["type"];
   strings out;
-  for (auto& one : type.is_array() ? type : json::array({type}))
+  for (auto& one : type.is_array() ? type : ordered_json::array({type}))
     if (one.is_string())
       out.push_back(one.get<std::string>());
   return out;
 }
 
-bool is_of(const json& value, const strings& types) {
+bool is_of(const ordered_json& value, const strings& types) {
   return std::ranges::any_of(types, [&](auto& x) { return is_one(value, x); });
 }
 
-const json* schema_at(const json& root, std::string_view ref) {
-  const json* at = &root;
+const ordered_json* schema_at(const ordered_json& root, std::string_view ref) {
+  const ordered_json* at = &root;
   for (size_t begin = 2; begin <= ref.size() && at;) {
     auto end = std::min(ref.find('/', begin), ref.size());
     auto name = unescaped(std::string{ref.substr(begin, end - begin)});
@@ -124,7 +124,8 @@ const json* schema_at(const json& root, std::string_view ref) {
   return at;
 }
 
-bool keeps_to(const json& schema, const json& root, const strings& types) {
+bool keeps_to(const ordered_json& schema, const ordered_json& root,
+              const strings& types) {
   return type_check{root, types}.fits(schema);
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/http/admin_routes.hpp"
 
+#include "runtime/json/dump_text.hpp"
 #include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
@@ -8,11 +9,7 @@ namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
-
-std::string dump(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
-}
+using nlohmann::ordered_json;
 
 } // namespace
 
@@ -23,11 +20,11 @@ reply with_body(std::string body) {
 }
 
 std::string render_faults(const std::vector<std::string>& active) {
-  return dump({{"active", active}});
+  return dump_text({{"active", active}});
 }
 
 std::string render_log_level(log_level level) {
-  return dump({{"level", to_string(level)}});
+  return dump_text({{"level", to_string(level)}});
 }
 
 parsed<drain_wish> parse_drain_body(std::string_view body) {
@@ -45,14 +42,14 @@ parsed<drain_wish> parse_drain_body(std::string_view body) {
 
 std::string render_drain(const std::optional<drain_progress>& x) {
   if (!x)
-    return dump({{"drain", nullptr}});
-  json out{{"node", x->node},
-           {"state", to_string(x->state)},
-           {"experts", x->num_experts},
-           {"experts_moved", x->experts_moved},
-           {"requests_left", x->requests_left},
-           {"sentence", sentence(*x)}};
-  return dump({{"drain", std::move(out)}});
+    return dump_text({{"drain", nullptr}});
+  ordered_json out{{"node", x->node},
+                   {"state", to_string(x->state)},
+                   {"experts", x->num_experts},
+                   {"experts_moved", x->experts_moved},
+                   {"requests_left", x->requests_left},
+                   {"sentence", sentence(*x)}};
+  return dump_text({{"drain", std::move(out)}});
 }
 
 namespace {
@@ -71,7 +68,7 @@ reply drain_answer(const drain_wish& wish, const result<void>& begun) {
     return refusal_of(begun.why());
   reply out;
   out.status = 202;
-  out.body = dump({{"node", wish.node}});
+  out.body = dump_text({{"node", wish.node}});
   return out;
 }
 

@@ -41,8 +41,8 @@ using boost::system::error_code;
 using stream = asio::generic::stream_protocol;
 using addresses = std::vector<stream::endpoint>;
 
-constexpr auto token = asio::as_tuple(asio::use_awaitable);
-constexpr size_t read_size = 16 << 10; ///< Bytes at once.
+constexpr auto when_done = asio::as_tuple(asio::use_awaitable);
+constexpr size_t answer_read_size = 16 << 10; ///< Bytes at once.
 
 /// Connections without a call that are kept.
 constexpr size_t max_idle = 4096;
@@ -65,7 +65,7 @@ public:
       socket_.open(x.protocol(), why);
       close_on_exec(socket_.native_handle());
       if (!why)
-        std::tie(why) = co_await socket_.async_connect(x, token);
+        std::tie(why) = co_await socket_.async_connect(x, when_done);
       if (!why || is_shut_)
         break;
     }
@@ -79,18 +79,18 @@ public:
     secure_->set_verify_callback(asio::ssl::host_name_verification{host},
                                  ignored);
     auto [ec] = co_await secure_->async_handshake(
-      asio::ssl::stream_base::client, token);
+      asio::ssl::stream_base::client, when_done);
     co_return ec;
   }
 
   asio::awaitable<error_code> write(const std::string& bytes) {
     if (secure_) {
       auto [ec, n] = co_await asio::async_write(*secure_, asio::buffer(bytes),
-                                                token);
+                                                when_done);
       co_return ec;
     }
     auto [ec, n] = co_await asio::async_write(socket_, asio::buffer(bytes),
-                                              token);
+                                              when_done);
     co_return ec;
   }
 
@@ -98,11 +98,11 @@ public:
   asio::awaitable<std::string_view> read() {
     if (secure_) {
       auto [ec, n] = co_await secure_->async_read_some(asio::buffer(bytes_),
-                                                       token);
+                                                       when_done);
       co_return std::string_view{bytes_.data(), ec ? 0 : n};
     }
     auto [ec, n] = co_await socket_.async_read_some(asio::buffer(bytes_),
-                                                    token);
+                                                    when_done);
     co_return std::string_view{bytes_.data(), ec ? 0 : n};
   }
 
@@ -117,7 +117,7 @@ private:
   stream::socket socket_;
   std::optional<asio::ssl::stream<stream::socket&>> secure_; ///< Over socket_.
   bool is_shut_ = false;
-  std::array<char, read_size> bytes_; ///< What has just come.
+  std::array<char, answer_read_size> bytes_; ///< What has just come.
 };
 
 // -- a call -------------------------------------------------------------------

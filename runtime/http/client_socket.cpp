@@ -16,7 +16,7 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr auto token = asio::as_tuple(asio::use_awaitable);
+constexpr auto as_results = asio::as_tuple(asio::use_awaitable);
 
 failure unusable(const char* what, const std::string& file,
                  const error_code& why) {
@@ -56,7 +56,7 @@ client_socket::awaitable<bool> client_socket::greet() {
   if (!secure_)
     co_return true;
   auto [ec] = co_await secure_->async_handshake(asio::ssl::stream_base::server,
-                                                token);
+                                                as_results);
   co_return !ec;
 }
 
@@ -74,10 +74,10 @@ client_socket::read_more(asio::mutable_buffer to) {
     return ec ? 0 : n;
   };
   if (secure_) {
-    auto [ec, n] = co_await secure_->async_read_some(to, token);
+    auto [ec, n] = co_await secure_->async_read_some(to, as_results);
     co_return count(ec, n);
   }
-  auto [ec, n] = co_await socket_.async_read_some(to, token);
+  auto [ec, n] = co_await socket_.async_read_some(to, as_results);
   co_return count(ec, n);
 }
 
@@ -90,10 +90,10 @@ client_socket::awaitable<size_t>
 client_socket::write_some(std::string_view bytes) {
   auto from = asio::buffer(bytes.data(), bytes.size());
   if (secure_) {
-    auto [ec, n] = co_await secure_->async_write_some(from, token);
+    auto [ec, n] = co_await secure_->async_write_some(from, as_results);
     co_return ec ? 0 : n;
   }
-  auto [ec, n] = co_await socket_.async_write_some(from, token);
+  auto [ec, n] = co_await socket_.async_write_some(from, as_results);
   co_return ec ? 0 : n;
 }
 
@@ -103,14 +103,14 @@ client_socket::awaitable<void> client_socket::finish() {
   // Our good-bye is out as soon as this waits for theirs; where they go on to
   // talk, it is an error.
   if (secure_ && socket_.is_open())
-    co_await secure_->async_shutdown(token);
+    co_await secure_->async_shutdown(as_results);
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
 client_socket::awaitable<size_t>
 client_socket::skip_some(asio::mutable_buffer to) {
-  auto [ec, n] = co_await socket_.async_read_some(to, token);
+  auto [ec, n] = co_await socket_.async_read_some(to, as_results);
   co_return ec ? 0 : n;
 }
 

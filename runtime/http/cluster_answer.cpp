@@ -1,5 +1,7 @@
 #include "runtime/http/cluster_answer.hpp"
 
+#include "runtime/json/dump_text.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -8,7 +10,7 @@ namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 std::string hex(uint64_t x) {
   constexpr auto digits = "0123456789abcdef";
@@ -18,8 +20,8 @@ std::string hex(uint64_t x) {
   return out;
 }
 
-json to_json(const node_status& x) {
-  json out{{"node", x.node}, {"name", x.name}, {"state", x.state}};
+ordered_json to_json(const node_status& x) {
+  ordered_json out{{"node", x.node}, {"name", x.name}, {"state", x.state}};
   if (!x.why.empty())
     out["why"] = x.why;
   if (x.incarnation != 0)
@@ -28,7 +30,7 @@ json to_json(const node_status& x) {
   return out;
 }
 
-json to_json(const rank_status& x) {
+ordered_json to_json(const rank_status& x) {
   return {{"rank", x.rank},
           {"node", x.node},
           {"running", x.running},
@@ -40,16 +42,16 @@ json to_json(const rank_status& x) {
           {"tokens", x.tokens}};
 }
 
-json to_json(const worker_status& x) {
+ordered_json to_json(const worker_status& x) {
   return {
     {"worker", x.worker}, {"node", x.node}, {"runs", x.runs}, {"rows", x.rows}};
 }
 
-json to_json(const expert_move& x) {
-  json out{{"unit", x.unit},
-           {"epoch", x.epoch},
-           {"layer", x.layer},
-           {"expert", x.expert}};
+ordered_json to_json(const expert_move& x) {
+  ordered_json out{{"unit", x.unit},
+                   {"epoch", x.epoch},
+                   {"layer", x.layer},
+                   {"expert", x.expert}};
   if (x.from)
     out["from"] = *x.from;
   out["to"] = x.to;
@@ -58,23 +60,23 @@ json to_json(const expert_move& x) {
   return out;
 }
 
-json to_json(const moved_request& x) {
+ordered_json to_json(const moved_request& x) {
   return {{"request", x.request},     {"from", x.from},     {"to", x.to},
           {"kv_tokens", x.kv_tokens}, {"reason", x.reason}, {"gain", x.gain}};
 }
 
-json summary_of(const layer_status& x) {
+ordered_json summary_of(const layer_status& x) {
   uint64_t sum = 0, num_replicas = 0;
   for (auto& expert : x.experts) {
     sum += expert.rows;
     num_replicas += expert.replicas.size();
   }
   auto most = std::ranges::max_element(x.experts, {}, &expert_status::rows);
-  json out{{"unit", x.unit},
-           {"layer", x.layer},
-           {"experts", x.experts.size()},
-           {"replicas", num_replicas},
-           {"rows", sum}};
+  ordered_json out{{"unit", x.unit},
+                   {"layer", x.layer},
+                   {"experts", x.experts.size()},
+                   {"replicas", num_replicas},
+                   {"rows", sum}};
   if (sum > 0) {
     out["most_rows"] = most->rows;
     out["most_asked"] = most - x.experts.begin();
@@ -82,11 +84,11 @@ json summary_of(const layer_status& x) {
   return out;
 }
 
-json experts_of(const layer_status& x) {
-  auto rows = json::array(), replicas = json::array();
+ordered_json experts_of(const layer_status& x) {
+  auto rows = ordered_json::array(), replicas = ordered_json::array();
   for (auto& expert : x.experts) {
     rows.push_back(expert.rows);
-    auto at = json::array();
+    auto at = ordered_json::array();
     for (auto& y : expert.replicas)
       at.push_back({y.worker, y.slot});
     replicas.push_back(std::move(at));
@@ -98,40 +100,36 @@ json experts_of(const layer_status& x) {
 }
 
 template <class T, class F>
-json list(const std::vector<T>& all, F f) {
-  auto out = json::array();
+ordered_json list(const std::vector<T>& all, F f) {
+  auto out = ordered_json::array();
   for (auto& x : all)
     out.push_back(f(x));
   return out;
 }
 
 template <class T>
-json list(const std::vector<T>& all) {
+ordered_json list(const std::vector<T>& all) {
   return list(all, [](auto& x) { return to_json(x); });
 }
 
-json balance_of(const balance_status& x) {
+ordered_json balance_of(const balance_status& x) {
   return {{"plans", x.plans},     {"changes", x.changes},
           {"moved", x.moves},     {"refused", x.changes_refused},
           {"balance", x.balance}, {"planned", x.planned},
           {"gain", x.gain}};
 }
 
-std::string text_of(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 } // namespace
 
 std::string render_cluster(const cluster_status& x) {
-  json out{{"view", x.view},
-           {"epochs", x.epochs},
-           {"takes_requests", x.takes_requests},
-           {"trouble", x.trouble},
-           {"nodes", list(x.nodes)},
-           {"ranks", list(x.ranks)},
-           {"workers", list(x.workers)},
-           {"layers", list(x.layers, summary_of)}};
+  ordered_json out{{"view", x.view},
+                   {"epochs", x.epochs},
+                   {"takes_requests", x.takes_requests},
+                   {"trouble", x.trouble},
+                   {"nodes", list(x.nodes)},
+                   {"ranks", list(x.ranks)},
+                   {"workers", list(x.workers)},
+                   {"layers", list(x.layers, summary_of)}};
   if (x.balance) {
     out["balance"] = balance_of(*x.balance);
     out["moves"] = list(x.balance->recent);
@@ -143,11 +141,11 @@ std::string render_cluster(const cluster_status& x) {
       = {{"plans", y->plans}, {"moved", y->moves}, {"refused", y->refused}};
     out["request_moves"] = list(y->recent);
   }
-  return text_of(out);
+  return dump_text(out);
 }
 
 std::string render_experts(const cluster_status& x) {
-  return text_of(
+  return dump_text(
     {{"epochs", x.epochs}, {"layers", list(x.layers, experts_of)}});
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/http/messages_answer.hpp"
 
 #include "runtime/http/block_form.hpp"
+#include "runtime/json/dump_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -8,14 +9,10 @@ namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-std::string dump(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string event(const json& x) {
-  return "event: " + x["type"].get<std::string>() + "\ndata: " + dump(x)
+std::string event(const ordered_json& x) {
+  return "event: " + x["type"].get<std::string>() + "\ndata: " + dump_text(x)
          + "\n\n";
 }
 
@@ -38,14 +35,15 @@ const char* error_type(unsigned status) {
   }
 }
 
-json render(const api_error& why, const std::string& request_id) {
+ordered_json render(const api_error& why, const std::string& request_id) {
   return {
     {"type", "error"},
     {"error", {{"type", error_type(why.status)}, {"message", why.message}}},
-    {"request_id", request_id.empty() ? json() : json(request_id)}};
+    {"request_id",
+     request_id.empty() ? ordered_json() : ordered_json(request_id)}};
 }
 
-json render(const usage& x) {
+ordered_json messages_usage(const usage& x) {
   return {{"input_tokens", x.prompt_tokens - x.cached_tokens},
           {"cache_creation_input_tokens", 0},
           {"cache_read_input_tokens", x.cached_tokens},
@@ -62,9 +60,9 @@ const char* stop_reason(const answer_end& x) {
 }
 
 /// Where the tokens ran out within a call its arguments are none.
-json input_of(const std::string& arguments) {
-  auto x = json::parse(arguments, nullptr, false);
-  return x.is_object() ? x : json::object();
+ordered_json input_of(const std::string& arguments) {
+  auto x = ordered_json::parse(arguments, nullptr, false);
+  return x.is_object() ? x : ordered_json::object();
 }
 
 class messages_form : public block_form {
@@ -76,19 +74,19 @@ public:
 
   std::string begin(const usage& used) override {
     auto message = head();
-    message["content"] = json::array();
+    message["content"] = ordered_json::array();
     message["stop_reason"] = nullptr;
     message["stop_sequence"] = nullptr;
-    message["usage"] = render(used);
+    message["usage"] = messages_usage(used);
     return event({{"type", "message_start"}, {"message", message}}) + filler();
   }
 
   std::string last(const usage& used, bool) override {
-    json delta = {{"stop_reason", stop_reason(end())},
-                  {"stop_sequence", stop_sequence()}};
+    ordered_json delta = {{"stop_reason", stop_reason(end())},
+                          {"stop_sequence", stop_sequence()}};
     return event({{"type", "message_delta"},
                   {"delta", delta},
-                  {"usage", render(used)}})
+                  {"usage", messages_usage(used)}})
            + event({{"type", "message_stop"}});
   }
 
@@ -131,28 +129,28 @@ protected:
 
   std::string body(const usage& used) override {
     auto message = head();
-    message["content"] = json::array();
+    message["content"] = ordered_json::array();
     for (size_t i = 0; i < blocks().size(); ++i)
       message["content"].push_back(block(i, blocks()[i]));
     message["stop_reason"] = stop_reason(end());
     message["stop_sequence"] = stop_sequence();
-    message["usage"] = render(used);
-    return dump(message);
+    message["usage"] = messages_usage(used);
+    return dump_text(message);
   }
 
 private:
-  json head() const {
+  ordered_json head() const {
     return {{"id", id_},
             {"type", "message"},
             {"role", "assistant"},
             {"model", model_}};
   }
 
-  json stop_sequence() const {
-    return end().stop.empty() ? json() : json(end().stop);
+  ordered_json stop_sequence() const {
+    return end().stop.empty() ? ordered_json() : ordered_json(end().stop);
   }
 
-  json block(size_t i, const answer_block& x) const {
+  ordered_json block(size_t i, const answer_block& x) const {
     switch (x.kind) {
       case block_kind::thought:
         return {{"type", "thinking"}, {"thinking", x.text}, {"signature", ""}};
@@ -190,12 +188,12 @@ make_messages_form(std::string id, std::string model, std::string request_id) {
 
 reply to_messages_reply(const api_error& why, const std::string& request_id) {
   auto out = to_reply(why);
-  out.body = dump(render(why, request_id));
+  out.body = dump_text(render(why, request_id));
   return out;
 }
 
 std::string render_token_count(size_t count) {
-  return dump({{"input_tokens", count}});
+  return dump_text({{"input_tokens", count}});
 }
 
 } // namespace troupe::http

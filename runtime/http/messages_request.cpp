@@ -23,9 +23,9 @@ constexpr auto max_budget = std::numeric_limits<int32_t>::max();
 
 /// Messages of blocks as those that the chat form has: outputs of tools stand
 /// in messages of their own.
-class conversation {
+class messages_conversation {
 public:
-  conversation(std::string_view body, const request_limits& limits)
+  messages_conversation(std::string_view body, const request_limits& limits)
     : body_(body), limits_(limits) {
   }
 
@@ -167,7 +167,7 @@ parsed<chat_request> parse_messages_request(std::string_view body,
   if (!counting && !in->has("max_tokens"))
     in->refuse("max_tokens", "is needed", field_fault::missing);
   read_grammar(*in, body, kind, limits, to.options);
-  conversation{body, limits}.read(*in, to);
+  messages_conversation{body, limits}.read(*in, to);
   read_thinking(*in, to);
   read_tools(*in, body, kind, limits, to);
   if (in->first_trouble())

@@ -1,19 +1,17 @@
 #include "runtime/http/openai_answer.hpp"
 
+#include "runtime/json/dump_text.hpp"
+
 #include <nlohmann/json.hpp>
 
 namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-std::string dump(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string event(const json& x) {
-  return "data: " + dump(x) + "\n\n";
+std::string event(const ordered_json& x) {
+  return "data: " + dump_text(x) + "\n\n";
 }
 
 const char* to_string(const answer_end& x) {
@@ -22,7 +20,7 @@ const char* to_string(const answer_end& x) {
   return x.has_called ? "tool_calls" : "stop";
 }
 
-json render_head(const completion_head& head, bool chunk) {
+ordered_json render_head(const completion_head& head, bool chunk) {
   auto object = head.kind == completion_kind::text ? "text_completion"
                 : chunk                            ? "chat.completion.chunk"
                                                    : "chat.completion";
@@ -33,7 +31,7 @@ json render_head(const completion_head& head, bool chunk) {
           {"system_fingerprint", head.fingerprint}};
 }
 
-json render(const usage& x) {
+ordered_json openai_usage(const usage& x) {
   return {
     {"prompt_tokens", x.prompt_tokens},
     {"completion_tokens", x.completion_tokens},
@@ -42,24 +40,24 @@ json render(const usage& x) {
     {"completion_tokens_details", {{"reasoning_tokens", x.reasoning_tokens}}}};
 }
 
-json render_stop(const answer_end& end) {
+ordered_json render_stop(const answer_end& end) {
   if (end.stop_id)
     return *end.stop_id;
-  return end.stop.empty() ? json() : json(end.stop);
+  return end.stop.empty() ? ordered_json() : ordered_json(end.stop);
 }
 
-json render_token(const shown_token& x) {
-  auto bytes = json::array();
+ordered_json render_token(const shown_token& x) {
+  auto bytes = ordered_json::array();
   for (auto c : x.bytes)
     bytes.push_back(static_cast<uint8_t>(c));
   return {{"token", x.text}, {"logprob", x.logprob}, {"bytes", bytes}};
 }
 
-json render_chat_scores(const std::vector<scored_token>& all) {
-  auto content = json::array();
+ordered_json render_chat_scores(const std::vector<scored_token>& all) {
+  auto content = ordered_json::array();
   for (auto& x : all) {
     auto one = render_token(x.own);
-    one["top_logprobs"] = json::array();
+    one["top_logprobs"] = ordered_json::array();
     for (auto& other : x.best)
       one["top_logprobs"].push_back(render_token(other));
     content.push_back(std::move(one));
@@ -68,31 +66,33 @@ json render_chat_scores(const std::vector<scored_token>& all) {
 }
 
 /// Of several tokens of one text the likeliest counts.
-json render_best(const scored_token& x) {
+ordered_json render_best(const scored_token& x) {
   if (!x.has_score)
     return nullptr;
-  auto out = json::object();
+  auto out = ordered_json::object();
   for (auto& other : x.best)
     out.emplace(other.text, other.logprob);
   out.emplace(x.own.text, x.own.logprob);
   return out;
 }
 
-json render_text_scores(const std::vector<scored_token>& all) {
-  json out = {{"text_offset", json::array()},
-              {"token_logprobs", json::array()},
-              {"tokens", json::array()},
-              {"top_logprobs", json::array()}};
+ordered_json render_text_scores(const std::vector<scored_token>& all) {
+  ordered_json out = {{"text_offset", ordered_json::array()},
+                      {"token_logprobs", ordered_json::array()},
+                      {"tokens", ordered_json::array()},
+                      {"top_logprobs", ordered_json::array()}};
   for (auto& x : all) {
     out["text_offset"].push_back(x.offset);
-    out["token_logprobs"].push_back(x.has_score ? json(x.own.logprob) : json());
+    out["token_logprobs"].push_back(x.has_score ? ordered_json(x.own.logprob)
+                                                : ordered_json());
     out["tokens"].push_back(x.own.text);
     out["top_logprobs"].push_back(render_best(x));
   }
   return out;
 }
 
-json render_scores(completion_kind kind, const std::vector<scored_token>& all) {
+ordered_json render_scores(completion_kind kind,
+                           const std::vector<scored_token>& all) {
   if (all.empty())
     return nullptr;
   return kind == completion_kind::chat ? render_chat_scores(all)
@@ -100,21 +100,22 @@ json render_scores(completion_kind kind, const std::vector<scored_token>& all) {
 }
 
 /// `end`: null as long as there is none.
-void add_end(json& choice, completion_kind kind,
+void add_end(ordered_json& choice, completion_kind kind,
              const std::vector<scored_token>& scores, const answer_end* end) {
   choice["logprobs"] = render_scores(kind, scores);
-  choice["finish_reason"] = end ? json(to_string(*end)) : json();
+  choice["finish_reason"] = end ? ordered_json(to_string(*end))
+                                : ordered_json();
   if (end)
     choice["stop_reason"] = render_stop(*end);
 }
 
 /// `in_part`: of a stream, where only the first piece of a call has a name.
-json render_call(const completion_head& head, size_t answer,
-                 const tool_call_piece& x, bool in_part) {
-  json out = json::object();
+ordered_json render_call(const completion_head& head, size_t answer,
+                         const tool_call_piece& x, bool in_part) {
+  ordered_json out = ordered_json::object();
   if (in_part)
     out["index"] = x.index;
-  json function = json::object();
+  ordered_json function = ordered_json::object();
   if (x.is_first) {
     out["id"] = "call_" + head.id.substr(head.id.find('-') + 1) + "_"
                 + std::to_string(answer) + "_" + std::to_string(x.index);
@@ -126,9 +127,10 @@ json render_call(const completion_head& head, size_t answer,
   return out;
 }
 
-json render_calls(const completion_head& head, size_t answer,
-                  const std::vector<tool_call_piece>& all, bool in_part) {
-  auto out = json::array();
+ordered_json render_calls(const completion_head& head, size_t answer,
+                          const std::vector<tool_call_piece>& all,
+                          bool in_part) {
+  auto out = ordered_json::array();
   for (auto& x : all)
     out.push_back(render_call(head, answer, x, in_part));
   return out;
@@ -136,12 +138,12 @@ json render_calls(const completion_head& head, size_t answer,
 
 std::string render_chunk(const completion_head& head, const answer_chunk& x,
                          const answer_end* end) {
-  json choice = {{"index", x.index}};
+  ordered_json choice = {{"index", x.index}};
   auto& piece = x.piece;
   if (head.kind == completion_kind::text) {
     choice["text"] = piece.reasoning + piece.content;
   } else {
-    auto delta = json::object();
+    auto delta = ordered_json::object();
     if (x.is_first)
       delta["role"] = "assistant";
     if (!piece.reasoning.empty())
@@ -154,19 +156,20 @@ std::string render_chunk(const completion_head& head, const answer_chunk& x,
   }
   add_end(choice, head.kind, x.scores, end);
   auto body = render_head(head, true);
-  body["choices"] = json::array({std::move(choice)});
+  body["choices"] = ordered_json::array({std::move(choice)});
   if (x.with_usage)
-    body["usage"] = x.used ? render(*x.used) : json();
+    body["usage"] = x.used ? openai_usage(*x.used) : ordered_json();
   return event(body);
 }
 
-json render_answer(const completion_head& head, size_t index,
-                   const whole_answer& x) {
-  json choice = {{"index", index}};
+ordered_json render_answer(const completion_head& head, size_t index,
+                           const whole_answer& x) {
+  ordered_json choice = {{"index", index}};
   if (head.kind == completion_kind::text) {
     choice["text"] = x.piece.reasoning + x.piece.content;
   } else {
-    json message = {{"role", "assistant"}, {"content", x.piece.content}};
+    ordered_json message = {{"role", "assistant"},
+                            {"content", x.piece.content}};
     if (!x.piece.reasoning.empty())
       message["reasoning_content"] = x.piece.reasoning;
     if (!x.piece.calls.empty()) {
@@ -207,8 +210,8 @@ public:
     if (!wanted)
       return done_event;
     auto body = render_head(head_, true);
-    body["choices"] = json::array();
-    body["usage"] = render(used);
+    body["choices"] = ordered_json::array();
+    body["usage"] = openai_usage(used);
     return event(body) + done_event;
   }
 
@@ -219,11 +222,11 @@ public:
   std::string whole(const std::vector<whole_answer>& all,
                     const usage& used) override {
     auto body = render_head(head_, false);
-    body["choices"] = json::array();
+    body["choices"] = ordered_json::array();
     for (size_t i = 0; i < all.size(); ++i)
       body["choices"].push_back(render_answer(head_, i, all[i]));
-    body["usage"] = render(used);
-    return dump(body);
+    body["usage"] = openai_usage(used);
+    return dump_text(body);
   }
 
   reply refusal(const api_error& why) const override {
@@ -238,8 +241,8 @@ private:
   const completion_head head_;
 };
 
-json render_one_model(const std::string& model, int64_t created,
-                      uint32_t max_model_len) {
+ordered_json render_one_model(const std::string& model, int64_t created,
+                              uint32_t max_model_len) {
   return {{"id", model},
           {"object", "model"},
           {"created", created},
@@ -256,35 +259,37 @@ std::unique_ptr<answer_form> make_completion_form(completion_head head) {
 std::string render_models(const std::string& model, int64_t created,
                           uint32_t max_model_len) {
   auto one = render_one_model(model, created, max_model_len);
-  return dump({{"object", "list"}, {"data", json::array({std::move(one)})}});
+  return dump_text(
+    {{"object", "list"}, {"data", ordered_json::array({std::move(one)})}});
 }
 
 std::string render_model(const std::string& model, int64_t created,
                          uint32_t max_model_len) {
-  return dump(render_one_model(model, created, max_model_len));
+  return dump_text(render_one_model(model, created, max_model_len));
 }
 
 std::string render_version(const std::string& version) {
-  return dump({{"version", version}});
+  return dump_text({{"version", version}});
 }
 
 std::string render_load(const service_stats& stats) {
-  return dump({{"server_load", stats.requests_running + stats.requests_waiting},
-               {"requests_running", stats.requests_running},
-               {"requests_waiting", stats.requests_waiting},
-               {"kv_blocks", stats.kv_blocks_total},
-               {"kv_blocks_free", stats.kv_blocks_free}});
+  return dump_text(
+    {{"server_load", stats.requests_running + stats.requests_waiting},
+     {"requests_running", stats.requests_running},
+     {"requests_waiting", stats.requests_waiting},
+     {"kv_blocks", stats.kv_blocks_total},
+     {"kv_blocks_free", stats.kv_blocks_free}});
 }
 
 std::string render_health(health_status is, const std::string& trouble,
                           const std::vector<std::string>& faults) {
   const char* names[] = {"ok", "degraded", "unavailable"};
-  json out{{"status", names[size_t(is)]}};
+  ordered_json out{{"status", names[size_t(is)]}};
   if (!trouble.empty())
     out["reason"] = trouble;
   if (!faults.empty())
     out["faults"] = faults;
-  return dump(out);
+  return dump_text(out);
 }
 
 } // namespace troupe::http

@@ -1,15 +1,17 @@
 #include "runtime/http/openai_error.hpp"
 
+#include "runtime/json/dump_text.hpp"
+
 #include <nlohmann/json.hpp>
 
 namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-json text_or_null(const std::string& text) {
-  return text.empty() ? json() : json(text);
+ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? ordered_json() : ordered_json(text);
 }
 
 } // namespace
@@ -50,12 +52,11 @@ api_error to_api_error(const failure& why) {
 }
 
 std::string render_error(const api_error& error) {
-  json body = {{"message", error.message},
-               {"type", error.type},
-               {"param", text_or_null(error.param)},
-               {"code", text_or_null(error.code)}};
-  return json{{"error", std::move(body)}}.dump(-1, ' ', false,
-                                               json::error_handler_t::replace);
+  ordered_json body = {{"message", error.message},
+                       {"type", error.type},
+                       {"param", text_or_null(error.param)},
+                       {"code", text_or_null(error.code)}};
+  return dump_text(ordered_json{{"error", std::move(body)}});
 }
 
 reply to_reply(const api_error& error) {

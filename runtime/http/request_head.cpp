@@ -7,10 +7,10 @@ namespace troupe::http {
 
 namespace {
 
-constexpr std::string_view line_break = "\r\n";
+constexpr std::string_view crlf = "\r\n";
 constexpr size_t max_digits = 18; ///< Of a length: no overflow.
 
-failure bad(std::string why) {
+failure bad_head(std::string why) {
   return {errc::invalid_input, std::move(why)};
 }
 
@@ -84,21 +84,21 @@ public:
   }
 
   result<request_head> parse(std::string_view text) {
-    auto end = text.find(line_break);
+    auto end = text.find(crlf);
     if (end > limits_.max_request_line)
       return too_big("the request line is longer than "
                      + std::to_string(limits_.max_request_line) + " bytes");
     if (auto ok = read_request_line(text.substr(0, end)); !ok)
       return ok.why();
-    auto rest = text.substr(end + line_break.size());
-    for (size_t lines = 0; !rest.starts_with(line_break); ++lines) {
+    auto rest = text.substr(end + crlf.size());
+    for (size_t lines = 0; !rest.starts_with(crlf); ++lines) {
       if (lines == limits_.max_lines)
         return too_big("the request has more than "
                        + std::to_string(limits_.max_lines) + " header lines");
-      end = rest.find(line_break);
+      end = rest.find(crlf);
       if (auto ok = read_line(rest.substr(0, end)); !ok)
         return ok.why();
-      rest.remove_prefix(end + line_break.size());
+      rest.remove_prefix(end + crlf.size());
     }
     if (auto ok = check_counts(); !ok)
       return ok.why();
@@ -111,25 +111,25 @@ private:
     auto first = line.find(' ');
     auto last = line.rfind(' ');
     if (first == line.npos || first == last)
-      return bad("the request is not HTTP: no method, target and version");
+      return bad_head("the request is not HTTP: no method, target and version");
     auto method = line.substr(0, first);
     auto target = line.substr(first + 1, last - first - 1);
     auto version = line.substr(last + 1);
     if (method.empty() || !std::ranges::all_of(method, is_token_char))
-      return bad("the request is not HTTP: its method is no word");
+      return bad_head("the request is not HTTP: its method is no word");
     if (target.empty() || !std::ranges::all_of(target, [](char c) {
           return c > ' ' && c < '\x7f';
         }))
-      return bad("the request's target holds more than visible ASCII");
+      return bad_head("the request's target holds more than visible ASCII");
     auto number = version_of(version);
     if (number.empty())
-      return bad("the only versions accepted are HTTP/1.1 and HTTP/1.0");
+      return bad_head("the only versions accepted are HTTP/1.1 and HTTP/1.0");
     if (number[0] != '1')
       return failure{errc::refused, "HTTP/" + std::string{number}
                                       + " is not spoken here, but HTTP/1.1"};
     target = without_host(target);
     if (target.empty())
-      return bad("the request's target names no host");
+      return bad_head("the request's target names no host");
     head_.method = method;
     auto path_end = std::min(target.find('?'), target.size());
     head_.path = target.substr(0, path_end);
@@ -141,16 +141,16 @@ private:
 
   result<void> read_line(std::string_view line) {
     if (line.front() == ' ' || line.front() == '\t')
-      return bad("folded header lines are not accepted");
+      return bad_head("folded header lines are not accepted");
     auto colon = line.find(':');
     if (colon == line.npos || colon == 0)
-      return bad("a header line has no name");
+      return bad_head("a header line has no name");
     auto name = line.substr(0, colon);
     if (!std::ranges::all_of(name, is_token_char))
-      return bad("a header name holds white space or other signs");
+      return bad_head("a header name holds white space or other signs");
     auto value = trim(line.substr(colon + 1));
     if (!std::ranges::all_of(value, is_value_char))
-      return bad("a header's value holds a bare CR, LF or other control");
+      return bad_head("a header's value holds a bare CR, LF or other control");
     return read_field(name, value);
   }
 
@@ -158,7 +158,7 @@ private:
     if (same_word(name, "host")) {
       ++num_hosts_;
       if (!is_host(value))
-        return bad("the Host header names no host");
+        return bad_head("the Host header names no host");
     }
     if (same_word(name, "connection") && lists(value, "close"))
       head_.keep_alive = false;
@@ -166,20 +166,20 @@ private:
       head_.expects_continue = same_word(value, "100-continue");
     if (same_word(name, "authorization")) {
       if (++num_authorizations_ > 1)
-        return bad("more than one Authorization header");
+        return bad_head("more than one Authorization header");
       head_.authorization = value;
     }
     read_meaning(name, value);
     if (same_word(name, "content-length")) {
       ++num_lengths_;
       if (!all_digits(value))
-        return bad("Content-Length is not a number");
+        return bad_head("Content-Length is not a number");
       std::from_chars(value.data(), value.data() + value.size(), head_.length);
     }
     if (same_word(name, "transfer-encoding")) {
       ++num_encodings_;
       if (!same_word(value, "chunked"))
-        return bad("the only Transfer-Encoding accepted is chunked");
+        return bad_head("the only Transfer-Encoding accepted is chunked");
       head_.chunked = true;
     }
     return {};
@@ -206,11 +206,11 @@ private:
 
   result<void> check_counts() const {
     if (num_lengths_ + num_encodings_ > 1)
-      return bad("more than one header says where the request ends");
+      return bad_head("more than one header says where the request ends");
     if (num_encodings_ > 0 && !head_.http_11)
-      return bad("Transfer-Encoding needs HTTP/1.1");
+      return bad_head("Transfer-Encoding needs HTTP/1.1");
     if (num_hosts_ > 1 || (head_.http_11 && num_hosts_ == 0))
-      return bad("exactly one Host header is needed");
+      return bad_head("exactly one Host header is needed");
     return {};
   }
 
@@ -253,7 +253,7 @@ result<request_head> parse_head(std::string_view head,
     return too_big("the request's head is larger than "
                    + std::to_string(limits.max_bytes) + " bytes");
   if (!head.ends_with("\r\n\r\n"))
-    return bad("the request's head does not end");
+    return bad_head("the request's head does not end");
   return head_parser{limits}.parse(head);
 }
 

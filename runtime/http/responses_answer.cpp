@@ -1,6 +1,7 @@
 #include "runtime/http/responses_answer.hpp"
 
 #include "runtime/http/block_form.hpp"
+#include "runtime/json/dump_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -10,11 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string dump(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-json render(const usage& x) {
+json responses_usage(const usage& x) {
   return {{"input_tokens", x.prompt_tokens},
           {"input_tokens_details", {{"cached_tokens", x.cached_tokens}}},
           {"output_tokens", x.completion_tokens},
@@ -121,7 +118,7 @@ protected:
   std::string body(const usage& used) override {
     auto x = finished(used);
     keep(x);
-    return dump(x);
+    return dump_text(x);
   }
 
 private:
@@ -131,7 +128,7 @@ private:
       return {};
     json x = {{"type", type}, {"sequence_number", number}};
     x.update(members);
-    return "event: " + type + "\ndata: " + dump(x) + "\n\n";
+    return "event: " + type + "\ndata: " + dump_text(x) + "\n\n";
   }
 
   json response(const char* status, const json& used) const {
@@ -150,7 +147,8 @@ private:
 
   json finished(const usage& used) const {
     bool is_short = end().why == finish_reason::length;
-    auto out = response(is_short ? "incomplete" : "completed", render(used));
+    auto out = response(is_short ? "incomplete" : "completed",
+                        responses_usage(used));
     if (is_short)
       out["incomplete_details"] = {{"reason", "max_output_tokens"}};
     out["output"] = output();
@@ -176,7 +174,7 @@ private:
       else if (x.kind == block_kind::call)
         turn.tool_calls.push_back({"function", x.name, x.text, call_id(i)});
     }
-    keep_({dump(response), std::move(pieces_), std::move(turn)});
+    keep_({dump_text(response), std::move(pieces_), std::move(turn)});
   }
 
   std::string id(const char* prefix, size_t i) const {
@@ -262,7 +260,7 @@ response_head head_of(json x) {
        {"id", "object", "created_at", "status", "background", "error",
         "incomplete_details", "model", "usage", "output"})
     x.erase(own);
-  out.repeated = dump(x);
+  out.repeated = dump_text(x);
   return out;
 }
 
@@ -332,7 +330,7 @@ std::string replay(const std::string& body, const std::vector<uint32_t>& pieces,
 }
 
 std::string render_deleted(const std::string& id) {
-  return dump({{"id", id}, {"object", "response"}, {"deleted", true}});
+  return dump_text(json{{"id", id}, {"object", "response"}, {"deleted", true}});
 }
 
 } // namespace troupe::http

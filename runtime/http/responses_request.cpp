@@ -30,9 +30,10 @@ std::optional<chat_role> parse_role(const std::string& x) {
 }
 
 /// Items one by one: calls become part of the answer that they follow.
-class conversation {
+class responses_conversation {
 public:
-  explicit conversation(const request_limits& limits) : limits_(limits) {
+  explicit responses_conversation(const request_limits& limits)
+    : limits_(limits) {
   }
 
   std::vector<chat_message> read(field_reader& in) {
@@ -249,7 +250,7 @@ parse_response_request(std::string_view body, const sampling_defaults& defaults,
   auto& asked = to.asked;
   asked.options = read_options(*in, kind, defaults, limits);
   read_grammar(*in, body, kind, limits, asked.options);
-  asked.messages = conversation{limits}.read(*in);
+  asked.messages = responses_conversation{limits}.read(*in);
   to.instructions = in->text_or("instructions", "");
   to.previous = in->text_or("previous_response_id", "");
   to.store = in->boolean_or("store", true);

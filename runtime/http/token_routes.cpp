@@ -1,5 +1,6 @@
 #include "runtime/http/token_routes.hpp"
 
+#include "runtime/json/dump_text.hpp"
 #include "runtime/json/field_reader.hpp"
 
 #include <nlohmann/json.hpp>
@@ -22,10 +23,6 @@ result<field_reader> read_object(std::string_view body) {
 api_error to_api_error(const field_trouble& x) {
   return bad_parameter(x.path,
                        "Invalid value for '" + x.path + "': " + x.why + ".");
-}
-
-std::string dump(const json& x) {
-  return x.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 } // namespace
@@ -52,10 +49,10 @@ std::string render_tokens(const tokenizer& tokens,
   json texts;
   for (size_t i = 0; with_texts && i < ids.size(); ++i)
     texts.push_back(std::string{tokens.bytes_of(ids[i])});
-  return dump({{"count", ids.size()},
-               {"max_model_len", max_model_len},
-               {"tokens", ids},
-               {"token_strs", std::move(texts)}});
+  return dump_text(json{{"count", ids.size()},
+                        {"max_model_len", max_model_len},
+                        {"tokens", ids},
+                        {"token_strs", std::move(texts)}});
 }
 
 parsed<std::string> detokenize(const tokenizer& tokens, std::string_view body) {
@@ -68,11 +65,11 @@ parsed<std::string> detokenize(const tokenizer& tokens, std::string_view body) {
   std::vector<int32_t> ids;
   for (const auto& x : *list) {
     if (!x.is_number_unsigned() || x.get<uint64_t>() >= tokens.vocab_size())
-      return bad_parameter("tokens",
-                           "There is no token " + dump(x).substr(0, 64) + ".");
+      return bad_parameter("tokens", "There is no token "
+                                       + dump_text(x).substr(0, 64) + ".");
     ids.push_back(x.get<int32_t>());
   }
-  return dump({{"prompt", tokens.decode(ids)}});
+  return dump_text(json{{"prompt", tokens.decode(ids)}});
 }
 
 } // namespace troupe::http

@@ -1,5 +1,6 @@
 #include "runtime/http/tokenizer_info.hpp"
 
+#include "runtime/json/dump_text.hpp"
 #include "runtime/text/chat_template_file.hpp"
 
 #include <nlohmann/json.hpp>
@@ -8,10 +9,10 @@ namespace troupe::http {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-json text_or_null(const std::string& x) {
-  return x.empty() ? json() : json(x);
+ordered_json text_or_null(const std::string& x) {
+  return x.empty() ? ordered_json() : ordered_json(x);
 }
 
 } // namespace
@@ -24,12 +25,13 @@ render_tokenizer_info(const std::filesystem::path& model_dir,
     return files.why();
   auto& [config, form] = *files;
   auto is_told = form && is_own_form;
-  json out = {{"bos_token", text_or_null(config.bos_token)},
-              {"eos_token", text_or_null(config.eos_token)},
-              {"pad_token", text_or_null(config.pad_token)},
-              {"chat_template", is_told ? text_or_null(form->text) : json()},
-              {"model_max_length", max_model_len}};
-  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+  ordered_json out
+    = {{"bos_token", text_or_null(config.bos_token)},
+       {"eos_token", text_or_null(config.eos_token)},
+       {"pad_token", text_or_null(config.pad_token)},
+       {"chat_template", is_told ? text_or_null(form->text) : ordered_json()},
+       {"model_max_length", max_model_len}};
+  return dump_text(out);
 }
 
 } // namespace troupe::http

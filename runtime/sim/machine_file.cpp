@@ -9,7 +9,7 @@ namespace troupe {
 
 namespace {
 
-constexpr uint64_t max_file_bytes = 1 << 20;
+constexpr uint64_t max_machine_bytes = 1 << 20;
 
 void read_device(table_reader& in, device_rates& out) {
   in.allow_only({"flops", "narrow_flops", "wide_flops", "attention_flops",
@@ -84,7 +84,7 @@ result<world_model> parse_world_model(std::string_view text,
 }
 
 result<world_model> read_world_model(const std::filesystem::path& path) {
-  auto text = read_regular_file(path, max_file_bytes);
+  auto text = read_regular_file(path, max_machine_bytes);
   if (!text)
     return text.why();
   return parse_world_model(*text, path.string(),

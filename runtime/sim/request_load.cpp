@@ -18,7 +18,7 @@ namespace troupe {
 
 namespace {
 
-constexpr uint64_t max_file_bytes = 64 << 20;
+constexpr uint64_t max_load_bytes = 64 << 20;
 constexpr size_t max_requests = 1 << 16;
 constexpr size_t max_prompt = 1 << 20;
 constexpr uint32_t max_rate = 1'000'000;
@@ -205,7 +205,7 @@ result<client_load> parse_requests(std::string_view text,
 }
 
 result<client_load> read_requests(const std::filesystem::path& path) {
-  auto text = read_regular_file(path, max_file_bytes);
+  auto text = read_regular_file(path, max_load_bytes);
   if (!text)
     return text.why();
   return parse_requests(*text, path.string());

@@ -13,7 +13,7 @@ namespace troupe {
 
 namespace {
 
-constexpr uint64_t max_file_bytes = 1 << 20;
+constexpr uint64_t max_picture_bytes = 1 << 20;
 
 /// In the order of a micro-batch, as they are printed.
 constexpr std::array stage_names = {"attn_0", "attn_1",  "dispatch", "shared",
@@ -176,7 +176,7 @@ double find(const std::map<std::string, double>& in, const char* name) {
 
 result<layer_figures> read_published(const std::filesystem::path& path,
                                      const std::string& name) {
-  auto text = read_regular_file(path, max_file_bytes);
+  auto text = read_regular_file(path, max_picture_bytes);
   if (!text)
     return text.why();
   auto document = parse_toml(*text, path.string());

@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-constexpr uint64_t max_file_bytes = 1 << 20;
+constexpr uint64_t max_scene_bytes = 1 << 20;
 constexpr uint32_t most_lanes = 4;
 
 struct decode_scene {
@@ -145,7 +145,7 @@ result<void> check_ranks(const virtual_unit_options& x) {
 
 result<virtual_unit_options>
 read_unit_scene(const std::filesystem::path& path) {
-  auto text = read_regular_file(path, max_file_bytes);
+  auto text = read_regular_file(path, max_scene_bytes);
   if (!text)
     return text.why();
   auto read = parse_scene(*text, path.string());

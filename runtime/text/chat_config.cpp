@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::json;
+using nlohmann::json;
 
 /// A token is a string or an object with its content.
 std::optional<std::string> token_at(const json& root, const char* name) {

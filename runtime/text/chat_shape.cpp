@@ -85,21 +85,21 @@ chat_shape kimi_k2() {
 
 using maker = chat_shape (*)();
 
-constexpr maker families[] = {deepseek_v2, deepseek_v3,      deepseek_v3_0324,
-                              deepseek_r1, deepseek_r1_0528, deepseek_v3_1,
-                              kimi_k2};
+constexpr maker makers[] = {deepseek_v2, deepseek_v3,      deepseek_v3_0324,
+                            deepseek_r1, deepseek_r1_0528, deepseek_v3_1,
+                            kimi_k2};
 
 } // namespace
 
 std::string chat_families() {
   std::string out;
-  for (auto make : families)
+  for (auto make : makers)
     out += (out.empty() ? "" : ", ") + make().name;
   return out;
 }
 
 result<chat_shape> chat_shape_named(std::string_view family) {
-  for (auto make : families)
+  for (auto make : makers)
     if (auto x = make(); x.name == family)
       return x;
   return failure{errc::invalid_input, "there is no chat template "

@@ -8,7 +8,7 @@
 
 namespace troupe {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -131,8 +131,8 @@ private:
   std::vector<std::string> merges_;
 };
 
-json added_token(size_t id) {
-  json out;
+ordered_json make_added_token(size_t id) {
+  ordered_json out;
   out["id"] = id;
   out["content"] = form_tokens[id];
   for (auto option : {"single_word", "lstrip", "rstrip", "normalized"})
@@ -141,8 +141,8 @@ json added_token(size_t id) {
   return out;
 }
 
-json byte_level_step(bool in_decoder) {
-  json out;
+ordered_json byte_level_step(bool in_decoder) {
+  ordered_json out;
   out["type"] = "ByteLevel";
   out["add_prefix_space"] = in_decoder;
   out["trim_offsets"] = true;
@@ -150,10 +150,10 @@ json byte_level_step(bool in_decoder) {
   return out;
 }
 
-json pre_tokenizer() {
-  json steps = json::array();
+ordered_json make_pre_tokenizer() {
+  ordered_json steps = ordered_json::array();
   for (auto expression : split_expressions) {
-    json step;
+    ordered_json step;
     step["type"] = "Split";
     step["pattern"]["Regex"] = expression;
     step["behavior"] = "Isolated";
@@ -161,7 +161,7 @@ json pre_tokenizer() {
     steps.push_back(std::move(step));
   }
   steps.push_back(byte_level_step(false));
-  json out;
+  ordered_json out;
   out["type"] = "Sequence";
   out["pretokenizers"] = std::move(steps);
   return out;
@@ -171,13 +171,13 @@ json pre_tokenizer() {
 std::string vocab_text(const std::vector<std::string>& tokens) {
   std::string out = "{";
   for (size_t i = 0; i < tokens.size(); ++i)
-    out += (i > 0 ? "," : "") + json(tokens[i]).dump() + ":"
+    out += (i > 0 ? "," : "") + ordered_json(tokens[i]).dump() + ":"
            + std::to_string(i);
   return out + "}";
 }
 
 std::string model_text(const vocabulary& words) {
-  json model;
+  ordered_json model;
   model["type"] = "BPE";
   for (auto option : {"dropout", "unk_token", "continuing_subword_prefix",
                       "end_of_word_suffix"})
@@ -187,17 +187,17 @@ std::string model_text(const vocabulary& words) {
   auto text = model.dump();
   text.pop_back();
   return text + ",\"vocab\":" + vocab_text(words.tokens())
-         + ",\"merges\":" + json(words.merges()).dump() + "}";
+         + ",\"merges\":" + ordered_json(words.merges()).dump() + "}";
 }
 
 std::string tokenizer_text(const vocabulary& words) {
-  json file;
+  ordered_json file;
   file["version"] = "1.0";
   file["truncation"] = file["padding"] = nullptr;
   for (size_t id = 0; id < form_tokens.size(); ++id)
-    file["added_tokens"].push_back(added_token(id));
+    file["added_tokens"].push_back(make_added_token(id));
   file["normalizer"] = nullptr;
-  file["pre_tokenizer"] = pre_tokenizer();
+  file["pre_tokenizer"] = make_pre_tokenizer();
   file["post_processor"] = nullptr;
   file["decoder"] = byte_level_step(true);
   auto text = file.dump();
@@ -206,7 +206,7 @@ std::string tokenizer_text(const vocabulary& words) {
 }
 
 std::string config_text(uint32_t max_length) {
-  json config;
+  ordered_json config;
   config["add_bos_token"] = config["add_eos_token"] = false;
   config["bos_token"] = form_tokens[made_tokenizer::bos_id];
   config["eos_token"] = form_tokens[made_tokenizer::eos_id];

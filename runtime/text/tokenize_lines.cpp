@@ -9,7 +9,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::json;
+using nlohmann::json;
 
 constexpr size_t max_line = 256 << 20;
 

@@ -10,7 +10,7 @@ namespace troupe {
 
 namespace {
 
-double seconds(clock::instant::duration x) {
+double seconds_in(clock::instant::duration x) {
   return std::chrono::duration<double>(x).count();
 }
 
@@ -39,7 +39,7 @@ void learn(const node_spans& node, cost_model& to) {
   auto steps = steps_of(node);
   for (auto& track : node.tracks)
     for (auto& x : track.spans) {
-      auto took = seconds(x.end - x.begin);
+      auto took = seconds_in(x.end - x.begin);
       if (x.what == span_kind::run)
         to.see_run({double(x.amount), 0}, took);
       auto what = stage_of(x.what);
@@ -59,7 +59,7 @@ cost_model learn_costs(const std::vector<node_spans>& all) {
   for (auto& node : all)
     learn(node, out);
   for (auto& x : match_flights(all).flights)
-    out.see_frame(x.of.amount, seconds(x.arrived - x.sent));
+    out.see_frame(x.of.amount, seconds_in(x.arrived - x.sent));
   return out;
 }
 

@@ -14,7 +14,7 @@ using namespace troupe;
 
 namespace {
 
-constexpr std::chrono::seconds patience{60};
+constexpr std::chrono::seconds patience_with_both{60};
 
 class TwoNodes : public testing::Test {
 protected:
@@ -29,7 +29,7 @@ protected:
     events_.clear();
     for (node_id n : {0, 1})
       ASSERT_NO_FATAL_FAILURE(start(n));
-    auto ready = nodes_[0]->wait_until_started(patience);
+    auto ready = nodes_[0]->wait_until_started(patience_with_both);
     ASSERT_TRUE(ready) << ready.why().message;
   }
 
@@ -58,7 +58,7 @@ protected:
   void come_back(uint64_t incarnation) {
     nodes_[1].reset();
     ASSERT_NO_FATAL_FAILURE(start(1, incarnation));
-    auto ready = nodes_[1]->wait_until_started(patience);
+    auto ready = nodes_[1]->wait_until_started(patience_with_both);
     ASSERT_TRUE(ready) << ready.why().message;
   }
 
@@ -82,7 +82,7 @@ protected:
   /// Waits for the end of the request; empty if it ended well.
   std::string end_of_request() {
     std::unique_lock lock{mutex_};
-    auto is_there = changed_.wait_for(lock, patience, [this] {
+    auto is_there = changed_.wait_for(lock, patience_with_both, [this] {
       return !events_.empty() && events_.back().finish != finish_reason::none;
     });
     EXPECT_TRUE(is_there);
@@ -179,8 +179,8 @@ TEST_F(TwoNodes, WhoIsGivenUpEndsWithTheReasonAndIsNotWaitedForAtTheEnd) {
   expect_in(end_of_request(), "it fell off the stage");
   system_clock time;
   auto begin = time.now();
-  nodes_[0]->shut_down_cluster(patience); // node 1 is still an object
-  EXPECT_LT(time.now() - begin, patience / 2);
+  nodes_[0]->shut_down_cluster(patience_with_both); // node 1 is still an object
+  EXPECT_LT(time.now() - begin, patience_with_both / 2);
   for (auto n : {1, 0})
     nodes_[n].reset();
 }
@@ -201,7 +201,7 @@ TEST_F(TwoNodes, LateEvidenceAgainstAnotherProcessEndsNothing) {
 }
 
 TEST_F(TwoNodes, WhoComesBackAgainAndAgainServesRequestsThatHaveWaited) {
-  outage_ = patience;
+  outage_ = patience_with_both;
   ASSERT_NO_FATAL_FAILURE(start());
   for (uint64_t incarnation : {20, 21, 22}) {
     SCOPED_TRACE(incarnation);
@@ -212,8 +212,8 @@ TEST_F(TwoNodes, WhoComesBackAgainAndAgainServesRequestsThatHaveWaited) {
     ASSERT_NO_FATAL_FAILURE(ask());
     {
       std::unique_lock lock{mutex_};
-      ASSERT_TRUE(
-        changed_.wait_for(lock, patience, [this] { return !events_.empty(); }));
+      ASSERT_TRUE(changed_.wait_for(lock, patience_with_both,
+                                    [this] { return !events_.empty(); }));
     }
     kill(cast(1)->workers.at(0));
     expect_in(end_of(1), "an actor of this node has died");
