@@ -247,7 +247,7 @@ TEST_F(Tidy, EveryTestIsBuiltAndNoneIsSwitchedOff) {
     auto folder = file.path.substr(6, slash < 6 ? 0 : slash - 6);
     auto name = file.path.substr(slash + 1);
     if (has_suffix(name, {"_test.cpp"})) {
-      const std::regex target{"troupe_tests\\([a-z]+ " + folder + "[ )]"};
+      const std::regex target{"troupe_tests\\([a-z_]+ " + folder + "[ )]"};
       EXPECT_TRUE(std::regex_search(cmake, target))
         << file.path << " belongs to no target";
     } else if (has_suffix(name, {"_test.py"})) {
