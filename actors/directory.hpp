@@ -22,7 +22,7 @@ struct cast_list {
   troupe::gateway gateway;       ///< Only on its node.
   troupe::placer placer;         ///< Only on the controller's node.
   troupe::balancer balancer;     ///< Only there, if experts are balanced.
-  troupe::keeper keeper;         ///< Only where blocks are kept on a disk.
+  troupe::keeper keeper;         ///< Only where blocks are kept.
   std::map<rank_id, local_scheduler> schedulers;
   std::map<rank_id, attention> ranks;
   std::map<worker_id, expert_worker> workers;

@@ -25,18 +25,8 @@ namespace troupe {
 
 namespace {
 
-/// Reads that may wait for host memory.
-constexpr size_t max_waiting = 4096;
-
 /// On which files are read and written.
 constexpr uint32_t num_threads = 2;
-
-/// Of a rank's cache, what may wait for host memory on its way to the disk.
-constexpr uint32_t share_that_waits = 8;
-
-double seconds(clock::instant::duration x) {
-  return std::chrono::duration<double>(x).count();
-}
 
 struct keeper_state {
   static constexpr const char* name = "keeper";
@@ -174,6 +164,9 @@ struct keeper_state {
   void pump_copies() {
     std::map<rank_id, blocks_let_go> unread;
     while (!to_copy.empty() && (tiers.store || is_shut)) {
+      if (tiers.memory && health.may_write()
+          && writes.size() >= parts->keeper->max_writes && tiers.store)
+        break; // memory is for who reads from it, not for a slow disk
       auto& [from, x] = to_copy.front();
       auto to = tiers.begin_keep(x.what, health.may_write(),
                                  *parts->keeper->writing);
@@ -266,6 +259,7 @@ struct keeper_state {
     if (ok && !tiers.store->index().has(ticket.what.key))
       erase(ticket); // it was dropped
     tell_blocks();
+    pump_copies();
   }
 
   void take(const block_written& msg) {
@@ -335,6 +329,8 @@ struct keeper_state {
         waiting.pop_front();
         continue;
       }
+      if (reads.size() >= parts->keeper->max_reads)
+        return; // it may not be wanted any more by then
       // What is wanted once more stays in host memory.
       auto place = tiers.memory ? tiers.memory->begin_write(first.what())
                                 : std::nullopt;
@@ -362,8 +358,8 @@ struct keeper_state {
       auto begin = time->now();
       auto how = files->read(ticket.slot, ticket.what,
                              {bytes->data(), bytes->size()});
-      to.tell(
-        block_read{serial, how, seconds(time->now() - begin), bytes, slot});
+      std::chrono::duration<double> took = time->now() - begin;
+      to.tell(block_read{serial, how, took.count(), bytes, slot});
     };
     reads[serial] = {std::move(x), *ticket, now()};
     if (!io->read(std::move(job)))
@@ -375,7 +371,7 @@ struct keeper_state {
       tiers.memory->end_write(*msg.slot, msg.how == kv_outcome::whole);
     auto i = reads.find(msg.serial);
     if (i == reads.end())
-      return; // given up
+      return tell_blocks(); // given up
     auto x = std::move(i->second);
     reads.erase(i);
     heard_read = now();
@@ -383,16 +379,21 @@ struct keeper_state {
     tell_blocks();
     if (msg.how == kv_outcome::damaged)
       erase(x.ticket); // or it is found again after a restart
-    if (msg.how != kv_outcome::whole) {
+    if (msg.how == kv_outcome::whole) {
+      give(x.of, msg);
+    } else {
       lose(x.of);
       note(msg.how);
-      return;
     }
+    pump();
+  }
+
+  void give(const wanted_block& x, const block_read& msg) {
     choice->add(msg.seconds);
     context.counters->add(counter::store_hits);
     context.counters->add(counter::store_bytes_read, msg.bytes->size());
-    auto bytes = msg.slot ? from_memory(x.of.what()) : msg.bytes;
-    tell_rank(x.of.rank, block_fetched{x.of.fetch, x.of.index, bytes});
+    auto bytes = msg.slot ? from_memory(x.what()) : msg.bytes;
+    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes});
   }
 
   void note(kv_outcome how) {
@@ -448,10 +449,10 @@ struct keeper_state {
   }
 };
 
-keeper::behavior_type
-keeper_behavior(keeper::stateful_pointer<keeper_state> self,
-                const node_context& context, std::shared_ptr<node_parts> parts,
-                std::shared_ptr<kv_io> io) {
+keeper::behavior_type keeper_role(keeper::stateful_pointer<keeper_state> self,
+                                  const node_context& context,
+                                  std::shared_ptr<node_parts> parts,
+                                  std::shared_ptr<kv_io> io) {
   auto& state = self->state;
   state.context = context;
   state.parts = std::move(parts);
@@ -493,8 +494,7 @@ keeper_behavior(keeper::stateful_pointer<keeper_state> self,
 keeper spawn_keeper(caf::actor_system& system, const node_context& context,
                     std::shared_ptr<node_parts> parts,
                     std::shared_ptr<kv_io> io) {
-  return system.spawn(keeper_behavior, context, std::move(parts),
-                      std::move(io));
+  return system.spawn(keeper_role, context, std::move(parts), std::move(io));
 }
 
 } // namespace troupe

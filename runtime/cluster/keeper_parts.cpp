@@ -4,6 +4,9 @@ namespace troupe {
 
 namespace {
 
+/// Of host memory, what may wait there for the disk.
+constexpr uint64_t share_that_waits = 8;
+
 failure no_memory(const std::string& what) {
   return {errc::out_of_memory, "no host memory for blocks " + what};
 }
@@ -25,6 +28,10 @@ keeper_parts::make(kernels::device& dev, const node_options& options,
   out->reading = host_buffers::make(dev, count, block_bytes);
   if (!out->writing || !out->reading)
     return no_memory("on their way to the disk");
+  out->max_reads = count;
+  out->max_writes = count
+                    + static_cast<uint32_t>(options.kv_host_bytes / block_bytes
+                                            / share_that_waits);
   if (options.kv_host_bytes == 0)
     return out;
   out->memory = kv_memory::make(dev, options.kv_host_bytes, block_bytes);

@@ -17,6 +17,8 @@ struct keeper_parts {
   std::shared_ptr<host_buffers> writing; ///< On the way to it.
   std::shared_ptr<host_buffers> reading; ///< On the way back.
   std::unique_ptr<kv_memory> memory;     ///< Null: nothing stays there.
+  uint32_t max_reads = 0;                ///< That the disk has at once.
+  uint32_t max_writes = 0; ///< Likewise; of memory, it holds an eighth.
 
   /// Null: nothing is kept. Error: out_of_memory.
   static result<std::unique_ptr<keeper_parts>>

@@ -36,6 +36,7 @@ protected:
                 identity_of("model")};
     to.reading = host_buffers::make(*device_, 2, bytes_);
     to.writing = host_buffers::make(*device_, 2, bytes_);
+    to.max_reads = to.max_writes = 2;
     context_.here->update([this](cast_list& list) {
       list.schedulers[5] = spawn_listener<local_scheduler>(told_);
     });
@@ -63,6 +64,10 @@ protected:
       auto next = std::move(held_.front());
       held_.pop_front();
       next();
+    }
+
+    size_t num_held() const {
+      return held_.size();
     }
 
     bool hangs = false;

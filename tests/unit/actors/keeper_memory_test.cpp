@@ -142,6 +142,45 @@ TEST_F(KeeperMemory, ComparesTokensToo) {
   EXPECT_FALSE(fetched()[0].bytes);
 }
 
+/// It is not to turn into a queue for a slow disk.
+TEST_F(KeeperMemory, ADiskThatIsSlowHoldsFewOfIt) {
+  start_with(8);
+  io_->hangs = true;
+  keep(*chain(0, 3), 10);
+  EXPECT_EQ(io_->num_held(), 2u);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u) << "one waits";
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_GT(io_->num_held(), 0u) << "the next one follows";
+    io_->answer_one();
+    scheduler_.run();
+  }
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 3u);
+  EXPECT_EQ(count(counter::host_blocks), 3u);
+  EXPECT_EQ(count(counter::store_blocks), 3u);
+}
+
+/// What nobody wants any more is not read once the disk gets to it.
+TEST_F(KeeperMemory, FewAreReadIntoItAtOnce) {
+  start_with(8);
+  keep(*chain(0, 6), 10);
+  start(); // another process
+  io_->hangs = true;
+  fetch(chain(0, 6));
+  EXPECT_EQ(io_->num_held(), 2u);
+  io_->answer_one();
+  scheduler_.run();
+  EXPECT_EQ(io_->num_held(), 2u) << "the next one follows";
+  *wanted_ = false;
+  for (int i = 0; i < 2; ++i) {
+    io_->answer_one();
+    scheduler_.run();
+  }
+  EXPECT_EQ(io_->num_held(), 0u);
+  EXPECT_EQ(fetched().size(), 6u) << "each has an answer";
+  EXPECT_EQ(count(counter::store_hits), 3u);
+}
+
 TEST_F(KeeperMemory, ADiskThatIsGivenUpLeavesIt) {
   start_with(2);
   keep(*chain(0, 4), 10);
