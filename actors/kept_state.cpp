@@ -44,10 +44,15 @@ struct state_write {
       x.role = unit.role;
       next.units.push_back(std::move(x));
     }
-    next.slots.clear();
-    for (auto& m : members->members)
+    auto before = std::exchange(next.slots, {});
+    for (auto& m : members->members) {
       next.slots.push_back(
         {m.name, m.incarnation, m.address.host, m.address.port, m.is, false});
+      auto n = next.slots.size() - 1;
+      // Not seen since the cluster was started: its place is still its own.
+      if (m.incarnation == 0 && n < before.size() && before[n].name == m.name)
+        next.slots[n].incarnation = before[n].incarnation;
+    }
   }
 
   cluster_state next() const {

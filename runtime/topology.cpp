@@ -1,5 +1,7 @@
 #include "runtime/topology.hpp"
 
+#include "runtime/node_name.hpp"
+
 #include <arpa/inet.h>
 
 #include <algorithm>
@@ -37,12 +39,6 @@ bool is_numeric_host(const std::string& host) {
          || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
 }
 
-bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 63
-         && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-")
-              == std::string_view::npos;
-}
-
 /// Every number from 0 to the count of them, each once.
 result<void> validate_parts(const topology& x, const char* key,
                             std::vector<uint32_t> topology_node::*parts) {
@@ -62,7 +58,7 @@ result<void> validate_parts(const topology& x, const char* key,
 
 result<void> validate_name(const std::string& name, const std::string& where,
                            std::set<std::string>& names) {
-  if (!is_name(name))
+  if (!is_node_name(name))
     return invalid(where + "name must be 1 to 63 of a-z, 0-9, '-' and '_'");
   if (!names.insert(name).second)
     return invalid(where + "name " + name + " is taken");
@@ -352,7 +348,7 @@ topology local(uint32_t num_nodes, uint32_t dp, uint32_t ep) {
 }
 
 result<void> validate(const topology& x) {
-  if (!is_name(x.cluster))
+  if (!is_node_name(x.cluster))
     return invalid("cluster must be 1 to 63 of a-z, 0-9, '-' and '_'");
   if (holds_nul(x.model) || holds_nul(x.secret_file))
     return invalid("model and secret_file must not hold a NUL");

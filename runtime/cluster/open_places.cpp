@@ -1,5 +1,7 @@
 #include "runtime/cluster/open_places.hpp"
 
+#include "runtime/node_name.hpp"
+
 #include <algorithm>
 
 namespace troupe {
@@ -86,6 +88,8 @@ result<node_id> open_places::claim(const node_identity& who) {
   }
   if (!has_open)
     return no_place("this cluster has no place for node " + who.name);
+  if (!is_node_name(who.name)) // nobody could read a topology with it
+    return no_place("a node's name must be 1 to 63 of a-z, 0-9, '-' and '_'");
   if (who.brings.is_empty())
     return no_place("the topology has no node named " + who.name
                     + ": who comes to an open place says what it brings "
@@ -129,7 +133,8 @@ std::set<node_id> take_names(topology& cluster,
     if (!node.open || n >= kept->slots.size())
       continue;
     auto& slot = kept->slots[n];
-    if (slot.incarnation == 0 || cluster.find(slot.name))
+    auto at = cluster.find(slot.name);
+    if (slot.incarnation == 0 || (at && *at != n))
       continue;
     auto before = std::exchange(node.name, slot.name);
     if (validate(cluster))

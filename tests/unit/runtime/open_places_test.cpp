@@ -77,6 +77,17 @@ TEST_F(OpenPlaces, AreForWhoBringsWhatTheyAreOf) {
             "says what it brings (--ranks, --workers)");
 }
 
+/// The topology that everybody gets could not be read any more.
+TEST_F(OpenPlaces, AreForWhoHasANameThatATopologyMayHave) {
+  open_places x{cluster_};
+  auto nul = std::string{"alice\0", 6};
+  for (auto& name : {std::string{"gpu01.example.org"}, std::string{"Alice"},
+                     std::string(64, 'a'), std::string{}, nul})
+    EXPECT_EQ(refusal(x, who(name, 1, worker_)),
+              "a node's name must be 1 to 63 of a-z, 0-9, '-' and '_'");
+  EXPECT_EQ(take(x, "alice", 2, worker_), 2u);
+}
+
 TEST_F(OpenPlaces, WhoHasANameMayNotBringSomethingElse) {
   open_places x{cluster_};
   EXPECT_EQ(*x.place_of(who("fixed", 1)), 1u);
@@ -150,6 +161,8 @@ TEST_F(OpenPlaces, KeepTheNamesThatTheyHad) {
   open_places x{cluster_, remembered};
   EXPECT_EQ(take(x, "bob", 1, worker_), 3u);
   EXPECT_EQ(take(x, "alice", 2, worker_), 2u);
+  EXPECT_EQ(take_names(cluster_, kept), (std::set<node_id>{2}))
+    << "also if the topology has it already";
   kept.slots[2] = {"carol", 0, "", 0, member_state::absent, false};
   EXPECT_TRUE(take_names(cluster_, kept).empty()) << "it has never come";
 }
