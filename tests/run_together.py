@@ -18,7 +18,7 @@ import sys
 import threading
 
 TOGETHER = 30  # tests
-TIMEOUT = 900  # s, of so many
+TIMEOUT = 600  # s, of so many
 OUTPUT = 40  # lines that are shown of a test that failed
 
 BEGUN = re.compile(r"\[ RUN      \] (\S+)$")

@@ -52,23 +52,27 @@ TEST(TaskQueue, DropsWhatWaitsIfItIsToStopNow) {
 }
 
 TEST(TaskQueue, LeavesAJobAloneThatTakesTooLong) {
-  std::promise<void> go, gone;
+  std::promise<void> begun, go;
+  // It may still be told when this is over.
+  auto gone = std::make_shared<std::promise<void>>();
   auto held = std::make_shared<int>(1);
   auto is_free = go.get_future().share();
   std::vector<int> done;
   {
     task_queue queue{2};
-    ASSERT_TRUE(queue.post(0, [&gone, is_free] {
+    ASSERT_TRUE(queue.post(0, [&begun, gone, is_free] {
+      begun.set_value();
       is_free.wait();
-      gone.set_value();
+      gone->set_value();
     }));
     ASSERT_TRUE(queue.post(1, [&done, held] { done.push_back(1); }));
+    begun.get_future().wait(); // what has not begun would be dropped
     EXPECT_FALSE(queue.stop_within(std::chrono::milliseconds{0}));
     EXPECT_EQ(held.use_count(), 1) << "what waits is dropped";
     EXPECT_FALSE(queue.post(0, [] {}));
   }
   go.set_value();
-  gone.get_future().wait();
+  gone->get_future().wait();
   EXPECT_TRUE(done.empty());
 }
 
