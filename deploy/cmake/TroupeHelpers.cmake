@@ -23,14 +23,12 @@ if(TROUPE_SANITIZE)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>
     # Not of use here, and Clang 14 writes what the assembler refuses.
     $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-    # As g++ says it.
-    target_compile_definitions(troupe_flags INTERFACE
-      $<$<STREQUAL:${TROUPE_SANITIZE},thread>:__SANITIZE_THREAD__>)
-    if(TROUPE_SANITIZE MATCHES address)
-      target_compile_definitions(troupe_flags INTERFACE __SANITIZE_ADDRESS__)
+  foreach(kind address thread)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL Clang AND TROUPE_SANITIZE MATCHES ${kind})
+      string(TOUPPER ${kind} word) # as g++ says it
+      target_compile_definitions(troupe_flags INTERFACE __SANITIZE_${word}__)
     endif()
-  endif()
+  endforeach()
   target_link_options(troupe_flags INTERFACE -fsanitize=${TROUPE_SANITIZE})
   if(TROUPE_SANITIZE MATCHES thread)
     # g++ warns of the fences in Asio, which it does not follow.
