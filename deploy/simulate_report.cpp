@@ -1,5 +1,7 @@
 #include "deploy/simulate_report.hpp"
 
+#include "runtime/as_seconds.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -9,10 +11,6 @@ namespace troupe {
 namespace {
 
 using nlohmann::ordered_json;
-
-double seconds(virtual_duration x) {
-  return std::chrono::duration<double>(x).count();
-}
 
 std::string hex(uint64_t x) {
   char text[20];
@@ -31,7 +29,7 @@ size_t num_happened(const simulation_result& x) {
 std::string line_of(const fault_report& x) {
   auto out = x.what + ": " + std::string{to_string(x.outcome)};
   if (x.first_begin)
-    out += " at " + std::to_string(seconds(*x.first_begin - world_begin))
+    out += " at " + std::to_string(as_seconds(*x.first_begin - world_begin))
            + " s";
   if (!x.evidence.empty())
     out += ", " + x.evidence;
@@ -54,7 +52,7 @@ std::string summary(const simulation_result& x) {
                 static_cast<unsigned long long>(r.failed),
                 static_cast<unsigned long long>(r.cancelled),
                 static_cast<unsigned long long>(r.refused), num_happened(x),
-                seconds(x.length), hex(x.trace_hash).c_str());
+                as_seconds(x.length), hex(x.trace_hash).c_str());
   return text;
 }
 
@@ -66,8 +64,8 @@ std::string details(const simulation_result& x) {
     out += "fault " + line_of(fault) + "\n";
   for (auto& v : x.violations)
     out += "seed " + std::to_string(x.seed) + " at "
-           + std::to_string(seconds(v.at - world_begin)) + " s: " + to_string(v)
-           + "\n";
+           + std::to_string(as_seconds(v.at - world_begin))
+           + " s: " + to_string(v) + "\n";
   return out;
 }
 
@@ -75,8 +73,8 @@ std::string to_json(const simulation_result& x) {
   ordered_json out{{"seed", x.seed},
                    {"held", x.holds()},
                    {"trace_hash", hex(x.trace_hash)},
-                   {"virtual_seconds", seconds(x.length)},
-                   {"start_seconds", seconds(x.started)},
+                   {"virtual_seconds", as_seconds(x.length)},
+                   {"start_seconds", as_seconds(x.started)},
                    {"requests",
                     {{"completed", x.requests.completed},
                      {"failed", x.requests.failed},
@@ -97,7 +95,7 @@ std::string to_json(const simulation_result& x) {
   auto& violations = out["violations"] = ordered_json::array();
   for (auto& v : x.violations)
     violations.push_back({{"invariant", v.invariant},
-                          {"at_seconds", seconds(v.at - world_begin)},
+                          {"at_seconds", as_seconds(v.at - world_begin)},
                           {"what", v.what}});
   auto& reached = out["reached"] = ordered_json::array();
   for (size_t i = 0; i < num_sometimes; ++i)

@@ -1,5 +1,6 @@
 #include "runtime/bench/load_picture.hpp"
 
+#include "runtime/as_seconds.hpp"
 #include "runtime/formatted.hpp"
 
 #include <algorithm>
@@ -23,10 +24,6 @@ std::string escaped(const std::string& x) {
            : c == '&' ? std::string{"&amp;"}
                       : std::string{c};
   return out;
-}
-
-double seconds_of(nanoseconds x) {
-  return double(x.count()) * 1e-9;
 }
 
 std::string time_label(double s) {
@@ -164,14 +161,14 @@ struct timeline {
 timeline timeline_of(const std::vector<call_record>& all) {
   double end = 1e-3;
   for (auto& x : all)
-    end = std::max(end, seconds_of(x.end));
+    end = std::max(end, as_seconds(x.end));
   timeline out{end / num_bins, std::vector<double>(num_bins),
                std::vector<double>(num_bins)};
   auto bin_of = [&](double s) {
     return std::min(size_t(std::max(s, 0.0) / out.bin), num_bins - 1);
   };
   for (auto& x : all) {
-    auto from = seconds_of(x.sent), to = seconds_of(x.end);
+    auto from = as_seconds(x.sent), to = as_seconds(x.end);
     for (auto i = bin_of(from); i <= bin_of(to); ++i) {
       auto begin = std::max(from, double(i) * out.bin);
       auto part = std::min(to, double(i + 1) * out.bin) - begin;
@@ -180,7 +177,7 @@ timeline timeline_of(const std::vector<call_record>& all) {
     if (!x.first)
       continue;
     auto weight = std::max(x.output_tokens, 1u) / double(x.num_pieces());
-    auto time = seconds_of(*x.first);
+    auto time = as_seconds(*x.first);
     out.tokens[bin_of(time)] += weight / out.bin;
     for (auto gap : x.gaps)
       out.tokens[bin_of(time += gap)] += weight / out.bin;

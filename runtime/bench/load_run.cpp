@@ -1,5 +1,6 @@
 #include "runtime/bench/load_run.hpp"
 
+#include "runtime/as_seconds.hpp"
 #include "runtime/http/event_reader.hpp"
 
 #include <utility>
@@ -26,10 +27,6 @@ const char* kind_of(http::call_end end) {
       break;
   }
   return "malformed";
-}
-
-double seconds(nanoseconds x) {
-  return double(x.count()) * 1e-9;
 }
 
 } // namespace
@@ -95,7 +92,7 @@ private:
   void note_piece(call_record& x) {
     auto now = in_.now();
     if (x.first)
-      x.gaps.push_back(float(seconds(now - last_)));
+      x.gaps.push_back(float(as_seconds(now - last_)));
     else
       x.first = now;
     last_ = now;
@@ -195,7 +192,7 @@ void load_run::end(size_t number) {
 void load_run::tick(clock::instant due) {
   if (is_over_)
     return;
-  late_loop_.push_back(float(seconds(time_.now() - due)));
+  late_loop_.push_back(float(as_seconds(time_.now() - due)));
   if (num_ticks_++ % ticks_of_look == 0)
     look();
   auto next = due + tick_time; // those that are too late count, each of them

@@ -1,15 +1,13 @@
 #include "runtime/bench/load_summary.hpp"
 
+#include "runtime/as_seconds.hpp"
+
 #include <algorithm>
 #include <cmath>
 
 namespace troupe::bench {
 
 namespace {
-
-double as_seconds(nanoseconds x) {
-  return double(x.count()) * 1e-9;
-}
 
 /// `x` is sorted and not empty.
 double percentile(const std::vector<double>& x, double p) {

@@ -1,20 +1,13 @@
 #include "runtime/cluster/expert_mover.hpp"
 
 #include "kernels/check.hpp"
+#include "runtime/as_seconds.hpp"
 #include "runtime/balance/expert_balancer.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace troupe {
-
-namespace {
-
-double seconds(clock::instant::duration x) {
-  return std::chrono::duration<double>(x).count();
-}
-
-} // namespace
 
 uint32_t least_replicas(const placement& first,
                         const std::set<node_id>& absent) {
@@ -30,7 +23,7 @@ expert_mover::expert_mover(const balance_settings& settings, terms x,
                            clock::instant now, std::set<node_id> absent)
   : settings_(settings), terms_(std::move(x)),
     loads_(terms_.layers, terms_.num_experts,
-           settings.half_life * seconds(settings.interval)),
+           settings.half_life * as_seconds(settings.interval)),
     first_loads_(settings.first_loads), aged_(now),
     next_(first_loads_ ? now : now + settings.interval),
     absent_(std::move(absent)) {
@@ -83,7 +76,7 @@ void expert_mover::rest(clock::instant now) {
 }
 
 void expert_mover::age(clock::instant now) {
-  loads_.age(seconds(now - std::exchange(aged_, now)));
+  loads_.age(as_seconds(now - std::exchange(aged_, now)));
 }
 
 std::optional<balance::plan_matter> expert_mover::tick(const placement& map,
@@ -112,7 +105,8 @@ std::optional<balance::plan_matter> expert_mover::tick(const placement& map,
     auto parts = double(out.loads.loads.size()) * num_workers;
     auto rate = sum / std::max(loads_.seconds(), 1e-3) / parts;
     balance::copy_price price{terms_.expert_bytes, terms_.row_bytes,
-                              std::max(rate, 1e-9), seconds(settings_.payback)};
+                              std::max(rate, 1e-9),
+                              as_seconds(settings_.payback)};
     limits.least_gain = price.least_gain();
   }
   phase_ = phase::planning;

@@ -1,8 +1,6 @@
 #include "runtime/http/client_socket.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <utility>
 
@@ -15,8 +13,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 namespace {
-
-constexpr auto as_results = asio::as_tuple(asio::use_awaitable);
 
 failure unusable(const char* what, const std::string& file,
                  const error_code& why) {

@@ -5,11 +5,13 @@
 
 #include "runtime/error.hpp"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
 #include <optional>
@@ -17,6 +19,10 @@
 #include <string_view>
 
 namespace troupe::http {
+
+/// Whoever awaits an operation of Asio gets its error as one of its results.
+inline constexpr auto as_results
+  = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 /// Of TCP or of a Unix socket.
 using stream_socket = boost::asio::generic::stream_protocol::socket;

@@ -15,12 +15,10 @@
 #include "runtime/http/reply_text.hpp"
 #include "runtime/http/request_reader.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <array>
 
@@ -33,7 +31,6 @@ using clock = std::chrono::steady_clock;
 using stage = request_reader::stage;
 using boost::system::error_code;
 
-constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_sent_early = 64 << 10; ///< Bytes of a next request.
 constexpr size_t read_size = 8 << 10;       ///< Bytes at once.
 constexpr std::chrono::milliseconds look_again{10}; ///< For room to come in.
@@ -136,7 +133,7 @@ private:
     auto word = house_.admit(from_);
     while (!word.granted && !last_ && socket_.is_open() && clock::now() < end) {
       wake_.expires_after(look_again);
-      co_await wake_.async_wait(token);
+      co_await wake_.async_wait(as_results);
       word = house_.admit(from_);
     }
     in_ = word.granted;
@@ -324,7 +321,7 @@ private:
   /// Returns whether nothing woke it until `end`.
   asio::awaitable<bool> rest(clock::time_point end) {
     wake_.expires_at(end);
-    auto [ec] = co_await wake_.async_wait(token);
+    auto [ec] = co_await wake_.async_wait(as_results);
     co_return !ec;
   }
 
@@ -448,7 +445,7 @@ private:
     }
     while (wanted_ && !peer_gone_) {
       look_.expires_after(limits_.look);
-      co_await look_.async_wait(token);
+      co_await look_.async_wait(as_results);
       peer_gone_ = wanted_ && socket_.has_left();
     }
     reading_ = false;

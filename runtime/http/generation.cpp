@@ -1,5 +1,6 @@
 #include "runtime/http/generation.hpp"
 
+#include "runtime/as_seconds.hpp"
 #include "runtime/http/api_refusals.hpp"
 
 #include <algorithm>
@@ -11,10 +12,6 @@ namespace {
 /// Tokens of one request that may wait to become text. A context has fewer,
 /// unless something is very wrong.
 constexpr size_t max_inbox = 1 << 18;
-
-double seconds(std::chrono::steady_clock::duration x) {
-  return std::chrono::duration<double>(x).count();
-}
 
 } // namespace
 
@@ -131,9 +128,9 @@ void generation::time_tokens(answer& x, size_t count) {
   auto& metrics = context_->metrics;
   plan_.asked_by->quota.take_tokens(count, now);
   if (x.last_token)
-    metrics.add_token_gap(seconds(now - *x.last_token));
+    metrics.add_token_gap(as_seconds(now - *x.last_token));
   else
-    metrics.add_first_token(seconds(now - plan_.arrival));
+    metrics.add_first_token(as_seconds(now - plan_.arrival));
   for (size_t i = 1; i < count; ++i)
     metrics.add_token_gap(0);
   x.last_token = now;

@@ -2,6 +2,7 @@
 
 #include "runtime/http/block_form.hpp"
 #include "runtime/json/dump_text.hpp"
+#include "runtime/json/text_or_null.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -39,8 +40,7 @@ ordered_json render(const api_error& why, const std::string& request_id) {
   return {
     {"type", "error"},
     {"error", {{"type", error_type(why.status)}, {"message", why.message}}},
-    {"request_id",
-     request_id.empty() ? ordered_json() : ordered_json(request_id)}};
+    {"request_id", text_or_null(request_id)}};
 }
 
 ordered_json messages_usage(const usage& x) {
@@ -147,7 +147,7 @@ private:
   }
 
   ordered_json stop_sequence() const {
-    return end().stop.empty() ? ordered_json() : ordered_json(end().stop);
+    return text_or_null(end().stop);
   }
 
   ordered_json block(size_t i, const answer_block& x) const {

@@ -1,6 +1,7 @@
 #include "runtime/http/openai_answer.hpp"
 
 #include "runtime/json/dump_text.hpp"
+#include "runtime/json/text_or_null.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -43,7 +44,7 @@ ordered_json openai_usage(const usage& x) {
 ordered_json render_stop(const answer_end& end) {
   if (end.stop_id)
     return *end.stop_id;
-  return end.stop.empty() ? ordered_json() : ordered_json(end.stop);
+  return text_or_null(end.stop);
 }
 
 ordered_json render_token(const shown_token& x) {

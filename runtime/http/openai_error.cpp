@@ -1,6 +1,7 @@
 #include "runtime/http/openai_error.hpp"
 
 #include "runtime/json/dump_text.hpp"
+#include "runtime/json/text_or_null.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -9,10 +10,6 @@ namespace troupe::http {
 namespace {
 
 using nlohmann::ordered_json;
-
-ordered_json text_or_null(const std::string& text) {
-  return text.empty() ? ordered_json() : ordered_json(text);
-}
 
 } // namespace
 

@@ -7,7 +7,6 @@ namespace troupe::http {
 
 namespace {
 
-constexpr std::string_view crlf = "\r\n";
 constexpr size_t max_digits = 18; ///< Of a length: no overflow.
 
 failure bad_head(std::string why) {

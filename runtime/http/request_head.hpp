@@ -12,6 +12,9 @@
 
 namespace troupe::http {
 
+/// At the end of each line.
+inline constexpr std::string_view crlf = "\r\n";
+
 struct head_limits {
   size_t max_bytes = 16 << 10; ///< Request line and headers.
   size_t max_request_line = 8 << 10;

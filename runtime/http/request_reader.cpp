@@ -6,7 +6,6 @@ namespace troupe::http {
 
 namespace {
 
-constexpr std::string_view line_end = "\r\n";
 constexpr std::string_view end_of_head = "\r\n\r\n";
 
 /// What is told to who sent a head that cannot be read.
@@ -81,11 +80,11 @@ const refusal& request_reader::why() const {
 }
 
 bool request_reader::skip_empty_line() {
-  if (skipped_ || !line_end.starts_with(buffer_.substr(0, 2)))
+  if (skipped_ || !crlf.starts_with(buffer_.substr(0, 2)))
     return !buffer_.empty();
-  if (buffer_.size() < line_end.size())
+  if (buffer_.size() < crlf.size())
     return false; // nothing, or a CR that an LF may follow
-  buffer_.erase(0, line_end.size());
+  buffer_.erase(0, crlf.size());
   skipped_ = true;
   return !buffer_.empty();
 }

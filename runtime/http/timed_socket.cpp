@@ -1,8 +1,5 @@
 #include "runtime/http/timed_socket.hpp"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
 #include <array>
 
 namespace troupe::http {
@@ -11,7 +8,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto token = asio::as_tuple(asio::use_awaitable);
 constexpr size_t max_lingering = 16 << 20; ///< Bytes read to say good-bye.
 constexpr size_t read_size = 8 << 10;      ///< Bytes at once.
 
@@ -34,7 +30,7 @@ void timed_socket::allow_until(clock::time_point end) {
 timed_socket::awaitable<void> timed_socket::watch(std::function<void()> late) {
   while (is_open()) {
     watch_.expires_at(deadline_);
-    co_await watch_.async_wait(token);
+    co_await watch_.async_wait(as_results);
     if (!is_open() || clock::now() < deadline_)
       continue;
     if (!is_gentle_ || is_late_)

@@ -1,21 +1,14 @@
 #include "runtime/http/tokenizer_info.hpp"
 
 #include "runtime/json/dump_text.hpp"
+#include "runtime/json/text_or_null.hpp"
 #include "runtime/text/chat_template_file.hpp"
 
 #include <nlohmann/json.hpp>
 
 namespace troupe::http {
 
-namespace {
-
 using nlohmann::ordered_json;
-
-ordered_json text_or_null(const std::string& x) {
-  return x.empty() ? ordered_json() : ordered_json(x);
-}
-
-} // namespace
 
 result<std::string>
 render_tokenizer_info(const std::filesystem::path& model_dir,

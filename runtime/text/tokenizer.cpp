@@ -2,6 +2,7 @@
 
 #include "runtime/checkpoint/regular_file.hpp"
 #include "runtime/text/byte_level.hpp"
+#include "runtime/text/in_quotes.hpp"
 #include "runtime/text/utf8.hpp"
 
 #include <algorithm>
@@ -16,10 +17,6 @@ using id_map = std::unordered_map<std::string, int32_t>;
 
 failure bad_file(const std::string& why) {
   return {errc::invalid_input, "tokenizer.json: " + why};
-}
-
-std::string with_quotes(std::string_view text) {
-  return '"' + std::string{text.substr(0, 200)} + '"';
 }
 
 result<std::array<int32_t, 256>> byte_ids(const id_map& vocab) {
@@ -43,8 +40,8 @@ result<std::vector<bpe_merge>> merges_of(const tokenizer_file& file,
     auto r = vocab.find(right);
     auto merged = vocab.find(left + right);
     if (l == vocab.end() || r == vocab.end() || merged == vocab.end())
-      return bad_file("the merge of " + with_quotes(left) + " and "
-                      + with_quotes(right)
+      return bad_file("the merge of " + in_quotes(left) + " and "
+                      + in_quotes(right)
                       + " names a token that is not in the vocabulary");
     merges.push_back({l->second, r->second, merged->second});
   }
@@ -62,7 +59,7 @@ result<void> check_added(const tokenizer_file& file, const id_map& vocab) {
     auto owner = owners.find(token.id);
     if ((it != vocab.end() && it->second != token.id)
         || (owner != owners.end() && owner->second != token.content))
-      return bad_file("the added token " + with_quotes(token.content)
+      return bad_file("the added token " + in_quotes(token.content)
                       + " and the vocabulary do not agree about its id");
   }
   auto is_first = [&](auto& token) { return token.id == *file.first_id; };

@@ -1,6 +1,7 @@
 #include "runtime/text/tokenizer_file.hpp"
 
 #include "runtime/json/field_reader.hpp"
+#include "runtime/text/in_quotes.hpp"
 
 #include <cctype>
 #include <unordered_set>
@@ -61,10 +62,6 @@ field_reader required(field_reader& in, std::string_view name) {
     return std::move(*x);
   in.refuse(name, "is missing or no object");
   throw malformed{in.trouble()};
-}
-
-std::string in_quotes(std::string_view text) {
-  return '"' + std::string{text.substr(0, 200)} + '"';
 }
 
 int32_t id_from(std::optional<uint32_t> x, std::string_view token) {

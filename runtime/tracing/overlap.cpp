@@ -1,5 +1,6 @@
 #include "runtime/tracing/overlap.hpp"
 
+#include "runtime/as_seconds.hpp"
 #include "runtime/tracing/flights.hpp"
 #include "runtime/tracing/interval_set.hpp"
 
@@ -117,10 +118,6 @@ std::string percent(clock::instant::duration part,
   return text;
 }
 
-double seconds(clock::instant::duration x) {
-  return std::chrono::duration<double>(x).count();
-}
-
 template <class... Ts>
 std::string line(const char* format, Ts... xs) {
   char text[256];
@@ -168,7 +165,7 @@ std::string to_string(const overlap_report& x) {
     out += line(
       "%-6u %-5u %7llu %7.3f s %8s %8s %8s %14s %8s %8s\n", unsigned(r.rank),
       unsigned(r.node), static_cast<unsigned long long>(r.num_steps),
-      seconds(r.out), percent(r.busy, r.out).c_str(),
+      as_seconds(r.out), percent(r.busy, r.out).c_str(),
       percent(r.waiting, r.out).c_str(), percent(r.experts, r.out).c_str(),
       percent(r.communication, r.out).c_str(),
       percent(r.hidden, r.communication).c_str(),
@@ -178,7 +175,7 @@ std::string to_string(const overlap_report& x) {
   for (auto& w : x.workers)
     out += line("%-6u %-5u %7llu %7.3f s %8s %8.1f\n", w.worker,
                 unsigned(w.node), static_cast<unsigned long long>(w.num_runs),
-                seconds(w.length), percent(w.busy, w.length).c_str(),
+                as_seconds(w.length), percent(w.busy, w.length).c_str(),
                 double(w.num_pairs) / double(w.num_runs));
   if (x.num_missing > 0)
     out += line("%llu older spans are missing: there was no room for them\n",

@@ -1,5 +1,6 @@
 #include "runtime/tracing/span_costs.hpp"
 
+#include "runtime/as_seconds.hpp"
 #include "runtime/tracing/flights.hpp"
 #include "runtime/tracing/stage_spans.hpp"
 
@@ -9,10 +10,6 @@
 namespace troupe {
 
 namespace {
-
-double seconds_in(clock::instant::duration x) {
-  return std::chrono::duration<double>(x).count();
-}
 
 /// By rank and lane its steps, by end.
 using steps = std::map<std::pair<uint16_t, uint8_t>, std::vector<span>>;
@@ -39,7 +36,7 @@ void learn(const node_spans& node, cost_model& to) {
   auto steps = steps_of(node);
   for (auto& track : node.tracks)
     for (auto& x : track.spans) {
-      auto took = seconds_in(x.end - x.begin);
+      auto took = as_seconds(x.end - x.begin);
       if (x.what == span_kind::run)
         to.see_run({double(x.amount), 0}, took);
       auto what = stage_of(x.what);
@@ -59,7 +56,7 @@ cost_model learn_costs(const std::vector<node_spans>& all) {
   for (auto& node : all)
     learn(node, out);
   for (auto& x : match_flights(all).flights)
-    out.see_frame(x.of.amount, seconds_in(x.arrived - x.sent));
+    out.see_frame(x.of.amount, as_seconds(x.arrived - x.sent));
   return out;
 }
 
