@@ -67,9 +67,9 @@ void house::leave(uint64_t key, const ip_bytes& from) {
 admission house::admit(const ip_bytes& from) {
   std::lock_guard guard{mutex_};
   auto out = guests_.enter(from);
-  if (out.granted)
-    ++options.counts->accepted;
   options.counts->open = guests_.size();
+  if (out.granted)
+    ++options.counts->accepted; // nobody sees it come and nobody there
   return out;
 }
 

@@ -13,9 +13,9 @@ import threading
 import time
 
 NUM_REQUESTS = 8
-MAX_TOKENS = 150
+MAX_TOKENS = 250
 PATIENCE = 30  # s, for what takes a second or two on an idle machine
-SHORT = 0.35  # s, well below the second after which a node counts as lost
+SHORT = 0.2  # s, well below the second after which a node counts as lost
 
 NODES = ["left", "right", "experts"]
 TOPOLOGY = """

@@ -17,9 +17,13 @@ cluster_status settled(const company& x, uint64_t num_tokens) {
   for (int i = 0; i < 3000; ++i) {
     out = x.cluster();
     uint64_t tokens = 0;
-    for (auto& rank : out.ranks)
+    auto rests = true; // what its steps have brought is told first
+    for (auto& rank : out.ranks) {
       tokens += rank.tokens;
-    if (tokens == num_tokens)
+      rests = rests && rank.running + rank.waiting == 0
+              && rank.kv_blocks_free == rank.kv_blocks;
+    }
+    if (tokens == num_tokens && rests)
       break;
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
   }

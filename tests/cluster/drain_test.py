@@ -55,7 +55,7 @@ class Client(threading.Thread):
 
 def asked(port, path, body=None):
     """What a path answers: status and headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST" if body else "GET", path, body)
     answer = connection.getresponse()
     answer.read()

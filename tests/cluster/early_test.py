@@ -4,6 +4,7 @@ waits for it, and takes part."""
 
 import json
 import os
+import random
 import socket
 import sys
 import tempfile
@@ -27,9 +28,15 @@ workers = 2
 
 
 def free_port():
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        return some.getsockname()[1]
+    """Not of those that the system gives to others meanwhile."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as some:
+            try:
+                some.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def main():

@@ -69,8 +69,11 @@ TEST(Placements, LostExpertsAreLoadedElsewhere) {
   ears.wait_for_tokens(40);
   all.node(3).kill(SIGKILL);
   expect_equal(ears.wait(), expected);
-  EXPECT_EQ(all.front().placed()->num_waiting(), 0u);
-  EXPECT_GT(all.front().placed()->epoch(), placement::first_epoch);
+  // Requests may have come to their ends before.
+  EXPECT_TRUE(comes_true([&] {
+    auto now = all.front().placed();
+    return now->epoch() > placement::first_epoch && now->num_waiting() == 0;
+  }));
   expect_equal(ask_all(all.front(), reference_requests()),
                ask_plain(nano_model(), precision::fp8, reference_requests()));
   EXPECT_EQ(all.front().stats().requests_failed, 0u);

@@ -261,7 +261,7 @@ TEST_F(Processes, RequestsOfAKilledRankGoOnAtTheOther) {
   ASSERT_NO_FATAL_FAILURE(start(two_rank_nodes()));
   std::vector<generation_request> requests;
   for (uint32_t i = 0; i < 6; ++i) {
-    requests.push_back(request_for(random_prompt(i, 4 + 70 * i), 60, i));
+    requests.push_back(request_for(random_prompt(i, 4 + 70 * i), 100, i));
     requests.back().num_scores = 3;
     requests.back().num_prompt_scores = i % 2;
   }
@@ -269,7 +269,7 @@ TEST_F(Processes, RequestsOfAKilledRankGoOnAtTheOther) {
   listener ears{6};
   for (uint32_t i = 0; i < 6; ++i)
     ASSERT_TRUE(company_->submit(requests[i], ears.handler(i)));
-  ears.wait_for_tokens(40);
+  ears.wait_for_tokens(12);
   nodes_[1].kill(SIGKILL);
   expect_equal(ears.wait(), expected);
   EXPECT_EQ(company_->stats().requests_moved, 3u);

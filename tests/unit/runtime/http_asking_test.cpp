@@ -124,11 +124,13 @@ TEST_F(HttpAsking, AsksAnewWhereAConnectionThatWasKeptHasEnded) {
 
 TEST_F(HttpAsking, EndsWhatTakesTooLong) {
   start();
-  aim(server_->port(), std::chrono::milliseconds{50});
+  aim(server_->port(), std::chrono::seconds{1});
   auto x = ask({"GET", "/wait", "", ""});
   client_->run();
   EXPECT_EQ(x->end, call_end::timeout);
-  handler_.closed.get_future().get(); // and the server hears of it
+  // And the server hears of it.
+  EXPECT_EQ(handler_.closed.get_future().wait_for(std::chrono::seconds{60}),
+            std::future_status::ready);
 }
 
 TEST_F(HttpAsking, EndsWhatIsNotWantedAnyMore) {

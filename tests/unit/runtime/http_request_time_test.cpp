@@ -10,7 +10,7 @@ class HttpRequestTime : public openai_fixture {
 protected:
   void SetUp() override {
     openai_fixture::SetUp();
-    limits_.answer = std::chrono::seconds{1};
+    limits_.answer = std::chrono::seconds{3};
     limits_.linger = std::chrono::seconds{60};
   }
 

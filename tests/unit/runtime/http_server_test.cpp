@@ -216,10 +216,14 @@ TEST_F(HttpServer, ClosesConnectionsThatAreTooSlowWithTheirHead) {
   server_limits limits;
   limits.head_deadline = std::chrono::milliseconds{20};
   start(limits);
-  test::http_client client{server_->port()};
-  client.send("GET /echo HT");
-  EXPECT_EQ(client.receive().status, 408);
-  EXPECT_TRUE(client.at_end());
+  test::http_answer got;
+  while (got.status == 0) { // who was too slow to begin hears nothing
+    test::http_client client{server_->port()};
+    client.send("GET /echo HT");
+    got = client.receive();
+    EXPECT_TRUE(client.at_end());
+  }
+  EXPECT_EQ(got.status, 408);
   EXPECT_EQ(handler_.handled, 0);
   EXPECT_EQ(counts_->late, 1u);
 }
@@ -287,9 +291,11 @@ TEST_F(HttpServer, NoticesAClientThatLeavesAsItsAnswerComes) {
   }
   system_clock time;
   auto end = time.now() + std::chrono::seconds{30};
-  while (counts_->open > 0 && time.now() < end)
+  // The last one may not have been let in when all others have gone.
+  auto is_over = [&] { return counts_->accepted == 300 && counts_->open == 0; };
+  while (!is_over() && time.now() < end)
     std::this_thread::yield();
-  EXPECT_EQ(counts_->open, 0u);
+  EXPECT_TRUE(is_over());
 }
 
 TEST_F(HttpServer, ShowsOutThoseWhoAreJustComingIn) {

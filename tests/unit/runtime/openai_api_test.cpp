@@ -180,11 +180,13 @@ TEST_F(OpenaiApi, ReadsNothingOfWhoHasLeftMeanwhile) {
     others.push_back(connect());
   for (auto& x : others)
     x.send(ask());
+  // Each number is waited for: two are open on the way there and back, too.
+  wait_for_open(6);
   others.clear();
+  wait_for_open(1);
   auto last = connect();
   last.send(ask());
-  while (counts_->open != 2)
-    std::this_thread::yield();
+  wait_for_open(2);
   go_on.set_value();
   service_.wait_for(2);
   for (request_id id : {1, 2})

@@ -76,6 +76,13 @@ protected:
     return test::http_client{server_->port()};
   }
 
+  /// Returns once the server has `n` connections: those that were opened and
+  /// those that were closed before have both been seen.
+  void wait_for_open(size_t n) const {
+    while (counts_->open != n)
+      std::this_thread::yield();
+  }
+
   static std::string get(const std::string& path,
                          const std::string& headers = "") {
     return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n";
