@@ -346,7 +346,7 @@ struct gateway_state {
     if (!losses.lose(msg))
       return publish_trouble(); // a successor that was not back yet
     look_for_parts();
-    outlook->lost(msg.node);
+    outlook->lost(msg.node, !is_not_here_yet(msg));
     balance->lost(msg.node);
     if (status->on_lost)
       status->on_lost(msg.node);

@@ -39,21 +39,23 @@ void expert_mover::hear(node_id node, uint64_t incarnation,
 /// What was planned was for others.
 void expert_mover::lost(node_id node, clock::instant now) {
   absent_.insert(node);
+  leaving_.erase(node);
   let_go(now);
 }
 
 void expert_mover::back(node_id node, clock::instant now) {
   absent_.erase(node);
+  leaving_.erase(node);
   let_go(now);
 }
 
 void expert_mover::leaves(node_id node, clock::instant now) {
-  if (absent_.insert(node).second)
+  if (leaving_.insert(node).second)
     let_go(now);
 }
 
 void expert_mover::stays(node_id node, clock::instant now) {
-  if (absent_.erase(node) > 0)
+  if (leaving_.erase(node) > 0) // who was lost meanwhile is not here
     let_go(now);
 }
 
@@ -88,8 +90,10 @@ std::optional<balance::plan_matter> expert_mover::tick(const placement& map,
   if (now < next_ || map.num_waiting() > 0)
     return std::nullopt;
   age(now);
+  auto absent = absent_;
+  absent.insert(leaving_.begin(), leaving_.end());
   balance::plan_matter out{
-    map, absent_, loads_.table(), {}, terms_.least_replicas};
+    map, std::move(absent), loads_.table(), {}, terms_.least_replicas};
   auto& limits = out.limits;
   limits.budget = settings_.budget;
   if (auto x = std::exchange(first_loads_, std::nullopt)) {

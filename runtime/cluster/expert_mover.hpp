@@ -111,6 +111,7 @@ private:
   phase phase_ = phase::resting;
   uint32_t round_ = 0;
   std::set<node_id> absent_;
+  std::set<node_id> leaving_; ///< Or left in peace.
   balance::expert_plan plan_;
   std::optional<balance::next_change> change_; ///< Under way.
   bool is_new_ = false;                        ///< And not taken so far.

@@ -14,8 +14,8 @@ public:
   /// The placement that the cluster began with. Only the first call counts.
   void begin_with(const placement& first);
 
-  /// `node` has workers.
-  void lost(node_id node);
+  /// `node` has workers. It may be one that has never come.
+  void lost(node_id node, bool has_come = true);
   void back(node_id node);
   void placed(placement newest);
 
@@ -41,6 +41,7 @@ private:
 
   std::optional<placement> map_; ///< The newest.
   absent_workers absent_;
+  std::set<node_id> never_came_;
   std::optional<node_id> node_;
   bool is_awaited_ = false;
 };

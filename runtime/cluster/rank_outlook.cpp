@@ -21,12 +21,12 @@ void rank_outlook::begin_with(const std::vector<placement>& first) {
     missing_[u].begin_with(first.at(u));
 }
 
-void rank_outlook::lost(node_id node) {
+void rank_outlook::lost(node_id node, bool has_come) {
   if (!lost_.insert(node).second)
     return;
   for (size_t u = 0; u < missing_.size(); ++u)
     if (worker_nodes_[u].contains(node))
-      missing_[u].lost(node);
+      missing_[u].lost(node, has_come);
   if (std::ranges::find(node_of_rank_, node) != node_of_rank_.end())
     last_with_ranks_ = node;
   if (leaving_ == node)

@@ -21,7 +21,7 @@ public:
   /// counts.
   void begin_with(const std::vector<placement>& first);
 
-  void lost(node_id node);
+  void lost(node_id node, bool has_come = true);
   void back(node_id node);
 
   /// Its ranks are given requests only where there are no others.

@@ -171,6 +171,17 @@ TEST_F(ExpertMover, WhoIsLeavingGetsNothingUnlessItStays) {
   EXPECT_TRUE(matter->absent.empty());
 }
 
+TEST_F(ExpertMover, WhoIsLostWhileItLeavesDoesNotStay) {
+  mover_->leaves(2, now_);
+  mover_->lost(2, now_);
+  mover_->stays(2, now_);
+  rows_come();
+  pass(10s);
+  auto matter = tick();
+  ASSERT_TRUE(matter);
+  EXPECT_EQ(matter->absent, (std::set<node_id>{2}));
+}
+
 TEST_F(ExpertMover, NobodyMovesWhileAnExpertIsWaiting) {
   begin();
   rows_come();

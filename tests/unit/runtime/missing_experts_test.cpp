@@ -71,3 +71,17 @@ TEST(MissingExperts, AreAllAsLongAsNobodyKnowsWhoHasWhat) {
   EXPECT_EQ(all.node(), 1u);
   EXPECT_FALSE(all.are_awaited());
 }
+
+TEST(MissingExperts, AreNotThoseOfWhoNeverCame) {
+  placement with_later{1, 2, 3, {2, 3, 4}, 0, 1, 1, 0, {}, {4}};
+  ASSERT_EQ(with_later.left_by({4}).num_waiting(), 0u);
+  missing_experts all;
+  all.begin_with(with_later);
+  all.lost(4, false);
+  EXPECT_EQ(all.node(), none());
+  all.lost(2);
+  all.lost(3);
+  EXPECT_EQ(all.node(), 3u);
+  all.back(3);
+  EXPECT_EQ(all.node(), 2u);
+}
