@@ -245,8 +245,8 @@ struct supervisor_state {
   void connect() {
     for (auto& [node, incarnation] : std::map{connected})
       if (is_stranger(node, incarnation)) {
-        if (context.here->read()->controller && is_absent(node))
-          continue; // it has joined, and is not ready yet
+        if (context.here->read()->controller)
+          continue; // who has let it in, or is about to answer it
         connected.erase(node);
         part(node, incarnation);
       }
@@ -283,12 +283,9 @@ struct supervisor_state {
   /// The next node that is there, in the order of the nodes and around.
   void watch_next() {
     auto n = members->members.size();
-    for (size_t i = 1; i < n; ++i) {
-      auto next = node_id((context.node + i) % n);
-      if (is_absent(next))
-        continue;
-      return hooks.monitor(next);
-    }
+    for (size_t i = 1; i < n; ++i)
+      if (auto next = node_id((context.node + i) % n); !is_absent(next))
+        return hooks.monitor(next);
   }
 
   /// A broken connection is evidence for the controller; without the
@@ -364,6 +361,8 @@ struct supervisor_state {
     if (msg.node == context.node && msg.incarnation == context.incarnation)
       return end(
         failure{errc::refused, "the controller gave up this node: " + msg.why});
+    if (!welcomed && !context.here->read()->controller)
+      return; // of a predecessor, whose place we have not got so far
     auto is_it = [&](auto& of) {
       auto i = of.find(msg.node);
       return i != of.end() && i->second == msg.incarnation;

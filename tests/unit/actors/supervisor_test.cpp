@@ -63,8 +63,9 @@ protected:
 
   std::shared_ptr<heard<node_report>> front_
     = std::make_shared<heard<node_report>>();
-  std::shared_ptr<heard<node_loaded, model_known>> news_
-    = std::make_shared<heard<node_loaded, model_known>>();
+  std::shared_ptr<heard<node_loaded, model_known, node_joined, node_connected>>
+    news_ = std::make_shared<
+      heard<node_loaded, model_known, node_joined, node_connected>>();
   std::vector<std::function<void()>> loads_;
   std::function<void(const std::string& what)> on_progress_;
   std::vector<std::optional<failure>> ends_;
@@ -116,6 +117,25 @@ TEST_F(Supervisor, EndsOnce) {
   ASSERT_EQ(ends_.size(), 1u);
   ASSERT_TRUE(ends_[0]);
   EXPECT_EQ(ends_[0]->message, "no such file");
+}
+
+/// The verdict was on its way when its process ended and another one came.
+TEST_F(Supervisor, DoesNotEndForItsPredecessorsLoss) {
+  context_.here->update(
+    [](cast_list& list) { list.controller = controller{}; });
+  say(supervisor_, node_lost{1, 77, "b", "was killed"});
+  EXPECT_TRUE(ends_.empty());
+}
+
+/// A view may be older than what the controller has decided since.
+TEST_F(Supervisor, OfTheControllerPartsNobodyWhoHasJoined) {
+  say(supervisor_, parts_loaded{no_parts(), std::nullopt});
+  say(supervisor_, peer_joined{1, {"b", 78, {}}});
+  view members{1, {placement::first_epoch}, {}};
+  members.members.push_back({"a", context_.incarnation, {}});
+  members.members.push_back({"b", 77, {}});
+  say(supervisor_, view_published{std::make_shared<const view>(members)});
+  EXPECT_TRUE(net_.given_up.empty());
 }
 
 TEST_F(Supervisor, TakesNoPartsOnceItIsOver) {

@@ -131,6 +131,7 @@ TEST_F(Verdicts, WhoIsRefusedByTheControllerEndsWithItsSentence) {
 
 TEST_F(Verdicts, BeforeTheViewAnyLossIsTheEndOfTheStartWhoeverCameSince) {
   join(0, 100);
+  load();
   join(2, 202); // the second process under that name, before the verdict
   say(supervisor_, node_lost{2, 102, "n2", "it was silent"});
   EXPECT_EQ(end(), "node n2 was lost while the cluster was starting: it was "
