@@ -51,6 +51,19 @@ std::shared_ptr<const log_book> book_of(const auto& options) {
                       : std::make_shared<const log_book>(options.level);
 }
 
+/// Null: experts are placed as by the topology.
+auto kept_placements(const company_options& options, const state_store& kept,
+                     const logger& log) {
+  std::string trouble;
+  auto out = go_on_with(place_experts(options.cluster, *options.node.config),
+                        kept.last(), trouble, options.cluster.later_nodes());
+  if (!trouble.empty())
+    log.warning("the placement in " + options.state_dir
+                + " is not taken, experts are placed as by the topology: "
+                + trouble);
+  return out;
+}
+
 } // namespace
 
 struct company::impl {
@@ -86,9 +99,17 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   if (auto& moving = options.node.moving)
     if (auto ok = check_moving(*moving, options.cluster); !ok)
       return ok.why();
+  node_setup setup;
+  std::set<node_id> remembered;
+  if (!options.state_dir.empty()) {
+    auto state = open_state(options.state_dir, options.cluster.cluster);
+    if (!state)
+      return state.why();
+    setup.state = std::move(*state);
+    remembered = take_names(options.cluster, setup.state->last());
+  }
   auto x = std::make_unique<impl>(std::move(options), std::move(config));
   auto& opts = x->options;
-  node_setup setup;
   setup.name = opts.cluster.nodes[0].name;
   setup.incarnation = draw_incarnation();
   setup.options = opts.node;
@@ -98,22 +119,8 @@ result<std::unique_ptr<company>> company::start(company_options options) {
   setup.status = x->front.status();
   setup.status->outage_timeout = opts.outage_timeout;
   setup.status->moving = opts.node.moving;
-  std::set<node_id> remembered;
-  if (!opts.state_dir.empty()) {
-    auto state = open_state(opts.state_dir, opts.cluster.cluster);
-    if (!state)
-      return state.why();
-    setup.state = std::move(*state);
-    std::string trouble;
-    remembered = take_names(opts.cluster, setup.state->last());
-    setup.begins_with
-      = go_on_with(place_experts(opts.cluster, *opts.node.config),
-                   setup.state->last(), trouble, opts.cluster.later_nodes());
-    if (!trouble.empty())
-      x->log.warning("the placement in " + opts.state_dir
-                     + " is not taken, experts are placed as by the topology: "
-                     + trouble);
-  }
+  if (setup.state)
+    setup.begins_with = kept_placements(opts, *setup.state, x->log);
   setup.cluster = opts.cluster;
   setup.places = std::make_shared<open_places>(opts.cluster, remembered);
   network_options net{opts.cluster.cluster,

@@ -69,19 +69,25 @@ struct controller_state {
 
   /// Who comes to an open place gives it its name.
   void rename_place(const node_joined& msg) {
-    if (msg.node >= cluster.nodes.size())
-      return;
-    auto& node = cluster.nodes[msg.node];
-    if (!node.open || decide->is_there(msg.node) || early.contains(msg.node)
-        || cluster.find(msg.who.name))
-      return;
-    node.name = msg.who.name;
-    decide->rename(msg.node, msg.who.name);
+    if (msg.node < cluster.nodes.size() && cluster.nodes[msg.node].open
+        && !decide->is_there(msg.node) && !early.contains(msg.node))
+      rename_place(msg.node, msg.who.name);
   }
 
+  void rename_place(node_id node, const std::string& name) {
+    if (cluster.find(name))
+      return;
+    cluster.nodes[node].name = name;
+    decide->rename(node, name);
+  }
+
+  /// It has the name again that others know, who never heard of this process.
   void free_place(node_id node, uint64_t incarnation, bool has_left) {
+    auto was_member = decide->incarnation_of(node) == incarnation
+                      && decide->first_view_of(node) != 0;
     if (places)
-      places->freed(node, incarnation, has_left);
+      rename_place(node,
+                   places->freed(node, incarnation, was_member, has_left));
   }
 
   void join(const node_joined& msg) {
@@ -91,7 +97,8 @@ struct controller_state {
       auto why = id ? msg.who.name + " is another's name" : id.why().message;
       context.log->warning("node " + std::to_string(msg.node)
                            + " may not join: " + why);
-      free_place(msg.node, msg.who.incarnation, false);
+      if (places)
+        places->stayed_away(msg.node, msg.who.incarnation);
       return context.net->disconnect(msg.node, msg.who.incarnation, why);
     }
     if (places)

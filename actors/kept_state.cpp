@@ -45,13 +45,17 @@ struct state_write {
       next.units.push_back(std::move(x));
     }
     auto before = std::exchange(next.slots, {});
+    auto shapes = shapes_of(*cluster);
     for (auto& m : members->members) {
-      next.slots.push_back(
-        {m.name, m.incarnation, m.address.host, m.address.port, m.is, false});
-      auto n = next.slots.size() - 1;
+      cluster_state::slot x{m.name,         m.incarnation, m.address.host,
+                            m.address.port, m.is,          false};
+      x.shape = std::move(shapes.at(next.slots.size()));
       // Not seen since the cluster was started: its place is still its own.
-      if (m.incarnation == 0 && n < before.size() && before[n].name == m.name)
-        next.slots[n].incarnation = before[n].incarnation;
+      auto known = std::ranges::find(before, m.name,
+                                     &cluster_state::slot::name);
+      if (m.incarnation == 0 && known != before.end())
+        x.incarnation = known->incarnation;
+      next.slots.push_back(std::move(x));
     }
   }
 

@@ -71,7 +71,13 @@ public:
 
   /// For doors, which may outlive their maker.
   static admission admit(const std::shared_ptr<register_of_names>& names) {
-    return [names](const node_identity& who) { return names->place_of(who); };
+    admission out;
+    out.place_of = [names](auto& who) { return names->place_of(who); };
+    if (names->places_)
+      out.stayed_away = [names](node_id node, uint64_t incarnation) {
+        names->places_->stayed_away(node, incarnation);
+      };
+    return out;
   }
 
 private:

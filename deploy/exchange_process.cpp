@@ -120,7 +120,7 @@ std::string exchange_process::listen(const std::string& host,
     peers_.push_back(peer);
     joined_.notify_all();
   };
-  auto made = ucx_transport::listen(options, {time_, chance_, log_}, admit,
+  auto made = ucx_transport::listen(options, {time_, chance_, log_}, {admit},
                                     std::move(handler));
   if (!made)
     return failed(made.why().message);

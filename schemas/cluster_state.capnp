@@ -44,5 +44,9 @@ struct ClusterState {
     # 0 absent, 1 joining, 2 serving.
     isLeaving @5 :Bool;
     # It is being drained.
+    ranks @6 :UInt32;
+    workers @7 :UInt32;
+    units @8 :List(Text);
+    # What the node is of, and the units of these; nothing in files of before that was kept.
   }
 }

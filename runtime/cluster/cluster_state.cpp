@@ -8,6 +8,7 @@
 #include <capnp/serialize.h>
 
 #include <cstring>
+#include <set>
 
 namespace troupe {
 
@@ -36,13 +37,18 @@ failure damaged(const char* how) {
 
 void write(schema::ClusterState::Slot::Builder out,
            const cluster_state::slot& x) {
-  auto& [name, incarnation, host, port, is, is_leaving] = x;
+  auto& [name, incarnation, host, port, is, is_leaving, shape] = x;
   out.setName(name);
   out.setIncarnation(incarnation);
   out.setHost(host);
   out.setPort(port);
   out.setState(static_cast<uint8_t>(is));
   out.setIsLeaving(is_leaving);
+  out.setRanks(shape.num_ranks);
+  out.setWorkers(shape.num_workers);
+  auto units = out.initUnits(static_cast<unsigned>(shape.units.size()));
+  for (unsigned i = 0; i < shape.units.size(); ++i)
+    units.set(i, shape.units[i]);
 }
 
 void write(schema::ClusterState::Unit::Builder out,
@@ -63,6 +69,10 @@ result<cluster_state::slot> read(schema::ClusterState::Slot::Reader in) {
   out.port = in.getPort();
   out.is = static_cast<member_state>(in.getState());
   out.is_leaving = in.getIsLeaving();
+  out.shape.num_ranks = in.getRanks();
+  out.shape.num_workers = in.getWorkers();
+  for (std::string unit : in.getUnits())
+    out.shape.units.push_back(std::move(unit));
   if (out.is >= member_state::num_states)
     return damaged("a state that this version does not know");
   return out;
@@ -111,6 +121,24 @@ result<cluster_state> read(schema::ClusterState::Reader in) {
 }
 
 } // namespace
+
+std::vector<node_shape> shapes_of(const topology& cluster) {
+  auto units = cluster.all_units();
+  auto of_ranks = cluster.units_of_ranks();
+  auto of_workers = cluster.units_of_workers();
+  std::vector<node_shape> out;
+  for (auto& node : cluster.nodes) {
+    std::set<std::string> names;
+    for (auto r : node.ranks)
+      names.insert(units[of_ranks[r]].name);
+    for (auto w : node.workers)
+      names.insert(units[of_workers[w]].name);
+    out.push_back({static_cast<uint32_t>(node.ranks.size()),
+                   static_cast<uint32_t>(node.workers.size()),
+                   {names.begin(), names.end()}});
+  }
+  return out;
+}
 
 std::vector<std::byte> encode(const cluster_state& x) {
   auto& [revision, cluster, view, units, slots] = x;

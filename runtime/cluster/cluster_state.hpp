@@ -13,6 +13,18 @@
 
 namespace troupe {
 
+/// What a node is of.
+struct node_shape {
+  uint32_t num_ranks = 0;
+  uint32_t num_workers = 0;
+  std::vector<std::string> units; ///< Of these; by name.
+
+  friend bool operator==(const node_shape&, const node_shape&) = default;
+};
+
+/// Of all nodes, by id.
+std::vector<node_shape> shapes_of(const topology& cluster);
+
 struct cluster_state {
   struct unit {
     std::string name;
@@ -31,6 +43,7 @@ struct cluster_state {
     uint16_t port = 0;
     member_state is = member_state::absent;
     bool is_leaving = false;
+    node_shape shape = {}; ///< Of nothing: not known, or of neither.
 
     friend bool operator==(const slot&, const slot&) = default;
   };

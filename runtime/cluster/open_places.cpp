@@ -26,35 +26,67 @@ std::string words_for(const node_share& x) {
          + (x.unit.empty() ? "" : " of unit " + x.unit);
 }
 
+/// Names of a kept state on their way to places.
+struct name_giver {
+  topology& cluster;
+  std::vector<node_shape> shapes = shapes_of(cluster); ///< By node id.
+  std::set<node_id> named = {};
+
+  bool give(node_id n, const std::string& name) {
+    auto& node = cluster.nodes[n];
+    auto at = cluster.find(name);
+    if (!node.open || named.contains(n) || (at && *at != n))
+      return false;
+    auto before = std::exchange(node.name, name);
+    if (!validate(cluster)) {
+      node.name = before; // a file may hold anything
+      return false;
+    }
+    named.insert(n);
+    return true;
+  }
+
+  /// What it was of may not be known.
+  bool keep(const cluster_state::slot& x, size_t i) {
+    return i < shapes.size()
+           && (x.shape == node_shape{} || x.shape == shapes[i])
+           && give(node_id(i), x.name);
+  }
+
+  void move(const cluster_state::slot& x) {
+    for (size_t n = 0; n < shapes.size(); ++n)
+      if (x.shape == shapes[n] && give(node_id(n), x.name))
+        return;
+  }
+};
+
 } // namespace
 
 open_places::open_places(const topology& cluster,
                          const std::set<node_id>& remembered) {
-  auto units = cluster.all_units();
-  auto of_ranks = cluster.units_of_ranks();
-  auto of_workers = cluster.units_of_workers();
-  for (auto& unit : units)
+  for (auto& unit : cluster.all_units())
     units_.insert(unit.name);
+  auto shapes = shapes_of(cluster);
   for (auto& node : cluster.nodes) {
     place x;
     x.name = node.name;
     x.is_open = node.open;
     if (remembered.contains(node_id(places_.size())))
       x.is = standing::lost;
-    x.num_ranks = static_cast<uint32_t>(node.ranks.size());
-    x.num_workers = static_cast<uint32_t>(node.workers.size());
-    for (auto r : node.ranks)
-      x.units.insert(units[of_ranks[r]].name);
-    for (auto w : node.workers)
-      x.units.insert(units[of_workers[w]].name);
+    x.shape = std::move(shapes[places_.size()]);
     places_.push_back(std::move(x));
   }
 }
 
+/// Of this one alone, or of any if it is not said.
+bool open_places::is_of(const place& x, const std::string& unit) {
+  auto is_it = [&](auto& y) { return y == unit; };
+  return unit.empty() || std::ranges::all_of(x.shape.units, is_it);
+}
+
 bool open_places::fits(const place& x, const node_share& brings) {
-  auto is_in = [&](auto& unit) { return unit == brings.unit; };
-  return x.num_ranks == brings.ranks && x.num_workers == brings.workers
-         && (brings.unit.empty() || std::ranges::all_of(x.units, is_in));
+  return x.shape.num_ranks == brings.ranks
+         && x.shape.num_workers == brings.workers && is_of(x, brings.unit);
 }
 
 result<node_id> open_places::place_of(const node_identity& who) {
@@ -65,10 +97,11 @@ result<node_id> open_places::place_of(const node_identity& who) {
   auto i = std::ranges::find(places_, who.name, &place::name);
   if (i == places_.end())
     return claim(who);
-  auto says_nothing = who.brings.is_empty() && unit.empty();
-  if (!says_nothing && !fits(*i, who.brings))
+  if (!is_of(*i, unit))
+    return no_place("node " + who.name + " is not of unit " + unit + " here");
+  if (!who.brings.is_empty() && !fits(*i, who.brings))
     return no_place("node " + who.name + " is of "
-                    + words_for(i->num_ranks, i->num_workers)
+                    + words_for(i->shape.num_ranks, i->shape.num_workers)
                     + " here, and cannot come with " + words_for(who.brings));
   return node_id(i - places_.begin());
 }
@@ -109,40 +142,50 @@ void open_places::taken(node_id node, const std::string& name,
   std::lock_guard lock{mutex_};
   auto& x = places_.at(node);
   CHECK(x.name == name || x.is_open);
-  x.name = name;
+  x.former = std::exchange(x.name, name);
+  if (x.is < standing::claimed)
+    x.before = x.is;
   x.is = standing::taken;
   x.incarnation = incarnation;
 }
 
-void open_places::freed(node_id node, uint64_t incarnation, bool has_left) {
+void open_places::stayed_away(node_id node, uint64_t incarnation) {
   std::lock_guard lock{mutex_};
   auto& x = places_.at(node);
-  if (x.incarnation != incarnation)
-    return;
-  if (x.is == standing::claimed)
+  if (x.is == standing::claimed && x.incarnation == incarnation)
     x.is = x.before;
-  else if (x.is == standing::taken)
-    x.is = has_left ? standing::left : standing::lost;
+}
+
+std::string open_places::freed(node_id node, uint64_t incarnation,
+                               bool was_member, bool has_left) {
+  std::lock_guard lock{mutex_};
+  auto& x = places_.at(node);
+  if (x.is != standing::taken || x.incarnation != incarnation)
+    return x.name;
+  x.is = has_left ? standing::left : standing::lost;
+  if (was_member || has_other(x.former))
+    return x.name;
+  x.is = x.before;
+  return x.name = x.former;
+}
+
+/// Who was there may have come to another place meanwhile.
+bool open_places::has_other(const std::string& name) const {
+  return std::ranges::find(places_, name, &place::name) != places_.end();
 }
 
 std::set<node_id> take_names(topology& cluster,
                              const std::optional<cluster_state>& kept) {
-  std::set<node_id> out;
-  for (size_t n = 0; kept && n < cluster.nodes.size(); ++n) {
-    auto& node = cluster.nodes[n];
-    if (!node.open || n >= kept->slots.size())
-      continue;
-    auto& slot = kept->slots[n];
-    auto at = cluster.find(slot.name);
-    if (slot.incarnation == 0 || (at && *at != n))
-      continue;
-    auto before = std::exchange(node.name, slot.name);
-    if (validate(cluster))
-      out.insert(node_id(n));
-    else
-      node.name = before; // a file may hold anything
-  }
-  return out;
+  if (!kept)
+    return {};
+  name_giver to{cluster};
+  std::vector<const cluster_state::slot*> moved;
+  for (size_t i = 0; i < kept->slots.size(); ++i)
+    if (auto& x = kept->slots[i]; x.incarnation != 0 && !to.keep(x, i))
+      moved.push_back(&x);
+  for (auto* x : moved)
+    to.move(*x);
+  return to.named;
 }
 
 } // namespace troupe

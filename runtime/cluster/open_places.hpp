@@ -21,16 +21,23 @@ public:
                        const std::set<node_id>& remembered = {});
 
   /// Which node a process would be that has proven itself. An open place is
-  /// kept for it from then on; but not for good, before somebody says taken().
-  /// Error: refused with one sentence.
+  /// kept for it from then on, until somebody says taken() or stayed_away();
+  /// but not if there is no other for somebody else. Error: refused with one
+  /// sentence.
   result<node_id> place_of(const node_identity& who);
 
   /// The process is that node now, and the name that of the place.
   void taken(node_id node, const std::string& name, uint64_t incarnation);
 
-  /// That process is gone, or was not let in. What names another one says
-  /// nothing of who is there.
-  void freed(node_id node, uint64_t incarnation, bool has_left);
+  /// A place was kept for that process, and it does not come after all.
+  void stayed_away(node_id node, uint64_t incarnation);
+
+  /// That process is gone, or was not let in. If it was no member, the place is
+  /// what it was before it came, with the name that it had then, if nobody else
+  /// has come under that. What names another process says nothing of who is
+  /// there. Returns the place's name.
+  std::string freed(node_id node, uint64_t incarnation, bool was_member,
+                    bool has_left);
 
 private:
   /// Those before others are given first to who comes under a new name.
@@ -44,15 +51,16 @@ private:
 
   struct place {
     std::string name;
+    std::string former; ///< Its name before it was taken.
     bool is_open = false;
     standing is = standing::never_taken;
-    standing before = standing::never_taken; ///< Of a claimed one.
+    standing before = standing::never_taken; ///< Of who has it.
     uint64_t incarnation = 0; ///< Of who has claimed or taken it.
-    uint32_t num_ranks = 0;
-    uint32_t num_workers = 0;
-    std::set<std::string> units; ///< Of these.
+    node_shape shape;
   };
 
+  bool has_other(const std::string& name) const;
+  static bool is_of(const place& x, const std::string& unit);
   static bool fits(const place& x, const node_share& brings);
   result<node_id> claim(const node_identity& who);
 
@@ -62,7 +70,8 @@ private:
 };
 
 /// Gives open places the names that they had in the state of a cluster, where
-/// these are nobody else's. Returns which have got one.
+/// these are nobody else's. In a topology that has been changed since, they may
+/// be others of the same shape. Returns which have got one.
 std::set<node_id> take_names(topology& cluster,
                              const std::optional<cluster_state>& kept);
 

@@ -54,17 +54,21 @@ void doorman::dial(node_id peer, dial_target target) {
 
 void doorman::on_proven(const acquaintance& x) {
   result<node_id> place = failure{errc::refused, "nobody joins here"};
-  if (owner_.admit)
-    place = owner_.admit(x.who);
+  if (owner_.admit.place_of)
+    place = owner_.admit.place_of(x.who);
   auto decision = rules_.proven(x.line, place, x.who);
   if (decision.gives_way) {
     dials_.erase(*decision.gives_way);
     door_->close(*decision.gives_way);
   }
   if (decision.what == course::take) {
+    guests_[x.line] = {*place, x.who.incarnation};
     owner_.open(x, *place, false, deadline_);
-    door_->welcome(x.line);
-  } else if (decision.what == course::refuse) {
+    return door_->welcome(x.line);
+  }
+  if (place)
+    give_place_back(*place, x.who.incarnation);
+  if (decision.what == course::refuse) {
     log_.warning("refused node " + x.who.name + ": " + decision.why);
     door_->refuse(x.line, decision.why);
   }
@@ -98,6 +102,7 @@ void doorman::on_welcomed(const acquaintance& x) {
 
 void doorman::joined(line_id line) {
   dials_.erase(line);
+  guests_.erase(line); // its owner says what becomes of its place
 }
 
 void doorman::give_up(line_id line, const std::string& why) {
@@ -108,7 +113,15 @@ void doorman::give_up(line_id line, const std::string& why) {
 void doorman::ended(line_id line, bool was_joined, const failure& why) {
   door_->close(line);
   rules_.ended(line, was_joined);
+  if (auto x = guests_.extract(line))
+    give_place_back(x.mapped().place, x.mapped().incarnation);
   fail(line, why);
+}
+
+/// Another line of the same process may have it still.
+void doorman::give_place_back(node_id place, uint64_t incarnation) {
+  if (owner_.admit.stayed_away && !rules_.is_here(incarnation))
+    owner_.admit.stayed_away(place, incarnation);
 }
 
 void doorman::fail(line_id line, const failure& why) {

@@ -10,16 +10,22 @@
 
 namespace troupe {
 
-/// Which node this is, or why the cluster has no place for it (one sentence for
-/// its operator). Asked on the owner's thread with a proven identity.
-using admission = std::function<result<node_id>(const node_identity&)>;
+/// Asked and told on the owner's thread.
+struct admission {
+  /// Which node that is, whose identity is proven, or why the cluster has no
+  /// place for it (one sentence for its operator). Empty: nobody joins.
+  std::function<result<node_id>(const node_identity&)> place_of = {};
+  /// A process of this incarnation had that place, but no line of it has come
+  /// so far that its owner heard of it. May be empty.
+  std::function<void(node_id, uint64_t incarnation)> stayed_away = {};
+};
 
 class doorman {
 public:
   struct owner {
     /// Carries a call to the owner's thread. Any thread.
     std::function<void(std::function<void()>)> post;
-    admission admit; ///< Empty: nobody joins.
+    admission admit;
     /// Both sides agree that they are to be connected, until `deadline`.
     std::function<void(const acquaintance&, node_id id, bool is_ours,
                        std::chrono::milliseconds deadline)>
@@ -74,16 +80,24 @@ private:
     std::chrono::milliseconds deadline{};
   };
 
+  /// A process that has come to us.
+  struct guest {
+    node_id place = 0;
+    uint64_t incarnation = 0;
+  };
+
   void on_proven(const acquaintance& x);
   void on_met(line_id line, const node_identity& who);
   void on_welcomed(const acquaintance& x);
   void fail(line_id line, const failure& why);
+  void give_place_back(node_id place, uint64_t incarnation);
 
   const owner owner_;
   const logger& log_;
   std::chrono::milliseconds deadline_{}; ///< Of those who come.
   meeting_rules rules_;
   std::map<line_id, dialled> dials_; ///< Until they are joined or fail.
+  std::map<line_id, guest> guests_;  ///< Likewise.
   std::unique_ptr<door> door_; ///< Last: its thread uses all of the above.
 };
 

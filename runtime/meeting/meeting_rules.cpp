@@ -88,6 +88,11 @@ void meeting_rules::remember(uint64_t incarnation) {
     over_.pop_front();
 }
 
+bool meeting_rules::is_here(uint64_t incarnation) const {
+  return std::ranges::any_of(
+    lines_, [=](auto& x) { return x.second.incarnation == incarnation; });
+}
+
 bool meeting_rules::is_over(uint64_t incarnation) const {
   return std::ranges::find(over_, incarnation) != over_.end();
 }

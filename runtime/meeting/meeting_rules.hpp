@@ -61,6 +61,9 @@ public:
   /// incarnation does not come back if `was_joined`.
   void ended(line_id line, bool was_joined);
 
+  /// Whether there is a line to a process of this incarnation.
+  bool is_here(uint64_t incarnation) const;
+
   /// Whether a process of this incarnation was given up.
   bool is_over(uint64_t incarnation) const;
 

@@ -46,7 +46,7 @@ struct world {
     options.self_id = id;
     return ucx_transport::listen(
       std::move(options), {time, chance, log},
-      [](auto&) { return result<node_id>{node_id{1}}; }, std::move(handler));
+      {[](auto&) { return result<node_id>{node_id{1}}; }}, std::move(handler));
   }
 };
 

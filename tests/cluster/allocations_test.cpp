@@ -254,7 +254,7 @@ private:
     auto admit = [](const node_identity& who) {
       return result<node_id>{node_id(std::stoi(who.name))};
     };
-    auto net = ucx_transport::listen(options, {time_, chance_, log_}, admit,
+    auto net = ucx_transport::listen(options, {time_, chance_, log_}, {admit},
                                      std::move(handler));
     return net ? std::move(*net) : nullptr;
   }

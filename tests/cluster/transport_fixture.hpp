@@ -117,7 +117,7 @@ struct surroundings {
     auto admit = [](const node_identity& who) {
       return result<node_id>{node_id(std::stoi(who.name.substr(5)))};
     };
-    auto net = ucx_transport::listen(options, {time, chance, log}, admit,
+    auto net = ucx_transport::listen(options, {time, chance, log}, {admit},
                                      x.handler());
     EXPECT_TRUE(net) << net.why().message;
     return std::move(*net);

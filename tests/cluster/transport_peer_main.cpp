@@ -56,7 +56,7 @@ public:
     auto self_id = self;
     options.self_id = self_id;
     auto x = ucx_transport::listen(std::move(options), {clock_, chance_, log_},
-                                   admit, handler());
+                                   {admit}, handler());
     if (!x) {
       print("refused", to_string(x.why().code), x.why().message);
       return;

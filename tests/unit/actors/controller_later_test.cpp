@@ -96,6 +96,55 @@ TEST_F(ControllerLater, AnOpenPlaceHasTheNameOfWhoComes) {
   EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 2})) << "node 1 has it";
 }
 
+/// A second restart finds it as the first one did.
+TEST_F(ControllerLater, WhoDoesNotComeAfterARestartKeepsItsPlace) {
+  start();
+  join(2);
+  load(2);
+  for (node_id n = 0; n < 3; ++n)
+    connect(n, 2);
+  ASSERT_EQ(kept_->last()->slots[2].incarnation, 102u);
+  for (uint32_t last_view : {2, 3}) {
+    controller_ = spawn_controller(
+      system_, context_, cluster_, "/models/nano",
+      [this](node_id n) { monitored_.push_back(n); }, kept_);
+    start();
+    EXPECT_EQ(kept_->last()->view, last_view + 1);
+    EXPECT_EQ(kept_->last()->slots[2].incarnation, 102u);
+  }
+}
+
+/// Others have never heard of it.
+TEST_F(ControllerLater, AnOpenPlaceKeepsItsNameIfWhoComesIsRefused) {
+  cluster_.nodes[2].open = true;
+  auto places = std::make_shared<open_places>(cluster_);
+  controller_ = spawn_controller(
+    system_, context_, cluster_, "/models/nano",
+    [this](node_id n) { monitored_.push_back(n); }, kept_, nullptr, places);
+  scheduler_.run();
+  start();
+  auto come = [&](std::string name, uint64_t incarnation) {
+    names_[2] = std::move(name);
+    join(2, incarnation);
+  };
+  come("guest", 202);
+  load(2, "hidden_size 65\n", 202);
+  ASSERT_EQ(how_many<node_lost>(), (counts_by_node{1, 1, 1}));
+  EXPECT_EQ(news_[2]->of<node_lost>()[0].name, "guest");
+  come("friend", 302);
+  load(2, "hidden_size 64\n", 302);
+  for (node_id n = 0; n < 3; ++n)
+    connect(n, 2, n == 2 ? 302 : 0);
+  ASSERT_EQ(kept_->last()->slots[2].name, "friend");
+  say(controller_, node_suspected{0, 2, 302, "it was killed", 100});
+  come("guest", 402);
+  load(2, "hidden_size 65\n", 402);
+  node_identity back{"friend", 502, 0, {}, {}};
+  ASSERT_TRUE(places->place_of(back)) << "it says nothing but its name";
+  come("friend", 502);
+  EXPECT_EQ(how_many<welcome>(), (counts_by_node{1, 1, 4}));
+}
+
 TEST_F(ControllerLater, WhoComesTooEarlyAndDiesIsForgotten) {
   join(2);
   EXPECT_EQ(monitored_, (std::vector<node_id>{2})) << "also if it only hangs";

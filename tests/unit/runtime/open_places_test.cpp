@@ -92,6 +92,7 @@ TEST_F(OpenPlaces, WhoHasANameMayNotBringSomethingElse) {
   open_places x{cluster_};
   EXPECT_EQ(*x.place_of(who("fixed", 1)), 1u);
   EXPECT_EQ(*x.place_of(who("fixed", 1, {1, 2})), 1u);
+  EXPECT_EQ(*x.place_of(who("fixed", 1, {0, 0, "main"})), 1u);
   EXPECT_EQ(refusal(x, who("fixed", 1, {1, 1})),
             "node fixed is of 1 rank and 2 workers here, and cannot come with "
             "1 rank and 1 worker");
@@ -103,7 +104,7 @@ TEST_F(OpenPlaces, WhoHasANameMayNotBringSomethingElse) {
 TEST_F(OpenPlaces, WhoIsGoneComesBackToItsOwn) {
   open_places x{cluster_};
   take(x, "alice", 1, worker_);
-  x.freed(2, 1, false);
+  x.freed(2, 1, true, false);
   EXPECT_EQ(take(x, "bob", 2, worker_), 3u) << "never taken";
   EXPECT_EQ(take(x, "alice", 3, {}), 2u);
 }
@@ -112,12 +113,12 @@ TEST_F(OpenPlaces, ThoseOfWhoIsGoneAreGivenToOthersInTheEnd) {
   open_places x{cluster_};
   take(x, "alice", 1, worker_);
   take(x, "bob", 2, worker_);
-  x.freed(2, 1, false);
-  x.freed(3, 2, true);
+  x.freed(2, 1, true, false);
+  x.freed(3, 2, true, true);
   EXPECT_EQ(take(x, "carol", 3, worker_), 3u) << "bob has left in peace";
   EXPECT_EQ(take(x, "dave", 4, worker_), 2u);
   EXPECT_NE(refusal(x, who("alice", 5, worker_)), "none");
-  x.freed(2, 4, true);
+  x.freed(2, 4, true, true);
   EXPECT_EQ(take(x, "alice", 5, worker_), 2u);
 }
 
@@ -130,16 +131,52 @@ TEST_F(OpenPlaces, AreNotGivenToTwoAtOnceIfThereAreOthers) {
   x.taken(3, "bob", 2);
   EXPECT_EQ(*x.place_of(who("carol", 3, worker_)), 2u)
     << "alice has not come so far";
-  x.freed(2, 1, false);
+  x.stayed_away(2, 1);
   EXPECT_EQ(*x.place_of(who("carol", 3, worker_)), 2u) << "it is carol's now";
+}
+
+/// Nobody has ever been there: that is better than the place of who is lost.
+TEST_F(OpenPlaces, AreFreeAgainWhereWhoHasProvenItselfDoesNotCome) {
+  open_places x{cluster_};
+  take(x, "alice", 1, worker_);
+  x.freed(2, 1, true, false);
+  EXPECT_EQ(*x.place_of(who("bob", 2, worker_)), 3u);
+  x.stayed_away(3, 2);
+  EXPECT_EQ(*x.place_of(who("carol", 3, worker_)), 3u);
+  x.taken(3, "carol", 3);
+  x.stayed_away(3, 3);
+  EXPECT_EQ(*x.place_of(who("dave", 4, worker_)), 2u) << "carol is there";
+}
+
+TEST_F(OpenPlaces, AreWhatTheyWereIfWhoCameWasNeverAMember) {
+  open_places x{cluster_};
+  take(x, "alice", 1, worker_);
+  take(x, "bob", 2, worker_);
+  EXPECT_EQ(x.freed(2, 1, true, false), "alice");
+  EXPECT_EQ(take(x, "carol", 3, worker_), 2u);
+  EXPECT_EQ(x.freed(2, 3, false, false), "alice");
+  EXPECT_EQ(take(x, "alice", 4, {}), 2u) << "hers as before";
+  take(x, "dave", 5, {1, 1});
+  EXPECT_EQ(x.freed(4, 5, false, false), "place-4");
+}
+
+TEST_F(OpenPlaces, HaveNoNameThatSomebodyElseHasByThen) {
+  open_places x{cluster_};
+  take(x, "alice", 1, worker_);
+  take(x, "bob", 2, worker_);
+  x.freed(2, 1, true, false);
+  EXPECT_EQ(take(x, "carol", 3, worker_), 2u);
+  EXPECT_EQ(x.freed(3, 2, true, true), "bob");
+  EXPECT_EQ(take(x, "alice", 4, worker_), 3u);
+  EXPECT_EQ(x.freed(2, 3, false, false), "carol");
 }
 
 TEST_F(OpenPlaces, ALateWordOfAPredecessorFreesNothing) {
   open_places x{cluster_};
   take(x, "alice", 1, {1, 1});
-  x.freed(4, 1, false);
+  x.freed(4, 1, true, false);
   take(x, "alice", 2, {});
-  x.freed(4, 1, false);
+  x.freed(4, 1, true, false);
   EXPECT_NE(refusal(x, who("bob", 3, {1, 1})), "none");
 }
 
@@ -165,4 +202,17 @@ TEST_F(OpenPlaces, KeepTheNamesThatTheyHad) {
     << "also if the topology has it already";
   kept.slots[2] = {"carol", 0, "", 0, member_state::absent, false};
   EXPECT_TRUE(take_names(cluster_, kept).empty()) << "it has never come";
+}
+
+/// Another one stands in the middle now.
+TEST_F(OpenPlaces, KeepTheirNamesWhereATopologyHasChanged) {
+  cluster_state kept;
+  kept.slots.resize(4);
+  kept.slots[2] = {"bob", 7, "", 0, member_state::absent, false, {1, 1, {}}};
+  kept.slots[2].shape.units = {"main"};
+  kept.slots[3] = {"dave", 8, "", 0, member_state::absent, false, {2, 1, {}}};
+  EXPECT_EQ(take_names(cluster_, kept), (std::set<node_id>{4}));
+  EXPECT_EQ(cluster_.nodes[2].name, "place-2");
+  EXPECT_EQ(cluster_.nodes[3].name, "place-3");
+  EXPECT_EQ(cluster_.nodes[4].name, "bob");
 }

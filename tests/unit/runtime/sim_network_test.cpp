@@ -103,6 +103,23 @@ TEST_F(SimNetwork, WhoIsNotAdmittedHearsWhy) {
   EXPECT_TRUE(a.joined.empty());
 }
 
+TEST_F(SimNetwork, APlaceIsGivenBackIfWhoWasLetInDoesNotCome) {
+  net.set_link(1, 2, {.latency = 5ms});
+  dial(a, 2);
+  while (b.num_asked == 0)
+    run(1us);
+  w.crash(1);
+  run(60s);
+  EXPECT_TRUE(b.joined.empty());
+  EXPECT_EQ(b.stayed_away, std::vector{a.incarnation});
+  auto& next = start(1);
+  meet(next, b);
+  w.crash(1);
+  run(60s);
+  EXPECT_EQ(b.lost.size(), 1u);
+  EXPECT_EQ(b.stayed_away.size(), 1u) << "it had come";
+}
+
 TEST_F(SimNetwork, NobodyAtAnAddressIsToldAtOnceAndPatienceHasADeadline) {
   dial(a, 7);
   run(1ms);

@@ -16,7 +16,13 @@ cluster_state some_state(uint32_t view = 7) {
   out.units = {{"main", unit_role::both, 3, {std::byte{1}, std::byte{0xff}}},
                {"more", unit_role::prefill, 1, {}}};
   out.slots = {{"front", 1, "127.0.0.1", 4000, member_state::serving, false},
-               {"b", UINT64_MAX, "::1", 65535, member_state::absent, true}};
+               {"b",
+                UINT64_MAX,
+                "::1",
+                65535,
+                member_state::absent,
+                true,
+                {2, 3, {"main", "more"}}}};
   return out;
 }
 

@@ -25,6 +25,8 @@ struct virtual_node {
   std::vector<frame_seen> frames;
   std::vector<std::string> joined, lost, failed;
   virtual_instant lost_at = {};
+  size_t num_asked = 0; ///< For a place.
+  std::vector<uint64_t> stayed_away;
 
   std::vector<uint64_t> ids(lane which) const {
     std::vector<uint64_t> out;
@@ -66,12 +68,17 @@ public:
     node_identity self;
     self.name = std::to_string(id);
     self.incarnation = x.incarnation;
-    auto admit = [](const node_identity& who) -> result<node_id> {
+    admission admit;
+    admit.place_of = [&x](const node_identity& who) -> result<node_id> {
+      ++x.num_asked;
       if (who.name == "99")
         return failure{errc::refused, "there is no place for 99"};
       return node_id(std::stoi(who.name));
     };
-    x.net = net.open(x.life, self, id, admit, handler(x), log);
+    admit.stayed_away = [&x](node_id, uint64_t incarnation) {
+      x.stayed_away.push_back(incarnation);
+    };
+    x.net = net.open(x.life, self, id, std::move(admit), handler(x), log);
     return x;
   }
 
