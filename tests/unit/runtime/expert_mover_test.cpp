@@ -172,6 +172,7 @@ TEST_F(ExpertMover, WhoIsLeavingGetsNothingUnlessItStays) {
 }
 
 TEST_F(ExpertMover, WhoIsLostWhileItLeavesDoesNotStay) {
+  begin();
   mover_->leaves(2, now_);
   mover_->lost(2, now_);
   mover_->stays(2, now_);
