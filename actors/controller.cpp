@@ -81,10 +81,10 @@ struct controller_state {
     decide->rename(node, name);
   }
 
-  /// It has the name again that others know, who never heard of this process.
-  void free_place(node_id node, uint64_t incarnation, bool has_left) {
-    auto was_member = decide->incarnation_of(node) == incarnation
-                      && decide->first_view_of(node) != 0;
+  /// If it was no member, it has the name again that others know, who never
+  /// heard of this process.
+  void free_place(node_id node, uint64_t incarnation, bool was_member,
+                  bool has_left) {
     if (places)
       rename_place(node,
                    places->freed(node, incarnation, was_member, has_left));
@@ -131,7 +131,7 @@ struct controller_state {
         tell(context.here->read()->supervisor, part_failed{refusal});
       else if (decide->suspected(context.node, node,
                                  decide->incarnation_of(node))) {
-        announce(node, refusal);
+        announce(node, refusal, false);
         welcome_back();
       }
     publish();
@@ -200,7 +200,8 @@ struct controller_state {
           && decide->first_view_of(node_id(n)) == x.number
           && decide->suspected(context.node, node_id(n),
                                x.members[n].incarnation))
-        announce(node_id(n), "the view that has it cannot be kept: " + why);
+        announce(node_id(n), "the view that has it cannot be kept: " + why,
+                 false);
     welcome_back();
   }
 
@@ -256,7 +257,7 @@ struct controller_state {
     if (auto i = early.find(msg.node);
         i != early.end() && i->second.who.incarnation == msg.incarnation) {
       early.erase(i);
-      free_place(msg.node, msg.incarnation, false);
+      free_place(msg.node, msg.incarnation, false, false);
     }
     if (over || !is_of_member(msg.by, msg.by_incarnation)
         || !decide->suspected(msg.by, msg.node, msg.incarnation))
@@ -265,11 +266,13 @@ struct controller_state {
     welcome_back(); // nobody waits for it any more
   }
 
-  void announce(node_id node, const std::string& why) {
+  /// `is_known`: others may have heard of it.
+  void announce(node_id node, const std::string& why, bool is_known = true) {
     node_lost verdict{node, decide->incarnation_of(node), decide->name_of(node),
                       why, leaver.gone(node, why)};
     leaver.lost(node, verdict.incarnation);
-    free_place(node, verdict.incarnation, verdict.has_left);
+    free_place(node, verdict.incarnation,
+               is_known && decide->first_view_of(node) != 0, verdict.has_left);
     // Also of one that was in no view, of which others hear nothing.
     tell(context.here->read()->gateway,
          process_over{node, verdict.incarnation});

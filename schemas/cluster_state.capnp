@@ -48,5 +48,7 @@ struct ClusterState {
     workers @7 :UInt32;
     units @8 :List(Text);
     # What the node is of, and the units of these; nothing in files of before that was kept.
+    isOpen @9 :Bool;
+    # It is an open place; never said in such files.
   }
 }

@@ -49,6 +49,7 @@ void write(schema::ClusterState::Slot::Builder out,
   auto units = out.initUnits(static_cast<unsigned>(shape.units.size()));
   for (unsigned i = 0; i < shape.units.size(); ++i)
     units.set(i, shape.units[i]);
+  out.setIsOpen(shape.is_open);
 }
 
 void write(schema::ClusterState::Unit::Builder out,
@@ -73,6 +74,7 @@ result<cluster_state::slot> read(schema::ClusterState::Slot::Reader in) {
   out.shape.num_workers = in.getWorkers();
   for (std::string unit : in.getUnits())
     out.shape.units.push_back(std::move(unit));
+  out.shape.is_open = in.getIsOpen();
   if (out.is >= member_state::num_states)
     return damaged("a state that this version does not know");
   return out;
@@ -135,7 +137,8 @@ std::vector<node_shape> shapes_of(const topology& cluster) {
       names.insert(units[of_workers[w]].name);
     out.push_back({static_cast<uint32_t>(node.ranks.size()),
                    static_cast<uint32_t>(node.workers.size()),
-                   {names.begin(), names.end()}});
+                   {names.begin(), names.end()},
+                   node.open});
   }
   return out;
 }

@@ -18,6 +18,7 @@ struct node_shape {
   uint32_t num_ranks = 0;
   uint32_t num_workers = 0;
   std::vector<std::string> units; ///< Of these; by name.
+  bool is_open = false;           ///< Its name is not the topology's.
 
   friend bool operator==(const node_shape&, const node_shape&) = default;
 };

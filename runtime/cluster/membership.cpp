@@ -37,7 +37,7 @@ membership::membership(std::vector<std::string> names, uint32_t last_view,
     epochs_(std::move(epochs)) {
   CHECK(!names.empty() && !later_.contains(0));
   for (auto& name : names)
-    nodes_.push_back({{std::move(name), 0, {}}});
+    nodes_.push_back({{name, 0, {}}, state::absent, {name, 0, {}}});
 }
 
 result<node_id> membership::admit(const std::string& name) const {
@@ -60,7 +60,7 @@ void membership::rename(node_id node, std::string name) {
 
 void membership::joined(node_id node, member who) {
   CHECK(node < nodes_.size() && !is_there(nodes_[node]) && !is_early(node));
-  nodes_[node] = {std::move(who), state::loading};
+  nodes_[node] = {std::move(who), state::loading, nodes_[node].known};
 }
 
 void membership::loaded(node_id node) {
@@ -99,10 +99,12 @@ std::optional<view> membership::take_view() {
   has_view_ = true;
   view out{++last_view_, epochs_, {}};
   for (auto& x : nodes_) {
-    out.members.push_back(x.who);
-    out.members.back().is = state_in_view(x);
     if (x.what == state::ready && x.since_view == 0)
       x.since_view = last_view_;
+    if (x.since_view != 0)
+      x.known = x.who;
+    out.members.push_back(x.known); // not who is loading, and may be refused
+    out.members.back().is = state_in_view(x);
   }
   return out;
 }

@@ -148,6 +148,7 @@ private:
   struct entry {
     member who;
     state what = state::absent;
+    member known;            ///< As the last view had it, or the topology.
     uint32_t since_view = 0; ///< The first that has this process; 0: none yet.
     uint32_t holds = 0;      ///< The last view to all of which it is connected.
   };

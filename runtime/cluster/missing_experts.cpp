@@ -49,7 +49,7 @@ void missing_experts::placed(placement newest) {
 
 /// Before the parts are there nobody knows who has what: all are missing.
 void missing_experts::look(std::optional<node_id> last) {
-  node_ = std::nullopt;
+  auto before = std::exchange(node_, std::nullopt);
   auto& gone = absent_.nodes();
   auto left = map_ ? std::optional{map_->left_by(gone)} : std::nullopt;
   if (gone.empty() || (left && left->num_waiting() == 0))
@@ -59,7 +59,10 @@ void missing_experts::look(std::optional<node_id> last) {
   auto had = left ? holders(*map_, *left) : gone;
   std::erase_if(had, [&](auto x) { return never_came_.contains(x); });
   auto& whose = had.empty() ? gone : had;
-  node_ = last && whose.contains(*last) ? *last : *whose.rbegin();
+  node_ = *whose.rbegin();
+  for (auto x : {before, last})
+    if (x && whose.contains(*x))
+      node_ = x;
   // Whoever is back has room, and what it holds.
   is_awaited_ = left && can_repair(*left, absent_.without_process());
 }

@@ -46,10 +46,9 @@ struct name_giver {
     return true;
   }
 
-  /// What it was of may not be known.
-  bool keep(const cluster_state::slot& x, size_t i) {
-    return i < shapes.size()
-           && (x.shape == node_shape{} || x.shape == shapes[i])
+  /// Files of before say of no slot what it is of.
+  bool keep(const cluster_state::slot& x, size_t i, bool is_old) {
+    return i < shapes.size() && (is_old || x.shape == shapes[i])
            && give(node_id(i), x.name);
   }
 
@@ -130,10 +129,12 @@ result<node_id> open_places::claim(const node_identity& who) {
   if (best == places_.end())
     return no_place("this cluster has no free place for node " + who.name
                     + " with " + words_for(who.brings));
-  if (best->is != standing::claimed)
-    best->before = best->is;
-  best->is = standing::claimed;
-  best->incarnation = who.incarnation;
+  // Of two who want the last one the first keeps it, if it comes.
+  if (best->is != standing::claimed) {
+    best->before = std::exchange(best->is, standing::claimed);
+    best->incarnation = who.incarnation;
+    best->claimant = who.name;
+  }
   return node_id(best - places_.begin());
 }
 
@@ -142,7 +143,9 @@ void open_places::taken(node_id node, const std::string& name,
   std::lock_guard lock{mutex_};
   auto& x = places_.at(node);
   CHECK(x.name == name || x.is_open);
-  x.former = std::exchange(x.name, name);
+  if (x.is != standing::taken) // who waits for the start is taken in twice
+    x.former = x.name;
+  x.name = name;
   if (x.is < standing::claimed)
     x.before = x.is;
   x.is = standing::taken;
@@ -163,15 +166,17 @@ std::string open_places::freed(node_id node, uint64_t incarnation,
   if (x.is != standing::taken || x.incarnation != incarnation)
     return x.name;
   x.is = has_left ? standing::left : standing::lost;
-  if (was_member || has_other(x.former))
+  if (was_member || (x.former != x.name && has_other(x.former)))
     return x.name;
   x.is = x.before;
   return x.name = x.former;
 }
 
-/// Who was there may have come to another place meanwhile.
+/// Who was there may have come to another place meanwhile, or be about to.
 bool open_places::has_other(const std::string& name) const {
-  return std::ranges::find(places_, name, &place::name) != places_.end();
+  return std::ranges::any_of(places_, [&](auto& x) {
+    return x.name == name || (x.is == standing::claimed && x.claimant == name);
+  });
 }
 
 std::set<node_id> take_names(topology& cluster,
@@ -179,9 +184,11 @@ std::set<node_id> take_names(topology& cluster,
   if (!kept)
     return {};
   name_giver to{cluster};
+  auto is_bare = [](auto& x) { return x.shape == node_shape{}; };
+  auto is_old = std::ranges::all_of(kept->slots, is_bare);
   std::vector<const cluster_state::slot*> moved;
   for (size_t i = 0; i < kept->slots.size(); ++i)
-    if (auto& x = kept->slots[i]; x.incarnation != 0 && !to.keep(x, i))
+    if (auto& x = kept->slots[i]; x.incarnation != 0 && !to.keep(x, i, is_old))
       moved.push_back(&x);
   for (auto* x : moved)
     to.move(*x);

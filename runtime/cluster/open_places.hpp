@@ -51,7 +51,8 @@ private:
 
   struct place {
     std::string name;
-    std::string former; ///< Its name before it was taken.
+    std::string former;   ///< Its name before it was taken.
+    std::string claimant; ///< The name of who has claimed it.
     bool is_open = false;
     standing is = standing::never_taken;
     standing before = standing::never_taken; ///< Of who has it.

@@ -374,3 +374,25 @@ TEST(Membership, WhoComesLaterMayHaveAnotherName) {
   EXPECT_FALSE(x.admit("b"));
   EXPECT_EQ(*x.admit("new"), 1u);
 }
+
+/// It may be refused yet: others know of the one before.
+TEST(Membership, AViewDoesNotNameWhoIsStillLoading) {
+  membership x{{"a", "b", "place-2"}, 0, {1}, {1, 2}};
+  bring(x, 0, state::ready);
+  EXPECT_TRUE(x.take_view());
+  x.connected(0, 1);
+  EXPECT_TRUE(x.take_start());
+  x.rename(2, "guest");
+  bring(x, 2, state::loading);
+  bring(x, 1, state::ready);
+  auto view = x.take_view();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->members[2].name, "place-2");
+  EXPECT_EQ(view->members[2].incarnation, 0u);
+  EXPECT_EQ(view->members[2].is, member_state::absent);
+  x.loaded(2);
+  view = x.take_view();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->members[2].name, "guest");
+  EXPECT_NE(view->members[2].incarnation, 0u);
+}

@@ -72,6 +72,16 @@ TEST(MissingExperts, AreAllAsLongAsNobodyKnowsWhoHasWhat) {
   EXPECT_FALSE(all.are_awaited());
 }
 
+TEST(MissingExperts, AreNotThoseOfWhoIsLostLaterAndHadNone) {
+  placement some{1, 2, 3, {2, 3, 4}, 0, 1, 1, 0}; // node 4 has a replica
+  missing_experts all;
+  all.begin_with(some.left_by({4}));
+  all.lost(3);
+  all.lost(2);
+  all.lost(4);
+  EXPECT_EQ(all.node(), 2u);
+}
+
 TEST(MissingExperts, AreNotThoseOfWhoNeverCame) {
   placement with_later{1, 2, 3, {2, 3, 4}, 0, 1, 1, 0, {}, {4}};
   ASSERT_EQ(with_later.left_by({4}).num_waiting(), 0u);

@@ -160,6 +160,51 @@ TEST_F(OpenPlaces, AreWhatTheyWereIfWhoCameWasNeverAMember) {
   EXPECT_EQ(x.freed(4, 5, false, false), "place-4");
 }
 
+TEST_F(OpenPlaces, AreWhatTheyWereIfWhoIsRefusedHadWaitedForTheStart) {
+  open_places x{cluster_, {2}};
+  take(x, "alice", 1, worker_);
+  x.freed(3, 1, true, false);
+  take(x, "alice", 2, {});
+  x.taken(3, "alice", 2);
+  x.freed(3, 2, false, true);
+  take(x, "bob", 3, {1, 1});
+  x.taken(4, "bob", 3);
+  EXPECT_EQ(x.freed(4, 3, false, false), "place-4");
+}
+
+TEST_F(OpenPlaces, WhoLeftInPeaceAndIsRefusedHasLeftInPeace) {
+  open_places x{cluster_};
+  take(x, "alice", 1, worker_);
+  take(x, "bob", 2, worker_);
+  x.freed(2, 1, true, false);
+  x.freed(3, 2, true, true);
+  take(x, "bob", 3, {});
+  x.freed(3, 3, false, false);
+  EXPECT_EQ(*x.place_of(who("carol", 4, worker_)), 3u);
+}
+
+/// She has been let in elsewhere, and is on her way.
+TEST_F(OpenPlaces, HaveNoNameUnderWhichSomebodyIsComing) {
+  open_places x{cluster_};
+  take(x, "alice", 1, worker_);
+  take(x, "bob", 2, worker_);
+  x.freed(2, 1, true, false);
+  x.freed(3, 2, true, false);
+  EXPECT_EQ(take(x, "carol", 3, worker_), 2u);
+  EXPECT_EQ(*x.place_of(who("alice", 4, worker_)), 3u);
+  EXPECT_EQ(x.freed(2, 3, false, false), "carol");
+}
+
+TEST_F(OpenPlaces, TheLastOneIsTheFirstsWhoWantsIt) {
+  open_places x{cluster_};
+  EXPECT_EQ(*x.place_of(who("alice", 1, {1, 1})), 4u);
+  EXPECT_EQ(*x.place_of(who("bob", 2, {1, 1})), 4u);
+  x.stayed_away(4, 2);
+  EXPECT_EQ(*x.place_of(who("alice", 1, {1, 1})), 4u);
+  x.taken(4, "alice", 1);
+  EXPECT_NE(refusal(x, who("bob", 2, {1, 1})), "none");
+}
+
 TEST_F(OpenPlaces, HaveNoNameThatSomebodyElseHasByThen) {
   open_places x{cluster_};
   take(x, "alice", 1, worker_);
@@ -208,9 +253,18 @@ TEST_F(OpenPlaces, KeepTheNamesThatTheyHad) {
 TEST_F(OpenPlaces, KeepTheirNamesWhereATopologyHasChanged) {
   cluster_state kept;
   kept.slots.resize(4);
-  kept.slots[2] = {"bob", 7, "", 0, member_state::absent, false, {1, 1, {}}};
-  kept.slots[2].shape.units = {"main"};
-  kept.slots[3] = {"dave", 8, "", 0, member_state::absent, false, {2, 1, {}}};
+  auto slot = [](std::string name, uint32_t num_ranks, bool is_open) {
+    return cluster_state::slot{std::move(name),
+                               7,
+                               "",
+                               0,
+                               member_state::absent,
+                               false,
+                               {num_ranks, 1, {"main"}, is_open}};
+  };
+  kept.slots[1] = slot("gone", 1, false); // it was the topology's
+  kept.slots[2] = slot("bob", 1, true);
+  kept.slots[3] = slot("dave", 2, true);
   EXPECT_EQ(take_names(cluster_, kept), (std::set<node_id>{4}));
   EXPECT_EQ(cluster_.nodes[2].name, "place-2");
   EXPECT_EQ(cluster_.nodes[3].name, "place-3");

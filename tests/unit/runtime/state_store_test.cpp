@@ -22,7 +22,7 @@ cluster_state some_state(uint32_t view = 7) {
                 65535,
                 member_state::absent,
                 true,
-                {2, 3, {"main", "more"}}}};
+                {2, 3, {"main", "more"}, true}}};
   return out;
 }
 
