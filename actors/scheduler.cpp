@@ -10,6 +10,7 @@
 #include "actors/block_giver.hpp"
 #include "actors/block_taker.hpp"
 #include "actors/grammar_desk.hpp"
+#include "actors/rank_prices.hpp"
 #include "actors/rank_spans.hpp"
 #include "runtime/batching/step_book.hpp"
 #include "runtime/pipeline/step_walk.hpp"
@@ -88,20 +89,27 @@ struct scheduler_state {
     fetch_or_add(settled, true);
   }
 
-  /// `is_new`: it has not waited for blocks that others fetch.
-  void fetch_or_add(const run_request& settled, bool is_new) {
+  /// Returns whether it waits for blocks. `is_new`: it has not waited for those
+  /// that others fetch.
+  bool fetch(const run_request& settled, bool is_new) {
     auto seconds_for = [this](auto first, auto count) {
       return book->seconds_for(first, count);
     };
     auto wait = courier->begin(settled, seconds_for, is_new);
-    if (wait == block_courier::wait::none)
-      add(settled);
-    else if (wait == block_courier::wait::fetching)
+    if (wait == block_courier::wait::fetching)
       tell_later(self, local_scheduler{self}, courier->patience(),
                  courier->overdue());
+    return wait != block_courier::wait::none;
+  }
+
+  void fetch_or_add(const run_request& settled, bool is_new) {
+    if (!fetch(settled, is_new))
+      add(settled);
   }
 
   void add(const run_request& settled) {
+    if (decide->end_search(settled.request, settled.term))
+      return step(); // it was here all the time
     if (settled.next)
       passed_on[settled.request] = settled.term;
     decide->add(settled.request, settled.term, settled.what, settled.answered,
@@ -173,9 +181,10 @@ struct scheduler_state {
     giver->end(msg.request, msg.term, msg.is_passed_on);
     if (auto unread = grammars.cancel(msg))
       publish_cancelled(*unread);
-    else if (auto last = decide->cancel(msg.request, msg.term))
+    else if (auto last = decide->cancel(msg.request, msg.term)) {
+      courier->cancel(msg); // of a search
       publish(std::move(*last));
-    else if (auto waited = courier->cancel(msg))
+    } else if (auto waited = courier->cancel(msg))
       publish_cancelled(*waited);
     else if (auto arrived = taker->cancel(msg))
       publish_cancelled(*arrived);
@@ -257,7 +266,7 @@ struct scheduler_state {
     if (msg.stages)
       reprice();
     if (!msg.cause && parts->cluster.limits.moving_requests)
-      tell_prices();
+      tell_prices(book->prices(), rank->counts);
     auto outputs = outputs_of(msg);
     giver->end_step(msg.lane);
     tell_all(std::move(outputs));
@@ -285,21 +294,6 @@ struct scheduler_state {
       decide->reprice(*x);
       context.log->debug("rank " + std::to_string(rank->id) + ": "
                          + to_string(*x));
-    }
-  }
-
-  void tell_prices() {
-    auto& prices = book->prices();
-    auto ps = [](double seconds) { return uint64_t(seconds * 1e12); };
-    auto& to = rank->counts;
-    if (auto x = prices.decoding()) {
-      to.step_ps.set(ps(x->step));
-      to.request_ps.set(ps(x->each.request));
-      to.kv_token_ps.set(ps(x->each.kv_token));
-    }
-    if (auto x = prices.prompts()) {
-      to.prompt_token_ps.set(ps(x->token));
-      to.prompt_pair_ps.set(ps(x->pair));
     }
   }
 
@@ -336,7 +330,7 @@ struct scheduler_state {
     do {
       while (auto next = decide->next_step(num_lanes, max_cost()))
         begin(std::move(*next), num_lanes > 1);
-    } while (keep_the_preempted());
+    } while (keep_the_preempted() || look_for_the_preempted());
     if (decide->num_out() == 0)
       book->rest();
     tell_counts();
@@ -350,6 +344,18 @@ struct scheduler_state {
                 auto* x = decide->find(id, term);
                 return x && x->running;
               });
+  }
+
+  /// What others keep of what they gave back. Returns whether anybody can go on
+  /// at once.
+  bool look_for_the_preempted() {
+    auto can_go_on = false;
+    for (auto& x : decide->take_searches())
+      can_go_on
+        |= !fetch({x->id, x->term, rank->unit, rank->id, x->request, x->answer},
+                  true)
+           && decide->end_search(x->id, x->term);
+    return can_go_on;
   }
 
   void tell_counts() {
@@ -372,7 +378,8 @@ struct scheduler_state {
   }
 
   uint64_t num_waiting() const {
-    return decide->num_waiting() + courier->num_waiting() + taker->num_waiting()
+    return decide->num_waiting() - decide->num_searching()
+           + courier->num_waiting() + taker->num_waiting()
            + grammars.num_waiting();
   }
 

@@ -51,11 +51,6 @@ void batcher::add(request_id id, uint32_t term,
   join_line(std::move(x));
 }
 
-void batcher::join_line(sequence_ptr x) {
-  auto at = std::ranges::upper_bound(waiting_, x->turn, {}, its_turn);
-  waiting_.insert(at, std::move(x));
-}
-
 void batcher::begin_draws(sequence& x) const {
   x.draws.emplace(*x.request, options_.num_choices, options_.eos_token_ids,
                   x.grammar, options_.when_ready);
@@ -97,11 +92,6 @@ std::optional<planned_step> batcher::next_step(uint32_t num_lanes,
   if (out.rows.sequences.empty())
     return std::nullopt;
   return out;
-}
-
-uint32_t batcher::num_out() const {
-  auto is_out = [](auto& parts) { return !parts.empty(); };
-  return static_cast<uint32_t>(std::ranges::count_if(in_step_, is_out));
 }
 
 std::optional<uint8_t> batcher::free_lane() const {
@@ -281,6 +271,10 @@ bool batcher::admit(const sequence_ptr& x) {
     x->num_computed = was;
     return false;
   }
+  if (looks_elsewhere(x)) {
+    x->num_computed = was;
+    return false;
+  }
   num_looked_up_ += x->num_tokens();
   num_found_ += take_prefix(cache_, *x);
   CHECK(claim_blocks(cache_, *x));
@@ -363,6 +357,8 @@ bool batcher::make_room(sequence& x) {
       youngest->answer.clear();
       begin_draws(*youngest);
     }
+    if (cache_.keeps_keys())
+      youngest->elsewhere = sequence::search::due;
     youngest->running = false;
     running_.pop_back();
     join_line(youngest);

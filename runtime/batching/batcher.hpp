@@ -30,6 +30,10 @@
 /// thrown away, and who gives its blocks back has gained block_tokens tokens
 /// since it was let in: computing again has a bound.
 ///
+/// Who gave its blocks back is let in again once somebody has looked whether
+/// others keep them (take_searches), where that is possible: what they have is
+/// computed no more.
+///
 /// Whoever is let in finds the full blocks of its beginning that others, or it,
 /// have left in the cache of prefixes (prefix_cache.hpp); they count as
 /// computed. Not who wants scores of its prompt, for which it has to be
@@ -141,6 +145,27 @@ public:
     return i == waiting_.end() ? nullptr : i->get();
   }
 
+  /// Those whose blocks were given back, and for whom there is room again:
+  /// others may keep what was in them. Each once; end_search() lets it in.
+  /// Nobody is returned where the cache has no keys to look for.
+  std::vector<std::shared_ptr<const sequence>> take_searches() {
+    return std::exchange(searches_, {});
+  }
+
+  /// What there is has become known to the cache. Returns whether such a
+  /// request is here.
+  bool end_search(request_id id, uint32_t term) {
+    auto is_it = [=](auto& x) {
+      return x->id == id && x->term == term
+             && x->elsewhere == sequence::search::begun;
+    };
+    auto i = std::ranges::find_if(waiting_, is_it);
+    if (i == waiting_.end())
+      return false;
+    (*i)->elsewhere = sequence::search::none;
+    return true;
+  }
+
   /// Calls fn(sequence, first, count) for each who has rows in the step of a
   /// lane: where they begin and how many they are.
   template <class Fn>
@@ -181,7 +206,10 @@ public:
   std::vector<batch_output> fail_step(uint8_t lane, const failure& cause);
 
   /// Steps that are out.
-  uint32_t num_out() const;
+  uint32_t num_out() const {
+    auto is_out = [](auto& parts) { return !parts.empty(); };
+    return static_cast<uint32_t>(std::ranges::count_if(in_step_, is_out));
+  }
 
   /// Rows in steps that are out, and those that could be in one more.
   uint32_t num_rows_at_hand() const;
@@ -195,6 +223,12 @@ public:
 
   uint32_t num_waiting() const {
     return static_cast<uint32_t>(waiting_.size());
+  }
+
+  /// Those of them that somebody else looks after.
+  uint32_t num_searching() const {
+    return static_cast<uint32_t>(std::ranges::count(
+      waiting_, sequence::search::begun, &sequence::elsewhere));
   }
 
   /// How often blocks were given back before their time.
@@ -254,13 +288,26 @@ private:
 
   uint32_t give_rows(const sequence_ptr& x, uint32_t most, allowance& left);
   bool admit(const sequence_ptr& x);
+
+  /// Whether it would be let in, if it were known what others keep of it. There
+  /// is room for that now, and not before.
+  bool looks_elsewhere(const sequence_ptr& x) {
+    if (x->elsewhere == sequence::search::due) {
+      x->elsewhere = sequence::search::begun;
+      searches_.push_back(x);
+    }
+    return x->elsewhere == sequence::search::begun;
+  }
   uint64_t num_blocks_to_admit(const sequence& x) const;
   bool may_be_passed(const sequence& x) const {
     return x.num_answered() == 0 && x.num_passed < options_.max_num_seqs;
   }
   void schedule(const sequence_ptr& x, planned_step& out);
   bool make_room(sequence& x);
-  void join_line(sequence_ptr x);
+  void join_line(sequence_ptr x) {
+    auto at = std::ranges::upper_bound(waiting_, x->turn, {}, &sequence::turn);
+    waiting_.insert(at, std::move(x));
+  }
   void begin_draws(sequence& x) const;
   static batch_output output_of(const sequence& x) {
     batch_output out{x.id, x.term, {}};
@@ -371,8 +418,9 @@ private:
   uint64_t num_without_choice_ = 0;
   uint64_t num_looked_up_ = 0;
   uint64_t num_found_ = 0;
-  std::deque<sequence_ptr> waiting_;  ///< By turn.
-  std::vector<sequence_ptr> running_; ///< By turn.
+  std::deque<sequence_ptr> waiting_;                      ///< By turn.
+  std::vector<std::shared_ptr<const sequence>> searches_; ///< Not taken so far.
+  std::vector<sequence_ptr> running_;                     ///< By turn.
   /// By lane, in the order of the batch; empty: no step is out.
   std::array<std::vector<part>, 4> in_step_;
 };

@@ -48,6 +48,10 @@ struct sequence {
   std::optional<uint32_t> num_cached; ///< Of the prompt, once it was let in.
   /// What it would begin with when it last looked, while it waits.
   std::vector<prefix_cache::entry> found;
+  /// Its blocks were given back: they may be kept elsewhere, and it is not let
+  /// in before somebody has looked there.
+  enum class search : uint8_t { none, due, begun };
+  search elsewhere = search::none;
   bool running = false;
   bool over = false; ///< Goes when the last of its steps has ended.
 

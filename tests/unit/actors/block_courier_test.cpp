@@ -1,58 +1,10 @@
-#include "tests/unit/actors/scheduler_fixture.hpp"
+#include "tests/unit/actors/courier_fixture.hpp"
 
 using namespace troupe;
 
 namespace {
 
-/// Blocks have keys; the keeper only listens, too.
-class BlockCourier : public scheduler_fixture {
-protected:
-  BlockCourier() {
-    make_rank(num_blocks);
-    rank_.cache->keep_keys(identity_of("model"));
-    buffers_ = host_buffers::make(*device_, 4, 64);
-    context_.here->update([this](cast_list& list) {
-      list.keeper = spawn_listener<keeper>(keeps_);
-    });
-    start(512, 8);
-  }
-
-  void request(request_id id, uint32_t num_tokens = 200,
-               const std::string& salt = "") {
-    auto what = std::make_shared<generation_request>();
-    for (uint32_t i = 0; i < num_tokens; ++i)
-      what->prompt.push_back(int32_t(i / 64 % 8));
-    what->max_tokens = 4;
-    what->ignore_eos = true;
-    what->sampling.temperature = 0;
-    what->cache_salt = salt;
-    say(scheduler_actor_, run_request{id, 7, 0, 5, what, {}});
-  }
-
-  fetch_chain last_fetch() const {
-    return keeps_->of<fetch_chain>().back();
-  }
-
-  void find(uint32_t count) {
-    say(scheduler_actor_, chain_found{last_fetch().fetch, count});
-  }
-
-  void bring(uint32_t index, bool has_bytes = true) {
-    say(scheduler_actor_,
-        block_fetched{last_fetch().fetch, index,
-                      has_bytes ? buffers_->take() : nullptr});
-  }
-
-  void land(uint32_t index) {
-    say(scheduler_actor_, block_landed{last_fetch().fetch, index, true});
-  }
-
-  static constexpr uint32_t num_blocks = 8;
-  std::shared_ptr<host_buffers> buffers_;
-  std::shared_ptr<heard<keep_blocks, drop_blocks, fetch_chain, land_block>>
-    keeps_ = std::make_shared<
-      heard<keep_blocks, drop_blocks, fetch_chain, land_block>>();
-};
+using BlockCourier = courier_fixture;
 
 } // namespace
 

@@ -17,9 +17,10 @@ class SimulatedCompany : public testing::Test {
 protected:
   /// With the model, little room, and requests as `spec` says. Ranks, workers
   /// and what else the topology has are the caller's.
-  simulation_options options_of(topology cluster, const load_spec& spec) const {
+  simulation_options options_of(topology cluster, const load_spec& spec,
+                                uint32_t max_model_len = 128) const {
     simulation_options out;
-    cluster.max_model_len = 128;
+    cluster.max_model_len = max_model_len;
     cluster.limits.max_num_seqs = 4;
     cluster.limits.step_timeout_ms = 5'000;
     out.company.cluster = std::move(cluster);

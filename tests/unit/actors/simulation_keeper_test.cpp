@@ -13,14 +13,6 @@ protected:
   /// Four prompts, asked again and again, at two ranks whose caches have room
   /// for some of them; `blocks` of host memory at each.
   simulation_options options(uint64_t blocks, uint32_t lanes) const {
-    topology cluster;
-    cluster.nodes = {{"front", "127.0.0.1", true, true, false, {}, {}},
-                     {"r0", "127.0.0.1", false, false, false, {0}, {}},
-                     {"r1", "127.0.0.1", false, false, false, {1}, {}},
-                     {"experts", "127.0.0.1", false, false, false, {}, {0, 1}}};
-    cluster.limits.max_num_batched_tokens = 48;
-    cluster.limits.num_kv_blocks = 3;
-    cluster.limits.micro_batches = lanes;
     load_spec spec;
     spec.streams = 2;
     spec.requests = 24;
@@ -28,10 +20,25 @@ protected:
     spec.most_prompt = 90;
     spec.least_output = 4;
     spec.most_output = 12;
-    auto out = options_of(std::move(cluster), spec);
+    return options(blocks, lanes, spec, 3, 4);
+  }
+
+  /// Of some requests the first `num_prompts` say what they ask; 0: all.
+  simulation_options options(uint64_t blocks, uint32_t lanes,
+                             const load_spec& spec, uint32_t num_kv_blocks,
+                             size_t num_prompts = 0) const {
+    topology cluster;
+    cluster.nodes = {{"front", "127.0.0.1", true, true, false, {}, {}},
+                     {"r0", "127.0.0.1", false, false, false, {0}, {}},
+                     {"r1", "127.0.0.1", false, false, false, {1}, {}},
+                     {"experts", "127.0.0.1", false, false, false, {}, {0, 1}}};
+    cluster.limits.max_num_batched_tokens = 48;
+    cluster.limits.num_kv_blocks = num_kv_blocks;
+    cluster.limits.micro_batches = lanes;
+    auto out = options_of(std::move(cluster), spec, 256);
     auto& all = out.what.load.requests;
-    for (size_t i = 4; i < all.size(); ++i)
-      all[i].request.prompt = all[i % 4].request.prompt;
+    for (size_t i = 0; i < all.size() && num_prompts > 0; ++i)
+      all[i].request.prompt = all[i % num_prompts].request.prompt;
     oracle_options oracle;
     oracle.max_model_len = out.company.cluster.max_model_len;
     EXPECT_TRUE(ask_plain_path(model_->source(), cpu(), oracle, out.what.load));
@@ -54,6 +61,24 @@ TEST_F(SimulatedKeeper, FindsBeginningsInHostMemoryAndChangesNoToken) {
       EXPECT_TRUE(out.num_host_hits > 0 || blocks == 2);
     }
   EXPECT_EQ(simulate(1, options(0, 1)).num_host_hits, 0u);
+}
+
+/// Nobody begins as another one did: what is found was one's own.
+TEST_F(SimulatedKeeper, WhoGaveItsBlocksBackFindsThemInHostMemory) {
+  load_spec spec;
+  spec.streams = 6;
+  spec.requests = 10;
+  spec.least_prompt = 66;
+  spec.most_prompt = 90;
+  spec.least_output = 90;
+  spec.most_output = 120;
+  for (uint32_t lanes = 1; lanes <= 2; ++lanes) {
+    auto all = options(64, lanes, spec, 7);
+    auto out = simulate(lanes, all);
+    EXPECT_TRUE(out.holds()) << words_of(out);
+    EXPECT_EQ(out.requests.completed, 10u);
+    EXPECT_GT(out.num_host_hits, 0u);
+  }
 }
 
 TEST_F(SimulatedKeeper, TheSameSeedGivesTheSameRun) {
