@@ -13,10 +13,10 @@
 // beyond that is dropped, and with it what stands on it.
 
 #include "actors/cast.hpp"
+#include "actors/disk_jobs.hpp"
 #include "actors/keeper_queues.hpp"
 #include "runtime/kv_store/fetch_choice.hpp"
 #include "runtime/kv_store/kv_health.hpp"
-#include "runtime/kv_store/kv_io.hpp"
 #include "runtime/kv_store/kv_tiers.hpp"
 
 #include <deque>
@@ -42,12 +42,10 @@ struct keeper_state {
   std::shared_ptr<node_parts> parts;
   keeper self;
   std::function<clock::instant()> now;
-  std::shared_ptr<kv_io> io;
+  std::unique_ptr<const disk_jobs> disk;
   kv_tiers tiers;
   kv_health health;
   std::unique_ptr<fetch_choice> choice;
-  /// Of the store's threads, which may outlive this.
-  std::shared_ptr<const clock> time = std::make_shared<system_clock>();
 
   std::deque<wanted_block> waiting; ///< For host memory.
   keep_queue to_copy; ///< Likewise, or for the store to be opened.
@@ -80,14 +78,7 @@ struct keeper_state {
       return;
     }
     opens_since = now();
-    auto job = [to = weak_handle{self}, files = parts->keeper->files] {
-      auto made = kv_store::open(files);
-      if (made)
-        to.tell(store_opened{std::shared_ptr{std::move(*made)}, ""});
-      else
-        to.tell(store_opened{nullptr, made.why().message});
-    };
-    io->read(std::move(job));
+    disk->open(parts->keeper->files);
   }
 
   void take(const store_opened& msg) {
@@ -209,15 +200,8 @@ struct keeper_state {
   }
 
   void write(const kv_ticket& ticket, const kernels::host_ptr& bytes) {
-    auto job = [to = weak_handle{self}, files = tiers.store->files(), ticket,
-                bytes] {
-      auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
-                             {bytes->data(), bytes->size()});
-      to.tell(ok ? block_written{ticket, ""}
-                 : block_written{ticket, ok.why().message,
-                                 ok.why().code == errc::overloaded});
-    };
-    if (!bytes || !health.may_write() || !io->write(std::move(job)))
+    if (!bytes || !health.may_write()
+        || !disk->write(tiers.store->files(), ticket, bytes))
       end_write(ticket, false);
   }
 
@@ -242,22 +226,16 @@ struct keeper_state {
       for (auto& x : to_copy.take(key))
         tell_rank(x.rank, blocks_let_go{{x.of.block}});
       if (auto ticket = tiers.drop(key))
-        erase(*ticket);
+        disk->erase(tiers.store->files(), *ticket);
     }
     tell_blocks();
-  }
-
-  /// The next process is not to find it either.
-  void erase(const kv_ticket& x) const {
-    io->write(
-      [files = tiers.store->files(), x] { files->erase(x.slot, x.what.key); });
   }
 
   void end_write(const kv_ticket& ticket, bool ok) {
     writes.erase(ticket.serial);
     tiers.store->end_write(ticket, ok);
     if (ok && !tiers.store->index().has(ticket.what.key))
-      erase(ticket); // it was dropped
+      disk->erase(tiers.store->files(), ticket); // it was dropped
     tell_blocks();
     pump_copies();
   }
@@ -340,11 +318,11 @@ struct keeper_state {
       auto next = std::move(first);
       waiting.pop_front();
       auto slot = place ? std::optional{place->slot} : std::nullopt;
-      begin_read(std::move(next), std::move(bytes), slot);
+      begin_read(std::move(next), bytes, slot);
     }
   }
 
-  void begin_read(wanted_block x, kernels::host_ptr bytes,
+  void begin_read(wanted_block x, const kernels::host_ptr& bytes,
                   std::optional<uint64_t> slot) {
     auto ticket = tiers.store->begin_read(x.what());
     if (!ticket) { // another read has found it damaged
@@ -353,16 +331,8 @@ struct keeper_state {
       return lose(x);
     }
     auto serial = ++last_read;
-    auto job = [to = weak_handle{self}, files = tiers.store->files(),
-                ticket = *ticket, bytes, serial, slot, time = time] {
-      auto begin = time->now();
-      auto how = files->read(ticket.slot, ticket.what,
-                             {bytes->data(), bytes->size()});
-      std::chrono::duration<double> took = time->now() - begin;
-      to.tell(block_read{serial, how, took.count(), bytes, slot});
-    };
     reads[serial] = {std::move(x), *ticket, now()};
-    if (!io->read(std::move(job)))
+    if (!disk->read(tiers.store->files(), *ticket, bytes, serial, slot))
       take(block_read{serial, kv_outcome::failed, 0, nullptr, slot});
   }
 
@@ -378,7 +348,7 @@ struct keeper_state {
     tiers.store->end_read(x.ticket, msg.how);
     tell_blocks();
     if (msg.how == kv_outcome::damaged)
-      erase(x.ticket); // or it is found again after a restart
+      disk->erase(tiers.store->files(), x.ticket);
     if (msg.how == kv_outcome::whole) {
       give(x.of, msg);
     } else {
@@ -459,10 +429,11 @@ keeper::behavior_type keeper_role(keeper::stateful_pointer<keeper_state> self,
   state.self = self;
   state.now = [self] { return self->clock().now(); };
   auto has_disk = !state.parts->keeper->files.dir.empty();
-  state.io = io ? std::move(io)
-                : std::make_shared<kv_io>(has_disk ? num_threads : 0);
+  if (!io)
+    io = std::make_shared<kv_io>(has_disk ? num_threads : 0);
+  state.disk = std::make_unique<const disk_jobs>(state.self, std::move(io));
   state.choice
-    = std::make_unique<fetch_choice>(std::max(state.io->num_threads(), 1u));
+    = std::make_unique<fetch_choice>(std::max(state.disk->num_threads(), 1u));
   state.tiers.memory = std::move(state.parts->keeper->memory);
   state.blocks = {context.counters, counter::store_blocks};
   state.blocks_in_memory = {context.counters, counter::host_blocks};

@@ -1,0 +1,51 @@
+#include "actors/disk_jobs.hpp"
+
+#include <utility>
+
+namespace troupe {
+
+disk_jobs::disk_jobs(const keeper& to, std::shared_ptr<kv_io> io)
+  : to_(to), io_(std::move(io)) {
+}
+
+void disk_jobs::open(const kv_files_options& files) const {
+  io_->read([to = to_, files] {
+    auto made = kv_store::open(files);
+    if (made)
+      to.tell(store_opened{std::shared_ptr{std::move(*made)}, ""});
+    else
+      to.tell(store_opened{nullptr, made.why().message});
+  });
+}
+
+bool disk_jobs::write(const std::shared_ptr<kv_files>& files,
+                      const kv_ticket& ticket,
+                      const kernels::host_ptr& bytes) const {
+  return io_->write([to = to_, files, ticket, bytes] {
+    auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
+                           {bytes->data(), bytes->size()});
+    to.tell(ok ? block_written{ticket, ""}
+               : block_written{ticket, ok.why().message,
+                               ok.why().code == errc::overloaded});
+  });
+}
+
+void disk_jobs::erase(const std::shared_ptr<kv_files>& files,
+                      const kv_ticket& x) const {
+  io_->write([files, x] { files->erase(x.slot, x.what.key); });
+}
+
+bool disk_jobs::read(const std::shared_ptr<kv_files>& files,
+                     const kv_ticket& ticket, const kernels::host_ptr& bytes,
+                     uint64_t serial, std::optional<uint64_t> slot) const {
+  return io_->read(
+    [to = to_, files, ticket, bytes, serial, slot, time = time_] {
+      auto begin = time->now();
+      auto how = files->read(ticket.slot, ticket.what,
+                             {bytes->data(), bytes->size()});
+      std::chrono::duration<double> took = time->now() - begin;
+      to.tell(block_read{serial, how, took.count(), bytes, slot});
+    });
+}
+
+} // namespace troupe
