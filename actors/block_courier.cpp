@@ -30,16 +30,19 @@ bool block_courier::is_on() const {
 void block_courier::keep_fresh() {
   if (!is_on())
     return;
+  keep(cache_.take_fresh());
+  if (auto spoilt = cache_.take_spoilt(); !spoilt.empty())
+    tell(context_.here->read()->keeper, drop_blocks{std::move(spoilt)});
+}
+
+void block_courier::keep(const std::vector<uint32_t>& blocks) {
   keep_blocks out{rank_, {}};
-  for (auto block : cache_.take_fresh()) {
+  for (auto block : blocks) {
     cache_.hold(block);
     out.blocks.push_back({block, cache_.described(block)});
   }
-  auto to = context_.here->read()->keeper;
   if (!out.blocks.empty())
-    tell(to, std::move(out));
-  if (auto spoilt = cache_.take_spoilt(); !spoilt.empty())
-    tell(to, drop_blocks{std::move(spoilt)});
+    tell(context_.here->read()->keeper, std::move(out));
 }
 
 void block_courier::take(const blocks_let_go& msg) {
@@ -131,7 +134,7 @@ block_courier::arrivals block_courier::take(const block_fetched& msg,
   auto& of = *i->second.of;
   if (!msg.bytes)
     of.lose(msg.index);
-  else if (auto block = of.take(msg.index, reserve))
+  else if (auto block = of.take(msg.index, reserve, msg.is_kept))
     tell(context_.here->read()->keeper,
          land_block{rank_, msg.fetch, msg.index, *block, msg.bytes});
   return look_after(i);

@@ -77,6 +77,7 @@ private:
     bool is_anothers = false; ///< `who` followed one that has gone away.
   };
 
+  void keep(const std::vector<uint32_t>& blocks);
   std::map<uint64_t, fetch>::iterator fetch_of(uint64_t id);
   fetch* to_follow(const std::vector<kv_block>& chain);
   static void let_go(fetch& x);

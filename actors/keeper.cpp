@@ -275,7 +275,7 @@ struct keeper_state {
     if (!bytes)
       return false;
     context.counters->add(counter::host_hits);
-    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes});
+    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes, true});
     return true;
   }
 
@@ -363,7 +363,9 @@ struct keeper_state {
     context.counters->add(counter::store_hits);
     context.counters->add(counter::store_bytes_read, msg.bytes->size());
     auto bytes = msg.slot ? from_memory(x.what()) : msg.bytes;
-    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes});
+    // Where memory had no room for it the rank may offer it once more.
+    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes,
+                                    msg.slot || !tiers.memory});
   }
 
   void note(kv_outcome how) {

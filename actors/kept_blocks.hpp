@@ -35,6 +35,7 @@ struct block_fetched {
   uint64_t fetch = 0;
   uint32_t index = 0;
   kernels::host_ptr bytes; ///< Null: it does not come.
+  bool is_kept = false;    ///< It stays wherever blocks do that are read.
 };
 
 /// What you sent with land_block stands in its block.

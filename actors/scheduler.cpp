@@ -131,6 +131,7 @@ struct scheduler_state {
   /// Who waits no more for its beginning. Blocks may be free again also if it
   /// is nobody.
   void let_in(const std::optional<run_request>& who) {
+    courier->keep_fresh(); // what has come, too
     if (who)
       add(*who);
     else
@@ -138,6 +139,7 @@ struct scheduler_state {
   }
 
   void let_in(const block_courier::arrivals& x) {
+    courier->keep_fresh();
     for (auto& who : x.in)
       add(who);
     for (auto& who : x.again)

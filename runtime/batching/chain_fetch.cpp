@@ -41,7 +41,8 @@ void chain_fetch::expect(uint32_t count) {
   end_ = is_gone_ ? 0 : count;
 }
 
-std::optional<uint32_t> chain_fetch::take(uint32_t i, uint32_t reserve) {
+std::optional<uint32_t> chain_fetch::take(uint32_t i, uint32_t reserve,
+                                          bool is_kept) {
   auto has_room = cache_.num_available() > reserve;
   auto block = i < end_ && !is_gone_ && has_room ? cache_.take() : std::nullopt;
   if (!block) {
@@ -49,7 +50,7 @@ std::optional<uint32_t> chain_fetch::take(uint32_t i, uint32_t reserve) {
     return std::nullopt;
   }
   ++num_told_;
-  landing_[i] = {*block, false};
+  landing_[i] = {*block, is_kept, false};
   return block;
 }
 
@@ -75,13 +76,13 @@ void chain_fetch::seal_next() {
   for (auto x = landing_.find(num_known_);
        x != landing_.end() && x->second.is_whole;
        x = landing_.find(num_known_)) {
-    auto block = x->second.block;
+    auto landed = x->second;
     auto& what = missing_[num_known_];
     auto depth = num_found_ + num_known_;
     landing_.erase(x);
-    of_.sealed = cache_.seal(of_.content_of(depth, of_.sealed), block,
-                             {what.before, depth}, false);
-    held_.push_back(block);
+    of_.sealed = cache_.seal(of_.content_of(depth, of_.sealed), landed.block,
+                             {what.before, depth}, !landed.is_kept);
+    held_.push_back(landed.block);
     ++num_known_;
   }
 }

@@ -41,7 +41,9 @@ public:
 
   /// A block for missing()[i], which has arrived, if others are left `reserve`;
   /// nothing if it is of no use any more or has no room: it is lost then.
-  std::optional<uint32_t> take(uint32_t i, uint32_t reserve);
+  /// `is_kept`: it stays where it came from; others are fresh to the cache.
+  std::optional<uint32_t> take(uint32_t i, uint32_t reserve,
+                               bool is_kept = false);
 
   /// It stands in its block. Not `ok`: something else does.
   void land(uint32_t i, bool ok);
@@ -76,6 +78,7 @@ private:
   /// A block that somebody writes to, or has.
   struct landing {
     uint32_t block = 0;
+    bool is_kept = false;
     bool is_whole = false;
   };
 

@@ -75,6 +75,20 @@ TEST_F(BlockCourier, WhatCameFromTheDiskIsNotWrittenThereAgain) {
   EXPECT_EQ(kept[0].blocks[0].what.depth, 2u);
 }
 
+/// Memory had no room for it when it was read; the disk is asked in vain.
+TEST_F(BlockCourier, WhatCameFromTheDiskAndDidNotStayIsKept) {
+  request(1);
+  find(2);
+  for (uint32_t i : {0u, 1u}) {
+    bring(i, true, i == 0);
+    land(i);
+  }
+  auto kept = keeps_->of<keep_blocks>();
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].blocks.size(), 1u);
+  EXPECT_EQ(kept[0].blocks[0].what, last_fetch().chain->at(1));
+}
+
 TEST_F(BlockCourier, ABlockThatDoesNotComeIsComputed) {
   request(1);
   find(3);
@@ -196,7 +210,7 @@ TEST_F(BlockCourier, WhoWantsTheSameDoesNotFetchItAgain) {
   end_step();
   say(scheduler_actor_, chain_found{fetch, 3});
   for (uint32_t i : {0u, 1u, 2u}) {
-    say(scheduler_actor_, block_fetched{fetch, i, buffers_->take()});
+    say(scheduler_actor_, block_fetched{fetch, i, buffers_->take(), true});
     say(scheduler_actor_, block_landed{fetch, i, true});
   }
   EXPECT_EQ(keeps_->of<fetch_chain>().size(), 2u) << "all is here";

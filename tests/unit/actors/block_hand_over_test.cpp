@@ -254,6 +254,25 @@ TEST_F(Taker, BeginsBehindWhatHasCome) {
   EXPECT_EQ(count(counter::handed_late), 0u);
 }
 
+/// Nobody else of its node may have it.
+TEST_F(Taker, WhatHasComeIsKept) {
+  auto kept = std::make_shared<heard<keep_blocks>>();
+  context_.here->update(
+    [&](cast_list& list) { list.keeper = spawn_listener<keeper>(kept); });
+  rank_.cache->keep_keys(identity_of("model"));
+  offer();
+  for (uint32_t i = 0; i < 3; ++i)
+    bring(i);
+  std::vector<uint32_t> depths;
+  for (auto& msg : kept->of<keep_blocks>())
+    for (auto& x : msg.blocks) {
+      depths.push_back(x.what.depth);
+      say(scheduler_actor_, blocks_let_go{{x.block}});
+    }
+  EXPECT_EQ(depths, (std::vector<uint32_t>{0, 1, 2}));
+  EXPECT_EQ(num_held(), 3u) << "for the request";
+}
+
 TEST_F(Taker, TakesABlockInPieces) {
   offer(100);
   EXPECT_EQ(wanted().count, 1u);

@@ -38,10 +38,10 @@ protected:
     say(scheduler_actor_, chain_found{last_fetch().fetch, count});
   }
 
-  void bring(uint32_t index, bool has_bytes = true) {
+  void bring(uint32_t index, bool has_bytes = true, bool is_kept = true) {
     say(scheduler_actor_,
         block_fetched{last_fetch().fetch, index,
-                      has_bytes ? buffers_->take() : nullptr});
+                      has_bytes ? buffers_->take() : nullptr, is_kept});
   }
 
   void land(uint32_t index) {

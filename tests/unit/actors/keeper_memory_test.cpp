@@ -103,6 +103,22 @@ TEST_F(KeeperMemory, WhatHasNoRoomThereGoesToTheDisk) {
   EXPECT_EQ(count(counter::host_hits) + count(counter::store_hits), 3u);
 }
 
+/// The rank offers it once more.
+TEST_F(KeeperMemory, SaysSoIfWhatIsReadDidNotStay) {
+  start_with(1);
+  keep(*chain(0, 1), 10);
+  keep(*chain(100, 1), 20);
+  fetch(chain(100, 1)); // which is in use from now on
+  EXPECT_TRUE(fetched().back().is_kept);
+  fetch(chain(0, 1));
+  EXPECT_TRUE(is_filled_with(10));
+  EXPECT_EQ(count(counter::store_hits), 1u);
+  EXPECT_FALSE(fetched().back().is_kept);
+  forget_what_was_told();
+  fetch(chain(0, 1));
+  EXPECT_TRUE(fetched().back().is_kept) << "now there is room";
+}
+
 /// Whoever reads a block has it whole, whatever else is kept meanwhile.
 TEST_F(KeeperMemory, WhatIsReadGoesForNobody) {
   start_with(1, false);

@@ -101,9 +101,9 @@ TEST_F(ChainFetch, WhatArrivesIsFoundByWhoComesNext) {
   chain_fetch x{cache_, request(300), {}};
   x.expect(3);
   EXPECT_FALSE(x.is_over());
-  ASSERT_TRUE(x.take(1, 0));
-  ASSERT_TRUE(x.take(0, 0));
-  ASSERT_TRUE(x.take(2, 0));
+  ASSERT_TRUE(x.take(1, 0, true));
+  ASSERT_TRUE(x.take(0, 0, true));
+  ASSERT_TRUE(x.take(2, 0, true));
   x.land(1, true);
   EXPECT_EQ(x.num_known(), 0u) << "the one before it is not there";
   x.land(0, true);
@@ -117,6 +117,20 @@ TEST_F(ChainFetch, WhatArrivesIsFoundByWhoComesNext) {
   x.let_go();
   EXPECT_EQ(cache_.num_idle(), 3u);
   EXPECT_TRUE(cache_.take_fresh().empty()) << "they are kept already";
+}
+
+/// It may have come from another node.
+TEST_F(ChainFetch, WhatIsKeptNowhereIsFresh) {
+  chain_fetch x{cache_, request(300), {}};
+  x.expect(3);
+  for (uint32_t i : {0u, 1u, 2u}) {
+    ASSERT_TRUE(x.take(i, 0, i == 1));
+    x.land(i, true);
+  }
+  std::vector<uint32_t> depths;
+  for (auto block : cache_.take_fresh())
+    depths.push_back(cache_.described(block).depth);
+  EXPECT_EQ(depths, (std::vector<uint32_t>{0, 2}));
 }
 
 TEST_F(ChainFetch, BehindWhatDoesNotComeNothingDoes) {
