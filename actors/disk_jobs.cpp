@@ -21,12 +21,15 @@ void disk_jobs::open(const kv_files_options& files) const {
 bool disk_jobs::write(const std::shared_ptr<kv_files>& files,
                       const kv_ticket& ticket,
                       const kernels::host_ptr& bytes) const {
-  return io_->write([to = to_, files, ticket, bytes] {
+  auto job = [to = to_, files, ticket, bytes] {
     auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
                            {bytes->data(), bytes->size()});
     to.tell(ok ? block_written{ticket, ""}
                : block_written{ticket, ok.why().message,
                                ok.why().code == errc::overloaded});
+  };
+  return io_->write(std::move(job), [to = to_, ticket] {
+    to.tell(block_written{ticket, "", false, true});
   });
 }
 
@@ -38,14 +41,24 @@ void disk_jobs::erase(const std::shared_ptr<kv_files>& files,
 bool disk_jobs::read(const std::shared_ptr<kv_files>& files,
                      const kv_ticket& ticket, const kernels::host_ptr& bytes,
                      uint64_t serial, std::optional<uint64_t> slot) const {
-  return io_->read(
-    [to = to_, files, ticket, bytes, serial, slot, time = time_] {
-      auto begin = time->now();
-      auto how = files->read(ticket.slot, ticket.what,
-                             {bytes->data(), bytes->size()});
-      std::chrono::duration<double> took = time->now() - begin;
-      to.tell(block_read{serial, how, took.count(), bytes, slot});
-    });
+  auto job = [to = to_, files, ticket, bytes, serial, slot, time = time_] {
+    auto begin = time->now();
+    auto how = files->read(ticket.slot, ticket.what,
+                           {bytes->data(), bytes->size()});
+    std::chrono::duration<double> took = time->now() - begin;
+    to.tell(block_read{serial, how, took.count(), bytes, slot});
+  };
+  return io_->read(std::move(job), [to = to_, serial, slot] {
+    to.tell(block_read{serial, kv_outcome::busy, 0, nullptr, slot});
+  });
+}
+
+void disk_jobs::drop_reads() const {
+  io_->drop_reads();
+}
+
+void disk_jobs::drop_writes() const {
+  io_->drop_writes();
 }
 
 } // namespace troupe

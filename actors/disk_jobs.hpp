@@ -31,6 +31,10 @@ public:
             const kernels::host_ptr& bytes, uint64_t serial,
             std::optional<uint64_t> slot) const;
 
+  /// What waits. It hears of each as of one that was not done.
+  void drop_reads() const;
+  void drop_writes() const;
+
 private:
   weak_handle<keeper> to_;
   std::shared_ptr<kv_io> io_;

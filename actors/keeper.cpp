@@ -35,6 +35,7 @@ struct keeper_state {
   struct reading {
     wanted_block of;
     kv_ticket ticket;
+    std::optional<uint64_t> slot; ///< Of memory, where it is to stay.
     clock::instant since;
   };
 
@@ -111,11 +112,16 @@ struct keeper_state {
     context.log->warning(sentence);
     is_off.set(1);
     pump_copies(); // nobody holds what is not kept
+    disk->drop_writes();
     if (health.may_read())
       return;
-    // Nobody waits for what may never come.
-    for (auto& [serial, x] : std::exchange(reads, {}))
+    // Nobody waits for what may never come, and no place is kept for it.
+    for (auto& [serial, x] : std::exchange(reads, {})) {
+      if (x.slot)
+        tiers.memory->abandon(*x.slot);
       lose(x.of);
+    }
+    disk->drop_reads();
     for (auto& x : std::exchange(waiting, {}))
       lose(x);
   }
@@ -233,14 +239,15 @@ struct keeper_state {
 
   void end_write(const kv_ticket& ticket, bool ok) {
     writes.erase(ticket.serial);
-    tiers.store->end_write(ticket, ok);
-    if (ok && !tiers.store->index().has(ticket.what.key))
+    if (!tiers.store->end_write(ticket, ok) && ok)
       disk->erase(tiers.store->files(), ticket); // it was dropped
     tell_blocks();
     pump_copies();
   }
 
   void take(const block_written& msg) {
+    if (msg.is_dropped)
+      return end_write(msg.ticket, false);
     heard_written = now();
     end_write(msg.ticket, msg.failure.empty());
     if (msg.failure.empty())
@@ -331,7 +338,7 @@ struct keeper_state {
       return lose(x);
     }
     auto serial = ++last_read;
-    reads[serial] = {std::move(x), *ticket, now()};
+    reads[serial] = {std::move(x), *ticket, slot, now()};
     if (!disk->read(tiers.store->files(), *ticket, bytes, serial, slot))
       take(block_read{serial, kv_outcome::failed, 0, nullptr, slot});
   }

@@ -89,8 +89,9 @@ struct memory_read {
 /// From a thread of the store.
 struct block_written {
   kv_ticket ticket;
-  std::string failure; ///< Empty: well.
-  bool passes = false; ///< The next one may be written nonetheless.
+  std::string failure;     ///< Empty: well.
+  bool passes = false;     ///< The next one may be written nonetheless.
+  bool is_dropped = false; ///< It was not begun.
 };
 
 /// Look for these, one behind the other; answer with chain_found. Computing

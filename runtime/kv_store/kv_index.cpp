@@ -130,13 +130,33 @@ std::optional<uint64_t> kv_index::begin_write(const kv_block& x) {
   return *slot;
 }
 
-void kv_index::end_write(uint64_t slot, bool ok) {
+bool kv_index::end_write(uint64_t slot, bool ok) {
   auto at = static_cast<uint32_t>(slot);
-  CHECK(entries_.at(at).what == state::writing);
-  if (std::exchange(entries_[at].is_dropped, false) || !ok)
-    return make_empty(at);
-  entries_[at].what = state::whole;
+  auto& e = entries_.at(at);
+  if (e.what == state::abandoned) {
+    e.what = state::empty;
+    empty_.push_back(at);
+    return false;
+  }
+  CHECK(e.what == state::writing);
+  if (!ok) {
+    make_empty(at);
+    return false;
+  }
+  e.what = state::whole;
   ++num_blocks_;
+  return true;
+}
+
+void kv_index::abandon(uint64_t slot) {
+  auto at = static_cast<uint32_t>(slot);
+  auto& e = entries_.at(at);
+  if (e.what == state::abandoned)
+    return;
+  CHECK(e.what == state::writing);
+  slot_of_.erase(e.key);
+  unlink(at);
+  e.what = state::abandoned;
 }
 
 std::optional<uint64_t> kv_index::begin_read(const kv_key& x) {
@@ -166,7 +186,7 @@ std::optional<uint64_t> kv_index::drop(const kv_key& x) {
     return std::nullopt;
   auto at = i->second;
   if (entries_[at].what == state::writing)
-    entries_[at].is_dropped = true;
+    abandon(at);
   else if (entries_[at].num_readers > 0)
     forget(at);
   else

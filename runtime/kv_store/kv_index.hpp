@@ -60,8 +60,13 @@ public:
   /// known, or on its way, or every slot is in use.
   std::optional<uint64_t> begin_write(const kv_block& x);
 
-  /// `ok`: from now on it is found.
-  void end_write(uint64_t slot, bool ok);
+  /// `ok`: from now on it is found, unless it was dropped or abandoned. Returns
+  /// whether it is.
+  bool end_write(uint64_t slot, bool ok);
+
+  /// Of a write that may never end: its key may be written elsewhere. The slot
+  /// is used again after end_write().
+  void abandon(uint64_t slot);
 
   /// Nothing if `x` cannot be found.
   std::optional<uint64_t> begin_read(const kv_key& x);
@@ -90,7 +95,7 @@ public:
 private:
   static constexpr uint32_t none = UINT32_MAX;
 
-  enum class state : uint8_t { empty, writing, whole, forgotten };
+  enum class state : uint8_t { empty, writing, abandoned, whole, forgotten };
 
   /// Of a slot. In a ring by age with `ends` as its beginning and end.
   struct entry {
@@ -101,7 +106,6 @@ private:
     uint32_t older = none;
     uint32_t newer = none;
     uint32_t num_readers = 0;
-    bool is_dropped = false; ///< While it is written.
     state what = state::empty;
   };
 

@@ -29,23 +29,42 @@ kv_io::~kv_io() {
     state_->writes.clear();
 }
 
-bool kv_io::read(job what) {
-  return post(state_->reads, std::move(what));
+bool kv_io::read(job what, job dropped) {
+  return post(state_->reads, {std::move(what), std::move(dropped)});
 }
 
-bool kv_io::write(job what) {
-  return post(state_->writes, std::move(what));
+bool kv_io::write(job what, job dropped) {
+  return post(state_->writes, {std::move(what), std::move(dropped)});
 }
 
-bool kv_io::post(std::deque<job>& to, job what) {
+void kv_io::drop_reads() {
+  drop(state_->reads);
+}
+
+void kv_io::drop_writes() {
+  drop(state_->writes);
+}
+
+void kv_io::drop(queue& from) {
+  queue all;
+  {
+    std::lock_guard guard{state_->mutex};
+    all.swap(from);
+  }
+  for (auto& x : all)
+    if (x.dropped)
+      x.dropped();
+}
+
+bool kv_io::post(queue& to, posted x) {
   if (state_->num_threads == 0) {
-    what();
+    x.what();
     return true;
   }
   std::lock_guard guard{state_->mutex};
   if (to.size() >= max_waiting)
     return false;
-  to.push_back(std::move(what));
+  to.push_back(std::move(x));
   state_->changed.notify_one();
   return true;
 }
@@ -65,8 +84,8 @@ void kv_io::run(const std::shared_ptr<state>& of) {
     from.pop_front();
     of->num_writing += !is_read;
     lock.unlock();
-    next();
-    next = nullptr; // what it holds goes before the lock is taken
+    next.what();
+    next = {}; // what it holds goes before the lock is taken
     lock.lock();
     of->num_writing -= !is_read;
     if (of->may_write())

@@ -40,16 +40,28 @@ public:
     return state_->num_threads;
   }
 
-  /// False: too many wait.
-  virtual bool read(job what);
-  virtual bool write(job what);
+  /// False: too many wait. `dropped` is called if `what` never will be.
+  virtual bool read(job what, job dropped = {});
+  virtual bool write(job what, job dropped = {});
+
+  /// Of a disk that hangs: what waits is dropped, what a thread has in hand is
+  /// not.
+  virtual void drop_reads();
+  virtual void drop_writes();
 
 private:
+  struct posted {
+    job what;
+    job dropped;
+  };
+
+  using queue = std::deque<posted>;
+
   struct state {
     std::mutex mutex;
     std::condition_variable changed;
-    std::deque<job> reads;
-    std::deque<job> writes;
+    queue reads;
+    queue writes;
     uint32_t num_threads = 0;
     uint32_t num_writing = 0;
     uint32_t num_in_row = 0; ///< Reads begun since the last write.
@@ -67,7 +79,8 @@ private:
   };
 
   static void run(const std::shared_ptr<state>& of);
-  bool post(std::deque<job>& to, job what);
+  bool post(queue& to, posted x);
+  void drop(queue& from);
 
   std::shared_ptr<state> state_ = std::make_shared<state>();
 };

@@ -47,6 +47,11 @@ public:
   /// `ok`: from now on it is found.
   void end_write(uint64_t slot, bool ok);
 
+  /// See kv_index::abandon.
+  void abandon(uint64_t slot) {
+    index_.abandon(slot);
+  }
+
   /// Nothing if it is not here. It stays until end_read().
   std::optional<place> begin_read(const kv_block& x);
   void end_read(uint64_t slot);

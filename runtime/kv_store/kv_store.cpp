@@ -24,8 +24,8 @@ std::optional<kv_ticket> kv_store::begin_write(const kv_block& x) {
   return kv_ticket{*slot, ++last_serial_, x};
 }
 
-void kv_store::end_write(const kv_ticket& x, bool ok) {
-  index_.end_write(x.slot, ok);
+bool kv_store::end_write(const kv_ticket& x, bool ok) {
+  return index_.end_write(x.slot, ok);
 }
 
 std::optional<kv_ticket> kv_store::begin_read(const kv_block& x) {

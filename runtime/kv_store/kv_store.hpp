@@ -52,7 +52,8 @@ public:
 
   /// Nothing if it is here, or on its way, or there is no room.
   std::optional<kv_ticket> begin_write(const kv_block& x);
-  void end_write(const kv_ticket& x, bool ok);
+  /// Returns whether it is found from now on.
+  bool end_write(const kv_ticket& x, bool ok);
 
   std::optional<kv_ticket> begin_read(const kv_block& x);
   /// Damaged or failed: it is not found any more.

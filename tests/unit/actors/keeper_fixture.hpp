@@ -52,18 +52,26 @@ protected:
     scripted_io() : kv_io(0) {
     }
 
-    bool read(job what) override {
-      return take(std::move(what));
+    bool read(job what, job dropped) override {
+      return take({std::move(what), std::move(dropped), true});
     }
 
-    bool write(job what) override {
-      return take(std::move(what));
+    bool write(job what, job dropped) override {
+      return take({std::move(what), std::move(dropped), false});
+    }
+
+    void drop_reads() override {
+      drop(true);
+    }
+
+    void drop_writes() override {
+      drop(false);
     }
 
     void answer_one() {
       auto next = std::move(held_.front());
       held_.pop_front();
-      next();
+      next.what();
     }
 
     size_t num_held() const {
@@ -73,15 +81,32 @@ protected:
     bool hangs = false;
 
   private:
-    bool take(job what) {
+    struct held {
+      job what;
+      job dropped;
+      bool is_read = false;
+    };
+
+    bool take(held x) {
       if (hangs)
-        held_.push_back(std::move(what));
+        held_.push_back(std::move(x));
       else
-        what();
+        x.what();
       return true;
     }
 
-    std::deque<job> held_;
+    /// All but the first, which a thread has in hand.
+    void drop(bool reads) {
+      std::deque<held> all;
+      all.swap(held_);
+      for (auto& x : all)
+        if (x.is_read != reads || held_.empty())
+          held_.push_back(std::move(x));
+        else
+          x.dropped();
+    }
+
+    std::deque<held> held_;
   };
 
   void start() {

@@ -197,6 +197,43 @@ TEST_F(KeeperMemory, FewAreReadIntoItAtOnce) {
   EXPECT_EQ(count(counter::store_hits), 3u);
 }
 
+/// What the disk was to bring has no place there any more.
+TEST_F(KeeperMemory, ADiskThatHangsKeepsNoPlaces) {
+  start_with(4);
+  keep(*chain(0, 3), 10);
+  start(); // another process
+  io_->hangs = true;
+  fetch(chain(0, 3));
+  wait(std::chrono::seconds{11});
+  EXPECT_EQ(fetched().size(), 3u) << "each has an answer";
+  forget_what_was_told();
+  keep(*chain(0, 3), 20);
+  EXPECT_EQ(count(counter::host_blocks), 3u);
+  fetch(chain(0, 3));
+  EXPECT_EQ(num_found(), 3u);
+  EXPECT_TRUE(is_filled_with(22));
+  forget_what_was_told();
+  io_->answer_one(); // late
+  scheduler_.run();
+  EXPECT_EQ(count(counter::host_blocks), 3u);
+  keep(*chain(100, 1), 30);
+  EXPECT_EQ(count(counter::host_blocks), 4u) << "in the place that it had";
+}
+
+TEST_F(KeeperMemory, WhatWaitsToBeWrittenGoesWithTheDisk) {
+  start_with(2);
+  io_->hangs = true;
+  keep(*chain(0, 2), 10);
+  EXPECT_EQ(io_->num_held(), 2u);
+  wait(std::chrono::seconds{11});
+  EXPECT_EQ(count(counter::store_off), 1u);
+  EXPECT_EQ(io_->num_held(), 1u) << "a thread has it in hand";
+  keep(*chain(100, 1), 30);
+  fetch(chain(100, 1));
+  EXPECT_EQ(num_found(), 1u);
+  EXPECT_EQ(count(counter::store_errors), 0u);
+}
+
 TEST_F(KeeperMemory, ADiskThatIsGivenUpLeavesIt) {
   start_with(2);
   keep(*chain(0, 4), 10);

@@ -107,6 +107,32 @@ TEST(KvIo, RefusesWhatIsTooMuch) {
   may_end.set_value();
 }
 
+TEST(KvIo, DropsWhatWaitsAndSaysSo) {
+  std::promise<void> begun, may_end;
+  kv_io io{1};
+  EXPECT_TRUE(io.write(
+    [&] {
+      begun.set_value();
+      may_end.get_future().wait();
+    },
+    [] { ADD_FAILURE() << "it is in hand"; }));
+  begun.get_future().wait();
+  std::atomic<int> num_dropped{0}, num_done{0};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(io.write([&] { ++num_done; }, [&] { ++num_dropped; }));
+    EXPECT_TRUE(io.read([&] { ++num_done; }, [&] { num_dropped += 10; }));
+  }
+  io.drop_writes();
+  EXPECT_EQ(num_dropped, 3);
+  io.drop_reads();
+  EXPECT_EQ(num_dropped, 33);
+  may_end.set_value();
+  std::promise<void> last;
+  EXPECT_TRUE(io.read([&] { last.set_value(); }));
+  last.get_future().wait();
+  EXPECT_EQ(num_done, 0);
+}
+
 /// A disk that hangs is left to itself.
 TEST(KvIo, EndsThoughAJobDoesNot) {
   auto may_end = std::make_shared<std::promise<void>>();

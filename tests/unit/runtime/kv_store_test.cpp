@@ -264,6 +264,26 @@ TEST_F(KvStore, SaysWhatAMapSays) {
   }
 }
 
+TEST(KvIndex, WhatIsAbandonedMayBeWrittenElsewhere) {
+  kv_index index{2};
+  kv_block x;
+  auto first = index.begin_write(x);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(index.begin_write(x)) << "it is on its way";
+  index.abandon(*first);
+  EXPECT_FALSE(index.has(x.key));
+  auto second = index.begin_write(x);
+  ASSERT_TRUE(second);
+  EXPECT_NE(*second, *first) << "somebody may still write there";
+  EXPECT_TRUE(index.end_write(*second, true));
+  EXPECT_FALSE(index.end_write(*first, true)) << "late";
+  EXPECT_EQ(index.num_blocks(), 1u);
+  EXPECT_EQ(index.begin_read(x.key), second);
+  kv_block other;
+  other.key.bytes[0] = std::byte{1};
+  EXPECT_EQ(index.begin_write(other), first);
+}
+
 /// Against a list in order of age, of blocks that follow no others.
 TEST(KvIndex, ForgetsWhoWasOfNoUseLongest) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
