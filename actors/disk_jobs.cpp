@@ -19,11 +19,13 @@ void disk_jobs::open(const kv_files_options& files) const {
 }
 
 bool disk_jobs::write(const std::shared_ptr<kv_files>& files,
-                      const kv_ticket& ticket,
-                      const kernels::host_ptr& bytes) const {
-  auto job = [to = to_, files, ticket, bytes] {
+                      const kv_ticket& ticket, const kernels::host_ptr& bytes,
+                      const wish& is_wanted) const {
+  auto job = [to = to_, files, ticket, bytes, is_wanted] {
     auto ok = files->write(ticket.slot, ticket.what, ticket.serial,
                            {bytes->data(), bytes->size()});
+    if (!*is_wanted)
+      files->erase(ticket.slot, ticket.what.key);
     to.tell(ok ? block_written{ticket, ""}
                : block_written{ticket, ok.why().message,
                                ok.why().code == errc::overloaded});
@@ -35,7 +37,7 @@ bool disk_jobs::write(const std::shared_ptr<kv_files>& files,
 
 void disk_jobs::erase(const std::shared_ptr<kv_files>& files,
                       const kv_ticket& x) const {
-  io_->write([files, x] { files->erase(x.slot, x.what.key); });
+  io_->erase([files, x] { files->erase(x.slot, x.what.key); });
 }
 
 bool disk_jobs::read(const std::shared_ptr<kv_files>& files,

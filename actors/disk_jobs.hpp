@@ -6,6 +6,8 @@
 #include "actors/protocol.hpp"
 #include "runtime/kv_store/kv_io.hpp"
 
+#include <atomic>
+
 namespace troupe {
 
 class disk_jobs {
@@ -19,11 +21,16 @@ public:
   /// It hears store_opened.
   void open(const kv_files_options& files) const;
 
-  /// It hears block_written. False: too many wait, and it hears nothing.
-  bool write(const std::shared_ptr<kv_files>& files, const kv_ticket& ticket,
-             const kernels::host_ptr& bytes) const;
+  /// Whether what is to be written is still wanted.
+  using wish = std::shared_ptr<const std::atomic<bool>>;
 
-  /// The next process is not to find it either.
+  /// It hears block_written. False: too many wait, and it hears nothing. What
+  /// is not wanted any more does not stay there, even if nobody hears.
+  bool write(const std::shared_ptr<kv_files>& files, const kv_ticket& ticket,
+             const kernels::host_ptr& bytes, const wish& is_wanted) const;
+
+  /// Before anything else is written: the next process is not to find it
+  /// either.
   void erase(const std::shared_ptr<kv_files>& files, const kv_ticket& x) const;
 
   /// It hears block_read, with these. False as above.

@@ -39,6 +39,14 @@ struct keeper_state {
     clock::instant since;
   };
 
+  /// One that is being copied out to be written, or written.
+  struct writing {
+    kv_key key;
+    clock::instant since;
+    std::shared_ptr<std::atomic<bool>> is_wanted
+      = std::make_shared<std::atomic<bool>>(true);
+  };
+
   node_context context;
   std::shared_ptr<node_parts> parts;
   keeper self;
@@ -54,8 +62,8 @@ struct keeper_state {
   bool is_shut = false;
   clock::instant opens_since = {};
   std::map<uint64_t, reading> reads;
-  std::map<uint64_t, clock::instant> writes; ///< By serial: since when.
-  clock::instant heard_read = {};            ///< The last answer of the disk.
+  std::map<uint64_t, writing> writes; ///< By serial.
+  clock::instant heard_read = {};     ///< The last answer of the disk.
   clock::instant heard_written = {};
   uint64_t last_read = 0;
   gauge blocks;
@@ -181,7 +189,7 @@ struct keeper_state {
 
   void begin_copy(rank_id id, const known_block& x, kv_tiers::target to) {
     if (to.ticket)
-      writes[to.ticket->serial] = now();
+      writes[to.ticket->serial] = {to.ticket->what.key, now()};
     auto* from = rank(id);
     from->transfers->enqueue(kernels::copy_out{from->pool->block(x.block),
                                                to.bytes->data(), to.bytes});
@@ -206,8 +214,9 @@ struct keeper_state {
   }
 
   void write(const kv_ticket& ticket, const kernels::host_ptr& bytes) {
-    if (!bytes || !health.may_write()
-        || !disk->write(tiers.store->files(), ticket, bytes))
+    auto is_wanted = writes.at(ticket.serial).is_wanted;
+    if (!bytes || !*is_wanted || !health.may_write()
+        || !disk->write(tiers.store->files(), ticket, bytes, is_wanted))
       end_write(ticket, false);
   }
 
@@ -229,6 +238,9 @@ struct keeper_state {
   /// What waits, or is being written meanwhile, is not found either.
   void drop(const drop_blocks& msg) {
     for (auto& key : msg.keys) {
+      for (auto& [serial, x] : writes)
+        if (x.key == key)
+          *x.is_wanted = false;
       for (auto& x : to_copy.take(key))
         tell_rank(x.rank, blocks_let_go{{x.of.block}});
       if (auto ticket = tiers.drop(key))
@@ -411,8 +423,8 @@ struct keeper_state {
       hear(health.reads_wait(std::max(heard_read, reads.begin()->second.since),
                              now()));
     if (!writes.empty())
-      hear(health.writes_wait(std::max(heard_written, writes.begin()->second),
-                              now()));
+      hear(health.writes_wait(
+        std::max(heard_written, writes.begin()->second.since), now()));
   }
 
   /// Nobody holds blocks for a disk that does not say what it has.

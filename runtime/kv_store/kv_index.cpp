@@ -185,9 +185,11 @@ std::optional<uint64_t> kv_index::drop(const kv_key& x) {
   if (i == slot_of_.end())
     return std::nullopt;
   auto at = i->second;
-  if (entries_[at].what == state::writing)
+  if (entries_[at].what == state::writing) {
     abandon(at);
-  else if (entries_[at].num_readers > 0)
+    return std::nullopt;
+  }
+  if (entries_[at].num_readers > 0)
     forget(at);
   else
     make_empty(at);

@@ -75,7 +75,7 @@ public:
   void end_read(uint64_t slot, bool ok);
 
   /// It is not found any more, also if it is being written. Returns the slot
-  /// that has it, or will.
+  /// that has it; nothing if that is none, or is only being written to.
   std::optional<uint64_t> drop(const kv_key& x);
 
   uint64_t num_slots() const {

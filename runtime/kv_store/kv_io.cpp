@@ -37,6 +37,14 @@ bool kv_io::write(job what, job dropped) {
   return post(state_->writes, {std::move(what), std::move(dropped)});
 }
 
+void kv_io::erase(job what) {
+  if (state_->num_threads == 0)
+    return what();
+  std::lock_guard guard{state_->mutex};
+  state_->erasures.push_back({std::move(what), {}});
+  state_->changed.notify_one();
+}
+
 void kv_io::drop_reads() {
   drop(state_->reads);
 }
@@ -72,23 +80,28 @@ bool kv_io::post(queue& to, posted x) {
 void kv_io::run(const std::shared_ptr<state>& of) {
   std::unique_lock lock{of->mutex};
   for (;;) {
-    of->changed.wait(lock, [&] {
-      return of->is_over || !of->reads.empty() || of->may_write();
-    });
-    auto is_read = of->may_read();
-    if (!is_read && !of->may_write())
+    of->changed.wait(lock, [&] { return of->is_over || of->next(); });
+    auto* from = of->next();
+    if (!from)
       break;
-    of->num_in_row = is_read ? of->num_in_row + 1 : 0;
-    auto& from = is_read ? of->reads : of->writes;
-    auto next = std::move(from.front());
-    from.pop_front();
+    auto is_read = from == &of->reads;
+    auto erases = from == &of->erasures;
+    if (is_read)
+      ++of->num_in_row;
+    else if (!erases)
+      of->num_in_row = 0;
+    auto next = std::move(from->front());
+    from->pop_front();
     of->num_writing += !is_read;
+    of->is_erasing |= erases;
     lock.unlock();
     next.what();
     next = {}; // what it holds goes before the lock is taken
     lock.lock();
     of->num_writing -= !is_read;
-    if (of->may_write())
+    if (erases)
+      of->is_erasing = false;
+    if (of->next())
       of->changed.notify_one();
   }
   --of->num_alive;

@@ -2,8 +2,9 @@
 
 /// The threads on which a store's files are read and written: reads before
 /// writes, but for one write after so many reads, so that reads without end do
-/// not keep writes waiting. At most all threads but one write at once. A disk
-/// that hangs holds up nobody but these.
+/// not keep writes waiting. At most all threads but one write at once. What is
+/// to be erased is before both, and no write begins before it is. A disk that
+/// hangs holds up nobody but these.
 
 #include <condition_variable>
 #include <cstddef>
@@ -28,9 +29,9 @@ public:
   /// 0 threads: jobs are done when they are posted.
   explicit kv_io(uint32_t num_threads);
 
-  /// Drops the reads that wait and does the writes. Leaves threads that have
-  /// not come back after a while to themselves: what a job uses has to be its
-  /// own.
+  /// Drops the reads that wait, erases and does the writes. Leaves threads that
+  /// have not come back after a while to themselves: what a job uses has to be
+  /// its own.
   virtual ~kv_io();
 
   kv_io(const kv_io&) = delete;
@@ -43,6 +44,9 @@ public:
   /// False: too many wait. `dropped` is called if `what` never will be.
   virtual bool read(job what, job dropped = {});
   virtual bool write(job what, job dropped = {});
+
+  /// Is never refused, and not dropped: there are no more of these than blocks.
+  virtual void erase(job what);
 
   /// Of a disk that hangs: what waits is dropped, what a thread has in hand is
   /// not.
@@ -60,21 +64,41 @@ private:
   struct state {
     std::mutex mutex;
     std::condition_variable changed;
+    queue erasures;
     queue reads;
     queue writes;
     uint32_t num_threads = 0;
-    uint32_t num_writing = 0;
-    uint32_t num_in_row = 0; ///< Reads begun since the last write.
+    uint32_t num_writing = 0; ///< Those that erase, too.
+    uint32_t num_in_row = 0;  ///< Reads begun since the last write.
     uint32_t num_alive = 0;
+    bool is_erasing = false;
     bool is_over = false;
 
+    bool leaves_a_thread() const {
+      return num_threads == 1 || num_writing + 1 < num_threads || is_over;
+    }
+
+    /// One behind the other.
+    bool may_erase() const {
+      return !erasures.empty() && !is_erasing && leaves_a_thread();
+    }
+
     bool may_write() const {
-      return !writes.empty()
-             && (num_threads == 1 || num_writing + 1 < num_threads || is_over);
+      return !writes.empty() && erasures.empty() && !is_erasing
+             && leaves_a_thread();
     }
 
     bool may_read() const {
       return !reads.empty() && (num_in_row < reads_to_a_write || !may_write());
+    }
+
+    /// What is to be done next; null: nothing at present.
+    queue* next() {
+      if (may_erase())
+        return &erasures;
+      if (may_read())
+        return &reads;
+      return may_write() ? &writes : nullptr;
     }
   };
 

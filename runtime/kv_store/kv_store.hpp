@@ -60,7 +60,8 @@ public:
   void end_read(const kv_ticket& x, kv_outcome how);
 
   /// Is of no use to anybody: it is not found any more. A ticket to erase it
-  /// with; nothing if it was not here.
+  /// with; nothing if it was not here, or is being written: end_write() says so
+  /// then.
   std::optional<kv_ticket> drop(const kv_key& x);
 
   // -- all at once, on this thread --------------------------------------------

@@ -60,6 +60,13 @@ protected:
       return take({std::move(what), std::move(dropped), false});
     }
 
+    void erase(job what) override {
+      if (hangs)
+        held_.push_front({std::move(what), {}, false});
+      else
+        what();
+    }
+
     void drop_reads() override {
       drop(true);
     }
@@ -100,7 +107,7 @@ protected:
       std::deque<held> all;
       all.swap(held_);
       for (auto& x : all)
-        if (x.is_read != reads || held_.empty())
+        if (x.is_read != reads || !x.dropped || held_.empty())
           held_.push_back(std::move(x));
         else
           x.dropped();

@@ -289,6 +289,39 @@ TEST_F(Keeper, ForgetsForGoodWhatIsOfNoUse) {
   EXPECT_EQ(num_found(), 1u);
 }
 
+/// Whatever it is that the threads have in hand when this ends.
+TEST_F(Keeper, ForgetsForGoodWhatIsBeingWritten) {
+  for (bool hears : {true, false}) {
+    start();
+    auto all = chain(hears ? 0 : 100, 1);
+    io_->hangs = true;
+    keep(*all, 10);
+    say(keeper_, drop_blocks{{(*all)[0].key}});
+    if (!hears)
+      end();
+    io_->answer_one();
+    scheduler_.run();
+    while (io_->num_held() > 0)
+      io_->answer_one();
+    start();
+    EXPECT_EQ(count(counter::store_blocks), 0u);
+    EXPECT_EQ(count(counter::store_damaged), 0u);
+  }
+}
+
+TEST_F(Keeper, WhatIsOfNoUseIsErasedBeforeAnythingIsWritten) {
+  start();
+  auto all = chain(0, 1);
+  keep(*all, 10);
+  io_->hangs = true;
+  keep(*chain(100, 2), 20);
+  say(keeper_, drop_blocks{{(*all)[0].key}});
+  EXPECT_EQ(io_->num_held(), 3u);
+  io_->answer_one();
+  start(); // the disk has done no more
+  EXPECT_EQ(count(counter::store_blocks), 0u);
+}
+
 TEST_F(Keeper, IsOffWithoutAPlaceAndAnswersNonetheless) {
   parts_->keeper->files.dir = "/proc/kv";
   start();

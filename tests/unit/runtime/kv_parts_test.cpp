@@ -10,7 +10,9 @@
 #include <atomic>
 #include <future>
 #include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 namespace troupe {
 
@@ -105,6 +107,36 @@ TEST(KvIo, RefusesWhatIsTooMuch) {
   EXPECT_LE(num_taken, kv_io::max_waiting + 1);
   EXPECT_GE(num_taken, kv_io::max_waiting - 1);
   may_end.set_value();
+}
+
+/// The next process is not to find what was spoilt.
+TEST(KvIo, ErasesBeforeAllElseHoweverMuchWaits) {
+  std::promise<void> may_begin;
+  std::vector<std::string> done;
+  {
+    kv_io io{1};
+    EXPECT_TRUE(io.write([&] { may_begin.get_future().wait(); }));
+    while (io.write([&] { done.emplace_back("write"); })) {
+    }
+    EXPECT_TRUE(io.read([&] { done.emplace_back("read"); }));
+    for (auto i = 0; i < 2; ++i)
+      io.erase([&] { done.emplace_back("erase"); });
+    io.drop_writes();
+    EXPECT_TRUE(io.write([&] { done.emplace_back("write"); }));
+    may_begin.set_value();
+  }
+  std::erase(done, "read");
+  EXPECT_EQ(done, (std::vector<std::string>{"erase", "erase", "write"}));
+}
+
+/// The place of what is erased may have been given to another already.
+TEST(KvIo, NothingIsWrittenBeforeAllIsErasedThatWasToBe) {
+  std::atomic<int> num_erased{0};
+  kv_io io{4};
+  for (int i = 1; i <= 200; ++i) {
+    io.erase([&] { ++num_erased; });
+    EXPECT_TRUE(io.write([&, i] { EXPECT_GE(num_erased, i); }));
+  }
 }
 
 TEST(KvIo, DropsWhatWaitsAndSaysSo) {
