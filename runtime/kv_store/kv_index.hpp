@@ -44,6 +44,12 @@ public:
     return slot_of_.contains(x);
   }
 
+  /// Whether the block before it is here, or on its way: without that one
+  /// nobody would find it.
+  bool has_before(const kv_block& x) const {
+    return x.depth == 0 || has(x.before);
+  }
+
   /// Whether it is here, and not only on its way.
   bool can_read(const kv_key& x) const {
     auto* e = find(x);

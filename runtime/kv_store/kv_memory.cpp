@@ -31,7 +31,7 @@ kv_memory::kv_memory(std::vector<kernels::host_ptr> room)
 }
 
 std::optional<kv_memory::place> kv_memory::begin_write(const kv_block& x) {
-  if (x.depth > 0 && !index_.has(x.before))
+  if (!index_.has_before(x))
     return std::nullopt;
   auto slot = index_.begin_write(x);
   if (!slot)

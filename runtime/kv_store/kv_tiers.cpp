@@ -9,8 +9,7 @@ kv_tiers::target kv_tiers::begin_keep(const kv_block& x, bool may_write,
     out.slot = place->slot;
     out.bytes = place->bytes;
   }
-  auto stands = store && (x.depth == 0 || store->index().has(x.before));
-  if (!stands || !may_write)
+  if (!may_write || !store || !store->index().has_before(x))
     return out;
   if (!out.bytes)
     out.bytes = way.take();

@@ -264,6 +264,21 @@ TEST_F(KvStore, SaysWhatAMapSays) {
   }
 }
 
+TEST(KvIndex, SaysWhetherABlockWouldBeFound) {
+  kv_index index{2};
+  kv_block first, next;
+  first.before.bytes[0] = std::byte{9}; // a root
+  first.key.bytes[0] = std::byte{1};
+  next.before = first.key;
+  next.depth = 1;
+  EXPECT_TRUE(index.has_before(first));
+  EXPECT_FALSE(index.has_before(next));
+  auto slot = index.begin_write(first);
+  EXPECT_TRUE(index.has_before(next)) << "it is on its way";
+  index.end_write(*slot, false);
+  EXPECT_FALSE(index.has_before(next));
+}
+
 TEST(KvIndex, WhatIsAbandonedMayBeWrittenElsewhere) {
   kv_index index{2};
   kv_block x;
