@@ -15,6 +15,7 @@
 #include "actors/cast.hpp"
 #include "actors/disk_jobs.hpp"
 #include "actors/keeper_queues.hpp"
+#include "actors/rank_caches.hpp"
 #include "runtime/kv_store/fetch_choice.hpp"
 #include "runtime/kv_store/kv_health.hpp"
 #include "runtime/kv_store/kv_tiers.hpp"
@@ -52,6 +53,7 @@ struct keeper_state {
   keeper self;
   std::function<clock::instant()> now;
   std::unique_ptr<const disk_jobs> disk;
+  std::unique_ptr<rank_caches> ranks;
   kv_tiers tiers;
   kv_health health;
   std::unique_ptr<fetch_choice> choice;
@@ -134,40 +136,23 @@ struct keeper_state {
       lose(x);
   }
 
-  rank_parts* rank(rank_id id) const {
-    auto i = std::ranges::find(parts->ranks, id, [](auto& x) { return x->id; });
-    CHECK(i != parts->ranks.end());
-    return i->get();
-  }
-
-  template <class Message>
-  void tell_rank(rank_id id, const Message& message) const {
-    auto list = context.here->read();
-    if (auto i = list->schedulers.find(id); i != list->schedulers.end())
-      tell(i->second, message);
-  }
-
   // -- to host memory and the disk --------------------------------------------
 
   void keep(const keep_blocks& msg) {
-    auto most = std::max(rank(msg.rank)->pool->num_blocks() / share_that_waits,
-                         1u);
-    blocks_let_go unread;
+    auto most = ranks->most_waiting(msg.rank);
     for (auto& x : msg.blocks)
       if (to_copy.add(msg.rank, x, most)) {
         pump_copies();
       } else {
         context.counters->add(counter::store_dropped);
-        unread.blocks.push_back(x.block);
+        ranks->let_go(msg.rank, x.block);
       }
-    if (!unread.blocks.empty())
-      tell_rank(msg.rank, unread);
+    ranks->tell_all();
   }
 
   /// Begins to copy what there is host memory for, in order: what a block
   /// stands on is here before it.
   void pump_copies() {
-    std::map<rank_id, blocks_let_go> unread;
     while (!to_copy.empty() && (tiers.store || is_shut)) {
       if (tiers.memory && health.may_write()
           && writes.size() >= parts->keeper->max_writes && tiers.store)
@@ -180,28 +165,20 @@ struct keeper_state {
       if (to.bytes)
         begin_copy(from, x, std::move(to));
       else
-        unread[from].blocks.push_back(x.block);
+        ranks->let_go(from, x.block);
       to_copy.pop();
     }
-    for (auto& [id, msg] : unread)
-      tell_rank(id, msg);
+    ranks->tell_all();
   }
 
   void begin_copy(rank_id id, const known_block& x, kv_tiers::target to) {
     if (to.ticket)
       writes[to.ticket->serial] = {to.ticket->what.key, now()};
-    auto* from = rank(id);
-    from->transfers->enqueue(kernels::copy_out{from->pool->block(x.block),
-                                               to.bytes->data(), to.bytes});
-    from->transfers->notify([of = weak_handle{self}, id, block = x.block,
-                             what = x.what, to](auto& status) {
-      of.tell(block_copied{id, block, what, to.slot, to.ticket, to.bytes,
-                           bool(status)});
-    });
+    ranks->copy_out({id, x.block, x.what, to.slot, to.ticket, to.bytes});
   }
 
   void take(const block_copied& msg) {
-    tell_rank(msg.rank, blocks_let_go{{msg.block}});
+    ranks->tell_rank(msg.rank, blocks_let_go{{msg.block}});
     if (msg.slot) {
       tiers.memory->end_write(*msg.slot, msg.ok);
       tell_blocks();
@@ -242,7 +219,7 @@ struct keeper_state {
         if (x.key == key)
           *x.is_wanted = false;
       for (auto& x : to_copy.take(key))
-        tell_rank(x.rank, blocks_let_go{{x.of.block}});
+        ranks->tell_rank(x.rank, blocks_let_go{{x.of.block}});
       if (auto ticket = tiers.drop(key))
         disk->erase(tiers.store->files(), *ticket);
     }
@@ -277,7 +254,7 @@ struct keeper_state {
   void fetch(const fetch_chain& msg) {
     tiers.touch(msg.chain->front().before); // what it stands on is of use
     auto count = num_to_fetch(msg);
-    tell_rank(msg.rank, chain_found{msg.fetch, count});
+    ranks->tell_rank(msg.rank, chain_found{msg.fetch, count});
     for (uint32_t i = 0; i < count; ++i) {
       wanted_block x{msg.rank, msg.fetch, i, msg.chain, msg.is_wanted};
       if (!is_given(x))
@@ -294,7 +271,7 @@ struct keeper_state {
     if (!bytes)
       return false;
     context.counters->add(counter::host_hits);
-    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes, true});
+    ranks->tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes, true});
     return true;
   }
 
@@ -383,8 +360,8 @@ struct keeper_state {
     context.counters->add(counter::store_bytes_read, msg.bytes->size());
     auto bytes = msg.slot ? from_memory(x.what()) : msg.bytes;
     // Where memory had no room for it the rank may offer it once more.
-    tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes,
-                                    msg.slot || !tiers.memory});
+    ranks->tell_rank(x.rank, block_fetched{x.fetch, x.index, bytes,
+                                           msg.slot || !tiers.memory});
   }
 
   void note(kv_outcome how) {
@@ -399,18 +376,7 @@ struct keeper_state {
   }
 
   void lose(const wanted_block& x) const {
-    tell_rank(x.rank, block_fetched{x.fetch, x.index, nullptr});
-  }
-
-  void land(const land_block& msg) const {
-    auto* to = rank(msg.rank);
-    to->transfers->enqueue(kernels::copy_in{
-      msg.bytes->data(), to->pool->block(msg.block), msg.bytes});
-    auto list = context.here->read();
-    if (auto i = list->schedulers.find(msg.rank); i != list->schedulers.end())
-      to->transfers->notify([who = weak_handle{i->second}, msg](auto& ok) {
-        who.tell(block_landed{msg.fetch, msg.index, bool(ok)});
-      });
+    ranks->tell_rank(x.rank, block_fetched{x.fetch, x.index, nullptr});
   }
 
   // -- time -------------------------------------------------------------------
@@ -452,6 +418,7 @@ keeper::behavior_type keeper_role(keeper::stateful_pointer<keeper_state> self,
   auto has_disk = !state.parts->keeper->files.dir.empty();
   if (!io)
     io = std::make_shared<kv_io>(has_disk ? num_threads : 0);
+  state.ranks = std::make_unique<rank_caches>(state.self, context, state.parts);
   state.disk = std::make_unique<const disk_jobs>(state.self, std::move(io));
   state.choice
     = std::make_unique<fetch_choice>(std::max(state.disk->num_threads(), 1u));
@@ -471,7 +438,7 @@ keeper::behavior_type keeper_role(keeper::stateful_pointer<keeper_state> self,
     [=](const block_written& msg) { self->state.take(msg); },
     [=](const fetch_chain& msg) { self->state.fetch(msg); },
     [=](const block_read& msg) { self->state.take(msg); },
-    [=](const land_block& msg) { self->state.land(msg); },
+    [=](const land_block& msg) { self->state.ranks->copy_in(msg); },
     [=](const store_opened& msg) { self->state.take(msg); },
     [=](buffer_freed) {
       self->state.pump_copies();

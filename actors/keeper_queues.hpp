@@ -12,9 +12,6 @@ namespace troupe {
 /// Blocks that may be waited for.
 constexpr size_t max_waiting = 4096;
 
-/// Of a rank's cache, what may wait on its way to the disk.
-constexpr uint32_t share_that_waits = 8;
-
 /// A block that a rank waits for.
 struct wanted_block {
   rank_id rank = 0;
