@@ -7,10 +7,10 @@
 //   rank --fetch_chain--> read --block_read--> block_fetched --> rank
 //        --land_block--> copy in --> block_landed
 //
-// What stands in host memory is not read, and is written from there. What does
-// not fit into the host memory that was claimed for the way waits: on its way
-// to the disk in the rank's cache, of which it may hold an eighth; what comes
-// beyond that is dropped, and with it what stands on it.
+// What stands in host memory is not read, and is written from there. What waits
+// for the disk waits there, too, and goes if its room is wanted meanwhile. What
+// has no room there waits in the rank's cache, of which it may hold an eighth;
+// what comes beyond that is dropped, and with it what stands on it.
 
 #include "actors/cast.hpp"
 #include "actors/disk_jobs.hpp"
@@ -59,7 +59,7 @@ struct keeper_state {
   std::unique_ptr<fetch_choice> choice;
 
   std::deque<wanted_block> waiting; ///< For host memory.
-  keep_queue to_copy; ///< Likewise, or for the store to be opened.
+  write_queue to_write; ///< Likewise, or for the store to be opened.
   /// The store cannot be opened, or not so far, or there is none.
   bool is_shut = false;
   clock::instant opens_since = {};
@@ -97,7 +97,7 @@ struct keeper_state {
       is_off.set(1);
       is_shut = true;
       context.log->warning("the KV cache on disk is off: " + msg.failure);
-      return pump_copies();
+      return pump_writes();
     }
     tiers.store = msg.store;
     if (std::exchange(is_shut, false)) // it has taken its time
@@ -107,7 +107,7 @@ struct keeper_state {
       + std::to_string(tiers.store->index().num_blocks()) + " blocks");
     context.counters->add(counter::store_damaged, tiers.store->num_damaged());
     tell_blocks();
-    pump_copies();
+    pump_writes();
   }
 
   void tell_blocks() {
@@ -121,7 +121,7 @@ struct keeper_state {
       return;
     context.log->warning(sentence);
     is_off.set(1);
-    pump_copies(); // nobody holds what is not kept
+    pump_writes(); // nobody holds what is not kept
     disk->drop_writes();
     if (health.may_read())
       return;
@@ -139,42 +139,73 @@ struct keeper_state {
   // -- to host memory and the disk --------------------------------------------
 
   void keep(const keep_blocks& msg) {
-    auto most = ranks->most_waiting(msg.rank);
-    for (auto& x : msg.blocks)
-      if (to_copy.add(msg.rank, x, most)) {
-        pump_copies();
-      } else {
-        context.counters->add(counter::store_dropped);
-        ranks->let_go(msg.rank, x.block);
-      }
-    ranks->tell_all();
-  }
-
-  /// Begins to copy what there is host memory for, in order: what a block
-  /// stands on is here before it.
-  void pump_copies() {
-    while (!to_copy.empty() && (tiers.store || is_shut)) {
-      if (tiers.memory && health.may_write()
-          && writes.size() >= parts->keeper->max_writes && tiers.store)
-        break; // memory is for who reads from it, not for a slow disk
-      auto& [from, x] = to_copy.front();
-      auto to = tiers.begin_keep(x.what, health.may_write(),
-                                 *parts->keeper->writing);
-      if (to.waits)
-        break;
-      if (to.bytes)
-        begin_copy(from, x, std::move(to));
-      else
-        ranks->let_go(from, x.block);
-      to_copy.pop();
+    for (auto& x : msg.blocks) {
+      keep(msg.rank, x);
+      begin_writes();
     }
     ranks->tell_all();
   }
 
-  void begin_copy(rank_id id, const known_block& x, kv_tiers::target to) {
-    if (to.ticket)
-      writes[to.ticket->serial] = {to.ticket->what.key, now()};
-    ranks->copy_out({id, x.block, x.what, to.slot, to.ticket, to.bytes});
+  /// Memory takes it at once, the disk when it can.
+  void keep(rank_id id, const known_block& x) {
+    auto place = tiers.begin_keep(x.what);
+    if (place)
+      ranks->copy_out({id, x.block, place->slot, {}, place->bytes});
+    auto is_in_memory = tiers.is_in_memory(x.what.key);
+    auto is_held = wait_to_be_written(id, x, is_in_memory) && !is_in_memory;
+    if (!place && !is_held)
+      ranks->let_go(id, x.block);
+  }
+
+  bool wait_to_be_written(rank_id id, const known_block& x, bool is_in_memory) {
+    if (is_shut || !health.may_write() || tiers.is_on_disk(x.what.key))
+      return false;
+    auto waits = is_in_memory ? to_write.add(x.what)
+                              : to_write.add(id, x, ranks->most_waiting(id));
+    context.counters->add(counter::store_dropped, !waits);
+    return waits;
+  }
+
+  /// Memory is for who reads from it, not for a slow disk.
+  bool is_disk_behind() const {
+    return writes.size() >= parts->keeper->max_writes;
+  }
+
+  /// In order: what a block stands on is there before it.
+  void begin_writes() {
+    while (!to_write.empty() && (tiers.store || is_shut)) {
+      auto& first = to_write.front();
+      auto& what = first.of.what;
+      kernels::host_ptr bytes;
+      if (health.may_write() && tiers.is_to_be_written(what)) {
+        if (is_disk_behind())
+          return;
+        bytes = first.rank ? parts->keeper->writing->take() : from_memory(what);
+        if (!bytes && (first.rank || tiers.is_coming_to_memory(what.key)))
+          return; // there is no room on the way, or it is not there yet
+        context.counters->add(counter::store_dropped, !bytes);
+      }
+      begin_write(to_write.pop(), bytes);
+    }
+  }
+
+  /// Null: it is not written.
+  void begin_write(const write_queue::entry& x,
+                   const kernels::host_ptr& bytes) {
+    auto ticket = bytes ? tiers.store->begin_write(x.of.what) : std::nullopt;
+    if (ticket)
+      writes[ticket->serial] = {ticket->what.key, now()};
+    if (ticket && x.rank)
+      ranks->copy_out({*x.rank, x.of.block, {}, ticket, bytes});
+    else if (ticket)
+      write(*ticket, bytes);
+    else if (x.rank)
+      ranks->let_go(*x.rank, x.of.block);
+  }
+
+  void pump_writes() {
+    begin_writes();
+    ranks->tell_all();
   }
 
   void take(const block_copied& msg) {
@@ -182,12 +213,10 @@ struct keeper_state {
     if (msg.slot) {
       tiers.memory->end_write(*msg.slot, msg.ok);
       tell_blocks();
+      pump_writes();
     }
-    // In memory it stays until it is written.
     if (msg.ticket)
-      write(*msg.ticket, msg.slot ? from_memory(msg.what)
-                         : msg.ok ? msg.bytes
-                                  : nullptr);
+      write(*msg.ticket, msg.ok ? msg.bytes : nullptr);
   }
 
   void write(const kv_ticket& ticket, const kernels::host_ptr& bytes) {
@@ -218,11 +247,13 @@ struct keeper_state {
       for (auto& [serial, x] : writes)
         if (x.key == key)
           *x.is_wanted = false;
-      for (auto& x : to_copy.take(key))
-        ranks->tell_rank(x.rank, blocks_let_go{{x.of.block}});
+      for (auto& x : to_write.take(key))
+        if (x.rank)
+          ranks->let_go(*x.rank, x.of.block);
       if (auto ticket = tiers.drop(key))
         disk->erase(tiers.store->files(), *ticket);
     }
+    ranks->tell_all();
     tell_blocks();
   }
 
@@ -231,7 +262,7 @@ struct keeper_state {
     if (!tiers.store->end_write(ticket, ok) && ok)
       disk->erase(tiers.store->files(), ticket); // it was dropped
     tell_blocks();
-    pump_copies();
+    pump_writes();
   }
 
   void take(const block_written& msg) {
@@ -402,7 +433,7 @@ struct keeper_state {
     context.log->warning("the KV cache on disk is off until it is open, which "
                          "takes more than "
                          + std::to_string(kv_health::patience.count()) + " s");
-    pump_copies();
+    pump_writes();
   }
 };
 
@@ -441,7 +472,7 @@ keeper::behavior_type keeper_role(keeper::stateful_pointer<keeper_state> self,
     [=](const land_block& msg) { self->state.ranks->copy_in(msg); },
     [=](const store_opened& msg) { self->state.take(msg); },
     [=](buffer_freed) {
-      self->state.pump_copies();
+      self->state.pump_writes();
       self->state.pump();
     },
     [=](tick) { self->state.check_deadlines(); },

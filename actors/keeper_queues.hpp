@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 
 namespace troupe {
 
@@ -25,12 +26,13 @@ struct wanted_block {
   }
 };
 
-/// Blocks of ranks that are to be copied out of their caches, in order. Each
-/// rank has a share of it: what waits cannot be used for anything else.
-class keep_queue {
+/// Blocks that are to be written to the disk, in order: from host memory, or
+/// from the caches of ranks. Each rank has a share of it: what waits in its
+/// cache cannot be used for anything else.
+class write_queue {
 public:
   struct entry {
-    rank_id rank = 0;
+    std::optional<rank_id> rank; ///< Nothing: it stands in host memory.
     known_block of;
   };
 
@@ -43,9 +45,12 @@ public:
   }
 
   /// Of a queue that is not empty.
-  void pop() {
-    --counts_[all_.front().rank];
+  entry pop() {
+    auto out = std::move(all_.front());
     all_.pop_front();
+    if (out.rank)
+      --counts_[*out.rank];
+    return out;
   }
 
   /// Whether there is room: `most` of the rank wait at once.
@@ -58,13 +63,22 @@ public:
     return true;
   }
 
+  /// The same, of one in host memory.
+  bool add(const kv_block& x) {
+    if (all_.size() >= max_waiting)
+      return false;
+    all_.push_back({std::nullopt, {0, x}});
+    return true;
+  }
+
   /// Takes those with that key out.
   std::vector<entry> take(const kv_key& key) {
     std::vector<entry> out;
     std::erase_if(all_, [&](auto& x) {
       if (x.of.what.key != key)
         return false;
-      --counts_[x.rank];
+      if (x.rank)
+        --counts_[*x.rank];
       out.push_back(x);
       return true;
     });

@@ -74,9 +74,8 @@ struct drop_blocks {
 struct block_copied {
   rank_id rank = 0;
   uint32_t block = 0;
-  kv_block what;
   std::optional<uint64_t> slot;    ///< Of kv_memory, where it stays.
-  std::optional<kv_ticket> ticket; ///< Of the disk, where it goes.
+  std::optional<kv_ticket> ticket; ///< Or of the disk, where it goes.
   kernels::host_ptr bytes;
   bool ok = true;
 };

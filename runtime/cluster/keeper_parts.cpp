@@ -1,5 +1,9 @@
 #include "runtime/cluster/keeper_parts.hpp"
 
+#include "runtime/kv_store/kv_io.hpp"
+
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
@@ -29,9 +33,9 @@ keeper_parts::make(kernels::device& dev, const node_options& options,
   if (!out->writing || !out->reading)
     return no_memory("on their way to the disk");
   out->max_reads = count;
-  out->max_writes = count
-                    + static_cast<uint32_t>(options.kv_host_bytes / block_bytes
-                                            / share_that_waits);
+  auto in_memory = options.kv_host_bytes / block_bytes / share_that_waits;
+  out->max_writes = static_cast<uint32_t>(
+    std::min<uint64_t>(count + in_memory, kv_io::max_waiting));
   if (options.kv_host_bytes == 0)
     return out;
   out->memory = kv_memory::make(dev, options.kv_host_bytes, block_bytes);

@@ -2,23 +2,8 @@
 
 namespace troupe {
 
-kv_tiers::target kv_tiers::begin_keep(const kv_block& x, bool may_write,
-                                      host_buffers& way) const {
-  target out;
-  if (auto place = memory ? memory->begin_write(x) : std::nullopt) {
-    out.slot = place->slot;
-    out.bytes = place->bytes;
-  }
-  if (!may_write || !store || !store->index().has_before(x))
-    return out;
-  if (!out.bytes)
-    out.bytes = way.take();
-  out.waits = !out.bytes;
-  if (!out.waits)
-    out.ticket = store->begin_write(x);
-  if (!out.slot && !out.ticket)
-    out.bytes = nullptr;
-  return out;
+std::optional<kv_memory::place> kv_tiers::begin_keep(const kv_block& x) const {
+  return memory ? memory->begin_write(x) : std::nullopt;
 }
 
 kv_tiers::finding kv_tiers::find(std::span<const kv_block> chain,

@@ -4,7 +4,6 @@
 /// memory, on a disk, or both. What stands in memory is not read from the disk,
 /// and is written to it from there. For one thread.
 
-#include "runtime/kv_store/host_buffers.hpp"
 #include "runtime/kv_store/kv_memory.hpp"
 #include "runtime/kv_store/kv_store.hpp"
 
@@ -14,18 +13,30 @@ struct kv_tiers {
   std::unique_ptr<kv_memory> memory; ///< Null: there is only a disk.
   std::shared_ptr<kv_store> store; ///< Null: it is not open, or there is none.
 
-  /// Where a block is copied to.
-  struct target {
-    kernels::host_ptr bytes;         ///< Null: it is kept nowhere, or waits.
-    std::optional<uint64_t> slot;    ///< Of memory, where it stays.
-    std::optional<kv_ticket> ticket; ///< Of the disk, where it goes.
-    bool waits = false;              ///< For host memory on the way.
-  };
+  /// Its place in memory; nothing if it is there or memory does not take it,
+  /// see kv_memory::begin_write.
+  std::optional<kv_memory::place> begin_keep(const kv_block& x) const;
 
-  /// `may_write`: to the disk. What is only on its way there is copied to one
-  /// of `way`. Nobody finds a block without the one before it, so none is kept
-  /// without it.
-  target begin_keep(const kv_block& x, bool may_write, host_buffers& way) const;
+  /// Or on its way there.
+  bool is_in_memory(const kv_key& x) const {
+    return memory && memory->index().has(x);
+  }
+
+  /// On its way there.
+  bool is_coming_to_memory(const kv_key& x) const {
+    return is_in_memory(x) && !memory->index().can_read(x);
+  }
+
+  /// Or on its way there.
+  bool is_on_disk(const kv_key& x) const {
+    return store && store->index().has(x);
+  }
+
+  /// Whether the disk lacks it. Nobody finds a block without the one before it,
+  /// so none is written without it.
+  bool is_to_be_written(const kv_block& x) const {
+    return store && !is_on_disk(x.key) && store->index().has_before(x);
+  }
 
   /// What is found of a chain from its first block on.
   struct finding {

@@ -158,14 +158,14 @@ TEST_F(KeeperMemory, ComparesTokensToo) {
   EXPECT_FALSE(fetched()[0].bytes);
 }
 
-/// It is not to turn into a queue for a slow disk.
+/// It is not to turn into a queue for a slow disk, nor to wait for it.
 TEST_F(KeeperMemory, ADiskThatIsSlowHoldsFewOfIt) {
   start_with(8);
   io_->hangs = true;
   keep(*chain(0, 3), 10);
-  EXPECT_EQ(io_->num_held(), 2u);
-  EXPECT_EQ(count(counter::host_blocks), 2u);
-  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u) << "one waits";
+  EXPECT_EQ(io_->num_held(), 2u) << "one waits";
+  EXPECT_EQ(count(counter::host_blocks), 3u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 3u);
   for (int i = 0; i < 3; ++i) {
     ASSERT_GT(io_->num_held(), 0u) << "the next one follows";
     io_->answer_one();
@@ -174,6 +174,58 @@ TEST_F(KeeperMemory, ADiskThatIsSlowHoldsFewOfIt) {
   EXPECT_EQ(told_->of<blocks_let_go>().size(), 3u);
   EXPECT_EQ(count(counter::host_blocks), 3u);
   EXPECT_EQ(count(counter::store_blocks), 3u);
+}
+
+TEST_F(KeeperMemory, WhatWaitsForTheDiskGoesIfItsRoomIsWanted) {
+  parts_->keeper->max_writes = 1;
+  start_with(2);
+  io_->hangs = true;
+  for (int i = 0; i < 3; ++i)
+    keep(*chain(100 * i, 1), 10 * i);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(count(counter::store_dropped), 0u);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(io_->num_held(), 1u);
+    io_->answer_one();
+    scheduler_.run();
+  }
+  EXPECT_EQ(count(counter::store_blocks), 2u) << "the first and the last";
+  EXPECT_EQ(count(counter::store_dropped), 1u);
+}
+
+TEST_F(KeeperMemory, IsNotHeldUpByWhatHasNoRoomThere) {
+  start_with(4);
+  keep(*chain(0, 2), 10);
+  start(); // another process
+  forget_what_was_told();
+  std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
+                                      parts_->keeper->writing->take()};
+  auto all = *chain(0, 3);
+  say(keeper_, keep_blocks{5, {{2, all[2]}}});
+  EXPECT_TRUE(told_->of<blocks_let_go>().empty()) << "it waits for the disk";
+  keep(*chain(100, 1), 20);
+  EXPECT_EQ(count(counter::host_blocks), 1u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+  busy.clear();
+  scheduler_.run();
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+  EXPECT_EQ(count(counter::store_blocks), 4u);
+}
+
+TEST_F(KeeperMemory, NeedsNoOpenDisk) {
+  end();
+  parts_->keeper->memory = kv_memory::make(*device_, 2 * bytes_, bytes_);
+  io_ = std::make_shared<scripted_io>();
+  io_->hangs = true;
+  keeper_ = spawn_keeper(system_, context_, parts_, io_);
+  scheduler_.run();
+  keep(*chain(0, 2), 10);
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+  io_->hangs = false;
+  io_->answer_one(); // it opens
+  scheduler_.run();
+  EXPECT_EQ(count(counter::store_blocks), 2u);
 }
 
 /// What nobody wants any more is not read once the disk gets to it.

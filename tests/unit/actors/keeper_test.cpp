@@ -84,6 +84,15 @@ TEST_F(Keeper, WhatTheDiskLagsBehindWaitsAndTheRestIsDropped) {
   EXPECT_EQ(count(counter::store_blocks), 3u);
 }
 
+TEST_F(Keeper, WhatTheDiskHasWaitsForNothing) {
+  start();
+  keep(*chain(0, 1), 10);
+  std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
+                                      parts_->keeper->writing->take()};
+  keep(*chain(0, 1), 10);
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+}
+
 TEST_F(Keeper, WhatIsOfNoUseIsNotWaitedFor) {
   start();
   std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),

@@ -21,14 +21,20 @@ protected:
 
   /// Where it was put: m, d, both or neither.
   std::string keep(const kv_block& x, bool may_write = true) {
-    auto to = tiers_.begin_keep(x, may_write, *way_);
-    EXPECT_FALSE(to.waits);
-    EXPECT_EQ(to.bytes != nullptr, to.slot || to.ticket);
-    if (to.slot)
-      tiers_.memory->end_write(*to.slot, true);
-    if (to.ticket)
-      tiers_.store->end_write(*to.ticket, true);
-    return std::string(to.slot ? "m" : "") + (to.ticket ? "d" : "");
+    std::string out;
+    if (auto place = tiers_.begin_keep(x)) {
+      EXPECT_TRUE(tiers_.is_in_memory(x.key));
+      tiers_.memory->end_write(place->slot, true);
+      out += "m";
+    }
+    if (may_write && tiers_.is_to_be_written(x)) {
+      auto ticket = tiers_.store->begin_write(x);
+      EXPECT_TRUE(ticket);
+      EXPECT_TRUE(tiers_.is_on_disk(x.key));
+      tiers_.store->end_write(*ticket, true);
+      out += "d";
+    }
+    return out;
   }
 
   std::array<uint32_t, 3> find(const std::vector<kv_block>& chain,
@@ -41,8 +47,6 @@ protected:
 
   std::shared_ptr<kernels::device> device_
     = kernels::make_inline_device(0, kernels::make_reference_executor());
-  std::shared_ptr<host_buffers> way_ = host_buffers::make(*device_, 1,
-                                                          block_bytes);
   kv_tiers tiers_;
 };
 
@@ -62,17 +66,6 @@ TEST_F(KvTiers, KeepsABlockWhereTheOneBeforeItIs) {
   make(0, true);
   EXPECT_EQ(keep(all[0]), "d");
   EXPECT_EQ(keep(all[0]), "");
-}
-
-TEST_F(KvTiers, OnlyWhatIsInNoMemoryNeedsRoomOnTheWay) {
-  auto all = chain(0, 2);
-  make(1, true);
-  auto busy = way_->take();
-  EXPECT_EQ(keep(all[0]), "md");
-  auto held = tiers_.memory->begin_read(all[0]);
-  EXPECT_TRUE(tiers_.begin_keep(all[1], true, *way_).waits);
-  busy.reset();
-  EXPECT_EQ(keep(all[1]), "d");
 }
 
 TEST_F(KvTiers, FindsAChainOfWhichEachHasAPart) {
