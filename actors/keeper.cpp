@@ -243,16 +243,16 @@ struct keeper_state {
 
   /// What waits, or is being written meanwhile, is not found either.
   void drop(const drop_blocks& msg) {
-    for (auto& key : msg.keys) {
-      for (auto& [serial, x] : writes)
-        if (x.key == key)
-          *x.is_wanted = false;
-      for (auto& x : to_write.take(key))
-        if (x.rank)
-          ranks->let_go(*x.rank, x.of.block);
+    auto keys = tiers.with_what_stands_on(msg.keys);
+    for (auto& x : to_write.take(keys))
+      if (x.rank)
+        ranks->let_go(*x.rank, x.of.block);
+    for (auto& [serial, x] : writes)
+      if (keys.contains(x.key))
+        *x.is_wanted = false;
+    for (auto& key : keys)
       if (auto ticket = tiers.drop(key))
         disk->erase(tiers.store->files(), *ticket);
-    }
     ranks->tell_all();
     tell_blocks();
   }

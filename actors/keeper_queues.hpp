@@ -71,12 +71,16 @@ public:
     return true;
   }
 
-  /// Takes those with that key out.
-  std::vector<entry> take(const kv_key& key) {
+  /// Takes those with these keys out, and what stands on them, whose keys it
+  /// adds.
+  std::vector<entry> take(kv_key_set& keys) {
     std::vector<entry> out;
     std::erase_if(all_, [&](auto& x) {
-      if (x.of.what.key != key)
+      auto& what = x.of.what;
+      auto stands = what.depth > 0 && keys.contains(what.before);
+      if (!stands && !keys.contains(what.key))
         return false;
+      keys.insert(what.key);
       if (x.rank)
         --counts_[*x.rank];
       out.push_back(x);

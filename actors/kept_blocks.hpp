@@ -65,7 +65,8 @@ struct keep_blocks {
   std::vector<known_block> blocks;
 };
 
-/// Blocks with these keys are of no use to anybody: forget them.
+/// Blocks with these keys are of no use to anybody, nor are those that stand on
+/// them: forget them.
 struct drop_blocks {
   std::vector<kv_key> keys;
 };

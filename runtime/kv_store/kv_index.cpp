@@ -196,6 +196,22 @@ std::optional<uint64_t> kv_index::drop(const kv_key& x) {
   return at;
 }
 
+bool kv_index::add_what_stands_on(kv_key_set& keys) const {
+  std::vector<const entry*> all;
+  for (auto& [key, slot] : slot_of_)
+    if (entries_[slot].depth > 0)
+      all.push_back(&entries_[slot]);
+  auto stands = [&](auto* x) { return keys.contains(x->before); };
+  if (std::ranges::none_of(all, stands))
+    return false;
+  auto num_before = keys.size();
+  std::ranges::sort(all, {}, [](auto* x) { return x->depth; });
+  for (auto* x : all)
+    if (stands(x))
+      keys.insert(x->key);
+  return keys.size() > num_before;
+}
+
 /// Its slot is used again once nobody reads it any more.
 void kv_index::forget(uint32_t slot) {
   auto& e = entries_[slot];

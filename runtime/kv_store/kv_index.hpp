@@ -84,6 +84,10 @@ public:
   /// that has it; nothing if that is none, or is only being written to.
   std::optional<uint64_t> drop(const kv_key& x);
 
+  /// Adds those of all blocks whose chains pass through one of these. Returns
+  /// whether there are any. Looks at all that is here.
+  bool add_what_stands_on(kv_key_set& keys) const;
+
   uint64_t num_slots() const {
     return num_slots_;
   }

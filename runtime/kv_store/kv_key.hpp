@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
 namespace troupe {
 
@@ -29,6 +30,8 @@ struct kv_key_hash {
     return out;
   }
 };
+
+using kv_key_set = std::unordered_set<kv_key, kv_key_hash>;
 
 /// 64 digits.
 std::string to_string(const kv_key& x);

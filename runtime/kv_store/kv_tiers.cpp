@@ -27,6 +27,16 @@ void kv_tiers::touch(const kv_key& last) const {
     memory->touch(last);
 }
 
+kv_key_set kv_tiers::with_what_stands_on(std::span<const kv_key> keys) const {
+  kv_key_set out(keys.begin(), keys.end());
+  // Of a chain each may have a part.
+  for (bool grows = true; grows;) {
+    grows = memory && memory->index().add_what_stands_on(out);
+    grows |= store && store->index().add_what_stands_on(out);
+  }
+  return out;
+}
+
 std::optional<kv_ticket> kv_tiers::drop(const kv_key& x) const {
   if (memory)
     memory->drop(x);

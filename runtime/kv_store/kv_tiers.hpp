@@ -51,6 +51,9 @@ struct kv_tiers {
   /// See kv_index::touch.
   void touch(const kv_key& last) const;
 
+  /// These, and all that stands on them in memory or on the disk.
+  kv_key_set with_what_stands_on(std::span<const kv_key> keys) const;
+
   /// A ticket to erase it from the disk with; nothing if it was not there.
   std::optional<kv_ticket> drop(const kv_key& x) const;
 };

@@ -298,6 +298,33 @@ TEST_F(Keeper, ForgetsForGoodWhatIsOfNoUse) {
   EXPECT_EQ(num_found(), 1u);
 }
 
+TEST_F(Keeper, ForgetsWhatStandsOnItToo) {
+  start();
+  auto all = chain(0, 4);
+  keep(*all, 10);
+  keep(*chain(100, 2), 20);
+  say(keeper_, drop_blocks{{(*all)[1].key}});
+  EXPECT_EQ(count(counter::store_blocks), 3u);
+  keep({(*all)[0], (*all)[1]}, 10); // once more, and right
+  start();
+  fetch(all);
+  EXPECT_EQ(num_found(), 2u);
+  fetch(chain(100, 2));
+  EXPECT_EQ(num_found(), 2u);
+}
+
+TEST_F(Keeper, WhatStandsOnItIsNotWaitedFor) {
+  start();
+  auto all = *chain(0, 2);
+  keep({all[0]}, 10);
+  std::vector<kernels::host_ptr> busy{parts_->keeper->writing->take(),
+                                      parts_->keeper->writing->take()};
+  say(keeper_, keep_blocks{5, {{1, all[1]}}});
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 1u);
+  say(keeper_, drop_blocks{{all[0].key}});
+  EXPECT_EQ(told_->of<blocks_let_go>().size(), 2u);
+}
+
 /// Whatever it is that the threads have in hand when this ends.
 TEST_F(Keeper, ForgetsForGoodWhatIsBeingWritten) {
   for (bool hears : {true, false}) {

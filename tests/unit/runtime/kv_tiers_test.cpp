@@ -83,6 +83,32 @@ TEST_F(KvTiers, FindsAChainOfWhichEachHasAPart) {
   EXPECT_EQ(find(all), (found{0, 0, 0}));
 }
 
+/// Each has a part of the chain, and others another one.
+TEST_F(KvTiers, SaysWhatStandsOnABlock) {
+  auto all = chain(0, 5), other = chain(1000, 2);
+  make(2, true);
+  for (auto& x : all)
+    keep(x); // the first two in memory
+  for (auto& x : other)
+    tiers_.store->end_write(*tiers_.store->begin_write(x), true);
+  auto behind = [&](std::vector<kv_block> some) {
+    std::vector<kv_key> keys;
+    for (auto& x : some)
+      keys.push_back(x.key);
+    return tiers_.with_what_stands_on(keys);
+  };
+  auto keys_of = [](std::vector<kv_block> some) {
+    kv_key_set out;
+    for (auto& x : some)
+      out.insert(x.key);
+    return out;
+  };
+  EXPECT_EQ(behind({all[1]}), keys_of({all[1], all[2], all[3], all[4]}));
+  EXPECT_EQ(behind({all[4], other[1]}), keys_of({all[4], other[1]}));
+  tiers_.store->drop(all[1].key); // memory still has it
+  EXPECT_EQ(behind({all[0]}), keys_of(all));
+}
+
 TEST_F(KvTiers, AMemoryComparesTokensAndForms) {
   make(1, false);
   auto x = chain(0, 1)[0];
