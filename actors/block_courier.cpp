@@ -46,8 +46,9 @@ void block_courier::keep(const std::vector<uint32_t>& blocks) {
 }
 
 void block_courier::take(const blocks_let_go& msg) {
-  for (auto block : msg.blocks)
-    cache_.release(block);
+  // The ends of chains first: beginnings stay longest.
+  for (auto i = msg.blocks.rbegin(); i != msg.blocks.rend(); ++i)
+    cache_.release(*i);
 }
 
 // -- from the disk ------------------------------------------------------------
@@ -76,12 +77,15 @@ block_courier::wait block_courier::begin(const run_request& msg,
     return wait::none;
   auto of = std::make_unique<chain_fetch>(cache_, msg.what, msg.answered);
   auto chain = std::make_shared<const std::vector<kv_block>>(of->missing());
-  if (chain->empty())
+  if (chain->empty()) {
+    keep(of->held());
     return wait::none;
+  }
   if (auto* other = may_follow ? to_follow(*chain) : nullptr) {
     other->followers.push_back(msg);
     return wait::following;
   }
+  keep(of->held()); // before what stands on it is looked for
   auto count = static_cast<uint32_t>(chain->size()) * kv_block::num_tokens;
   auto seconds = seconds_for(of->num_tokens_before(), count);
   patience_ = seconds == 0 ? most_patience : patience_for(seconds);

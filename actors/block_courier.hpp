@@ -38,8 +38,9 @@ public:
     following ///< Others' fetch is looked after already.
   };
 
-  /// Whether `msg` waits here for blocks of its beginning. `may_follow`: it has
-  /// not followed before.
+  /// Whether `msg` waits here for blocks of its beginning. What the cache has
+  /// of it counts as used, and is kept if it is not. `may_follow`: it has not
+  /// followed before.
   wait begin(const run_request& msg, const estimate& seconds_for,
              bool may_follow = true);
 

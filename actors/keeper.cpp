@@ -139,6 +139,10 @@ struct keeper_state {
   // -- to host memory and the disk --------------------------------------------
 
   void keep(const keep_blocks& msg) {
+    std::vector<kv_key> keys;
+    for (auto& x : msg.blocks)
+      keys.push_back(x.what.key);
+    tiers.touch(keys);
     for (auto& x : msg.blocks) {
       keep(msg.rank, x);
       begin_writes();
@@ -283,17 +287,23 @@ struct keeper_state {
   // -- from there -------------------------------------------------------------
 
   void fetch(const fetch_chain& msg) {
-    tiers.touch(msg.chain->front().before); // what it stands on is of use
     auto count = num_to_fetch(msg);
+    touch({msg.chain->begin(), count}, msg.chain->front().before);
     ranks->tell_rank(msg.rank, chain_found{msg.fetch, count});
     for (uint32_t i = 0; i < count; ++i) {
       wanted_block x{msg.rank, msg.fetch, i, msg.chain, msg.is_wanted};
       if (!is_given(x))
         waiting.push_back(std::move(x));
     }
-    if (count > 0)
-      tiers.touch((*msg.chain)[count - 1].key);
     pump();
+  }
+
+  /// Also what the chain stands on, whoever has it.
+  void touch(std::span<const kv_block> chain, const kv_key& before) const {
+    std::vector<kv_key> keys{before};
+    for (auto& x : chain)
+      keys.push_back(x.key);
+    tiers.touch(keys);
   }
 
   /// If it stands in host memory.

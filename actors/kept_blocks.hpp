@@ -59,7 +59,8 @@ struct known_block {
 };
 
 /// Keep these, if there is room for them on their way; answer with
-/// blocks_let_go. Until then nobody writes to them.
+/// blocks_let_go. Until then nobody writes to them. Those that are kept already
+/// are of use.
 struct keep_blocks {
   rank_id rank = 0;
   std::vector<known_block> blocks;

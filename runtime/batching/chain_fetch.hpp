@@ -33,6 +33,12 @@ public:
     return missing_;
   }
 
+  /// Blocks of the cache that are held, in order: those that it had, and those
+  /// that have become known.
+  const std::vector<uint32_t>& held() const {
+    return held_;
+  }
+
   /// Tokens before the first of them.
   uint32_t num_tokens_before() const;
 

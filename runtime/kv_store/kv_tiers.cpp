@@ -1,9 +1,11 @@
 #include "runtime/kv_store/kv_tiers.hpp"
 
+#include <algorithm>
+
 namespace troupe {
 
 std::optional<kv_memory::place> kv_tiers::begin_keep(const kv_block& x) const {
-  return memory ? memory->begin_write(x) : std::nullopt;
+  return memory && !is_in_memory(x.key) ? memory->begin_write(x) : std::nullopt;
 }
 
 kv_tiers::finding kv_tiers::find(std::span<const kv_block> chain,
@@ -20,11 +22,17 @@ kv_tiers::finding kv_tiers::find(std::span<const kv_block> chain,
   return out;
 }
 
-void kv_tiers::touch(const kv_key& last) const {
+void kv_tiers::touch(std::span<const kv_key> chain) const {
+  auto touch_last = [&](auto& tier) {
+    auto has = [&](auto& x) { return tier.index().has(x); };
+    auto i = std::find_if(chain.rbegin(), chain.rend(), has);
+    if (i != chain.rend())
+      tier.touch(*i);
+  };
   if (store)
-    store->touch(last);
+    touch_last(*store);
   if (memory)
-    memory->touch(last);
+    touch_last(*memory);
 }
 
 kv_key_set kv_tiers::with_what_stands_on(std::span<const kv_key> keys) const {

@@ -48,8 +48,9 @@ struct kv_tiers {
   /// `may_read`: from the disk.
   finding find(std::span<const kv_block> chain, bool may_read) const;
 
-  /// See kv_index::touch.
-  void touch(const kv_key& last) const;
+  /// Of a chain's blocks, in order, the last that each has, see
+  /// kv_index::touch.
+  void touch(std::span<const kv_key> chain) const;
 
   /// These, and all that stands on them in memory or on the disk.
   kv_key_set with_what_stands_on(std::span<const kv_key> keys) const;

@@ -75,6 +75,28 @@ TEST_F(BlockCourier, WhatCameFromTheDiskIsNotWrittenThereAgain) {
   EXPECT_EQ(kept[0].blocks[0].what.depth, 2u);
 }
 
+/// It may have gone from memory meanwhile, and goes no sooner than others.
+TEST_F(BlockCourier, WhatIsFoundInTheCacheIsKeptOnceMore) {
+  request(1);
+  find(0);
+  end_step();
+  auto chain = *last_fetch().chain;
+  keeps_->all.clear();
+  request(2); // all of it is here
+  auto kept = keeps_->of<keep_blocks>();
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].blocks.size(), 3u);
+  for (uint32_t i = 0; i < 3; ++i)
+    EXPECT_EQ(kept[0].blocks[i].what, chain[i]);
+  keeps_->all.clear();
+  request(3, 260); // this and one more
+  ASSERT_EQ(keeps_->of<fetch_chain>().size(), 1u);
+  ASSERT_EQ(keeps_->of<keep_blocks>().size(), 1u);
+  EXPECT_EQ(keeps_->of<keep_blocks>()[0].blocks.size(), 3u);
+  EXPECT_TRUE(std::holds_alternative<keep_blocks>(keeps_->all[0]))
+    << "what the rest stands on comes first";
+}
+
 /// Memory had no room for it when it was read; the disk is asked in vain.
 TEST_F(BlockCourier, WhatCameFromTheDiskAndDidNotStayIsKept) {
   request(1);

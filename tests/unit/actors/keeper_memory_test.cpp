@@ -103,6 +103,40 @@ TEST_F(KeeperMemory, WhatHasNoRoomThereGoesToTheDisk) {
   EXPECT_EQ(count(counter::host_hits) + count(counter::store_hits), 3u);
 }
 
+TEST_F(KeeperMemory, WhatARankFindsInItsCacheIsOfUse) {
+  start_with(3, false);
+  keep(*chain(0, 2), 10);
+  keep(*chain(100, 1), 20);
+  auto all = *chain(0, 2);
+  say(keeper_, keep_blocks{5, {{0, all[0]}, {1, all[1]}}}); // found there
+  ASSERT_EQ(told_->of<blocks_let_go>().size(), 4u);
+  EXPECT_EQ(told_->of<blocks_let_go>().back().blocks,
+            (std::vector<uint32_t>{0, 1}));
+  forget_what_was_told();
+  keep(*chain(200, 1), 30);
+  fetch(chain(0, 2));
+  EXPECT_EQ(num_found(), 2u);
+  fetch(chain(100, 1));
+  EXPECT_EQ(num_found(), 0u);
+}
+
+/// What follows it stays there, too.
+TEST_F(KeeperMemory, WhatItLacksOfABeginningComesBackFromARank) {
+  start_with(3);
+  auto all = *chain(0, 3);
+  keep(all, 10);
+  start(); // it has gone from memory, and is on the disk
+  forget_what_was_told();
+  say(keeper_, keep_blocks{5, {{0, all[0]}, {1, all[1]}}}); // found there
+  EXPECT_EQ(count(counter::host_blocks), 2u);
+  EXPECT_EQ(count(counter::store_bytes_written), 3 * bytes_) << "not again";
+  auto rest = std::vector{all[2]};
+  fetch(std::make_shared<const std::vector<kv_block>>(rest));
+  EXPECT_TRUE(is_filled_with(12));
+  EXPECT_TRUE(fetched().back().is_kept);
+  EXPECT_EQ(count(counter::host_blocks), 3u);
+}
+
 /// The rank offers it once more.
 TEST_F(KeeperMemory, SaysSoIfWhatIsReadDidNotStay) {
   start_with(1);

@@ -83,6 +83,20 @@ TEST_F(KvTiers, FindsAChainOfWhichEachHasAPart) {
   EXPECT_EQ(find(all), (found{0, 0, 0}));
 }
 
+/// Of a chain that is wanted each has a part.
+TEST_F(KvTiers, BothHearWhatIsOfUse) {
+  auto a = chain(0, 3), b = chain(1000, 1), c = chain(2000, 1);
+  make(3, true);
+  EXPECT_EQ(keep(a[0]), "md");
+  EXPECT_EQ(keep(a[1]), "md");
+  tiers_.store->end_write(*tiers_.store->begin_write(a[2]), true);
+  EXPECT_EQ(keep(b[0]), "md");
+  tiers_.touch(std::vector{a[0].key, a[1].key, a[2].key});
+  EXPECT_EQ(keep(c[0]), "md");
+  EXPECT_EQ(find(a), (found{3, 2, 1}));
+  EXPECT_EQ(find(b), (found{1, 0, 1}));
+}
+
 /// Each has a part of the chain, and others another one.
 TEST_F(KvTiers, SaysWhatStandsOnABlock) {
   auto all = chain(0, 5), other = chain(1000, 2);
