@@ -50,10 +50,15 @@ uint64_t round_up(uint64_t x, uint64_t to) {
 
 /// Ours, and nobody else may write there.
 result<file_descriptor> open_private_dir(const std::filesystem::path& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return cannot("made", path, errno);
-  file_descriptor out{
-    ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)};
+  file_descriptor out;
+  for (int i = 0; i < max_places; ++i) {
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+      return cannot("made", path, errno);
+    out = file_descriptor{
+      ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)};
+    if (out.get() >= 0 || errno != ENOENT)
+      break; // else somebody has removed it in between
+  }
   struct stat about {};
   if (out.get() < 0 || ::fstat(out.get(), &about) != 0)
     return cannot("opened", path, errno);
@@ -80,13 +85,26 @@ bool is_store(const std::string& name) {
          && name.find_first_not_of("0123456789", dash + 1) == name.npos;
 }
 
-/// Nothing if another process has it, or it is none.
+/// Nothing if another process has it, or it is none. ENOENT: it is gone.
 file_descriptor lock_store(const std::filesystem::path& path) {
   file_descriptor out{::open((path / lock_name).c_str(),
                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (out.get() >= 0 && ::flock(out.get(), LOCK_EX | LOCK_NB) == 0)
+  if (out.get() < 0 || ::flock(out.get(), LOCK_EX | LOCK_NB) != 0)
+    return file_descriptor{-1};
+  // Whoever had it may have removed it with all the store meanwhile.
+  struct stat about {};
+  if (::fstat(out.get(), &about) == 0 && about.st_nlink > 0)
     return out;
+  errno = ENOENT;
   return file_descriptor{-1};
+}
+
+/// Waits until nobody else looks for a place there: who looks around has the
+/// locks of stores that are not its own for a moment. Where no directory can be
+/// locked, whoever meets another one takes a further place.
+void wait_for_turn(const file_descriptor& root) {
+  while (::flock(root.get(), LOCK_EX) != 0 && errno == EINTR) {
+  }
 }
 
 } // namespace
@@ -113,6 +131,7 @@ result<std::unique_ptr<kv_files>> kv_files::open(const kv_files_options& x) {
   auto root = open_private_dir(x.dir);
   if (!root)
     return root.why();
+  wait_for_turn(*root);
   if (auto ok = out->take_place(x.dir); !ok)
     return ok.why();
   out->look_around(x.dir);
@@ -135,16 +154,23 @@ kv_files::~kv_files() {
 
 result<void> kv_files::take_place(const std::filesystem::path& dir) {
   auto name = to_string(identity_).substr(0, 16);
+  int num_gone = 0;
   for (int i = 0; i < max_places; ++i) {
     auto path = dir / (name + "-" + std::to_string(i));
-    auto opened = open_private_dir(path);
-    if (!opened)
-      return opened.why();
+    if (auto ok = open_private_dir(path); !ok)
+      return ok.why();
     auto lock = lock_store(path);
+    if (lock.get() < 0 && errno == ENOENT && ++num_gone < max_places) {
+      --i; // somebody has removed it; it is made anew
+      continue;
+    }
     if (lock.get() < 0 && errno != EWOULDBLOCK)
       return cannot("locked", path, errno);
     if (lock.get() < 0)
       continue;
+    auto opened = open_private_dir(path); // that of the lock
+    if (!opened)
+      return opened.why();
     path_ = path;
     dir_ = opened->release();
     lock_ = lock.release();

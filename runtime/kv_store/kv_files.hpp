@@ -41,8 +41,8 @@ enum class kv_outcome : uint8_t {
 class kv_files {
 public:
   /// Takes the first directory of this identity that no process has, which
-  /// stays its own. Errors: io; invalid_input if others may write there, or if
-  /// not one block has room.
+  /// stays its own; who does so at once does it in turn. Errors: io;
+  /// invalid_input if others may write there, or if not one block has room.
   static result<std::unique_ptr<kv_files>> open(const kv_files_options& x);
 
   ~kv_files();

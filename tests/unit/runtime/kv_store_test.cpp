@@ -3,9 +3,17 @@
 #include "tests/unit/runtime/kv_store_fixture.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <future>
 #include <list>
 #include <map>
 #include <random>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace troupe {
 
@@ -194,6 +202,53 @@ TEST_F(KvStore, ADirectoryHasOneOwnerAndOthersMoveBeside) {
   second = kv_store::open(options()); // the place that the second had
   ASSERT_TRUE(second);
   EXPECT_EQ(num_got(all), 3u);
+}
+
+/// Who starts, too, has the locks of others for a moment.
+TEST_F(KvStore, WhoStartsWaitsForWhoLooksAround) {
+  open();
+  auto path = store_->path();
+  store_.reset();
+  auto root = ::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  auto lock = ::open((path / "lock").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::flock(root, LOCK_EX | LOCK_NB), 0);
+  ASSERT_EQ(::flock(lock, LOCK_EX | LOCK_NB), 0);
+  auto next = std::async(std::launch::async,
+                         [this] { return kv_store::open(options()); });
+  // Time for it to go elsewhere, if it did.
+  static_cast<void>(next.wait_for(std::chrono::milliseconds{100}));
+  ::close(lock);
+  ::close(root);
+  auto made = next.get();
+  ASSERT_TRUE(made) << made.why().message;
+  EXPECT_EQ((*made)->path(), path) << "its own";
+}
+
+/// As one who makes room does it: what somebody uses is left alone.
+TEST_F(KvStore, AStoreIsItsOwnersWhileOthersRemoveIdleOnes) {
+  open();
+  auto path = store_->path();
+  auto x = chain(0, 1)[0];
+  std::atomic<bool> is_over{false};
+  std::thread remover{[&] {
+    while (!is_over) {
+      auto lock = ::open((path / "lock").c_str(), O_RDWR | O_CLOEXEC);
+      if (lock < 0)
+        continue;
+      if (::flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        ::unlink((path / "blocks-00000000").c_str());
+        ::unlink((path / "lock").c_str());
+        ::rmdir(path.c_str());
+      }
+      ::close(lock);
+    }
+  }};
+  for (int i = 0; i < 1000 && !HasFailure(); ++i) {
+    open();
+    EXPECT_TRUE(store_ && put(x)) << i;
+  }
+  is_over = true;
+  remover.join();
 }
 
 TEST_F(KvStore, StoresThatNobodyUsesGoWhenTheirRoomIsWanted) {
