@@ -319,7 +319,7 @@ struct keeper_state {
   uint32_t num_to_fetch(const fetch_chain& msg) {
     auto& chain = *msg.chain;
     auto found = tiers.find(chain, health.may_read());
-    context.counters->add(counter::store_misses, chain.size() - found.all);
+    context.counters->add(counter::store_misses, found.missed);
     auto before = waiting.size() + reads.size();
     if (found.on_disk == 0 || before + found.all > max_waiting)
       return found.before_disk;

@@ -171,6 +171,14 @@ void kv_cache_flags::add_to(CLI::App& command) {
     ->capture_default_str();
 }
 
+result<void> kv_cache_flags::check(const topology& cluster) const {
+  if (cluster.limits.prefix_caching || (dir.empty() && host_gb == 0))
+    return {};
+  auto* name = dir.empty() ? "--kv-cache-host-gb" : "--kv-cache-dir";
+  return failure{errc::invalid_input,
+                 std::string{name} + " goes with --prefix-caching on"};
+}
+
 void kv_cache_flags::apply(node_options& to) const {
   if (!dir.empty())
     to.kv_cache_dir = std::filesystem::absolute(dir).string();
@@ -239,6 +247,8 @@ result<topology> cluster_flags::cluster() const {
   if (micro_batches)
     out->limits.micro_batches = num_micro_batches(*micro_batches);
   if (auto ok = moving.apply(*out); !ok)
+    return ok.why();
+  if (auto ok = kv_cache.check(*out); !ok)
     return ok.why();
   if (auto ok = validate(*out); !ok)
     return ok.why();

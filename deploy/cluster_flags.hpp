@@ -34,6 +34,9 @@ struct kv_cache_flags {
 
   void add_to(CLI::App& command);
 
+  /// Error: invalid_input, without the cache of which these keep blocks.
+  result<void> check(const topology& cluster) const;
+
   /// Tells a node that this process starts.
   void apply(node_options& to) const;
 

@@ -182,9 +182,17 @@ void add(digest_table& all, const digest_table& more) {
 
 /// If blocks of the node's ranks are to be kept, and can be found.
 result<void> make_keeper(node_parts& parts, const node_options& options) {
-  if (parts.cluster.nodes[parts.node].ranks.empty()
-      || !parts.cluster.limits.prefix_caching)
+  if (parts.cluster.nodes[parts.node].ranks.empty())
     return {};
+  if (!parts.cluster.limits.prefix_caching) {
+    if (options.kv_cache_dir.empty() && options.kv_host_bytes == 0)
+      return {};
+    return failure{errc::invalid_input, "node "
+                                          + parts.cluster.nodes[parts.node].name
+                                          + " is to keep blocks of the cache, "
+                                            "which goes with --prefix-caching "
+                                            "on"};
+  }
   auto bytes = kv_pool::block_bytes(parts.config, parts.cluster.activations);
   auto made = keeper_parts::make(*parts.device, options, bytes);
   if (!made)

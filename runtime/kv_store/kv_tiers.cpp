@@ -19,6 +19,8 @@ kv_tiers::finding kv_tiers::find(std::span<const kv_block> chain,
     out.on_disk += !is_here;
     out.before_disk += out.on_disk == 0;
   }
+  if (store && may_read)
+    out.missed = static_cast<uint32_t>(chain.size()) - out.all;
   return out;
 }
 

@@ -43,6 +43,7 @@ struct kv_tiers {
     uint32_t all = 0;
     uint32_t before_disk = 0; ///< Of them, those before the first on the disk.
     uint32_t on_disk = 0;     ///< Of them, those that are to be read.
+    uint32_t missed = 0;      ///< Of the others, those that a disk lacks.
   };
 
   /// `may_read`: from the disk.

@@ -171,6 +171,19 @@ TEST_P(KeptBlocks, AHitInHostMemoryChangesNoBit) {
   EXPECT_EQ(x->stats().store_off, 0u);
 }
 
+TEST_P(KeptBlocks, ACacheThatForgetsKeepsNone) {
+  auto options = options_for(GetParam());
+  options.cluster.limits.prefix_caching = false;
+  options.node.kv_host_bytes = 1 << 20;
+  auto made = company::start(std::move(options));
+  ASSERT_TRUE(made) << made.why().message;
+  auto refused = (*made)->wait_until_ready(std::chrono::seconds{60});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.why().message.find("goes with --prefix-caching on"),
+            std::string::npos)
+    << refused.why().message;
+}
+
 INSTANTIATE_TEST_SUITE_P(Everywhere, KeptBlocks,
                          testing::Values(std::tuple{1u, 1u, precision::fp8},
                                          std::tuple{2u, 8u, precision::fp8},

@@ -61,6 +61,7 @@ TEST_F(KeeperMemory, NeedsNoDisk) {
   forget_what_was_told();
   fetch(chain(100, 2));
   EXPECT_EQ(num_found(), 0u);
+  EXPECT_EQ(count(counter::store_misses), 0u) << "of a disk";
 }
 
 TEST_F(KeeperMemory, KeepsWhatWasWantedLast) {

@@ -78,6 +78,21 @@ TEST(ClusterFlags, SizeTheUnitsThatPrefillAndDecode) {
   EXPECT_EQ(cluster->units[2].ranks.size(), 4u);
 }
 
+TEST(ClusterFlags, KeepNothingOfACacheThatForgets) {
+  cluster_flags x;
+  x.model = "model";
+  x.prefix_caching = "off";
+  EXPECT_TRUE(x.cluster());
+  x.kv_cache.host_gb = 1;
+  EXPECT_EQ(x.cluster().why().message,
+            "--kv-cache-host-gb goes with --prefix-caching on");
+  x.kv_cache.dir = "kv";
+  EXPECT_EQ(x.cluster().why().message,
+            "--kv-cache-dir goes with --prefix-caching on");
+  x.prefix_caching = "on";
+  EXPECT_TRUE(x.cluster());
+}
+
 TEST(ClusterFlags, SayWhatDoesNotGoTogether) {
   auto file = (source_dir() / "examples/topologies/four_nodes.toml").string();
   EXPECT_NE(complaint_about({"--topology", file, "--nodes", "2"})

@@ -83,6 +83,16 @@ TEST_F(KvTiers, FindsAChainOfWhichEachHasAPart) {
   EXPECT_EQ(find(all), (found{0, 0, 0}));
 }
 
+TEST_F(KvTiers, WithoutADiskNoneHasMissed) {
+  auto all = chain(0, 3);
+  make(2, true);
+  keep(all[0]);
+  EXPECT_EQ(tiers_.find(all, true).missed, 2u);
+  EXPECT_EQ(tiers_.find(all, false).missed, 0u) << "it is off";
+  make(2, false);
+  EXPECT_EQ(tiers_.find(all, true).missed, 0u);
+}
+
 /// Of a chain that is wanted each has a part.
 TEST_F(KvTiers, BothHearWhatIsOfUse) {
   auto a = chain(0, 3), b = chain(1000, 1), c = chain(2000, 1);
