@@ -23,7 +23,8 @@ protected:
     return options(blocks, lanes, spec, 3, 4);
   }
 
-  /// Of some requests the first `num_prompts` say what they ask; 0: all.
+  /// A request may take all blocks of a rank but one. Of some requests the
+  /// first `num_prompts` say what they ask; 0: all.
   simulation_options options(uint64_t blocks, uint32_t lanes,
                              const load_spec& spec, uint32_t num_kv_blocks,
                              size_t num_prompts = 0) const {
@@ -35,7 +36,7 @@ protected:
     cluster.limits.max_num_batched_tokens = 48;
     cluster.limits.num_kv_blocks = num_kv_blocks;
     cluster.limits.micro_batches = lanes;
-    auto out = options_of(std::move(cluster), spec, 256);
+    auto out = options_of(std::move(cluster), spec, 64 * (num_kv_blocks - 1));
     auto& all = out.what.load.requests;
     for (size_t i = 0; i < all.size() && num_prompts > 0; ++i)
       all[i].request.prompt = all[i % num_prompts].request.prompt;
@@ -73,7 +74,7 @@ TEST_F(SimulatedKeeper, WhoGaveItsBlocksBackFindsThemInHostMemory) {
   spec.least_output = 90;
   spec.most_output = 120;
   for (uint32_t lanes = 1; lanes <= 2; ++lanes) {
-    auto all = options(64, lanes, spec, 7);
+    auto all = options(64, lanes, spec, 6);
     auto out = simulate(lanes, all);
     EXPECT_TRUE(out.holds()) << words_of(out);
     EXPECT_EQ(out.requests.completed, 10u);
