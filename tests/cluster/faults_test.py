@@ -12,7 +12,8 @@ cuts_test.py cuts them in the network.
 import sys
 import time
 
-from busy_cluster import Front, Load, OneMachine, SHORT, run, wait_until
+from busy_cluster import (Front, Load, MAX_TOKENS, NUM_REQUESTS, OneMachine,
+                          SHORT, run, wait_until)
 
 
 def everyone_stands_still_for_a_moment_then_two_die(show):
@@ -76,6 +77,8 @@ def the_front_stands_still_for_too_long(show):
         front.expect_clean_end()
 
 
+OF_A_LOAD = NUM_REQUESTS * MAX_TOKENS  # tokens, before the next one begins
+
 PLAN = """
 [[fault]]
 pause = "attention-0"
@@ -96,14 +99,15 @@ for = "300ms"
 
 [[fault]]
 kill = "experts-0"
-on = { event = "token_emitted", nth = 1300 }
+on = { event = "token_emitted", nth = IN_THE_SECOND }
 """
 
 
 def start_planned(show, plan, restarts=0, outage=500):
     path = f"{show.folder}/plan.toml"
     with open(path, "w") as file:
-        file.write(plan)
+        file.write(plan.replace("IN_THE_SECOND", str(OF_A_LOAD + 100))
+                   .replace("IN_THE_THIRD", str(2 * OF_A_LOAD + 200)))
     return Front([f"{show.binaries}/troupe_with_faults", "serve", show.model,
                   "--nodes", "3", "--data-parallel-size", "2",
                   "--expert-parallel-size", "2", "--threads", "1",
@@ -139,13 +143,13 @@ on = { event = "token_emitted", nth = 100 }
 
 [[fault]]
 kill = "experts-0"
-on = { event = "token_emitted", nth = 1300 }
+on = { event = "token_emitted", nth = IN_THE_SECOND }
 
 [[fault]]
 delay = ["experts-0", "attention-0"]
 extra = "2ms"
 class = "rows"
-on = { event = "token_emitted", nth = 2600 }
+on = { event = "token_emitted", nth = IN_THE_THIRD }
 for = "300ms"
 """, restarts=5, outage=60_000)
     try:
